@@ -1,0 +1,37 @@
+# `make run` and `make test` work on a machine with Python 3.11+ and make; both call `make install` first.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test lint bench clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
+
+# The stamp says that the environment matches setup.cfg; it is written last, so a broken install is tried again.
+$(VENV)/.installed: setup.cfg pyproject.toml
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "weelo needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
+	"$(PYTHON)" -m venv "$(VENV)"
+	"$(BIN)/python" -m pip install --disable-pip-version-check --quiet --editable ".[dev]"
+	@touch "$(VENV)/.installed"
+
+install: $(VENV)/.installed ## make .venv with everything in it
+
+run: install ## the whole system with the demo played once, then serving until Ctrl-C
+	"$(BIN)/weelo" up --demo
+
+test: install ## the whole test suite, on real servers
+	"$(BIN)/python" -m pytest
+
+lint: install ## ruff, mypy and the import rules
+	"$(BIN)/ruff" check .
+	"$(BIN)/ruff" format --check .
+	"$(BIN)/mypy"
+	"$(BIN)/lint-imports" --config setup.cfg
+
+bench: install ## what it costs, against a ceiling in the same run
+	"$(BIN)/python" -m bench
+
+clean: ## remove the environment and the development data
+	rm -rf "$(VENV)" .weelo .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -1,0 +1,1 @@
+"""Words that API, workers and apps agree on: commands, events, statuses, rejection codes, queues."""

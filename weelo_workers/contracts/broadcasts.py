@@ -1,0 +1,203 @@
+"""The broadcasts domain: a customer's request for trucks, offered to many."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import Field, model_serializer
+from pydantic.functional_serializers import SerializerFunctionWrapHandler
+
+from weelo_workers.contracts.command import Command
+from weelo_workers.contracts.event import AboutBroadcast
+from weelo_workers.contracts.queues import TIMERS
+from weelo_workers.contracts.statuses import BroadcastStatus, Kind, TruckRequestStatus
+from weelo_workers.contracts.wire import LongText, Place, Request, Rupees, ShortText, Timestamp, Wire
+
+MAX_TRUCKS = 50
+
+
+# --- requests -------------------------------------------------------------------------------------------
+
+
+class NewBooking(Request):
+    """`POST /bookings`: N trucks of one kind."""
+
+    pickup: Place
+    drop: Place
+    vehicle_type: ShortText
+    vehicle_subtype: ShortText
+    trucks_needed: Annotated[int, Field(ge=1, le=MAX_TRUCKS)]
+    goods_type: ShortText | None = None
+    distance_km: Annotated[float, Field(ge=0, le=20_000, allow_inf_nan=False)] | None = None
+    price_per_truck: Rupees | None = None
+    notes: LongText | None = None
+
+
+class Cancellation(Request):
+    reason: LongText | None = None
+
+
+# --- commands -------------------------------------------------------------------------------------------
+
+
+class CreateBooking(Command, name="broadcasts.create_booking"):
+    """Ask for trucks. `keyed`: the customer's app named this request by an Idempotency-Key."""
+
+    broadcast_id: UUID
+    customer_id: UUID
+    request: NewBooking
+    keyed: bool = False
+
+
+class CancelBroadcast(Command, name="broadcasts.cancel"):
+    broadcast_id: UUID
+    customer_id: UUID
+    kind: Kind
+    reason: str | None = None
+
+
+class WidenBroadcast(Command, name="broadcasts.widen", queue=TIMERS):
+    """Timer: tell the next ring. `step` counts from 1; a step that has been told already does nothing."""
+
+    broadcast_id: UUID
+    step: int
+
+
+class ExpireBroadcast(Command, name="broadcasts.expire", queue=TIMERS):
+    """Timer: the deadline has come."""
+
+    broadcast_id: UUID
+
+
+# --- what people are told -------------------------------------------------------------------------------
+
+
+class RequestedVehicles(Wire):
+    vehicle_type: str
+    vehicle_subtype: str
+    count: int
+    price_per_truck: int | None
+
+
+class BroadcastStateChanged(AboutBroadcast):
+    trucks_filled: int
+    trucks_needed: int
+    transporters_notified: int
+    radius_km: float | None
+    expires_at: Timestamp
+
+
+class NewBroadcast(AboutBroadcast):
+    """An offer. `pickup_distance_km` is each transporter's own."""
+
+    pickup: Place
+    drop: Place
+    distance_km: float | None
+    pickup_distance_km: float | None = None
+    goods_type: str | None
+    requested_vehicles: list[RequestedVehicles]
+    trucks_needed: int
+    trucks_filled: int
+    expires_at: Timestamp
+    radius_step: int
+
+
+class TrucksRemainingUpdate(AboutBroadcast):
+    trucks_remaining: int
+
+
+class BroadcastEnded(AboutBroadcast):
+    """What the three withdrawals share. `assigned_to_you`: how many of the trucks are the reader's own."""
+
+    reason: str
+    assigned_to_you: int | None = None
+
+
+class BookingFullyFilled(BroadcastEnded):
+    pass
+
+
+class BookingCancelled(BroadcastEnded):
+    pass
+
+
+class BookingExpired(BroadcastEnded):
+    pass
+
+
+class BookingCompleted(AboutBroadcast):
+    pass
+
+
+class NoVehiclesAvailable(AboutBroadcast):
+    """`reason`: `no_transporter_online` or `nobody_accepted`."""
+
+    reason: str
+    retryable: bool = True
+
+
+# --- views ----------------------------------------------------------------------------------------------
+
+
+class TruckRequestView(Wire):
+    id: UUID
+    request_number: int
+    vehicle_type: str
+    vehicle_subtype: str
+    price_per_truck: int | None
+    status: TruckRequestStatus
+
+
+class BroadcastView(Wire):
+    id: UUID
+    kind: Kind
+    status: BroadcastStatus
+    state_changed_at: Timestamp
+    version: int
+    customer_id: UUID
+    pickup: Place
+    drop: Place
+    distance_km: float | None
+    goods_type: str | None
+    notes: str | None
+    trucks_needed: int
+    trucks_filled: int
+    truck_requests: list[TruckRequestView]
+    radius_km: float | None
+    transporters_notified: int
+    expires_at: Timestamp
+    created_at: Timestamp
+    server_time: Timestamp
+    booking_id: UUID | None = None
+    order_id: UUID | None = None
+
+    @model_serializer(mode="wrap")
+    def _with_one_id_by_kind(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = serialize(self)
+        for absent in ("orderId", "order_id") if self.kind is Kind.BOOKING else ("bookingId", "booking_id"):
+            data.pop(absent, None)
+        return data
+
+
+class CancelResult(Wire):
+    broadcast: BroadcastView
+    transporters_notified: int
+    assignments_cancelled: int
+
+
+class TimelineEntry(Wire):
+    """One transition. `cause` names the command and its id, `actor` who asked (none: a timer)."""
+
+    at: Timestamp
+    subject: str
+    subject_id: UUID
+    from_status: str | None
+    to_status: str
+    version: int
+    cause: str
+    command_id: UUID
+    actor_id: UUID | None
+    details: dict[str, Any]
+
+

@@ -1,0 +1,50 @@
+"""What a command is: an intention with a name, a queue and a payload that old and new workers both can read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from weelo_workers.contracts.queues import Queue
+from weelo_workers.contracts.statuses import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, as the token says. Timers and deliveries have no caller."""
+
+    id: UUID
+    role: Role
+    name: str | None = None
+    phone: str | None = None
+
+
+class Command(BaseModel):
+    """Base of all commands. `name` is also the Celery task's name, so Flower and logs read well.
+
+    Unknown payload fields are ignored and new fields must have defaults: during a deploy old and new
+    workers read one another's rows.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: ClassVar[str]
+    queue: ClassVar[Queue]
+
+    def __init_subclass__(cls, *, name: str = "", queue: Queue | None = None, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)  # type: ignore[arg-type]
+        if not name:
+            return
+        domain = name.partition(".")[0]
+        cls.name = name
+        cls.queue = queue or domain  # type: ignore[assignment]
+        if name in REGISTRY:
+            raise TypeError(f"two commands are called {name}")
+        REGISTRY[name] = cls
+
+
+REGISTRY: dict[str, type[Command]] = {}
+"""Every command by name, filled as the contract modules are imported."""

@@ -1,0 +1,85 @@
+"""The fleet domain: transporters, their vehicles and drivers, and whether they want work."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field, StringConstraints
+
+from weelo_workers.contracts.command import Command
+from weelo_workers.contracts.wire import Latitude, Longitude, Request, ShortText, Timestamp, Wire
+
+VehicleNumber = Annotated[
+    str, StringConstraints(strip_whitespace=True, to_upper=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9 \-]{2,19}$")
+]
+Phone = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^\+?[0-9][0-9 \-]{5,18}$")]
+
+# --- requests -------------------------------------------------------------------------------------------
+
+
+class VehicleDetails(Request):
+    vehicle_type: ShortText
+    vehicle_subtype: ShortText
+    capacity_kg: Annotated[int, Field(ge=0, le=200_000)] | None = None
+
+
+class DriverDetails(Request):
+    # `name` is the first field apps send, so it keeps its plain name though commands have a name of their own.
+    name: ShortText
+    phone: Phone
+    license_number: ShortText | None = None
+
+
+class Availability(Request):
+    is_available: bool
+
+
+class Heartbeat(Request):
+    latitude: Latitude
+    longitude: Longitude
+
+
+# --- commands -------------------------------------------------------------------------------------------
+
+
+class RegisterVehicle(Command, name="fleet.register_vehicle"):
+    transporter_id: UUID
+    vehicle_number: str
+    details: VehicleDetails
+
+
+class RegisterDriver(Command, name="fleet.register_driver"):
+    transporter_id: UUID
+    driver_id: UUID
+    details: DriverDetails
+
+
+class SetAvailability(Command, name="fleet.set_availability"):
+    transporter_id: UUID
+    is_available: bool
+
+
+# --- views ----------------------------------------------------------------------------------------------
+
+
+class VehicleView(Wire):
+    id: UUID
+    vehicle_number: str
+    vehicle_type: str
+    vehicle_subtype: str
+    vehicle_key: str
+    capacity_kg: int | None
+    status: str
+
+
+class DriverView(Wire):
+    id: UUID
+    name: str
+    phone: str
+    is_available: bool
+
+
+class AvailabilityView(Wire):
+    is_available: bool
+    changed_at: Timestamp | None

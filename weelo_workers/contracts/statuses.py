@@ -1,0 +1,52 @@
+"""The states things can be in, as apps read them."""
+
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """A booking asks for one kind of vehicle, an order for several; both are broadcasts."""
+
+    BOOKING = "booking"
+    ORDER = "order"
+
+
+class BroadcastStatus(StrEnum):
+    CREATED = "created"
+    BROADCASTING = "broadcasting"
+    ACTIVE = "active"
+    PARTIALLY_FILLED = "partially_filled"
+    FULLY_FILLED = "fully_filled"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class TruckRequestStatus(StrEnum):
+    SEARCHING = "searching"
+    HELD = "held"
+    ASSIGNED = "assigned"
+    ACCEPTED = "accepted"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class AssignmentStatus(StrEnum):
+    PENDING = "pending"
+    DRIVER_ACCEPTED = "driver_accepted"
+    EN_ROUTE_PICKUP = "en_route_pickup"
+    AT_PICKUP = "at_pickup"
+    LOADING_COMPLETE = "loading_complete"
+    IN_TRANSIT = "in_transit"
+    ARRIVED_AT_DROP = "arrived_at_drop"
+    COMPLETED = "completed"
+    DRIVER_DECLINED = "driver_declined"
+    CANCELLED = "cancelled"
+
+
+class Role(StrEnum):
+    CUSTOMER = "customer"
+    TRANSPORTER = "transporter"
+    DRIVER = "driver"
+    ADMIN = "admin"

@@ -1,0 +1,59 @@
+"""The trips domain: a truck that won a slot, from the driver's answer to the last kilometre."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from weelo_workers.contracts.broadcasts import Place
+from weelo_workers.contracts.event import AboutBroadcast
+from weelo_workers.contracts.statuses import AssignmentStatus
+from weelo_workers.contracts.wire import Timestamp, Wire
+
+# --- views ----------------------------------------------------------------------------------------------
+
+
+class AssignmentView(Wire):
+    id: UUID
+    trip_id: UUID
+    broadcast_id: UUID
+    truck_request_id: UUID
+    transporter_id: UUID
+    driver_id: UUID
+    vehicle_id: UUID
+    vehicle_number: str
+    status: AssignmentStatus
+    expires_at: Timestamp | None
+    created_at: Timestamp
+    state_changed_at: Timestamp
+
+
+class Waypoint(Place):
+    """A place for the driver's app, which reads `lat`/`lng` where the others read `latitude`/`longitude`."""
+
+    lat: float
+    lng: float
+
+    @classmethod
+    def at(cls, place: Place) -> Waypoint:
+        return cls(**place.model_dump(), lat=place.latitude, lng=place.longitude)
+
+
+# --- what people are told -------------------------------------------------------------------------------
+
+
+class AboutAssignment(AboutBroadcast):
+    assignment: AssignmentView
+
+
+class TripAssigned(AboutAssignment):
+    pickup: Waypoint
+    drop: Waypoint
+    expires_at: Timestamp | None
+
+
+class TripCancelled(AboutAssignment):
+    reason: str
+
+
+class AssignmentStatusChanged(AboutAssignment):
+    pass

@@ -1,0 +1,57 @@
+"""Lifecycles as tables.
+
+From one line of a table come the guard of the SQL update, the reason when it moved no row, and the
+diagram in README.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+State = TypeVar("State", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class Transition(Generic[State]):
+    """`name` moves a thing that is in one of `when` to `to`."""
+
+    name: str
+    when: frozenset[State]
+    to: State
+
+
+class Lifecycle(Generic[State]):
+    """The table of one kind of thing. Every transition that exists is added here and nowhere else."""
+
+    def __init__(self, name: str, initial: State, final: frozenset[State]) -> None:
+        self.name = name
+        self.initial = initial
+        self.final = final
+        self.transitions: list[Transition[State]] = []
+
+    def transition(self, name: str, *, when: set[State], to: State) -> Transition[State]:
+        if any(known.name == name for known in self.transitions):
+            raise ValueError(f"{self.name} has two transitions called {name}")
+        added = Transition(name, frozenset(when), to)
+        self.transitions.append(added)
+        return added
+
+    def arrows(self) -> Iterator[tuple[State, State, str]]:
+        """(from, to, name) of every single step, in table order."""
+        for transition in self.transitions:
+            for state in type(self.initial):
+                if state in transition.when:
+                    yield state, transition.to, transition.name
+
+    def mermaid(self) -> str:
+        """The table as a Mermaid state diagram; steps that share both ends share one arrow."""
+        lines = ["stateDiagram-v2", f"    [*] --> {self.initial}"]
+        names: dict[tuple[State, State], list[str]] = {}
+        for start, end, name in self.arrows():
+            names.setdefault((start, end), []).append(name)
+        lines += [f"    {start} --> {end}: {', '.join(labels)}" for (start, end), labels in names.items()]
+        lines += [f"    {state} --> [*]" for state in type(self.initial) if state in self.final]
+        return "\n".join(lines)

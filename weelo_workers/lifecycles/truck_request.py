@@ -1,0 +1,12 @@
+"""A truck request's life: one slot of a broadcast, searching until somebody takes it."""
+
+from weelo_workers.contracts.statuses import TruckRequestStatus as S
+from weelo_workers.lifecycles.lifecycle import Lifecycle
+
+FILLED = frozenset({S.ASSIGNED, S.ACCEPTED, S.COMPLETED})
+
+LIFECYCLE = Lifecycle("truck request", initial=S.SEARCHING, final=frozenset({S.COMPLETED, S.CANCELLED, S.EXPIRED}))
+
+ASSIGN = LIFECYCLE.transition("assign", when={S.SEARCHING}, to=S.ASSIGNED)
+CANCEL = LIFECYCLE.transition("cancel", when={S.SEARCHING, S.HELD, S.ASSIGNED, S.ACCEPTED}, to=S.CANCELLED)
+EXPIRE = LIFECYCLE.transition("expire", when={S.SEARCHING, S.HELD}, to=S.EXPIRED)

@@ -1,0 +1,35 @@
+"""The bell: a message that says "look into the mailbox". It may be lost, doubled or late; the row is the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from weelo_workers.contracts.queues import Queue
+
+
+class BellSilent(Exception):
+    """The ring could not be sent. Nothing is lost: the sweep will find the row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """Wake a worker of `queue` for the mailbox row `id`, after `countdown` seconds."""
+
+    id: UUID
+    name: str
+    queue: Queue
+    countdown: float = 0.0
+
+
+class Bell(Protocol):
+    def ring(self, ring: Ring) -> None:
+        """Send it. Raises BellSilent when the broker cannot be reached."""
+
+
+class NoBell:
+    """For a place without a broker: the sweep finds everything."""
+
+    def ring(self, ring: Ring) -> None:
+        raise BellSilent(ring.name)

@@ -1,0 +1,174 @@
+"""One message, one transaction: claim the command's row, run its verb, record the outcome, commit, ring.
+
+This is where every command, timer and delivery passes, whoever woke it: a worker, the sweep or a test.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from psycopg2 import errors as pg
+from sqlalchemy import Engine, func, select, update
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import Session
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from weelo_workers.contracts.command import REGISTRY, Caller, Command
+from weelo_workers.contracts.notifications import CommandSettled
+from weelo_workers.contracts.rejections import Rejected
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.contracts.wire import Wire
+from weelo_workers.messaging.bell import Bell, BellSilent, Ring
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import MailboxRow
+
+log = logging.getLogger(__name__)
+
+C = TypeVar("C", bound=Command)
+Handler = Callable[[Any, UnitOfWork], Wire | None]
+_handlers: dict[str, Handler] = {}
+
+MAX_ATTEMPTS = 5
+"""A command that raised something unexpected so often is parked: an operator looks, the queue goes on."""
+
+
+def handles(command: type[C]) -> Callable[[Callable[[C, UnitOfWork], Wire | None]], Callable[[C, UnitOfWork], Wire | None]]:
+    """Marks the one function that executes this command. Its return value is the command's result."""
+
+    def register(verb: Callable[[C, UnitOfWork], Wire | None]) -> Callable[[C, UnitOfWork], Wire | None]:
+        if command.name in _handlers:
+            raise TypeError(f"{command.name} has two handlers")
+        _handlers[command.name] = verb
+        return verb
+
+    return register
+
+
+def handlers() -> dict[str, Handler]:
+    return dict(_handlers)
+
+
+def is_contention(error: BaseException) -> bool:
+    """A race that PostgreSQL broke up: trying again at once is the right answer (40001, 40P01)."""
+    return isinstance(error, DBAPIError) and isinstance(
+        error.orig, pg.SerializationFailure | pg.DeadlockDetected
+    )
+
+
+def is_outage(error: BaseException) -> bool:
+    """The database is away or over-busy: not the command's fault, so it does not count against it."""
+    return isinstance(error, OperationalError) or (
+        isinstance(error, DBAPIError)
+        and (error.connection_invalidated or isinstance(error.orig, pg.QueryCanceled | pg.LockNotAvailable))
+    )
+
+
+class Bus:
+    """Executes commands by id against one database, and rings one bell."""
+
+    def __init__(self, engine: Engine, bell: Bell) -> None:
+        self.engine = engine
+        self.bell = bell
+
+    def execute(self, command_id: UUID) -> None:
+        """Settle this command if it is due and unsettled. Never raises for what the row can take note of."""
+        try:
+            for attempt in Retrying(
+                retry=retry_if_exception(is_contention),
+                stop=stop_after_attempt(8),
+                wait=wait_random_exponential(multiplier=0.01, max=0.2),
+                reraise=True,
+            ):
+                with attempt:
+                    rings, acts = self._in_one_transaction(command_id)
+        except Exception as error:
+            self._note_trouble(command_id, error)
+            return
+        for ring in rings:
+            self.ring(ring)
+        for act in acts:
+            try:
+                act()
+            except Exception as error:
+                log.warning("after the commit of %s: %s", command_id, error)
+
+    def ring(self, ring: Ring) -> None:
+        with suppress(BellSilent):
+            self.bell.ring(ring)
+
+    def _in_one_transaction(self, command_id: UUID) -> tuple[list[Ring], list[Callable[[], None]]]:
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            row = _claim(session, command_id)
+            if row is None or row.settled_at is not None:
+                return [], []
+            now: datetime = session.scalars(select(func.clock_timestamp())).one()
+            if row.due_at > now:
+                # Early by the database's clock, or woken by a stray bell: set the alarm again.
+                return [Ring(row.id, row.name, row.queue, (row.due_at - now).total_seconds())], []  # type: ignore[arg-type]
+            uow = UnitOfWork(session, row.id, row.name, _caller(row))
+            values = _run(row, uow)
+            if uow.caller:
+                uow.publish(_settled(row, values, uow.now))
+            session.execute(update(MailboxRow).where(MailboxRow.id == row.id).values(settled_at=uow.now, **values))
+            return uow.write(), uow.acts_after_commit()
+
+    def _note_trouble(self, command_id: UUID, error: Exception) -> None:
+        """Leave the row to the sweep; after too many unexpected errors park it with the reason."""
+        if is_outage(error) or is_contention(error):
+            log.warning("command %s waits for the database: %s", command_id, _one_line(error))
+            return
+        log.error("command %s failed", command_id, exc_info=error)
+        with suppress(DBAPIError), Session(self.engine) as session, session.begin():
+            row = session.get(MailboxRow, command_id, with_for_update=True)
+            if row is None or row.settled_at is not None:
+                return
+            row.attempts += 1
+            row.trouble = _one_line(error)
+            if row.attempts >= MAX_ATTEMPTS:
+                row.parked_at = session.scalar(select(func.clock_timestamp()))
+
+
+def _claim(session: Session, command_id: UUID) -> MailboxRow | None:
+    """Lock the row before anything is looked at: of several messages for one command, one acts."""
+    row = session.get(MailboxRow, command_id, with_for_update=True)
+    if row is None:
+        log.warning("no command %s in the mailbox", command_id)
+    return row
+
+
+def _run(row: MailboxRow, uow: UnitOfWork) -> dict[str, Any]:
+    """Run the verb in a savepoint, so that a refusal leaves nothing behind but itself."""
+    command = REGISTRY[row.name].model_validate(row.payload, strict=False)
+    try:
+        with uow.session.begin_nested():
+            result = _handlers[row.name](command, uow)
+    except Rejected as refusal:
+        uow.forget()
+        return {"status": "rejected", "http_status": refusal.code.http_status, "error": refusal.problem()}
+    return {
+        "status": "succeeded",
+        "http_status": uow.http_status,
+        "result": result.json_dict() if result is not None else None,
+        "replayed": uow.replayed,
+    }
+
+
+def _settled(row: MailboxRow, values: dict[str, Any], now: datetime) -> CommandSettled:
+    return CommandSettled(
+        command_id=row.id, command=row.name, received_at=row.received_at, settled_at=now, **values
+    )
+
+
+def _caller(row: MailboxRow) -> Caller | None:
+    if row.caller_id is None or row.caller_role is None:
+        return None
+    return Caller(row.caller_id, Role(row.caller_role), row.caller_name, row.caller_phone)
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:500]

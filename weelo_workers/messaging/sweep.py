@@ -1,0 +1,72 @@
+"""The sweep: whatever in the mailbox is due and unsettled is taken up again.
+
+It is the second clock of every timer and the safety net under every lost message. It works on the
+database alone, so it goes on while the broker is away.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from uuid import UUID
+
+from sqlalchemy import Row, text
+from sqlalchemy.exc import DBAPIError
+
+from weelo_workers.contracts.queues import TIMERS, Queue
+from weelo_workers.messaging.bell import BellSilent, Ring
+from weelo_workers.messaging.bus import Bus
+
+log = logging.getLogger(__name__)
+
+BATCH = 200
+
+# SKIP LOCKED: a row that a worker is settling at this moment, or that another sweep has, is not overdue.
+# Each time a row is taken up it waits longer for its next turn, so a flood is not rung over and over.
+_TAKE_UP = text("""
+    UPDATE mailbox
+       SET sweeps = LEAST(sweeps + 1, 1000),
+           ring_at = clock_timestamp() + LEAST(power(2, LEAST(sweeps, 10)), 30) * interval '1 second'
+     WHERE id IN (SELECT id FROM mailbox
+                   WHERE settled_at IS NULL AND parked_at IS NULL AND ring_at <= clock_timestamp()
+                   ORDER BY ring_at
+                   LIMIT :batch
+                     FOR UPDATE SKIP LOCKED)
+    RETURNING id, name, queue, sweeps
+""")
+
+
+def sweep(bus: Bus, *, seconds: float) -> int:
+    """Take up what is overdue, for at most about `seconds`. Returns how many rows were taken up.
+
+    A timer is settled here and now: it has waited long enough. A command is rung again first, since a
+    busy queue is no fault; if its bell is silent, or had been rung again before, it is settled here too.
+    """
+    taken = 0
+    give_way_at = time.monotonic() + seconds
+    while time.monotonic() < give_way_at:
+        try:
+            with bus.engine.begin() as connection:
+                overdue = connection.execute(_TAKE_UP, {"batch": BATCH}).all()
+        except DBAPIError as error:
+            log.warning("the sweep waits for the database: %s", str(error).splitlines()[0])
+            return taken
+        for row in overdue:
+            if not _rung_again(bus, row):
+                bus.execute(row.id)
+        taken += len(overdue)
+        if len(overdue) < BATCH:
+            break
+    if taken:
+        log.info("took up %d overdue", taken)
+    return taken
+
+
+def _rung_again(bus: Bus, row: Row[tuple[UUID, str, Queue, int]]) -> bool:
+    if row.queue == TIMERS or row.sweeps > 1:
+        return False
+    try:
+        bus.bell.ring(Ring(row.id, row.name, row.queue))
+    except BellSilent:
+        return False
+    return True

@@ -1,0 +1,25 @@
+"""Rows: the tables and the constraints that decide races. Constraint names are sentences."""
+
+from weelo_workers.models.base import Base
+from weelo_workers.models.broadcasts import Broadcast, Offer, TransitionRecord, TruckRequest
+from weelo_workers.models.fleet import Driver, Transporter, User, Vehicle
+from weelo_workers.models.log import EventRecord, LogHead, LogLine
+from weelo_workers.models.mailbox import MailboxRow
+from weelo_workers.models.trips import Assignment
+
+__all__ = [
+    "Assignment",
+    "Base",
+    "Broadcast",
+    "Driver",
+    "EventRecord",
+    "LogHead",
+    "LogLine",
+    "MailboxRow",
+    "Offer",
+    "TransitionRecord",
+    "Transporter",
+    "TruckRequest",
+    "User",
+    "Vehicle",
+]

@@ -1,0 +1,115 @@
+"""Broadcasts, their slots, who was told of them, and every step they took."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, SmallInteger, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from weelo_workers.contracts.statuses import BroadcastStatus, Kind, TruckRequestStatus
+from weelo_workers.lifecycles.broadcast import OPEN
+from weelo_workers.models.base import Base, Id, one_of, status_in
+
+
+class Broadcast(Base):
+    __tablename__ = "broadcasts"
+
+    id: Mapped[Id]
+    kind: Mapped[str]
+    customer_id: Mapped[UUID]
+    status: Mapped[str]
+    state_changed_at: Mapped[datetime]
+    version: Mapped[int]
+    pickup: Mapped[dict[str, Any]]
+    drop: Mapped[dict[str, Any]]
+    distance_km: Mapped[float | None]
+    goods_type: Mapped[str | None]
+    notes: Mapped[str | None]
+    trucks_needed: Mapped[int] = mapped_column(SmallInteger)
+    request: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    """What the customer asked for, as asked: the same request while this one is open is a double tap."""
+    keyed: Mapped[bool]
+    radius_step: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    radius_km: Mapped[float | None]
+    """Reach of the newest ring; none before the first and in the one that asks everyone."""
+    transporters_notified: Mapped[int] = mapped_column(server_default=text("0"))
+    end_reason: Mapped[str | None]
+    expires_at: Mapped[datetime]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (
+        Index(
+            "one_open_broadcast_per_customer", "customer_id", unique=True, postgresql_where=status_in(OPEN)
+        ),
+        Index("broadcasts_of_a_customer", "customer_id", "created_at"),
+        Index("broadcasts_open_by_deadline", "expires_at", postgresql_where=status_in(OPEN)),
+        one_of("status", BroadcastStatus, "a_broadcast_has_a_known_status"),
+        one_of("kind", Kind, "a_broadcast_is_a_booking_or_an_order"),
+        CheckConstraint("trucks_needed BETWEEN 1 AND 50", name="a_broadcast_needs_1_to_50_trucks"),
+    )
+
+
+class TruckRequest(Base):
+    """A slot."""
+
+    __tablename__ = "truck_requests"
+
+    id: Mapped[Id]
+    broadcast_id: Mapped[UUID] = mapped_column(ForeignKey("broadcasts.id", ondelete="CASCADE"))
+    request_number: Mapped[int] = mapped_column(SmallInteger)
+    vehicle_type: Mapped[str]
+    vehicle_subtype: Mapped[str]
+    vehicle_key: Mapped[str]
+    price_per_truck: Mapped[int | None]
+    status: Mapped[str]
+    state_changed_at: Mapped[datetime]
+
+    __table_args__ = (
+        UniqueConstraint("broadcast_id", "request_number", name="slots_of_a_broadcast_are_numbered"),
+        one_of("status", TruckRequestStatus, "a_truck_request_has_a_known_status"),
+    )
+
+
+class Offer(Base):
+    """A recipient: this transporter was told of this broadcast, at this step, from this far away."""
+
+    __tablename__ = "offers"
+
+    broadcast_id: Mapped[UUID] = mapped_column(ForeignKey("broadcasts.id", ondelete="CASCADE"), primary_key=True)
+    transporter_id: Mapped[UUID] = mapped_column(primary_key=True)
+    step: Mapped[int] = mapped_column(SmallInteger)
+    distance_km: Mapped[float | None]
+    version: Mapped[int]
+    """The broadcast's version when this offer was made: what happened before does not concern its reader."""
+    offered_at: Mapped[datetime]
+    declined_at: Mapped[datetime | None]
+    decline_reason: Mapped[str | None]
+
+    __table_args__ = (Index("offers_of_a_transporter", "transporter_id", "offered_at"),)
+
+
+class TransitionRecord(Base):
+    """History: one row per transition of a broadcast, a slot or an assignment, with its cause."""
+
+    __tablename__ = "transitions"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    broadcast_id: Mapped[UUID] = mapped_column(ForeignKey("broadcasts.id", ondelete="CASCADE"))
+    subject: Mapped[str]
+    subject_id: Mapped[UUID]
+    name: Mapped[str]
+    from_status: Mapped[str | None]
+    to_status: Mapped[str]
+    version: Mapped[int]
+    """The broadcast's version after this transition."""
+    at: Mapped[datetime]
+    command_id: Mapped[UUID]
+    cause: Mapped[str]
+    actor_id: Mapped[UUID | None]
+    details: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+
+    __table_args__ = (Index("history_of_a_broadcast", "broadcast_id", "id"),)

@@ -1,0 +1,73 @@
+"""People and what they own. A user's row is made by the first command that needs it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Index, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.models.base import Base, Id, one_of
+
+
+class User(Base):
+    __tablename__ = "users"
+
+    id: Mapped[Id]
+    role: Mapped[str]
+    name: Mapped[str | None]
+    phone: Mapped[str | None]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (one_of("role", Role, "a_user_has_a_known_role"),)
+
+
+class Transporter(Base):
+    """Whether a fleet wants work. Where it is, and whether its phone speaks, is presence (Redis)."""
+
+    __tablename__ = "transporters"
+
+    id: Mapped[Id]
+    is_available: Mapped[bool] = mapped_column(server_default=text("false"))
+    changed_at: Mapped[datetime | None]
+    toggle_window_began_at: Mapped[datetime | None]
+    toggles_in_window: Mapped[int] = mapped_column(server_default=text("0"))
+
+
+class Vehicle(Base):
+    __tablename__ = "vehicles"
+
+    id: Mapped[Id]
+    transporter_id: Mapped[UUID]
+    vehicle_number: Mapped[str]
+    vehicle_type: Mapped[str]
+    vehicle_subtype: Mapped[str]
+    vehicle_key: Mapped[str]
+    capacity_kg: Mapped[int | None]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (
+        UniqueConstraint("vehicle_number", name="a_vehicle_is_registered_once"),
+        Index("vehicles_of_a_fleet_by_kind", "transporter_id", "vehicle_key"),
+        Index("vehicles_by_kind", "vehicle_key", "transporter_id"),
+    )
+
+
+class Driver(Base):
+    """`id` is the driver's user id."""
+
+    __tablename__ = "drivers"
+
+    id: Mapped[Id]
+    transporter_id: Mapped[UUID]
+    name: Mapped[str]
+    phone: Mapped[str]
+    license_number: Mapped[str | None]
+    is_available: Mapped[bool] = mapped_column(server_default=text("true"))
+    created_at: Mapped[datetime]
+
+    __table_args__ = (Index("drivers_of_a_fleet", "transporter_id"),)
+
+

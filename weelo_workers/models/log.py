@@ -1,0 +1,48 @@
+"""The per-user event log: a counter per user, and lines `(user, seq) → event` without gaps."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from weelo_workers.models.base import Base, Id
+
+
+class EventRecord(Base):
+    """One thing that happened, stored once however many are told."""
+
+    __tablename__ = "events"
+
+    id: Mapped[Id]
+    event: Mapped[str]
+    """The name on the wire."""
+    at: Mapped[datetime]
+    data: Mapped[dict[str, Any]]
+
+    __table_args__ = (Index("events_by_age", "at"),)
+
+
+class LogHead(Base):
+    """The newest `seq` of a user. Its row lock makes numbers follow one another without a gap."""
+
+    __tablename__ = "log_heads"
+
+    user_id: Mapped[Id]
+    seq: Mapped[int] = mapped_column(BigInteger)
+
+
+class LogLine(Base):
+    __tablename__ = "log_lines"
+
+    user_id: Mapped[Id]
+    seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    event_id: Mapped[UUID] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"), index=True)
+    own: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """What is this reader's alone, such as the distance to the pickup; laid over the event's data."""
+
+    __table_args__ = (UniqueConstraint("user_id", "event_id", name="nobody_is_told_the_same_event_twice"),)

@@ -1,0 +1,64 @@
+"""The mailbox: one row per command, timer and delivery. The row is the promise behind every 202."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Identity, Index, SmallInteger, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from weelo_workers.models.base import Base, Id
+
+UNSETTLED = text("settled_at IS NULL")
+
+
+class MailboxRow(Base):
+    __tablename__ = "mailbox"
+
+    id: Mapped[Id]
+    position: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
+    """Order of writing. Among rows about one subject this is the order of its history, since every
+    transition of a subject holds its row lock while it writes here."""
+    name: Mapped[str]
+    queue: Mapped[str]
+    subject_id: Mapped[UUID | None]
+    payload: Mapped[dict[str, Any]]
+
+    caller_id: Mapped[UUID | None]
+    caller_role: Mapped[str | None]
+    caller_name: Mapped[str | None]
+    caller_phone: Mapped[str | None]
+    fingerprint: Mapped[str | None]
+    """SHA-256 of method, path and body: the same key with another request is a conflict."""
+    replays: Mapped[int] = mapped_column(server_default=text("0"))
+    """How often the same request came again."""
+
+    received_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    due_at: Mapped[datetime]
+    ring_at: Mapped[datetime]
+    """When the sweep takes this up if nobody has: a little after it is due, later each time."""
+    sweeps: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    """How often it raised something unexpected."""
+    trouble: Mapped[str | None]
+    """What it raised last, in one line."""
+    parked_at: Mapped[datetime | None]
+    """Given up on after too many attempts; an operator looks at it."""
+
+    settled_at: Mapped[datetime | None]
+    status: Mapped[str] = mapped_column(server_default=text("'pending'"))
+    http_status: Mapped[int | None] = mapped_column(SmallInteger)
+    result: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    error: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    replayed: Mapped[bool] = mapped_column(server_default=text("false"))
+    """The outcome is that of an earlier command (a double tap without a key)."""
+
+    __table_args__ = (
+        Index("mailbox_what_the_sweep_looks_for", "ring_at", postgresql_where=text("settled_at IS NULL AND parked_at IS NULL")),
+        Index("mailbox_unsettled_by_queue", "queue", "due_at", postgresql_where=UNSETTLED),
+        Index("mailbox_deliveries_in_order", "subject_id", "position", postgresql_where=text("settled_at IS NULL AND name = 'notifications.deliver'")),
+        Index("mailbox_settled_by_age", "settled_at", postgresql_where=text("settled_at IS NOT NULL")),
+    )

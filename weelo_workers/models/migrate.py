@@ -1,0 +1,38 @@
+"""Bring the schema to head. Safe to run twice and by many at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from weelo_workers.models.engine import engine
+
+# Any constant will do as long as all migrators use the same one ("weelo" in ASCII).
+_MIGRATING = 0x7765656C6F
+
+
+def alembic_config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def upgrade_to_head() -> None:
+    """One migrator at a time: the others wait on an advisory lock and then find nothing left to do."""
+    with engine().begin() as connection:
+        # A migration may rightly take longer than a request, and may wait for another migrator.
+        connection.execute(text("SET LOCAL statement_timeout = '10min'"))
+        connection.execute(text("SET LOCAL lock_timeout = '10min'"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
+        command.upgrade(alembic_config(connection), "head")
+
+
+def is_at_head(connection: Connection) -> bool:
+    heads = ScriptDirectory.from_config(alembic_config(connection)).get_heads()
+    return set(MigrationContext.configure(connection).get_current_heads()) == set(heads)

@@ -1,0 +1,43 @@
+"""Assignments: a truck and its driver on a slot. Three partial indexes prove that nobody is promised twice."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from weelo_workers.contracts.statuses import AssignmentStatus
+from weelo_workers.lifecycles.assignment import LIVE
+from weelo_workers.models.base import Base, Id, one_of, status_in
+
+
+class Assignment(Base):
+    __tablename__ = "assignments"
+
+    id: Mapped[Id]
+    trip_id: Mapped[UUID]
+    broadcast_id: Mapped[UUID] = mapped_column(ForeignKey("broadcasts.id", ondelete="CASCADE"))
+    truck_request_id: Mapped[UUID] = mapped_column(ForeignKey("truck_requests.id", ondelete="CASCADE"))
+    transporter_id: Mapped[UUID]
+    driver_id: Mapped[UUID] = mapped_column(ForeignKey("drivers.id"))
+    vehicle_id: Mapped[UUID] = mapped_column(ForeignKey("vehicles.id"))
+    vehicle_number: Mapped[str]
+    status: Mapped[str]
+    reason: Mapped[str | None]
+    expires_at: Mapped[datetime | None]
+    """The driver answers by then."""
+    created_at: Mapped[datetime]
+    state_changed_at: Mapped[datetime]
+
+    __table_args__ = (
+        UniqueConstraint("trip_id", name="a_trip_is_one_assignment"),
+        Index("one_live_assignment_per_slot", "truck_request_id", unique=True, postgresql_where=status_in(LIVE)),
+        Index("one_live_assignment_per_driver", "driver_id", unique=True, postgresql_where=status_in(LIVE)),
+        Index("one_live_assignment_per_vehicle", "vehicle_id", unique=True, postgresql_where=status_in(LIVE)),
+        Index("assignments_of_a_broadcast", "broadcast_id"),
+        Index("assignments_of_a_transporter", "transporter_id", "created_at"),
+        Index("assignments_of_a_driver", "driver_id", "created_at"),
+        one_of("status", AssignmentStatus, "an_assignment_has_a_known_status"),
+    )

@@ -1,0 +1,102 @@
+"""Everything that may be set from outside, read once from the environment.
+
+In development nothing has to be set: `weelo up` provides the two servers and the secret. In production
+(`WEELO_ENV=production`) nothing is invented: a missing secret stops the start.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MIN_SECRET_BYTES = 32  # RFC 7518, section 3.2: an HS256 key is at least as long as the hash
+
+
+class ConfigurationError(Exception):
+    """A setting that cannot be used. Its text is one line and names the environment variable."""
+
+
+class Settings(BaseSettings):
+    """The environment, typed. Field names are the variables' names in lower case."""
+
+    model_config = SettingsConfigDict(case_sensitive=False, extra="ignore", frozen=True, env_ignore_empty=True)
+
+    weelo_env: Literal["development", "production"] = "development"
+
+    # URLs carry passwords, so they never appear in a repr and thus in no log.
+    database_url: str = Field(default="postgresql://localhost/weelo", repr=False)
+    database_read_url: str | None = Field(default=None, repr=False)
+    redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
+    celery_broker_url: str | None = Field(default=None, repr=False)
+    jwt_secret: str | None = Field(default=None, repr=False)
+
+    broadcast_timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 120
+    radius_steps_km: Annotated[tuple[float, ...], NoDecode] = (10.0, 25.0, 50.0, 75.0)
+    radius_step_seconds: Annotated[float, Field(gt=0, le=3_600)] = 15.0
+    driver_accept_seconds: Annotated[float, Field(gt=0, le=86_400)] = 45.0
+    hold_seconds: Annotated[float, Field(gt=0, le=86_400)] = 90.0
+    presence_ttl_seconds: Annotated[float, Field(gt=0, le=3_600)] = 60.0
+    max_offers_per_step: Annotated[int, Field(ge=1, le=10_000)] = 250
+    sweep_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
+    event_retention_days: Annotated[int, Field(ge=1, le=3_650)] = 7
+
+    google_application_credentials: str | None = None
+    fcm_endpoint: str | None = None
+
+    @field_validator("radius_steps_km", mode="before")
+    @classmethod
+    def _split_steps(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("radius_steps_km")
+    @classmethod
+    def _steps_grow(cls, steps: tuple[float, ...]) -> tuple[float, ...]:
+        if not steps or any(not 0 < km <= 20_000 for km in steps) or list(steps) != sorted(set(steps)):
+            raise ValueError("give growing distances in km, like 10,25,50,75")
+        return steps
+
+    @field_validator("database_url", "database_read_url")
+    @classmethod
+    def _is_postgres(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("postgresql://", "postgres://", "postgresql+psycopg2://")):
+            raise ValueError("must begin with postgresql://")
+        return url
+
+    @field_validator("redis_url", "celery_broker_url")
+    @classmethod
+    def _is_redis(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis:// or rediss://")
+        return url
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _secret_is_long_enough(cls, secret: str | None) -> str | None:
+        if secret is not None and len(secret.encode()) < MIN_SECRET_BYTES:
+            raise ValueError(f"must have at least {MIN_SECRET_BYTES} bytes")
+        return secret
+
+    @model_validator(mode="after")
+    def _production_invents_nothing(self) -> Self:
+        if self.weelo_env == "production" and self.jwt_secret is None:
+            raise ValueError("JWT_SECRET: must be set in production (at least 32 bytes)")
+        return self
+
+    @property
+    def broker_url(self) -> str:
+        return self.celery_broker_url or self.redis_url
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """This process's settings. Raises ConfigurationError with one line that names the variable."""
+    try:
+        return Settings()
+    except ValidationError as refused:
+        first = refused.errors(include_url=False, include_input=False)[0]
+        variable = str(first["loc"][0]).upper() if first["loc"] else ""
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"{variable}: {reason}" if variable else reason) from None
