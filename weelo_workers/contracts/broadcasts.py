@@ -44,7 +44,6 @@ class Cancellation(Request):
 class CreateBooking(Command, name="broadcasts.create_booking"):
     """Ask for trucks. `keyed`: the customer's app named this request by an Idempotency-Key."""
 
-    broadcast_id: UUID
     customer_id: UUID
     request: NewBooking
     keyed: bool = False
@@ -107,7 +106,7 @@ class TrucksRemainingUpdate(AboutBroadcast):
     trucks_remaining: int
 
 
-class BroadcastEnded(AboutBroadcast):
+class BroadcastEnded(AboutBroadcast, shared=True):
     """What the three withdrawals share. `assigned_to_you`: how many of the trucks are the reader's own."""
 
     reason: str
@@ -123,10 +122,6 @@ class BookingCancelled(BroadcastEnded):
 
 
 class BookingExpired(BroadcastEnded):
-    pass
-
-
-class BookingCompleted(AboutBroadcast):
     pass
 
 

@@ -21,12 +21,14 @@ class Event(Wire):
 
     REGISTRY: ClassVar[dict[str, type[Event]]] = {}
 
-    def __init_subclass__(cls, **kwargs: object) -> None:
+    def __init_subclass__(cls, *, shared: bool = False, **kwargs: object) -> None:
+        """`shared`: a base that other events have in common, and no event itself."""
         super().__init_subclass__(**kwargs)  # type: ignore[arg-type]
-        Event.REGISTRY[cls.__name__] = cls
+        if not shared:
+            Event.REGISTRY[cls.__name__] = cls
 
 
-class AboutBroadcast(Event):
+class AboutBroadcast(Event, shared=True):
     """An event about a broadcast carries enough of it for an app to know what it concerns and how new it is."""
 
     broadcast_id: UUID

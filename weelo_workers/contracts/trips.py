@@ -41,7 +41,7 @@ class Waypoint(Place):
 # --- what people are told -------------------------------------------------------------------------------
 
 
-class AboutAssignment(AboutBroadcast):
+class AboutAssignment(AboutBroadcast, shared=True):
     assignment: AssignmentView
 
 

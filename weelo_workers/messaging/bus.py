@@ -13,19 +13,20 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from psycopg2 import errors as pg
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from weelo_workers.contracts.command import REGISTRY, Caller, Command
-from weelo_workers.contracts.notifications import CommandSettled
+from weelo_workers.contracts.notifications import CommandSettled, DeliverEvents
 from weelo_workers.contracts.rejections import Rejected
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.contracts.wire import Wire
 from weelo_workers.messaging.bell import Bell, BellSilent, Ring
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import MailboxRow
+from weelo_workers.models import MailboxRow, User
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +107,7 @@ class Bus:
             row = _claim(session, command_id)
             if row is None or row.settled_at is not None:
                 return [], []
+            _know(session, _caller(row))
             now: datetime = session.scalars(select(func.clock_timestamp())).one()
             if row.due_at > now:
                 # Early by the database's clock, or woken by a stray bell: set the alarm again.
@@ -113,7 +115,7 @@ class Bus:
             uow = UnitOfWork(session, row.id, row.name, _caller(row))
             values = _run(row, uow)
             if uow.caller:
-                uow.publish(_settled(row, values, uow.now))
+                uow.publish(_settled(row, values, uow.now), caller_id=str(uow.caller.id))
             session.execute(update(MailboxRow).where(MailboxRow.id == row.id).values(settled_at=uow.now, **values))
             return uow.write(), uow.acts_after_commit()
 
@@ -134,11 +136,30 @@ class Bus:
 
 
 def _claim(session: Session, command_id: UUID) -> MailboxRow | None:
-    """Lock the row before anything is looked at: of several messages for one command, one acts."""
+    """Lock the row before anything is looked at: of several messages for one command, one acts.
+
+    Deliveries about one subject go one at a time: each settles the others that wait, so they must not
+    hold one row and want another's.
+    """
+    session.execute(_ONE_DELIVERY_AT_A_TIME, {"id": command_id})
     row = session.get(MailboxRow, command_id, with_for_update=True)
     if row is None:
         log.warning("no command %s in the mailbox", command_id)
     return row
+
+
+_ONE_DELIVERY_AT_A_TIME = text(f"""
+    SELECT pg_advisory_xact_lock(hashtextextended(subject_id::text, 0))
+      FROM mailbox WHERE id = :id AND name = '{DeliverEvents.name}' AND settled_at IS NULL
+""")
+
+
+def _know(session: Session, caller: Caller | None) -> None:
+    """The first command of a user makes their row."""
+    if caller is not None:
+        row = {"id": caller.id, "role": caller.role, "name": caller.name, "phone": caller.phone}
+        statement = insert(User).values(**row, created_at=func.clock_timestamp())
+        session.execute(statement.on_conflict_do_nothing())
 
 
 def _run(row: MailboxRow, uow: UnitOfWork) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The broadcasts domain: asking for trucks, telling rings, ending."""

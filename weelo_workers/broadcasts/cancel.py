@@ -1,0 +1,59 @@
+"""The customer cancels. Against an accept, cancel wins: whichever commits first, no truck stays on it."""
+
+from __future__ import annotations
+
+from weelo_workers import moves
+from weelo_workers.contracts.broadcasts import BookingCancelled, CancelBroadcast, CancelResult
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.statuses import BroadcastStatus, Kind
+from weelo_workers.contracts.trips import TripCancelled
+from weelo_workers.lifecycles import assignment as assignment_lifecycle
+from weelo_workers.lifecycles import broadcast as lifecycle
+from weelo_workers.lifecycles import truck_request as slot_lifecycle
+from weelo_workers.messaging.bus import handles
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Broadcast
+from weelo_workers.queries.views import about, assignment_view, broadcast_view
+
+REASON = "customer_cancelled"
+
+
+@handles(CancelBroadcast)
+def cancel(command: CancelBroadcast, uow: UnitOfWork) -> CancelResult:
+    """End it for everyone: slots, assignments that have not set out, every notified transporter, every driver."""
+    broadcast = uow.lock(Broadcast, command.broadcast_id)
+    if broadcast is None or broadcast.customer_id != command.customer_id or broadcast.kind != command.kind:
+        raise Rejected(Code.BOOKING_NOT_FOUND if command.kind is Kind.BOOKING else Code.ORDER_NOT_FOUND)
+    if broadcast.status != BroadcastStatus.CANCELLED:
+        _cancel(command, broadcast, uow)
+    slots = moves.slots_of(uow, broadcast.id)
+    reverted = [a for a in moves.assignments_of(uow, broadcast.id) if a.reason == REASON]
+    return CancelResult(
+        broadcast=broadcast_view(broadcast, slots, uow.now),
+        transporters_notified=broadcast.transporters_notified,
+        assignments_cancelled=len(reverted),
+    )
+
+
+def _cancel(command: CancelBroadcast, broadcast: Broadcast, uow: UnitOfWork) -> None:
+    live = [a for a in moves.assignments_of(uow, broadcast.id) if a.status in assignment_lifecycle.LIVE]
+    under_way = any(a.status in assignment_lifecycle.UNDER_WAY for a in live)
+    if broadcast.status not in lifecycle.CANCEL.when or under_way:
+        raise Rejected(
+            Code.BOOKING_CANNOT_CANCEL,
+            "A truck is already under way." if under_way else f"The {broadcast.kind} is {broadcast.status}.",
+        )
+    slots = moves.slots_of(uow, broadcast.id)
+    uow.advance_all([s for s in slots if s.status in slot_lifecycle.CANCEL.when], slot_lifecycle.CANCEL)
+    uow.advance_all(live, assignment_lifecycle.CANCEL, reason=REASON)
+    why = {"reason": command.reason} if command.reason else {}
+    moves.step(uow, broadcast, lifecycle.CANCEL, slots, why=why, end_reason=REASON)
+    uow.publish(
+        BookingCancelled(**about(broadcast), reason=REASON),
+        assigned_to=moves.trucks_by_transporter(live),
+    )
+    for assignment in live:
+        uow.publish(TripCancelled(**about(broadcast), assignment=assignment_view(assignment), reason=REASON))
+    moves.announce_assignments(uow, broadcast, live)
+
+

@@ -1,0 +1,48 @@
+"""The deadline has come (timer). Open slots end; trucks that were won go on."""
+
+from __future__ import annotations
+
+from sqlalchemy import exists, select
+
+from weelo_workers import moves
+from weelo_workers.contracts.broadcasts import BookingExpired, ExpireBroadcast, NoVehiclesAvailable
+from weelo_workers.lifecycles import assignment as assignment_lifecycle
+from weelo_workers.lifecycles import broadcast as lifecycle
+from weelo_workers.lifecycles import truck_request as slot_lifecycle
+from weelo_workers.messaging.bus import handles
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Broadcast, Offer
+from weelo_workers.queries.views import about, filled
+
+NO_TRANSPORTER_ONLINE = "no_transporter_online"
+NOBODY_ACCEPTED = "nobody_accepted"
+PARTLY_FILLED = "partly_filled"
+
+
+@handles(ExpireBroadcast)
+def expire(command: ExpireBroadcast, uow: UnitOfWork) -> None:
+    """End an open broadcast whose time is up, and say why: nobody online, nobody accepted, partly filled."""
+    broadcast = uow.lock(Broadcast, command.broadcast_id)
+    if broadcast is None or broadcast.status not in lifecycle.EXPIRE.when:
+        return
+    if uow.now < broadcast.expires_at:
+        # The deadline has moved since this alarm was set: set another.
+        uow.send(command, at=broadcast.expires_at)
+        return
+    slots = moves.slots_of(uow, broadcast.id)
+    live = [a for a in moves.assignments_of(uow, broadcast.id) if a.status in assignment_lifecycle.LIVE]
+    uow.advance_all([s for s in slots if s.status in slot_lifecycle.EXPIRE.when], slot_lifecycle.EXPIRE)
+    reason = _reason(uow, broadcast, filled(slots))
+    moves.step(uow, broadcast, lifecycle.EXPIRE, slots, why={"reason": reason}, end_reason=reason)
+    uow.publish(
+        BookingExpired(**about(broadcast), reason=reason), assigned_to=moves.trucks_by_transporter(live)
+    )
+    if reason != PARTLY_FILLED:
+        uow.publish(NoVehiclesAvailable(**about(broadcast), reason=reason))
+
+
+def _reason(uow: UnitOfWork, broadcast: Broadcast, trucks_filled: int) -> str:
+    if trucks_filled:
+        return PARTLY_FILLED
+    somebody_heard = uow.session.scalar(select(exists().where(Offer.broadcast_id == broadcast.id)))
+    return NOBODY_ACCEPTED if somebody_heard else NO_TRANSPORTER_ONLINE

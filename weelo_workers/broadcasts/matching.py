@@ -1,0 +1,69 @@
+"""Who could carry this: near enough by presence, willing and with a free truck of the kind by the database."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
+
+from weelo_workers import presence
+from weelo_workers.contracts.statuses import TruckRequestStatus
+from weelo_workers.lifecycles.assignment import LIVE
+from weelo_workers.models import Assignment, Broadcast, Offer, Transporter, TruckRequest, Vehicle
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    transporter_id: UUID
+    distance_km: float | None
+    """From the pickup; None when it is not known where they are."""
+
+
+def candidates(
+    session: Session, broadcast: Broadcast, slots: Sequence[TruckRequest], radius_km: float | None, limit: int
+) -> list[Candidate]:
+    """At most `limit` transporters to offer this to, nearest first. `radius_km` None: wherever they are.
+
+    Presence proposes, the database disposes: only who is available, has a free truck of an open kind and
+    has not been told yet is returned.
+    """
+    keys = {slot.vehicle_key for slot in slots if slot.status == TruckRequestStatus.SEARCHING}
+    if not keys:
+        return []
+    pickup = presence.Point(broadcast.pickup["latitude"], broadcast.pickup["longitude"])
+    try:
+        reached = presence.reached_by(keys, pickup, radius_km)
+    except presence.PresenceUnknown as unknown:
+        # Redis is away or was emptied a moment ago: offer to all who said that they want work,
+        # since silence would lose the customer a truck and an offer too many loses nobody anything.
+        log.warning("matching without presence: %s", unknown)
+        reached = None
+    eligible = _eligible(session, broadcast, keys, None if reached is None else list(reached))
+    if reached is None:
+        return [Candidate(transporter_id, None) for transporter_id in eligible][:limit]
+    nearest_first = sorted(
+        (Candidate(transporter_id, reached[transporter_id]) for transporter_id in eligible),
+        key=lambda candidate: (candidate.distance_km is None, candidate.distance_km or 0.0),
+    )
+    return nearest_first[:limit]
+
+
+def _eligible(session: Session, broadcast: Broadcast, keys: set[str], among: list[UUID] | None) -> list[UUID]:
+    if among == []:
+        return []
+    free_truck = exists().where(
+        Vehicle.transporter_id == Transporter.id,
+        Vehicle.vehicle_key.in_(keys),
+        ~exists().where(Assignment.vehicle_id == Vehicle.id, Assignment.status.in_(LIVE)),
+    )
+    told = exists().where(Offer.broadcast_id == broadcast.id, Offer.transporter_id == Transporter.id)
+    query = select(Transporter.id).where(Transporter.is_available, free_truck, ~told)
+    if among is not None:
+        query = query.where(Transporter.id.in_(among))
+    return list(session.scalars(query))

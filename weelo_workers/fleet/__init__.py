@@ -1,0 +1,1 @@
+"""The fleet domain: vehicles, drivers and whether a transporter wants work."""

@@ -1,0 +1,61 @@
+"""A transporter registers a vehicle, or corrects what it is."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from sqlalchemy import exists, select
+from sqlalchemy.dialects.postgresql import insert
+
+from weelo_workers.contracts.fleet import RegisterVehicle, VehicleView
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.fleet.signing_on import refresh_presence
+from weelo_workers.lifecycles.assignment import LIVE
+from weelo_workers.lifecycles.vehicle_key import vehicle_key
+from weelo_workers.messaging.bus import handles
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Assignment, Vehicle
+from weelo_workers.queries.views import vehicle_view
+
+
+@handles(RegisterVehicle)
+def register_vehicle(command: RegisterVehicle, uow: UnitOfWork) -> VehicleView:
+    """201 for a new number, 200 for one of this fleet, 409 VEHICLE_EXISTS for another fleet's."""
+    details = command.details
+    described = {
+        "vehicle_type": details.vehicle_type,
+        "vehicle_subtype": details.vehicle_subtype,
+        "vehicle_key": vehicle_key(details.vehicle_type, details.vehicle_subtype),
+        "capacity_kg": details.capacity_kg,
+    }
+    new = uow.session.scalar(
+        insert(Vehicle)
+        .values(
+            id=uuid4(),
+            transporter_id=command.transporter_id,
+            vehicle_number=command.vehicle_number,
+            created_at=uow.now,
+            **described,
+        )
+        .on_conflict_do_nothing()
+        .returning(Vehicle.id)
+    )
+    vehicle = uow.session.scalars(
+        select(Vehicle).where(Vehicle.vehicle_number == command.vehicle_number).with_for_update()
+    ).one()
+    if vehicle.transporter_id != command.transporter_id:
+        raise Rejected(Code.VEHICLE_EXISTS)
+    busy = _on_a_trip(uow, vehicle)
+    if busy and described["vehicle_key"] != vehicle.vehicle_key:
+        raise Rejected(Code.VEHICLE_BUSY, "A vehicle under way cannot become another kind.")
+    for column, value in described.items():
+        setattr(vehicle, column, value)
+    uow.session.flush()
+    refresh_presence(uow, command.transporter_id)
+    uow.http_status = 201 if new else 200
+    return vehicle_view(vehicle, busy=busy)
+
+
+def _on_a_trip(uow: UnitOfWork, vehicle: Vehicle) -> bool:
+    live = exists().where(Assignment.vehicle_id == vehicle.id, Assignment.status.in_(LIVE))
+    return bool(uow.session.scalar(select(live)))

@@ -1,0 +1,49 @@
+"""A transporter wants work, or does not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy.dialects.postgresql import insert
+
+from weelo_workers.contracts.fleet import AvailabilityView, SetAvailability
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.fleet.signing_on import refresh_presence
+from weelo_workers.messaging.bus import handles
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Transporter
+
+# CONTRACT section 3: more than 10 changes in 5 minutes is a stuck button or a script.
+MAX_TOGGLES = 10
+TOGGLE_WINDOW = timedelta(minutes=5)
+
+
+@handles(SetAvailability)
+def set_availability(command: SetAvailability, uow: UnitOfWork) -> AvailabilityView:
+    """Saying the same again is free. Going offline ends matching with this commit, whatever presence still holds."""
+    uow.session.execute(insert(Transporter).values(id=command.transporter_id).on_conflict_do_nothing())
+    transporter = uow.lock(Transporter, command.transporter_id)
+    assert transporter is not None
+    if transporter.is_available != command.is_available:
+        _count_toggle(transporter, uow)
+        transporter.is_available = command.is_available
+        transporter.changed_at = uow.now
+        uow.session.flush()
+    refresh_presence(uow, command.transporter_id)
+    return AvailabilityView(is_available=transporter.is_available, changed_at=transporter.changed_at)
+
+
+def _count_toggle(transporter: Transporter, uow: UnitOfWork) -> None:
+    began = transporter.toggle_window_began_at
+    if began is None or uow.now >= began + TOGGLE_WINDOW:
+        transporter.toggle_window_began_at = uow.now
+        transporter.toggles_in_window = 1
+        return
+    if transporter.toggles_in_window >= MAX_TOGGLES:
+        wait = began + TOGGLE_WINDOW - uow.now
+        raise Rejected(
+            Code.TOGGLE_RATE_LIMITED,
+            f"At most {MAX_TOGGLES} changes in {TOGGLE_WINDOW.seconds // 60} minutes.",
+            {"retryAfter": int(wait.total_seconds()) + 1},
+        )
+    transporter.toggles_in_window += 1

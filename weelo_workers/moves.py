@@ -1,0 +1,75 @@
+"""Moves that several domains make: a broadcast steps on, or a truck leaves it, and those entitled hear of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from weelo_workers.contracts.broadcasts import BroadcastStateChanged
+from weelo_workers.contracts.statuses import BroadcastStatus
+from weelo_workers.contracts.trips import AssignmentStatusChanged
+from weelo_workers.lifecycles.lifecycle import Transition
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Assignment, Broadcast, TruckRequest
+from weelo_workers.queries.views import about, assignment_view, filled
+
+
+def slots_of(uow: UnitOfWork, broadcast_id: UUID) -> list[TruckRequest]:
+    """The slots in their order. Whoever has the broadcast's lock has theirs: nobody moves a slot without it."""
+    return list(
+        uow.session.scalars(
+            select(TruckRequest)
+            .where(TruckRequest.broadcast_id == broadcast_id)
+            .order_by(TruckRequest.request_number)
+        )
+    )
+
+
+def assignments_of(uow: UnitOfWork, broadcast_id: UUID) -> list[Assignment]:
+    return list(
+        uow.session.scalars(
+            select(Assignment).where(Assignment.broadcast_id == broadcast_id).order_by(Assignment.created_at)
+        )
+    )
+
+
+def step(
+    uow: UnitOfWork,
+    broadcast: Broadcast,
+    transition: Transition[BroadcastStatus],
+    slots: Sequence[TruckRequest],
+    *,
+    why: dict[str, Any] | None = None,
+    **columns: Any,
+) -> None:
+    """Move a broadcast, and let its customer hear of it: no transition goes without its event (BCAST-03)."""
+    uow.advance(broadcast, transition, why=why, **columns)
+    announce(uow, broadcast, slots)
+
+
+def announce(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
+    """Tell the customer the broadcast's present state. Slots are those after the move."""
+    uow.publish(
+        BroadcastStateChanged(
+            **about(broadcast),
+            trucks_filled=filled(slots),
+            trucks_needed=broadcast.trucks_needed,
+            transporters_notified=broadcast.transporters_notified,
+            radius_km=broadcast.radius_km,
+            expires_at=broadcast.expires_at,
+        )
+    )
+
+
+def announce_assignments(uow: UnitOfWork, broadcast: Broadcast, assignments: Sequence[Assignment]) -> None:
+    for assignment in assignments:
+        uow.publish(AssignmentStatusChanged(**about(broadcast), assignment=assignment_view(assignment)))
+
+
+def trucks_by_transporter(assignments: Sequence[Assignment]) -> dict[str, int]:
+    """How many of these trucks each transporter sends, as JSON can carry it."""
+    return dict(Counter(str(assignment.transporter_id) for assignment in assignments))

@@ -1,0 +1,103 @@
+"""Who hears what: each event's wire name and its audiences. The only place that decides it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from weelo_workers.contracts import broadcasts, notifications, offers, trips
+from weelo_workers.contracts.event import Event
+from weelo_workers.contracts.notifications import Told
+from weelo_workers.lifecycles.broadcast import OPEN
+from weelo_workers.models import Broadcast, Offer
+
+Own = dict[str, Any] | None
+"""What is one reader's alone, laid over the event's data."""
+
+Audience = Callable[[Session, Told], Mapping[UUID, Own]]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`name` on the wire, and the audiences that hear it. No audience is an entry too: silence, on purpose."""
+
+    name: str
+    audiences: tuple[Audience, ...]
+
+
+# --- audiences ------------------------------------------------------------------------------------------
+
+
+def caller(session: Session, told: Told) -> Mapping[UUID, Own]:
+    """Who sent the command."""
+    return {UUID(told.to["caller_id"]): None}
+
+
+def customer(session: Session, told: Told) -> Mapping[UUID, Own]:
+    broadcast = session.get(Broadcast, UUID(told.data["broadcastId"]))
+    return {broadcast.customer_id: None} if broadcast else {}
+
+
+def newly_offered(session: Session, told: Told) -> Mapping[UUID, Own]:
+    """Those whom this step reached, each with the own distance. Unless it is over: offers of what is gone
+    would be ghosts, so the broadcast is looked at again at the moment of telling."""
+    broadcast = session.get(Broadcast, UUID(told.data["broadcastId"]))
+    if broadcast is None or broadcast.status not in OPEN:
+        return {}
+    return {UUID(who): {"pickupDistanceKm": km} for who, km in told.to["distances_km"].items()}
+
+
+def notified(session: Session, told: Told) -> Mapping[UUID, Own]:
+    """Every transporter who had been told of the broadcast when this happened."""
+    return dict.fromkeys(_recipients(session, told))
+
+
+def notified_with_own_trucks(session: Session, told: Told) -> Mapping[UUID, Own]:
+    """As `notified`, each with how many of the trucks are theirs."""
+    trucks = told.to["assigned_to"]
+    return {who: {"assignedToYou": trucks.get(str(who), 0)} for who in _recipients(session, told)}
+
+
+def transporter(session: Session, told: Told) -> Mapping[UUID, Own]:
+    return {UUID(told.data["assignment"]["transporterId"]): None}
+
+
+def driver(session: Session, told: Told) -> Mapping[UUID, Own]:
+    return {UUID(told.data["assignment"]["driverId"]): None}
+
+
+def _recipients(session: Session, told: Told) -> list[UUID]:
+    return list(
+        session.scalars(
+            select(Offer.transporter_id).where(
+                Offer.broadcast_id == UUID(told.data["broadcastId"]), Offer.version <= told.data["version"]
+            )
+        )
+    )
+
+
+# --- the catalog ----------------------------------------------------------------------------------------
+
+WITHDRAWAL = (customer, notified_with_own_trucks)
+
+CATALOG: dict[type[Event], Entry] = {
+    notifications.CommandSettled: Entry("command_settled", (caller,)),
+    broadcasts.BroadcastStateChanged: Entry("broadcast_state_changed", (customer,)),
+    broadcasts.NewBroadcast: Entry("new_broadcast", (newly_offered,)),
+    broadcasts.TrucksRemainingUpdate: Entry("trucks_remaining_update", (notified,)),
+    broadcasts.BookingFullyFilled: Entry("booking_fully_filled", WITHDRAWAL),
+    broadcasts.BookingCancelled: Entry("booking_cancelled", WITHDRAWAL),
+    broadcasts.BookingExpired: Entry("booking_expired", WITHDRAWAL),
+    broadcasts.NoVehiclesAvailable: Entry("no_vehicles_available", (customer,)),
+    offers.TruckConfirmed: Entry("truck_confirmed", (customer,)),
+    trips.TripAssigned: Entry("trip_assigned", (driver,)),
+    trips.TripCancelled: Entry("trip_cancelled", (driver,)),
+    trips.AssignmentStatusChanged: Entry("assignment_status_changed", (customer, transporter, driver)),
+}
+
+BY_NAME = {event.__name__: entry for event, entry in CATALOG.items()}

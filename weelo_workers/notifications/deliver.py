@@ -1,0 +1,115 @@
+"""Write what happened into the log of everyone concerned, each user's lines numbered without a gap."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session
+
+from weelo_workers.contracts.notifications import DeliverEvents, Told
+from weelo_workers.messaging.bus import handles
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import EventRecord, LogHead, LogLine, MailboxRow
+from weelo_workers.notifications import news
+from weelo_workers.notifications.catalog import BY_NAME, Own
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    user_id: UUID
+    told: Told
+    own: Own
+
+
+@handles(DeliverEvents)
+def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
+    """Tell this transition and all untold ones of the same subject, in the order in which they happened.
+
+    Deliveries about one subject are claimed one at a time (see the bus), so an older one never comes
+    after a newer one, and a crowd of them is written in a handful of statements.
+    """
+    waiting = _waiting(uow, command.subject_id)
+    told = [event for delivery in waiting for event in delivery.events]
+    lines = _lines(uow.session, told)
+    if not lines:
+        return
+    uow.session.execute(
+        insert(EventRecord),
+        [{"id": t.id, "event": BY_NAME[t.event].name, "at": t.at, "data": t.data} for t in {line.told.id: line.told for line in lines}.values()],
+    )
+    numbered = _number(uow.session, lines)
+    uow.session.execute(
+        insert(LogLine),
+        [{"user_id": line.user_id, "seq": seq, "event_id": line.told.id, "own": line.own} for seq, line in numbered],
+    )
+    uow.after_commit(lambda: news.spread(_by_event(numbered)))
+
+
+def _waiting(uow: UnitOfWork, subject_id: UUID) -> list[DeliverEvents]:
+    """All unsettled deliveries about this subject, oldest first; the others are settled along with ours."""
+    rows = uow.session.execute(
+        select(MailboxRow.id, MailboxRow.payload)
+        .where(
+            MailboxRow.subject_id == subject_id,
+            MailboxRow.name == DeliverEvents.name,
+            MailboxRow.settled_at.is_(None),
+            MailboxRow.parked_at.is_(None),
+        )
+        .order_by(MailboxRow.position)
+    ).all()
+    others = [row.id for row in rows if row.id != uow.command_id]
+    if others:
+        uow.session.execute(
+            update(MailboxRow)
+            .where(MailboxRow.id.in_(others))
+            .values(settled_at=uow.now, status="succeeded", http_status=200),
+            execution_options={"synchronize_session": False},
+        )
+    return [DeliverEvents.model_validate(row.payload) for row in rows]
+
+
+def _lines(session: Session, told: Sequence[Told]) -> list[Line]:
+    """Everyone whom the catalog names; somebody in two audiences of one event hears it once."""
+    lines = []
+    for event in told:
+        audience: dict[UUID, Own] = {}
+        for each in BY_NAME[event.event].audiences:
+            for user_id, own in each(session, event).items():
+                audience.setdefault(user_id, own)
+        lines += [Line(user_id, event, own) for user_id, own in audience.items()]
+    return lines
+
+
+def _number(session: Session, lines: Sequence[Line]) -> list[tuple[int, Line]]:
+    """Give each line its `seq`. Heads are locked in user id order, so that deliveries never deadlock."""
+    by_user: dict[UUID, list[Line]] = defaultdict(list)
+    for line in lines:
+        by_user[line.user_id].append(line)
+    statement = upsert(LogHead).values(
+        [{"user_id": user_id, "seq": len(by_user[user_id])} for user_id in sorted(by_user)]
+    )
+    heads = session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["user_id"], set_={"seq": LogHead.seq + statement.excluded.seq}
+        ).returning(LogHead.user_id, LogHead.seq)
+    )
+    newest = {row.user_id: row.seq for row in heads}
+    return [
+        (newest[user_id] - len(own_lines) + place, line)
+        for user_id, own_lines in by_user.items()
+        for place, line in enumerate(own_lines, start=1)
+    ]
+
+
+def _by_event(numbered: Sequence[tuple[int, Line]]) -> list[news.Item]:
+    items: dict[UUID, news.Item] = {}
+    for seq, line in numbered:
+        told = line.told
+        item = items.setdefault(told.id, news.Item(told.id, BY_NAME[told.event].name, told.at, told.data, {}))
+        item.to[str(line.user_id)] = (seq, line.own)
+    return list(items.values())

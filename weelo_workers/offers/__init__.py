@@ -1,0 +1,1 @@
+"""The offers domain: taking or declining trucks of a broadcast."""

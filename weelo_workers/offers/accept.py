@@ -1,0 +1,226 @@
+"""A transporter takes trucks of a broadcast: the first accept that commits wins a slot, and there is one winner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import select
+
+from weelo_workers import moves
+from weelo_workers.contracts.broadcasts import BookingFullyFilled, TrucksRemainingUpdate
+from weelo_workers.contracts.offers import AcceptResult, AcceptTrucks, Truck, TruckConfirmed
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, TruckRequestStatus
+from weelo_workers.contracts.trips import TripAssigned, Waypoint
+from weelo_workers.lifecycles import broadcast as lifecycle
+from weelo_workers.lifecycles import truck_request as slot_lifecycle
+from weelo_workers.lifecycles.assignment import LIVE
+from weelo_workers.messaging.bus import handles
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Assignment, Broadcast, Driver, Offer, TruckRequest, Vehicle
+from weelo_workers.queries.views import about, assignment_view, filled, place
+
+
+@handles(AcceptTrucks)
+def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
+    """Give slots to these trucks: all of them or none, or with `partial` as many as are open.
+
+    The broadcast's row lock puts all accepts, the cancel and the expiry of one broadcast in a row, so
+    every loser can be told what really happened. A repeated yes is answered with the first yes.
+    """
+    broadcast = uow.lock(Broadcast, command.broadcast_id)
+    if broadcast is None or not _was_offered(uow, command):
+        raise Rejected(Code.BROADCAST_NOT_FOUND)
+    slots = moves.slots_of(uow, broadcast.id)
+    before = _already_won(uow, command)
+    if before:
+        uow.replayed = True
+        return _result(broadcast, slots, before)
+
+    _still_open(broadcast, slots, uow.now)
+    pairs = _fit(command, slots, _own_free_trucks(command, uow))
+    won = [_assignment(command, broadcast, slot, vehicle, driver, uow.now) for slot, vehicle, driver in pairs]
+
+    uow.advance_all([slot for slot, _, _ in pairs], slot_lifecycle.ASSIGN)
+    uow.add(*won)
+    for assignment in won:
+        uow.begin(assignment, "win")
+    last = all(slot.status != TruckRequestStatus.SEARCHING for slot in slots)
+    moves.step(uow, broadcast, lifecycle.TAKE_LAST if last else lifecycle.TAKE_SOME, slots, why={"trucks": len(won)})
+    _tell(uow, broadcast, slots, won)
+    return _result(broadcast, slots, won)
+
+
+# --- may they, and is there anything left? ---------------------------------------------------------------
+
+
+def _was_offered(uow: UnitOfWork, command: AcceptTrucks) -> bool:
+    return uow.session.get(Offer, (command.broadcast_id, command.transporter_id)) is not None
+
+
+def _already_won(uow: UnitOfWork, command: AcceptTrucks) -> list[Assignment]:
+    """These very trucks are on this broadcast already: the accept came twice."""
+    live = uow.session.scalars(
+        select(Assignment).where(
+            Assignment.broadcast_id == command.broadcast_id,
+            Assignment.transporter_id == command.transporter_id,
+            Assignment.status.in_(LIVE),
+        )
+    )
+    by_truck = {(assignment.vehicle_id, assignment.driver_id): assignment for assignment in live}
+    mine = [by_truck.get((truck.vehicle_id, truck.driver_id)) for truck in command.trucks]
+    found = [assignment for assignment in mine if assignment is not None]
+    return found if found and (command.partial or len(found) == len(mine)) else []
+
+
+def _still_open(broadcast: Broadcast, slots: Sequence[TruckRequest], now: datetime) -> None:
+    """Refuse with what happened: cancelled, expired, or full (ACPT-02)."""
+    if broadcast.status == BroadcastStatus.CANCELLED:
+        raise Rejected(Code.BROADCAST_CANCELLED)
+    if broadcast.status == BroadcastStatus.EXPIRED:
+        raise Rejected(Code.BROADCAST_EXPIRED)
+    if broadcast.status not in lifecycle.OPEN:
+        raise Rejected(Code.BROADCAST_FILLED, extra={"remaining": 0})
+    if now >= broadcast.expires_at:
+        raise Rejected(Code.BROADCAST_EXPIRED)
+    if not any(slot.status == TruckRequestStatus.SEARCHING for slot in slots):
+        raise Rejected(Code.REQUEST_ALREADY_TAKEN, extra={"remaining": 0})
+
+
+# --- trucks and slots -------------------------------------------------------------------------------------
+
+
+def _own_free_trucks(command: AcceptTrucks, uow: UnitOfWork) -> list[tuple[Truck, Vehicle, Driver]]:
+    """The vehicles and drivers, locked, of this fleet, and on no live assignment (ACPT-06)."""
+    vehicles = {v.id: v for v in uow.lock_all(Vehicle, [truck.vehicle_id for truck in command.trucks])}
+    drivers = {d.id: d for d in uow.lock_all(Driver, [truck.driver_id for truck in command.trucks])}
+    busy = list(
+        uow.session.execute(
+            select(Assignment.vehicle_id, Assignment.driver_id).where(
+                Assignment.status.in_(LIVE),
+                Assignment.vehicle_id.in_(vehicles) | Assignment.driver_id.in_(drivers),
+            )
+        )
+    )
+    busy_vehicles, busy_drivers = {row.vehicle_id for row in busy}, {row.driver_id for row in busy}
+    trucks = []
+    for truck in command.trucks:
+        vehicle, driver = vehicles.get(truck.vehicle_id), drivers.get(truck.driver_id)
+        if vehicle is None or vehicle.transporter_id != command.transporter_id:
+            raise Rejected(Code.VEHICLE_NOT_IN_FLEET, extra={"vehicleId": str(truck.vehicle_id)})
+        if driver is None or driver.transporter_id != command.transporter_id:
+            raise Rejected(Code.DRIVER_NOT_IN_FLEET, extra={"driverId": str(truck.driver_id)})
+        if vehicle.id in busy_vehicles:
+            raise Rejected(Code.VEHICLE_BUSY, extra={"vehicleId": str(vehicle.id)})
+        if driver.id in busy_drivers:
+            raise Rejected(Code.DRIVER_BUSY, extra={"driverId": str(driver.id)})
+        trucks.append((truck, vehicle, driver))
+    return trucks
+
+
+def _fit(
+    command: AcceptTrucks, slots: Sequence[TruckRequest], trucks: Sequence[tuple[Truck, Vehicle, Driver]]
+) -> list[tuple[TruckRequest, Vehicle, Driver]]:
+    """Each truck on the slot that it names, or on the first open one of its kind."""
+    by_id = {slot.id: slot for slot in slots}
+    free = [slot for slot in slots if slot.status == TruckRequestStatus.SEARCHING]
+    remaining = len(free)
+    # Named slots first, so that a truck without a wish does not sit down on somebody's named one.
+    pairs: list[tuple[TruckRequest, Vehicle, Driver]] = []
+    for truck, vehicle, driver in sorted(trucks, key=lambda offered: offered[0].truck_request_id is None):
+        slot = _slot_for(truck, vehicle, by_id, free)
+        if slot is not None:
+            free.remove(slot)
+            pairs.append((slot, vehicle, driver))
+        elif not command.partial:
+            code = Code.REQUEST_ALREADY_TAKEN if truck.truck_request_id or len(trucks) == 1 else Code.NOT_ENOUGH_AVAILABLE
+            raise Rejected(code, f"{remaining} still open.", {"remaining": remaining})
+    if not pairs:
+        raise Rejected(Code.REQUEST_ALREADY_TAKEN, extra={"remaining": remaining})
+    return pairs
+
+
+def _slot_for(
+    truck: Truck, vehicle: Vehicle, by_id: dict[UUID, TruckRequest], free: Sequence[TruckRequest]
+) -> TruckRequest | None:
+    if truck.truck_request_id is not None:
+        slot = by_id.get(truck.truck_request_id)
+        if slot is None:
+            raise Rejected(Code.TRUCK_REQUEST_NOT_FOUND)
+        _same_kind(vehicle, [slot])
+        return slot if slot in free else None
+    _same_kind(vehicle, list(by_id.values()))
+    return next((slot for slot in free if slot.vehicle_key == vehicle.vehicle_key), None)
+
+
+def _same_kind(vehicle: Vehicle, slots: Sequence[TruckRequest]) -> None:
+    if all(slot.vehicle_key != vehicle.vehicle_key for slot in slots):
+        raise Rejected(
+            Code.VEHICLE_TYPE_MISMATCH,
+            f"{vehicle.vehicle_number} is {vehicle.vehicle_type} {vehicle.vehicle_subtype}.",
+            {"vehicleId": str(vehicle.id)},
+        )
+
+
+def _assignment(
+    command: AcceptTrucks, broadcast: Broadcast, slot: TruckRequest, vehicle: Vehicle, driver: Driver, now: datetime
+) -> Assignment:
+    return Assignment(
+        id=uuid4(),
+        trip_id=uuid4(),
+        broadcast_id=broadcast.id,
+        truck_request_id=slot.id,
+        transporter_id=command.transporter_id,
+        driver_id=driver.id,
+        vehicle_id=vehicle.id,
+        vehicle_number=vehicle.vehicle_number,
+        status=AssignmentStatus.PENDING,
+        reason=None,
+        expires_at=None,
+        created_at=now,
+        state_changed_at=now,
+    )
+
+
+# --- tell ---------------------------------------------------------------------------------------------------
+
+
+def _tell(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest], won: Sequence[Assignment]) -> None:
+    header, found = about(broadcast), filled(slots)
+    for assignment in won:
+        view = assignment_view(assignment)
+        uow.publish(
+            TruckConfirmed(**header, assignment=view, trucks_filled=found, trucks_needed=broadcast.trucks_needed)
+        )
+        uow.publish(
+            TripAssigned(
+                **header,
+                assignment=view,
+                pickup=Waypoint.at(place(broadcast.pickup)),
+                drop=Waypoint.at(place(broadcast.drop)),
+                expires_at=assignment.expires_at,
+            )
+        )
+    moves.announce_assignments(uow, broadcast, won)
+    remaining = sum(slot.status == TruckRequestStatus.SEARCHING for slot in slots)
+    if remaining:
+        uow.publish(TrucksRemainingUpdate(**header, trucks_remaining=remaining))
+    else:
+        assignments = moves.assignments_of(uow, broadcast.id)
+        live = [assignment for assignment in assignments if assignment.status in LIVE]
+        uow.publish(
+            BookingFullyFilled(**header, reason="fully_filled"), assigned_to=moves.trucks_by_transporter(live)
+        )
+
+
+def _result(broadcast: Broadcast, slots: Sequence[TruckRequest], assignments: Sequence[Assignment]) -> AcceptResult:
+    found = filled(slots)
+    return AcceptResult(
+        assignments=[assignment_view(assignment) for assignment in assignments],
+        trucks_needed=broadcast.trucks_needed,
+        trucks_filled=found,
+        is_fully_filled=found == broadcast.trucks_needed,
+        status=BroadcastStatus(broadcast.status),
+    )

@@ -1,0 +1,22 @@
+"""A transporter does not want this one: it leaves their list."""
+
+from __future__ import annotations
+
+from weelo_workers.contracts.offers import DeclineOffer, DeclineResult
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.messaging.bus import handles
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Broadcast, Offer
+
+
+@handles(DeclineOffer)
+def decline(command: DeclineOffer, uow: UnitOfWork) -> DeclineResult:
+    """Declining twice, or what is over anyway, is fine; declining what one was never offered is not found."""
+    uow.lock(Broadcast, command.broadcast_id)
+    offer = uow.session.get(Offer, (command.broadcast_id, command.transporter_id))
+    if offer is None:
+        raise Rejected(Code.BROADCAST_NOT_FOUND)
+    if offer.declined_at is None:
+        offer.declined_at = uow.now
+        offer.decline_reason = command.reason
+    return DeclineResult(broadcast_id=command.broadcast_id)

@@ -1,0 +1,1 @@
+"""Reading: rows as the contract shows them. Nothing here writes or locks."""

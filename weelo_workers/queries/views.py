@@ -1,0 +1,119 @@
+"""Rows turned into what clients see. One place, so that an answer, a read and an event never differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from weelo_workers.contracts.broadcasts import BroadcastView, RequestedVehicles, TruckRequestView
+from weelo_workers.contracts.fleet import DriverView, VehicleView
+from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, Kind, TruckRequestStatus
+from weelo_workers.contracts.trips import AssignmentView
+from weelo_workers.contracts.wire import Place
+from weelo_workers.lifecycles.truck_request import FILLED
+from weelo_workers.models import Assignment, Broadcast, Driver, TruckRequest, Vehicle
+
+
+def filled(slots: Iterable[TruckRequest]) -> int:
+    """How many trucks have been found: counted, never kept."""
+    return sum(slot.status in FILLED for slot in slots)
+
+
+def about(broadcast: Broadcast) -> dict[str, Any]:
+    """What every event about a broadcast carries."""
+    return {
+        "broadcast_id": broadcast.id,
+        "kind": Kind(broadcast.kind),
+        "status": BroadcastStatus(broadcast.status),
+        "state_changed_at": broadcast.state_changed_at,
+        "version": broadcast.version,
+    }
+
+
+def place(stored: dict[str, Any]) -> Place:
+    return Place.model_validate(stored)
+
+
+def broadcast_view(broadcast: Broadcast, slots: Sequence[TruckRequest], now: datetime) -> BroadcastView:
+    this = broadcast.id
+    return BroadcastView(
+        id=this,
+        booking_id=this if broadcast.kind == Kind.BOOKING else None,
+        order_id=this if broadcast.kind == Kind.ORDER else None,
+        kind=Kind(broadcast.kind),
+        status=BroadcastStatus(broadcast.status),
+        state_changed_at=broadcast.state_changed_at,
+        version=broadcast.version,
+        customer_id=broadcast.customer_id,
+        pickup=place(broadcast.pickup),
+        drop=place(broadcast.drop),
+        distance_km=broadcast.distance_km,
+        goods_type=broadcast.goods_type,
+        notes=broadcast.notes,
+        trucks_needed=broadcast.trucks_needed,
+        trucks_filled=filled(slots),
+        truck_requests=[truck_request_view(slot) for slot in slots],
+        radius_km=broadcast.radius_km,
+        transporters_notified=broadcast.transporters_notified,
+        expires_at=broadcast.expires_at,
+        created_at=broadcast.created_at,
+        server_time=now,
+    )
+
+
+def truck_request_view(slot: TruckRequest) -> TruckRequestView:
+    return TruckRequestView(
+        id=slot.id,
+        request_number=slot.request_number,
+        vehicle_type=slot.vehicle_type,
+        vehicle_subtype=slot.vehicle_subtype,
+        price_per_truck=slot.price_per_truck,
+        status=TruckRequestStatus(slot.status),
+    )
+
+
+def requested_vehicles(slots: Iterable[TruckRequest]) -> list[RequestedVehicles]:
+    """The slots grouped by what is asked and paid, in the order the customer gave."""
+    groups: dict[tuple[str, str, int | None], int] = {}
+    for slot in slots:
+        asked = (slot.vehicle_type, slot.vehicle_subtype, slot.price_per_truck)
+        groups[asked] = groups.get(asked, 0) + 1
+    return [
+        RequestedVehicles(vehicle_type=kind, vehicle_subtype=subtype, count=count, price_per_truck=price)
+        for (kind, subtype, price), count in groups.items()
+    ]
+
+
+def assignment_view(assignment: Assignment) -> AssignmentView:
+    pending = assignment.status == AssignmentStatus.PENDING
+    return AssignmentView(
+        id=assignment.id,
+        trip_id=assignment.trip_id,
+        broadcast_id=assignment.broadcast_id,
+        truck_request_id=assignment.truck_request_id,
+        transporter_id=assignment.transporter_id,
+        driver_id=assignment.driver_id,
+        vehicle_id=assignment.vehicle_id,
+        vehicle_number=assignment.vehicle_number,
+        status=AssignmentStatus(assignment.status),
+        expires_at=assignment.expires_at if pending else None,
+        created_at=assignment.created_at,
+        state_changed_at=assignment.state_changed_at,
+    )
+
+
+def vehicle_view(vehicle: Vehicle, *, busy: bool) -> VehicleView:
+    return VehicleView(
+        id=vehicle.id,
+        vehicle_number=vehicle.vehicle_number,
+        vehicle_type=vehicle.vehicle_type,
+        vehicle_subtype=vehicle.vehicle_subtype,
+        vehicle_key=vehicle.vehicle_key,
+        capacity_kg=vehicle.capacity_kg,
+        status="on_trip" if busy else "available",
+    )
+
+
+def driver_view(driver: Driver) -> DriverView:
+    return DriverView(id=driver.id, name=driver.name, phone=driver.phone, is_available=driver.is_available)

@@ -1,0 +1,134 @@
+"""The data dir: what an installation remembers between runs, and what other commands learn about a running one."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from weelo_workers.runtime import Refused
+from weelo_workers.runtime.processes import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The system that `weelo up` runs on a data dir.
+
+    Addresses and secrets that came from the environment are None: they are not written to disk.
+    """
+
+    pid: int
+    born: float
+    url: str
+    flower_url: str | None
+    database_url: str | None
+    redis_url: str | None
+    jwt_secret_file: str | None
+    server_pids: dict[str, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class DataDir:
+    """The paths in one data dir, and the few things done with them."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: Path) -> DataDir:
+        """The data dir at `path`, made if it is missing."""
+        opened = cls(path.expanduser().absolute())
+        make_directory(opened.path)
+        return opened
+
+    @property
+    def jwt_secret_file(self) -> Path:
+        return self.path / "jwt-secret"
+
+    @property
+    def children_file(self) -> Path:
+        return self.path / "children.json"
+
+    @property
+    def running_file(self) -> Path:
+        return self.path / "runtime.json"
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold this data dir for one `weelo up`; a second one is refused."""
+        lock = FileLock(self.path / "up.lock", timeout=0, mode=0o600)
+        try:
+            lock.acquire()
+        except Timeout:
+            running = self.running()
+            by = f"pid {running.pid}, {running.url}" if running else "just starting"
+            raise Refused(f"{self.path} is in use by another `weelo up` ({by}); see --data-dir") from None
+        except OSError as problem:
+            raise Refused(f"{self.path} cannot be used: {problem.strerror}; see --data-dir") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def jwt_secret(self) -> str:
+        """This installation's own secret, made on first use."""
+        return kept_secret(self.jwt_secret_file)
+
+    def running(self) -> Running | None:
+        """The system running on this data dir, None if there is none."""
+        try:
+            running = Running(**json.loads(self.running_file.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+        return running if Identity(running.pid, running.born).alive() else None
+
+    def announce(self, running: Running) -> None:
+        write_private(self.running_file, json.dumps(asdict(running), indent=2) + "\n")
+
+    def withdraw(self) -> None:
+        self.running_file.unlink(missing_ok=True)
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory for nobody but us. One that exists already is left as it is.
+
+    Made by root it may be passed through (not listed) by others, because PostgreSQL refuses to run as root and must
+    reach its own directory below.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        if not path.is_dir():
+            raise Refused(f"{path} is not a directory; see --data-dir") from None
+    except OSError as problem:
+        raise Refused(f"{path} cannot be made: {problem.strerror}; see --data-dir") from None
+    else:
+        if os.geteuid() == 0:
+            path.chmod(0o711)
+
+
+def write_private(path: Path, text: str, durable: bool = True) -> None:
+    """Replace a file in one step; only its owner can read it. `durable`: also if the power fails."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def kept_secret(path: Path) -> str:
+    """The secret kept in `path`, made (256 random bits, URL-safe) if there is none. Two who ask at once get the same."""
+    if not path.exists():
+        with FileLock(path.with_name(f"{path.name}.lock"), mode=0o600):
+            if not path.exists():
+                write_private(path, secrets.token_urlsafe(32) + "\n")
+    return path.read_text().strip()

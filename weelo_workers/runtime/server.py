@@ -1,0 +1,184 @@
+"""What the embedded PostgreSQL and the embedded Valkey have in common: a life that outlasts ours.
+
+Everything about a server is in its directory and in the process table, nothing in memory. So any process can address
+the server of a data dir, and a run that follows a `kill -9` finds it still serving and takes it over.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, ClassVar
+
+import psutil
+from filelock import FileLock
+
+from weelo_workers.runtime import Refused
+from weelo_workers.runtime.datadir import make_directory, write_private
+from weelo_workers.runtime.ports import free_port
+from weelo_workers.runtime.processes import named_and_working_in, send
+
+START_SECONDS = 120.0  # recovery after a crash reads the log since the last checkpoint, at most a GB or so
+KILL_SECONDS = 10.0  # even SIGKILL waits for a disk that hangs
+LOG_LIMIT_BYTES = 10_000_000
+POLL_SECONDS = 0.02
+
+_started: list[subprocess.Popen[bytes]] = []  # those that are our children have to be reaped when they die
+
+
+class ServerError(Refused):
+    """A server that does not start. Its text is one line and names the log."""
+
+
+class EmbeddedServer(ABC):
+    """A real server that listens on 127.0.0.1 and keeps its data in `<data_dir>/<name>`."""
+
+    name: ClassVar[str]
+    process_name: ClassVar[str]
+    gentle: ClassVar[signal.Signals]
+    sudden: ClassVar[signal.Signals]
+
+    def __init__(self, data_dir: Path) -> None:
+        self.home = Path(data_dir).expanduser().absolute() / self.name
+
+    @property
+    def log(self) -> Path:
+        return self.home / "log"
+
+    @abstractmethod
+    def url(self) -> str:
+        """Where clients find it, password included. The same from start to start as long as its port is free."""
+
+    @abstractmethod
+    def working_directory(self) -> Path:
+        """Where the server process changes into: what it is recognised by."""
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Make what the first start needs."""
+
+    @abstractmethod
+    def _launch(self, port: int) -> subprocess.Popen[bytes]:
+        """Begin the server process, in a session of its own."""
+
+    @abstractmethod
+    def _ready(self) -> bool:
+        """Whether it takes connections."""
+
+    @abstractmethod
+    def _recorded_pid(self) -> int | None:
+        """What its pid file says, true or not."""
+
+    def start(self) -> str:
+        """Have it running and ready, and return its URL. One that runs already, whoever began it, is taken over."""
+        make_directory(self.home.parent)
+        make_directory(self.home)
+        with FileLock(self.home / "start.lock", mode=0o600):
+            if self.pid() is None:
+                self._end_survivors()
+                self._prepare()
+                self._start_on_a_free_port()
+            self._wait_until_ready(None)
+        return self.url()
+
+    def pid(self) -> int | None:
+        """The pid of the running server, None if it does not run."""
+        for child in list(_started):
+            if child.poll() is not None:
+                _started.remove(child)
+        pid = self._recorded_pid()
+        return pid if pid is not None and self._is_this_server(pid) else None
+
+    def stop(self, within: float = 10.0) -> None:
+        """Shut it down cleanly; what does not obey in time is cut off, which costs a recovery but no data."""
+        pid = self.pid()
+        if pid is None:
+            return
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            for signum, patience in ((self.gentle, within * 0.8), (self.sudden, within * 0.2)):
+                process.send_signal(signum)
+                with suppress(psutil.TimeoutExpired):
+                    process.wait(patience)
+                    return
+        self.kill()
+
+    def kill(self) -> None:
+        """End it as a power cut would: `kill -9` for it and all its processes."""
+        self._end_survivors()
+
+    def restart(self) -> str:
+        self.stop()
+        return self.start()
+
+    def _is_this_server(self, pid: int) -> bool:
+        try:
+            process = psutil.Process(pid)
+            return (
+                process.name() == self.process_name
+                and process.status() != psutil.STATUS_ZOMBIE
+                and process.cwd() == str(self.working_directory())
+            )
+        except psutil.Error:
+            return False
+
+    def _end_survivors(self) -> None:
+        """End what is left of this server. Children of a killed PostgreSQL may still write when its heir starts."""
+        deadline = time.monotonic() + KILL_SECONDS
+        while left := named_and_working_in(self.process_name, str(self.working_directory())):
+            if time.monotonic() > deadline:
+                raise ServerError(f"embedded {self.name} cannot be ended (pid {left[0].pid})")
+            send(signal.SIGKILL, (process.pid for process in left))
+            time.sleep(POLL_SECONDS)
+
+    def _start_on_a_free_port(self) -> None:
+        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT_BYTES:
+            self.log.replace(self.log.with_name("log.old"))
+        for _ in range(5):
+            port = free_port(self._port())
+            write_private(self._port_file, f"{port}\n")
+            said_before = self.log.stat().st_size if self.log.exists() else 0
+            child = self._launch(port)
+            _started.append(child)
+            if self._wait_until_ready(child):
+                return
+            last_words = self._log_after(said_before)
+            # Somebody was quicker to take the port: try another. Anything else will not get better by itself.
+            if "address already in use" not in last_words.lower():
+                break
+        line = last_words.strip().splitlines()[-1:] or ["it said nothing"]
+        raise ServerError(f"embedded {self.name} does not start: {line[0].strip()} (see {self.log})")
+
+    def _wait_until_ready(self, child: subprocess.Popen[bytes] | None) -> bool:
+        """True when it takes connections, False when it gave up."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if child is not None and child.poll() is not None:
+                return False
+            if self._ready():
+                return True
+            time.sleep(POLL_SECONDS)
+        raise ServerError(f"embedded {self.name} is not ready after {START_SECONDS:.0f} s (see {self.log})")
+
+    @property
+    def _port_file(self) -> Path:
+        return self.home / "port"
+
+    def _port(self) -> int | None:
+        try:
+            return int(self._port_file.read_text())
+        except (OSError, ValueError):
+            return None
+
+    def _open_log(self) -> IO[bytes]:
+        return open(self.log, "ab", opener=lambda path, flags: os.open(path, flags, 0o600))
+
+    def _log_after(self, offset: int) -> str:
+        with self.log.open("rb") as file:
+            file.seek(offset)
+            return file.read().decode(errors="replace")

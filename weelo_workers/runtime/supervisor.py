@@ -1,0 +1,191 @@
+"""Runs named processes, restarts those that die, and stops all of them in order.
+
+Own code, because the libraries stop short of it: honcho ends everything when one process ends; supervisor and circus
+want a configuration file and log files instead of one readable stream, and leave the children behind when they are
+killed themselves.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from weelo_workers.runtime.journal import Journal
+from weelo_workers.runtime.processes import Identity, kill_session
+from weelo_workers.runtime.undertaker import Roster, hire
+
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 5.0
+LIVED_SECONDS = 5.0  # whoever lived so long has not failed at its start
+REPORT_EVERY = 5  # early deaths in a row
+POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to run. Programs stop by `stop_stage`, lowest first; after `grace` seconds they are killed."""
+
+    name: str
+    argv: tuple[str, ...]
+    stop_stage: int = 0
+    grace: float = 3.0
+    once: bool = False
+    """Runs to its end, is not restarted, and writes to the terminal undecorated."""
+
+
+@dataclass(slots=True)
+class Child:
+    """One program's life so far. `due` is when it is to be started (monotonic), None if it is not."""
+
+    program: Program
+    due: float | None
+    process: subprocess.Popen[bytes] | None = None
+    identity: Identity | None = None
+    started: float = 0.0
+    early_deaths: int = 0
+    last_line: str = ""
+    exit_code: int | None = None
+    reader: threading.Thread | None = field(default=None, repr=False)
+
+
+class Supervisor:
+    """Call `tick()` often from one thread, and `stop()` at the end. The caller owns the signals."""
+
+    def __init__(self, journal: Journal, roster_file: Path, environment: Mapping[str, str]) -> None:
+        self._journal = journal
+        self._environment = environment
+        self._children: dict[str, Child] = {}
+        self._roster = Roster(roster_file)
+        if left := self._roster.end():
+            journal.line("weelo", f"ended {left} processes that a killed run had left behind")
+        self._roster.write([])
+        self._undertaker = hire(self._roster)
+
+    def run(self, programs: Iterable[Program]) -> None:
+        """Start programs in order, and keep them running from now on."""
+        programs = list(programs)
+        self._journal.introduce([program.name for program in programs if not program.once])
+        for program in programs:
+            child = self._children[program.name] = Child(program, due=time.monotonic())
+            self._begin(child)
+
+    def tick(self) -> None:
+        """Notice who died, and start again whose pause is over."""
+        for child in self._children.values():
+            if child.process is not None and child.process.poll() is not None:
+                self._bury(child, child.process)
+            if child.due is not None and time.monotonic() >= child.due:
+                self._begin(child)
+
+    def exit_code(self, name: str) -> int | None:
+        """How a program that runs once ended, None while it runs; negative: the signal that ended it."""
+        return self._children[name].exit_code
+
+    def pids(self) -> dict[str, int]:
+        return {name: child.process.pid for name, child in self._children.items() if child.process}
+
+    def missing(self) -> list[str]:
+        """Who should run and does not, each with its last words."""
+        absent = [child for child in self._children.values() if child.due is not None]
+        return [f"{child.program.name} ({child.last_line or 'without a word'})" for child in absent]
+
+    def stop(self) -> None:
+        """Stop everything, stage after stage: TERM, the longest grace of the stage, then KILL."""
+        for child in self._children.values():
+            child.due = None
+        living = [child for child in self._children.values() if child.process is not None]
+        for stage in sorted({child.program.stop_stage for child in living}):
+            self._stop_together([child for child in living if child.program.stop_stage == stage])
+        self._roster.write([])
+        if self._undertaker.stdin is not None:
+            self._undertaker.stdin.close()
+        self._undertaker.wait()
+
+    def _begin(self, child: Child) -> None:
+        program = child.program
+        child.due = None
+        child.started = time.monotonic()
+        try:
+            child.process = subprocess.Popen(
+                program.argv,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=None if program.once else subprocess.PIPE,
+                stderr=None if program.once else subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C in the terminal reaches us alone; KILL reaches all of it
+            )
+        except OSError as problem:
+            child.last_line = str(problem)
+            self._after_death(child, f"cannot be started: {problem}")
+            return
+        child.identity = Identity.of(child.process.pid)
+        self._roster.write(other.identity for other in self._children.values() if other.identity is not None)
+        if not program.once:
+            child.reader = threading.Thread(target=self._read, args=(child, child.process), daemon=True)
+            child.reader.start()
+
+    def _read(self, child: Child, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        with process.stdout:
+            for line in process.stdout:
+                text = line.decode(errors="replace").rstrip()
+                if text:
+                    child.last_line = text.strip()
+                    self._journal.line(child.program.name, text)
+
+    def _bury(self, child: Child, process: subprocess.Popen[bytes]) -> None:
+        """A dead program's own children go with it, so that its successor does not meet them."""
+        kill_session(process.pid)
+        if child.reader is not None:
+            child.reader.join(timeout=0.5)  # its last words
+        child.process = child.identity = None
+        child.exit_code = process.returncode
+        if not child.program.once:
+            self._after_death(child, _manner(process.returncode))
+
+    def _after_death(self, child: Child, manner: str) -> None:
+        lived = time.monotonic() - child.started
+        child.early_deaths = child.early_deaths + 1 if lived < LIVED_SECONDS else 0
+        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** max(0, child.early_deaths - 1))
+        child.due = time.monotonic() + pause
+        name = child.program.name
+        self._journal.line("weelo", f"{name} {manner}; starting it again in {pause:.1f} s")
+        if child.early_deaths and child.early_deaths % REPORT_EVERY == 0:
+            said = child.last_line or "nothing"
+            failing = f"{name} keeps failing at its start ({child.early_deaths} times); it said: {said}"
+            self._journal.line("weelo", failing)
+
+    def _stop_together(self, children: list[Child]) -> None:
+        self._journal.line("weelo", "stopping " + ", ".join(child.program.name for child in children))
+        deadline = time.monotonic() + max(child.program.grace for child in children)
+        running = {child.program.name: child.process for child in children if child.process is not None}
+        for process in running.values():
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)  # to the leader alone: pools and masters stop their own
+        while any(process.poll() is None for process in running.values()) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        for child in children:
+            if (process := child.process) is None:
+                continue
+            if process.poll() is None:
+                self._journal.line("weelo", f"{child.program.name} did not stop in time and is killed")
+            kill_session(process.pid)
+            process.wait()
+            child.process = child.identity = None
+            child.exit_code = process.returncode
+            if child.reader is not None:
+                child.reader.join(timeout=0.5)
+
+
+def _manner(code: int) -> str:
+    if code >= 0:
+        return f"ended with code {code}"
+    with suppress(ValueError):
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"was ended by signal {-code}"

