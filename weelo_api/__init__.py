@@ -1,1 +1,40 @@
 """The API: authenticates, validates and enqueues. What it answers with 202 will be executed."""
+
+from __future__ import annotations
+
+from flask import Flask
+from flask_openapi3 import Info, OpenAPI
+
+from weelo_workers import __version__
+from weelo_workers.settings import settings
+
+MAX_BODY_BYTES = 64 * 1024
+
+
+def create_app() -> Flask:
+    """The WSGI application. Raises ConfigurationError if the environment is not usable."""
+    # Imported here, so that `import weelo_api` alone connects to nothing and reads no environment.
+    from weelo_api import access, asyncapi, errors, sockets
+    from weelo_api.json_body import JsonBody
+    from weelo_api.views import broadcasts, fleet, notifications, offers, operating, trips
+
+    settings()
+    app = OpenAPI(
+        "weelo_api",
+        info=Info(title="Weelo", version=__version__, description="Trucks for those who need them."),
+        security_schemes={"jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        validation_error_status=400,
+        validation_error_callback=errors.invalid,
+        doc_prefix="",
+        doc_url="/openapi.json",
+    )
+    app.request_class = JsonBody
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    errors.register(app)
+    access.register(app)
+    for view in (broadcasts, offers, trips, fleet, notifications):
+        app.register_api(view.api)
+    app.register_blueprint(operating.api)
+    asyncapi.register(app)
+    sockets.register(app)
+    return app

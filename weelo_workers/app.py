@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from importlib import import_module
 from pathlib import Path
@@ -12,12 +11,10 @@ from uuid import UUID
 
 from celery import Celery, signals
 from celery.beat import Scheduler
-from kombu.exceptions import KombuError
-from redis.exceptions import RedisError
 
 from weelo_workers.contracts.command import REGISTRY
-from weelo_workers.messaging.bell import BellSilent, Ring
 from weelo_workers.messaging.bus import Bus
+from weelo_workers.messaging.celery_bell import CeleryBell
 from weelo_workers.messaging.sweep import sweep
 from weelo_workers.models.engine import engine, forget_connections
 from weelo_workers.settings import settings
@@ -34,31 +31,11 @@ def find_verbs() -> None:
             import_module(f"weelo_workers.{domain}.{module.name}")
 
 
-class CeleryBell:
-    """Rings by a Celery message that holds nothing but the command's id."""
-
-    # After a failed ring the broker is left alone for a moment: callers must not queue up behind its time-outs.
-    PAUSE_SECONDS = 2.0
-
-    def __init__(self, celery: Celery) -> None:
-        self._celery = celery
-        self._silent_until = 0.0
-
-    def ring(self, ring: Ring) -> None:
-        if time.monotonic() < self._silent_until:
-            raise BellSilent(ring.name)
-        try:
-            self._celery.send_task(
-                ring.name, args=[str(ring.id)], queue=ring.queue, countdown=ring.countdown or None, retry=False
-            )
-        except (KombuError, RedisError, OSError) as error:
-            self._silent_until = time.monotonic() + self.PAUSE_SECONDS
-            logging.getLogger(__name__).warning("the bell is silent: %s", error)
-            raise BellSilent(ring.name) from error
+_bell = CeleryBell(app)
 
 
 def bus() -> Bus:
-    return Bus(engine(), CeleryBell(app))
+    return Bus(engine(), _bell)
 
 
 class SweepingScheduler(Scheduler):

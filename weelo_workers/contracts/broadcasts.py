@@ -187,6 +187,7 @@ class TimelineEntry(Wire):
     at: Timestamp
     subject: str
     subject_id: UUID
+    transition: str
     from_status: str | None
     to_status: str
     version: int

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_serializer
+from pydantic.functional_serializers import SerializerFunctionWrapHandler
 
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import Event
@@ -31,12 +32,11 @@ class DeliverEvents(Command, name="notifications.deliver"):
     events: tuple[Told, ...]
 
 
-class CommandOutcome(Wire):
-    """What became of a command. `result` on success, `error` (problem+json) on rejection."""
+class Outcome(Wire):
+    """What became of a command: `result` if it succeeded, `error` (problem+json) if it was rejected."""
 
     command_id: UUID
     command: str
-    status: Literal["pending", "succeeded", "rejected"]
     http_status: int | None = None
     result: Any | None = None
     error: dict[str, Any] | None = None
@@ -44,14 +44,22 @@ class CommandOutcome(Wire):
     settled_at: Timestamp | None = None
     replayed: bool = False
 
+    @model_serializer(mode="wrap")
+    def _either_result_or_error(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = serialize(self)
+        for absent in ("result", "error"):
+            if data[absent] is None:
+                del data[absent]
+        return data
 
-class CommandSettled(Event):
-    command_id: UUID
-    command: str
+
+class CommandOutcome(Outcome):
+    """At `GET /commands/{id}`, and as far as is known when a command is accepted."""
+
+    status: Literal["pending", "succeeded", "rejected"]
+
+
+class CommandSettled(Outcome, Event):
+    """The same, told to the caller."""
+
     status: Literal["succeeded", "rejected"]
-    http_status: int
-    result: Any | None = None
-    error: dict[str, Any] | None = None
-    received_at: Timestamp
-    settled_at: Timestamp
-    replayed: bool = False

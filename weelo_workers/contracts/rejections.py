@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -47,7 +47,6 @@ class Code(Enum):
     VEHICLE_EXISTS = Meaning(409, "Another fleet has registered this vehicle")
     DRIVER_EXISTS = Meaning(409, "Another fleet has registered this driver")
     PAYLOAD_TOO_LARGE = Meaning(413, "The body is larger than 64 KiB")
-    UNSUPPORTED_MEDIA_TYPE = Meaning(415, "Send JSON with Content-Type: application/json")
     IDEMPOTENCY_CONFLICT = Meaning(422, "This Idempotency-Key was used for another request")
     RATE_LIMITED = Meaning(429, "Too many requests", retryable=True)
     TOGGLE_RATE_LIMITED = Meaning(429, "Too many availability changes", retryable=True)
@@ -68,16 +67,17 @@ class Code(Enum):
         return self.value.retryable
 
 
-@dataclass(frozen=True)
 class Rejected(Exception):
     """An expected no. Raised by a verb, recorded as the command's outcome, answered as problem+json.
 
     `detail` says what to do about it; `extra` holds further JSON members such as `remaining`.
     """
 
-    code: Code
-    detail: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
+    def __init__(self, code: Code, detail: str = "", extra: dict[str, Any] | None = None) -> None:
+        super().__init__(code.name, detail)
+        self.code = code
+        self.detail = detail
+        self.extra = extra or {}
 
     def problem(self) -> dict[str, Any]:
         """The RFC 9457 body: `{type, title, status, detail, code, retryable, ...extra}`."""

@@ -1,4 +1,4 @@
-"""What a fleet has and whether it wants work."""
+"""What a fleet has, what it is doing, and whether it wants work."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from weelo_workers.models import Transporter, Vehicle
+from weelo_workers.contracts.command import Caller
+from weelo_workers.contracts.fleet import AvailabilityView
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.lifecycles.assignment import LIVE
+from weelo_workers.models import Assignment, Driver, Transporter, Vehicle
+from weelo_workers.queries.pages import Page, Window
+from weelo_workers.queries.views import assignment_view, driver_view, vehicle_view
 
 
 def kinds_if_available(session: Session, transporter_id: UUID) -> frozenset[str] | None:
@@ -17,3 +23,39 @@ def kinds_if_available(session: Session, transporter_id: UUID) -> frozenset[str]
         return None
     keys = session.scalars(select(Vehicle.vehicle_key).where(Vehicle.transporter_id == transporter_id).distinct())
     return frozenset(keys)
+
+
+def availability(session: Session, transporter_id: UUID) -> AvailabilityView:
+    """Somebody who never said anything does not want work."""
+    transporter = session.get(Transporter, transporter_id)
+    if transporter is None:
+        return AvailabilityView(is_available=False, changed_at=None)
+    return AvailabilityView(is_available=transporter.is_available, changed_at=transporter.changed_at)
+
+
+def vehicles(session: Session, transporter_id: UUID, window: Window) -> Page:
+    query = select(Vehicle).where(Vehicle.transporter_id == transporter_id)
+    rows, next_cursor = window.apply(session, query, Vehicle.created_at, Vehicle.id)
+    busy = set(
+        session.scalars(
+            select(Assignment.vehicle_id).where(
+                Assignment.vehicle_id.in_([vehicle.id for vehicle in rows]), Assignment.status.in_(LIVE)
+            )
+        )
+    )
+    return Page([vehicle_view(vehicle, busy=vehicle.id in busy).json_dict() for vehicle in rows], next_cursor)
+
+
+def drivers(session: Session, transporter_id: UUID, window: Window) -> Page:
+    query = select(Driver).where(Driver.transporter_id == transporter_id)
+    rows, next_cursor = window.apply(session, query, Driver.created_at, Driver.id)
+    return Page([driver_view(driver).json_dict() for driver in rows], next_cursor)
+
+
+def assignments(session: Session, reader: Caller, window: Window) -> Page:
+    """A transporter's or a driver's own, newest first."""
+    mine = Assignment.driver_id if reader.role is Role.DRIVER else Assignment.transporter_id
+    rows, next_cursor = window.apply(
+        session, select(Assignment).where(mine == reader.id), Assignment.created_at, Assignment.id
+    )
+    return Page([assignment_view(assignment).json_dict() for assignment in rows], next_cursor)

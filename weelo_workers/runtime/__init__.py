@@ -3,5 +3,3 @@
 
 class Refused(Exception):
     """An expected problem that ends the command. Its text is one line that says what to do about it."""
-
-    exit_code = 2

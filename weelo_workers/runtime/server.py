@@ -98,6 +98,7 @@ class EmbeddedServer(ABC):
         """Shut it down cleanly; what does not obey in time is cut off, which costs a recovery but no data."""
         pid = self.pid()
         if pid is None:
+            self._end_survivors()  # one that had only begun to start
             return
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
@@ -119,11 +120,9 @@ class EmbeddedServer(ABC):
     def _is_this_server(self, pid: int) -> bool:
         try:
             process = psutil.Process(pid)
-            return (
-                process.name() == self.process_name
-                and process.status() != psutil.STATUS_ZOMBIE
-                and process.cwd() == str(self.working_directory())
-            )
+            if process.name() != self.process_name or process.status() == psutil.STATUS_ZOMBIE:
+                return False
+            return bool(process.cwd() == str(self.working_directory()))
         except psutil.Error:
             return False
 

@@ -44,6 +44,7 @@ class Child:
     """One program's life so far. `due` is when it is to be started (monotonic), None if it is not."""
 
     program: Program
+    environment: Mapping[str, str] | None
     due: float | None
     process: subprocess.Popen[bytes] | None = None
     identity: Identity | None = None
@@ -57,29 +58,28 @@ class Child:
 class Supervisor:
     """Call `tick()` often from one thread, and `stop()` at the end. The caller owns the signals."""
 
-    def __init__(self, journal: Journal, roster_file: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, journal: Journal, roster_file: Path) -> None:
         self._journal = journal
-        self._environment = environment
         self._children: dict[str, Child] = {}
         self._roster = Roster(roster_file)
-        if left := self._roster.end():
-            journal.line("weelo", f"ended {left} processes that a killed run had left behind")
         self._roster.write([])
         self._undertaker = hire(self._roster)
 
-    def run(self, programs: Iterable[Program]) -> None:
-        """Start programs in order, and keep them running from now on."""
+    def run(self, programs: Iterable[Program], environment: Mapping[str, str] | None = None) -> None:
+        """Start programs in order, and keep them running from now on. Without `environment` they see ours."""
         programs = list(programs)
         self._journal.introduce([program.name for program in programs if not program.once])
         for program in programs:
-            child = self._children[program.name] = Child(program, due=time.monotonic())
+            child = self._children[program.name] = Child(program, environment, due=time.monotonic())
             self._begin(child)
 
     def tick(self) -> None:
         """Notice who died, and start again whose pause is over."""
         for child in self._children.values():
             if child.process is not None and child.process.poll() is not None:
-                self._bury(child, child.process)
+                self._lay_to_rest(child)
+                if not child.program.once:
+                    self._plan_restart(child, _manner(child.exit_code))
             if child.due is not None and time.monotonic() >= child.due:
                 self._begin(child)
 
@@ -114,7 +114,7 @@ class Supervisor:
         try:
             child.process = subprocess.Popen(
                 program.argv,
-                env=self._environment,
+                env=child.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=None if program.once else subprocess.PIPE,
                 stderr=None if program.once else subprocess.STDOUT,
@@ -122,7 +122,7 @@ class Supervisor:
             )
         except OSError as problem:
             child.last_line = str(problem)
-            self._after_death(child, f"cannot be started: {problem}")
+            self._plan_restart(child, f"cannot be started: {problem}")
             return
         child.identity = Identity.of(child.process.pid)
         self._roster.write(other.identity for other in self._children.values() if other.identity is not None)
@@ -139,17 +139,17 @@ class Supervisor:
                     child.last_line = text.strip()
                     self._journal.line(child.program.name, text)
 
-    def _bury(self, child: Child, process: subprocess.Popen[bytes]) -> None:
-        """A dead program's own children go with it, so that its successor does not meet them."""
-        kill_session(process.pid)
+    def _lay_to_rest(self, child: Child) -> None:
+        """End what is left of a child's session, so that its successor meets nobody, and note its exit code."""
+        if child.process is None:
+            return
+        kill_session(child.process.pid)
+        child.exit_code = child.process.wait()
+        child.process = child.identity = None
         if child.reader is not None:
             child.reader.join(timeout=0.5)  # its last words
-        child.process = child.identity = None
-        child.exit_code = process.returncode
-        if not child.program.once:
-            self._after_death(child, _manner(process.returncode))
 
-    def _after_death(self, child: Child, manner: str) -> None:
+    def _plan_restart(self, child: Child, manner: str) -> None:
         lived = time.monotonic() - child.started
         child.early_deaths = child.early_deaths + 1 if lived < LIVED_SECONDS else 0
         pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** max(0, child.early_deaths - 1))
@@ -171,21 +171,13 @@ class Supervisor:
         while any(process.poll() is None for process in running.values()) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
         for child in children:
-            if (process := child.process) is None:
-                continue
-            if process.poll() is None:
+            if child.process is not None and child.process.poll() is None:
                 self._journal.line("weelo", f"{child.program.name} did not stop in time and is killed")
-            kill_session(process.pid)
-            process.wait()
-            child.process = child.identity = None
-            child.exit_code = process.returncode
-            if child.reader is not None:
-                child.reader.join(timeout=0.5)
+            self._lay_to_rest(child)
 
 
-def _manner(code: int) -> str:
-    if code >= 0:
+def _manner(code: int | None) -> str:
+    """How a process ended, in words; a negative code is the signal that ended it."""
+    if code is None or code >= 0:
         return f"ended with code {code}"
-    with suppress(ValueError):
-        return f"was ended by {signal.Signals(-code).name}"
-    return f"was ended by signal {-code}"
+    return f"was ended by {signal.Signals(-code).name}"

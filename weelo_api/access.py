@@ -1,0 +1,46 @@
+"""Which roles may call a route. Every route under /api/v1 says so; the request's caller is `caller()`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Flask, current_app, g, request
+
+from weelo_api.auth import authenticate_header
+from weelo_workers.contracts.command import Caller
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.statuses import Role
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def allow(*roles: Role) -> Callable[[View], View]:
+    """Marks a view with the roles that may call it."""
+
+    def mark(view: View) -> View:
+        view.roles = frozenset(roles)  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+anyone = allow(*Role)
+
+
+def caller() -> Caller:
+    """Who sent this request."""
+    who: Caller = g.caller
+    return who
+
+
+def register(app: Flask) -> None:
+    @app.before_request
+    def _authenticate() -> None:
+        # Before anything of the request is read: strangers learn nothing from validation messages.
+        roles = getattr(current_app.view_functions.get(request.endpoint or ""), "roles", None)
+        if roles is None:
+            return
+        g.caller = authenticate_header(request.headers.get("Authorization")).caller
+        if g.caller.role not in roles:
+            raise Rejected(Code.FORBIDDEN, f"This is for: {', '.join(sorted(roles))}.")

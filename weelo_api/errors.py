@@ -1,0 +1,68 @@
+"""Every refusal as RFC 9457 problem+json, whether a verb, the validation or Flask itself says no."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from flask import Flask, Response
+from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+
+from weelo_workers.contracts.rejections import Code, Rejected, problem
+
+log = logging.getLogger(__name__)
+
+_BY_STATUS = {
+    404: Code.NOT_FOUND,
+    405: Code.METHOD_NOT_ALLOWED,
+    413: Code.PAYLOAD_TOO_LARGE,
+    429: Code.RATE_LIMITED,
+}
+
+
+def problem_response(body: dict[str, Any]) -> Response:
+    response = Response(json.dumps(body), body["status"], content_type="application/problem+json")
+    if "retryAfter" in body:
+        response.headers["Retry-After"] = str(body["retryAfter"])
+    return response
+
+
+def refuse(code: Code, detail: str = "", **extra: Any) -> Response:
+    return problem_response(problem(code, detail, **extra))
+
+
+def invalid(error: ValidationError) -> Response:
+    """400 with one entry per field, in the request's own names."""
+    errors = [
+        {"field": ".".join(str(part) for part in each["loc"]), "message": each["msg"].removeprefix("Value error, ")}
+        for each in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+    return refuse(Code.VALIDATION_ERROR, "; ".join(f"{e['field']}: {e['message']}".lstrip(": ") for e in errors[:3]), errors=errors)
+
+
+def register(app: Flask) -> None:
+    @app.errorhandler(Rejected)
+    def _rejected(rejected: Rejected) -> Response:
+        return problem_response(rejected.problem())
+
+    @app.errorhandler(HTTPException)
+    def _http(error: HTTPException) -> Response:
+        if error.response is not None:
+            return error.response  # type: ignore[return-value]
+        status = error.code or 500
+        code = _BY_STATUS.get(status, Code.VALIDATION_ERROR if status < 500 else Code.INTERNAL_ERROR)
+        return refuse(code, error.description or "")
+
+    @app.errorhandler(DBAPIError)
+    @app.errorhandler(PoolTimeout)
+    def _database_away(error: Exception) -> Response:
+        log.warning("the database is not available: %s", str(error).splitlines()[0])
+        return refuse(Code.SERVICE_UNAVAILABLE, "Try again in a moment.", retryAfter=1)
+
+    @app.errorhandler(Exception)
+    def _unexpected(error: Exception) -> Response:
+        log.error("unexpected", exc_info=error)
+        return refuse(Code.INTERNAL_ERROR, "It has been logged. Trying again is safe.")

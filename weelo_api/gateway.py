@@ -1,0 +1,133 @@
+"""The way in for commands: a mailbox row, a ring, 202. The only file of the API that knows Celery."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4, uuid5
+
+from celery import Celery
+from flask import Response, request
+from pydantic import BaseModel
+
+from weelo_api.access import caller
+from weelo_api.errors import problem_response
+from weelo_api.hub import hub
+from weelo_workers.contracts.command import Caller, Command
+from weelo_workers.contracts.notifications import CommandOutcome
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.wire import rfc3339
+from weelo_workers.messaging import mailbox
+from weelo_workers.messaging.bell import BellSilent, Ring
+from weelo_workers.messaging.celery_bell import CeleryBell
+from weelo_workers.models.engine import engine
+
+MAX_WAIT_SECONDS = 30
+# News of an outcome comes by Redis within milliseconds; looking at the row now and then covers its absence.
+LOOK_EVERY_SECONDS = 0.25
+
+_KEYS = uuid5(UUID(int=0), "weelo idempotency keys")
+_KEY = re.compile(r"[A-Za-z0-9:_-]{8,128}")
+_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.IGNORECASE)
+
+_bell = CeleryBell(Celery("weelo", config_source="celeryconfig"))
+
+
+def keyed() -> bool:
+    """Whether the client named this request itself."""
+    return request.headers.get("Idempotency-Key") is not None
+
+
+def submit(command: Command, body: BaseModel | None = None) -> Response:
+    """Record the command and answer 202, or with its outcome if the client prefers to wait for it."""
+    who = caller()
+    command_id = _command_id(who)
+    wait = _preferred_wait()
+    with hub().expecting(command_id) as settled:
+        with engine().begin() as connection:
+            posted = mailbox.post(connection, command, who, command_id, _fingerprint(body))
+        if posted.conflicting:
+            raise Rejected(Code.IDEMPOTENCY_CONFLICT, "Use a new key for a new request.")
+        if posted.fresh:
+            with suppress(BellSilent):
+                _bell.ring(Ring(command_id, command.name, command.queue))
+        outcome = posted.outcome
+        until = time.monotonic() + (wait or 0)
+        while outcome.status == "pending" and (left := until - time.monotonic()) > 0:
+            settled.wait(min(left, LOOK_EVERY_SECONDS))
+            outcome = find(command_id, who) or outcome
+    if wait is not None and outcome.status != "pending":
+        return _answer(outcome, wait, replayed=not posted.fresh)
+    return _accepted(outcome, replayed=not posted.fresh)
+
+
+def find(command_id: UUID, who: Caller) -> CommandOutcome | None:
+    with engine().connect() as connection:
+        return mailbox.find_outcome(connection, command_id, who.id)
+
+
+def _command_id(who: Caller) -> UUID:
+    """The caller's key makes the id, so nobody can pre-empt or read another's command."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return uuid4()
+    if not _KEY.fullmatch(key):
+        message = "8 to 128 characters of A-Z, a-z, 0-9, colon, underscore and hyphen"
+        raise Rejected(
+            Code.VALIDATION_ERROR,
+            f"Idempotency-Key: {message}",
+            {"errors": [{"field": "Idempotency-Key", "message": message}]},
+        )
+    return uuid5(_KEYS, f"{who.id}:{key}")
+
+
+def _fingerprint(body: BaseModel | None) -> str:
+    text = json.dumps(body.model_dump(mode="json"), sort_keys=True) if body else ""
+    return hashlib.sha256(f"{request.method} {request.path}\n{text}".encode()).hexdigest()
+
+
+def _preferred_wait() -> int | None:
+    """Seconds of `Prefer: wait=N` (RFC 7240), at most 30; None without it."""
+    found = _WAIT.search(",".join(request.headers.getlist("Prefer")))
+    return min(int(found[1]), MAX_WAIT_SECONDS) if found else None
+
+
+def _answer(outcome: CommandOutcome, wait: int, *, replayed: bool) -> Response:
+    if outcome.error is not None:
+        response = problem_response(outcome.error)
+    else:
+        response = _json(outcome.result if outcome.result is not None else {}, outcome.http_status or 200)
+    response.headers["Preference-Applied"] = f"wait={wait}"
+    response.headers["Location"] = _location(outcome)
+    if replayed or outcome.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+def _accepted(outcome: CommandOutcome, *, replayed: bool) -> Response:
+    """202: it will be executed, whatever dies next. A replay says what is known of the first already."""
+    body: dict[str, Any] = {
+        "commandId": str(outcome.command_id),
+        "command": outcome.command,
+        "status": outcome.status,
+        "acceptedAt": rfc3339(outcome.received_at),
+        "serverTime": rfc3339(datetime.now(UTC)),
+    }
+    if replayed:
+        body = {**outcome.json_dict(), **body, "replayed": True}
+    response = _json(body, 202)
+    response.headers["Location"] = _location(outcome)
+    return response
+
+
+def _location(outcome: CommandOutcome) -> str:
+    return f"/api/v1/commands/{outcome.command_id}"
+
+
+def _json(body: Any, status: int) -> Response:
+    return Response(json.dumps(body), status, content_type="application/json")

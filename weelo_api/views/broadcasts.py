@@ -1,0 +1,78 @@
+"""Asking for trucks, following the request, cancelling it."""
+
+from flask import Response
+
+from weelo_api.access import allow, anyone, caller
+from weelo_api.gateway import keyed, submit
+from weelo_api.views.parts import Accepted, ById, Paging, blueprint, found, page, reading
+from weelo_workers.contracts.broadcasts import (
+    BroadcastView,
+    CancelBroadcast,
+    Cancellation,
+    CancelResult,
+    CreateBooking,
+    NewBooking,
+)
+from weelo_workers.contracts.rejections import Code
+from weelo_workers.contracts.statuses import Kind, Role
+from weelo_workers.queries import broadcasts
+
+api = blueprint("broadcasts")
+
+
+@api.post("/bookings", responses={201: BroadcastView, 202: Accepted})
+@allow(Role.CUSTOMER)
+def create_booking(body: NewBooking) -> Response:
+    """Ask for N trucks of one kind."""
+    return submit(CreateBooking(customer_id=caller().id, request=body, keyed=keyed()), body)
+
+
+@api.put("/bookings/<id>/cancel", responses={200: CancelResult, 202: Accepted})
+@allow(Role.CUSTOMER)
+def cancel_booking(path: ById, body: Cancellation) -> Response:
+    """Cancel, at any moment until a truck is under way. Cancelling the cancelled succeeds."""
+    command = CancelBroadcast(broadcast_id=path.id, customer_id=caller().id, kind=Kind.BOOKING, reason=body.reason)
+    return submit(command, body)
+
+
+@api.get("/bookings/<id>", responses={200: BroadcastView})
+@anyone
+def booking(path: ById) -> Response:
+    """A booking with its slots and assignments."""
+    with reading() as session:
+        return found(broadcasts.find(session, path.id, caller(), Kind.BOOKING), Code.BOOKING_NOT_FOUND)
+
+
+@api.get("/broadcasts/current", responses={200: BroadcastView})
+@allow(Role.CUSTOMER)
+def current_broadcast() -> Response:
+    """The customer's open broadcast, or 404."""
+    with reading() as session:
+        return found(broadcasts.current(session, caller().id), Code.BROADCAST_NOT_FOUND)
+
+
+@api.get("/broadcasts/<id>", responses={200: BroadcastView})
+@anyone
+def broadcast(path: ById) -> Response:
+    """A broadcast with its slots and the assignments that concern the reader."""
+    with reading() as session:
+        return found(broadcasts.find(session, path.id, caller()), Code.BROADCAST_NOT_FOUND)
+
+
+@api.get("/broadcasts")
+@allow(Role.CUSTOMER)
+def own_broadcasts(query: Paging) -> Response:
+    """The customer's own history, newest first."""
+    with reading() as session:
+        return page(broadcasts.history(session, caller().id, query.window()))
+
+
+@api.get("/broadcasts/<id>/timeline")
+@allow(Role.CUSTOMER, Role.ADMIN)
+def timeline(path: ById) -> Response:
+    """Every transition with its time and cause, oldest first."""
+    with reading() as session:
+        entries = broadcasts.timeline(session, path.id, caller())
+    return found(None if entries is None else {"items": entries, "nextCursor": None}, Code.BROADCAST_NOT_FOUND)
+
+

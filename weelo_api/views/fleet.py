@@ -1,0 +1,94 @@
+"""A transporter's fleet, and whether it wants work."""
+
+from uuid import UUID
+
+from flask import Response, jsonify
+from pydantic import BaseModel, ConfigDict, Field
+
+from weelo_api import telemetry
+from weelo_api.access import allow, caller
+from weelo_api.gateway import submit
+from weelo_api.views.parts import Accepted, Paging, blueprint, page, reading
+from weelo_workers.contracts.fleet import (
+    Availability,
+    AvailabilityView,
+    DriverDetails,
+    DriverView,
+    Heartbeat,
+    RegisterDriver,
+    RegisterVehicle,
+    SetAvailability,
+    VehicleDetails,
+    VehicleNumber,
+    VehicleView,
+)
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.queries import fleets
+
+api = blueprint("fleet")
+
+
+class ByVehicleNumber(BaseModel):
+    model_config = ConfigDict(populate_by_name=True)
+
+    vehicle_number: VehicleNumber = Field(alias="vehicleNumber")
+
+
+class ByDriverId(BaseModel):
+    model_config = ConfigDict(populate_by_name=True)
+
+    driver_id: UUID = Field(alias="driverId")
+
+
+@api.put("/vehicles/<vehicleNumber>", responses={200: VehicleView, 201: VehicleView, 202: Accepted})
+@allow(Role.TRANSPORTER)
+def register_vehicle(path: ByVehicleNumber, body: VehicleDetails) -> Response:
+    """Register a vehicle, or correct what it is."""
+    command = RegisterVehicle(transporter_id=caller().id, vehicle_number=path.vehicle_number, details=body)
+    return submit(command, body)
+
+
+@api.get("/vehicles")
+@allow(Role.TRANSPORTER)
+def vehicles(query: Paging) -> Response:
+    """The fleet's vehicles, newest first."""
+    with reading() as session:
+        return page(fleets.vehicles(session, caller().id, query.window()))
+
+
+@api.put("/drivers/<driverId>", responses={200: DriverView, 201: DriverView, 202: Accepted})
+@allow(Role.TRANSPORTER)
+def register_driver(path: ByDriverId, body: DriverDetails) -> Response:
+    """Take a driver into the fleet, or correct what is known of them."""
+    return submit(RegisterDriver(transporter_id=caller().id, driver_id=path.driver_id, details=body), body)
+
+
+@api.get("/drivers")
+@allow(Role.TRANSPORTER)
+def drivers(query: Paging) -> Response:
+    """The fleet's drivers, newest first."""
+    with reading() as session:
+        return page(fleets.drivers(session, caller().id, query.window()))
+
+
+@api.put("/transporter/availability", responses={200: AvailabilityView, 202: Accepted})
+@allow(Role.TRANSPORTER)
+def set_availability(body: Availability) -> Response:
+    """Want work, or not. The same again is free; more than 10 changes in 5 minutes are refused."""
+    return submit(SetAvailability(transporter_id=caller().id, is_available=body.is_available), body)
+
+
+@api.get("/transporter/availability", responses={200: AvailabilityView})
+@allow(Role.TRANSPORTER)
+def availability() -> Response:
+    """Whether the transporter wants work."""
+    with reading() as session:
+        return jsonify(fleets.availability(session, caller().id).json_dict())
+
+
+@api.post("/transporter/heartbeat", responses={204: None})
+@allow(Role.TRANSPORTER)
+def heartbeat(body: Heartbeat) -> Response:
+    """I am here. Extends presence and moves the marker, only while available. Touches no table."""
+    telemetry.transporter_heartbeat(caller().id, body.latitude, body.longitude)
+    return Response(status=204)

@@ -1,0 +1,44 @@
+"""A transporter's offers: see them, take trucks, decline."""
+
+from flask import Response
+
+from weelo_api.access import allow, caller
+from weelo_api.gateway import submit
+from weelo_api.views.parts import Accepted, ById, Paging, blueprint, page, reading
+from weelo_workers.contracts.offers import (
+    Acceptance,
+    AcceptResult,
+    AcceptTrucks,
+    DeclineOffer,
+    DeclineResult,
+    Refusal,
+)
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.queries import broadcasts
+
+api = blueprint("offers")
+
+
+@api.get("/offers")
+@allow(Role.TRANSPORTER)
+def offers(query: Paging) -> Response:
+    """Open offers, newest first."""
+    with reading() as session:
+        return page(broadcasts.offers(session, caller().id, query.window()))
+
+
+@api.post("/broadcasts/<id>/accept", responses={200: AcceptResult, 202: Accepted})
+@allow(Role.TRANSPORTER)
+def accept(path: ById, body: Acceptance) -> Response:
+    """Take one truck slot, or k of the N: all or nothing unless `partial`."""
+    command = AcceptTrucks(
+        broadcast_id=path.id, transporter_id=caller().id, trucks=body.offered(), partial=body.partial
+    )
+    return submit(command, body)
+
+
+@api.post("/broadcasts/<id>/decline", responses={200: DeclineResult, 202: Accepted})
+@allow(Role.TRANSPORTER)
+def decline(path: ById, body: Refusal) -> Response:
+    """Not this one. It leaves the transporter's list."""
+    return submit(DeclineOffer(broadcast_id=path.id, transporter_id=caller().id, reason=body.reason), body)

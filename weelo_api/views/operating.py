@@ -1,0 +1,35 @@
+"""For operators and probes: alive, ready, metrics."""
+
+from flask import Blueprint, Response, jsonify
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from weelo_api.metrics import exposition
+from weelo_workers.models.engine import engine
+from weelo_workers.models.migrate import is_at_head
+
+api = Blueprint("operating", __name__)
+
+
+@api.get("/healthz")
+def alive() -> Response:
+    """This process answers."""
+    return jsonify(status="ok")
+
+
+@api.get("/readyz")
+def ready() -> tuple[Response, int]:
+    """The database answers and has the schema that this code expects. Redis is no condition: commands
+    are accepted without it."""
+    try:
+        with engine().connect() as connection:
+            migrated = is_at_head(connection)
+    except Exception as error:
+        return jsonify(status="unavailable", reason=f"database: {type(error).__name__}"), 503
+    if not migrated:
+        return jsonify(status="unavailable", reason="the schema is not at head: run `weelo migrate`"), 503
+    return jsonify(status="ready"), 200
+
+
+@api.get("/metrics")
+def metrics() -> Response:
+    return Response(exposition(), content_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,94 @@
+"""What routes share: path and query models, how a read is answered, how a blueprint is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+from flask import Response, jsonify
+from flask_openapi3 import APIBlueprint, Tag
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
+
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.wire import Timestamp, Wire
+from weelo_workers.models.engine import read_engine
+from weelo_workers.queries.pages import Page, Window
+
+
+class ById(BaseModel):
+    id: UUID
+
+
+class Paging(BaseModel):
+    limit: int = Field(default=20, ge=1, le=100)
+    cursor: str | None = Field(default=None, max_length=200)
+
+    def window(self) -> Window:
+        return Window(self.limit, self.cursor)
+
+
+class Accepted(Wire):
+    """202: recorded, and it will be executed."""
+
+    command_id: UUID
+    command: str
+    status: str
+    accepted_at: Timestamp
+    server_time: Timestamp
+    replayed: bool = False
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    retryable: bool
+
+
+PROBLEMS: dict[Any, Any] = {
+    status: {"description": text, "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    for status, text in {
+        "400": "Not valid",
+        "401": "Not signed in",
+        "403": "Not for this role",
+        "404": "Not found, or somebody else's",
+    }.items()
+}
+
+
+def blueprint(domain: str) -> APIBlueprint:
+    return APIBlueprint(
+        domain,
+        __name__,
+        url_prefix="/api/v1",
+        abp_tags=[Tag(name=domain)],
+        abp_security=[{"jwt": []}],
+        abp_responses=PROBLEMS,
+    )
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A session on the connections for reading."""
+    with Session(read_engine()) as session:
+        yield session
+
+
+def found(thing: dict[str, Any] | None, code: Code) -> Response:
+    """The thing as JSON, or the 404 that it is for this reader."""
+    if thing is None:
+        raise Rejected(code)
+    return jsonify(thing)
+
+
+def page(items: Page) -> Response:
+    return jsonify(items.json_dict())

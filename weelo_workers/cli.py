@@ -1,0 +1,192 @@
+"""The command `weelo`: run the system, show it, look after it.
+
+Imports are inside the commands: `weelo --help` should not wait for SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from uuid import UUID
+
+import click
+
+REFUSED = 2  # exit code for what was asked wrongly or cannot be had; 1 is for what was found or failed
+
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=".weelo",
+    show_default=True,
+    help="Where servers, secrets and run files live.",
+)
+port_type = click.IntRange(1, 65_535)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(package_name="weelo")
+def weelo() -> None:
+    """Trucks for those who need them: the dispatch backend."""
+
+
+@weelo.command()
+@click.option("--host", default="127.0.0.1", help="Where the API listens.")
+@click.option("--port", type=port_type, default=8000, help="Where the API listens.")
+@data_dir_option
+@click.option("--flower-port", type=port_type, default=5555, help="Where Flower listens, on 127.0.0.1.")
+@click.option("--no-flower", is_flag=True, help="Leave Flower out.")
+@click.option(
+    "--concurrency", type=click.IntRange(1, 64), help="Processes per queue.  [default: by the CPUs]"
+)
+@click.option("--demo", is_flag=True, help="Play the demo once when ready, with shortened timers.")
+def up(
+    host: str,
+    port: int,
+    data_dir: Path,
+    flower_port: int,
+    no_flower: bool,
+    concurrency: int | None,
+    demo: bool,
+) -> None:
+    """Run the whole system here, until Ctrl-C."""
+    from weelo_workers.runtime import system
+    from weelo_workers.runtime.programs import Options
+
+    options = Options(
+        data_dir=data_dir,
+        host=host,
+        port=port,
+        flower_port=None if no_flower else flower_port,
+        concurrency=concurrency or min(8, max(2, (os.cpu_count() or 2) // 2)),
+        demo=demo,
+    )
+    sys.exit(system.up(options))
+
+
+@weelo.command()
+@click.option(
+    "--url", help="The system to play against.  [default: the one of the data dir, http://127.0.0.1:8000]"
+)
+@data_dir_option
+def demo(url: str | None, data_dir: Path) -> None:
+    """Play real broadcasts against a running system, through its public API."""
+    from weelo_demo import play
+    from weelo_workers.runtime.datadir import DataDir
+
+    running = DataDir(data_dir.absolute()).running()
+    address = url or (running.url if running else "http://127.0.0.1:8000")
+    sys.exit(play(address.rstrip("/"), _signing_secret(data_dir)))
+
+
+@weelo.command()
+@click.option("--role", type=click.Choice(["customer", "transporter", "driver", "admin"]), required=True)
+@click.option("--sub", type=click.UUID, required=True, metavar="UUID", help="Whose token it is.")
+@click.option("--name", help="Claim `name`.")
+@click.option("--phone", help="Claim `phone`.")
+@click.option(
+    "--ttl", type=click.IntRange(min=1), default=86_400, metavar="SECONDS", help="How long it is valid."
+)
+@data_dir_option
+def token(role: str, sub: UUID, name: str | None, phone: str | None, ttl: int, data_dir: Path) -> None:
+    """Print a JWT signed with this installation's secret."""
+    import jwt
+
+    now = int(time.time())
+    claims = {"sub": str(sub), "role": role, "iat": now, "exp": now + ttl, "name": name, "phone": phone}
+    given = {claim: value for claim, value in claims.items() if value is not None}
+    click.echo(jwt.encode(given, _signing_secret(data_dir), algorithm="HS256"))
+
+
+@weelo.command()
+@data_dir_option
+def migrate(data_dir: Path) -> None:
+    """Bring the schema to head. Safe to run twice, and by many at once."""
+    _use_running_system(data_dir, "DATABASE_URL")
+    from weelo_workers.models.migrate import upgrade_to_head
+
+    upgrade_to_head()
+    click.echo("the schema is at head")
+
+
+@weelo.command()
+@data_dir_option
+def doctor(data_dir: Path) -> None:
+    """Examine a system: connections, schema, queues, timers, invariants."""
+    _use_running_system(data_dir, "DATABASE_URL", "REDIS_URL")
+    from weelo_workers.queries.doctor import findings
+
+    found = findings()
+    for finding in found:
+        click.echo(finding)
+    if found:
+        sys.exit(1)
+    click.echo("all is well")
+
+
+def _use_running_system(data_dir: Path, *variables: str) -> None:
+    """Fill in what the environment leaves out from the system that runs on the data dir."""
+    from weelo_workers.runtime import Refused
+    from weelo_workers.runtime.datadir import DataDir
+    from weelo_workers.settings import settings
+
+    running = DataDir(data_dir.absolute()).running()
+    for variable in variables:
+        if os.environ.get(variable):
+            continue
+        address = getattr(running, variable.lower(), None)
+        if address is None:
+            raise Refused(
+                f"{variable}: not set, and no embedded server runs on {data_dir}; set it or `weelo up`"
+            )
+        os.environ[variable] = address
+    if running and running.jwt_secret_file and not os.environ.get("JWT_SECRET"):
+        os.environ["JWT_SECRET"] = Path(running.jwt_secret_file).read_text().strip()
+    settings.cache_clear()
+    settings()
+
+
+def _signing_secret(data_dir: Path) -> str:
+    """JWT_SECRET, or in development the data dir's own, which is made if there is none."""
+    from weelo_workers.runtime import Refused
+    from weelo_workers.runtime.datadir import DataDir
+    from weelo_workers.settings import settings
+
+    if secret := settings().jwt_secret:
+        return secret
+    running = DataDir(data_dir.absolute()).running()
+    if running and running.jwt_secret_file is None:
+        raise Refused("JWT_SECRET: the running system has it from its environment; set it here as well")
+    return DataDir.open(data_dir).jwt_secret()
+
+
+def main() -> None:
+    """Expected problems become one line on stderr; everything else is a defect and shows its traceback."""
+    try:
+        weelo.main(prog_name="weelo")
+    except Exception as problem:
+        line = _expected(problem)
+        if line is None:
+            raise
+        click.echo(f"weelo: {line}", err=True)
+        sys.exit(REFUSED)
+
+
+def _expected(problem: Exception) -> str | None:
+    """What to say about a problem that is nobody's defect, None if it is one."""
+    from weelo_workers.runtime import Refused
+    from weelo_workers.settings import ConfigurationError
+
+    if isinstance(problem, (Refused, ConfigurationError)):
+        return str(problem)
+    if "sqlalchemy" in sys.modules:
+        from sqlalchemy.exc import OperationalError
+
+        if isinstance(problem, OperationalError):
+            return f"DATABASE_URL: {str(problem.orig).strip().splitlines()[0]}"
+    return None
+
+
+if __name__ == "__main__":
+    main()

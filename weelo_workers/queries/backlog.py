@@ -1,0 +1,46 @@
+"""How much waits in the mailbox and for how long: what tells a living worker from one that only looks alive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from weelo_workers.contracts.queues import QUEUES
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    queue: str
+    due: int
+    """Rows that are due and unsettled."""
+    oldest_seconds: float
+    """How long the oldest of them has been due."""
+    later: int
+    """Timers whose moment has not come."""
+    parked: int
+    """Rows given up on; an operator looks."""
+
+
+_BY_QUEUE = text("""
+    SELECT queue,
+           count(*) FILTER (WHERE parked_at IS NULL AND due_at <= clock_timestamp()) AS due,
+           COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)
+                            FILTER (WHERE parked_at IS NULL AND due_at <= clock_timestamp())), 0) AS oldest,
+           count(*) FILTER (WHERE parked_at IS NULL AND due_at > clock_timestamp()) AS later,
+           count(*) FILTER (WHERE parked_at IS NOT NULL) AS parked
+      FROM mailbox
+     WHERE settled_at IS NULL
+     GROUP BY queue
+""")
+
+
+def by_queue(connection: Connection) -> list[Backlog]:
+    """One line per queue, also for the empty ones."""
+    rows = {row.queue: row for row in connection.execute(_BY_QUEUE)}
+    return [
+        Backlog(queue, row.due, float(row.oldest), row.later, row.parked)
+        if (row := rows.get(queue))
+        else Backlog(queue, 0, 0.0, 0, 0)
+        for queue in QUEUES
+    ]

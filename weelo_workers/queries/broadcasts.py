@@ -1,0 +1,137 @@
+"""Reading broadcasts, offers and their history. What is somebody else's does not exist for the reader."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy.orm import Session
+
+from weelo_workers.contracts.broadcasts import BroadcastView, TimelineEntry
+from weelo_workers.contracts.command import Caller
+from weelo_workers.contracts.offers import OfferView
+from weelo_workers.contracts.statuses import Kind, Role
+from weelo_workers.lifecycles.broadcast import OPEN
+from weelo_workers.models import Assignment, Broadcast, Offer, TransitionRecord, TruckRequest
+from weelo_workers.queries.pages import Page, Window
+from weelo_workers.queries.views import assignment_view, broadcast_view
+
+
+def find(session: Session, broadcast_id: UUID, reader: Caller, kind: Kind | None = None) -> dict[str, Any] | None:
+    """One broadcast with slots and, as far as they concern the reader, assignments; None if it is not theirs."""
+    query = select(Broadcast).where(Broadcast.id == broadcast_id, _visible_to(reader))
+    if kind is not None:
+        query = query.where(Broadcast.kind == kind)
+    broadcast = session.scalar(query)
+    if broadcast is None:
+        return None
+    return {
+        **_views(session, [broadcast])[0].json_dict(),
+        "assignments": [assignment_view(a).json_dict() for a in _assignments(session, broadcast.id, reader)],
+    }
+
+
+def current(session: Session, customer_id: UUID) -> dict[str, Any] | None:
+    """The customer's open broadcast."""
+    broadcast = session.scalar(
+        select(Broadcast).where(Broadcast.customer_id == customer_id, Broadcast.status.in_(OPEN))
+    )
+    return _views(session, [broadcast])[0].json_dict() if broadcast else None
+
+
+def history(session: Session, customer_id: UUID, window: Window) -> Page:
+    """The customer's own broadcasts, newest first."""
+    query = select(Broadcast).where(Broadcast.customer_id == customer_id)
+    rows, next_cursor = window.apply(session, query, Broadcast.created_at, Broadcast.id)
+    return Page([view.json_dict() for view in _views(session, rows)], next_cursor)
+
+
+def offers(session: Session, transporter_id: UUID, window: Window) -> Page:
+    """Open offers that this transporter has not declined, newest first."""
+    query = (
+        select(Offer)
+        .join(Broadcast, Broadcast.id == Offer.broadcast_id)
+        .where(
+            Offer.transporter_id == transporter_id,
+            Offer.declined_at.is_(None),
+            Broadcast.status.in_(OPEN),
+            Broadcast.expires_at > func.clock_timestamp(),
+        )
+    )
+    rows, next_cursor = window.apply(session, query, Offer.offered_at, Offer.broadcast_id)
+    broadcasts = list(session.scalars(select(Broadcast).where(Broadcast.id.in_([o.broadcast_id for o in rows]))))
+    views = {view.id: view for view in _views(session, broadcasts)}
+    items = [
+        OfferView(
+            broadcast_id=offer.broadcast_id,
+            broadcast=views[offer.broadcast_id],
+            pickup_distance_km=offer.distance_km,
+            radius_step=offer.step,
+            offered_at=offer.offered_at,
+        ).json_dict()
+        for offer in rows
+    ]
+    return Page(items, next_cursor)
+
+
+def timeline(session: Session, broadcast_id: UUID, reader: Caller) -> list[dict[str, Any]] | None:
+    """Every transition in order, for its customer and for admins."""
+    broadcast = session.get(Broadcast, broadcast_id)
+    if broadcast is None or (reader.role is not Role.ADMIN and broadcast.customer_id != reader.id):
+        return None
+    records = session.scalars(
+        select(TransitionRecord)
+        .where(TransitionRecord.broadcast_id == broadcast_id)
+        .order_by(TransitionRecord.version, TransitionRecord.id)
+    )
+    return [
+        TimelineEntry(
+            at=record.at,
+            subject=record.subject,
+            subject_id=record.subject_id,
+            transition=record.name,
+            from_status=record.from_status,
+            to_status=record.to_status,
+            version=record.version,
+            cause=record.cause,
+            command_id=record.command_id,
+            actor_id=record.actor_id,
+            details=record.details,
+        ).json_dict()
+        for record in records
+    ]
+
+
+def _visible_to(reader: Caller) -> ColumnElement[bool]:
+    match reader.role:
+        case Role.ADMIN:
+            return Broadcast.id.is_not(None)
+        case Role.CUSTOMER:
+            return Broadcast.customer_id == reader.id
+        case Role.TRANSPORTER:
+            return exists().where(Offer.broadcast_id == Broadcast.id, Offer.transporter_id == reader.id)
+        case Role.DRIVER:
+            return exists().where(Assignment.broadcast_id == Broadcast.id, Assignment.driver_id == reader.id)
+
+
+def _assignments(session: Session, broadcast_id: UUID, reader: Caller) -> Sequence[Assignment]:
+    """All of them for the customer; a fleet or a driver sees only their own."""
+    query = select(Assignment).where(Assignment.broadcast_id == broadcast_id).order_by(Assignment.created_at)
+    if reader.role in (Role.TRANSPORTER, Role.DRIVER):
+        query = query.where(or_(Assignment.transporter_id == reader.id, Assignment.driver_id == reader.id))
+    return session.scalars(query).all()
+
+
+def _views(session: Session, broadcasts: Sequence[Broadcast]) -> list[BroadcastView]:
+    slots: dict[UUID, list[TruckRequest]] = defaultdict(list)
+    ids = [broadcast.id for broadcast in broadcasts]
+    for slot in session.scalars(
+        select(TruckRequest).where(TruckRequest.broadcast_id.in_(ids)).order_by(TruckRequest.request_number)
+    ):
+        slots[slot.broadcast_id].append(slot)
+    now: datetime = session.scalars(select(func.clock_timestamp())).one()
+    return [broadcast_view(broadcast, slots[broadcast.id], now) for broadcast in broadcasts]

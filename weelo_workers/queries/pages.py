@@ -1,0 +1,66 @@
+"""Cursor pages: newest first, stable while new rows arrive."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from sqlalchemy import Select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from weelo_workers.contracts.rejections import Code, Rejected
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    items: list[dict[str, Any]]
+    next_cursor: str | None
+
+    def json_dict(self) -> dict[str, Any]:
+        return {"items": self.items, "nextCursor": self.next_cursor}
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`?limit=&cursor=`. A cursor is the place of the last row that was seen."""
+
+    limit: int
+    cursor: str | None
+
+    def apply(
+        self,
+        session: Session,
+        query: Select[tuple[Row]],
+        time: InstrumentedAttribute[datetime],
+        tie: InstrumentedAttribute[UUID],
+    ) -> tuple[list[Row], str | None]:
+        """The rows of this window, and the cursor of the next one if there is more."""
+        if self.cursor is not None:
+            query = query.where(tuple_(time, tie) < tuple_(*_decode(self.cursor)))
+        rows = list(session.scalars(query.order_by(time.desc(), tie.desc()).limit(self.limit + 1)))
+        if len(rows) <= self.limit:
+            return rows, None
+        last = rows[self.limit - 1]
+        return rows[: self.limit], _encode(getattr(last, time.key), getattr(last, tie.key))
+
+
+def _encode(moment: datetime, tie: UUID) -> str:
+    return base64.urlsafe_b64encode(f"{moment.isoformat()}|{tie}".encode()).decode()
+
+
+def _decode(cursor: str) -> tuple[datetime, UUID]:
+    try:
+        moment, _, tie = base64.urlsafe_b64decode(cursor.encode()).decode().partition("|")
+        return datetime.fromisoformat(moment), UUID(tie)
+    except (ValueError, binascii.Error, OverflowError):
+        raise Rejected(
+            Code.VALIDATION_ERROR,
+            "cursor: use the nextCursor of an earlier page",
+            {"errors": [{"field": "cursor", "message": "use the nextCursor of an earlier page"}]},
+        ) from None

@@ -1,0 +1,142 @@
+"""Which processes the system consists of, and in which order they stop."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from weelo_workers.contracts.queues import NOTIFICATIONS, QUEUES
+from weelo_workers.runtime.supervisor import Program
+
+# Stages with their graces: 0.5 + 1.5 + 1.5 + 5.5 + 3.5 = 12.5 s for the children, and 2 s are left for the servers,
+# so that all of it is over in 15 s. First who gives work, then who takes it.
+DEMO, BEAT, FLOWER, API, WORKERS = range(5)
+
+API_THREADS = 600  # two per open WebSocket, and some to answer requests
+NOTIFIER_THREADS = 4  # it waits for the push service, mostly
+
+# The demo shows in a minute what takes minutes.
+DEMO_PACE = {
+    "BROADCAST_TIMEOUT_SECONDS": "30",
+    "RADIUS_STEP_SECONDS": "2",
+    "DRIVER_ACCEPT_SECONDS": "10",
+    "HOLD_SECONDS": "6",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `weelo up` was asked for. `flower_port` None: no Flower."""
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 8000
+    flower_port: int | None = 5555
+    concurrency: int = 2
+    demo: bool = False
+
+    @property
+    def url(self) -> str:
+        return f"http://{_in_url(self.host)}:{self.port}"
+
+    @property
+    def own_url(self) -> str:
+        """The address for ourselves: "all interfaces" is none that one can call."""
+        everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+        return f"http://{_in_url(everywhere.get(self.host, self.host))}:{self.port}"
+
+    @property
+    def flower_url(self) -> str | None:
+        return None if self.flower_port is None else f"http://127.0.0.1:{self.flower_port}"
+
+
+def programs(options: Options) -> list[Program]:
+    """In the order in which they start: who works, who asks, who drives, who watches."""
+    workers = [_worker(queue, options.concurrency) for queue in QUEUES]
+    flower = [] if options.flower_port is None else [_flower(options.flower_port)]
+    return [*workers, _api(options), _beat(), *flower]
+
+
+def demo(options: Options) -> Program:
+    arguments = ("--url", options.own_url, "--data-dir", str(options.data_dir))
+    argv = _module("weelo_workers.cli", "demo", *arguments)
+    return Program("demo", argv, stop_stage=DEMO, grace=0.5, once=True)
+
+
+def environment(overrides: Mapping[str, str]) -> dict[str, str]:
+    """What the children see: our environment, and what we provide."""
+    inherited = dict(os.environ)
+    inherited["PYTHONUNBUFFERED"] = "1"
+    # Celery warns each root worker in six lines; whoever is root in a container knows.
+    quiet = "ignore:You're running the worker with superuser privileges"
+    inherited["PYTHONWARNINGS"] = ",".join(filter(None, (quiet, os.environ.get("PYTHONWARNINGS"))))
+    return {**inherited, **overrides}
+
+
+def demo_pace() -> dict[str, str]:
+    """Shorter timers for the demo, except those that somebody has set."""
+    return {name: value for name, value in DEMO_PACE.items() if not os.environ.get(name)}
+
+
+def migration() -> tuple[str, ...]:
+    return _module("weelo_workers.cli", "migrate")
+
+
+def _api(options: Options) -> Program:
+    argv = _module(
+        "gunicorn",
+        "weelo_api:create_app()",
+        "--config=python:weelo_api.gunicorn",
+        f"--bind={_in_url(options.host)}:{options.port}",
+        "--worker-class=gthread",
+        "--workers=2",
+        f"--threads={API_THREADS}",
+        "--keep-alive=75",
+        "--graceful-timeout=5",
+        "--no-control-socket",  # two systems on one machine would share it
+    )
+    return Program("api", argv, stop_stage=API, grace=5.5)
+
+
+def _worker(queue: str, concurrency: int) -> Program:
+    # Processes for transitions, threads for the notifier, which only waits for others.
+    pool, size = ("threads", NOTIFIER_THREADS) if queue == NOTIFICATIONS else ("prefork", concurrency)
+    argv = _celery(
+        "worker",
+        f"--queues={queue}",
+        f"--hostname={queue}@%h",
+        f"--pool={pool}",
+        f"--concurrency={size}",
+        "--without-mingle",
+        "--without-gossip",
+        "--loglevel=WARNING",
+    )
+    return Program(queue, argv, stop_stage=WORKERS, grace=3.5)
+
+
+def _beat() -> Program:
+    argv = _celery(
+        "beat", "--scheduler=weelo_workers.app:SweepingScheduler", "--pidfile=", "--loglevel=WARNING"
+    )
+    return Program("beat", argv, stop_stage=BEAT, grace=1.5)
+
+
+def _flower(port: int) -> Program:
+    argv = _celery("flower", "--address=127.0.0.1", f"--port={port}", "--logging=warning")
+    return Program("flower", argv, stop_stage=FLOWER, grace=1.5)
+
+
+def _celery(*arguments: str) -> tuple[str, ...]:
+    return _module("celery", "--app=weelo_workers.app", "--quiet", "--no-color", *arguments)
+
+
+def _module(name: str, *arguments: str) -> tuple[str, ...]:
+    """A program by its module: scripts in a venv break when its path has spaces or is long."""
+    return (sys.executable, "-m", name, *arguments)
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

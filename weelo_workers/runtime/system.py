@@ -1,0 +1,236 @@
+"""`weelo up`: the whole system in one terminal, from an empty directory to `weelo ready`, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from types import FrameType
+
+from weelo_workers.runtime import Refused, programs
+from weelo_workers.runtime.datadir import DataDir, Running
+from weelo_workers.runtime.embedded import EmbeddedServer, Postgres, ServerError, Valkey
+from weelo_workers.runtime.journal import Journal
+from weelo_workers.runtime.ports import can_listen
+from weelo_workers.runtime.processes import Identity
+from weelo_workers.runtime.programs import Options
+from weelo_workers.runtime.readiness import Readiness
+from weelo_workers.runtime.supervisor import Supervisor
+from weelo_workers.runtime.undertaker import Roster
+from weelo_workers.settings import ConfigurationError, settings
+
+DATABASE = "weelo"
+SERVER_STOP_SECONDS = 1.0  # each; PostgreSQL then recovers from its log at the next start
+TICK_SECONDS = 0.1
+
+
+class _StopEarly(BaseException):
+    """A signal that came before there was anything to stop in order."""
+
+
+class _Stopping:
+    """SIGINT, SIGTERM and SIGHUP: an interruption while we prepare, a request once we serve."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.interrupts = True
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:  # as nohup wants it
+                signal.signal(signum, self._heard)
+
+    def _heard(self, signum: int, frame: FrameType | None) -> None:
+        self.asked.set()
+        if self.interrupts:
+            self.interrupts = False  # once: a second signal must not interrupt the tidying up
+            raise _StopEarly
+
+
+def up(options: Options) -> int:
+    """Run everything until a signal comes. Raises Refused or ConfigurationError for what can be said in one line."""
+    _check_configuration()
+    stopping = _Stopping()
+    journal = Journal(sys.stdout)
+    data = DataDir.open(options.data_dir)
+    with suppress(_StopEarly), ExitStack() as undo:
+        undo.enter_context(data.claimed())
+        try:
+            _serve(options, data, journal, stopping, undo)
+        finally:
+            stopping.interrupts = False
+    journal.line("weelo", "stopped")
+    return 0
+
+
+def _serve(options: Options, data: DataDir, journal: Journal, stopping: _Stopping, undo: ExitStack) -> None:
+    if left := Roster(data.children_file).end():
+        journal.line("weelo", f"ended {left} processes that a killed run had left behind")
+    _check_ports(options)
+
+    provided = programs.demo_pace() if options.demo else {}
+    if provided:
+        pace = ", ".join(f"{name}={value}" for name, value in provided.items())
+        journal.line("weelo", f"shortened for the demo: {pace}")
+
+    servers = _start_servers(data, journal, undo)
+    for server in servers:
+        if isinstance(server, Postgres):
+            provided["DATABASE_URL"] = server.create_database(DATABASE)
+        else:
+            provided["REDIS_URL"] = server.url()
+    if not os.environ.get("JWT_SECRET"):
+        provided["JWT_SECRET"] = data.jwt_secret()
+
+    environment = programs.environment(provided)
+    _migrate(environment)
+    undo.callback(data.withdraw)
+    _announce(options, data, provided, servers)
+
+    stopping.interrupts = False
+    supervisor = Supervisor(journal, data.children_file)
+    undo.callback(supervisor.stop)  # undone first: the servers outlive those who use them
+    with _tended(servers, journal, stopping.asked):
+        supervisor.run(programs.programs(options), environment)
+        _watch(options, supervisor, journal, stopping, environment)
+
+
+def _watch(
+    options: Options,
+    supervisor: Supervisor,
+    journal: Journal,
+    stopping: _Stopping,
+    environment: dict[str, str],
+) -> None:
+    """Keep the children running; say when the system is ready; play the demo once if that was asked for."""
+    readiness = Readiness(f"{options.own_url}/readyz")
+    demo_plays = False
+    while not stopping.asked.wait(TICK_SECONDS):
+        supervisor.tick()
+        if not readiness.reached:
+            if readiness.check():
+                journal.say(f"weelo ready on {options.url}")
+                if options.demo:
+                    if journal.drawn_on:
+                        journal.hold()
+                    supervisor.run([programs.demo(options)], environment)
+                    demo_plays = True
+            elif overdue := readiness.overdue():
+                absent = ", ".join(supervisor.missing()) or "none"
+                journal.line(
+                    "weelo", f"not ready after {overdue:.0f} s: {readiness.reason}; not running: {absent}"
+                )
+        if demo_plays and (code := supervisor.exit_code("demo")) is not None:
+            demo_plays = False
+            journal.release()
+            journal.say(
+                f"weelo demo ended with exit code {code}; still serving on {options.url}, Ctrl-C stops"
+            )
+    journal.release()
+
+
+def _check_configuration() -> None:
+    """Everything that can be refused before anything is touched."""
+    if settings().weelo_env == "production":
+        for variable in ("DATABASE_URL", "REDIS_URL"):
+            if not os.environ.get(variable):
+                raise ConfigurationError(f"{variable}: must be set in production")
+
+
+def _check_ports(options: Options) -> None:
+    wanted = [(options.host, options.port, "--port")]
+    if options.flower_port is not None:
+        wanted.append(
+            ("127.0.0.1", options.flower_port, "--flower-port or leave Flower out with --no-flower")
+        )
+    for host, port, option in wanted:
+        try:
+            free = can_listen(host, port)
+        except OSError as problem:
+            raise Refused(
+                f"cannot listen on {host}: {problem.strerror}; choose another with --host"
+            ) from None
+        if not free:
+            raise Refused(f"port {port} is in use; choose another with {option}")
+    if options.port == options.flower_port:
+        raise Refused(f"port {options.port} cannot serve both API and Flower; see --port and --flower-port")
+
+
+def _start_servers(data: DataDir, journal: Journal, undo: ExitStack) -> Sequence[EmbeddedServer]:
+    """Those for which no address is set."""
+    servers: list[EmbeddedServer] = []
+    for variable, kind in (("DATABASE_URL", Postgres), ("REDIS_URL", Valkey)):
+        if os.environ.get(variable):
+            continue
+        server = kind(data.path)
+        journal.line("weelo", f"embedded {server.name} " + ("still runs" if server.pid() else "starts"))
+        undo.callback(server.stop, SERVER_STOP_SECONDS)
+        server.start()
+        servers.append(server)
+    return servers
+
+
+@contextmanager
+def _tended(servers: Sequence[EmbeddedServer], journal: Journal, stop: threading.Event) -> Iterator[None]:
+    """Meanwhile, start again the servers that die."""
+
+    def tend() -> None:
+        while not stop.wait(TICK_SECONDS * 5):
+            for server in servers:
+                if server.pid() is None:
+                    _start_again(server, journal)
+
+    thread = threading.Thread(target=tend, name="tender of the servers", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=1.0)
+
+
+def _start_again(server: EmbeddedServer, journal: Journal) -> None:
+    journal.line("weelo", f"embedded {server.name} has died; starting it again")
+    address = server.url()
+    try:
+        if server.start() != address:
+            journal.line("weelo", f"embedded {server.name} has lost its port; stop weelo and start it again")
+    except ServerError as problem:
+        journal.line("weelo", str(problem))
+
+
+def _migrate(environment: dict[str, str]) -> None:
+    """In a process of its own: whatever it imports and connects is gone afterwards."""
+    done = subprocess.run(
+        programs.migration(),
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip().splitlines() or ["without a word"]
+        raise Refused(f"the schema could not be brought to head: {said[-1].removeprefix('weelo: ')}")
+
+
+def _announce(
+    options: Options, data: DataDir, provided: dict[str, str], servers: Sequence[EmbeddedServer]
+) -> None:
+    """Write down where the system is. What came from the environment stays there."""
+    me = Identity.of(os.getpid())
+    data.announce(
+        Running(
+            pid=os.getpid(),
+            born=me.born if me else time.time(),
+            url=options.own_url,
+            flower_url=options.flower_url,
+            database_url=provided.get("DATABASE_URL"),
+            redis_url=provided.get("REDIS_URL"),
+            jwt_secret_file=str(data.jwt_secret_file) if "JWT_SECRET" in provided else None,
+            server_pids={server.name: server.pid() for server in servers},
+        )
+    )
