@@ -105,7 +105,7 @@ class Bus:
     def _in_one_transaction(self, command_id: UUID) -> tuple[list[Ring], list[Callable[[], None]]]:
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             row = _claim(session, command_id)
-            if row is None or row.settled_at is not None:
+            if row is None or row.settled_at is not None or row.parked_at is not None:
                 return [], []
             _know(session, _caller(row))
             now: datetime = session.scalars(select(func.clock_timestamp())).one()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import socket
 
@@ -11,7 +12,7 @@ SERVER_PORTS = range(20_000, 30_000)
 
 
 def can_listen(host: str, port: int) -> bool:
-    """Whether a server could listen there now. Raises OSError for a host that is not ours."""
+    """Whether a server could listen there now. Raises OSError for a host that is not ours, or a port only for root."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         # As servers do: connections that linger after a restart are no obstacle, a listener is.
@@ -19,7 +20,7 @@ def can_listen(host: str, port: int) -> bool:
         try:
             probe.bind((host, port))
         except OSError as problem:
-            if isinstance(problem, socket.gaierror) or "Cannot assign" in str(problem):
+            if problem.errno != errno.EADDRINUSE:
                 raise
             return False
     return True

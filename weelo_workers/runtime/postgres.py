@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import ClassVar
 from urllib.parse import quote
 
+import psutil
+
 from weelo_workers.runtime.datadir import kept_secret
 from weelo_workers.runtime.pghome import Installation, installation_for, owner_of, reachable_directory
 from weelo_workers.runtime.server import EmbeddedServer, ServerError
@@ -81,6 +83,11 @@ class Postgres(EmbeddedServer):
             connection.close()
         return self.url(name)
 
+    def remove(self) -> None:
+        self.kill()
+        shutil.rmtree(self._data.resolve(), ignore_errors=True)
+        super().remove()
+
     def working_directory(self) -> Path:
         return self._data.resolve()
 
@@ -95,6 +102,11 @@ class Postgres(EmbeddedServer):
     def _prepare(self) -> None:
         """Make the database cluster beside its place and move it there when it is whole."""
         if self._data.exists():
+            recorded = self._recorded_pid()
+            if recorded is not None and psutil.pid_exists(recorded):
+                # Our server is gone and somebody else has its pid now. PostgreSQL would take that one for the server
+                # and refuse. In every other case its own check of the file is better than ours.
+                (self._data / "postmaster.pid").unlink()
             return
         self._data.unlink(missing_ok=True)  # a link whose target somebody removed
         making = self.home / "making"

@@ -7,6 +7,7 @@ the server of a data dir, and a run that follows a `kill -9` finds it still serv
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -112,6 +113,11 @@ class EmbeddedServer(ABC):
     def kill(self) -> None:
         """End it as a power cut would: `kill -9` for it and all its processes."""
         self._end_survivors()
+
+    def remove(self) -> None:
+        """End it and delete its data, wherever that is."""
+        self.kill()
+        shutil.rmtree(self.home, ignore_errors=True)
 
     def restart(self) -> str:
         self.stop()

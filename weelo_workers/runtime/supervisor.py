@@ -67,8 +67,6 @@ class Supervisor:
 
     def run(self, programs: Iterable[Program], environment: Mapping[str, str] | None = None) -> None:
         """Start programs in order, and keep them running from now on. Without `environment` they see ours."""
-        programs = list(programs)
-        self._journal.introduce([program.name for program in programs if not program.once])
         for program in programs:
             child = self._children[program.name] = Child(program, environment, due=time.monotonic())
             self._begin(child)

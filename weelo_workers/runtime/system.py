@@ -67,6 +67,7 @@ def up(options: Options) -> int:
 
 
 def _serve(options: Options, data: DataDir, journal: Journal, stopping: _Stopping, undo: ExitStack) -> None:
+    journal.introduce([program.name for program in programs.programs(options)])
     if left := Roster(data.children_file).end():
         journal.line("weelo", f"ended {left} processes that a killed run had left behind")
     _check_ports(options)

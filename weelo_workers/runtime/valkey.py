@@ -64,6 +64,7 @@ class Valkey(EmbeddedServer):
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                umask=0o077,
             )
 
     def _ready(self) -> bool:

@@ -1,0 +1,90 @@
+"""Real servers for all tests: one PostgreSQL and one Redis per run, one database and one Redis number per worker.
+
+`DATABASE_URL` and `REDIS_URL`, if set, name the servers to use instead (the database itself is never touched:
+each worker makes its own beside it).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+
+if TYPE_CHECKING:
+    from tests.world import World
+
+SECRET = "a secret for tests, long enough for HS256"
+
+_stop_servers = []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is None:
+        _start_servers()
+    number = int(re.sub(r"\D", "", worker or "0") or 0) + 1
+    # Each worker has its own everything, set before anything reads the settings.
+    os.environ["DATABASE_URL"] = _own_database(number)
+    os.environ["REDIS_URL"] = str(make_url(os.environ["WEELO_TEST_REDIS"]).set(database=str(number)).render_as_string(False))
+    os.environ["JWT_SECRET"] = SECRET
+    os.environ["WEELO_ENV"] = "development"
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    for stop in reversed(_stop_servers):
+        stop()
+
+
+def _start_servers() -> None:
+    from weelo_workers.runtime.embedded import Postgres, Valkey
+
+    folder = Path(tempfile.mkdtemp(prefix="weelo-tests-"))
+    _stop_servers.append(lambda: shutil.rmtree(folder, ignore_errors=True))
+    for variable, given, server in (
+        # What these tests store is thrown away, so it need not reach the disk; the faults suite has servers of its own.
+        ("WEELO_TEST_POSTGRES", "DATABASE_URL", Postgres(folder, {"fsync": "off"})),
+        ("WEELO_TEST_REDIS", "REDIS_URL", Valkey(folder)),
+    ):
+        if os.environ.get(given):
+            os.environ[variable] = os.environ[given]
+        else:
+            os.environ[variable] = server.start()
+            _stop_servers.append(server.stop)
+
+
+def _own_database(number: int) -> str:
+    from weelo_workers.models.engine import connect
+
+    name = f"weelo_test_{os.environ.get('PYTEST_XDIST_TESTRUNUID', str(os.getpid()))[:12]}_{number}"
+    url = make_url(os.environ["WEELO_TEST_POSTGRES"])
+    server = connect(url.render_as_string(False), isolation="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    server.dispose()
+    return url.set(database=name).render_as_string(False)
+
+
+@pytest.fixture(scope="session")
+def migrated() -> None:
+    from weelo_workers.models.migrate import upgrade_to_head
+
+    upgrade_to_head()
+
+
+@pytest.fixture()
+def world(migrated: None) -> Iterator[World]:
+    """An empty database and an empty Redis, with everything at hand to play in them."""
+    from tests.world import World
+
+    world = World()
+    world.empty()
+    yield world

@@ -1,0 +1,126 @@
+"""Rings: who hears of a broadcast, and when."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+from tests.world import World
+from weelo_workers.contracts.broadcasts import WidenBroadcast
+from weelo_workers.redis_client import redis
+
+
+def told_at(world: World, broadcast: UUID) -> dict[UUID, int]:
+    rows = world.rows("SELECT transporter_id, step FROM offers WHERE broadcast_id = :id", id=broadcast)
+    return {row.transporter_id: row.step for row in rows}
+
+
+def test_RADI_01_each_ring_reaches_the_next_fleets_and_the_last_reaches_everyone_online(world: World) -> None:
+    near, next_town, far, farther, very_far = (world.fleet(km_north=km) for km in (3, 20, 40, 60, 300))
+    broadcast = world.broadcast(1)
+    assert told_at(world, broadcast) == {near.id: 1}
+    for _ in range(4):
+        world.tick(15)
+    assert told_at(world, broadcast) == {near.id: 1, next_town.id: 2, far.id: 3, farther.id: 4, very_far.id: 5}
+
+
+def test_RADI_01_nobody_is_told_twice(world: World) -> None:
+    fleet = world.fleet(km_north=3)
+    world.broadcast(1)
+    for _ in range(6):
+        world.tick(15)
+    assert len(world.heard(fleet.id, "new_broadcast")) == 1
+
+
+def test_RADI_01_the_nearest_are_asked_first_when_there_are_too_many(world: World, monkeypatch) -> None:
+    from weelo_workers.broadcasts import widen
+    from weelo_workers.settings import settings
+
+    few = settings().model_copy(update={"max_offers_per_step": 2})
+    monkeypatch.setattr(widen, "settings", lambda: few)
+    fleets = [world.fleet(km_north=km) for km in (8, 2, 5)]
+    broadcast = world.broadcast(1)
+    assert set(told_at(world, broadcast)) == {fleets[1].id, fleets[2].id}
+    world.tick(15)
+    assert told_at(world, broadcast)[fleets[0].id] == 2
+
+
+def test_RADI_01_rings_stop_when_full_cancelled_or_expired(world: World) -> None:
+    fleet = world.fleet(km_north=3)
+    late = [world.fleet(km_north=20) for _ in range(3)]
+    filled, cancelled = world.broadcast(1), world.broadcast(1)
+    world.accept(fleet, filled)
+    world.cancel(cancelled)
+    world.tick(15)
+    assert not any(fleet.id in told_at(world, broadcast) for fleet in late for broadcast in (filled, cancelled))
+
+
+def test_only_fleets_with_a_free_truck_of_the_kind_that_want_work_are_told(world: World) -> None:
+    right = world.fleet(km_north=1)
+    world.fleet(km_north=1, kind="32 Feet Multi Axle")
+    world.fleet(km_north=1, online=False)
+    busy = world.fleet(km_north=1)
+    first = world.broadcast(1)
+    world.accept(busy, first)
+    gone = world.fleet(km_north=1)
+    world.go(gone, online=False)
+
+    broadcast = world.broadcast(1)
+    assert set(told_at(world, broadcast)) == {right.id}
+
+
+def test_the_same_kind_is_found_however_it_is_written(world: World) -> None:
+    fleet = world.fleet(kind="17 Feet Open")
+    assert set(told_at(world, world.broadcast(1, kind="open 17ft"))) == {fleet.id}
+
+
+def test_offers_carry_each_transporters_own_distance(world: World) -> None:
+    near, far = world.fleet(km_north=2), world.fleet(km_north=7)
+    world.broadcast(1)
+    world.drain()
+    assert 1.9 < world.heard(near.id, "new_broadcast")[0]["pickupDistanceKm"] < 2.1
+    assert 6.9 < world.heard(far.id, "new_broadcast")[0]["pickupDistanceKm"] < 7.1
+
+
+def test_TIMR_03_a_step_that_comes_twice_or_late_tells_nobody_again(world: World) -> None:
+    world.fleet(km_north=3)
+    broadcast = world.broadcast(1)
+    version = world.value("SELECT version FROM broadcasts WHERE id = :id", id=broadcast)
+    for step in (1, 1, 0, 7, 99):
+        world.bus.execute(_timer(world, WidenBroadcast(broadcast_id=broadcast, step=step)))
+    assert world.value("SELECT version FROM broadcasts WHERE id = :id", id=broadcast) == version
+
+
+def test_a_fleet_that_fell_silent_is_not_told(world: World) -> None:
+    fleet = world.fleet(km_north=3)
+    redis().zadd("weelo:presence:seen", {str(fleet.id): 1})
+    assert told_at(world, world.broadcast(1)) == {}
+
+
+def test_with_an_emptied_redis_the_last_ring_still_finds_those_who_said_they_want_work(world: World) -> None:
+    fleet = world.fleet(km_north=3)
+    redis().flushdb()
+    broadcast = world.broadcast(1)
+    assert told_at(world, broadcast) == {}
+    for _ in range(4):
+        world.tick(15)
+    assert told_at(world, broadcast) == {fleet.id: 5}
+
+
+def test_positions_at_the_poles_and_the_date_line_are_handled(world: World) -> None:
+    from weelo_workers import presence
+    from weelo_workers.contracts.wire import Place
+
+    fleet = world.fleet(online=False)
+    world.go(fleet, online=True)
+    presence.heartbeat(fleet.id, presence.Point(60, 179.99))
+    across = Place(latitude=60, longitude=-179.99, address="across the line")
+    assert set(told_at(world, world.broadcast(1, at=across))) == {fleet.id}
+    assert told_at(world, world.broadcast(1, at=Place(latitude=90, longitude=0, address="pole"))) == {}
+
+
+def _timer(world: World, command: WidenBroadcast) -> UUID:
+    from weelo_workers.contracts.statuses import Role
+
+    return world.post(command, uuid4(), Role.ADMIN)
+
+

@@ -1,0 +1,69 @@
+"""Vehicles, drivers, availability."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from tests.world import World
+from weelo_workers.contracts.fleet import DriverDetails, RegisterDriver, RegisterVehicle, VehicleDetails
+from weelo_workers.contracts.statuses import Role
+
+
+def test_a_vehicle_is_registered_once_corrected_by_its_fleet_and_refused_to_another(world: World) -> None:
+    mine, other = uuid4(), uuid4()
+
+    def register(who, subtype: str):  # type: ignore[no-untyped-def]
+        details = VehicleDetails(vehicle_type="open", vehicle_subtype=subtype)
+        return world.do(
+            RegisterVehicle(transporter_id=who, vehicle_number="DL 1 LA 1234", details=details), who, Role.TRANSPORTER
+        )
+
+    assert register(mine, "17 Feet").http_status == 201
+    corrected = register(mine, "20 Feet")
+    assert (corrected.http_status, corrected.result["vehicleKey"]) == (200, "open:20ft")
+    assert register(other, "17 Feet").error["code"] == "VEHICLE_EXISTS"
+
+
+def test_two_fleets_registering_one_number_at_once_give_it_to_one(world: World) -> None:
+    fleets = [uuid4(), uuid4(), uuid4()]
+    details = VehicleDetails(vehicle_type="open", vehicle_subtype="17 Feet")
+    outcomes = world.race(
+        *[
+            lambda who=who: world.do(
+                RegisterVehicle(transporter_id=who, vehicle_number="DL1", details=details), who, Role.TRANSPORTER
+            )
+            for who in fleets
+        ]
+    )
+    assert sorted(outcome.http_status for outcome in outcomes) == [201, 409, 409]
+
+
+def test_a_driver_belongs_to_one_fleet(world: World) -> None:
+    mine, other, driver = uuid4(), uuid4(), uuid4()
+    details = DriverDetails(name="A driver", phone="+91 98100 00000")
+
+    def register(who):  # type: ignore[no-untyped-def]
+        return world.do(RegisterDriver(transporter_id=who, driver_id=driver, details=details), who, Role.TRANSPORTER)
+
+    assert (register(mine).http_status, register(mine).http_status) == (201, 200)
+    assert register(other).error["code"] == "DRIVER_EXISTS"
+
+
+def test_the_same_availability_again_is_free_and_more_than_ten_changes_in_five_minutes_are_refused(world: World) -> None:
+    fleet = world.fleet(online=False)
+    for _ in range(30):
+        assert world.go(fleet, online=False).status == "succeeded"
+    outcomes = [world.go(fleet, online=number % 2 == 0) for number in range(11)]
+    assert [outcome.http_status for outcome in outcomes] == [200] * 10 + [429]
+    assert outcomes[-1].error["code"] == "TOGGLE_RATE_LIMITED"
+    assert 0 < outcomes[-1].error["retryAfter"] <= 300
+    with world.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE transporters SET toggle_window_began_at = toggle_window_began_at - interval '5 min'")
+    assert world.go(fleet, online=True).status == "succeeded"
+
+
+def test_a_heartbeat_counts_only_for_who_wants_work(world: World) -> None:
+    fleet = world.fleet()
+    assert world.heartbeat(fleet, 2)
+    world.go(fleet, online=False)
+    assert not world.heartbeat(fleet, 2)

@@ -1,0 +1,177 @@
+"""The mailbox: a command takes effect once, whoever wakes it and however often."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.world import World
+from weelo_workers.contracts.broadcasts import CancelBroadcast
+from weelo_workers.contracts.command import Caller
+from weelo_workers.contracts.statuses import Kind, Role
+from weelo_workers.messaging import bus as bus_module
+from weelo_workers.messaging import mailbox
+from weelo_workers.messaging.bell import Ring
+from weelo_workers.messaging.bus import Bus
+from weelo_workers.messaging.sweep import sweep
+
+
+class Recorded:
+    """A bell that takes note of what it was asked to ring."""
+
+    def __init__(self) -> None:
+        self.rings: list[Ring] = []
+
+    def ring(self, ring: Ring) -> None:
+        self.rings.append(ring)
+
+
+def test_IDEM_02_the_same_message_five_times_at_once_has_one_effect(world: World) -> None:
+    fleet = world.fleet()
+    broadcast = world.broadcast(1)
+    command = world.post(world.accepting(fleet, broadcast), fleet.id, Role.TRANSPORTER)
+    world.race(*[lambda: world.bus.execute(command) for _ in range(5)])
+    assert world.live_assignments(broadcast) == 1
+    world.drain()
+    assert len([f for f in world.heard(fleet.id, "command_settled") if f["commandId"] == str(command)]) == 1
+
+
+def test_IDEM_02_the_same_key_is_the_same_command_with_the_same_answer(world: World) -> None:
+    customer, key = uuid4(), uuid4()
+    first = world.book(customer, key=key)
+    world.cancel(UUID(first.result["id"]))
+    again = world.book(customer, key=key)
+    assert again.result == first.result and again.replayed
+    assert world.value("SELECT count(*) FROM broadcasts") == 1
+
+
+def test_another_request_under_a_used_key_is_a_conflict_and_changes_nothing(world: World) -> None:
+    customer, key = uuid4(), uuid4()
+    world.book(customer, key=key)
+    with world.engine.begin() as connection:
+        posted = mailbox.post(connection, world.booking(customer, 9), Caller(customer, Role.CUSTOMER), key, "other")
+    assert posted.conflicting and not posted.fresh
+    assert world.value("SELECT payload->'request'->>'trucks_needed' FROM mailbox WHERE id = :id", id=key) == "1"
+
+
+def test_a_settled_outcome_is_only_for_its_caller(world: World) -> None:
+    customer = uuid4()
+    outcome = world.book(customer)
+    with world.engine.connect() as connection:
+        assert mailbox.find_outcome(connection, outcome.command_id, uuid4()) is None
+
+
+def test_TIMR_01_timers_are_rows_of_the_mailbox_with_a_due_time(world: World) -> None:
+    world.book(uuid4())
+    rows = world.rows("SELECT name, due_at > received_at AS later FROM mailbox WHERE caller_id IS NULL ORDER BY name")
+    assert [(row.name, row.later) for row in rows] == [
+        ("broadcasts.expire", True), ("broadcasts.widen", False), ("notifications.deliver", False),
+    ]  # fmt: skip
+
+
+def test_TIMR_03_a_timer_that_rings_early_sets_its_alarm_again(world: World) -> None:
+    broadcast = world.broadcast(1)
+    timer = world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.expire'")
+    bell = Recorded()
+    Bus(world.engine, bell).execute(timer)
+    assert world.status(broadcast) == "active"
+    assert [ring.id for ring in bell.rings] == [timer]
+    assert 110 < bell.rings[0].countdown <= 120
+
+
+def test_TIMR_04_a_timer_fired_by_many_at_once_acts_once(world: World) -> None:
+    broadcast = world.broadcast(1)
+    with world.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE broadcasts SET expires_at = clock_timestamp()")
+        connection.exec_driver_sql("UPDATE mailbox SET due_at = clock_timestamp() WHERE settled_at IS NULL")
+    timer = world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.expire'")
+    world.race(*[lambda: world.bus.execute(timer) for _ in range(8)])
+    ends = world.value("SELECT count(*) FROM transitions WHERE broadcast_id = :id AND to_status = 'expired' AND subject = 'broadcast'", id=broadcast)
+    assert ends == 1
+
+
+def test_TIMR_02_the_sweep_settles_a_timer_whose_bell_was_lost(world: World) -> None:
+    broadcast = world.broadcast(1)
+    with world.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE broadcasts SET expires_at = clock_timestamp()")
+        connection.exec_driver_sql("UPDATE mailbox SET due_at = clock_timestamp(), ring_at = clock_timestamp() WHERE settled_at IS NULL")
+    assert sweep(world.bus, seconds=1) > 0
+    assert world.status(broadcast) == "expired"
+
+
+def test_the_sweep_rings_a_command_first_and_settles_it_if_nobody_comes(world: World) -> None:
+    customer = uuid4()
+    command = world.post(world.booking(customer), customer, Role.CUSTOMER)
+    bell = Recorded()
+    bus = Bus(world.engine, bell)
+    for expected in ("pending", "succeeded"):
+        with world.engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE mailbox SET ring_at = clock_timestamp() WHERE settled_at IS NULL")
+        sweep(bus, seconds=1)
+        assert world.outcome(command, customer).status == expected
+    assert [ring.id for ring in bell.rings][:1] == [command]
+
+
+def test_with_a_silent_bell_the_sweep_settles_commands_itself(world: World) -> None:
+    customer = uuid4()
+    command = world.post(world.booking(customer), customer, Role.CUSTOMER)
+    with world.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE mailbox SET ring_at = clock_timestamp()")
+    sweep(world.bus, seconds=1)
+    assert world.outcome(command, customer).status == "succeeded"
+
+
+def test_two_sweeps_at_once_take_each_row_once(world: World) -> None:
+    for _ in range(30):
+        customer = uuid4()
+        world.post(world.booking(customer), customer, Role.CUSTOMER)
+    with world.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE mailbox SET ring_at = clock_timestamp()")
+    taken = world.race(*[lambda: sweep(world.bus, seconds=5) for _ in range(2)])
+    assert sum(taken) == 30
+
+
+def test_a_command_that_always_fails_is_parked_with_its_reason_and_blocks_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(command: CancelBroadcast, uow: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setitem(bus_module._handlers, CancelBroadcast.name, broken)
+    customer = uuid4()
+    poison = world.post(
+        CancelBroadcast(broadcast_id=uuid4(), customer_id=customer, kind=Kind.BOOKING), customer, Role.CUSTOMER
+    )
+    for _ in range(7):
+        world.bus.execute(poison)
+    row = world.rows("SELECT attempts, trouble, parked_at, settled_at FROM mailbox WHERE id = :id", id=poison)[0]
+    assert (row.attempts, row.trouble, row.settled_at) == (5, "RuntimeError: a bug", None)
+    assert row.parked_at is not None
+    assert world.book(customer).http_status == 201
+
+
+def test_a_refusal_leaves_nothing_behind_but_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verb had already moved rows, told people and set timers when it said no."""
+    from weelo_workers.contracts.rejections import Code, Rejected
+
+    create = bus_module._handlers["broadcasts.create_booking"]
+
+    def create_then_refuse(command: object, uow: object) -> None:
+        create(command, uow)
+        raise Rejected(Code.INVALID_TRANSITION)
+
+    monkeypatch.setitem(bus_module._handlers, "broadcasts.create_booking", create_then_refuse)
+    customer = uuid4()
+    outcome = world.book(customer)
+    world.drain()
+    assert outcome.error["code"] == "INVALID_TRANSITION"
+    assert world.value("SELECT count(*) FROM broadcasts") == 0
+    assert [frame["event"] for frame in world.heard(customer)] == ["command_settled"]
+    assert world.value("SELECT count(*) FROM mailbox WHERE settled_at IS NULL") == 0
+
+
+def test_the_first_command_of_a_user_makes_their_row(world: World) -> None:
+    customer = uuid4()
+    world.book(customer)
+    assert world.value("SELECT role FROM users WHERE id = :id", id=customer) == "customer"

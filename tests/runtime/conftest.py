@@ -1,0 +1,60 @@
+"""A data dir on real disk for each test, and the end of everything that ran on it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from weelo_workers.runtime.embedded import Postgres, Valkey
+
+Begin = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """A path for a data dir, in a directory that others may pass through (pytest's own they may not)."""
+    above = Path(tempfile.mkdtemp(prefix="weelo-test-"))
+    above.chmod(0o755)
+    yield above / ".weelo"
+    Postgres(above / ".weelo").remove()
+    Valkey(above / ".weelo").remove()
+    shutil.rmtree(above)
+
+
+@pytest.fixture
+def begin() -> Iterator[Begin]:
+    """Begin Python programs whose output can be read; they are killed after the test."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def python(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            env={**without_weelo(), **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        begun.append(process)
+        return process
+
+    yield python
+    for process in begun:
+        process.kill()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def without_weelo() -> dict[str, str]:
+    """Our environment without anything that is Weelo's: each test says what is set."""
+    ours = ("DATABASE_", "REDIS_", "CELERY_", "JWT_", "WEELO_", "FORCE_COLOR")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {
+        "PYTHONUNBUFFERED": "1"
+    }

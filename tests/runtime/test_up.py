@@ -1,0 +1,197 @@
+"""`weelo up`: refuses in one line what cannot work, and otherwise runs until it is told to stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from filelock import FileLock
+
+from tests.runtime.conftest import Begin, without_weelo
+from tests.waiting import eventually
+from weelo_workers.runtime.embedded import Postgres, Valkey
+from weelo_workers.runtime.ports import free_port
+from weelo_workers.runtime.processes import Identity
+
+# The whole of `weelo up` with the processes replaced by two small ones: an API that is ready, and a worker.
+STAND_IN = """
+import sys
+from pathlib import Path
+from weelo_workers import cli
+from weelo_workers.runtime import programs
+from weelo_workers.runtime.supervisor import Program
+
+API = '''
+import http.server, os, sys
+class Ready(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers()
+    def log_message(self, *_): pass
+print("sees", *(name for name in ("DATABASE_URL", "REDIS_URL", "JWT_SECRET") if os.environ.get(name)))
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Ready).serve_forever()
+'''
+
+def stand_ins(options):
+    api = Program("api", (sys.executable, "-c", API, str(options.port)), stop_stage=programs.API)
+    worker = Program("offers", (sys.executable, "-c", "import time; time.sleep(600)"), stop_stage=programs.WORKERS)
+    return [worker, api]
+
+programs.programs = stand_ins
+programs.demo = lambda options: Program("demo", (sys.executable, "-c", "print('the show'); raise SystemExit(7)"), once=True)
+programs.migration = lambda: (sys.executable, "-c", "")
+cli.main()
+"""
+
+
+def weelo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "weelo_workers.cli", *arguments],
+        env={**without_weelo(), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+class Up:
+    """A run of `weelo up` with stand-ins. What it prints is read as it comes."""
+
+    def __init__(self, begin: Begin, data_dir: Path, *options: str, port: int | None = None) -> None:
+        self.port = port or free_port()
+        self.data_dir = data_dir
+        arguments = ("up", "--no-flower", "--port", str(self.port), "--data-dir", str(data_dir), *options)
+        self.process = begin("-c", STAND_IN, *arguments)
+        self.printed = ""
+
+    def until(self, pattern: str) -> str:
+        """Read on until a line matches; that line."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.printed += line
+            if re.search(pattern, line):
+                return line.rstrip("\n")
+        raise AssertionError(f"no line matches {pattern}:\n{self.printed}")
+
+    def ready(self) -> Up:
+        assert self.until("^weelo ready") == f"weelo ready on http://127.0.0.1:{self.port}"
+        return self
+
+    def facts(self) -> dict[str, object]:
+        return dict(json.loads((self.data_dir / "runtime.json").read_text()))
+
+    def stop(self, signum: signal.Signals = signal.SIGINT) -> float:
+        began = time.monotonic()
+        self.process.send_signal(signum)
+        self.until("weelo .*stopped$")
+        assert self.process.wait(timeout=15) == 0
+        return time.monotonic() - began
+
+
+def test_a_port_in_use_is_one_line_that_names_the_option(data_dir: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        api = weelo("up", "--no-flower", "--port", port, "--data-dir", str(data_dir))
+        assert (api.returncode, api.stderr) == (
+            2,
+            f"weelo: port {port} is in use; choose another with --port\n",
+        )
+        flower = weelo("up", "--port", str(free_port()), "--flower-port", port, "--data-dir", str(data_dir))
+        assert flower.returncode == 2
+        assert re.fullmatch(rf"weelo: port {port} is in use; .*--flower-port .*--no-flower\n", flower.stderr)
+
+
+def test_a_data_dir_in_use_is_one_line(data_dir: Path) -> None:
+    data_dir.mkdir()
+    with FileLock(data_dir / "up.lock"):
+        second = weelo("up", "--no-flower", "--port", str(free_port()), "--data-dir", str(data_dir))
+    assert second.returncode == 2
+    assert re.fullmatch(r"weelo: \S+ is in use by another `weelo up` .*\n", second.stderr)
+
+
+@pytest.mark.parametrize("missing", ["JWT_SECRET", "DATABASE_URL", "REDIS_URL"])
+def test_production_invents_nothing(missing: str, data_dir: Path) -> None:
+    environment = {
+        "WEELO_ENV": "production",
+        "JWT_SECRET": "s" * 32,
+        "DATABASE_URL": "postgresql://127.0.0.1:1/weelo",
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+    }
+    del environment[missing]
+    refused = weelo("up", "--data-dir", str(data_dir), **environment)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"weelo: {missing}: must be set in production")
+    assert refused.stderr.count("\n") == 1
+    assert not data_dir.exists()
+
+
+def test_a_bad_value_is_one_line_that_names_the_variable(data_dir: Path) -> None:
+    refused = weelo("up", "--data-dir", str(data_dir), HOLD_SECONDS="soon")
+    assert refused.returncode == 2
+    assert re.fullmatch(r"weelo: HOLD_SECONDS: .*\n", refused.stderr)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_it_gets_ready_by_itself_and_stops_in_time_with_everything(
+    signum: signal.Signals, data_dir: Path, begin: Begin
+) -> None:
+    up = Up(begin, data_dir).ready()
+    assert "sees DATABASE_URL REDIS_URL JWT_SECRET" in up.printed
+    assert stat.S_IMODE((data_dir / "runtime.json").stat().st_mode) == 0o600
+    assert up.facts()["pid"] == up.process.pid
+    assert httpx.get(str(up.facts()["url"])).status_code == 200
+    assert up.stop(signum) < 15
+    assert (Postgres(data_dir).pid(), Valkey(data_dir).pid()) == (None, None)
+    assert not (data_dir / "runtime.json").exists()
+
+
+def test_after_kill_9_the_next_run_ends_the_children_and_takes_the_servers_over(
+    data_dir: Path, begin: Begin
+) -> None:
+    first = Up(begin, data_dir).ready()
+    children = [pid for pid, _ in json.loads((data_dir / "children.json").read_text())["children"]]
+    assert len(children) == 2
+    before = first.facts()["server_pids"]
+    first.process.kill()
+    eventually(lambda: not any(Identity.of(pid) for pid in children), within=5)
+    second = Up(begin, data_dir, port=first.port).ready()
+    assert second.facts()["server_pids"] == before
+    assert "embedded postgres still runs" in second.printed
+    second.stop()
+
+
+def test_embedded_servers_that_die_are_started_again(data_dir: Path, begin: Begin) -> None:
+    up = Up(begin, data_dir).ready()
+    for server in (Postgres(data_dir), Valkey(data_dir)):
+        before = server.pid()
+        assert before is not None
+        os.kill(before, signal.SIGKILL)
+        up.until(f"embedded {server.name} has died")
+        eventually(lambda: server.pid() not in (None, before), within=20)  # noqa: B023
+    up.stop()
+
+
+def test_the_demo_plays_once_undecorated_and_the_system_goes_on(data_dir: Path, begin: Begin) -> None:
+    up = Up(begin, data_dir, "--demo").ready()
+    assert "shortened for the demo: BROADCAST_TIMEOUT_SECONDS=30" in up.printed
+    assert up.until("show") == "the show"
+    assert "exit code 7" in up.until("weelo demo ended")
+    assert httpx.get(f"http://127.0.0.1:{up.port}").status_code == 200
+    up.stop()
+
+
+def test_a_signal_during_the_start_stops_it_as_well(data_dir: Path, begin: Begin) -> None:
+    up = Up(begin, data_dir)
+    up.until("embedded postgres starts")
+    up.stop()
+    eventually(lambda: Postgres(data_dir).pid() is None)

@@ -1,0 +1,226 @@
+"""The test driver: people who act, a clock that can be turned, and what everyone has heard.
+
+Commands run through the real mailbox and bus on real PostgreSQL and Redis, in this process; the journeys
+and faults run them through real worker processes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Engine, text
+
+from weelo_workers import presence
+from weelo_workers.app import find_verbs
+from weelo_workers.contracts.broadcasts import CancelBroadcast, CreateBooking, NewBooking
+from weelo_workers.contracts.command import Caller, Command
+from weelo_workers.contracts.fleet import (
+    DriverDetails,
+    RegisterDriver,
+    RegisterVehicle,
+    SetAvailability,
+    VehicleDetails,
+)
+from weelo_workers.contracts.notifications import CommandOutcome
+from weelo_workers.contracts.offers import AcceptTrucks, DeclineOffer, Truck
+from weelo_workers.contracts.statuses import Kind, Role
+from weelo_workers.contracts.wire import Place
+from weelo_workers.messaging import mailbox
+from weelo_workers.messaging.bell import NoBell
+from weelo_workers.messaging.bus import Bus
+from weelo_workers.models.engine import engine
+from weelo_workers.redis_client import redis
+
+find_verbs()
+
+# Around Connaught Place, New Delhi.
+DELHI = (28.6315, 77.2167)
+KM_NORTH = 1 / 111.0
+"""Degrees of latitude in a kilometre, near enough for placing trucks."""
+
+_numbers = itertools.count(1)
+
+
+def place(km_north: float = 0.0) -> Place:
+    return Place(latitude=DELHI[0] + km_north * KM_NORTH, longitude=DELHI[1], address=f"{km_north} km north")
+
+
+@dataclass
+class Fleet:
+    """A transporter with as many drivers as vehicles, all of one kind."""
+
+    id: UUID
+    trucks: list[Truck] = field(default_factory=list)
+
+
+class World:
+    def __init__(self, on: Engine | None = None) -> None:
+        self.engine = on or engine()
+        self.bus = Bus(self.engine, NoBell())
+
+    def empty(self) -> None:
+        tables = "broadcasts, drivers, events, log_heads, mailbox, transporters, users, vehicles"
+        with self.engine.begin() as connection:
+            connection.execute(text(f"TRUNCATE {tables} CASCADE"))
+        redis().flushdb()
+
+    # --- acting -------------------------------------------------------------------------------------
+
+    def post(self, command: Command, who: UUID, role: Role, *, key: UUID | None = None) -> UUID:
+        """Into the mailbox, as the API does, without ringing."""
+        with self.engine.begin() as connection:
+            posted = mailbox.post(connection, command, Caller(who, role), key or uuid4(), "a request")
+        return posted.outcome.command_id
+
+    def do(self, command: Command, who: UUID, role: Role, *, key: UUID | None = None) -> CommandOutcome:
+        """Post and execute; what the caller reads."""
+        command_id = self.post(command, who, role, key=key)
+        self.bus.execute(command_id)
+        return self.outcome(command_id, who)
+
+    def outcome(self, command_id: UUID, who: UUID) -> CommandOutcome:
+        with self.engine.connect() as connection:
+            outcome = mailbox.find_outcome(connection, command_id, who)
+        assert outcome is not None
+        return outcome
+
+    def book(self, customer: UUID, trucks: int = 1, *, kind: str = "17 Feet", at: Place | None = None, key: UUID | None = None, **more: Any) -> CommandOutcome:
+        return self.do(self.booking(customer, trucks, kind=kind, at=at, **more), customer, Role.CUSTOMER, key=key)
+
+    def booking(self, customer: UUID, trucks: int = 1, *, kind: str = "17 Feet", at: Place | None = None, keyed: bool = False, **more: Any) -> CreateBooking:
+        request = NewBooking(
+            pickup=at or place(), drop=place(200), vehicle_type="open", vehicle_subtype=kind, trucks_needed=trucks, **more
+        )
+        return CreateBooking(customer_id=customer, request=request, keyed=keyed)
+
+    def broadcast(self, trucks: int = 1, *, customer: UUID | None = None, **more: Any) -> UUID:
+        """A booking whose first ring has been told."""
+        outcome = self.book(customer or uuid4(), trucks, **more)
+        assert outcome.status == "succeeded", outcome.error
+        self.drain()
+        return UUID(outcome.result["id"])
+
+    def fleet(self, trucks: int = 1, *, kind: str = "17 Feet", km_north: float = 1.0, online: bool = True) -> Fleet:
+        fleet = Fleet(uuid4())
+        for _ in range(trucks):
+            number, driver = f"HR55X{next(_numbers):06d}", uuid4()
+            details = VehicleDetails(vehicle_type="open", vehicle_subtype=kind)
+            vehicle = self.do(
+                RegisterVehicle(transporter_id=fleet.id, vehicle_number=number, details=details), fleet.id, Role.TRANSPORTER
+            )
+            person = DriverDetails(name=f"Driver {number}", phone="+91 11 2345 6789")
+            self.do(
+                RegisterDriver(transporter_id=fleet.id, driver_id=driver, details=person), fleet.id, Role.TRANSPORTER
+            )
+            fleet.trucks.append(Truck(vehicle_id=UUID(vehicle.result["id"]), driver_id=driver))
+        if online:
+            self.go(fleet, online=True)
+            self.heartbeat(fleet, km_north)
+        return fleet
+
+    def go(self, fleet: Fleet, *, online: bool) -> CommandOutcome:
+        command = SetAvailability(transporter_id=fleet.id, is_available=online)
+        return self.do(command, fleet.id, Role.TRANSPORTER)
+
+    def heartbeat(self, fleet: Fleet, km_north: float) -> bool:
+        at = place(km_north)
+        return presence.heartbeat(fleet.id, presence.Point(at.latitude, at.longitude))
+
+    def accepting(self, fleet: Fleet, broadcast_id: UUID, trucks: Sequence[Truck] | None = None, *, partial: bool = False) -> AcceptTrucks:
+        return AcceptTrucks(
+            broadcast_id=broadcast_id,
+            transporter_id=fleet.id,
+            trucks=tuple(fleet.trucks if trucks is None else trucks),
+            partial=partial,
+        )
+
+    def accept(self, fleet: Fleet, broadcast_id: UUID, trucks: Sequence[Truck] | None = None, *, partial: bool = False) -> CommandOutcome:
+        return self.do(self.accepting(fleet, broadcast_id, trucks, partial=partial), fleet.id, Role.TRANSPORTER)
+
+    def decline(self, fleet: Fleet, broadcast_id: UUID) -> CommandOutcome:
+        command = DeclineOffer(broadcast_id=broadcast_id, transporter_id=fleet.id)
+        return self.do(command, fleet.id, Role.TRANSPORTER)
+
+    def cancel(self, broadcast_id: UUID, customer: UUID | None = None, *, reason: str | None = None) -> CommandOutcome:
+        who = customer or self.customer_of(broadcast_id)
+        command = CancelBroadcast(broadcast_id=broadcast_id, customer_id=who, kind=Kind.BOOKING, reason=reason)
+        return self.do(command, who, Role.CUSTOMER)
+
+    def race(self, *acts: Callable[[], Any]) -> list[Any]:
+        """All at once, each in its own thread, from one starting line."""
+        line = threading.Barrier(len(acts))
+
+        def run(act: Callable[[], Any]) -> Any:
+            line.wait(timeout=30)
+            return act()
+
+        with ThreadPoolExecutor(len(acts)) as pool:
+            return list(pool.map(run, acts))
+
+    # --- time ---------------------------------------------------------------------------------------
+
+    def drain(self) -> int:
+        """Execute whatever is due, until nothing is. Returns how many commands that were."""
+        done = 0
+        while due := self._due():
+            for command_id in due:
+                self.bus.execute(command_id)
+            done += len(due)
+            assert done < 10_000, "the mailbox does not run empty"
+        return done
+
+    def tick(self, seconds: float) -> None:
+        """Let time pass for everything that waits, then run what has become due, in order of its time."""
+        with self.engine.begin() as connection:
+            for statement in (
+                "UPDATE mailbox SET due_at = due_at - :by, ring_at = ring_at - :by WHERE settled_at IS NULL",
+                "UPDATE broadcasts SET expires_at = expires_at - :by",
+                "UPDATE assignments SET expires_at = expires_at - :by WHERE expires_at IS NOT NULL",
+            ):
+                connection.execute(text(statement.replace(":by", "make_interval(secs => :by)")), {"by": seconds})
+        self.drain()
+
+    def _due(self) -> list[UUID]:
+        query = "SELECT id FROM mailbox WHERE settled_at IS NULL AND parked_at IS NULL AND due_at <= clock_timestamp() ORDER BY due_at, position"
+        with self.engine.connect() as connection:
+            return list(connection.execute(text(query)).scalars())
+
+    # --- seeing -------------------------------------------------------------------------------------
+
+    def heard(self, who: UUID, event: str | None = None) -> list[dict[str, Any]]:
+        """What this user's log says, in order: `{seq, event, ...data}`."""
+        query = """
+            SELECT l.seq, e.event, e.data || COALESCE(l.own, '{}'::jsonb) AS data
+              FROM log_lines l JOIN events e ON e.id = l.event_id WHERE l.user_id = :who ORDER BY l.seq
+        """
+        with self.engine.connect() as connection:
+            rows = connection.execute(text(query), {"who": who}).all()
+        return [{"seq": row.seq, "event": row.event, **row.data} for row in rows if event in (None, row.event)]
+
+    def value(self, query: str, **parameters: Any) -> Any:
+        with self.engine.connect() as connection:
+            return connection.execute(text(query), parameters).scalar()
+
+    def rows(self, query: str, **parameters: Any) -> list[Any]:
+        with self.engine.connect() as connection:
+            return list(connection.execute(text(query), parameters).all())
+
+    def status(self, broadcast_id: UUID) -> str:
+        return str(self.value("SELECT status FROM broadcasts WHERE id = :id", id=broadcast_id))
+
+    def customer_of(self, broadcast_id: UUID) -> UUID:
+        customer = self.value("SELECT customer_id FROM broadcasts WHERE id = :id", id=broadcast_id)
+        assert isinstance(customer, UUID)
+        return customer
+
+    def live_assignments(self, broadcast_id: UUID) -> int:
+        from weelo_workers.lifecycles.assignment import LIVE
+
+        query = "SELECT count(*) FROM assignments WHERE broadcast_id = :id AND status = ANY(:live)"
+        return int(self.value(query, id=broadcast_id, live=list(LIVE)))

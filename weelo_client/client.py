@@ -1,0 +1,69 @@
+"""The client: one user of one Weelo installation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx
+
+from weelo_client.channel import Channel
+from weelo_client.connection import Token
+from weelo_client.customer import CustomerVerbs
+from weelo_client.driver import DriverVerbs
+from weelo_client.frames import Frame
+from weelo_client.reads import Reads
+from weelo_client.transporter import TransporterVerbs
+
+
+class WeeloClient(CustomerVerbs, TransporterVerbs, DriverVerbs, Reads):
+    """Everything a customer, a transporter or a driver can ask for; the token says which of them you are.
+
+    - `base_url`: like `http://127.0.0.1:8000`, without `/api/v1`.
+    - `token`: the JWT, or a function that returns a fresh one.
+    - `wait`: for how many seconds a command waits for its outcome.
+    - `retry_for`: for how many seconds an unanswered request is repeated.
+    - `http`: connections to share between clients (see `open_pool`).
+
+    Every verb takes `key` (the Idempotency-Key; by default a new one for each call) and `wait`, and raises
+    Refused (with a stable `code`), StillPending, or Unreachable. May be used by many threads.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token: Token,
+        *,
+        wait: float = 10.0,
+        retry_for: float = 15.0,
+        http: httpx.Client | None = None,
+    ) -> None:
+        super().__init__(base_url, token, wait=wait, retry_for=retry_for, http=http)
+
+    def listen(
+        self,
+        *,
+        after: int | None = None,
+        within: float = 10.0,
+        remember: int = 10_000,
+        on_frame: Callable[[Frame], None] | None = None,
+    ) -> Channel:
+        """Open the socket, and return when it is connected. For `after`, `remember`, `on_frame` see `Channel`.
+
+        Raises NotHeard or ChannelEnded if it does not connect within so many seconds.
+        """
+        connection = self._connection
+        channel = Channel(
+            connection.base_url, connection.token, after=after, remember=remember, on_frame=on_frame
+        )
+        try:
+            channel.wait_for("connected", within=within)
+        except Exception:
+            channel.close()
+            raise
+        return channel
+
+    def __enter__(self) -> WeeloClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

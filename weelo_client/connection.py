@@ -1,0 +1,143 @@
+"""One caller's HTTP requests, with the patience that a phone on a train needs.
+
+What may be repeated is repeated: a request that never arrived, one that the API turned away unrecorded
+(503 `SERVICE_UNAVAILABLE`, 429 `RATE_LIMITED`), and one whose answer was lost, if it bears a key or reads.
+The repetition is the same request to the byte, key included, so it cannot have a second effect.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from weelo_client.errors import Refused, Unreachable
+
+Token = str | Callable[[], str]
+"""A bearer token, or a function that returns a fresh one each time it is needed."""
+
+PREFIX = "/api/v1"
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 10.0  # on top of what the server was asked to wait
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
+
+# Outcomes such as ACCEPT_RETRY_EXHAUSTED are 503 too, but they are the recorded answer of this key:
+# asking again with it would only hear them again. These two mean "nothing was recorded".
+_UNRECORDED = {"SERVICE_UNAVAILABLE", "RATE_LIMITED", ""}
+
+
+def back_off(
+    attempt: int, first: float = FIRST_PAUSE_SECONDS, longest: float = LONGEST_PAUSE_SECONDS
+) -> float:
+    """Seconds to pause before the next attempt: doubling, capped, jittered so that a crowd spreads out."""
+    return float(random.uniform(0.5, 1.0) * min(longest, first * 2 ** min(attempt, 16)))
+
+
+class Connection:
+    """`retry_for`: seconds during which a request is repeated. `http`: a pool of connections to share."""
+
+    def __init__(
+        self, base_url: str, token: Token, *, retry_for: float = 15.0, http: httpx.Client | None = None
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.token = token
+        self.retry_for = retry_for
+        self._owned = http is None
+        self.http = http or open_pool(self.base_url)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        server_waits: float = 0.0,
+    ) -> httpx.Response:
+        """The answer, whatever its status. Raises Unreachable when there was none within the bound."""
+        headers = dict(headers or {})
+        harmless_twice = method == "GET" or "Idempotency-Key" in headers
+        deadline = time.monotonic() + self.retry_for
+        attempt = 0
+        while True:
+            pause = back_off(attempt)
+            attempt += 1
+            try:
+                response = self._send_once(method, path, body, params, headers, server_waits)
+            except httpx.TransportError as lost:
+                never_sent = isinstance(lost, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
+                if not (never_sent or harmless_twice) or time.monotonic() + pause >= deadline:
+                    raise Unreachable(
+                        f"{method} {self.base_url}{path}: {lost or type(lost).__name__}"
+                    ) from lost
+            else:
+                if not _turned_away(response):
+                    return response
+                pause = max(pause, _retry_after(response))
+                if time.monotonic() + pause >= deadline:
+                    return response
+            time.sleep(pause)
+
+    def _send_once(
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        params: Mapping[str, Any] | None,
+        headers: Mapping[str, str],
+        server_waits: float,
+    ) -> httpx.Response:
+        return self.http.request(
+            method,
+            f"{self.base_url}{path}",
+            json=body,
+            params={name: value for name, value in (params or {}).items() if value is not None},
+            headers={**headers, "Authorization": f"Bearer {fresh(self.token)}"},
+            timeout=httpx.Timeout(server_waits + ANSWER_SECONDS, connect=CONNECT_SECONDS),
+        )
+
+    def close(self) -> None:
+        """Close the connections, unless they are shared."""
+        if self._owned:
+            self.http.close()
+
+
+def open_pool(base_url: str, connections: int = 32) -> httpx.Client:
+    """Connections to one API, for any number of callers and threads."""
+    # What runs on this machine is never reached through a proxy, whatever the environment says.
+    local = urlsplit(base_url).hostname in {"127.0.0.1", "::1", "localhost"}
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+    return httpx.Client(limits=limits, trust_env=not local)
+
+
+def fresh(token: Token) -> str:
+    return token() if callable(token) else token
+
+
+def refusal(response: httpx.Response) -> Refused:
+    """A refusal from the answer's problem+json; something similar if a proxy answered in the API's place."""
+    problem = _json_object(response) or {"title": response.reason_phrase, "detail": response.text[:200]}
+    problem.setdefault("status", response.status_code)
+    return Refused(str(problem.get("code") or f"HTTP_{response.status_code}"), problem)
+
+
+def _turned_away(response: httpx.Response) -> bool:
+    return response.status_code in (429, 503) and _json_object(response).get("code", "") in _UNRECORDED
+
+
+def _retry_after(response: httpx.Response) -> float:
+    said = response.headers.get("Retry-After", "")
+    return float(said) if said.isdigit() else 0.0
+
+
+def _json_object(response: httpx.Response) -> dict[str, Any]:
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}

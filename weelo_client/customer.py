@@ -1,0 +1,93 @@
+"""What a customer does: ask for trucks, cancel, go on with those that were found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from weelo_client.commands import FRESH_KEY, Commands, Key
+from weelo_client.shapes import Broadcast, Cancelled, Place, VehicleRequirement
+
+
+class CustomerVerbs(Commands):
+    def create_booking(
+        self,
+        pickup: Place,
+        drop: Place,
+        vehicle_type: str,
+        vehicle_subtype: str,
+        trucks_needed: int,
+        *,
+        goods_type: str | None = None,
+        distance_km: float | None = None,
+        price_per_truck: int | None = None,
+        notes: str | None = None,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
+    ) -> Broadcast:
+        """Ask for trucks of one kind. 409 ORDER_ACTIVE_EXISTS (`activeBroadcastId`) while another is open."""
+        body = {
+            "pickup": pickup,
+            "drop": drop,
+            "vehicleType": vehicle_type,
+            "vehicleSubtype": vehicle_subtype,
+            "trucksNeeded": trucks_needed,
+            **given(goodsType=goods_type, distanceKm=distance_km, pricePerTruck=price_per_truck, notes=notes),
+        }
+        return cast(Broadcast, self.command("POST", "/bookings", body, key=key, wait=wait).value())
+
+    def create_order(
+        self,
+        pickup: Place,
+        drop: Place,
+        vehicle_requirements: Sequence[VehicleRequirement],
+        *,
+        goods_type: str | None = None,
+        distance_km: float | None = None,
+        notes: str | None = None,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
+    ) -> Broadcast:
+        """Ask for trucks of several kinds, at most 50 together. Refused as bookings are."""
+        body = {
+            "pickup": pickup,
+            "drop": drop,
+            "vehicleRequirements": list(vehicle_requirements),
+            **given(goodsType=goods_type, distanceKm=distance_km, notes=notes),
+        }
+        return cast(Broadcast, self.command("POST", "/orders", body, key=key, wait=wait).value())
+
+    def cancel_booking(
+        self,
+        booking_id: str,
+        reason: str | None = None,
+        *,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
+    ) -> Cancelled:
+        """End a booking, until a truck is under way: then 409 BOOKING_CANNOT_CANCEL. Twice is fine."""
+        path = f"/bookings/{booking_id}/cancel"
+        return cast(Cancelled, self.command("PUT", path, given(reason=reason), key=key, wait=wait).value())
+
+    def cancel_order(
+        self,
+        order_id: str,
+        reason: str | None = None,
+        *,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
+    ) -> Cancelled:
+        path = f"/orders/{order_id}/cancel"
+        return cast(Cancelled, self.command("PUT", path, given(reason=reason), key=key, wait=wait).value())
+
+    def continue_partial(
+        self, order_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
+    ) -> Broadcast:
+        """An expired order that won some of its trucks goes on with just those."""
+        path = f"/orders/{order_id}/continue-partial"
+        return cast(Broadcast, self.command("POST", path, {}, key=key, wait=wait).value())
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """Only the fields that have a value: an absent field and a null are not the same to a strict API."""
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,80 @@
+"""What a driver does: say yes or no to a trip, report how it goes. And for every app: receiving pushes."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+from urllib.parse import quote
+
+from weelo_client.commands import FRESH_KEY, Commands, Key
+from weelo_client.customer import given
+from weelo_client.shapes import Assignment, TripStatus
+
+
+class DriverVerbs(Commands):
+    def accept_assignment(
+        self, assignment_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
+    ) -> Assignment:
+        """Yes. 409 ASSIGNMENT_EXPIRED when the time to answer has passed."""
+        path = f"/assignments/{assignment_id}/accept"
+        return cast(Assignment, self.command("POST", path, {}, key=key, wait=wait).value())
+
+    def decline_assignment(
+        self,
+        assignment_id: str,
+        reason: str | None = None,
+        *,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
+    ) -> Assignment:
+        """No: the slot is offered to others again."""
+        path = f"/assignments/{assignment_id}/decline"
+        return cast(Assignment, self.command("POST", path, given(reason=reason), key=key, wait=wait).value())
+
+    def report_trip(
+        self, trip_id: str, status: TripStatus, *, key: str | Key = FRESH_KEY, wait: float | None = None
+    ) -> Assignment:
+        """How far the trip is. Forward jumps and repeats are fine, backwards is 409 INVALID_TRANSITION."""
+        done = self.command("PUT", f"/trips/{trip_id}/status", {"status": status}, key=key, wait=wait)
+        return cast(Assignment, done.value())
+
+    def report_location(
+        self,
+        trip_id: str,
+        latitude: float,
+        longitude: float,
+        *,
+        speed: float | None = None,
+        bearing: float | None = None,
+        recorded_at: str | None = None,
+    ) -> None:
+        """Where the truck is: the customer hears `location_updated`."""
+        body = {"latitude": latitude, "longitude": longitude}
+        self.tell(
+            f"/trips/{trip_id}/location", body | given(speed=speed, bearing=bearing, recordedAt=recorded_at)
+        )
+
+    def set_driver_availability(
+        self, is_available: bool, *, key: str | Key = FRESH_KEY, wait: float | None = None
+    ) -> None:
+        body = {"isAvailable": is_available}
+        self.command("PUT", "/driver/availability", body, key=key, wait=wait).value()
+
+    # --- any role -----------------------------------------------------------------------------------------
+
+    def register_device(
+        self,
+        device_token: str,
+        platform: Literal["android", "ios"],
+        *,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
+    ) -> None:
+        """Where pushes go while no socket is open."""
+        path = f"/devices/{quote(device_token, safe='')}"
+        self.command("PUT", path, {"platform": platform}, key=key, wait=wait).value()
+
+    def forget_device(
+        self, device_token: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
+    ) -> None:
+        """On signing out."""
+        self.command("DELETE", f"/devices/{quote(device_token, safe='')}", key=key, wait=wait).value()

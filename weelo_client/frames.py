@@ -1,0 +1,112 @@
+"""Frames, and a memory of them that many threads can wait on."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from weelo_client.errors import ChannelEnded, NotHeard
+
+
+class NotAFrame(ValueError):
+    """Something else came over the socket. It is passed over."""
+
+
+Predicate = Callable[["Frame"], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One thing said over the socket. `seq` orders the user's log; frames outside the log have none.
+
+    `received` is this machine's monotonic clock, for measuring.
+    """
+
+    event: str
+    data: dict[str, Any]
+    seq: int | None = None
+    id: str | None = None
+    at: str | None = None
+    received: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> Frame:
+        """Raises NotAFrame."""
+        try:
+            said = json.loads(text)
+            return cls(said["event"], said.get("data") or {}, said.get("seq"), said.get("id"), said.get("at"))
+        except (ValueError, KeyError, TypeError, AttributeError) as wrong:
+            raise NotAFrame(str(wrong)) from wrong
+
+    def matches(self, wanted: str | Predicate, data: dict[str, Any]) -> bool:
+        right = self.event == wanted if isinstance(wanted, str) else wanted(self)
+        return right and all(self.data.get(name) == value for name, value in data.items())
+
+
+class Frames:
+    """The newest `remember` frames of one channel, in the order in which they were heard."""
+
+    def __init__(self, remember: int) -> None:
+        self._kept: deque[Frame] = deque(maxlen=remember)
+        self._news = threading.Condition()
+        self._ended: ChannelEnded | None = None
+        self.count = 0
+        """How many there have been, forgotten ones included."""
+
+    def add(self, frame: Frame) -> None:
+        with self._news:
+            self._kept.append(frame)
+            self.count += 1
+            self._news.notify_all()
+
+    def end(self, why: ChannelEnded) -> None:
+        """No more will come. The first reason stands."""
+        with self._news:
+            self._ended = self._ended or why
+            self._news.notify_all()
+
+    def all(self) -> tuple[Frame, ...]:
+        with self._news:
+            return tuple(self._kept)
+
+    def wait_for(self, wanted: str | Predicate, *, within: float, **data: Any) -> Frame:
+        deadline = time.monotonic() + within
+        looked_at = 0
+        with self._news:
+            while True:
+                for frame in self._since(looked_at):
+                    if frame.matches(wanted, data):
+                        return frame
+                looked_at = self.count
+                if self._ended is not None:
+                    raise self._ended
+                if not self._news.wait(deadline - time.monotonic()) and time.monotonic() >= deadline:
+                    raise NotHeard(self._what_instead(wanted, within, data))
+
+    def follow(self) -> Iterator[Frame]:
+        given = 0
+        while True:
+            with self._news:
+                while self.count == given and self._ended is None:
+                    self._news.wait()
+                fresh = list(self._since(given))
+                given = self.count
+                if not fresh:
+                    return
+            yield from fresh
+
+    def _since(self, index: int) -> Iterator[Frame]:
+        forgotten = self.count - len(self._kept)
+        return islice(self._kept, max(0, index - forgotten), None)
+
+    def _what_instead(self, wanted: str | Predicate, within: float, data: dict[str, Any]) -> str:
+        name = wanted if isinstance(wanted, str) else "the awaited frame"
+        details = "".join(f" {key}={value}" for key, value in data.items())
+        heard = ", ".join(frame.event for frame in list(self._kept)[-8:]) or "nothing"
+        return f"{name}{details} did not come within {within:.1f} s; heard last: {heard}"

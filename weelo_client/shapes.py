@@ -1,0 +1,165 @@
+"""The JSON that travels, as types, under the names that it has on the wire.
+
+These are plain dicts: a field that the server adds tomorrow is simply there, and an older client ignores it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+TripStatus = Literal[
+    "en_route_pickup", "at_pickup", "loading_complete", "in_transit", "arrived_at_drop", "completed"
+]
+
+
+class Place(TypedDict):
+    """WGS 84 degrees, and what a driver would ask for at the corner."""
+
+    latitude: float
+    longitude: float
+    address: str
+
+
+class VehicleRequirement(TypedDict):
+    """One row of an order."""
+
+    vehicleType: str
+    vehicleSubtype: str
+    quantity: int
+    pricePerTruck: NotRequired[int]
+
+
+class TruckRequest(TypedDict):
+    """One slot of a broadcast."""
+
+    id: str
+    requestNumber: int
+    vehicleType: str
+    vehicleSubtype: str
+    pricePerTruck: int | None
+    status: str
+
+
+class Broadcast(TypedDict):
+    """A customer's request. `version` grows with every transition: drop what is older than what you have."""
+
+    id: str
+    kind: Literal["booking", "order"]
+    bookingId: NotRequired[str]
+    orderId: NotRequired[str]
+    status: str
+    stateChangedAt: str
+    version: int
+    customerId: str
+    pickup: Place
+    drop: Place
+    distanceKm: float | None
+    goodsType: str | None
+    trucksNeeded: int
+    trucksFilled: int
+    truckRequests: list[TruckRequest]
+    assignments: NotRequired[list[Assignment]]
+    radiusKm: float | None
+    transportersNotified: int
+    expiresAt: str
+    createdAt: str
+    serverTime: str
+
+
+class Cancelled(TypedDict):
+    broadcast: Broadcast
+    transportersNotified: int
+    assignmentsCancelled: int
+
+
+class Assignment(TypedDict):
+    """A truck and its driver on a slot. `expiresAt`: until when the driver may answer."""
+
+    id: str
+    tripId: str
+    broadcastId: str
+    truckRequestId: str
+    transporterId: str
+    driverId: str
+    vehicleId: str
+    vehicleNumber: str
+    status: str
+    expiresAt: NotRequired[str | None]
+    createdAt: str
+    stateChangedAt: str
+
+
+class Truck(TypedDict):
+    """What a transporter offers for a slot: the named one, or the first that fits."""
+
+    vehicleId: str
+    driverId: str
+    truckRequestId: NotRequired[str]
+
+
+class Accepted(TypedDict):
+    assignments: list[Assignment]
+    trucksNeeded: int
+    trucksFilled: int
+    isFullyFilled: bool
+    status: str
+
+
+class Hold(TypedDict):
+    holdId: str
+    truckRequestIds: list[str]
+    expiresAt: str
+
+
+class Offer(TypedDict):
+    """A broadcast as one transporter sees it."""
+
+    broadcastId: str
+    broadcast: Broadcast
+    pickupDistanceKm: float | None
+    radiusStep: int
+    offeredAt: str
+
+
+class Vehicle(TypedDict):
+    id: str
+    vehicleNumber: str
+    vehicleType: str
+    vehicleSubtype: str
+    vehicleKey: str
+    capacityKg: int | None
+    status: str
+
+
+class Driver(TypedDict):
+    id: str
+    name: str
+    phone: str
+    isAvailable: bool
+
+
+class Availability(TypedDict):
+    isAvailable: bool
+
+
+class TimelineEntry(TypedDict):
+    """One transition of a broadcast, of one of its slots, or of one of its trucks."""
+
+    at: str
+    subject: str
+    subjectId: str
+    fromStatus: str | None
+    toStatus: str
+    version: int
+    cause: str
+    details: dict[str, Any]
+
+
+class LoggedEvent(TypedDict):
+    """A line of a user's own log: the same as the frame a socket carries."""
+
+    id: str
+    seq: int
+    event: str
+    at: str
+    data: dict[str, Any]

@@ -1,0 +1,150 @@
+"""What a transporter does: build a fleet, go online, take trucks' worth of somebody's request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from weelo_client.commands import FRESH_KEY, Commands, Key
+from weelo_client.customer import given
+from weelo_client.shapes import Accepted, Availability, Driver, Hold, Truck, Vehicle
+
+
+class TransporterVerbs(Commands):
+    # --- the fleet ----------------------------------------------------------------------------------------
+
+    def register_vehicle(
+        self,
+        vehicle_number: str,
+        vehicle_type: str,
+        vehicle_subtype: str,
+        capacity_kg: int | None = None,
+        *,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
+    ) -> Vehicle:
+        """Register a vehicle, or correct what it is. 409 VEHICLE_EXISTS if it is another fleet's."""
+        body = {
+            "vehicleType": vehicle_type,
+            "vehicleSubtype": vehicle_subtype,
+            **given(capacityKg=capacity_kg),
+        }
+        return cast(
+            Vehicle, self.command("PUT", f"/vehicles/{vehicle_number}", body, key=key, wait=wait).value()
+        )
+
+    def register_driver(
+        self,
+        driver_id: str,
+        name: str,
+        phone: str,
+        license_number: str | None = None,
+        *,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
+    ) -> Driver:
+        """Take a driver into the fleet, or correct what is known of them. 409 DRIVER_EXISTS."""
+        body = {"name": name, "phone": phone, **given(licenseNumber=license_number)}
+        return cast(Driver, self.command("PUT", f"/drivers/{driver_id}", body, key=key, wait=wait).value())
+
+    def set_availability(
+        self, is_available: bool, *, key: str | Key = FRESH_KEY, wait: float | None = None
+    ) -> Availability:
+        """Want work, or not. To be found, also send a `heartbeat`. Too often: 429 TOGGLE_RATE_LIMITED."""
+        body = {"isAvailable": is_available}
+        done = self.command("PUT", "/transporter/availability", body, key=key, wait=wait)
+        return cast(Availability, done.value())
+
+    def heartbeat(self, latitude: float, longitude: float) -> None:
+        """Still here, and here. Without one for a minute (PRESENCE_TTL_SECONDS) no offers come."""
+        self.tell("/transporter/heartbeat", {"latitude": latitude, "longitude": longitude})
+
+    # --- offers -------------------------------------------------------------------------------------------
+
+    def accept(
+        self,
+        broadcast_id: str,
+        vehicle_id: str,
+        driver_id: str,
+        *,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
+    ) -> Accepted:
+        """Take one slot. Losers are told why: BROADCAST_FILLED, BROADCAST_CANCELLED, BROADCAST_EXPIRED,
+        REQUEST_ALREADY_TAKEN (`remaining`); or DRIVER_BUSY, VEHICLE_BUSY, VEHICLE_TYPE_MISMATCH."""
+        return self._accept(f"/broadcasts/{broadcast_id}", _one(vehicle_id, driver_id), key, wait)
+
+    def accept_trucks(
+        self,
+        broadcast_id: str,
+        trucks: Sequence[Truck],
+        *,
+        partial: bool = False,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
+    ) -> Accepted:
+        """Take several slots: all of them or none, or with `partial` as many as are open."""
+        body: dict[str, Any] = {"trucks": list(trucks), **({"partial": True} if partial else {})}
+        return self._accept(f"/broadcasts/{broadcast_id}", body, key, wait)
+
+    def accept_truck_request(
+        self,
+        truck_request_id: str,
+        vehicle_id: str,
+        driver_id: str,
+        *,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
+    ) -> Accepted:
+        """Take exactly this slot."""
+        return self._accept(f"/truck-requests/{truck_request_id}", _one(vehicle_id, driver_id), key, wait)
+
+    def decline(
+        self,
+        broadcast_id: str,
+        reason: str | None = None,
+        *,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
+    ) -> None:
+        """Off my list. Twice is fine."""
+        self.command(
+            "POST", f"/broadcasts/{broadcast_id}/decline", given(reason=reason), key=key, wait=wait
+        ).value()
+
+    def _accept(self, of: str, body: dict[str, Any], key: str | Key, wait: float | None) -> Accepted:
+        return cast(Accepted, self.command("POST", f"{of}/accept", body, key=key, wait=wait).value())
+
+    # --- holds --------------------------------------------------------------------------------------------
+
+    def hold(
+        self,
+        broadcast_id: str,
+        quantity: int,
+        vehicle_type: str | None = None,
+        vehicle_subtype: str | None = None,
+        *,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
+    ) -> Hold:
+        """Keep slots from others while choosing trucks. 409 NOT_ENOUGH_AVAILABLE."""
+        body = {"quantity": quantity, **given(vehicleType=vehicle_type, vehicleSubtype=vehicle_subtype)}
+        return cast(
+            Hold, self.command("POST", f"/broadcasts/{broadcast_id}/hold", body, key=key, wait=wait).value()
+        )
+
+    def confirm_hold(
+        self, hold_id: str, trucks: Sequence[Truck], *, key: str | Key = FRESH_KEY, wait: float | None = None
+    ) -> Accepted:
+        """Name the trucks for the held slots. 409 HOLD_EXPIRED."""
+        body = {"assignments": list(trucks)}
+        return cast(
+            Accepted, self.command("POST", f"/holds/{hold_id}/confirm", body, key=key, wait=wait).value()
+        )
+
+    def release_hold(self, hold_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None) -> None:
+        self.command("POST", f"/holds/{hold_id}/release", {}, key=key, wait=wait).value()
+
+
+def _one(vehicle_id: str, driver_id: str) -> dict[str, Any]:
+    return {"vehicleId": vehicle_id, "driverId": driver_id}
