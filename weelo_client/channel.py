@@ -24,7 +24,8 @@ SILENCES = 3  # so many quiet times without a sign of life, and the connection c
 
 # Reconnecting would not help: bad or expired token, wrong role, or newer sockets of the same user took this
 # one's place (two apps that both insisted would throw one another out for ever).
-FINAL_CODES = {4401, 4403, 4409}
+EXPIRED_CODE = 4401
+FINAL_CODES = {EXPIRED_CODE, 4403, 4409}
 
 
 class Channel:
@@ -136,6 +137,7 @@ class Channel:
         self._line = line
         self._unacked = 0
         last_sign = time.monotonic()
+        greeted = False
         try:
             while not self._closing.is_set():
                 line.settimeout(ACK_WITHIN_SECONDS if self._unacked else self._quiet)
@@ -151,10 +153,12 @@ class Channel:
                     continue
                 last_sign = time.monotonic()
                 if opcode == websocket.ABNF.OPCODE_CLOSE:
-                    _raise_if_final(payload)
+                    self._raise_if_final(payload, greeted)
                     return
                 with suppress(NotAFrame):
-                    self._take(Frame.parse(payload))
+                    frame = Frame.parse(payload)
+                    greeted = greeted or frame.event == "connected"
+                    self._take(frame)
         finally:
             with suppress(OSError, websocket.WebSocketException):
                 line.close(timeout=0)
@@ -173,6 +177,14 @@ class Channel:
             if refused.status_code in (401, 403):
                 raise ChannelEnded(f"HTTP {refused.status_code}", refused.status_code) from refused
             raise
+
+    def _raise_if_final(self, payload: bytes, greeted: bool) -> None:
+        code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
+        if code == EXPIRED_CODE and greeted and callable(self._token):
+            return  # the token has expired meanwhile, and there is a fresh one
+        if code in FINAL_CODES:
+            reason = payload[2:].decode("utf-8", "replace")
+            raise ChannelEnded(f"the server closed the channel: {code} {reason}".rstrip(), code)
 
     # --- frames -------------------------------------------------------------------------------------------
 
@@ -235,10 +247,3 @@ class Channel:
         except (OSError, websocket.WebSocketException):
             return False  # the reading thread notices and comes back
         return True
-
-
-def _raise_if_final(payload: bytes) -> None:
-    code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
-    if code in FINAL_CODES:
-        reason = payload[2:].decode("utf-8", "replace")
-        raise ChannelEnded(f"the server closed the channel: {code} {reason}".rstrip(), code)

@@ -47,7 +47,7 @@ class WeeloClient(CustomerVerbs, TransporterVerbs, DriverVerbs, Reads):
         remember: int = 10_000,
         on_frame: Callable[[Frame], None] | None = None,
     ) -> Channel:
-        """Open the socket, and return when it is connected. For `after`, `remember`, `on_frame` see `Channel`.
+        """Open the socket and return when it is connected. For `after`, `remember`, `on_frame` see `Channel`.
 
         Raises NotHeard or ChannelEnded if it does not connect within so many seconds.
         """

@@ -15,9 +15,13 @@ from celery.beat import Scheduler
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.celery_bell import CeleryBell
+from weelo_workers.messaging.retention import forget_old_events
+from weelo_workers.messaging.roll_call import present
 from weelo_workers.messaging.sweep import sweep
 from weelo_workers.models.engine import engine, forget_connections
 from weelo_workers.settings import settings
+
+FORGET_EVERY_SECONDS = 60.0
 
 DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications")
 
@@ -46,11 +50,15 @@ class SweepingScheduler(Scheduler):
 
     def setup_schedule(self) -> None:
         self._bus = bus()
+        self._forget_next = 0.0
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """One sweep. Returns the seconds until the next, as beat expects."""
         began = time.monotonic()
         sweep(self._bus, seconds=settings().sweep_seconds * 5)
+        if began >= self._forget_next:
+            self._forget_next = began + FORGET_EVERY_SECONDS
+            forget_old_events(engine(), settings().event_retention_days)
         return max(0.05, settings().sweep_seconds - (time.monotonic() - began))
 
 
@@ -63,6 +71,21 @@ def _task_for(name: str) -> None:
 @signals.worker_process_init.connect
 def _after_fork(**_: Any) -> None:
     forget_connections()
+
+
+_consumed: dict[str, list[str]] = {}
+
+
+@signals.worker_ready.connect
+def _listening(sender: Any, **_: Any) -> None:
+    _consumed[sender.hostname] = [queue.name for queue in sender.task_consumer.queues]
+    _still_listening()
+
+
+@signals.heartbeat_sent.connect
+def _still_listening(**_: Any) -> None:
+    for worker, queues in _consumed.items():
+        present(worker, queues)
 
 
 find_verbs()

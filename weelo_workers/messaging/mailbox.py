@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, RowMapping, func, insert, literal_column, select
+from sqlalchemy import Connection, Integer, RowMapping, cast, func, insert, literal_column, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from weelo_workers.contracts.command import Caller, Command
@@ -37,9 +37,9 @@ class Posted:
 
 def post(connection: Connection, command: Command, caller: Caller, command_id: UUID, fingerprint: str) -> Posted:
     """Record a caller's command. The same `command_id` again changes nothing and returns what is known of it."""
+    inserting = upsert(_table)
     statement = (
-        upsert(_table)
-        .values(
+        inserting.values(
             **_values(command, command_id),
             received_at=_clock,
             due_at=_clock,
@@ -51,7 +51,10 @@ def post(connection: Connection, command: Command, caller: Caller, command_id: U
             fingerprint=fingerprint,
         )
         # One statement both writes and looks, so that a key posted twice at once has one author.
-        .on_conflict_do_update(index_elements=["id"], set_={"replays": _table.c.replays + 1})
+        .on_conflict_do_update(
+            index_elements=["id"],
+            set_={"replays": _table.c.replays + cast(_table.c.fingerprint == inserting.excluded.fingerprint, Integer)},
+        )
         .returning(_table, literal_column("(xmax = 0)").label("fresh"))
     )
     row = connection.execute(statement).mappings().one()

@@ -84,8 +84,11 @@ def owner_of(directory: Path) -> Account | None:
     return Account(status.st_uid, status.st_gid)
 
 
-def reachable_directory(wanted: Path) -> tuple[Path, Account | None]:
-    """An empty directory for the server's account: at `wanted` if it can get there, else elsewhere."""
+def reachable_directory(wanted: Path, known_as: Path) -> tuple[Path, Account | None]:
+    """An empty directory for the server's account: at `wanted` if it can get there, else elsewhere.
+
+    `known_as` is the path it will be reached by: a directory elsewhere carries it in its name.
+    """
     if os.geteuid() != 0:
         wanted.mkdir(mode=0o700)
         return wanted, None
@@ -101,7 +104,8 @@ def reachable_directory(wanted: Path) -> tuple[Path, Account | None]:
     if _succeeds(account, "test", "-x", str(wanted)):
         return wanted, account
     wanted.rmdir()
-    place = Path(tempfile.mkdtemp(prefix="postgres-", dir=_elsewhere()))
+    whose = str(known_as).replace(os.sep, "-").strip("-")[-100:]  # so that people can tell what it is
+    place = Path(tempfile.mkdtemp(prefix=f"{whose}-", dir=_elsewhere()))
     os.chown(place, account.uid, account.gid)
     return place, account
 

@@ -111,7 +111,7 @@ class Postgres(EmbeddedServer):
         self._data.unlink(missing_ok=True)  # a link whose target somebody removed
         making = self.home / "making"
         shutil.rmtree(making, ignore_errors=True)
-        directory, account = reachable_directory(making)
+        directory, account = reachable_directory(making, known_as=self._data)
         installed = installation_for(account)
         installed.run("initdb", f"--pgdata={directory}", f"--username={SUPERUSER}", *CLUSTER)
         # initdb wants the password in a file that its account can reach; a server in single-user mode wants none.

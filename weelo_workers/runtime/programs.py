@@ -125,7 +125,7 @@ def _beat() -> Program:
 
 
 def _flower(port: int) -> Program:
-    argv = _celery("flower", "--address=127.0.0.1", f"--port={port}", "--logging=warning")
+    argv = _celery("flower", "--address=127.0.0.1", f"--port={port}", "--logging=error")
     return Program("flower", argv, stop_stage=FLOWER, grace=1.5)
 
 

@@ -152,7 +152,7 @@ def _check_ports(options: Options) -> None:
             free = can_listen(host, port)
         except OSError as problem:
             raise Refused(
-                f"cannot listen on {host}: {problem.strerror}; choose another with --host"
+                f"cannot listen on {host}:{port}: {problem.strerror}; see --host and --port"
             ) from None
         if not free:
             raise Refused(f"port {port} is in use; choose another with {option}")

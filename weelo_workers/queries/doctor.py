@@ -1,0 +1,82 @@
+"""What is wrong, in plain lines: connections, schema, queues, timers, deliveries, invariants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from redis.exceptions import RedisError
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from weelo_workers.contracts.statuses import BroadcastStatus
+from weelo_workers.lifecycles.assignment import LIVE
+from weelo_workers.lifecycles.broadcast import OPEN
+from weelo_workers.lifecycles.truck_request import FILLED
+from weelo_workers.messaging.roll_call import consumers
+from weelo_workers.models.base import quoted
+from weelo_workers.models.engine import engine
+from weelo_workers.models.migrate import is_at_head
+from weelo_workers.queries.backlog import by_queue
+
+OVERDUE_SECONDS = 5
+
+# Each finds rows that must not exist; `{n}` of the sentence is how many.
+INVARIANTS = {
+    "{n} broadcasts whose filled slots are not their live or completed assignments": f"""
+        SELECT count(*) FROM broadcasts b
+         WHERE (SELECT count(*) FROM truck_requests t WHERE t.broadcast_id = b.id AND t.status IN ({quoted(FILLED)}))
+            <> (SELECT count(*) FROM assignments a
+                 WHERE a.broadcast_id = b.id AND a.status IN ({quoted(LIVE)}, 'completed'))""",
+    "{n} live assignments on cancelled broadcasts": f"""
+        SELECT count(*) FROM assignments a JOIN broadcasts b ON b.id = a.broadcast_id
+         WHERE a.status IN ({quoted(LIVE)}) AND b.status = '{BroadcastStatus.CANCELLED}'""",
+    "{n} open broadcasts without a pending expiry": f"""
+        SELECT count(*) FROM broadcasts b
+         WHERE b.status IN ({quoted(OPEN)})
+           AND NOT EXISTS (SELECT 1 FROM mailbox m WHERE m.name = 'broadcasts.expire' AND m.settled_at IS NULL
+                              AND m.payload->>'broadcast_id' = b.id::text)""",
+    "{n} broadcasts open past their deadline": f"""
+        SELECT count(*) FROM broadcasts
+         WHERE status IN ({quoted(OPEN)}) AND expires_at < clock_timestamp() - interval '{OVERDUE_SECONDS} s'""",
+    "{n} users whose log does not end where its counter stands": """
+        SELECT count(*) FROM log_heads h
+         WHERE EXISTS (SELECT 1 FROM log_lines l WHERE l.user_id = h.user_id)
+           AND h.seq <> (SELECT max(seq) FROM log_lines l WHERE l.user_id = h.user_id)""",
+}
+
+
+def findings() -> list[str]:
+    """A line per finding; empty when all is well."""
+    found = list(_redis())
+    try:
+        with engine().connect() as connection:
+            # A look at everything may take longer than a request may.
+            connection.execute(text("SET statement_timeout = '60s'"))
+            found += _database(connection)
+    except DBAPIError as error:
+        found.append(f"database: not reachable: {str(error.orig).splitlines()[0]}")
+    return found
+
+
+def _redis() -> Iterator[str]:
+    try:
+        for queue, workers in consumers().items():
+            if workers == 0:
+                yield f"queue {queue}: no worker consumes it"
+    except RedisError as error:
+        yield f"redis: not reachable: {error}"
+
+
+def _database(connection: Connection) -> Iterator[str]:
+    if not is_at_head(connection):
+        yield "schema: not at head: run `weelo migrate`"
+        return
+    for line in by_queue(connection):
+        if line.oldest_seconds > OVERDUE_SECONDS:
+            yield f"queue {line.queue}: {line.due} due, the oldest for {line.oldest_seconds:.0f} s"
+    parked = connection.execute(text("SELECT id, name, trouble FROM mailbox WHERE parked_at IS NOT NULL ORDER BY parked_at LIMIT 20"))
+    for row in parked:
+        yield f"parked: {row.name} {row.id}: {row.trouble}"
+    for sentence, query in INVARIANTS.items():
+        if count := connection.execute(text(query)).scalar_one():
+            yield "invariant: " + sentence.format(n=count)
