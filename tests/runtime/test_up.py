@@ -28,7 +28,7 @@ STAND_IN = """
 import sys
 from pathlib import Path
 from weelo_workers import cli
-from weelo_workers.runtime import programs
+from weelo_workers.runtime import programs, system
 from weelo_workers.runtime.supervisor import Program
 
 API = '''
@@ -41,12 +41,14 @@ print("sees", *(name for name in ("DATABASE_URL", "REDIS_URL", "JWT_SECRET") if 
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Ready).serve_forever()
 '''
 
-def stand_ins(options):
-    api = Program("api", (sys.executable, "-c", API, str(options.port)), stop_stage=programs.API)
-    worker = Program("offers", (sys.executable, "-c", "import time; time.sleep(600)"), stop_stage=programs.WORKERS)
-    return [worker, api]
+def front(options):
+    return [Program("api", (sys.executable, "-c", API, str(options.port)), stop_stage=programs.API)]
 
-programs.programs = stand_ins
+def back(options):
+    return [Program("offers", (sys.executable, "-c", "import time; time.sleep(600)"), stop_stage=programs.WORKERS)]
+
+programs.back, programs.front = back, front
+system.WORKERS_SECONDS = 0  # this worker reports to nobody
 programs.demo = lambda options: Program("demo", (sys.executable, "-c", "print('the show'); raise SystemExit(7)"), once=True)
 programs.migration = lambda: (sys.executable, "-c", "")
 cli.main()

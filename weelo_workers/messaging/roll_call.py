@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from redis import Redis
 from redis.exceptions import RedisError
 
 from weelo_workers.contracts.queues import QUEUES
@@ -25,7 +26,7 @@ def present(worker: str, queues: Iterable[str]) -> None:
         pass
 
 
-def consumers() -> dict[str, int]:
-    """How many workers consume each queue. Raises RedisError."""
-    keys = [key.removeprefix(_PREFIX) for key in redis().scan_iter(match=f"{_PREFIX}*", count=1000)]
+def consumers(at: Redis | None = None) -> dict[str, int]:
+    """How many workers consume each queue, as this Redis knows. Raises RedisError."""
+    keys = [key.removeprefix(_PREFIX) for key in (at or redis()).scan_iter(match=f"{_PREFIX}*", count=1000)]
     return {queue: sum(key.startswith(f"{queue}:") for key in keys) for queue in QUEUES}

@@ -54,10 +54,18 @@ class Options:
 
 
 def programs(options: Options) -> list[Program]:
-    """In the order in which they start: who works, who asks, who drives, who watches."""
-    workers = [_worker(queue, options.concurrency) for queue in QUEUES]
+    """In the order in which they start: who works and drives first, then who asks and who watches."""
+    return [*back(options), *front(options)]
+
+
+def back(options: Options) -> list[Program]:
+    return [*(_worker(queue, options.concurrency) for queue in QUEUES), _beat()]
+
+
+def front(options: Options) -> list[Program]:
+    """What needs the workers to be of use."""
     flower = [] if options.flower_port is None else [_flower(options.flower_port)]
-    return [*workers, _api(options), _beat(), *flower]
+    return [_api(options), *flower]
 
 
 def demo(options: Options) -> Program:

@@ -12,6 +12,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 
+from redis.exceptions import RedisError
+
+from weelo_workers.messaging.roll_call import consumers
+from weelo_workers.redis_client import connect as connect_redis
 from weelo_workers.runtime import Refused, programs
 from weelo_workers.runtime.datadir import DataDir, Running
 from weelo_workers.runtime.embedded import EmbeddedServer, Postgres, ServerError, Valkey
@@ -27,6 +31,7 @@ from weelo_workers.settings import ConfigurationError, settings
 DATABASE = "weelo"
 SERVER_STOP_SECONDS = 1.0  # each; PostgreSQL then recovers from its log at the next start
 TICK_SECONDS = 0.1
+WORKERS_SECONDS = 20.0  # until the API opens even if no worker has reported
 
 
 class _StopEarly(BaseException):
@@ -95,8 +100,25 @@ def _serve(options: Options, data: DataDir, journal: Journal, stopping: _Stoppin
     supervisor = Supervisor(journal, data.children_file)
     undo.callback(supervisor.stop)  # undone first: the servers outlive those who use them
     with _tended(servers, journal, stopping.asked):
-        supervisor.run(programs.programs(options), environment)
+        supervisor.run(programs.back(options), environment)
+        _await_workers(supervisor, stopping, environment["REDIS_URL"])
+        supervisor.run(programs.front(options), environment)
         _watch(options, supervisor, journal, stopping, environment)
+
+
+def _await_workers(supervisor: Supervisor, stopping: _Stopping, redis_url: str) -> None:
+    """The API opens when somebody works behind it, so that "ready" means that commands are executed at once.
+
+    Not for ever: what is accepted without workers is not lost, so after a while it opens all the same.
+    """
+    redis = connect_redis(redis_url)
+    until = time.monotonic() + WORKERS_SECONDS
+    while time.monotonic() < until and not stopping.asked.wait(TICK_SECONDS):
+        supervisor.tick()
+        with suppress(RedisError):
+            if all(consumers(redis).values()):
+                break
+    redis.close()
 
 
 def _watch(

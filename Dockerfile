@@ -1,0 +1,30 @@
+# One image for the API, the workers, beat, Flower and the migration: they share their code, so they are deployed together.
+
+FROM python:3.11-slim-bookworm AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python -m venv /opt/weelo
+WORKDIR /src
+
+# The dependencies change rarely, so they are a layer of their own. Only wheels: no compiler here or below.
+COPY setup.cfg ./
+RUN python -c "import configparser; c = configparser.RawConfigParser(); c.read('setup.cfg'); print(c['options']['install_requires'])" > requirements.txt \
+ && /opt/weelo/bin/pip install --only-binary=:all: --requirement requirements.txt
+
+COPY pyproject.toml README.md LICENSE celeryconfig.py ./
+COPY weelo_workers weelo_workers
+COPY weelo_api weelo_api
+COPY weelo_client weelo_client
+COPY weelo_demo weelo_demo
+RUN /opt/weelo/bin/pip install --no-deps .
+
+
+FROM python:3.11-slim-bookworm
+# By number, so that an orchestrator can see that it is not root. It has no home, no shell and nothing to write.
+RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin weelo
+COPY --from=build /opt/weelo /opt/weelo
+ENV PATH=/opt/weelo/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+WORKDIR /srv
+USER 10001:10001
+EXPOSE 8000
+# No ENTRYPOINT: each service names its whole command line in docker-compose.yml. No shell: signals reach the program.
+CMD ["weelo", "--help"]

@@ -1,0 +1,91 @@
+"""A whole running system for journeys and faults: `weelo up` on this worker's own database and Redis."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import jwt
+import psutil
+
+from tests.conftest import SECRET
+from tests.waiting import eventually
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.runtime.ports import free_port
+
+
+def token(role: Role, sub: UUID, *, ttl: float = 3600, secret: str = SECRET, **claims: Any) -> str:
+    expires = datetime.now(UTC) + timedelta(seconds=ttl)
+    return jwt.encode({"sub": str(sub), "role": role, "exp": expires, **claims}, secret, "HS256")
+
+
+class System:
+    """Real processes. `pids(name)` are those of one program, parents first."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.printed: list[str] = []
+        arguments = ("up", "--no-flower", "--port", str(self.port), "--data-dir", str(folder), "--concurrency", "2")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "weelo_workers.cli", *arguments],
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+        eventually(lambda: any("weelo ready on" in line for line in self.printed) or self._died(), within=60)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.printed.extend(iter(self.process.stdout.readline, ""))
+
+    def _died(self) -> bool:
+        assert self.process.poll() is None, "weelo up ended:\n" + "".join(self.printed)
+        return False
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(timeout=20)
+        finally:
+            self.process.kill()
+
+    # --- people -------------------------------------------------------------------------------------
+
+    def http(self, role: Role, who: UUID) -> httpx.Client:
+        """A signed-in HTTP client. Commands wait for their outcome unless told otherwise."""
+        headers = {"Authorization": f"Bearer {token(role, who)}", "Prefer": "wait=20"}
+        return httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=30)
+
+    # --- processes ----------------------------------------------------------------------------------
+
+    def pids(self, program: str) -> list[int]:
+        """The processes of a program by what stands on their command line: a queue's name, `beat`, `gunicorn`."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        found = [child.pid for child in children if self._is(child, program)]
+        return sorted(found)
+
+    @staticmethod
+    def _is(process: psutil.Process, program: str) -> bool:
+        try:
+            words = process.cmdline()
+        except psutil.Error:
+            return False
+        return program in words or f"--queues={program}" in words
+
+    def kill(self, program: str) -> None:
+        """kill -9, all processes of a program at once."""
+        doomed = self.pids(program)
+        assert doomed, f"no process of {program}"
+        for pid in doomed:
+            os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,234 @@
+"""One scenario while it is played: who is on stage, what they hear, how long it took, how it ended."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeVar
+
+from weelo_client import Frame, NotHeard, Refused, WeeloError
+from weelo_client.shapes import Broadcast
+from weelo_demo.fleet import Fleet
+from weelo_demo.people import Customer, Driver, Installation, Kind, Person, Transporter, Truck, place
+from weelo_demo.telling import says
+from weelo_demo.towns import CONNAUGHT_PLACE, Point, moved
+
+T = TypeVar("T")
+
+HEARS_SECONDS = 10.0  # how long somebody listens for what should come at once
+NEAR_KM = 10.0
+
+
+class NotAsItShould(AssertionError):
+    """The system did something else than it promises."""
+
+
+class State(Enum):
+    WAITING = "waiting"
+    PLAYING = "playing"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Something that happened. `at`: this machine's monotonic clock."""
+
+    at: float
+    who: str
+    event: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`title`: one sentence. `play` makes it happen, checks it, and returns what happened in a few words."""
+
+    letter: str
+    title: str
+    play: Callable[[Act], str]
+    long: bool = False
+    """Takes as long as the server's timers say: begins first, beside the others."""
+
+
+class Act:
+    """Given to a scenario's `play`. What it does not forbid by `check` or `hears` counts as it should be."""
+
+    def __init__(self, scenario: Scenario, installation: Installation, fleet: Fleet) -> None:
+        self.scenario = scenario
+        self.state = State.WAITING
+        self.happened = ""
+        self.took: list[tuple[str, float]] = []
+        self.began = self.ended = 0.0
+        self._installation = installation
+        self._fleet = fleet
+        self._customers: list[Customer] = []
+        self._broadcasts: list[tuple[Customer, str]] = []
+        self._watched: list[Person] = []
+        self._notes: list[Line] = []
+
+    def run(self) -> None:
+        """Play it to its end, whatever that is, and leave nothing open."""
+        self.began = time.monotonic()
+        self.state = State.PLAYING
+        try:
+            self.happened = self.scenario.play(self)
+            verdict = State.DONE
+        except (NotAsItShould, WeeloError) as wrong:
+            self.happened, verdict = str(wrong), State.FAILED
+        except Exception as defect:  # a defect of the demo must not end the other scenarios
+            self.happened, verdict = f"the demo itself failed: {defect!r}", State.FAILED
+        self.ended = time.monotonic()
+        self.state = verdict
+        self._tidy()
+
+    @property
+    def seconds(self) -> float:
+        if self.state is State.WAITING:
+            return 0.0
+        return (self.ended if self.state in (State.DONE, State.FAILED) else time.monotonic()) - self.began
+
+    # --- who is on stage ----------------------------------------------------------------------------------
+
+    def customer(self) -> Customer:
+        """A new customer, listening."""
+        customer = Customer(self._installation, f"Customer of ({self.scenario.letter})")
+        self._customers.append(customer)
+        customer.listen()
+        self.watch(customer)
+        return customer
+
+    def transporters(
+        self, kind: Kind, near: Point, count: int = 1, *, within_km: float = NEAR_KM, at_least: int | None = None
+    ) -> list[Transporter]:
+        """The nearest ones who have such a truck, listening."""
+        found = self._fleet.nearest(kind, near, count, within_km)
+        self.check(
+            len(found) >= (count if at_least is None else at_least),
+            f"the fleet has only {len(found)} transporters with {kind} within {within_km:g} km",
+        )
+        together([transporter.listen for transporter in found])
+        return found
+
+    def driver(self, truck: Truck) -> Driver:
+        """The truck's driver, listening."""
+        truck.driver.listen()
+        return truck.driver
+
+    def watch(self, *people: Person) -> None:
+        """Show what these hear of this scenario."""
+        self._watched.extend(people)
+
+    # --- what they do -------------------------------------------------------------------------------------
+
+    def ask(self, customer: Customer, kind: Kind, trucks: int, near: Point, address: str) -> Broadcast:
+        """A booking, from here to the container depot at Tughlakabad."""
+        self.note(customer.name, "asks", f"{trucks} × {kind} at {address}")
+        booking = customer.client.create_booking(
+            pickup=place(near, address),
+            drop=place(moved(CONNAUGHT_PLACE, -14.0, 7.0), "Inland Container Depot, Tughlakabad"),
+            vehicle_type=kind.vehicle_type,
+            vehicle_subtype=kind.vehicle_subtype,
+            trucks_needed=trucks,
+            goods_type="Household goods",
+        )
+        self.about(customer, booking["id"])
+        return booking
+
+    def about(self, customer: Customer, broadcast_id: str) -> None:
+        """This broadcast belongs to the scenario."""
+        self._broadcasts.append((customer, broadcast_id))
+
+    # --- what must be -------------------------------------------------------------------------------------
+
+    def check(self, fact: bool, otherwise: str) -> None:
+        if not fact:
+            raise NotAsItShould(otherwise)
+
+    def hears(self, who: Person, event: str, *, within: float = HEARS_SECONDS, **data: object) -> Frame:
+        """That frame, heard by now or within so many seconds."""
+        try:
+            return who.listen().wait_for(event, within=within, **data)
+        except NotHeard as silence:
+            raise NotAsItShould(f"{who.name}: {silence}") from None
+
+    def measured(self, step: str, seconds: float) -> None:
+        self.took.append((step, seconds))
+
+    def note(self, who: str, event: str, what: str) -> None:
+        self._notes.append(Line(time.monotonic(), who, event, what))
+
+    # --- what can be seen ---------------------------------------------------------------------------------
+
+    def lines(self) -> list[Line]:
+        """What was done and heard, in order."""
+        return sorted([*self._notes, *self._heard()], key=lambda line: line.at)
+
+    def _heard(self) -> list[Line]:
+        ids = {broadcast_id for _, broadcast_id in self._broadcasts}
+        return [
+            Line(frame.received, person.name, frame.event, what)
+            for person in self._watched
+            if person.channel is not None
+            for frame in person.channel.frames
+            # A customer has this one scenario; the others hear of many.
+            if person in self._customers or frame.data.get("broadcastId") in ids
+            if (what := says(frame)) is not None
+        ]
+
+    def history(self) -> list[str]:
+        """For a failure: the ids, and the server's own timeline of each broadcast."""
+        told: list[str] = []
+        for customer, broadcast_id in self._broadcasts[-3:]:
+            told.append(f"broadcast {broadcast_id} of customer {customer.id}")
+            try:
+                entries = customer.client.timeline(broadcast_id)
+            except WeeloError as unknown:
+                told.append(f"  no timeline: {unknown}")
+                continue
+            told += [
+                f"  {entry['at']}  {entry['subject']:<14} {entry['fromStatus'] or '–'} → {entry['toStatus']}"
+                f"  v{entry['version']}  by {entry['cause']}"
+                for entry in entries
+            ]
+        return told
+
+    def _tidy(self) -> None:
+        """Cancel what is still alive, so that no driver of this scenario is asked for an answer later."""
+        for customer, broadcast_id in self._broadcasts:
+            with suppress(WeeloError):
+                customer.client.cancel_booking(broadcast_id, reason="the demo is over", wait=0)
+        for customer in self._customers:
+            customer.hang_up()
+
+
+def together(calls: Sequence[Callable[[], T]], head_starts: Sequence[float] | None = None) -> list[T | Refused]:
+    """All at the same moment, each in a thread of its own; `head_starts`: seconds to wait after that moment.
+
+    A refusal is an answer; anything else that goes wrong is raised.
+    """
+    answers: list[T | Refused | BaseException | None] = [None] * len(calls)
+    start = threading.Barrier(len(calls))
+
+    def one(index: int) -> None:
+        try:
+            start.wait(timeout=HEARS_SECONDS)
+            if head_starts is not None:
+                time.sleep(head_starts[index])
+            answers[index] = calls[index]()
+        except BaseException as problem:
+            answers[index] = problem
+
+    threads = [threading.Thread(target=one, args=(index,), daemon=True) for index in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for answer in answers:
+        if isinstance(answer, BaseException) and not isinstance(answer, Refused):
+            raise answer
+    return answers  # type: ignore[return-value]

@@ -1,0 +1,149 @@
+"""The cast: some two hundred transporters in the towns around Delhi, in proportion to the people who live there.
+
+Where they live and what they drive is the same in every run (one seed); who they are (ids, number plates) is
+new in every run, so that the demo can be played again and again on the same data.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import string
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import suppress
+
+from weelo_client import WeeloError
+from weelo_demo.people import (
+    CONTAINER,
+    LCV,
+    OPEN,
+    TIPPER,
+    TRAILER,
+    Driver,
+    Installation,
+    Kind,
+    Person,
+    Transporter,
+    Truck,
+)
+from weelo_demo.towns import CONNAUGHT_PLACE, Point, Town, distance_km, scattered, shared_out, towns_around
+
+SIZE = 200
+WITHIN_KM = 120.0
+SCATTER_KM = 4.0
+SEED = 1911
+OUTSIDE_THE_CITY_KM = (30.0, 45.0)
+HEARTBEAT_SECONDS = 20.0  # presence lasts 60 s: two may be lost
+HANDS = 12  # requests under way at once while the cast signs on and off
+
+
+class Fleet:
+    """Everybody who drives. Use as a context manager: at the end, however it comes, all are offline."""
+
+    def __init__(self, transporters: list[Transporter]) -> None:
+        self.transporters = transporters
+        self._stopped = threading.Event()
+        self._beating = threading.Thread(target=self._beat, name="heartbeats", daemon=True)
+
+    @property
+    def towns(self) -> set[Town]:
+        return {transporter.town for transporter in self.transporters}
+
+    @property
+    def trucks(self) -> list[Truck]:
+        return [truck for transporter in self.transporters for truck in transporter.trucks]
+
+    def nearest(self, kind: Kind, to: Point, count: int, within_km: float) -> list[Transporter]:
+        """Those with such a truck, nearest first."""
+        near = [(distance_km(t.at, to), t) for t in self.transporters if t.truck(kind)]
+        near.sort(key=lambda pair: pair[0])
+        return [transporter for km, transporter in near if km <= within_km][:count]
+
+    def sign_on(self, each_done: Callable[[], None] = lambda: None) -> None:
+        """Everybody registers and goes online. The first one whom the server refuses stops it."""
+        _all(self.transporters, Transporter.sign_on, each_done)
+        self._beating.start()
+
+    def leave(self) -> None:
+        """Everybody hangs up and goes offline. What the server does not take any more, presence forgets."""
+        self._stopped.set()
+        _all(self.transporters, _leave, lambda: None)
+
+    def __enter__(self) -> Fleet:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
+
+    def _beat(self) -> None:
+        while not self._stopped.wait(HEARTBEAT_SECONDS):
+            for transporter in self.transporters:
+                if self._stopped.is_set():
+                    return
+                with suppress(WeeloError):
+                    transporter.still_here()
+
+
+def cast(installation: Installation, size: int = SIZE) -> Fleet:
+    """Think them up; nobody is told yet."""
+    dice = random.Random(SEED)
+    plates = Plates()
+    transporters: list[Transporter] = []
+    for town, share in shared_out(size, towns_around(CONNAUGHT_PLACE, WITHIN_KM)).items():
+        for number in range(1, share + 1):
+            at = scattered(town, SCATTER_KM, dice)
+            transporter = Transporter(installation, f"Transporter {number} of {town.name}", town, at)
+            for kind in _kinds(at, dice):
+                order = len(transporter.trucks) + 1
+                driver = Driver(installation, f"Driver {order} of {transporter.name}")
+                phone = f"+91 90000 {dice.randrange(100_000):05d}"
+                transporter.trucks.append(Truck(plates.next(town), kind, driver, phone))
+            transporters.append(transporter)
+    return Fleet(transporters)
+
+
+class Plates:
+    """Number plates that no other run uses: `HR26 K3F9QZ 0042`."""
+
+    def __init__(self) -> None:
+        self._run = "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(6))
+        self._count = 0
+
+    def next(self, town: Town) -> str:
+        self._count += 1
+        district = 1 + town.population % 98
+        return f"{town.plate_letters}{district:02d} {self._run} {self._count:04d}"
+
+
+def _kinds(at: Point, dice: random.Random) -> list[Kind]:
+    """One to three trucks: an open one, perhaps a special one or two; long trailers only outside the city."""
+    special = dice.sample((CONTAINER, TIPPER, LCV), dice.choices((0, 1, 2), (50, 40, 10))[0])
+    nearest, farthest = OUTSIDE_THE_CITY_KM
+    if nearest <= distance_km(CONNAUGHT_PLACE, at) <= farthest:
+        return [OPEN, TRAILER, *special[:1]]
+    return [OPEN, *special]
+
+
+def _leave(transporter: Transporter) -> None:
+    people: list[Person] = [transporter, *(truck.driver for truck in transporter.trucks)]
+    for person in people:
+        person.hang_up()
+    with suppress(WeeloError):
+        transporter.sign_off()
+
+
+def _all(
+    transporters: Iterable[Transporter], act: Callable[[Transporter], None], each_done: Callable[[], None]
+) -> None:
+    """Everybody does it, some at a time. The first failure is raised, and those who have not begun do not."""
+    with ThreadPoolExecutor(HANDS, thread_name_prefix="fleet") as hands:
+        under_way: list[Future[None]] = [hands.submit(act, transporter) for transporter in transporters]
+        try:
+            for done in as_completed(under_way):
+                done.result()
+                each_done()
+        except BaseException:
+            hands.shutdown(wait=False, cancel_futures=True)
+            raise

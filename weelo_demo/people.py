@@ -1,0 +1,126 @@
+"""The people of the play, each with an app of their own: a client, and a socket if they listen."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from uuid import uuid4
+
+import httpx
+
+from weelo_client import Channel, Place, WeeloClient
+from weelo_demo.tokens import mint
+from weelo_demo.towns import Point, Town
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """The system that is played against. `http`: connections that the whole cast shares."""
+
+    url: str
+    secret: str
+    http: httpx.Client
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of vehicle, as customers ask for it and fleets register it."""
+
+    vehicle_type: str
+    vehicle_subtype: str
+
+    def __str__(self) -> str:
+        return f"{self.vehicle_type} {self.vehicle_subtype}"
+
+
+OPEN = Kind("Open", "17 Feet")  # everybody has one
+CONTAINER = Kind("Container", "20 Feet")
+TIPPER = Kind("Tipper", "9-11 Ton")
+LCV = Kind("LCV", "14 Feet")
+TRAILER = Kind("Trailer", "40 Feet")  # only the fleets outside the city
+
+
+class Person:
+    """Somebody with an app. `name` is how the show speaks of them."""
+
+    role = ""
+
+    def __init__(self, installation: Installation, name: str, person_id: str | None = None) -> None:
+        self.id = person_id or str(uuid4())
+        self.name = name
+        token = mint(installation.secret, self.id, self.role, name=name)
+        self.client = WeeloClient(installation.url, token, http=installation.http)
+        self._channel: Channel | None = None
+        self._opening = threading.Lock()
+
+    def listen(self) -> Channel:
+        """Open the app: its socket, once. What was heard stays in the channel's memory."""
+        with self._opening:
+            if self._channel is None:
+                self._channel = self.client.listen()
+            return self._channel
+
+    @property
+    def channel(self) -> Channel | None:
+        """None: this person's app is not open."""
+        return self._channel
+
+    def hang_up(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+
+
+class Customer(Person):
+    role = "customer"
+
+
+class Driver(Person):
+    role = "driver"
+
+
+@dataclass(slots=True)
+class Truck:
+    """A vehicle with its driver. `vehicle_id` comes from the registration."""
+
+    number: str
+    kind: Kind
+    driver: Driver
+    phone: str
+    vehicle_id: str = ""
+
+
+class Transporter(Person):
+    role = "transporter"
+
+    def __init__(self, installation: Installation, name: str, town: Town, at: Point) -> None:
+        super().__init__(installation, name)
+        self.town = town
+        self.at = at
+        self.trucks: list[Truck] = []
+
+    def truck(self, kind: Kind) -> Truck | None:
+        return next((truck for truck in self.trucks if truck.kind == kind), None)
+
+    def sign_on(self) -> None:
+        """Register the fleet, want work, and say where."""
+        for truck in self.trucks:
+            vehicle = self.client.register_vehicle(
+                truck.number, truck.kind.vehicle_type, truck.kind.vehicle_subtype
+            )
+            truck.vehicle_id = vehicle["id"]
+            self.client.register_driver(truck.driver.id, truck.driver.name, truck.phone)
+        self.client.set_availability(True)
+        self.client.heartbeat(self.at.latitude, self.at.longitude)
+
+    def still_here(self) -> None:
+        """By socket where there is one: it costs the server less."""
+        if self._channel is None or not self._channel.heartbeat(self.at.latitude, self.at.longitude):
+            self.client.heartbeat(self.at.latitude, self.at.longitude)
+
+    def sign_off(self) -> None:
+        """Want no more work. Not waited for: the 202 is a promise."""
+        self.client.set_availability(False, wait=0)
+
+
+def place(at: Point, address: str) -> Place:
+    return {"latitude": at.latitude, "longitude": at.longitude, "address": address}

@@ -1,0 +1,55 @@
+"""The plain case: asked, offered, accepted, confirmed."""
+
+from __future__ import annotations
+
+import time
+
+from weelo_demo.act import Act
+from weelo_demo.people import CONTAINER, Customer
+from weelo_demo.towns import CONNAUGHT_PLACE
+
+TITLE = "One booking finds its truck"
+
+
+def play(act: Act) -> str:
+    """The customer hears every step, and the driver is told where to go."""
+    customer = act.customer()
+    (transporter,) = act.transporters(CONTAINER, CONNAUGHT_PLACE)
+    truck = transporter.truck(CONTAINER)
+    assert truck is not None
+    driver = act.driver(truck)
+    act.watch(transporter, driver)
+
+    asked = time.monotonic()
+    booking = act.ask(customer, CONTAINER, 1, CONNAUGHT_PLACE, "Connaught Place, New Delhi")
+    offer = act.hears(transporter, "new_broadcast", broadcastId=booking["id"])
+    act.measured("ask → offer heard", offer.received - asked)
+
+    accepted = time.monotonic()
+    won = transporter.client.accept(booking["id"], truck.vehicle_id, truck.driver.id)
+    act.check(won["isFullyFilled"], f"the only truck was accepted, and the booking is {won['status']}")
+    confirmed = act.hears(customer, "truck_confirmed", broadcastId=booking["id"])
+    act.measured("accept → confirmed", confirmed.received - accepted)
+    act.check(
+        confirmed.data["assignment"]["vehicleNumber"] == truck.number,
+        f"{confirmed.data['assignment']['vehicleNumber']} was confirmed instead of {truck.number}",
+    )
+    told = act.hears(driver, "trip_assigned", broadcastId=booking["id"])
+    act.measured("accept → driver told", told.received - accepted)
+    act.hears(customer, "booking_fully_filled", broadcastId=booking["id"])
+
+    states = _states(customer, booking["id"])
+    expected = ["created", "broadcasting", "active", "fully_filled"]
+    act.check(states == expected, f"the customer heard {' → '.join(states)}")
+    return f"{truck.number} of {transporter.name}, {offer.data['pickupDistanceKm']:.1f} km away"
+
+
+def _states(customer: Customer, broadcast_id: str) -> list[str]:
+    """The states in the order in which the customer heard them; a wider ring does not change the state."""
+    heard: list[str] = []
+    for frame in customer.listen().frames:
+        if frame.event == "broadcast_state_changed" and frame.data["broadcastId"] == broadcast_id:
+            status = frame.data["status"]
+            if status not in heard[-1:]:
+                heard.append(status)
+    return heard

@@ -1,0 +1,57 @@
+"""Frames in plain words, for those who watch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from weelo_client import Frame
+
+Data = dict[str, Any]
+
+
+def says(frame: Frame) -> str | None:
+    """What a frame means, in a few words. None: not worth a line."""
+    words = _WORDS.get(frame.event)
+    return words(frame.data) if words else None
+
+
+def _state(data: Data) -> str:
+    ring = "everybody" if data.get("radiusKm") is None else f"{data['radiusKm']:g} km"
+    reach = f", {data['transportersNotified']} told within {ring}" if data["transportersNotified"] else ""
+    if not reach and data.get("radiusKm"):
+        reach = f", nobody within {ring}"
+    return f"{data['status']}, {data['trucksFilled']} of {data['trucksNeeded']} trucks{reach}"
+
+
+def _offer(data: Data) -> str:
+    asked = ", ".join(f"{v['count']} × {v['vehicleType']} {v['vehicleSubtype']}" for v in data["requestedVehicles"])
+    away = data.get("pickupDistanceKm")
+    where = f", {away:.1f} km away" if away is not None else ""
+    return f"{asked}{where} (step {data['radiusStep']})"
+
+
+def _truck(data: Data) -> str:
+    found = f", {data['trucksFilled']} of {data['trucksNeeded']}" if "trucksFilled" in data else ""
+    return f"{data['assignment']['vehicleNumber']}{found}"
+
+
+def _ended(data: Data) -> str:
+    mine = data.get("assignedToYou")
+    return f"{data['reason']}" + (f", {mine} of them mine" if mine else "")
+
+
+_WORDS: dict[str, Callable[[Data], str]] = {
+    "broadcast_state_changed": _state,
+    "new_broadcast": _offer,
+    "truck_confirmed": _truck,
+    "trip_assigned": _truck,
+    "trip_cancelled": lambda data: f"{_truck(data)}: {data['reason']}",
+    "assignment_status_changed": lambda data: f"{_truck(data)} is {data['assignment']['status']}",
+    "trucks_remaining_update": lambda data: f"{data['trucksRemaining']} still open",
+    "booking_fully_filled": _ended,
+    "booking_cancelled": _ended,
+    "booking_expired": _ended,
+    "no_vehicles_available": lambda data: str(data["reason"]),
+    "driver_timeout": _truck,
+}

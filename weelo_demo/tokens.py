@@ -1,0 +1,23 @@
+"""Tokens for the cast. In real life a sign-in service makes them; the demo has the installation's secret."""
+
+from __future__ import annotations
+
+import time
+
+import jwt
+
+TOKEN_SECONDS = 3600.0  # longer than any demo
+
+
+def mint(
+    secret: str,
+    sub: str,
+    role: str,
+    ttl: float = TOKEN_SECONDS,
+    name: str | None = None,
+    phone: str | None = None,
+) -> str:
+    """A bearer token (JWT, HS256) for the user `sub`, valid for `ttl` seconds."""
+    claims: dict[str, object] = {"sub": sub, "role": role, "exp": int(time.time() + ttl)}
+    claims |= {claim: value for claim, value in (("name", name), ("phone", phone)) if value}
+    return jwt.encode(claims, secret, algorithm="HS256")
