@@ -31,6 +31,7 @@ class System:
     """Real processes. `pids(name)` are those of one program, parents first."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
+        self.folder, self.environment = folder, environment
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.printed: list[str] = []
@@ -89,3 +90,16 @@ class System:
         assert doomed, f"no process of {program}"
         for pid in doomed:
             os.kill(pid, signal.SIGKILL)
+
+
+def doctor(system: System) -> list[str]:
+    """What `weelo doctor` says of this system: a line per finding."""
+    told = subprocess.run(
+        [sys.executable, "-m", "weelo_workers.cli", "doctor", "--data-dir", str(system.folder)],
+        env={**os.environ, **system.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return told.stdout.splitlines() if told.returncode else []

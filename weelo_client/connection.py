@@ -73,7 +73,7 @@ class Connection:
                 never_sent = isinstance(lost, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
                 if not (never_sent or harmless_twice) or time.monotonic() + pause >= deadline:
                     raise Unreachable(
-                        f"{method} {self.base_url}{path}: {lost or type(lost).__name__}"
+                        f"{method} {self.base_url}{path}: {str(lost) or type(lost).__name__}"
                     ) from lost
             else:
                 if not _turned_away(response):

@@ -103,7 +103,13 @@ class Act:
         return customer
 
     def transporters(
-        self, kind: Kind, near: Point, count: int = 1, *, within_km: float = NEAR_KM, at_least: int | None = None
+        self,
+        kind: Kind,
+        near: Point,
+        count: int = 1,
+        *,
+        within_km: float = NEAR_KM,
+        at_least: int | None = None,
     ) -> list[Transporter]:
         """The nearest ones who have such a truck, listening."""
         found = self._fleet.nearest(kind, near, count, within_km)
@@ -206,7 +212,9 @@ class Act:
             customer.hang_up()
 
 
-def together(calls: Sequence[Callable[[], T]], head_starts: Sequence[float] | None = None) -> list[T | Refused]:
+def together(
+    calls: Sequence[Callable[[], T]], head_starts: Sequence[float] | None = None
+) -> list[T | Refused]:
     """All at the same moment, each in a thread of its own; `head_starts`: seconds to wait after that moment.
 
     A refusal is an answer; anything else that goes wrong is raised.

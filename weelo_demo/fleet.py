@@ -1,4 +1,4 @@
-"""The cast: some two hundred transporters in the towns around Delhi, in proportion to the people who live there.
+"""The cast: two hundred transporters in the towns around Delhi, in proportion to the people who live there.
 
 Where they live and what they drive is the same in every run (one seed); who they are (ids, number plates) is
 new in every run, so that the demo can be played again and again on the same data.

@@ -25,7 +25,9 @@ def _state(data: Data) -> str:
 
 
 def _offer(data: Data) -> str:
-    asked = ", ".join(f"{v['count']} × {v['vehicleType']} {v['vehicleSubtype']}" for v in data["requestedVehicles"])
+    asked = ", ".join(
+        f"{v['count']} × {v['vehicleType']} {v['vehicleSubtype']}" for v in data["requestedVehicles"]
+    )
     away = data.get("pickupDistanceKm")
     where = f", {away:.1f} km away" if away is not None else ""
     return f"{asked}{where} (step {data['radiusStep']})"

@@ -23,14 +23,23 @@ def play(act: Act) -> str:
     truck = transporter.truck(TIPPER)
     assert truck is not None
     act.watch(act.driver(truck))
-    reverted = sum(_round(act, customer, transporter, truck, *held_back) for held_back in HEAD_STARTS)
-    return f"{reverted} accepts reverted, {len(HEAD_STARTS) - reverted} told BROADCAST_CANCELLED; no truck bound"
+    rounds = [_round(act, customer, transporter, truck, *held_back) for held_back in HEAD_STARTS]
+    reverted = sum(won for won, _ in rounds)
+    act.measured("cancel → withdrawn, at worst", max(seconds for _, seconds in rounds))
+    return (
+        f"{reverted} accepts reverted, {len(HEAD_STARTS) - reverted} told BROADCAST_CANCELLED; no truck bound"
+    )
 
 
 def _round(
-    act: Act, customer: Customer, transporter: Transporter, truck: Truck, cancel_late: float, accept_late: float
-) -> bool:
-    """True: the accept was first and was reverted."""
+    act: Act,
+    customer: Customer,
+    transporter: Transporter,
+    truck: Truck,
+    cancel_late: float,
+    accept_late: float,
+) -> tuple[bool, float]:
+    """Whether the accept was first (and was reverted), and after how many seconds the offer was withdrawn."""
     booking = act.ask(customer, TIPPER, 1, CONNAUGHT_PLACE, "Connaught Place, New Delhi")
     booking_id = booking["id"]
     act.hears(transporter, "new_broadcast", broadcastId=booking_id)
@@ -45,24 +54,32 @@ def _round(
     if isinstance(cancelled, Refused):
         act.check(False, f"the cancel was refused: {cancelled.code}")
     won = not isinstance(accepted, Refused)
-    act.note("Both", "are answered", f"cancel: cancelled, accept: {'won' if won else cast(Refused, accepted).code}")
+    act.note(
+        "Both", "are answered", f"cancel: cancelled, accept: {'won' if won else cast(Refused, accepted).code}"
+    )
 
     status = customer.client.booking(booking_id)["status"]
     act.check(status == "cancelled", f"cancelled, and yet it is {status}")
-    live = [a for a in transporter.client.assignments() if a["broadcastId"] == booking_id and a["status"] != "cancelled"]
+    live = [
+        a
+        for a in transporter.client.assignments()
+        if a["broadcastId"] == booking_id and a["status"] != "cancelled"
+    ]
     act.check(not live, f"cancelled, and yet a truck is bound: {live}")
     gone = act.hears(transporter, "booking_cancelled", broadcastId=booking_id)
-    act.measured("→ withdrawn", gone.received - started)
     if won:
         _was_reverted(act, truck, cast(Accepted, accepted), cast(Cancelled, cancelled))
     else:
         code = cast(Refused, accepted).code
         act.check(code == "BROADCAST_CANCELLED", f"the loser read {code}")
-    return won
+    return won, gone.received - started
 
 
 def _was_reverted(act: Act, truck: Truck, accepted: Accepted, cancelled: Cancelled) -> None:
     assignment_id = accepted["assignments"][0]["id"]
-    act.check(cancelled["assignmentsCancelled"] == 1, f"the cancel reverted {cancelled['assignmentsCancelled']} trucks")
+    act.check(
+        cancelled["assignmentsCancelled"] == 1,
+        f"the cancel reverted {cancelled['assignmentsCancelled']} trucks",
+    )
     heard = act.hears(truck.driver, "trip_cancelled", broadcastId=cancelled["broadcast"]["id"])
     act.check(heard.data["assignment"]["id"] == assignment_id, "the driver heard of another trip's cancel")

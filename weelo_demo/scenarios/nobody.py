@@ -29,12 +29,15 @@ def play(act: Act) -> str:
     offers = [offer["broadcastId"] for offer in transporters[0].client.offers()]
     act.check(booking["id"] in offers, "told of it, and it is not in the transporter's list")
 
-    expired = act.hears(customer, "booking_expired", within=lifetime + GRACE_SECONDS, broadcastId=booking["id"])
+    expired = act.hears(
+        customer, "booking_expired", within=lifetime + GRACE_SECONDS, broadcastId=booking["id"]
+    )
     act.measured(f"ask → expired (after {lifetime:g} s)", expired.received - asked)
     why = act.hears(customer, "no_vehicles_available", broadcastId=booking["id"])
     act.check(why.data["reason"] == "nobody_accepted", f"the reason given is {why.data['reason']}")
     withdrawn = [
-        act.hears(transporter, "booking_expired", broadcastId=booking["id"]).received for transporter in transporters
+        act.hears(transporter, "booking_expired", broadcastId=booking["id"]).received
+        for transporter in transporters
     ]
     act.measured("expired → withdrawn", max(max(withdrawn) - expired.received, 0.0))
     offers = [offer["broadcastId"] for offer in transporters[0].client.offers()]

@@ -44,10 +44,12 @@ def play(act: Act) -> str:
     filled = act.hears(customer, "booking_fully_filled", broadcastId=booking["id"])
     act.measured("accept → fully filled", filled.received - started)
     mine = Counter(
-        act.hears(racer, "booking_fully_filled", broadcastId=booking["id"]).data["assignedToYou"] for racer in racers
+        act.hears(racer, "booking_fully_filled", broadcastId=booking["id"]).data["assignedToYou"]
+        for racer in racers
     )
     act.check(
-        mine == {1: TRUCKS, 0: RACERS - TRUCKS}, f"how many trucks each racer was told are theirs: {dict(mine)}"
+        mine == {1: TRUCKS, 0: RACERS - TRUCKS},
+        f"how many trucks each racer was told are theirs: {dict(mine)}",
     )
     return f"{len(wins)} winners on {len(slots)} slots; {tally}"
 

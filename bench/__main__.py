@@ -1,0 +1,55 @@
+"""`make bench`: start the whole system, measure it as a client would, print a table with the machine named."""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+os.environ.setdefault("JWT_SECRET", "a secret for measuring, long enough for HS256")
+
+from bench import accepts, ceiling, timers  # noqa: E402 (they read the secret)
+from bench.figures import Figure  # noqa: E402
+from tests.system import System  # noqa: E402
+
+
+def main() -> None:
+    console = Console()
+    figures: list[Figure] = []
+    with tempfile.TemporaryDirectory(prefix="weelo-bench-") as folder:
+        Path(folder).chmod(0o755)
+        data = Path(folder) / "data"
+        for first in (True, False):
+            began = time.monotonic()
+            system = System(
+                data, DATABASE_URL="", REDIS_URL="", BROADCAST_TIMEOUT_SECONDS="45", RADIUS_STEP_SECONDS="3600"
+            )
+            name = "`weelo up` ready, first start" if first else "`weelo up` ready, same data again"
+            figures.append(Figure(name, f"{time.monotonic() - began:.1f} s", "20 s"))
+            if first:
+                system.stop()
+        try:
+            for measure in (accepts.idle, accepts.race, timers.thousand_pending, ceiling.transactions):
+                console.print(f"measuring: {measure.__doc__.strip().splitlines()[0] if measure.__doc__ else measure}")
+                figures += measure(system, data)
+        finally:
+            system.stop()
+            from weelo_workers.runtime.embedded import Postgres, Valkey
+
+            Postgres(data).remove()
+            Valkey(data).remove()
+    table = Table(title=f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    for column in ("what", "measured", "goal"):
+        table.add_column(column)
+    for figure in figures:
+        table.add_row(figure.what, figure.measured, figure.goal)
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""How late timers act with a thousand of them pending."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import text
+
+from bench.figures import Figure, milliseconds
+from tests.journeys.test_bad_input import BOOKING
+from tests.system import System
+from tests.waiting import eventually
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.models.engine import connect
+from weelo_workers.runtime.embedded import Postgres
+
+PENDING = 1_000
+PER_SECOND = 35
+"""Due times are spread as the requests were: about this many a second."""
+
+
+def thousand_pending(system: System, data: Path) -> list[Figure]:
+    """A thousand broadcasts wait for their deadline at once."""
+    engine = connect(Postgres(data).url("weelo"))
+    with engine.connect() as connection:
+        mark = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+
+    def ask(number: int) -> None:
+        time.sleep(max(0.0, began + number / PER_SECOND - time.monotonic()))
+        with system.http(Role.CUSTOMER, uuid4()) as asks:
+            body = {**BOOKING, "vehicleSubtype": "99 Feet"}
+            assert asks.post("/bookings", json=body, headers={"Prefer": ""}).status_code == 202
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(ask, range(PENDING)))
+
+    query = text(
+        "SELECT EXTRACT(EPOCH FROM b.state_changed_at - b.expires_at) AS late, m.sweeps > 0 AS swept FROM broadcasts b"
+        " JOIN mailbox m ON m.name = 'broadcasts.expire' AND m.payload->>'broadcast_id' = b.id::text"
+        " WHERE b.status = 'expired' AND b.created_at > :mark"
+    )
+    with engine.connect() as connection:
+        pending = connection.execute(text("SELECT count(*) FROM broadcasts WHERE status = 'active'")).scalar_one()
+
+    def expired() -> bool:
+        with engine.connect() as connection:
+            return len(connection.execute(query, {"mark": mark}).all()) >= PENDING
+
+    eventually(expired, within=120, every=1)
+    with engine.connect() as connection:
+        rows = connection.execute(query, {"mark": mark}).all()
+    engine.dispose()
+    late = [float(row.late) for row in rows]
+    return [
+        Figure(
+            f"timers late, {pending} pending at once, {PER_SECOND} due a second",
+            f"{milliseconds(late, 0.5, 0.99)}; earliest {min(late) * 1000:.1f} ms; {sum(row.swept for row in rows)} by the sweep",
+            "never early, p99 250 ms",
+        )
+    ]

@@ -1,0 +1,54 @@
+"""docker-compose.yml, read as Compose reads it, before and after its variables are filled in."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from functools import lru_cache
+from typing import Any
+
+import yaml
+
+from tests.architecture.sources import ROOT
+
+VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?:(?P<operator>:?[-?+])(?P<rest>[^}]*))?\}")
+
+
+def text() -> str:
+    return (ROOT / "docker-compose.yml").read_text()
+
+
+@lru_cache
+def document() -> dict[str, Any]:
+    parsed: dict[str, Any] = yaml.safe_load(text())
+    return parsed
+
+
+def services() -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = document()["services"]
+    return found
+
+
+def own_services() -> dict[str, dict[str, Any]]:
+    """Those that run our image."""
+    return {name: service for name, service in services().items() if service["image"] == "weelo"}
+
+
+def filled_in(value: str) -> str:
+    """With every default taken, and something for what has none."""
+    return VARIABLE.sub(lambda m: m["rest"] if m["operator"] == ":-" else "given", value)
+
+
+def command(name: str) -> list[str]:
+    return shlex.split(filled_in(services()[name]["command"]))
+
+
+def option(words: list[str], name: str) -> str:
+    """The value of `--name=value`, which must be there once."""
+    (value,) = [word.partition("=")[2] for word in words if word.startswith(f"--{name}=")]
+    return value
+
+
+def seconds(duration: str) -> int:
+    units = {"s": 1, "m": 60, "h": 3600}
+    return sum(int(number) * units[unit] for number, unit in re.findall(r"(\d+)([smh])", duration))

@@ -1,0 +1,75 @@
+"""The repository as text and syntax, for tests about how it is built."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+from collections.abc import Iterator
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+import weelo_workers.contracts
+
+ROOT = Path(__file__).parents[2]
+DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications")
+
+
+def import_all_contracts() -> None:
+    """So that the registries of commands and events are full."""
+    for module in iter_modules(weelo_workers.contracts.__path__):
+        import_module(f"weelo_workers.contracts.{module.name}")
+
+
+def setup_cfg() -> configparser.RawConfigParser:
+    parser = configparser.RawConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    return parser
+
+
+@lru_cache
+def syntax(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), str(path))
+
+
+def python_files(*folders: str) -> Iterator[Path]:
+    for folder in folders:
+        yield from sorted((ROOT / folder).rglob("*.py"))
+
+
+def verb_files() -> list[Path]:
+    """Files of domains that register a handler. The others are parts that verbs share."""
+    folders = [f"weelo_workers/{domain}" for domain in DOMAINS]
+    return [path for path in python_files(*folders) if any(True for _ in handled_commands(path))]
+
+
+def handled_commands(path: Path) -> Iterator[tuple[str, str]]:
+    """(class of the command, function) of each `@handles(Command)` in a file."""
+    for function in public_functions(path, private_too=True):
+        for decorator in function.decorator_list:
+            if isinstance(decorator, ast.Call) and name_of(decorator.func) == "handles":
+                yield name_of(decorator.args[0]), function.name
+
+
+def public_functions(path: Path, *, private_too: bool = False) -> list[ast.FunctionDef]:
+    return [
+        node
+        for node in syntax(path).body
+        if isinstance(node, ast.FunctionDef) and (private_too or not node.name.startswith("_"))
+    ]
+
+
+def calls(path: Path) -> Iterator[ast.Call]:
+    return (node for node in ast.walk(syntax(path)) if isinstance(node, ast.Call))
+
+
+def name_of(expression: ast.expr) -> str:
+    """`handles` of `handles` and of `bus.handles`; empty for what has no name."""
+    match expression:
+        case ast.Name(name):
+            return name
+        case ast.Attribute(_, name):
+            return name
+        case _:
+            return ""

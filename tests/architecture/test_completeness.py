@@ -1,0 +1,156 @@
+"""Nothing is half there: commands are sent, events are told, refusals have a status, as CONTRACT says."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.architecture.sources import DOMAINS, calls, import_all_contracts, name_of, python_files
+from weelo_workers.contracts.command import REGISTRY
+from weelo_workers.contracts.event import Event
+from weelo_workers.contracts.queues import QUEUES, TIMERS
+from weelo_workers.contracts.rejections import Code
+from weelo_workers.notifications.catalog import CATALOG
+
+import_all_contracts()
+
+# CONTRACT section 5. `location_updated` is no part of anybody's log, so the catalog does not know it.
+WIRE_NAMES = {
+    "command_settled",
+    "broadcast_state_changed",
+    "new_broadcast",
+    "truck_confirmed",
+    "trucks_remaining_update",
+    "booking_fully_filled",
+    "booking_cancelled",
+    "booking_expired",
+    "booking_completed",
+    "no_vehicles_available",
+    "trip_assigned",
+    "trip_cancelled",
+    "assignment_status_changed",
+    "driver_timeout",
+    "hold_expired",
+    "driver_status_changed",
+}
+# Of features that are not built yet. Take a name away when it comes.
+WIRE_NAMES_NOT_YET = {"booking_completed", "driver_timeout", "hold_expired", "driver_status_changed"}
+
+# CONTRACT section 3.
+CODES = {
+    400: {"VALIDATION_ERROR"},
+    401: {"UNAUTHORIZED", "TOKEN_EXPIRED"},
+    403: {"FORBIDDEN", "DRIVER_NOT_IN_FLEET", "VEHICLE_NOT_IN_FLEET"},
+    404: {
+        "NOT_FOUND",
+        "BOOKING_NOT_FOUND",
+        "ORDER_NOT_FOUND",
+        "BROADCAST_NOT_FOUND",
+        "TRUCK_REQUEST_NOT_FOUND",
+        "ASSIGNMENT_NOT_FOUND",
+        "HOLD_NOT_FOUND",
+    },
+    409: {
+        "ORDER_ACTIVE_EXISTS",
+        "REQUEST_ALREADY_TAKEN",
+        "BROADCAST_FILLED",
+        "BROADCAST_CANCELLED",
+        "BROADCAST_EXPIRED",
+        "BOOKING_CANNOT_CANCEL",
+        "DRIVER_BUSY",
+        "VEHICLE_BUSY",
+        "VEHICLE_TYPE_MISMATCH",
+        "NOT_ENOUGH_AVAILABLE",
+        "HOLD_EXPIRED",
+        "ASSIGNMENT_EXPIRED",
+        "INVALID_TRANSITION",
+        "VEHICLE_EXISTS",
+        "DRIVER_EXISTS",
+    },
+    422: {"IDEMPOTENCY_CONFLICT"},
+    429: {"RATE_LIMITED", "TOGGLE_RATE_LIMITED"},
+    503: {"SERVICE_UNAVAILABLE", "ACCEPT_RETRY_EXHAUSTED"},
+}
+# What HTTP itself refuses, or what is our fault: no answer of a command.
+CODES_OF_HTTP = {405: {"METHOD_NOT_ALLOWED"}, 413: {"PAYLOAD_TOO_LARGE"}, 500: {"INTERNAL_ERROR"}}
+
+# The unit of work sends it, for every verb that has something to tell.
+SENT_BY_THE_ENGINE = {"notifications.deliver"}
+
+
+def _built_in(*folders: str) -> set[str]:
+    """Names of the classes that are made somewhere in these folders."""
+    return {name_of(call.func) for path in python_files(*folders) for call in calls(path)}
+
+
+SUBMITTED_BY_THE_API = {
+    name for name, command in REGISTRY.items() if command.__name__ in _built_in("weelo_api/views")
+}
+SENT_BY_VERBS = {
+    name
+    for name, command in REGISTRY.items()
+    if command.__name__ in _built_in(*(f"weelo_workers/{domain}" for domain in DOMAINS))
+}
+
+
+# --- commands -------------------------------------------------------------------------------------------
+
+
+def test_every_command_is_submitted_by_the_api_or_sent_by_a_verb() -> None:
+    assert set(REGISTRY) == SUBMITTED_BY_THE_API | SENT_BY_VERBS | SENT_BY_THE_ENGINE
+
+
+def test_a_timer_is_sent_by_a_verb_and_never_by_a_client() -> None:
+    timers = {name for name, command in REGISTRY.items() if command.queue == TIMERS}
+    assert timers <= SENT_BY_VERBS
+    assert not timers & SUBMITTED_BY_THE_API
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_a_command_travels_on_its_domain_or_as_a_timer(name: str) -> None:
+    domain = name.partition(".")[0]
+    assert domain in DOMAINS
+    assert REGISTRY[name].queue in {domain, TIMERS} & set(QUEUES)
+
+
+# --- events ---------------------------------------------------------------------------------------------
+
+
+def test_every_event_is_in_the_catalog_and_the_reverse() -> None:
+    assert set(CATALOG) == set(Event.REGISTRY.values())
+
+
+def test_the_catalog_has_the_contracts_names_and_each_once() -> None:
+    names = [entry.name for entry in CATALOG.values()]
+    assert len(set(names)) == len(names)
+    assert set(names) == WIRE_NAMES - WIRE_NAMES_NOT_YET
+
+
+def test_every_event_happens_somewhere() -> None:
+    published = _built_in("weelo_workers")
+    assert {event.__name__ for event in CATALOG} <= published
+
+
+def test_every_event_says_whom_it_is_for_or_is_silent_on_purpose() -> None:
+    assert {event.__name__ for event, entry in CATALOG.items() if not entry.audiences} == set()
+
+
+# --- refusals -------------------------------------------------------------------------------------------
+
+
+def test_every_code_of_the_contract_exists_with_its_status_and_there_is_no_other() -> None:
+    ours: dict[int, set[str]] = {}
+    for code in Code:
+        ours.setdefault(code.http_status, set()).add(code.name)
+    assert ours == CODES | CODES_OF_HTTP
+
+
+@pytest.mark.parametrize("code", Code, ids=lambda code: code.name)
+def test_a_code_has_a_title_and_what_may_pass_is_retryable(code: Code) -> None:
+    assert code.title
+    assert len(code.title) <= 60
+    assert code.retryable == (code.http_status in (429, 500, 503))
+
+
+def test_every_code_is_a_member_of_its_own() -> None:
+    """Two codes of equal status, title and retryability would be one: Python makes the second an alias."""
+    assert len(Code) == len(Code.__members__)

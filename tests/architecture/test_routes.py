@@ -1,0 +1,240 @@
+"""The API's routes are the contract's, each says who may call it, and both descriptions are sound."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import pytest
+from flask import Flask
+from jsonschema import Draft202012Validator
+
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.notifications.catalog import CATALOG
+
+CUSTOMER, TRANSPORTER, DRIVER, ADMIN = Role.CUSTOMER, Role.TRANSPORTER, Role.DRIVER, Role.ADMIN
+ANY = frozenset(Role)
+
+# CONTRACT section 3, commands: who may send which.
+COMMANDS = {
+    "POST /bookings": {CUSTOMER},
+    "POST /orders": {CUSTOMER},
+    "PUT /bookings/{}/cancel": {CUSTOMER},
+    "PUT /orders/{}/cancel": {CUSTOMER},
+    "POST /orders/{}/continue-partial": {CUSTOMER},
+    "POST /bookings/{}/continue-partial": {CUSTOMER},
+    "POST /broadcasts/{}/accept": {TRANSPORTER},
+    "POST /truck-requests/{}/accept": {TRANSPORTER},
+    "POST /broadcasts/{}/decline": {TRANSPORTER},
+    "POST /broadcasts/{}/hold": {TRANSPORTER},
+    "POST /holds/{}/confirm": {TRANSPORTER},
+    "POST /holds/{}/release": {TRANSPORTER},
+    "PUT /transporter/availability": {TRANSPORTER},
+    "PUT /vehicles/{}": {TRANSPORTER},
+    "PUT /drivers/{}": {TRANSPORTER},
+    "POST /assignments/{}/accept": {DRIVER},
+    "POST /assignments/{}/decline": {DRIVER},
+    "PUT /trips/{}/status": {DRIVER},
+    "PUT /driver/availability": {DRIVER},
+    "PUT /devices/{}": ANY,
+    "DELETE /devices/{}": ANY,
+}
+TELEMETRY = {"POST /transporter/heartbeat": {TRANSPORTER}, "POST /trips/{}/location": {DRIVER}}
+READS = {
+    "GET /bookings/{}",
+    "GET /orders/{}",
+    "GET /broadcasts/{}",
+    "GET /broadcasts",
+    "GET /broadcasts/current",
+    "GET /broadcasts/{}/timeline",
+    "GET /offers",
+    "GET /assignments",
+    "GET /vehicles",
+    "GET /drivers",
+    "GET /transporter/availability",
+    "GET /events",
+    "GET /commands/{}",
+}
+OFF_THE_PREFIX = {
+    "GET /healthz",
+    "GET /readyz",
+    "GET /metrics",
+    "GET /openapi.json",
+    "GET /asyncapi.json",
+    "GET /docs",
+}
+WEBSOCKET = "GET /ws"
+
+# Of features that are not built yet. Take a line away when it comes.
+NOT_YET = {
+    "POST /orders",
+    "GET /orders/{}",
+    "PUT /orders/{}/cancel",
+    "POST /orders/{}/continue-partial",
+    "POST /bookings/{}/continue-partial",
+    "POST /truck-requests/{}/accept",
+    "POST /broadcasts/{}/hold",
+    "POST /holds/{}/confirm",
+    "POST /holds/{}/release",
+    "POST /assignments/{}/accept",
+    "POST /assignments/{}/decline",
+    "PUT /trips/{}/status",
+    "PUT /driver/availability",
+    "PUT /devices/{}",
+    "DELETE /devices/{}",
+    "POST /trips/{}/location",
+}
+PREFIX = "/api/v1"
+
+
+@lru_cache
+def app() -> Flask:
+    from weelo_api import create_app
+
+    return create_app()
+
+
+@lru_cache
+def openapi() -> dict[str, Any]:
+    response = app().test_client().get("/openapi.json")
+    assert response.status_code == 200
+    description: dict[str, Any] = response.get_json()
+    return description
+
+
+@lru_cache
+def asyncapi() -> dict[str, Any]:
+    response = app().test_client().get("/asyncapi.json")
+    assert response.status_code == 200
+    description: dict[str, Any] = response.get_json()
+    return description
+
+
+def routes() -> dict[str, str]:
+    """`POST /bookings/{}` → endpoint, for everything under the prefix."""
+    return {
+        f"{method} {re.sub(r'<[^>]+>', '{}', rule.rule.removeprefix(PREFIX))}": rule.endpoint
+        for rule in app().url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if rule.rule.startswith(f"{PREFIX}/")
+    }
+
+
+def operations() -> Iterator[tuple[str, dict[str, Any]]]:
+    """(`POST /bookings/{}`, operation) of all that openapi.json describes under the prefix."""
+    for path, methods in openapi()["paths"].items():
+        for method, operation in methods.items():
+            if path.startswith(PREFIX):
+                yield f"{method.upper()} {re.sub(r'{[^}]+}', '{}', path.removeprefix(PREFIX))}", operation
+
+
+# --- routes ---------------------------------------------------------------------------------------------
+
+
+def test_the_routes_are_those_of_the_contract() -> None:
+    promised = {*COMMANDS, *TELEMETRY, *READS, WEBSOCKET}
+    assert set(routes()) - promised == set(), "routes that the contract does not know"
+    assert promised - set(routes()) == NOT_YET
+
+
+@pytest.mark.parametrize("route", sorted(OFF_THE_PREFIX))
+def test_the_pages_off_the_prefix_are_there(route: str) -> None:
+    paths = {rule.rule.rstrip("/") for rule in app().url_map.iter_rules()}
+    assert route.removeprefix("GET ") in paths
+
+
+@pytest.mark.parametrize("route", sorted({*COMMANDS, *TELEMETRY, *READS} - NOT_YET))
+def test_every_route_declares_who_may_call_it(route: str) -> None:
+    roles = getattr(app().view_functions[routes()[route]], "roles", None)
+    assert roles, f"{route} lets everybody in: mark its view with @allow"
+    if route not in READS:
+        assert roles == {**COMMANDS, **TELEMETRY}[route]
+
+
+@pytest.mark.parametrize("route", sorted({*COMMANDS, *TELEMETRY, *READS} - NOT_YET))
+def test_nobody_gets_in_without_a_token(route: str) -> None:
+    method, _, path = route.partition(" ")
+    url = PREFIX + path.replace("{}", "0" * 8)
+    response = app().test_client().open(url, method=method, data=b"{not json")
+    assert response.status_code == 401
+    assert response.content_type == "application/problem+json"
+    assert response.get_json()["code"] == "UNAUTHORIZED"
+
+
+# --- openapi.json ---------------------------------------------------------------------------------------
+
+
+def test_openapi_names_every_route() -> None:
+    """Except the socket, which OpenAPI cannot describe: asyncapi.json does."""
+    assert openapi()["openapi"].startswith("3.1.")
+    assert {route for route, _ in operations()} == set(routes()) - {WEBSOCKET}
+
+
+def test_every_write_is_a_command_or_telemetry() -> None:
+    for route, operation in operations():
+        answers = set(operation["responses"])
+        if route in COMMANDS:
+            assert "202" in answers, f"{route} does not say that it is accepted first"
+            assert answers & {"200", "201"}, f"{route} does not say what it results in"
+        elif route in TELEMETRY:
+            assert "204" in answers, f"{route} is telemetry and answers nothing"
+
+
+def test_openapi_is_sound() -> None:
+    _every_reference_leads_somewhere(openapi())
+    names = [operation["operationId"] for _, operation in operations()]
+    assert len(set(names)) == len(names)
+    for route, operation in operations():
+        given = [p["name"] for p in operation.get("parameters", []) if p["in"] == "path"]
+        assert len(given) == route.count("{}"), f"{route} describes {given}"
+        assert operation.get("summary"), f"{route} does not say what it is for"
+        assert operation["security"] == [{"jwt": []}]
+    for schema in _schemas(openapi()):
+        Draft202012Validator.check_schema(schema)
+
+
+# --- asyncapi.json --------------------------------------------------------------------------------------
+
+
+def test_asyncapi_describes_every_event_of_the_catalog() -> None:
+    assert {entry.name for entry in CATALOG.values()} <= set(asyncapi()["components"]["messages"])
+
+
+def test_asyncapi_is_sound() -> None:
+    assert asyncapi()["asyncapi"].startswith("3.")
+    _every_reference_leads_somewhere(asyncapi())
+    for schema in asyncapi()["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+    for name, message in asyncapi()["components"]["messages"].items():
+        Draft202012Validator.check_schema(message["payload"])
+        assert message["payload"]["properties"]["event"] == {"const": name}
+
+
+def _every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    for node in _nodes(document):
+        reference = node.get("$ref")
+        if isinstance(reference, str):
+            assert reference.startswith("#/"), reference
+            place: Any = document
+            for step in reference.removeprefix("#/").split("/"):
+                assert step in place, f"{reference} leads nowhere"
+                place = place[step]
+
+
+def _schemas(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield from document["components"]["schemas"].values()
+    for node in _nodes(document["paths"]):
+        if isinstance(node.get("schema"), dict):
+            yield node["schema"]
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Every object of a JSON document."""
+    if isinstance(tree, dict):
+        yield tree
+        tree = list(tree.values())
+    if isinstance(tree, list):
+        for branch in tree:
+            yield from _nodes(branch)

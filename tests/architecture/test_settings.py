@@ -1,0 +1,125 @@
+"""CONTRACT section 1: every variable is a setting with its default, and a bad value is one line that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from weelo_workers.settings import ConfigurationError, Settings, settings
+
+DEFAULTS: dict[str, object] = {
+    "WEELO_ENV": "development",
+    "DATABASE_READ_URL": None,
+    "CELERY_BROKER_URL": None,
+    "JWT_SECRET": None,
+    "GOOGLE_APPLICATION_CREDENTIALS": None,
+    "FCM_ENDPOINT": None,
+    "BROADCAST_TIMEOUT_SECONDS": 120,
+    "RADIUS_STEPS_KM": (10, 25, 50, 75),
+    "RADIUS_STEP_SECONDS": 15,
+    "DRIVER_ACCEPT_SECONDS": 45,
+    "HOLD_SECONDS": 90,
+    "PRESENCE_TTL_SECONDS": 60,
+    "MAX_OFFERS_PER_STEP": 250,
+    "SWEEP_SECONDS": 1,
+    "EVENT_RETENTION_DAYS": 7,
+}
+# The contract gives them no default; `weelo up` and Compose always set them.
+WITHOUT_A_PROMISED_DEFAULT = {"DATABASE_URL", "REDIS_URL"}
+
+BAD_VALUES = [
+    ("WEELO_ENV", "staging"),
+    ("DATABASE_URL", "mysql://localhost/weelo"),
+    ("DATABASE_URL", "localhost"),
+    ("DATABASE_READ_URL", "sqlite:///weelo.db"),
+    ("REDIS_URL", "http://localhost:6379"),
+    ("CELERY_BROKER_URL", "amqp://localhost"),
+    ("JWT_SECRET", "too short"),
+    ("BROADCAST_TIMEOUT_SECONDS", "two minutes"),
+    ("BROADCAST_TIMEOUT_SECONDS", "0"),
+    ("BROADCAST_TIMEOUT_SECONDS", "-1"),
+    ("RADIUS_STEPS_KM", "near,far"),
+    ("RADIUS_STEPS_KM", "25,10"),
+    ("RADIUS_STEPS_KM", "10,10"),
+    ("RADIUS_STEPS_KM", "0,10"),
+    ("RADIUS_STEPS_KM", "10,,25"),
+    ("RADIUS_STEPS_KM", "10,nan"),
+    ("RADIUS_STEP_SECONDS", "0"),
+    ("RADIUS_STEP_SECONDS", "nan"),
+    ("DRIVER_ACCEPT_SECONDS", "soon"),
+    ("HOLD_SECONDS", "inf"),
+    ("PRESENCE_TTL_SECONDS", "-60"),
+    ("MAX_OFFERS_PER_STEP", "0"),
+    ("MAX_OFFERS_PER_STEP", "2.5"),
+    ("SWEEP_SECONDS", "0"),
+    ("EVENT_RETENTION_DAYS", "a week"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _an_empty_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+def test_every_variable_of_the_contract_is_a_setting_and_there_is_no_other() -> None:
+    assert {name.upper() for name in Settings.model_fields} == DEFAULTS.keys() | WITHOUT_A_PROMISED_DEFAULT
+
+
+@pytest.mark.parametrize(("variable", "default"), DEFAULTS.items())
+def test_a_setting_has_the_documented_default(variable: str, default: object) -> None:
+    assert getattr(settings(), variable.lower()) == default
+
+
+def test_the_broker_is_redis_unless_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://here/0")
+    assert settings().broker_url == "redis://here/0"
+    monkeypatch.setenv("CELERY_BROKER_URL", "redis://there/0")
+    settings.cache_clear()
+    assert settings().broker_url == "redis://there/0"
+
+
+@pytest.mark.parametrize(("variable", "value"), BAD_VALUES)
+def test_a_bad_value_is_one_line_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError) as refused:
+        settings()
+    line = str(refused.value)
+    assert line.startswith(f"{variable}: ")
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("variable", ["DATABASE_URL", "REDIS_URL", "JWT_SECRET"])
+def test_a_refused_value_is_not_repeated_since_it_may_be_a_secret(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "hunter2")
+    with pytest.raises(ConfigurationError) as refused:
+        settings()
+    assert "hunter2" not in str(refused.value)
+
+
+def test_no_secret_is_shown_by_what_a_log_would_print(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = "hunter2 hunter2 hunter2 hunter2 hunter2"
+    monkeypatch.setenv("JWT_SECRET", secret)
+    monkeypatch.setenv("DATABASE_URL", "postgresql://weelo:hunter2@localhost/weelo")
+    monkeypatch.setenv("REDIS_URL", "redis://:hunter2@localhost/0")
+    assert "hunter2" not in repr(settings())
+
+
+def test_production_without_a_secret_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEELO_ENV", "production")
+    with pytest.raises(ConfigurationError, match=r"^JWT_SECRET: "):
+        settings()
+
+
+def test_an_empty_variable_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Compose and shells pass on what is not set."""
+    monkeypatch.setenv("HOLD_SECONDS", "")
+    assert settings().hold_seconds == DEFAULTS["HOLD_SECONDS"]

@@ -1,0 +1,39 @@
+"""One word, five places: a domain is called the same as its queue, folder, contract, blueprint and service."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.architecture.compose import services
+from tests.architecture.sources import DOMAINS, ROOT, python_files
+from weelo_workers import app
+from weelo_workers.contracts.queues import QUEUES, TIMERS
+
+# Timers are commands of all domains, kept apart so that a flood of requests delays no deadline.
+QUEUES_WITHOUT_A_DOMAIN = {TIMERS}
+
+
+def test_every_queue_is_a_domain_or_named_as_an_exception() -> None:
+    assert set(QUEUES) - QUEUES_WITHOUT_A_DOMAIN == set(DOMAINS)
+
+
+def test_the_worker_finds_the_verbs_of_every_domain() -> None:
+    assert set(app.DOMAINS) == set(DOMAINS)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_domain_is_a_folder_a_contract_a_blueprint_and_a_service(domain: str) -> None:
+    for path in (
+        f"weelo_workers/{domain}/__init__.py",
+        f"weelo_workers/contracts/{domain}.py",
+        f"weelo_api/views/{domain}.py",
+    ):
+        assert (ROOT / path).is_file(), f"{domain}: {path} is missing"
+    assert f'blueprint("{domain}")' in (ROOT / f"weelo_api/views/{domain}.py").read_text()
+    assert domain in services(), f"{domain}: no service in docker-compose.yml"
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_domain_says_what_it_is_for(domain: str) -> None:
+    for path in python_files(f"weelo_workers/{domain}"):
+        assert path.read_text().startswith('"""'), f"{path} has no docstring"

@@ -1,0 +1,212 @@
+"""One ordered log out of sockets that break, repeat and forget."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from tests.client.scripted_api import ScriptedApi, Socket
+from weelo_client import Channel, ChannelEnded, NotHeard, WeeloClient
+
+WITHIN = 5.0
+
+
+def client_of(api: ScriptedApi) -> WeeloClient:
+    return WeeloClient(api.url, "a token")
+
+
+def seqs(channel: Channel) -> list[int]:
+    return [frame.seq for frame in channel.frames if frame.seq is not None]
+
+
+def test_frames_come_in_order_and_are_acknowledged_together(api: ScriptedApi) -> None:
+    acked = threading.Event()
+
+    def serve(end: Socket) -> None:
+        end.connected(seq=41)
+        assert end.hear("resume")["after"] == 41
+        for seq in (42, 43, 44):
+            end.send("broadcast_state_changed", {"broadcastId": "b-1"}, seq)
+        assert end.hear("ack")["seq"] == 44
+        acked.set()
+        end.wait_until_left()
+
+    api.on_socket = [serve]
+    with client_of(api).listen() as channel:
+        channel.wait_for(lambda frame: frame.seq == 44, within=WITHIN)
+        assert acked.wait(WITHIN)
+        assert seqs(channel) == [42, 43, 44]
+        assert channel.last_seq == 44
+
+
+def test_a_broken_socket_is_resumed_where_it_broke(api: ScriptedApi) -> None:
+    def first(end: Socket) -> None:
+        end.connected(seq=0)
+        end.hear("resume")
+        end.send("new_broadcast", {}, 1)
+        end.hear("ack")
+
+    def second(end: Socket) -> None:
+        end.connected(seq=3)
+        assert end.hear("resume")["after"] == 1
+        for seq in (1, 2, 2, 3):  # a server that repeats itself
+            end.send("new_broadcast", {}, seq)
+        end.wait_until_left()
+
+    api.on_socket = [first, second]
+    with client_of(api).listen() as channel:
+        channel.wait_for(lambda frame: frame.seq == 3, within=WITHIN)
+        assert seqs(channel) == [1, 2, 3]
+        assert channel.reconnects == 1
+
+
+def test_listening_after_a_seq_brings_what_was_missed(api: ScriptedApi) -> None:
+    def serve(end: Socket) -> None:
+        end.connected(seq=9)
+        assert end.hear("resume")["after"] == 7
+        end.send("trip_assigned", {}, 8)
+        end.send("trip_cancelled", {}, 9)
+        end.wait_until_left()
+
+    api.on_socket = [serve]
+    with client_of(api).listen(after=7) as channel:
+        channel.wait_for("trip_cancelled", within=WITHIN)
+        assert seqs(channel) == [8, 9]
+
+
+def test_a_gap_is_asked_for_once_and_heard_in_order(api: ScriptedApi) -> None:
+    def serve(end: Socket) -> None:
+        end.connected(seq=0)
+        end.hear("resume")
+        end.send("new_broadcast", {}, 1)
+        end.send("new_broadcast", {}, 3)
+        assert end.hear("resume")["after"] == 1
+        end.send("new_broadcast", {}, 2)
+        end.send("new_broadcast", {}, 3)
+        end.wait_until_left()
+
+    api.on_socket = [serve]
+    with client_of(api).listen() as channel:
+        channel.wait_for(lambda frame: frame.seq == 3, within=WITHIN)
+        assert seqs(channel) == [1, 2, 3]
+
+
+def test_a_gap_that_stays_does_not_stop_the_log(api: ScriptedApi) -> None:
+    def serve(end: Socket) -> None:
+        end.connected(seq=0)
+        end.hear("resume")
+        end.send("new_broadcast", {}, 5)
+        assert end.hear("resume")["after"] == 0
+        end.send("new_broadcast", {}, 5)
+        end.wait_until_left()
+
+    api.on_socket = [serve]
+    with client_of(api).listen() as channel:
+        channel.wait_for(lambda frame: frame.seq == 5, within=WITHIN)
+
+
+def test_older_than_the_log_reaches_goes_on_with_what_is_left(api: ScriptedApi) -> None:
+    def serve(end: Socket) -> None:
+        end.connected(seq=900)
+        assert end.hear("resume")["after"] == 3
+        end.send("resync_required", {"oldestSeq": 899})
+        assert end.hear("resume")["after"] == 898
+        end.send("new_broadcast", {}, 899)
+        end.wait_until_left()
+
+    api.on_socket = [serve]
+    with client_of(api).listen(after=3) as channel:
+        channel.wait_for("new_broadcast", within=WITHIN)
+        assert "resync_required" in [frame.event for frame in channel.frames]
+
+
+def test_what_is_no_frame_is_passed_over(api: ScriptedApi) -> None:
+    def serve(end: Socket) -> None:
+        end.connected(seq=0)
+        for text in ("{", "[]", '"text"', "{}"):
+            end.send_text(text)
+        end.send("new_broadcast", {}, 1)
+        end.wait_until_left()
+
+    api.on_socket = [serve]
+    with client_of(api).listen() as channel:
+        channel.wait_for("new_broadcast", within=WITHIN)
+        assert channel.reconnects == 0
+
+
+@pytest.mark.parametrize("code", [4401, 4403, 4409])
+def test_being_turned_away_is_final(api: ScriptedApi, code: int) -> None:
+    def serve(end: Socket) -> None:
+        end.connected(seq=0)
+        end.close(code)
+
+    api.on_socket = [serve]
+    with client_of(api).listen() as channel:
+        with pytest.raises(ChannelEnded) as ended:
+            channel.wait_for("never", within=WITHIN)
+        assert ended.value.code == code
+        time.sleep(0.3)
+        assert len(api.sockets) == 1, "it does not come back"
+
+
+def test_an_expired_token_is_replaced_where_there_is_a_fresh_one(api: ScriptedApi) -> None:
+    def expire(end: Socket) -> None:
+        end.connected(seq=0)
+        end.close(4401)
+
+    def welcome(end: Socket) -> None:
+        end.connected(seq=0)
+        end.send("new_broadcast", {}, 1)
+        end.wait_until_left()
+
+    api.on_socket = [expire, welcome]
+    tokens = iter(["old", "fresh"])
+    with WeeloClient(api.url, lambda: next(tokens)).listen() as channel:
+        channel.wait_for("new_broadcast", within=WITHIN)
+
+
+def test_waiting_is_bounded_and_says_what_came_instead(api: ScriptedApi) -> None:
+    def serve(end: Socket) -> None:
+        end.connected(seq=0)
+        end.send("new_broadcast", {"broadcastId": "b-1"}, 1)
+        end.wait_until_left()
+
+    api.on_socket = [serve]
+    with client_of(api).listen() as channel:
+        channel.wait_for("new_broadcast", within=WITHIN, broadcastId="b-1")
+        with pytest.raises(NotHeard, match=r"broadcastId=b-2.*new_broadcast"):
+            channel.wait_for("new_broadcast", within=0.1, broadcastId="b-2")
+
+
+def test_iterating_ends_when_the_channel_is_closed(api: ScriptedApi) -> None:
+    def serve(end: Socket) -> None:
+        end.connected(seq=0)
+        for seq in (1, 2):
+            end.send("new_broadcast", {}, seq)
+        end.wait_until_left()
+
+    api.on_socket = [serve]
+    channel = client_of(api).listen()
+    channel.wait_for(lambda frame: frame.seq == 2, within=WITHIN)
+    channel.close()
+    assert [frame.event for frame in channel] == ["connected", "new_broadcast", "new_broadcast"]
+
+
+def test_a_heartbeat_goes_over_the_socket(api: ScriptedApi) -> None:
+    heard: list[dict[str, Any]] = []
+    done = threading.Event()
+
+    def serve(end: Socket) -> None:
+        end.connected(seq=0)
+        heard.append(end.hear("heartbeat"))
+        done.set()
+        end.wait_until_left()
+
+    api.on_socket = [serve]
+    with client_of(api).listen() as channel:
+        assert channel.heartbeat(28.6, 77.2)
+        assert done.wait(WITHIN)
+    assert heard == [{"op": "heartbeat", "latitude": 28.6, "longitude": 77.2}]

@@ -1,0 +1,154 @@
+"""Which sockets a user has in all API processes together, and how far each has acknowledged: kept in Redis.
+
+Best effort and done in batches by one thread, so that no socket waits for Redis. Lost, it comes back by
+itself: everybody who is here is announced again every few seconds.
+
+Keys: `weelo:acked` (hash: user id → newest acknowledged seq, read by whoever decides about pushes),
+`weelo:sockets:<user id>` (sorted set: socket → when it was opened), `weelo:sockets:process:<process>` (lives
+while that API process does), `weelo:sockets:to_close` (stream: sockets that are one too many).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+from redis.client import Pipeline
+from redis.exceptions import RedisError
+
+from weelo_workers.redis_client import redis
+
+log = logging.getLogger(__name__)
+
+ACKED = "weelo:acked"
+TO_CLOSE = "weelo:sockets:to_close"
+MAX_SOCKETS_PER_USER = 5
+
+EVERY_SECONDS = 0.25
+ANNOUNCE_EVERY_SECONDS = 5.0
+PROCESS_TTL_SECONDS = 15
+USER_TTL_SECONDS = 60
+KEEP_TO_CLOSE = 1_000
+
+# KEYS: acked. ARGV: user, seq.
+_ACK = """
+if tonumber(ARGV[2]) > tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '0') then
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+end
+"""
+
+# KEYS: the user's sockets, to_close.
+# ARGV: socket, opened at, most of one user, prefix of processes, seconds to live, entries to keep.
+_ANNOUNCE = """
+for _, socket in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+  if redis.call('EXISTS', ARGV[4] .. string.match(socket, '^[^/]+')) == 0 then
+    redis.call('ZREM', KEYS[1], socket)
+  end
+end
+redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[5])
+for _, socket in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1 - ARGV[3])) do
+  redis.call('ZREM', KEYS[1], socket)
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[6], '*', 'socket', socket)
+end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One open socket. `id` is unique over all processes."""
+
+    id: str
+    user_id: UUID
+    opened_at: float = field(default_factory=time.time)
+
+
+class Attendance:
+    def __init__(self, present: Callable[[], Iterable[Seat]]) -> None:
+        """`present`: the sockets that are open in this process."""
+        self._present = present
+        self._process = uuid4().hex
+        self._lock = threading.Lock()
+        self._arrived: list[Seat] = []
+        self._left: list[Seat] = []
+        self._acked: dict[UUID, int] = {}
+        self._announce_at = 0.0
+        self._away = False
+
+    def arrive(self, user_id: UUID) -> Seat:
+        seat = Seat(f"{self._process}/{uuid4().hex}", user_id)
+        with self._lock:
+            self._arrived.append(seat)
+        return seat
+
+    def leave(self, seat: Seat) -> None:
+        with self._lock:
+            self._left.append(seat)
+
+    def ack(self, user_id: UUID, seq: int) -> None:
+        with self._lock:
+            self._acked[user_id] = max(seq, self._acked.get(user_id, 0))
+
+    def keep(self, stopped: threading.Event) -> None:
+        """The thread's work: tell Redis what is new, until stopped."""
+        while not stopped.wait(EVERY_SECONDS):
+            try:
+                self.tell()
+                self._away = False
+            except RedisError as error:
+                if not self._away:
+                    log.warning("Redis does not hear who is connected: %s", error)
+                self._away = True
+
+    def tell(self) -> None:
+        """Everything that Redis does not know yet. Raises RedisError; acknowledgements are then kept."""
+        with self._lock:
+            arrived, left, acked = self._arrived, self._left, self._acked
+            self._arrived, self._left, self._acked = [], [], {}
+        now = time.monotonic()
+        if now >= self._announce_at:
+            self._announce_at = now + ANNOUNCE_EVERY_SECONDS
+            arrived = list(self._present())
+        elif not (arrived or left or acked):
+            return
+        try:
+            pipe = redis().pipeline(transaction=False)
+            pipe.set(_process_key(self._process), 1, ex=PROCESS_TTL_SECONDS)
+            for seat in arrived:
+                _announce(pipe, seat)
+            for seat in left:
+                pipe.zrem(_user_key(seat.user_id), seat.id)
+            for user_id, seq in acked.items():
+                pipe.eval(_ACK, 1, ACKED, str(user_id), seq)
+            pipe.execute()
+        except RedisError:
+            for user_id, seq in acked.items():
+                self.ack(user_id, seq)
+            raise
+
+
+def _announce(pipe: Pipeline, seat: Seat) -> None:
+    pipe.eval(
+        _ANNOUNCE,
+        2,
+        _user_key(seat.user_id),
+        TO_CLOSE,
+        seat.id,
+        seat.opened_at,
+        MAX_SOCKETS_PER_USER,
+        _process_key(""),
+        USER_TTL_SECONDS,
+        KEEP_TO_CLOSE,
+    )
+
+
+def _user_key(user_id: UUID) -> str:
+    return f"weelo:sockets:{user_id}"
+
+
+def _process_key(process: str) -> str:
+    return f"weelo:sockets:process:{process}"

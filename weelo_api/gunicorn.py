@@ -1,0 +1,54 @@
+"""gunicorn's settings for the API: `gunicorn --config python:weelo_api.gunicorn 'weelo_api:create_app()'`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+wsgi_app = "weelo_api:create_app()"
+worker_class = "gthread"
+workers = 2
+threads = 600  # one per open WebSocket (its reader is another), and some to answer requests
+worker_connections = 2_000
+backlog = 2_048
+keepalive = 75  # longer than the idle time of the usual load balancers, so that they hang up first
+timeout = 30
+graceful_timeout = 5
+# Once for all workers, and a bad setting stops the start. Threads and connections begin after the fork.
+preload_app = True
+# The heartbeat between arbiter and workers is a file: never let it wait for a disk.
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None
+control_socket_disable = True  # several on one machine would share it
+accesslog = None
+
+LOOK_EVERY_SECONDS = 0.1
+
+
+def post_fork(server: Any, worker: Any) -> None:
+    from weelo_workers.models.engine import forget_connections
+
+    forget_connections()
+
+
+def post_worker_init(worker: Any) -> None:
+    """In the worker's main thread, before it serves."""
+    from weelo_api.hub import hub
+
+    hub()  # hears the news from the beginning on
+    # Ctrl-C reaches workers directly, and the arbiter makes QUIT of it: both mean what TERM means.
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, worker.handle_exit)
+    threading.Thread(target=_close_sockets_of, args=(worker,), name="closing-time", daemon=True).start()
+
+
+def _close_sockets_of(worker: Any) -> None:
+    """gunicorn waits for requests to end, and a WebSocket is one that does not. There is no hook for TERM: it
+    only turns `alive` off, so somebody watches that (and the arbiter, without whom the worker ends too)."""
+    from weelo_api.hub import hub
+
+    while worker.alive and os.getppid() == worker.ppid:
+        time.sleep(LOOK_EVERY_SECONDS)
+    hub().close_all()

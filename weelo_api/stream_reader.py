@@ -1,0 +1,102 @@
+"""Reads Redis streams for as long as the process lives, whatever happens to Redis."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from weelo_workers.settings import settings
+
+log = logging.getLogger(__name__)
+
+BLOCK_SECONDS = 1.0
+BATCH = 200
+BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0)
+
+_START = "0-0"
+
+
+class StreamReader:
+    """Each stream's entries, in order, go to its handler; from the newest at the beginning on."""
+
+    def __init__(
+        self, handlers: Mapping[str, Callable[[dict[str, str]], None]], on_return: Callable[[], None]
+    ) -> None:
+        """`on_return`: called whenever Redis was away and is back."""
+        self._handlers = handlers
+        self._on_return = on_return
+        self._places: dict[str, str] = {}
+        self._failures = 0
+
+    def read(self, stopped: threading.Event) -> None:
+        client = _connect()
+        while not stopped.is_set():
+            try:
+                if self._read_once(client) == 0:
+                    self._look_for_new_beginnings(client)
+                if self._failures:
+                    log.info("Redis is back")
+                    self._failures = 0
+                    self._on_return()
+            except (RedisError, OSError) as error:
+                if not self._failures:
+                    log.warning("no news from Redis: %s", error)
+                self._failures += 1
+                client.connection_pool.disconnect()
+                stopped.wait(BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS)) - 1])
+            except Exception:
+                log.exception("reading the news failed")
+                stopped.wait(BACKOFF_SECONDS[-1])
+
+    def _read_once(self, client: Redis) -> int:
+        """Whatever has come, or an empty wait. Returns the number of entries."""
+        if not self._places:
+            self._places = {stream: _end(client, stream) for stream in self._handlers}
+        # After a failure the first look is a quick one, so that others hear soon that Redis is back.
+        block = 1 if self._failures else int(BLOCK_SECONDS * 1000)
+        answer: Any = client.xread(dict(self._places), count=BATCH, block=block)  # type: ignore[arg-type]
+        for stream, entries in answer:
+            for place, entry in entries:
+                self._places[stream] = place
+                try:
+                    self._handlers[stream](entry)
+                except Exception:
+                    log.exception("an entry of %s could not be read", stream)
+        return sum(len(entries) for _, entries in answer)
+
+    def _look_for_new_beginnings(self, client: Redis) -> None:
+        """A stream that ends before our place has begun anew (Redis was emptied, or another took over whose
+        clock is behind): waiting there for greater ids would be waiting for ever."""
+        for stream, place in self._places.items():
+            end = _end(client, stream)
+            if _order(end) < _order(place):
+                self._places[stream] = end
+
+
+def _connect() -> Redis:
+    """A connection of its own, since it blocks. The timeout is what notices a hung or half-open one."""
+    return Redis.from_url(
+        settings().redis_url,
+        decode_responses=True,
+        socket_timeout=BLOCK_SECONDS + 2,
+        socket_connect_timeout=1,
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def _end(client: Redis, stream: str) -> str:
+    newest: Any = client.xrevrange(stream, count=1)
+    return str(newest[0][0]) if newest else _START
+
+
+def _order(place: str) -> tuple[int, int]:
+    milliseconds, _, number = place.partition("-")
+    return int(milliseconds), int(number)

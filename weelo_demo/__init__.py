@@ -1,0 +1,127 @@
+"""The demo: real broadcasts in the towns around Delhi, played through the public API alone."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from io import TextIOWrapper
+
+import httpx
+from rich.console import Console
+from rich.markup import escape
+
+from weelo_client import Refused, WeeloError, open_pool
+from weelo_demo.act import Act, State
+from weelo_demo.fleet import Fleet, cast
+from weelo_demo.people import Customer, Installation
+from weelo_demo.scenarios import PROGRAMME
+from weelo_demo.show import Show
+
+__all__ = ["play"]
+
+AS_IT_SHOULD, NOT_AS_IT_SHOULD, NOT_PLAYED, INTERRUPTED = 0, 1, 2, 130
+CONNECTIONS = 64  # thirty racers, those who sign on, and some who read
+KNOCK_SECONDS = 5.0
+
+
+class NotPlayable(Exception):
+    """The demo cannot begin. Its text says what to do about it."""
+
+
+def play(url: str, secret: str, console: Console | None = None) -> int:
+    """Play every scenario against the installation at `url`, whose tokens are signed with `secret`.
+
+    Shows it on `console` (standard output by default). Returns the exit code: 0 if each ended as it should,
+    1 if one did not, 2 if the demo could not begin, 130 if it was interrupted.
+    """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # towns have letters that not every terminal knows
+    show = Show(console or Console())
+    try:
+        with ExitStack() as stage:
+            http = stage.enter_context(open_pool(url, CONNECTIONS))
+            installation = Installation(url, secret, http)
+            show.title(url)
+            _knock(installation)
+            fleet = stage.enter_context(cast(installation))
+            acts = _play(show, installation, fleet)
+            show.say("Everybody goes offline.")
+    except NotPlayable as why:
+        show.say(f"[bold red]The demo cannot begin.[/bold red] {escape(str(why))}")
+        return NOT_PLAYED
+    except KeyboardInterrupt:
+        show.say("Interrupted; everybody is offline.")
+        return INTERRUPTED
+    return _close(show, acts, fleet)
+
+
+def _knock(installation: Installation) -> None:
+    """Is anybody there, are they ready, and do they know our signature?"""
+    try:
+        answer = installation.http.get(f"{installation.url}/readyz", timeout=KNOCK_SECONDS)
+    except (httpx.HTTPError, httpx.InvalidURL) as silence:
+        raise NotPlayable(
+            f"Nobody answers on {installation.url} ({silence}). Start the system with `weelo up`, or name "
+            "another one with --url."
+        ) from None
+    if answer.status_code != httpx.codes.OK:
+        raise NotPlayable(
+            f"{installation.url} answers {answer.status_code}: it is not ready. {answer.text[:200]}"
+        )
+    try:
+        Customer(installation, "Somebody at the door").client.current_broadcast()
+    except Refused as refused:
+        if refused.status != httpx.codes.UNAUTHORIZED:
+            raise NotPlayable(f"{installation.url} says {refused}") from None
+        raise NotPlayable(
+            f"{installation.url} does not accept tokens signed with this secret. Use the data "
+            "dir (--data-dir) or the JWT_SECRET of that installation."
+        ) from None
+    except WeeloError as trouble:
+        raise NotPlayable(str(trouble)) from None
+
+
+def _play(show: Show, installation: Installation, fleet: Fleet) -> list[Act]:
+    size = len(fleet.transporters)
+    with show.progress(f"{size} transporters of {len(fleet.towns)} towns sign on", size) as one_more:
+        try:
+            fleet.sign_on(one_more)
+        except WeeloError as trouble:
+            raise NotPlayable(f"The fleet could not sign on: {trouble}") from None
+    acts = [Act(scenario, installation, fleet) for scenario in PROGRAMME]
+    with show.watching(acts):
+        _side_by_side(
+            [*([act] for act in acts if act.scenario.long), [act for act in acts if not act.scenario.long]]
+        )
+    return acts
+
+
+def _side_by_side(lanes: Sequence[Sequence[Act]]) -> None:
+    """Each lane plays its acts one after the other. Daemon threads: an interrupted show waits for nobody."""
+
+    def run(lane: Sequence[Act]) -> None:
+        for act in lane:
+            act.run()
+
+    threads = [threading.Thread(target=run, args=(lane,), daemon=True) for lane in lanes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(timeout=0.2)  # with a bound, so that Ctrl-C is heard
+
+
+def _close(show: Show, acts: Sequence[Act], fleet: Fleet) -> int:
+    show.table(acts)
+    failed = [act for act in acts if act.state is not State.DONE]
+    for act in failed:
+        show.failure(act)
+    kept = len(acts) - len(failed)
+    colour = "red" if failed else "green"
+    show.say(
+        f"[bold {colour}]{kept} of {len(acts)} scenarios ended as they should[/bold {colour}], with "
+        f"{len(fleet.transporters)} transporters and {len(fleet.trucks)} trucks, in {show.seconds:.0f} s."
+    )
+    return NOT_AS_IT_SHOULD if failed else AS_IT_SHOULD

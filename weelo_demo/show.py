@@ -1,0 +1,187 @@
+"""What can be seen: a live picture on a terminal, plain lines elsewhere, and a table in the end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.rule import Rule
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from weelo_demo.act import Act, Line, State
+
+PLAIN_WIDTH = 150  # for logs and pipes, which have no width of their own
+PICTURES_PER_SECOND = 8
+MARKS = {State.WAITING: "·", State.DONE: "✓", State.FAILED: "✗", State.PLAYING: "▸"}
+COLOURS = {
+    State.WAITING: "dim",
+    State.DONE: "bold green",
+    State.FAILED: "bold red",
+    State.PLAYING: "bold cyan",
+}
+VERDICTS = {State.DONE: "as it should", State.FAILED: "NOT as it should", State.WAITING: "not played"}
+
+
+class Show:
+    """`console`: where. Times are seconds since the curtain rose."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = time.monotonic()
+        if not console.is_terminal:
+            console.width = PLAIN_WIDTH
+
+    def title(self, url: str) -> None:
+        self._console.print(Rule(f"[bold]Weelo[/bold] · real broadcasts, played against {url}", style="cyan"))
+
+    def say(self, text: str) -> None:
+        self._console.print(text, highlight=False)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    # --- signing on ---------------------------------------------------------------------------------------
+
+    @contextmanager
+    def progress(self, what: str, total: int) -> Iterator[Callable[[], None]]:
+        """Yields what to call for each one done."""
+        if self._console.is_terminal:
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+            )
+            with Progress(*columns, console=self._console) as bar:
+                task = bar.add_task(what, total=total)
+                yield lambda: bar.advance(task)
+            return
+        done = 0
+
+        def one_more() -> None:
+            nonlocal done
+            done += 1
+            if done % max(1, total // 4) == 0:
+                self.say(f"{self.seconds:7.2f}  {what}: {done} of {total}")
+
+        yield one_more
+
+    # --- playing ------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def watching(self, acts: Sequence[Act]) -> Iterator[None]:
+        """Meanwhile, show what happens in these acts."""
+        if self._console.is_terminal:
+            with Live(
+                console=self._console,
+                get_renderable=lambda: self._picture(acts),
+                refresh_per_second=PICTURES_PER_SECOND,
+                vertical_overflow="crop",
+            ):
+                yield
+            return
+        over = threading.Event()
+        reader = threading.Thread(target=self._read_out, args=(acts, over), daemon=True)
+        reader.start()
+        try:
+            yield
+        finally:
+            over.set()
+            reader.join(timeout=5.0)
+
+    def _picture(self, acts: Sequence[Act]) -> RenderableType:
+        room = max(1, (self._console.height - 3) // len(acts) - 2)
+        parts: list[RenderableType] = []
+        for act in acts:
+            parts.append(self._heading(act))
+            if act.state is not State.WAITING:
+                parts.append(Padding(self._newest(act, room), (0, 0, 0, 4)))
+            parts.append(Text(""))
+        return Group(*parts)
+
+    def _heading(self, act: Act) -> RenderableType:
+        colour = COLOURS[act.state]
+        row = Table.grid(padding=(0, 1))
+        mark: RenderableType = Text(MARKS[act.state], style=colour)
+        if act.state is State.PLAYING:
+            mark = Spinner("dots", style=colour)
+        title = Text.assemble(
+            (f"{act.scenario.title}", colour), (f"   {act.seconds:.1f} s" if act.began else "", "dim")
+        )
+        if act.happened:
+            title.append(f"   {act.happened}", style="red" if act.state is State.FAILED else "green")
+        title.truncate(max(20, self._console.width - 8), overflow="ellipsis")
+        row.add_row(mark, Text(f"({act.scenario.letter})", style="dim"), title)
+        return row
+
+    def _newest(self, act: Act, room: int) -> RenderableType:
+        lines = Table.grid(padding=(0, 2))
+        for style, width in (("dim", 7), ("", 34), ("cyan", 25), ("dim", None)):
+            lines.add_column(style=style, width=width, no_wrap=True, overflow="ellipsis")
+        for line in act.lines()[-room:]:
+            lines.add_row(f"{line.at - self._began:7.2f}", Text(line.who), line.event, Text(line.what))
+        return lines
+
+    def _read_out(self, acts: Sequence[Act], over: threading.Event) -> None:
+        """Plain lines, each once, as they come."""
+        read: set[tuple[str, Line]] = set()
+        states: dict[str, State] = {}
+        while True:
+            last = over.wait(0.25)
+            for act in acts:
+                letter, state = act.scenario.letter, act.state
+                if states.get(letter, State.WAITING) is State.WAITING and state is not State.WAITING:
+                    self.say(f"{act.began - self._began:7.2f}  ({letter}) begins: {act.scenario.title}")
+                for line in act.lines():
+                    if (letter, line) not in read:
+                        read.add((letter, line))
+                        self._line(letter, line)
+                if states.get(letter) is not state and state in (State.DONE, State.FAILED):
+                    self.say(f"{act.ended - self._began:7.2f}  ({letter}) {VERDICTS[state]}: {act.happened}")
+                states[letter] = state
+            if last:
+                return
+
+    def _line(self, letter: str, line: Line) -> None:
+        text = f"{line.at - self._began:7.2f}  ({letter})   {line.who:<34} {line.event:<25} {line.what}"
+        self._console.print(Text(text), no_wrap=True, overflow="ellipsis", crop=False, soft_wrap=True)
+
+    # --- the end ------------------------------------------------------------------------------------------
+
+    def table(self, acts: Sequence[Act]) -> None:
+        table = Table(title="What happened", title_style="bold", header_style="dim", show_lines=True)
+        table.add_column("Scenario", ratio=3)
+        table.add_column("What happened", ratio=4)
+        table.add_column("How long it took", ratio=4)
+        table.add_column("Verdict", no_wrap=True)
+        for act in acts:
+            steps = [f"{step}: {_time(seconds)}" for step, seconds in act.took]
+            steps.append(f"altogether: {_time(act.seconds)}")
+            verdict = Text(
+                f"{MARKS[act.state]} {VERDICTS.get(act.state, 'cut short')}", style=COLOURS[act.state]
+            )
+            title = f"({act.scenario.letter}) {act.scenario.title}"
+            table.add_row(Text(title), Text(act.happened), Text("\n".join(steps)), verdict)
+        self._console.print(table)
+
+    def failure(self, act: Act) -> None:
+        """Everything that helps to find out why."""
+        heading = f"({act.scenario.letter}) {act.scenario.title}: {act.happened}"
+        self._console.print(Text(heading, style="bold red"))
+        for line in act.lines()[-20:]:
+            self._line(act.scenario.letter, line)
+        for text in act.history():
+            self._console.print(Text(text), soft_wrap=True)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

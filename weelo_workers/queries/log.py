@@ -1,0 +1,46 @@
+"""Reading the per-user event log: how far it goes, where it begins, and its lines as frames."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, func, select
+
+from weelo_workers.contracts.wire import rfc3339
+from weelo_workers.models import EventRecord, LogHead, LogLine
+from weelo_workers.notifications import news
+
+Frame = dict[str, Any]
+
+
+def newest_seq(connection: Connection, user_id: UUID) -> int:
+    """The number of the last line that was ever written for this user; 0 if none was."""
+    return connection.execute(select(LogHead.seq).where(LogHead.user_id == user_id)).scalar() or 0
+
+
+def newest_seqs(connection: Connection, user_ids: Collection[UUID]) -> dict[UUID, int]:
+    """The same for many in one question. Users without a log are left out."""
+    rows = connection.execute(select(LogHead.user_id, LogHead.seq).where(LogHead.user_id.in_(user_ids)))
+    return {row.user_id: row.seq for row in rows}
+
+
+def oldest_seq(connection: Connection, user_id: UUID) -> int | None:
+    """The first line that is still kept, or None if no line is."""
+    return connection.execute(select(func.min(LogLine.seq)).where(LogLine.user_id == user_id)).scalar()
+
+
+def lines_after(connection: Connection, user_id: UUID, after: int, limit: int) -> list[Frame]:
+    """At most `limit` lines with a greater `seq` than `after`, oldest first, as the socket carries them."""
+    rows = connection.execute(
+        select(LogLine.seq, LogLine.own, EventRecord.id, EventRecord.event, EventRecord.at, EventRecord.data)
+        .join(EventRecord, EventRecord.id == LogLine.event_id)
+        .where(LogLine.user_id == user_id, LogLine.seq > after)
+        .order_by(LogLine.seq)
+        .limit(limit)
+    )
+    return [
+        news.frame({"id": str(row.id), "event": row.event, "at": rfc3339(row.at), "data": row.data}, row.seq, row.own)
+        for row in rows
+    ]
