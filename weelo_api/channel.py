@@ -1,4 +1,4 @@
-"""One WebSocket as its own thread sees it: messages in, frames out, one event that wakes for either, an end."""
+"""One WebSocket as its own thread sees it: messages in, frames out, one event that wakes for either."""
 
 from __future__ import annotations
 

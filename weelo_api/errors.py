@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any
+from typing import IO, Any
 
-from flask import Flask, Response
+from flask import Flask, Response, request
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
@@ -43,6 +43,14 @@ def invalid(error: ValidationError) -> Response:
     return refuse(Code.VALIDATION_ERROR, "; ".join(f"{e['field']}: {e['message']}".lstrip(": ") for e in errors[:3]), errors=errors)
 
 
+def _let_them_finish() -> None:
+    """Read on, within reason: a socket closed on somebody who is still sending loses them the answer."""
+    unread: IO[bytes] = request.environ["wsgi.input"]
+    for _ in range(16):
+        if not unread.read(64 * 1024):
+            break
+
+
 def register(app: Flask) -> None:
     @app.errorhandler(Rejected)
     def _rejected(rejected: Rejected) -> Response:
@@ -53,6 +61,8 @@ def register(app: Flask) -> None:
         if error.response is not None:
             return error.response  # type: ignore[return-value]
         status = error.code or 500
+        if status == 413:
+            _let_them_finish()
         code = _BY_STATUS.get(status, Code.VALIDATION_ERROR if status < 500 else Code.INTERNAL_ERROR)
         return refuse(code, error.description or "")
 

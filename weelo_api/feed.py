@@ -112,7 +112,7 @@ class Feed:
         except SQLAlchemyError:
             self._not_before = time.monotonic() + RETRY_SECONDS
             return []
-        # Lines are committed in order: what is lacking below what is known was too old to keep and will not come.
+        # Lines are committed in order: what is lacking below what is known was too old to keep.
         self._sent_up_to(frames[-1]["seq"] if frames else known)
         return frames
 

@@ -17,7 +17,7 @@ Seq = Annotated[int, Field(ge=0, le=2**63 - 1)]  # PostgreSQL's bigint
 
 
 class Auth(Request):
-    """Who speaks: the first frame if no `Authorization` header was sent; later, a fresh token of the same user."""
+    """Who speaks: the first frame where no header says it; later, a fresh token of the same user."""
 
     op: Literal["auth"]
     token: Annotated[str, Field(min_length=1)]

@@ -87,7 +87,7 @@ class Hub:
 
     @contextmanager
     def hosting(self, connection: Connection) -> Iterator[None]:
-        """News reaches this socket meanwhile. A user's sixth lets the oldest go. Raises Farewell if closing."""
+        """News reaches this socket meanwhile. A user's sixth lets the oldest go. Farewell if closing."""
         self._join(connection)
         try:
             yield
@@ -122,7 +122,7 @@ class Hub:
         connection.over.set()
 
     def close_all(self) -> None:
-        """Every socket is closed with 1001, spread over a moment. Returns when they have ended, within 2 s."""
+        """Every socket is closed with 1001, spread over a moment. Returns when they are, within 2 s."""
         with self._lock:
             self.closing = True
             connections = list(self._here)

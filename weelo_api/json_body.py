@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from weelo_workers.contracts.rejections import Code, Rejected
 
@@ -15,7 +16,11 @@ class JsonBody(Request):
 
     def get_json(self, *args: Any, **kwargs: Any) -> str:  # type: ignore[override]
         """The body as text; an empty one counts as `{}`, so that routes without required fields need no body."""
+        body = self.get_data()
+        # A chunked body has no length to look at beforehand: Werkzeug cuts it off at the limit, silently.
+        if self.content_length is None and len(body) >= (self.max_content_length or len(body) + 1):
+            raise RequestEntityTooLarge
         try:
-            return self.get_data().decode("utf-8") or "{}"
+            return body.decode("utf-8") or "{}"
         except UnicodeDecodeError:
             raise Rejected(Code.VALIDATION_ERROR, "The body is not UTF-8 text.", {"errors": []}) from None

@@ -64,7 +64,7 @@ class Intake:
 
 
 class Inbox(list[str | bytes]):
-    """Stands in for simple-websocket's list of messages: each is counted when it arrives, not when it is read."""
+    """Stands in for simple-websocket's list of messages: each is counted as it arrives."""
 
     def __init__(self, intake: Intake) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class Line:
         return b""
 
     def send(self, data: bytes, patience: float = SEND_PATIENCE_SECONDS) -> int:
-        """All of it, one sender at a time. Raises Stalled after `patience` seconds, OSError on a broken line."""
+        """All of it, one sender at a time. Raises Stalled after `patience` seconds, or OSError."""
         deadline = time.monotonic() + patience
         if not self._sending.acquire(timeout=patience):
             raise Stalled
@@ -140,10 +140,10 @@ class Line:
             raise Stalled
 
     def close(self) -> None:
-        """Nothing: simple-websocket's reader closes as it ends, but there may be a close frame to send yet."""
+        """Nothing: simple-websocket's reader closes as it ends, but a close frame may have to go out yet."""
 
     def hang_up(self) -> None:
-        """Ends whatever anybody waits for here. gunicorn closes the socket itself once the request is over."""
+        """Ends whatever anybody waits for here. gunicorn closes the socket once the request is over."""
         with suppress(OSError):
             self._raw.shutdown(socket.SHUT_RDWR)
 

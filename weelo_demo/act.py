@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -171,8 +172,10 @@ class Act:
     # --- what can be seen ---------------------------------------------------------------------------------
 
     def lines(self) -> list[Line]:
-        """What was done and heard, in order."""
-        return sorted([*self._notes, *self._heard()], key=lambda line: line.at)
+        """What was done and heard until the scenario ended, in order. Tidying up is not part of the story."""
+        until = self.ended or math.inf
+        told = [line for line in (*self._notes, *self._heard()) if line.at <= until]
+        return sorted(told, key=lambda line: line.at)
 
     def _heard(self) -> list[Line]:
         ids = {broadcast_id for _, broadcast_id in self._broadcasts}

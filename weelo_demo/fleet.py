@@ -119,7 +119,7 @@ class Plates:
 
 def _kinds(at: Point, dice: random.Random) -> list[Kind]:
     """One to three trucks: an open one, perhaps a special one or two; long trailers only outside the city."""
-    special = dice.sample((CONTAINER, TIPPER, LCV), dice.choices((0, 1, 2), (50, 40, 10))[0])
+    special = dice.sample((CONTAINER, TIPPER, LCV), dice.choices((0, 1, 2), (65, 30, 5))[0])
     nearest, farthest = OUTSIDE_THE_CITY_KM
     if nearest <= distance_km(CONNAUGHT_PLACE, at) <= farthest:
         return [OPEN, TRAILER, *special[:1]]

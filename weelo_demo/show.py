@@ -16,7 +16,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from weelo_demo.act import Act, Line, State
+from weelo_demo.act import Act, State
 
 PLAIN_WIDTH = 150  # for logs and pipes, which have no width of their own
 PICTURES_PER_SECOND = 8
@@ -125,7 +125,7 @@ class Show:
 
     def _newest(self, act: Act, room: int) -> RenderableType:
         lines = Table.grid(padding=(0, 2))
-        for style, width in (("dim", 7), ("", 34), ("cyan", 25), ("dim", None)):
+        for style, width in (("dim", 7), ("", 36), ("cyan", 26), ("dim", None)):
             lines.add_column(style=style, width=width, no_wrap=True, overflow="ellipsis")
         for line in act.lines()[-room:]:
             lines.add_row(f"{line.at - self._began:7.2f}", Text(line.who), line.event, Text(line.what))
@@ -133,27 +133,28 @@ class Show:
 
     def _read_out(self, acts: Sequence[Act], over: threading.Event) -> None:
         """Plain lines, each once, as they come."""
-        read: set[tuple[str, Line]] = set()
-        states: dict[str, State] = {}
+        read: set[tuple[float, str]] = set()
         while True:
             last = over.wait(0.25)
-            for act in acts:
-                letter, state = act.scenario.letter, act.state
-                if states.get(letter, State.WAITING) is State.WAITING and state is not State.WAITING:
-                    self.say(f"{act.began - self._began:7.2f}  ({letter}) begins: {act.scenario.title}")
-                for line in act.lines():
-                    if (letter, line) not in read:
-                        read.add((letter, line))
-                        self._line(letter, line)
-                if states.get(letter) is not state and state in (State.DONE, State.FAILED):
-                    self.say(f"{act.ended - self._began:7.2f}  ({letter}) {VERDICTS[state]}: {act.happened}")
-                states[letter] = state
+            lines = {line for act in acts for line in self._told(act)} - read
+            for at, text in sorted(lines):
+                self._print_line(f"{at - self._began:7.2f}  {text}")
+            read |= lines
             if last:
                 return
 
-    def _line(self, letter: str, line: Line) -> None:
-        text = f"{line.at - self._began:7.2f}  ({letter})   {line.who:<34} {line.event:<25} {line.what}"
-        self._console.print(Text(text), no_wrap=True, overflow="ellipsis", crop=False, soft_wrap=True)
+    def _told(self, act: Act) -> Iterator[tuple[float, str]]:
+        letter = f"({act.scenario.letter})"
+        if act.began:
+            yield act.began, f"{letter} begins: {act.scenario.title}"
+        for line in act.lines():
+            yield line.at, f"{letter}   {line.who:<36} {line.event:<26} {line.what}"
+        if act.state in VERDICTS and act.ended:
+            yield act.ended, f"{letter} {VERDICTS[act.state]}: {act.happened}"
+
+    def _print_line(self, text: str, style: str = "") -> None:
+        """One line however long: whoever reads a log can scroll."""
+        self._console.print(Text(text, style=style), soft_wrap=True)
 
     # --- the end ------------------------------------------------------------------------------------------
 
@@ -175,12 +176,11 @@ class Show:
 
     def failure(self, act: Act) -> None:
         """Everything that helps to find out why."""
-        heading = f"({act.scenario.letter}) {act.scenario.title}: {act.happened}"
-        self._console.print(Text(heading, style="bold red"))
-        for line in act.lines()[-20:]:
-            self._line(act.scenario.letter, line)
+        self._print_line(f"({act.scenario.letter}) {act.scenario.title}: {act.happened}", "bold red")
+        for at, text in list(self._told(act))[-20:]:
+            self._print_line(f"{at - self._began:7.2f}  {text}")
         for text in act.history():
-            self._console.print(Text(text), soft_wrap=True)
+            self._print_line(text)
 
 
 def _time(seconds: float) -> str:

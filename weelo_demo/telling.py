@@ -17,11 +17,10 @@ def says(frame: Frame) -> str | None:
 
 
 def _state(data: Data) -> str:
-    ring = "everybody" if data.get("radiusKm") is None else f"{data['radiusKm']:g} km"
-    reach = f", {data['transportersNotified']} told within {ring}" if data["transportersNotified"] else ""
-    if not reach and data.get("radiusKm"):
-        reach = f", nobody within {ring}"
-    return f"{data['status']}, {data['trucksFilled']} of {data['trucksNeeded']} trucks{reach}"
+    told, radius = data["transportersNotified"], data.get("radiusKm")
+    reach = "" if radius is None else f" within {radius:g} km"
+    heard = f", {told or 'nobody'} told{reach}" if told or reach else ""
+    return f"{data['status']}, {data['trucksFilled']} of {data['trucksNeeded']} trucks{heard}"
 
 
 def _offer(data: Data) -> str:

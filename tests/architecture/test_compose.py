@@ -23,7 +23,7 @@ SETTINGS = {name.upper() for name in Settings.model_fields}
 PROGRAMS = {program.name: program for program in programs(Options(data_dir=Path("unused")))}
 
 # Where a container rightly differs from one terminal: who listens where, and how many processes.
-MAY_DIFFER = {
+MAY_DIFFER: dict[str, set[str]] = {
     "api": {"--bind"},
     "flower": {"--address", "--port"},
     **{queue: {"--concurrency"} for queue in QUEUES if queue != NOTIFICATIONS},
@@ -128,9 +128,7 @@ def test_no_url_carries_a_password_that_is_written_down() -> None:
 
 def test_the_example_names_every_variable_and_fills_in_no_secret() -> None:
     lines = (ROOT / ".env.example").read_text().splitlines()
-    example = dict(
-        re.fullmatch(r"#?([A-Z_]+)=(.*)", line).groups() for line in lines if re.match(r"#?[A-Z_]+=", line)
-    )  # type: ignore[union-attr]
+    example = dict(re.findall(r"^#?([A-Z_]+)=(.*)$", "\n".join(lines), re.MULTILINE))
     asked = {found["name"] for found in compose.VARIABLE.finditer(compose.text())}
     passed_on = {
         variable

@@ -182,6 +182,12 @@ def test_every_write_is_a_command_or_telemetry() -> None:
             assert "204" in answers, f"{route} is telemetry and answers nothing"
 
 
+@pytest.mark.parametrize("route", sorted(READS - NOT_YET))
+def test_a_read_says_what_it_answers(route: str) -> None:
+    (operation,) = [operation for name, operation in operations() if name == route]
+    assert operation["responses"].get("200", {}).get("content"), f"openapi.json has no 200 for {route}"
+
+
 def test_openapi_is_sound() -> None:
     _every_reference_leads_somewhere(openapi())
     names = [operation["operationId"] for _, operation in operations()]

@@ -1,7 +1,8 @@
 """For operators and probes: alive, ready, metrics."""
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, redirect
 from prometheus_client import CONTENT_TYPE_LATEST
+from werkzeug.wrappers import Response as WerkzeugResponse
 
 from weelo_api.metrics import exposition
 from weelo_workers.models.engine import engine
@@ -28,6 +29,12 @@ def ready() -> tuple[Response, int]:
     if not migrated:
         return jsonify(status="unavailable", reason="the schema is not at head: run `weelo migrate`"), 503
     return jsonify(status="ready"), 200
+
+
+@api.get("/docs")
+def docs() -> WerkzeugResponse:
+    """Where people look first; the page itself comes with flask-openapi3."""
+    return redirect("/swagger")
 
 
 @api.get("/metrics")

@@ -40,7 +40,8 @@ def lines_after(connection: Connection, user_id: UUID, after: int, limit: int) -
         .order_by(LogLine.seq)
         .limit(limit)
     )
-    return [
-        news.frame({"id": str(row.id), "event": row.event, "at": rfc3339(row.at), "data": row.data}, row.seq, row.own)
-        for row in rows
-    ]
+    frames = []
+    for row in rows:
+        item = {"id": str(row.id), "event": row.event, "at": rfc3339(row.at), "data": row.data}
+        frames.append(news.frame(item, row.seq, row.own))
+    return frames

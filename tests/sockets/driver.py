@@ -1,0 +1,155 @@
+"""What socket tests act with: a real API process, clients that talk to it, and a scribe who writes people's logs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.request import urlopen
+from uuid import UUID, uuid4
+
+import jwt
+import websocket
+from sqlalchemy import insert, select
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from tests.waiting import eventually
+from weelo_workers.models import EventRecord, LogHead, LogLine
+from weelo_workers.models.engine import engine
+from weelo_workers.notifications import news
+
+
+def token(user_id: UUID, role: str = "customer", *, seconds: float = 600, secret: str | None = None) -> str:
+    claims = {"sub": str(user_id), "role": role, "exp": datetime.now(UTC) + timedelta(seconds=seconds)}
+    return jwt.encode(claims, secret or os.environ["JWT_SECRET"], algorithm="HS256")
+
+
+class Api:
+    """gunicorn as it runs in production, on a port of its own."""
+
+    def __init__(self, workers: int = 1, **environment: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        options = (f"--bind=127.0.0.1:{self.port}", f"--workers={workers}", "--threads=128", "--log-level=warning")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", "--config=python:weelo_api.gunicorn", *options],
+            env={**os.environ, **environment},
+        )
+        eventually(self._answers, within=30)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError), urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=2) as answer:
+            return bool(answer.status == 200)
+        return False
+
+    def connect(self, header: str | None = None, **options: Any) -> Client:
+        headers = [f"Authorization: {header}"] if header else []
+        url = f"ws://127.0.0.1:{self.port}/api/v1/ws"
+        return Client(websocket.create_connection(url, header=headers, timeout=10, **options))
+
+    def enter(self, user_id: UUID | None = None, role: str = "customer", **options: Any) -> Client:
+        """A socket that is authenticated and has been greeted."""
+        client = self.connect(f"Bearer {token(user_id or uuid4(), role)}", **options)
+        client.greeting = client.frame()
+        assert client.greeting["event"] == "connected", client.greeting
+        return client
+
+    def stop(self, number: int = signal.SIGTERM) -> float:
+        """Ask it to end. How many seconds that took."""
+        began = time.monotonic()
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        self.process.wait(timeout=20)
+        return time.monotonic() - began
+
+
+class Client:
+    """One WebSocket, as an app uses it."""
+
+    greeting: dict[str, Any]
+
+    def __init__(self, ws: websocket.WebSocket) -> None:
+        self.ws = ws
+
+    def say(self, **op: Any) -> None:
+        self.ws.send(json.dumps(op))
+
+    def _next(self, within: float) -> dict[str, Any] | int:
+        """The next frame, or the code with which the server closed."""
+        self.ws.settimeout(within)
+        while True:
+            try:
+                opcode, frame = self.ws.recv_data_frame(control_frame=True)
+            except websocket.WebSocketTimeoutException:
+                raise TimeoutError(f"nothing came within {within} s") from None
+            if opcode == websocket.ABNF.OPCODE_CLOSE:
+                return int.from_bytes(frame.data[:2])
+            if opcode == websocket.ABNF.OPCODE_TEXT:
+                answer: dict[str, Any] = json.loads(frame.data)
+                return answer
+
+    def frame(self, within: float = 5.0) -> dict[str, Any]:
+        frame = self._next(within)
+        assert isinstance(frame, dict), f"closed with {frame}"
+        return frame
+
+    def seqs(self, count: int, within: float = 10.0) -> list[int]:
+        """The `seq` of that many next frames."""
+        return [self.frame(within)["seq"] for _ in range(count)]
+
+    def silent(self) -> bool:
+        """Whether nothing more comes: what follows a ping is its pong."""
+        self.say(op="ping")
+        return self.frame()["event"] == "pong"
+
+    def close_code(self, within: float = 10.0) -> int:
+        """Read on until the server closes."""
+        deadline = time.monotonic() + within
+        while isinstance(frame := self._next(max(0.01, deadline - time.monotonic())), dict):
+            pass
+        self.ws.close()
+        return frame
+
+    def leave(self) -> None:
+        self.ws.close()
+
+
+class Scribe:
+    """Writes lines as the notifier does, but spreads the news only when told to."""
+
+    def write(self, user_id: UUID, count: int = 1, *, own: dict[str, Any] | None = None, size: int = 0) -> list[news.Item]:
+        now = datetime.now(UTC)
+        ids = [uuid4() for _ in range(count)]
+        with engine().begin() as connection:
+            head = upsert(LogHead).values(user_id=user_id, seq=count)
+            newest = connection.execute(
+                head.on_conflict_do_update(index_elements=["user_id"], set_={"seq": LogHead.seq + count}).returning(LogHead.seq)
+            ).scalar_one()
+            numbered = list(enumerate(ids, start=newest - count + 1))
+            data = {seq: {"number": seq, "padding": "x" * size} for seq, _ in numbered}
+            connection.execute(
+                insert(EventRecord), [{"id": id, "event": "tested", "at": now, "data": data[seq]} for seq, id in numbered]
+            )
+            connection.execute(
+                insert(LogLine), [{"user_id": user_id, "seq": seq, "event_id": id, "own": own} for seq, id in numbered]
+            )
+        return [news.Item(id, "tested", now, data[seq], {str(user_id): (seq, own)}) for seq, id in numbered]
+
+    def tell(self, user_id: UUID, count: int = 1, **options: Any) -> list[news.Item]:
+        items = self.write(user_id, count, **options)
+        news.spread(items)
+        return items
+
+    def forget(self, user_id: UUID, up_to: int) -> None:
+        """As retention does: events go, and their lines with them."""
+        old = select(LogLine.event_id).where(LogLine.user_id == user_id, LogLine.seq <= up_to)
+        with engine().begin() as connection:
+            connection.execute(EventRecord.__table__.delete().where(EventRecord.id.in_(old)))

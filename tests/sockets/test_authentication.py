@@ -1,0 +1,96 @@
+"""Who may hold a socket, and for how long."""
+
+from __future__ import annotations
+
+import time
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.sockets.driver import Api, token
+
+
+def test_a_token_in_the_header_is_greeted(api: Api, someone: UUID) -> None:
+    client = api.connect(f"Bearer {token(someone, 'transporter')}")
+    greeting = client.frame()
+    assert greeting["event"] == "connected"
+    assert "seq" not in greeting
+    assert set(greeting["data"]) == {"userId", "role", "seq", "serverTime", "heartbeatSeconds"}
+    assert greeting["data"]["userId"] == str(someone)
+    assert greeting["data"]["role"] == "transporter"
+    assert greeting["data"]["seq"] == 0
+
+
+def test_a_token_in_the_first_frame_is_greeted(api: Api, someone: UUID) -> None:
+    client = api.connect()
+    client.say(op="auth", token=token(someone))
+    assert client.frame()["data"]["userId"] == str(someone)
+
+
+def test_what_is_said_right_after_the_token_is_heard(api: Api, someone: UUID) -> None:
+    client = api.connect()
+    client.say(op="auth", token=token(someone))
+    client.say(op="ping")
+    assert [client.frame()["event"], client.frame()["event"]] == ["connected", "pong"]
+
+
+def test_whoever_says_nothing_is_closed_after_five_seconds(api: Api) -> None:
+    client = api.connect()
+    began = time.monotonic()
+    assert client.close_code() == 4401
+    assert 4 < time.monotonic() - began < 7
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Bearer nonsense",
+        "Basic dXNlcjpwYXNz",
+        "Bearer " + token(uuid4(), seconds=-5, secret="x" * 40),
+        "Bearer " + token(uuid4(), secret="somebody else's secret, long enough"),
+        "Bearer " + token(uuid4(), "emperor", secret="x" * 40),
+    ],
+)
+def test_a_bad_header_is_closed_where_apps_can_see_it(api: Api, header: str) -> None:
+    assert api.connect(header).close_code() == 4401
+
+
+def test_an_expired_token_is_refused(api: Api, someone: UUID) -> None:
+    assert api.connect(f"Bearer {token(someone, seconds=-1)}").close_code() == 4401
+
+
+@pytest.mark.parametrize("first", ['{"op":"ping"}', "not json", "[]", '{"op":"auth"}', '{"op":"auth","token":"x.y.z"}'])
+def test_a_first_frame_that_is_no_good_token_is_closed(api: Api, first: str) -> None:
+    client = api.connect()
+    client.ws.send(first)
+    assert client.close_code() == 4401
+
+
+def test_a_socket_ends_with_its_token(api: Api, someone: UUID) -> None:
+    client = api.connect(f"Bearer {token(someone, seconds=2)}")
+    assert client.frame()["event"] == "connected"
+    assert client.close_code(within=5) == 4401
+
+
+def test_a_fresh_token_lets_the_socket_live_on(api: Api, someone: UUID) -> None:
+    client = api.connect(f"Bearer {token(someone, seconds=2)}")
+    client.frame()
+    client.say(op="auth", token=token(someone))
+    with pytest.raises(TimeoutError):
+        client.close_code(within=3)
+
+
+def test_a_fresh_token_of_somebody_else_does_not(api: Api, someone: UUID) -> None:
+    client = api.enter(someone)
+    client.say(op="auth", token=token(uuid4()))
+    assert client.close_code() == 4401
+
+
+@pytest.mark.parametrize("headers", [{}, {"Upgrade": "websocket", "Connection": "Upgrade"}])
+def test_what_is_no_websocket_handshake_is_a_bad_request(api: Api, headers: dict[str, str]) -> None:
+    with pytest.raises(HTTPError) as refused:
+        urlopen(Request(f"http://127.0.0.1:{api.port}/api/v1/ws", headers=headers), timeout=5)
+    assert refused.value.code == 400
+    assert refused.value.headers["Content-Type"] == "application/problem+json"

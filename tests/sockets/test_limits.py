@@ -1,0 +1,149 @@
+"""What one client may cost: bytes, frames, sockets, and the patience of others."""
+
+from __future__ import annotations
+
+import json
+import socket
+from uuid import UUID, uuid4
+
+import psutil
+import pytest
+import websocket
+
+from tests.sockets.driver import Api, Scribe
+from tests.waiting import eventually
+
+
+def test_eight_kibibytes_are_fine(api: Api, someone: UUID) -> None:
+    client = api.enter(someone)
+    client.ws.send(json.dumps({"op": "ping"}).ljust(8 * 1024))
+    assert client.frame()["event"] == "pong"
+
+
+@pytest.mark.parametrize("size", [8 * 1024 + 1, 100_000, 5_000_000])
+def test_more_is_closed(api: Api, someone: UUID, size: int) -> None:
+    client = api.enter(someone)
+    client.ws.send(json.dumps({"op": "ping"}).ljust(size))
+    assert client.close_code() == 4408
+
+
+def test_bytes_count_and_not_characters(api: Api, someone: UUID) -> None:
+    client = api.enter(someone)
+    client.ws.send("ट" * 3_000)
+    assert client.close_code() == 4408
+
+
+def test_a_large_message_in_small_pieces_is_closed_too(api: Api, someone: UUID) -> None:
+    client = api.enter(someone)
+    client.ws.send_frame(websocket.ABNF.create_frame("x" * 1_000, websocket.ABNF.OPCODE_TEXT, fin=0))
+    for _ in range(20):
+        client.ws.send_frame(websocket.ABNF.create_frame("x" * 1_000, websocket.ABNF.OPCODE_CONT, fin=0))
+    assert client.close_code() == 4408
+
+
+def test_thirty_frames_at_once_are_fine(api: Api, someone: UUID) -> None:
+    client = api.enter(someone)
+    for _ in range(30):
+        client.say(op="ping")
+    assert [client.frame()["event"] for _ in range(30)] == ["pong"] * 30
+
+
+def test_more_frames_a_second_are_closed(api: Api, someone: UUID) -> None:
+    client = api.enter(someone)
+    for _ in range(31):
+        client.say(op="ping")
+    assert client.close_code() == 4429
+
+
+def test_a_flood_of_control_frames_is_closed(api: Api, someone: UUID) -> None:
+    client = api.enter(someone)
+    flood = websocket.ABNF.create_frame("x" * 100, websocket.ABNF.OPCODE_PING).format() * 5_000
+    client.ws.sock.sendall(flood)
+    assert client.close_code() == 4429
+
+
+def test_a_client_that_does_not_read_is_closed_and_disturbs_nobody(api: Api, scribe: Scribe, someone: UUID) -> None:
+    other = uuid4()
+    stalled = api.enter(someone, sockopt=((socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096),))
+    awake = api.enter(other)
+    for _ in range(10):
+        scribe.tell(someone, 30, size=4_000)
+        scribe.tell(other)
+    assert awake.seqs(10, within=1) == list(range(1, 11))
+    for second in range(13):
+        scribe.tell(other)
+        assert awake.seqs(1, within=1) == [11 + second]
+        awake.ws.sock.settimeout(1)
+        with pytest.raises(TimeoutError):
+            awake.frame(within=1)
+    assert stalled.close_code(within=10) == 4413
+
+
+def test_the_sixth_socket_of_a_user_sends_the_first_away(api: Api, scribe: Scribe, someone: UUID) -> None:
+    clients = [api.enter(someone) for _ in range(6)]
+    assert clients[0].close_code() == 4409
+    scribe.tell(someone)
+    assert [client.seqs(1) for client in clients[1:]] == [[1]] * 5
+    clients.append(api.enter(someone))
+    assert clients[1].close_code() == 4409
+
+
+def test_a_socket_that_has_left_does_not_count(api: Api, someone: UUID) -> None:
+    first = api.enter(someone)
+    for _ in range(8):
+        api.enter(someone).leave()
+    assert first.silent()
+
+
+def test_the_sixth_socket_counts_over_all_processes(migrated: None, someone: UUID) -> None:
+    one, other = Api(), Api()
+    try:
+        clients = [(one, other)[number % 2].enter(someone) for number in range(5)]
+        assert all(client.silent() for client in clients)
+        clients.append(other.enter(someone))
+        assert clients[0].close_code() == 4409
+        assert all(client.silent() for client in clients[1:])
+    finally:
+        one.stop()
+        other.stop()
+
+
+def test_sockets_of_a_process_that_died_do_not_count_for_long(migrated: None, someone: UUID) -> None:
+    one, other = Api(), Api()
+    try:
+        kept = one.enter(someone)
+        for _ in range(4):
+            other.enter(someone)
+        for worker in psutil.Process(other.process.pid).children():
+            worker.kill()
+        other.process.kill()
+        other.process.wait()
+        # Its mark in Redis lives for 15 s at most.
+        eventually(lambda: _marks() == 1, within=20)
+        newer = one.enter(someone)
+        assert kept.silent()
+        assert newer.silent()
+    finally:
+        one.stop()
+        other.stop()
+
+
+def _marks() -> int:
+    from weelo_workers.redis_client import redis
+
+    return sum(1 for _ in redis().scan_iter("weelo:sockets:process:*"))
+
+
+def test_closed_sockets_leave_no_threads_behind(api: Api) -> None:
+    [worker] = psutil.Process(api.process.pid).children()
+    users = [uuid4() for _ in range(60)]
+
+    def come_and_go() -> int:
+        for client in [api.enter(user) for user in users]:
+            client.leave()
+        return worker.num_threads()
+
+    come_and_go()  # gunicorn's own threads stay, to be used again
+    settled = eventually(lambda: worker.num_threads() < 128 + 20 and worker.num_threads())
+    come_and_go()
+    assert eventually(lambda: worker.num_threads() <= settled + 2)

@@ -1,0 +1,122 @@
+"""What clients may say besides resume, and what happens when they say something else."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.sockets.driver import Api, Scribe
+from tests.waiting import eventually
+from weelo_workers import presence
+from weelo_workers.redis_client import redis
+
+KIND = "lcv|17ft"
+
+
+def acked(user_id: UUID) -> int:
+    return int(redis().hget("weelo:acked", str(user_id)) or 0)  # type: ignore[arg-type]
+
+
+def test_an_ack_is_kept_for_whoever_decides_about_pushes(api: Api, scribe: Scribe, someone: UUID) -> None:
+    client = api.enter(someone)
+    scribe.tell(someone, 5)
+    client.seqs(5)
+    client.say(op="ack", seq=3)
+    assert eventually(lambda: acked(someone) == 3)
+
+
+def test_acks_never_go_back(api: Api, scribe: Scribe, someone: UUID) -> None:
+    scribe.write(someone, 9)
+    first, second = api.enter(someone), api.enter(someone)
+    first.say(op="ack", seq=9)
+    assert eventually(lambda: acked(someone) == 9)
+    second.say(op="ack", seq=4)
+    second.say(op="ack", seq=2)
+    scribe.tell(someone)
+    second.seqs(1)
+    second.say(op="ack", seq=10)
+    assert eventually(lambda: acked(someone) == 10)
+
+
+def test_an_ack_from_the_future_does_not_silence_what_is_to_come(api: Api, scribe: Scribe, someone: UUID) -> None:
+    scribe.write(someone, 2)
+    api.enter(someone).say(op="ack", seq=1_000_000)
+    assert eventually(lambda: acked(someone) == 2)
+
+
+def test_ping_is_answered_with_the_time(api: Api, someone: UUID) -> None:
+    client = api.enter(someone)
+    client.say(op="ping")
+    pong = client.frame()
+    assert pong["event"] == "pong"
+    assert "seq" not in pong
+    assert pong["data"]["serverTime"].endswith("Z")
+
+
+def test_a_transporters_heartbeat_moves_the_marker(api: Api, someone: UUID) -> None:
+    presence.online(someone, [KIND])
+    client = api.enter(someone, "transporter")
+    client.say(op="heartbeat", latitude=28.6, longitude=77.2)
+    here = presence.Point(28.6, 77.2)
+    assert eventually(lambda: someone in presence.reached_by([KIND], here, 1.0))
+
+
+def test_a_drivers_heartbeat_is_accepted(api: Api, someone: UUID) -> None:
+    client = api.enter(someone, "driver")
+    client.say(op="heartbeat", latitude=28, longitude=77)
+    assert client.silent()
+
+
+def test_a_customer_has_no_heartbeat(api: Api, someone: UUID) -> None:
+    client = api.enter(someone)
+    client.say(op="heartbeat", latitude=28.6, longitude=77.2)
+    assert client.frame()["data"]["code"] == "FORBIDDEN"
+    assert client.silent()
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "",
+        "not json",
+        "null",
+        "[]",
+        '"ping"',
+        "{}",
+        '{"op":"dance"}',
+        '{"op":7}',
+        '{"op":null}',
+        '{"op":"resume"}',
+        '{"op":"resume","after":-1}',
+        '{"op":"resume","after":"3"}',
+        '{"op":"resume","after":true}',
+        '{"op":"resume","after":1.5}',
+        '{"op":"resume","after":99999999999999999999}',
+        '{"op":"ack","seq":null}',
+        '{"op":"ping","extra":1}',
+        '{"op":"heartbeat","latitude":91,"longitude":0}',
+        '{"op":"heartbeat","latitude":"28","longitude":0}',
+        '{"op":"heartbeat","latitude":NaN,"longitude":0}',
+        '{"op":"heartbeat","latitude":1}',
+        '{"op":"\\ud800"}',
+        "[" * 8_000,
+        '{"op":' * 1_300,
+        b'{"op":"ping"}',
+        b"\xff\xfe",
+    ],
+    ids=lambda bad: repr(bad)[:40],
+)
+def test_a_bad_frame_gets_an_error_and_the_socket_stays(api: Api, someone: UUID, bad: Any) -> None:
+    client = api.enter(someone, "transporter")
+    if isinstance(bad, bytes):
+        client.ws.send_binary(bad)
+    else:
+        client.ws.send(bad)
+    frame = client.frame()
+    assert frame["event"] == "error"
+    assert set(frame) == {"event", "at", "data"}
+    assert frame["data"]["code"] == "VALIDATION_ERROR"
+    assert 0 < len(frame["data"]["detail"]) <= 300
+    assert client.silent()

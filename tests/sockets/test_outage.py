@@ -1,0 +1,69 @@
+"""Redis goes away and comes back: sockets stay, and the log in PostgreSQL makes good what the news has lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from tests.sockets.driver import Api, Scribe
+from weelo_workers.notifications import news
+from weelo_workers.redis_client import connect
+from weelo_workers.runtime.embedded import Valkey
+
+HEALED_WITHIN_SECONDS = 5.0
+
+
+@pytest.fixture
+def valkey() -> Iterator[Valkey]:
+    """A Redis of our own, to be ill-treated."""
+    folder = Path(tempfile.mkdtemp(prefix="weelo-outage-"))
+    server = Valkey(folder)
+    server.start()
+    yield server
+    server.remove()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def api_beside(valkey: Valkey, migrated: None) -> Iterator[Api]:
+    api = Api(REDIS_URL=valkey.url())
+    yield api
+    api.stop()
+
+
+def test_lines_are_heard_while_redis_is_away_and_at_once_when_it_is_back(
+    valkey: Valkey, api_beside: Api, scribe: Scribe, someone: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = api_beside.enter(someone)
+    valkey.kill()
+    scribe.write(someone, 3)
+    assert client.seqs(3, within=HEALED_WITHIN_SECONDS) == [1, 2, 3]
+    client.say(op="ack", seq=3)
+    assert client.silent()
+    url = valkey.restart()
+    scribe.write(someone, 2)
+    assert client.seqs(2, within=HEALED_WITHIN_SECONDS) == [4, 5]
+    monkeypatch.setattr(news, "redis", lambda: connect(url))
+    scribe.tell(someone)
+    assert client.seqs(1, within=HEALED_WITHIN_SECONDS) == [6]
+    scribe.tell(someone)
+    assert client.seqs(1, within=1) == [7]
+
+
+def test_a_redis_that_hangs_is_noticed(valkey: Valkey, api_beside: Api, scribe: Scribe, someone: UUID) -> None:
+    client = api_beside.enter(someone)
+    os.kill(valkey.pid() or 0, signal.SIGSTOP)
+    try:
+        scribe.write(someone, 3)
+        assert client.seqs(3, within=HEALED_WITHIN_SECONDS) == [1, 2, 3]
+    finally:
+        os.kill(valkey.pid() or 0, signal.SIGCONT)
+    scribe.write(someone)
+    assert client.seqs(1, within=HEALED_WITHIN_SECONDS) == [4]

@@ -1,0 +1,124 @@
+"""Coming back: everything since a place in one's log, in order, without gap or repeat, then live."""
+
+from __future__ import annotations
+
+import threading
+from uuid import UUID
+
+import pytest
+
+from tests.sockets.driver import Api, Scribe
+from tests.waiting import eventually
+
+PAGE = 500
+
+
+def test_resume_sends_what_came_later_and_then_goes_on_live(api: Api, scribe: Scribe, someone: UUID) -> None:
+    scribe.tell(someone, 10)
+    client = api.enter(someone)
+    client.say(op="resume", after=4)
+    assert client.seqs(6) == [5, 6, 7, 8, 9, 10]
+    scribe.tell(someone)
+    assert client.seqs(1) == [11]
+    assert client.silent()
+
+
+@pytest.mark.parametrize("after", [10, 11, 2**62])
+def test_resume_from_the_end_or_beyond_is_live_at_once(api: Api, scribe: Scribe, someone: UUID, after: int) -> None:
+    scribe.tell(someone, 10)
+    client = api.enter(someone)
+    client.say(op="resume", after=after)
+    assert client.silent()
+    scribe.tell(someone)
+    assert client.seqs(1) == [11]
+
+
+def test_resume_without_a_log_is_live_at_once(api: Api, scribe: Scribe, someone: UUID) -> None:
+    client = api.enter(someone)
+    client.say(op="resume", after=0)
+    assert client.silent()
+    scribe.tell(someone)
+    assert client.seqs(1) == [1]
+
+
+def test_a_client_may_ask_again_for_what_it_has_heard(api: Api, scribe: Scribe, someone: UUID) -> None:
+    client = api.enter(someone)
+    scribe.tell(someone, 5)
+    assert client.seqs(5) == [1, 2, 3, 4, 5]
+    client.say(op="resume", after=3)
+    assert client.seqs(2) == [4, 5]
+    assert client.silent()
+
+
+@pytest.mark.parametrize("count", [PAGE - 1, PAGE, PAGE + 1, 2 * PAGE])
+def test_pages_meet_without_a_seam(api: Api, scribe: Scribe, someone: UUID, count: int) -> None:
+    scribe.write(someone, count)
+    client = api.enter(someone)
+    client.say(op="resume", after=0)
+    assert client.seqs(count) == list(range(1, count + 1))
+    assert client.silent()
+
+
+def test_a_long_replay_stays_in_order_while_new_lines_arrive(api: Api, scribe: Scribe, someone: UUID) -> None:
+    scribe.write(someone, 3_000, size=500)
+    client = api.enter(someone)
+    client.say(op="resume", after=0)
+    writer = threading.Thread(target=lambda: [scribe.tell(someone, 3) for _ in range(100)])
+    writer.start()
+    assert client.seqs(3_300) == list(range(1, 3_301))
+    writer.join()
+    assert client.silent()
+
+
+def test_a_replay_waits_for_a_client_that_pauses(api: Api, scribe: Scribe, someone: UUID) -> None:
+    scribe.write(someone, 3_000, size=1_000)
+    client = api.enter(someone)
+    client.say(op="resume", after=0)
+    client.frame()
+    blocked = threading.Event()
+    assert not blocked.wait(2), "reading pauses, as an app in the background does"
+    scribe.tell(someone, 10)
+    assert client.seqs(3_009) == list(range(2, 3_011))
+
+
+def test_what_is_not_kept_any_more_cannot_be_resumed(api: Api, scribe: Scribe, someone: UUID) -> None:
+    scribe.write(someone, 10)
+    scribe.forget(someone, up_to=6)
+    client = api.enter(someone)
+    client.say(op="resume", after=5)
+    frame = client.frame()
+    assert (frame["event"], frame["data"]) == ("resync_required", {"oldestSeq": 7})
+    assert "seq" not in frame
+    client.say(op="resume", after=6)
+    assert client.seqs(4) == [7, 8, 9, 10]
+
+
+def test_a_log_of_which_nothing_is_kept_resumes_from_its_end(api: Api, scribe: Scribe, someone: UUID) -> None:
+    scribe.write(someone, 10)
+    scribe.forget(someone, up_to=10)
+    client = api.enter(someone)
+    client.say(op="resume", after=9)
+    assert client.frame()["data"] == {"oldestSeq": 11}
+    client.say(op="resume", after=10)
+    assert client.silent()
+    scribe.tell(someone)
+    assert client.seqs(1) == [11]
+
+
+def test_a_reconnecting_client_misses_nothing(api: Api, scribe: Scribe, someone: UUID) -> None:
+    """The app's own loop: keep the last seq, reconnect, resume from it, while lines keep coming."""
+    over = threading.Event()
+    writer = threading.Thread(target=lambda: [scribe.tell(someone) for _ in range(150)] and over.set())
+    writer.start()
+    heard: list[int] = []
+    while len(heard) < 150:
+        client = api.enter(someone)
+        client.say(op="resume", after=heard[-1] if heard else 0)
+        for _ in range(min(17, 150 - len(heard))):
+            seq = client.frame()["seq"]
+            if seq > (heard[-1] if heard else 0):
+                heard.append(seq)
+        client.leave()
+    writer.join()
+    assert eventually(over.is_set)
+    assert heard == list(range(1, 151))
