@@ -10,7 +10,7 @@ from simple_websocket import Server
 from wsproto.utilities import RemoteProtocolError
 
 from weelo_api.auth import Identity, authenticate, authenticate_header
-from weelo_api.channel import UNAUTHORIZED, Channel, Farewell, Gone
+from weelo_api.channel import GOING_AWAY, UNAUTHORIZED, Channel, Farewell, Gone
 from weelo_api.connection import Connection
 from weelo_api.errors import refuse
 from weelo_api.frames import Auth, parse
@@ -20,6 +20,7 @@ from weelo_workers.contracts.rejections import Code, Rejected
 
 PATH = "/api/v1/ws"
 AUTH_WITHIN_SECONDS = 5.0
+LOOK_EVERY_SECONDS = 0.25  # whether we are closing: the hub knows only sockets whose user is known
 # A peer that is gone is noticed when the second ping is due: within 36 s.
 PING_SECONDS = 18
 
@@ -67,7 +68,9 @@ def _by_header(authorization: str) -> Identity:
 def _by_first_frame(channel: Channel) -> Identity:
     deadline = time.monotonic() + AUTH_WITHIN_SECONDS
     while (left := deadline - time.monotonic()) > 0:
-        channel.wait(left)
+        channel.wait(min(left, LOOK_EVERY_SECONDS))
+        if hub().closing:
+            raise Farewell(GOING_AWAY, "the server is restarting")
         if first := channel.take(1):
             return _by_token(first[0])
     raise Farewell(UNAUTHORIZED, "say who you are within 5 s")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from io import TextIOWrapper
@@ -24,6 +25,7 @@ __all__ = ["play"]
 AS_IT_SHOULD, NOT_AS_IT_SHOULD, NOT_PLAYED, INTERRUPTED = 0, 1, 2, 130
 CONNECTIONS = 64  # thirty racers, those who sign on, and some who read
 KNOCK_SECONDS = 5.0
+PAUSE_SECONDS = 2.0  # between two acts, for those who watch; the long ones run meanwhile
 
 
 class NotPlayable(Exception):
@@ -84,10 +86,9 @@ def _knock(installation: Installation) -> None:
 
 
 def _play(show: Show, installation: Installation, fleet: Fleet) -> list[Act]:
-    size = len(fleet.transporters)
-    with show.progress(f"{size} transporters of {len(fleet.towns)} towns sign on", size) as one_more:
+    with show.signing_on(fleet) as online:
         try:
-            fleet.sign_on(one_more)
+            fleet.sign_on(online)
         except WeeloError as trouble:
             raise NotPlayable(f"The fleet could not sign on: {trouble}") from None
     acts = [Act(scenario, installation, fleet) for scenario in PROGRAMME]
@@ -104,6 +105,7 @@ def _side_by_side(lanes: Sequence[Sequence[Act]]) -> None:
     def run(lane: Sequence[Act]) -> None:
         for act in lane:
             act.run()
+            time.sleep(PAUSE_SECONDS)
 
     threads = [threading.Thread(target=run, args=(lane,), daemon=True) for lane in lanes]
     for thread in threads:

@@ -11,7 +11,7 @@ import secrets
 import string
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
 
 from weelo_client import WeeloError
@@ -61,7 +61,7 @@ class Fleet:
         near.sort(key=lambda pair: pair[0])
         return [transporter for km, transporter in near if km <= within_km][:count]
 
-    def sign_on(self, each_done: Callable[[], None] = lambda: None) -> None:
+    def sign_on(self, each_done: Callable[[Transporter], None] = lambda _: None) -> None:
         """Everybody registers and goes online. The first one whom the server refuses stops it."""
         _all(self.transporters, Transporter.sign_on, each_done)
         self._beating.start()
@@ -69,7 +69,7 @@ class Fleet:
     def leave(self) -> None:
         """Everybody hangs up and goes offline. What the server does not take any more, presence forgets."""
         self._stopped.set()
-        _all(self.transporters, _leave, lambda: None)
+        _all(self.transporters, _leave, lambda _: None)
 
     def __enter__(self) -> Fleet:
         return self
@@ -135,15 +135,17 @@ def _leave(transporter: Transporter) -> None:
 
 
 def _all(
-    transporters: Iterable[Transporter], act: Callable[[Transporter], None], each_done: Callable[[], None]
+    transporters: Iterable[Transporter],
+    act: Callable[[Transporter], None],
+    each_done: Callable[[Transporter], None],
 ) -> None:
     """Everybody does it, some at a time. The first failure is raised, and those who have not begun do not."""
     with ThreadPoolExecutor(HANDS, thread_name_prefix="fleet") as hands:
-        under_way: list[Future[None]] = [hands.submit(act, transporter) for transporter in transporters]
+        under_way = {hands.submit(act, transporter): transporter for transporter in transporters}
         try:
             for done in as_completed(under_way):
                 done.result()
-                each_done()
+                each_done(under_way[done])
         except BaseException:
             hands.shutdown(wait=False, cancel_futures=True)
             raise

@@ -17,6 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from weelo_demo.act import Act, State
+from weelo_demo.chart import Chart
+from weelo_demo.fleet import SCATTER_KM, WITHIN_KM, Fleet
+from weelo_demo.people import Transporter
 
 PLAIN_WIDTH = 150  # for logs and pipes, which have no width of their own
 PICTURES_PER_SECOND = 8
@@ -52,28 +55,36 @@ class Show:
     # --- signing on ---------------------------------------------------------------------------------------
 
     @contextmanager
-    def progress(self, what: str, total: int) -> Iterator[Callable[[], None]]:
-        """Yields what to call for each one done."""
-        if self._console.is_terminal:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-            )
-            with Progress(*columns, console=self._console) as bar:
-                task = bar.add_task(what, total=total)
-                yield lambda: bar.advance(task)
+    def signing_on(self, fleet: Fleet) -> Iterator[Callable[[Transporter], None]]:
+        """Yields what to call for each transporter who is online."""
+        size = len(fleet.transporters)
+        what = f"{size} transporters of {len(fleet.towns)} towns sign on"
+        if not self._console.is_terminal:
+            yield self._count_aloud(what, size)
             return
+        rows = max(8, min(28, self._console.height - 6))
+        chart = Chart(fleet.transporters, WITHIN_KM + SCATTER_KM, rows)
+        bar = Progress(TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        task = bar.add_task("", total=size)
+
+        def online(transporter: Transporter) -> None:
+            chart.light(transporter)
+            bar.advance(task)
+
+        picture = Group(chart, bar)
+        with Live(picture, console=self._console, refresh_per_second=PICTURES_PER_SECOND, transient=True):
+            yield online
+
+    def _count_aloud(self, what: str, size: int) -> Callable[[Transporter], None]:
         done = 0
 
-        def one_more() -> None:
+        def online(_: Transporter) -> None:
             nonlocal done
             done += 1
-            if done % max(1, total // 4) == 0:
-                self.say(f"{self.seconds:7.2f}  {what}: {done} of {total}")
+            if done % max(1, size // 4) == 0:
+                self.say(f"{self.seconds:7.2f}  {what}: {done} of {size}")
 
-        yield one_more
+        return online
 
     # --- playing ------------------------------------------------------------------------------------------
 

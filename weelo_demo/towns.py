@@ -53,6 +53,13 @@ def moved(start: Point, north_km: float, east_km: float) -> Point:
     return Point(round(latitude, 6), round(start.longitude + math.degrees(east_km / stretch), 6))
 
 
+def east_north_km(start: Point, to: Point) -> tuple[float, float]:
+    """How far east and north of `start`: the reverse of `moved`."""
+    stretch = EARTH_RADIUS_KM * math.cos(math.radians(start.latitude))
+    east = math.radians(to.longitude - start.longitude) * stretch
+    return east, math.radians(to.latitude - start.latitude) * EARTH_RADIUS_KM
+
+
 def scattered(town: Town, within_km: float, dice: random.Random) -> Point:
     """A place in or near the town, evenly over the disc."""
     away, bearing = within_km * math.sqrt(dice.random()), dice.uniform(0, 2 * math.pi)

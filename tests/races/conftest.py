@@ -1,0 +1,20 @@
+"""Races run at both isolation levels: what decides them must not depend on the level."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.world import World
+from weelo_workers.models.engine import connect
+
+
+@pytest.fixture(params=["READ COMMITTED", "SERIALIZABLE"])
+def world(migrated: None, request: pytest.FixtureRequest) -> Iterator[World]:
+    engine = connect(os.environ["DATABASE_URL"], pool_size=10, max_overflow=60, isolation=request.param)
+    world = World(engine)
+    world.empty()
+    yield world
+    engine.dispose()
