@@ -3,7 +3,12 @@
 Celery is the bell, not the memory: a message may be lost or doubled, the mailbox row decides.
 """
 
-from weelo_workers.settings import settings
+from weelo_workers.settings import ConfigurationError, settings
+
+try:
+    settings()
+except ConfigurationError as unusable:
+    raise SystemExit(f"weelo: {unusable}") from None  # one line, where Celery would print ninety
 
 broker_url = settings().broker_url
 broker_connection_retry_on_startup = True

@@ -13,9 +13,9 @@ from rich.table import Table
 
 os.environ.setdefault("JWT_SECRET", "a secret for measuring, long enough for HS256")
 
-from bench import accepts, ceiling, timers  # noqa: E402 (they read the secret)
-from bench.figures import Figure  # noqa: E402
-from tests.system import System  # noqa: E402
+from bench import accepts, ceiling, timers
+from bench.figures import Figure
+from tests.system import System
 
 
 def main() -> None:
@@ -27,7 +27,11 @@ def main() -> None:
         for first in (True, False):
             began = time.monotonic()
             system = System(
-                data, DATABASE_URL="", REDIS_URL="", BROADCAST_TIMEOUT_SECONDS="45", RADIUS_STEP_SECONDS="3600"
+                data,
+                DATABASE_URL="",
+                REDIS_URL="",
+                BROADCAST_TIMEOUT_SECONDS="45",
+                RADIUS_STEP_SECONDS="3600",
             )
             name = "`weelo up` ready, first start" if first else "`weelo up` ready, same data again"
             figures.append(Figure(name, f"{time.monotonic() - began:.1f} s", "20 s"))
@@ -35,7 +39,9 @@ def main() -> None:
                 system.stop()
         try:
             for measure in (accepts.idle, accepts.race, timers.thousand_pending, ceiling.transactions):
-                console.print(f"measuring: {measure.__doc__.strip().splitlines()[0] if measure.__doc__ else measure}")
+                console.print(
+                    f"measuring: {measure.__doc__.strip().splitlines()[0] if measure.__doc__ else measure}"
+                )
                 figures += measure(system, data)
         finally:
             system.stop()
@@ -43,7 +49,9 @@ def main() -> None:
 
             Postgres(data).remove()
             Valkey(data).remove()
-    table = Table(title=f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    table = Table(
+        title=f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    )
     for column in ("what", "measured", "goal"):
         table.add_column(column)
     for figure in figures:

@@ -31,7 +31,13 @@ def idle(system: System, data: Path) -> list[Figure]:
         fleet.until("booking_cancelled", broadcastId=booking)
     fleet.close()
     truck.available(False)
-    return [Figure(f"accept to command_settled frame, idle, {ROUNDS} rounds", milliseconds(taken, 0.5, 0.99), "p50 60, p99 250 ms")]
+    return [
+        Figure(
+            f"accept to command_settled frame, idle, {ROUNDS} rounds",
+            milliseconds(taken, 0.5, 0.99),
+            "p50 60, p99 250 ms",
+        )
+    ]
 
 
 def race(system: System, data: Path) -> list[Figure]:
@@ -59,7 +65,13 @@ def race(system: System, data: Path) -> list[Figure]:
         list(pool.map(lambda truck: truck.available(False), trucks))
     for fleet in fleets:
         fleet.close()
-    return [Figure(f"{RACERS}-way race, accept to command_settled frame, {rounds} rounds", milliseconds(taken, 0.5, 0.95), "p95 500 ms")]
+    return [
+        Figure(
+            f"{RACERS}-way race, accept to command_settled frame, {rounds} rounds",
+            milliseconds(taken, 0.5, 0.95),
+            "p95 500 ms",
+        )
+    ]
 
 
 def _tap(truck: Truck, fleet: Listener, booking: str) -> float:

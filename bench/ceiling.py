@@ -20,7 +20,7 @@ SECONDS = 4.0
 def transactions(system: System, data: Path) -> list[Figure]:
     """Commands a second through the bus in one process, against the bare SQL of the same shape."""
     from tests.world import World
-    from weelo_workers.contracts.fleet import RegisterDriver, DriverDetails
+    from weelo_workers.contracts.fleet import DriverDetails, RegisterDriver
     from weelo_workers.contracts.statuses import Role
 
     engine = connect(Postgres(data).url("weelo"))
@@ -29,7 +29,9 @@ def transactions(system: System, data: Path) -> list[Figure]:
 
     def through_the_bus() -> None:
         who = uuid4()
-        world.do(RegisterDriver(transporter_id=who, driver_id=uuid4(), details=details), who, Role.TRANSPORTER)
+        world.do(
+            RegisterDriver(transporter_id=who, driver_id=uuid4(), details=details), who, Role.TRANSPORTER
+        )
 
     bus, bare = _rate(through_the_bus), _rate(lambda: _bare(engine))
     engine.dispose()
@@ -59,9 +61,14 @@ def _bare(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("SELECT * FROM mailbox WHERE id = :id FOR UPDATE"), row)
         connection.execute(
-            text("INSERT INTO drivers (id, transporter_id, name, phone, created_at) VALUES (:driver, :who, 'A', '1', now())"), row
+            text(
+                "INSERT INTO drivers (id, transporter_id, name, phone, created_at) VALUES (:driver, :who, 'A', '1', now())"
+            ),
+            row,
         )
         connection.execute(text(insert.replace(":id", ":delivery")), row)
-        connection.execute(text("UPDATE mailbox SET settled_at = now(), status = 'succeeded' WHERE id = :id"), row)
+        connection.execute(
+            text("UPDATE mailbox SET settled_at = now(), status = 'succeeded' WHERE id = :id"), row
+        )
     with engine.connect() as connection:
         connection.execute(text("SELECT * FROM mailbox WHERE id = :id"), row)

@@ -44,7 +44,9 @@ def thousand_pending(system: System, data: Path) -> list[Figure]:
         " WHERE b.status = 'expired' AND b.created_at > :mark"
     )
     with engine.connect() as connection:
-        pending = connection.execute(text("SELECT count(*) FROM broadcasts WHERE status = 'active'")).scalar_one()
+        pending = connection.execute(
+            text("SELECT count(*) FROM broadcasts WHERE status = 'active'")
+        ).scalar_one()
 
     def expired() -> bool:
         with engine.connect() as connection:

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SECRET = "a secret for tests, long enough for HS256"
 
-_stop_servers = []
+_stop_servers: list[Callable[[], None]] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,7 +33,9 @@ def pytest_configure(config: pytest.Config) -> None:
     number = int(re.sub(r"\D", "", worker or "0") or 0) + 1
     # Each worker has its own everything, set before anything reads the settings.
     os.environ["DATABASE_URL"] = _own_database(number)
-    os.environ["REDIS_URL"] = str(make_url(os.environ["WEELO_TEST_REDIS"]).set(database=str(number)).render_as_string(False))
+    os.environ["REDIS_URL"] = str(
+        make_url(os.environ["WEELO_TEST_REDIS"]).set(database=str(number)).render_as_string(False)
+    )
     os.environ["JWT_SECRET"] = SECRET
     os.environ["WEELO_ENV"] = "development"
 
@@ -81,11 +83,11 @@ def migrated() -> None:
     upgrade_to_head()
 
 
-@pytest.fixture()
-def world(migrated: None) -> Iterator[World]:
+@pytest.fixture
+def world(migrated: None) -> World:
     """An empty database and an empty Redis, with everything at hand to play in them."""
     from tests.world import World
 
     world = World()
     world.empty()
-    yield world
+    return world

@@ -35,7 +35,16 @@ class System:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.printed: list[str] = []
-        arguments = ("up", "--no-flower", "--port", str(self.port), "--data-dir", str(folder), "--concurrency", "2")
+        arguments = (
+            "up",
+            "--no-flower",
+            "--port",
+            str(self.port),
+            "--data-dir",
+            str(folder),
+            "--concurrency",
+            "2",
+        )
         self.process = subprocess.Popen(
             [sys.executable, "-m", "weelo_workers.cli", *arguments],
             env={**os.environ, **environment},

@@ -90,12 +90,37 @@ class World:
         assert outcome is not None
         return outcome
 
-    def book(self, customer: UUID, trucks: int = 1, *, kind: str = "17 Feet", at: Place | None = None, key: UUID | None = None, **more: Any) -> CommandOutcome:
-        return self.do(self.booking(customer, trucks, kind=kind, at=at, **more), customer, Role.CUSTOMER, key=key)
+    def book(
+        self,
+        customer: UUID,
+        trucks: int = 1,
+        *,
+        kind: str = "17 Feet",
+        at: Place | None = None,
+        key: UUID | None = None,
+        **more: Any,
+    ) -> CommandOutcome:
+        return self.do(
+            self.booking(customer, trucks, kind=kind, at=at, **more), customer, Role.CUSTOMER, key=key
+        )
 
-    def booking(self, customer: UUID, trucks: int = 1, *, kind: str = "17 Feet", at: Place | None = None, keyed: bool = False, **more: Any) -> CreateBooking:
+    def booking(
+        self,
+        customer: UUID,
+        trucks: int = 1,
+        *,
+        kind: str = "17 Feet",
+        at: Place | None = None,
+        keyed: bool = False,
+        **more: Any,
+    ) -> CreateBooking:
         request = NewBooking(
-            pickup=at or place(), drop=place(200), vehicle_type="open", vehicle_subtype=kind, trucks_needed=trucks, **more
+            pickup=at or place(),
+            drop=place(200),
+            vehicle_type="open",
+            vehicle_subtype=kind,
+            trucks_needed=trucks,
+            **more,
         )
         return CreateBooking(customer_id=customer, request=request, keyed=keyed)
 
@@ -106,17 +131,23 @@ class World:
         self.drain()
         return UUID(outcome.result["id"])
 
-    def fleet(self, trucks: int = 1, *, kind: str = "17 Feet", km_north: float = 1.0, online: bool = True) -> Fleet:
+    def fleet(
+        self, trucks: int = 1, *, kind: str = "17 Feet", km_north: float = 1.0, online: bool = True
+    ) -> Fleet:
         fleet = Fleet(uuid4())
         for _ in range(trucks):
             number, driver = f"HR55X{next(_numbers):06d}", uuid4()
             details = VehicleDetails(vehicle_type="open", vehicle_subtype=kind)
             vehicle = self.do(
-                RegisterVehicle(transporter_id=fleet.id, vehicle_number=number, details=details), fleet.id, Role.TRANSPORTER
+                RegisterVehicle(transporter_id=fleet.id, vehicle_number=number, details=details),
+                fleet.id,
+                Role.TRANSPORTER,
             )
             person = DriverDetails(name=f"Driver {number}", phone="+91 11 2345 6789")
             self.do(
-                RegisterDriver(transporter_id=fleet.id, driver_id=driver, details=person), fleet.id, Role.TRANSPORTER
+                RegisterDriver(transporter_id=fleet.id, driver_id=driver, details=person),
+                fleet.id,
+                Role.TRANSPORTER,
             )
             fleet.trucks.append(Truck(vehicle_id=UUID(vehicle.result["id"]), driver_id=driver))
         if online:
@@ -132,7 +163,14 @@ class World:
         at = place(km_north)
         return presence.heartbeat(fleet.id, presence.Point(at.latitude, at.longitude))
 
-    def accepting(self, fleet: Fleet, broadcast_id: UUID, trucks: Sequence[Truck] | None = None, *, partial: bool = False) -> AcceptTrucks:
+    def accepting(
+        self,
+        fleet: Fleet,
+        broadcast_id: UUID,
+        trucks: Sequence[Truck] | None = None,
+        *,
+        partial: bool = False,
+    ) -> AcceptTrucks:
         return AcceptTrucks(
             broadcast_id=broadcast_id,
             transporter_id=fleet.id,
@@ -140,16 +178,29 @@ class World:
             partial=partial,
         )
 
-    def accept(self, fleet: Fleet, broadcast_id: UUID, trucks: Sequence[Truck] | None = None, *, partial: bool = False) -> CommandOutcome:
-        return self.do(self.accepting(fleet, broadcast_id, trucks, partial=partial), fleet.id, Role.TRANSPORTER)
+    def accept(
+        self,
+        fleet: Fleet,
+        broadcast_id: UUID,
+        trucks: Sequence[Truck] | None = None,
+        *,
+        partial: bool = False,
+    ) -> CommandOutcome:
+        return self.do(
+            self.accepting(fleet, broadcast_id, trucks, partial=partial), fleet.id, Role.TRANSPORTER
+        )
 
     def decline(self, fleet: Fleet, broadcast_id: UUID) -> CommandOutcome:
         command = DeclineOffer(broadcast_id=broadcast_id, transporter_id=fleet.id)
         return self.do(command, fleet.id, Role.TRANSPORTER)
 
-    def cancel(self, broadcast_id: UUID, customer: UUID | None = None, *, reason: str | None = None) -> CommandOutcome:
+    def cancel(
+        self, broadcast_id: UUID, customer: UUID | None = None, *, reason: str | None = None
+    ) -> CommandOutcome:
         who = customer or self.customer_of(broadcast_id)
-        command = CancelBroadcast(broadcast_id=broadcast_id, customer_id=who, kind=Kind.BOOKING, reason=reason)
+        command = CancelBroadcast(
+            broadcast_id=broadcast_id, customer_id=who, kind=Kind.BOOKING, reason=reason
+        )
         return self.do(command, who, Role.CUSTOMER)
 
     def race(self, *acts: Callable[[], Any]) -> list[Any]:
@@ -183,7 +234,9 @@ class World:
                 "UPDATE broadcasts SET expires_at = expires_at - :by",
                 "UPDATE assignments SET expires_at = expires_at - :by WHERE expires_at IS NOT NULL",
             ):
-                connection.execute(text(statement.replace(":by", "make_interval(secs => :by)")), {"by": seconds})
+                connection.execute(
+                    text(statement.replace(":by", "make_interval(secs => :by)")), {"by": seconds}
+                )
         self.drain()
 
     def _due(self) -> list[UUID]:
@@ -201,7 +254,9 @@ class World:
         """
         with self.engine.connect() as connection:
             rows = connection.execute(text(query), {"who": who}).all()
-        return [{"seq": row.seq, "event": row.event, **row.data} for row in rows if event in (None, row.event)]
+        return [
+            {"seq": row.seq, "event": row.event, **row.data} for row in rows if event in (None, row.event)
+        ]
 
     def value(self, query: str, **parameters: Any) -> Any:
         with self.engine.connect() as connection:

@@ -49,7 +49,9 @@ def authenticate(token: str) -> Identity:
 
 def _identity(claims: dict[str, Any]) -> Identity:
     return Identity(
-        Caller(UUID(claims["sub"]), Role(claims["role"]), _text(claims.get("name")), _text(claims.get("phone"))),
+        Caller(
+            UUID(claims["sub"]), Role(claims["role"]), _text(claims.get("name")), _text(claims.get("phone"))
+        ),
         datetime.fromtimestamp(claims["exp"], UTC),
     )
 

@@ -14,6 +14,7 @@ from weelo_api import auth
 from weelo_api.channel import INTERNAL_ERROR, TOO_SLOW, TRY_AGAIN_LATER, UNAUTHORIZED, Channel, Farewell, Gone
 from weelo_api.feed import Feed
 from weelo_api.frames import Ack, Auth, Beat, Op, Ping, Resume, now, parse, refusal, unlogged
+from weelo_api.telemetry import transporter_heartbeat
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import engine
@@ -181,8 +182,6 @@ class Connection:
         if self.caller.role not in (Role.TRANSPORTER, Role.DRIVER):
             raise Rejected(Code.FORBIDDEN, "Heartbeats are for transporters and drivers.")
         if self.caller.role is Role.TRANSPORTER:
-            from weelo_api.telemetry import transporter_heartbeat
-
             try:
                 transporter_heartbeat(self.caller.id, beat.latitude, beat.longitude)
             except SQLAlchemyError as error:

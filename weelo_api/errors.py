@@ -37,10 +37,17 @@ def refuse(code: Code, detail: str = "", **extra: Any) -> Response:
 def invalid(error: ValidationError) -> Response:
     """400 with one entry per field, in the request's own names."""
     errors = [
-        {"field": ".".join(str(part) for part in each["loc"]), "message": each["msg"].removeprefix("Value error, ")}
+        {
+            "field": ".".join(str(part) for part in each["loc"]),
+            "message": each["msg"].removeprefix("Value error, "),
+        }
         for each in error.errors(include_url=False, include_input=False, include_context=False)
     ]
-    return refuse(Code.VALIDATION_ERROR, "; ".join(f"{e['field']}: {e['message']}".lstrip(": ") for e in errors[:3]), errors=errors)
+    return refuse(
+        Code.VALIDATION_ERROR,
+        "; ".join(f"{e['field']}: {e['message']}".lstrip(": ") for e in errors[:3]),
+        errors=errors,
+    )
 
 
 def _let_them_finish() -> None:

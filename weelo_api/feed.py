@@ -9,8 +9,8 @@ from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from weelo_workers.contracts.notifications import frame
 from weelo_workers.models.engine import engine
-from weelo_workers.notifications import news
 from weelo_workers.queries.log import Frame, lines_after
 
 PAGE = 500
@@ -101,7 +101,7 @@ class Feed:
         with self._lock:
             while len(frames) < PAGE and (line := self._pending.pop(self.sent + 1, None)):
                 self.sent += 1
-                frames.append(news.frame(line[0], self.sent, line[1]))
+                frames.append(frame(line[0], self.sent, line[1]))
         return frames
 
     def _from_log(self) -> list[Frame]:

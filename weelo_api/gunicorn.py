@@ -8,7 +8,15 @@ import os
 import signal
 import threading
 import time
+from pathlib import Path
 from typing import Any
+
+from weelo_workers.settings import ConfigurationError, settings
+
+try:
+    settings()
+except ConfigurationError as unusable:
+    raise SystemExit(f"weelo: {unusable}") from None  # one line, where gunicorn would print thirty
 
 wsgi_app = "weelo_api:create_app()"
 worker_class = "gthread"
@@ -22,7 +30,7 @@ graceful_timeout = 5
 # Once for all workers, and a bad setting stops the start. Threads and connections begin after the fork.
 preload_app = True
 # The heartbeat between arbiter and workers is a file: never let it wait for a disk.
-worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None
+worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 control_socket_disable = True  # several on one machine would share it
 accesslog = None
 
@@ -30,7 +38,7 @@ LOOK_EVERY_SECONDS = 0.1
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    # What the workers share stays shared if their garbage collectors do not look at it.
+    # What the workers share in memory stays shared if their garbage collectors do not touch it.
     gc.freeze()
 
 
@@ -64,7 +72,7 @@ def _close_sockets_of(worker: Any) -> None:
 def worker_exit(server: Any, worker: Any) -> None:
     """The last thing that a worker does (the arbiter calls it too, for one that has vanished).
 
-    All is closed and nothing is buffered: taking the interpreter apart would cost a second or two of the grace.
+    All is closed and nothing is buffered; taking the interpreter apart would cost seconds of the grace.
     """
     if os.getpid() == worker.pid and worker.booted and not worker.alive:
         logging.shutdown()

@@ -209,7 +209,7 @@ _making = threading.Lock()
 
 def hub() -> Hub:
     """This process's hub, made on first use."""
-    global _hub
+    global _hub  # noqa: PLW0603 (one per process, made after the fork)
     with _making:
         if _hub is None:
             _hub = Hub()

@@ -14,7 +14,7 @@ class JsonBody(Request):
     """flask-openapi3 hands text to pydantic's own parser, which refuses broken, endless and deeply nested
     JSON as a validation error, and knows that a UUID in JSON is text."""
 
-    def get_json(self, *args: Any, **kwargs: Any) -> str:  # type: ignore[override]
+    def get_json(self, *args: Any, **kwargs: Any) -> str:
         """The body as text; an empty one counts as `{}`, so that routes without required fields need no body."""
         body = self.get_data()
         # A chunked body has no length to look at beforehand: Werkzeug cuts it off at the limit, silently.

@@ -31,8 +31,12 @@ class BacklogCollector:
             return
         up.add_metric([], 1)
         yield up
-        depth = GaugeMetricFamily("weelo_queue_depth", "Due and unsettled rows of the mailbox", labels=["queue"])
-        oldest = GaugeMetricFamily("weelo_queue_oldest_seconds", "How long the oldest of them is due", labels=["queue"])
+        depth = GaugeMetricFamily(
+            "weelo_queue_depth", "Due and unsettled rows of the mailbox", labels=["queue"]
+        )
+        oldest = GaugeMetricFamily(
+            "weelo_queue_oldest_seconds", "How long the oldest of them is due", labels=["queue"]
+        )
         later = GaugeMetricFamily("weelo_timers_pending", "Rows that are not due yet", labels=["queue"])
         parked = GaugeMetricFamily("weelo_parked", "Rows given up on after repeated errors", labels=["queue"])
         for line in backlog:
@@ -42,7 +46,9 @@ class BacklogCollector:
             parked.add_metric([line.queue], line.parked)
         yield from (depth, oldest, later, parked)
         unsent = next(line for line in backlog if line.queue == NOTIFICATIONS)
-        yield GaugeMetricFamily("weelo_deliveries_unsent", "Transitions that nobody was told of yet", value=unsent.due)
+        yield GaugeMetricFamily(
+            "weelo_deliveries_unsent", "Transitions that nobody was told of yet", value=unsent.due
+        )
         yield GaugeMetricFamily(
             "weelo_deliveries_unsent_age_seconds", "Age of the oldest of them", value=unsent.oldest_seconds
         )

@@ -36,7 +36,7 @@ def register(app: Flask) -> None:
             request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
 
     @app.errorhandler(RemoteProtocolError)
-    def _no_websocket(error: RemoteProtocolError) -> Response:
+    def _no_websocket(_error: RemoteProtocolError) -> Response:
         return refuse(Code.VALIDATION_ERROR, "This is no WebSocket handshake of RFC 6455.")
 
     @sock.route(PATH)  # type: ignore[untyped-decorator]
@@ -80,7 +80,7 @@ def _by_token(message: str | bytes) -> Identity:
     try:
         op = parse(message)
         if not isinstance(op, Auth):
-            raise Rejected(Code.UNAUTHORIZED)
+            raise Rejected(Code.UNAUTHORIZED)  # noqa: TRY301 (one place answers all refusals)
         return authenticate(op.token)
     except Rejected as rejected:
         raise Farewell(UNAUTHORIZED, rejected.code.title) from None

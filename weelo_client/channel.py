@@ -91,11 +91,14 @@ class Channel:
         """Hang up. What was heard can still be read."""
         self._ack()
         self._closing.set()
-        if self._line is not None:
+        line = self._line  # the reading thread may be letting go of it just now, and of its socket
+        if line is not None:
             with suppress(OSError, websocket.WebSocketException):
-                self._line.send_close(1000)
-                if self._line.sock is not None:
-                    self._line.sock.shutdown(socket.SHUT_RD)  # wakes the reading thread
+                line.send_close(1000)
+            wire = line.sock
+            if wire is not None:
+                with suppress(OSError):
+                    wire.shutdown(socket.SHUT_RD)  # wakes the reading thread
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=2.0)
         self._heard.end(ChannelEnded("closed"))

@@ -104,8 +104,9 @@ def _side_by_side(lanes: Sequence[Sequence[Act]]) -> None:
 
     def run(lane: Sequence[Act]) -> None:
         for act in lane:
+            if act is not lane[0]:
+                time.sleep(PAUSE_SECONDS)
             act.run()
-            time.sleep(PAUSE_SECONDS)
 
     threads = [threading.Thread(target=run, args=(lane,), daemon=True) for lane in lanes]
     for thread in threads:

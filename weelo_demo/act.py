@@ -81,7 +81,7 @@ class Act:
             verdict = State.DONE
         except (NotAsItShould, WeeloError) as wrong:
             self.happened, verdict = str(wrong), State.FAILED
-        except Exception as defect:  # a defect of the demo must not end the other scenarios
+        except Exception as defect:  # noqa: BLE001 (a defect of the demo must not end the other scenarios)
             self.happened, verdict = f"the demo itself failed: {defect!r}", State.FAILED
         self.ended = time.monotonic()
         self.state = verdict
@@ -97,7 +97,7 @@ class Act:
 
     def customer(self) -> Customer:
         """A new customer, listening."""
-        customer = Customer(self._installation, f"Customer of ({self.scenario.letter})")
+        customer = Customer(self._installation, "The customer")
         self._customers.append(customer)
         customer.listen()
         self.watch(customer)
@@ -231,7 +231,7 @@ def together(
             if head_starts is not None:
                 time.sleep(head_starts[index])
             answers[index] = calls[index]()
-        except BaseException as problem:
+        except BaseException as problem:  # noqa: BLE001 (it is told by whoever waits for the answers)
             answers[index] = problem
 
     threads = [threading.Thread(target=one, args=(index,), daemon=True) for index in range(len(calls))]

@@ -23,6 +23,8 @@ from weelo_demo.people import Transporter
 
 PLAIN_WIDTH = 150  # for logs and pipes, which have no width of their own
 PICTURES_PER_SECOND = 8
+INDENT = 4
+WIDE = 130  # columns from which on names need not be cut
 MARKS = {State.WAITING: "·", State.DONE: "✓", State.FAILED: "✗", State.PLAYING: "▸"}
 COLOURS = {
     State.WAITING: "dim",
@@ -115,7 +117,7 @@ class Show:
         for act in acts:
             parts.append(self._heading(act))
             if act.state is not State.WAITING:
-                parts.append(Padding(self._newest(act, room), (0, 0, 0, 4)))
+                parts.append(Padding(self._newest(act, room), (0, 0, 0, INDENT)))
             parts.append(Text(""))
         return Group(*parts)
 
@@ -135,12 +137,18 @@ class Show:
         return row
 
     def _newest(self, act: Act, room: int) -> RenderableType:
-        lines = Table.grid(padding=(0, 2))
-        for style, width in (("dim", 7), ("", 36), ("cyan", 26), ("dim", None)):
-            lines.add_column(style=style, width=width, no_wrap=True, overflow="ellipsis")
+        who = 36 if self._console.width >= WIDE else 22
+        lines = []
         for line in act.lines()[-room:]:
-            lines.add_row(f"{line.at - self._began:7.2f}", Text(line.who), line.event, Text(line.what))
-        return lines
+            text = Text.assemble(
+                (f"{line.at - self._began:7.2f}  ", "dim"),
+                f"{line.who:<{who}.{who}}  ",
+                (f"{line.event:<26}", "cyan"),
+                (line.what, "dim"),
+            )
+            text.truncate(self._console.width - INDENT, overflow="ellipsis")
+            lines.append(text)
+        return Group(*lines)
 
     def _read_out(self, acts: Sequence[Act], over: threading.Event) -> None:
         """Plain lines, each once, as they come."""

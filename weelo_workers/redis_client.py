@@ -8,8 +8,7 @@ from typing import Any
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import ConnectionError as RedisConnectionError, TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from weelo_workers.settings import settings
@@ -25,7 +24,7 @@ class ImpatientRedis(Redis):
         if time.monotonic() < self._away_until:
             raise RedisConnectionError("Redis did not answer a moment ago")
         try:
-            return super().execute_command(*args, **options)
+            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         except (RedisConnectionError, RedisTimeoutError):
             self._away_until = time.monotonic() + self.PAUSE_SECONDS
             raise
@@ -36,12 +35,11 @@ def connect(url: str) -> Redis:
     return ImpatientRedis.from_url(
         url,
         decode_responses=True,
-        socket_timeout=2,
+        socket_timeout=1,
         socket_connect_timeout=1,
         socket_keepalive=True,
-        health_check_interval=10,
-        # One more try replaces a connection that a restart of Redis has broken.
-        retry=Retry(NoBackoff(), 1),
+        # One more try replaces a connection that a restart of Redis has broken; a time-out is final.
+        retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
     )
 
 

@@ -7,7 +7,9 @@ In development nothing has to be set: `weelo up` provides the two servers and th
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -22,7 +24,9 @@ class ConfigurationError(Exception):
 class Settings(BaseSettings):
     """The environment, typed. Field names are the variables' names in lower case."""
 
-    model_config = SettingsConfigDict(case_sensitive=False, extra="ignore", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        case_sensitive=False, extra="ignore", frozen=True, env_ignore_empty=True
+    )
 
     weelo_env: Literal["development", "production"] = "development"
 
@@ -63,14 +67,28 @@ class Settings(BaseSettings):
     def _is_postgres(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("postgresql://", "postgres://", "postgresql+psycopg2://")):
             raise ValueError("must begin with postgresql://")
-        return url
+        return _with_sound_address(url)
 
     @field_validator("redis_url", "celery_broker_url")
     @classmethod
     def _is_redis(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis:// or rediss://")
-        return url
+        return _with_sound_address(url)
+
+    @field_validator("fcm_endpoint")
+    @classmethod
+    def _is_http(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return _with_sound_address(url)
+
+    @field_validator("google_application_credentials")
+    @classmethod
+    def _is_a_file(cls, path: str | None) -> str | None:
+        if path is not None and not Path(path).is_file():
+            raise ValueError(f"there is no file {path}")
+        return path
 
     @field_validator("jwt_secret")
     @classmethod
@@ -88,6 +106,17 @@ class Settings(BaseSettings):
     @property
     def broker_url(self) -> str:
         return self.celery_broker_url or self.redis_url
+
+
+def _with_sound_address(url: str | None) -> str | None:
+    if url is not None:
+        try:
+            port = urlsplit(url).port
+        except ValueError:
+            port = 0
+        if port == 0:
+            raise ValueError("the port must be a number from 1 to 65535")
+    return url
 
 
 @lru_cache(maxsize=1)

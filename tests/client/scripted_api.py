@@ -68,6 +68,8 @@ class Socket:
                 return message
 
     def close(self, code: int) -> None:
+        # With something unread, TCP would reset the connection, and a reset can overtake the close frame.
+        self.hear("resume")
         self._server.close(code)
 
     def wait_until_left(self) -> None:

@@ -210,3 +210,13 @@ def test_a_heartbeat_goes_over_the_socket(api: ScriptedApi) -> None:
         assert channel.heartbeat(28.6, 77.2)
         assert done.wait(WITHIN)
     assert heard == [{"op": "heartbeat", "latitude": 28.6, "longitude": 77.2}]
+
+
+def test_both_may_hang_up_at_once(api: ScriptedApi) -> None:
+    def serve(end: Socket) -> None:
+        end.connected(seq=0)
+        end.close(1001)
+
+    api.on_socket = [serve] * 60
+    for _ in range(30):
+        client_of(api).listen().close()

@@ -12,6 +12,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -59,17 +61,16 @@ class Breakable:
             raise RuntimeError(answer.text)
         return customer, answer.json()["commandId"]
 
-    def load(self, seconds: float, act: Callable[[], None]) -> list[tuple[UUID, str]]:
+    def load(self, seconds: float, act: Callable[[], object]) -> list[tuple[UUID, str]]:
         """Bookings without pause from four threads for a while, with `act` in the middle. What was accepted."""
         accepted: list[tuple[UUID, str]] = []
         until = time.monotonic() + seconds
 
         def keep_asking() -> None:
             while time.monotonic() < until:
-                try:
+                # What raises was not accepted: no promise was made.
+                with suppress(httpx.HTTPError, RuntimeError, json.JSONDecodeError):
                     accepted.append(self.ask())
-                except (httpx.HTTPError, RuntimeError, json.JSONDecodeError):
-                    pass  # not accepted: no promise was made
 
         threads = [threading.Thread(target=keep_asking) for _ in range(4)]
         for thread in threads:
@@ -87,7 +88,8 @@ class Breakable:
             ids = [command for _, command in accepted]
             return int(
                 self.rows(
-                    "SELECT count(*) AS n FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[])) AND settled_at IS NULL", ids=ids
+                    "SELECT count(*) AS n FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[])) AND settled_at IS NULL",
+                    ids=ids,
                 )[0].n
             )
 
@@ -96,7 +98,8 @@ class Breakable:
         opened = Counter(
             row.customer_id
             for row in self.rows(
-                "SELECT customer_id FROM broadcasts WHERE customer_id = ANY(CAST(:ids AS uuid[]))", ids=customers
+                "SELECT customer_id FROM broadcasts WHERE customer_id = ANY(CAST(:ids AS uuid[]))",
+                ids=customers,
             )
         )
         assert opened == dict.fromkeys((customer for customer, _ in accepted), 1)
@@ -113,7 +116,9 @@ class Breakable:
 
     def _untold(self) -> int:
         return int(
-            self.rows("SELECT count(*) AS n FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL")[0].n
+            self.rows(
+                "SELECT count(*) AS n FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL"
+            )[0].n
         )
 
     def lateness(self) -> list[float]:
@@ -147,7 +152,7 @@ def test_TIMR_02_a_timer_outlives_a_kill_of_the_worker_that_held_its_countdown(b
 
 def test_TIMR_02_expiries_are_on_time_though_redis_is_flushed_while_they_wait(breakable: Breakable) -> None:
     before = len(breakable.lateness())
-    accepted = breakable.load(2, lambda: bool(breakable.redis().flushall()))
+    accepted = breakable.load(2, breakable.redis().flushall)
     breakable.all_settled(accepted)
     eventually(lambda: len(breakable.lateness()) >= before + len(accepted), within=20)
     assert all(0 <= late < SWEEP_SECONDS + 1.5 for late in breakable.lateness())
@@ -167,7 +172,7 @@ def test_commands_are_accepted_and_executed_while_redis_is_down(breakable: Break
 def test_IDEM_02_workers_killed_under_load_lose_nothing_and_do_nothing_twice(breakable: Breakable) -> None:
     def kill_them() -> None:
         for queue in ("broadcasts", "notifications", "timers", "broadcasts"):
-            eventually(lambda queue=queue: breakable.system.pids(queue), within=20)
+            eventually(partial(breakable.system.pids, queue), within=20)
             breakable.system.kill(queue)
 
     breakable.all_settled(breakable.load(4, kill_them), within=40)

@@ -24,7 +24,9 @@ class Listener:
 
     def __init__(self, system: System, role: Role, who: UUID) -> None:
         url = system.url.replace("http", "ws", 1) + "/api/v1/ws"
-        self.socket = websocket.create_connection(url, header=[f"Authorization: Bearer {token(role, who)}"], timeout=15)
+        self.socket = websocket.create_connection(
+            url, header=[f"Authorization: Bearer {token(role, who)}"], timeout=15
+        )
         self.frames: list[dict[str, Any]] = []
         assert self.next()["event"] == "connected"
 
@@ -36,7 +38,9 @@ class Listener:
     def until(self, event: str, **data: Any) -> dict[str, Any]:
         while True:
             frame = self.next()
-            if frame["event"] == event and all(frame["data"].get(name) == value for name, value in data.items()):
+            if frame["event"] == event and all(
+                frame["data"].get(name) == value for name, value in data.items()
+            ):
                 return frame
 
     def send(self, **frame: Any) -> None:
@@ -52,10 +56,14 @@ class Truck:
     def __init__(self, system: System, north: float = 0.01) -> None:
         self.id, self.driver = uuid4(), uuid4()
         self.http = system.http(Role.TRANSPORTER, self.id)
-        vehicle = self.http.put(f"/vehicles/HR{self.id.hex[:8]}", json={"vehicleType": "open", "vehicleSubtype": "17 Feet"})
+        vehicle = self.http.put(
+            f"/vehicles/HR{self.id.hex[:8]}", json={"vehicleType": "open", "vehicleSubtype": "17 Feet"}
+        )
         assert vehicle.status_code == 201, vehicle.text
         self.vehicle = vehicle.json()["id"]
-        assert self.http.put(f"/drivers/{self.driver}", json={"name": "Driver", "phone": "+91 98100 00000"}).is_success
+        assert self.http.put(
+            f"/drivers/{self.driver}", json={"name": "Driver", "phone": "+91 98100 00000"}
+        ).is_success
         self.available(True)
         here = {"latitude": 28.6 + north, "longitude": 77.2}
         assert self.http.post("/transporter/heartbeat", json=here).status_code == 204
@@ -88,7 +96,12 @@ def test_a_booking_is_asked_offered_accepted_and_cancelled_and_everyone_hears_of
     assert truck.http.get("/offers").json()["items"] == []
     assert asks.get("/broadcasts/current").status_code == 404
 
-    assert asks.put(f"/bookings/{booking}/cancel", json={"reason": "Plans changed"}).json()["assignmentsCancelled"] == 1
+    assert (
+        asks.put(f"/bookings/{booking}/cancel", json={"reason": "Plans changed"}).json()[
+            "assignmentsCancelled"
+        ]
+        == 1
+    )
     assert cab.until("trip_cancelled")["data"]["assignment"]["status"] == "cancelled"
     fleet.until("booking_cancelled", assignedToYou=1)
     phone.until("booking_cancelled")
@@ -127,14 +140,20 @@ def test_a_socket_that_comes_back_resumes_without_gap_or_repeat(system: System) 
     back.close()
 
 
-def test_a_booking_that_nobody_takes_expires_by_its_timer_and_the_customer_may_ask_again(system: System) -> None:
+def test_a_booking_that_nobody_takes_expires_by_its_timer_and_the_customer_may_ask_again(
+    system: System,
+) -> None:
     customer = uuid4()
     asks = system.http(Role.CUSTOMER, customer)
     phone = Listener(system, Role.CUSTOMER, customer)
     lonely = {**BOOKING, "vehicleSubtype": "99 Feet"}
     booking = asks.post("/bookings", json=lonely).json()
     told = phone.until("no_vehicles_available")["data"]
-    assert (told["broadcastId"], told["reason"], told["retryable"]) == (booking["id"], "no_transporter_online", True)
+    assert (told["broadcastId"], told["reason"], told["retryable"]) == (
+        booking["id"],
+        "no_transporter_online",
+        True,
+    )
     late = phone.frames[-1]["at"] > booking["expiresAt"]
     assert late, "the timer came before its time"
     again = asks.post("/bookings", json=lonely)
@@ -162,7 +181,11 @@ def test_a_command_is_accepted_at_once_and_its_outcome_is_found_later(system: Sy
     asks = system.http(Role.CUSTOMER, customer)
     accepted = asks.post("/bookings", json=BOOKING, headers={"Prefer": "respond-async"})
     body = accepted.json()
-    assert (accepted.status_code, body["command"], body["status"]) == (202, "broadcasts.create_booking", "pending")
+    assert (accepted.status_code, body["command"], body["status"]) == (
+        202,
+        "broadcasts.create_booking",
+        "pending",
+    )
     assert accepted.headers["Location"] == f"/api/v1/commands/{body['commandId']}"
 
     def settled() -> dict[str, Any] | None:

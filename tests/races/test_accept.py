@@ -13,7 +13,9 @@ def all_accept(world: World, fleets: list[Fleet], broadcast: UUID) -> list[Comma
     """All at once. What SERIALIZABLE breaks up more often than a command tries again, the sweep takes up."""
     outcomes = world.race(*[lambda fleet=fleet: world.accept(fleet, broadcast) for fleet in fleets])
     world.drain()
-    return [world.outcome(outcome.command_id, fleet.id) for outcome, fleet in zip(outcomes, fleets, strict=True)]
+    return [
+        world.outcome(outcome.command_id, fleet.id) for outcome, fleet in zip(outcomes, fleets, strict=True)
+    ]
 
 
 def test_ACPT_01_exactly_one_of_sixty_acceptors_wins_and_every_loser_is_told_why(world: World) -> None:

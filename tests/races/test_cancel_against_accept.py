@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from tests.world import World
 
 
@@ -11,8 +13,8 @@ def test_CNCL_07_in_forty_rounds_no_live_assignment_hangs_on_a_cancelled_broadca
     for _ in range(40):
         broadcast = world.broadcast(2)
         cancelled, *accepts = world.race(
-            lambda broadcast=broadcast: world.cancel(broadcast),
-            *[lambda fleet=fleet, broadcast=broadcast: world.accept(fleet, broadcast) for fleet in fleets],
+            partial(world.cancel, broadcast),
+            *[partial(world.accept, fleet, broadcast) for fleet in fleets],
         )
         assert cancelled.status == "succeeded"
         assert world.status(broadcast) == "cancelled"
@@ -30,8 +32,8 @@ def test_cancel_expire_and_accept_at_once_leave_one_history(world: World) -> Non
                 "UPDATE broadcasts SET expires_at = clock_timestamp() + interval '5 ms' WHERE status = 'active'"
             )
         world.race(
-            lambda broadcast=broadcast: world.cancel(broadcast),
-            lambda broadcast=broadcast: world.accept(fleet, broadcast),
+            partial(world.cancel, broadcast),
+            partial(world.accept, fleet, broadcast),
             lambda: world.tick(130),
         )
         if world.status(broadcast) in ("cancelled", "expired"):

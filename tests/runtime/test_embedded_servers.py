@@ -170,8 +170,8 @@ def test_nobody_without_the_password_gets_in_and_only_the_owner_can_read_it(
 ) -> None:
     server = kind(data_dir)
     secret = server.start().split(":")[2].split("@")[0]
-    with pytest.raises((psycopg2.OperationalError, redis.AuthenticationError)):
-        wrong = server.url().replace(secret, "guess")
+    wrong = server.url().replace(secret, "guess")
+    with pytest.raises((psycopg2.OperationalError, redis.AuthenticationError)):  # noqa: PT012 (each its own client)
         if kind is Postgres:
             psycopg2.connect(wrong)
         else:
@@ -282,14 +282,14 @@ def test_as_root_binaries_in_a_closed_directory_are_copied_to_where_they_can_run
     elsewhere = Path(tempfile.mkdtemp(dir=data_dir.parent))
     monkeypatch.setattr(pghome, "ELSEWHERE", elsewhere)
     found = SimpleNamespace(submodule_search_locations=[str(closed / pghome.WHEEL)])
-    monkeypatch.setattr(pghome, "find_spec", lambda name: found)
+    monkeypatch.setattr(pghome, "find_spec", lambda _name: found)
     pghome.installation_for.cache_clear()
     try:
         server = Postgres(data_dir)
         assert query(server.start(), "SELECT 1") == 1
         pid = server.pid()
         assert pid is not None
-        assert Path(os.readlink(f"/proc/{pid}/exe")).is_relative_to(elsewhere)
+        assert Path(f"/proc/{pid}/exe").readlink().is_relative_to(elsewhere)
         server.stop()
         eventually(lambda: Identity.of(pid) is None)
     finally:

@@ -1,4 +1,4 @@
-"""What socket tests act with: a real API process, clients that talk to it, and a scribe who writes people's logs."""
+"""What socket tests act with: a real API process, its clients, and a scribe who writes people's logs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 
 import jwt
 import websocket
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from tests.waiting import eventually
@@ -38,15 +38,23 @@ class Api:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
-        options = (f"--bind=127.0.0.1:{self.port}", f"--workers={workers}", "--threads=128", "--log-level=warning")
+        options = (f"--bind=127.0.0.1:{self.port}", f"--workers={workers}", "--threads=128")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "--config=python:weelo_api.gunicorn", *options],
+            [
+                sys.executable,
+                "-m",
+                "gunicorn",
+                "--config=python:weelo_api.gunicorn",
+                "--log-level=warning",
+                *options,
+            ],
             env={**os.environ, **environment},
         )
         eventually(self._answers, within=30)
 
     def _answers(self) -> bool:
-        with contextlib.suppress(OSError), urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=2) as answer:
+        url = f"http://127.0.0.1:{self.port}/healthz"
+        with contextlib.suppress(OSError), urlopen(url, timeout=2) as answer:
             return bool(answer.status == 200)
         return False
 
@@ -125,23 +133,35 @@ class Client:
 class Scribe:
     """Writes lines as the notifier does, but spreads the news only when told to."""
 
-    def write(self, user_id: UUID, count: int = 1, *, own: dict[str, Any] | None = None, size: int = 0) -> list[news.Item]:
+    def write(
+        self, user_id: UUID, count: int = 1, *, own: dict[str, Any] | None = None, size: int = 0
+    ) -> list[news.Item]:
         now = datetime.now(UTC)
-        ids = [uuid4() for _ in range(count)]
         with engine().begin() as connection:
-            head = upsert(LogHead).values(user_id=user_id, seq=count)
             newest = connection.execute(
-                head.on_conflict_do_update(index_elements=["user_id"], set_={"seq": LogHead.seq + count}).returning(LogHead.seq)
+                upsert(LogHead)
+                .values(user_id=user_id, seq=count)
+                .on_conflict_do_update(index_elements=["user_id"], set_={"seq": LogHead.seq + count})
+                .returning(LogHead.seq)
             ).scalar_one()
-            numbered = list(enumerate(ids, start=newest - count + 1))
-            data = {seq: {"number": seq, "padding": "x" * size} for seq, _ in numbered}
+            items = [
+                news.Item(
+                    uuid4(), "tested", now, {"number": seq, "padding": "x" * size}, {str(user_id): (seq, own)}
+                )
+                for seq in range(newest - count + 1, newest + 1)
+            ]
             connection.execute(
-                insert(EventRecord), [{"id": id, "event": "tested", "at": now, "data": data[seq]} for seq, id in numbered]
+                insert(EventRecord),
+                [{"id": i.id, "event": i.event, "at": i.at, "data": i.data} for i in items],
             )
             connection.execute(
-                insert(LogLine), [{"user_id": user_id, "seq": seq, "event_id": id, "own": own} for seq, id in numbered]
+                insert(LogLine),
+                [
+                    {"user_id": user_id, "seq": seq, "event_id": item.id, "own": own}
+                    for seq, item in enumerate(items, start=newest - count + 1)
+                ],
             )
-        return [news.Item(id, "tested", now, data[seq], {str(user_id): (seq, own)}) for seq, id in numbered]
+        return items
 
     def tell(self, user_id: UUID, count: int = 1, **options: Any) -> list[news.Item]:
         items = self.write(user_id, count, **options)
@@ -152,4 +172,4 @@ class Scribe:
         """As retention does: events go, and their lines with them."""
         old = select(LogLine.event_id).where(LogLine.user_id == user_id, LogLine.seq <= up_to)
         with engine().begin() as connection:
-            connection.execute(EventRecord.__table__.delete().where(EventRecord.id.in_(old)))
+            connection.execute(delete(EventRecord).where(EventRecord.id.in_(old)))

@@ -61,7 +61,9 @@ def test_an_expired_token_is_refused(api: Api, someone: UUID) -> None:
     assert api.connect(f"Bearer {token(someone, seconds=-1)}").close_code() == 4401
 
 
-@pytest.mark.parametrize("first", ['{"op":"ping"}', "not json", "[]", '{"op":"auth"}', '{"op":"auth","token":"x.y.z"}'])
+@pytest.mark.parametrize(
+    "first", ['{"op":"ping"}', "not json", "[]", '{"op":"auth"}', '{"op":"auth","token":"x.y.z"}']
+)
 def test_a_first_frame_that_is_no_good_token_is_closed(api: Api, first: str) -> None:
     client = api.connect()
     client.ws.send(first)

@@ -63,7 +63,9 @@ def test_a_flood_of_control_frames_is_closed(api: Api, someone: UUID) -> None:
     assert client.close_code() == 4429
 
 
-def test_a_client_that_does_not_read_is_closed_and_disturbs_nobody(api: Api, scribe: Scribe, someone: UUID) -> None:
+def test_a_client_that_does_not_read_is_closed_and_disturbs_nobody(
+    api: Api, scribe: Scribe, someone: UUID
+) -> None:
     other = uuid4()
     stalled = api.enter(someone, sockopt=((socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096),))
     awake = api.enter(other)
@@ -109,22 +111,22 @@ def test_the_sixth_socket_counts_over_all_processes(migrated: None, someone: UUI
         other.stop()
 
 
-def test_sockets_of_a_process_that_died_do_not_count_for_long(migrated: None, someone: UUID) -> None:
-    one = Api()
-    before = _marks()
-    other = Api()
+def test_sockets_of_a_process_that_died_do_not_count(migrated: None, someone: UUID) -> None:
+    one, other = Api(), Api()
     try:
         kept = one.enter(someone)
+        [ours] = eventually(lambda: _processes_with_sockets_of(someone))
         for _ in range(4):
             other.enter(someone)
-        others_mark = eventually(lambda: _marks() - before)
+        [died] = eventually(lambda: _processes_with_sockets_of(someone) - {ours})
         for worker in psutil.Process(other.process.pid).children():
             worker.kill()
         other.process.kill()
         other.process.wait()
-        # Its mark in Redis lives for 15 s at most.
-        eventually(lambda: not others_mark & _marks(), within=20)
+        # What time does: the mark of a process lives for 15 s after it was last renewed.
+        redis().delete(f"weelo:sockets:process:{died}")
         newer = one.enter(someone)
+        eventually(lambda: _processes_with_sockets_of(someone) == {ours})
         assert kept.silent()
         assert newer.silent()
     finally:
@@ -132,9 +134,8 @@ def test_sockets_of_a_process_that_died_do_not_count_for_long(migrated: None, so
         other.stop()
 
 
-def _marks() -> set[str]:
-    """The API processes that Redis believes to be alive."""
-    return set(redis().scan_iter("weelo:sockets:process:*"))
+def _processes_with_sockets_of(user_id: UUID) -> set[str]:
+    return {str(socket).partition("/")[0] for socket in redis().zrange(f"weelo:sockets:{user_id}", 0, -1)}
 
 
 def test_closed_sockets_leave_no_threads_behind(api: Api) -> None:

@@ -16,7 +16,7 @@ KIND = "lcv|17ft"
 
 
 def acked(user_id: UUID) -> int:
-    return int(redis().hget("weelo:acked", str(user_id)) or 0)  # type: ignore[arg-type]
+    return int(redis().hget("weelo:acked", str(user_id)) or 0)
 
 
 def test_an_ack_is_kept_for_whoever_decides_about_pushes(api: Api, scribe: Scribe, someone: UUID) -> None:
@@ -40,7 +40,9 @@ def test_acks_never_go_back(api: Api, scribe: Scribe, someone: UUID) -> None:
     assert eventually(lambda: acked(someone) == 10)
 
 
-def test_an_ack_from_the_future_does_not_silence_what_is_to_come(api: Api, scribe: Scribe, someone: UUID) -> None:
+def test_an_ack_from_the_future_does_not_silence_what_is_to_come(
+    api: Api, scribe: Scribe, someone: UUID
+) -> None:
     scribe.write(someone, 2)
     api.enter(someone).say(op="ack", seq=1_000_000)
     assert eventually(lambda: acked(someone) == 2)

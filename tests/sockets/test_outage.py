@@ -1,4 +1,4 @@
-"""Redis goes away and comes back: sockets stay, and the log in PostgreSQL makes good what the news has lost."""
+"""Redis goes away and comes back: sockets stay, and the log makes good what the news has lost."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def test_lines_are_heard_while_redis_is_away_and_at_once_when_it_is_back(
     assert client.seqs(1, within=1) == [7]
 
 
-def test_a_redis_that_hangs_is_noticed(valkey: Valkey, api_beside: Api, scribe: Scribe, someone: UUID) -> None:
+def test_a_redis_that_hangs_is_noticed(
+    valkey: Valkey, api_beside: Api, scribe: Scribe, someone: UUID
+) -> None:
     client = api_beside.enter(someone)
     os.kill(valkey.pid() or 0, signal.SIGSTOP)
     try:

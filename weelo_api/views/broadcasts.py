@@ -4,7 +4,7 @@ from flask import Response
 
 from weelo_api.access import allow, anyone, caller
 from weelo_api.gateway import keyed, submit
-from weelo_api.views.parts import Accepted, ById, Paging, blueprint, found, page, reading
+from weelo_api.views.parts import Accepted, ById, PageOf, Paging, blueprint, found, page, reading
 from weelo_workers.contracts.broadcasts import (
     BroadcastView,
     CancelBroadcast,
@@ -12,6 +12,7 @@ from weelo_workers.contracts.broadcasts import (
     CancelResult,
     CreateBooking,
     NewBooking,
+    TimelineEntry,
 )
 from weelo_workers.contracts.rejections import Code
 from weelo_workers.contracts.statuses import Kind, Role
@@ -31,7 +32,9 @@ def create_booking(body: NewBooking) -> Response:
 @allow(Role.CUSTOMER)
 def cancel_booking(path: ById, body: Cancellation) -> Response:
     """Cancel, at any moment until a truck is under way. Cancelling the cancelled succeeds."""
-    command = CancelBroadcast(broadcast_id=path.id, customer_id=caller().id, kind=Kind.BOOKING, reason=body.reason)
+    command = CancelBroadcast(
+        broadcast_id=path.id, customer_id=caller().id, kind=Kind.BOOKING, reason=body.reason
+    )
     return submit(command, body)
 
 
@@ -59,7 +62,7 @@ def broadcast(path: ById) -> Response:
         return found(broadcasts.find(session, path.id, caller()), Code.BROADCAST_NOT_FOUND)
 
 
-@api.get("/broadcasts")
+@api.get("/broadcasts", responses={200: PageOf[BroadcastView]})
 @allow(Role.CUSTOMER)
 def own_broadcasts(query: Paging) -> Response:
     """The customer's own history, newest first."""
@@ -67,12 +70,12 @@ def own_broadcasts(query: Paging) -> Response:
         return page(broadcasts.history(session, caller().id, query.window()))
 
 
-@api.get("/broadcasts/<id>/timeline")
+@api.get("/broadcasts/<id>/timeline", responses={200: PageOf[TimelineEntry]})
 @allow(Role.CUSTOMER, Role.ADMIN)
 def timeline(path: ById) -> Response:
     """Every transition with its time and cause, oldest first."""
     with reading() as session:
         entries = broadcasts.timeline(session, path.id, caller())
-    return found(None if entries is None else {"items": entries, "nextCursor": None}, Code.BROADCAST_NOT_FOUND)
-
-
+    return found(
+        None if entries is None else {"items": entries, "nextCursor": None}, Code.BROADCAST_NOT_FOUND
+    )

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from weelo_api import telemetry
 from weelo_api.access import allow, caller
 from weelo_api.gateway import submit
-from weelo_api.views.parts import Accepted, Paging, blueprint, page, reading
+from weelo_api.views.parts import Accepted, PageOf, Paging, blueprint, page, reading
 from weelo_workers.contracts.fleet import (
     Availability,
     AvailabilityView,
@@ -48,7 +48,7 @@ def register_vehicle(path: ByVehicleNumber, body: VehicleDetails) -> Response:
     return submit(command, body)
 
 
-@api.get("/vehicles")
+@api.get("/vehicles", responses={200: PageOf[VehicleView]})
 @allow(Role.TRANSPORTER)
 def vehicles(query: Paging) -> Response:
     """The fleet's vehicles, newest first."""
@@ -63,7 +63,7 @@ def register_driver(path: ByDriverId, body: DriverDetails) -> Response:
     return submit(RegisterDriver(transporter_id=caller().id, driver_id=path.driver_id, details=body), body)
 
 
-@api.get("/drivers")
+@api.get("/drivers", responses={200: PageOf[DriverView]})
 @allow(Role.TRANSPORTER)
 def drivers(query: Paging) -> Response:
     """The fleet's drivers, newest first."""

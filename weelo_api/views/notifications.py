@@ -1,16 +1,29 @@
 """What became of a command, and one's own event log."""
 
+from typing import Any
+from uuid import UUID
+
 from flask import Response, jsonify
 from pydantic import BaseModel, Field
 
 from weelo_api.access import anyone, caller
 from weelo_api.gateway import find
-from weelo_api.views.parts import ById, blueprint, found, reading
+from weelo_api.views.parts import ById, PageOf, blueprint, found, reading
 from weelo_workers.contracts.notifications import CommandOutcome
 from weelo_workers.contracts.rejections import Code
 from weelo_workers.queries import log
 
 api = blueprint("notifications")
+
+
+class Frame(BaseModel):
+    """A line of the log; `data` is described in /asyncapi.json under the event's name."""
+
+    id: UUID
+    seq: int
+    event: str
+    at: str
+    data: dict[str, Any]
 
 
 class After(BaseModel):
@@ -26,7 +39,7 @@ def command(path: ById) -> Response:
     return found(outcome.json_dict() if outcome else None, Code.NOT_FOUND)
 
 
-@api.get("/events")
+@api.get("/events", responses={200: PageOf[Frame]})
 @anyone
 def events(query: After) -> Response:
     """One's own log after `after`, oldest first: the same frames that the socket carries."""

@@ -4,13 +4,14 @@ from flask import Response
 
 from weelo_api.access import allow, caller
 from weelo_api.gateway import submit
-from weelo_api.views.parts import Accepted, ById, Paging, blueprint, page, reading
+from weelo_api.views.parts import Accepted, ById, PageOf, Paging, blueprint, page, reading
 from weelo_workers.contracts.offers import (
     Acceptance,
     AcceptResult,
     AcceptTrucks,
     DeclineOffer,
     DeclineResult,
+    OfferView,
     Refusal,
 )
 from weelo_workers.contracts.statuses import Role
@@ -19,7 +20,7 @@ from weelo_workers.queries import broadcasts
 api = blueprint("offers")
 
 
-@api.get("/offers")
+@api.get("/offers", responses={200: PageOf[OfferView]})
 @allow(Role.TRANSPORTER)
 def offers(query: Paging) -> Response:
     """Open offers, newest first."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from flask import Response, jsonify
@@ -16,6 +16,8 @@ from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.wire import Timestamp, Wire
 from weelo_workers.models.engine import read_engine
 from weelo_workers.queries.pages import Page, Window
+
+Item = TypeVar("Item")
 
 
 class ById(BaseModel):
@@ -41,6 +43,13 @@ class Accepted(Wire):
     replayed: bool = False
 
 
+class PageOf(Wire, Generic[Item]):
+    """One page of a list; `nextCursor` is null on the last."""
+
+    items: list[Item]
+    next_cursor: str | None
+
+
 class Problem(BaseModel):
     """RFC 9457 problem details."""
 
@@ -55,7 +64,10 @@ class Problem(BaseModel):
 
 
 PROBLEMS: dict[Any, Any] = {
-    status: {"description": text, "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    status: {
+        "description": text,
+        "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
+    }
     for status, text in {
         "400": "Not valid",
         "401": "Not signed in",

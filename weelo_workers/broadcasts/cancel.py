@@ -7,9 +7,11 @@ from weelo_workers.contracts.broadcasts import BookingCancelled, CancelBroadcast
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import BroadcastStatus, Kind
 from weelo_workers.contracts.trips import TripCancelled
-from weelo_workers.lifecycles import assignment as assignment_lifecycle
-from weelo_workers.lifecycles import broadcast as lifecycle
-from weelo_workers.lifecycles import truck_request as slot_lifecycle
+from weelo_workers.lifecycles import (
+    assignment as assignment_lifecycle,
+    broadcast as lifecycle,
+    truck_request as slot_lifecycle,
+)
 from weelo_workers.messaging.bus import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast
@@ -55,5 +57,3 @@ def _cancel(command: CancelBroadcast, broadcast: Broadcast, uow: UnitOfWork) -> 
     for assignment in live:
         uow.publish(TripCancelled(**about(broadcast), assignment=assignment_view(assignment), reason=REASON))
     moves.announce_assignments(uow, broadcast, live)
-
-

@@ -6,9 +6,11 @@ from sqlalchemy import exists, select
 
 from weelo_workers import moves
 from weelo_workers.contracts.broadcasts import BookingExpired, ExpireBroadcast, NoVehiclesAvailable
-from weelo_workers.lifecycles import assignment as assignment_lifecycle
-from weelo_workers.lifecycles import broadcast as lifecycle
-from weelo_workers.lifecycles import truck_request as slot_lifecycle
+from weelo_workers.lifecycles import (
+    assignment as assignment_lifecycle,
+    broadcast as lifecycle,
+    truck_request as slot_lifecycle,
+)
 from weelo_workers.messaging.bus import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer

@@ -71,7 +71,9 @@ def _offer(uow: UnitOfWork, broadcast: Broadcast, this_ring: Ring, found: list[C
         for candidate in found
     ]
     new = set(
-        uow.session.scalars(insert(Offer).values(rows).on_conflict_do_nothing().returning(Offer.transporter_id))
+        uow.session.scalars(
+            insert(Offer).values(rows).on_conflict_do_nothing().returning(Offer.transporter_id)
+        )
     )
     return [candidate for candidate in found if candidate.transporter_id in new]
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field, model_serializer
-from pydantic.functional_serializers import SerializerFunctionWrapHandler
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import AboutBroadcast
@@ -195,5 +194,3 @@ class TimelineEntry(Wire):
     command_id: UUID
     actor_id: UUID | None
     details: dict[str, Any]
-
-

@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 from uuid import UUID
 
-from pydantic import model_serializer
-from pydantic.functional_serializers import SerializerFunctionWrapHandler
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from weelo_workers.contracts.statuses import BroadcastStatus, Kind
 from weelo_workers.contracts.wire import Timestamp, Wire
@@ -41,5 +40,7 @@ class AboutBroadcast(Event, shared=True):
     def _with_the_id_by_kind(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # Apps know a booking by bookingId and an order by orderId; both are the broadcast's id.
         data: dict[str, Any] = serialize(self)
-        data["bookingId" if self.kind is Kind.BOOKING else "orderId"] = data.get("broadcastId", self.broadcast_id)
+        data["bookingId" if self.kind is Kind.BOOKING else "orderId"] = data.get(
+            "broadcastId", self.broadcast_id
+        )
         return data

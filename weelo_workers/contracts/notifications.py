@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, model_serializer
-from pydantic.functional_serializers import SerializerFunctionWrapHandler
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import Event
@@ -63,3 +62,12 @@ class CommandSettled(Outcome, Event):
     """The same, told to the caller."""
 
     status: Literal["succeeded", "rejected"]
+
+
+def frame(event: dict[str, Any], seq: int, own: dict[str, Any] | None) -> dict[str, Any]:
+    """One line of a user's log as the socket carries it (CONTRACT section 5).
+
+    `event` is `{id, event, at, data}` as all its readers share it; `own` is laid over the data.
+    """
+    data = {**event["data"], **own} if own else event["data"]
+    return {"id": event["id"], "seq": seq, "event": event["event"], "at": event["at"], "data": data}

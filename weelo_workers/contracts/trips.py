@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from weelo_workers.contracts.broadcasts import Place
 from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.statuses import AssignmentStatus
-from weelo_workers.contracts.wire import Timestamp, Wire
+from weelo_workers.contracts.wire import Place, Timestamp, Wire
 
 # --- views ----------------------------------------------------------------------------------------------
 

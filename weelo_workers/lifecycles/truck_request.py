@@ -5,7 +5,9 @@ from weelo_workers.lifecycles.lifecycle import Lifecycle
 
 FILLED = frozenset({S.ASSIGNED, S.ACCEPTED, S.COMPLETED})
 
-LIFECYCLE = Lifecycle("truck request", initial=S.SEARCHING, final=frozenset({S.COMPLETED, S.CANCELLED, S.EXPIRED}))
+LIFECYCLE = Lifecycle(
+    "truck request", initial=S.SEARCHING, final=frozenset({S.COMPLETED, S.CANCELLED, S.EXPIRED})
+)
 
 ASSIGN = LIFECYCLE.transition("assign", when={S.SEARCHING}, to=S.ASSIGNED)
 CANCEL = LIFECYCLE.transition("cancel", when={S.SEARCHING, S.HELD, S.ASSIGNED, S.ACCEPTED}, to=S.CANCELLED)

@@ -9,7 +9,16 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_UNITS = {"feet": "ft", "foot": "ft", "ft": "ft", "ton": "t", "tons": "t", "tonne": "t", "tonnes": "t", "t": "t"}
+_UNITS = {
+    "feet": "ft",
+    "foot": "ft",
+    "ft": "ft",
+    "ton": "t",
+    "tons": "t",
+    "tonne": "t",
+    "tonnes": "t",
+    "t": "t",
+}
 _SPELLINGS = {"wheelers": "wheeler", "whl": "wheeler", "axles": "axle"}
 _WORD = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+")
 

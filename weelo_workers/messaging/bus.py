@@ -38,7 +38,9 @@ MAX_ATTEMPTS = 5
 """A command that raised something unexpected so often is parked: an operator looks, the queue goes on."""
 
 
-def handles(command: type[C]) -> Callable[[Callable[[C, UnitOfWork], Wire | None]], Callable[[C, UnitOfWork], Wire | None]]:
+def handles(
+    command: type[C],
+) -> Callable[[Callable[[C, UnitOfWork], Wire | None]], Callable[[C, UnitOfWork], Wire | None]]:
     """Marks the one function that executes this command. Its return value is the command's result."""
 
     def register(verb: Callable[[C, UnitOfWork], Wire | None]) -> Callable[[C, UnitOfWork], Wire | None]:
@@ -116,7 +118,9 @@ class Bus:
             values = _run(row, uow)
             if uow.caller:
                 uow.publish(_settled(row, values, uow.now), caller_id=str(uow.caller.id))
-            session.execute(update(MailboxRow).where(MailboxRow.id == row.id).values(settled_at=uow.now, **values))
+            session.execute(
+                update(MailboxRow).where(MailboxRow.id == row.id).values(settled_at=uow.now, **values)
+            )
             return uow.write(), uow.acts_after_commit()
 
     def _note_trouble(self, command_id: UUID, error: Exception) -> None:

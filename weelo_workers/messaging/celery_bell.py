@@ -28,7 +28,11 @@ class CeleryBell:
             raise BellSilent(ring.name)
         try:
             self._celery.send_task(
-                ring.name, args=[str(ring.id)], queue=ring.queue, countdown=ring.countdown or None, retry=False
+                ring.name,
+                args=[str(ring.id)],
+                queue=ring.queue,
+                countdown=ring.countdown or None,
+                retry=False,
             )
         except (KombuError, RedisError, OSError) as error:
             self._silent_until = time.monotonic() + self.PAUSE_SECONDS

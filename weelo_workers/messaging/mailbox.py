@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Integer, RowMapping, cast, func, insert, literal_column, select
+from sqlalchemy import (
+    Connection,
+    Integer,
+    RowMapping,
+    Table,
+    cast as sql_cast,
+    func,
+    insert,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from weelo_workers.contracts.command import Caller, Command
@@ -20,7 +30,7 @@ from weelo_workers.models import MailboxRow
 TIMER_GRACE = timedelta(seconds=0.25)
 COMMAND_GRACE = timedelta(seconds=1)
 
-_table = MailboxRow.__table__
+_table = cast(Table, MailboxRow.__table__)
 _clock = func.clock_timestamp()
 
 
@@ -35,7 +45,9 @@ class Posted:
     """The key had been used for another request."""
 
 
-def post(connection: Connection, command: Command, caller: Caller, command_id: UUID, fingerprint: str) -> Posted:
+def post(
+    connection: Connection, command: Command, caller: Caller, command_id: UUID, fingerprint: str
+) -> Posted:
     """Record a caller's command. The same `command_id` again changes nothing and returns what is known of it."""
     inserting = upsert(_table)
     statement = (
@@ -53,7 +65,10 @@ def post(connection: Connection, command: Command, caller: Caller, command_id: U
         # One statement both writes and looks, so that a key posted twice at once has one author.
         .on_conflict_do_update(
             index_elements=["id"],
-            set_={"replays": _table.c.replays + cast(_table.c.fingerprint == inserting.excluded.fingerprint, Integer)},
+            set_={
+                "replays": _table.c.replays
+                + sql_cast(_table.c.fingerprint == inserting.excluded.fingerprint, Integer)
+            },
         )
         .returning(_table, literal_column("(xmax = 0)").label("fresh"))
     )
@@ -61,7 +76,9 @@ def post(connection: Connection, command: Command, caller: Caller, command_id: U
     return Posted(outcome(row), row["fresh"], conflicting=row["fingerprint"] != fingerprint)
 
 
-def row_for(command: Command, *, now: datetime, due_at: datetime | None, subject_id: UUID | None) -> dict[str, Any]:
+def row_for(
+    command: Command, *, now: datetime, due_at: datetime | None, subject_id: UUID | None
+) -> dict[str, Any]:
     """The row of a command that the system sends to itself: at once, or as a timer."""
     grace = TIMER_GRACE if command.queue == TIMERS else COMMAND_GRACE
     due = max(due_at, now) if due_at else now

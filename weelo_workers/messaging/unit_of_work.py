@@ -26,7 +26,11 @@ from weelo_workers.models import Assignment, Base, Broadcast, TransitionRecord, 
 Row = TypeVar("Row", bound=Base)
 Stateful = TypeVar("Stateful", Broadcast, TruckRequest, Assignment)
 
-_SUBJECTS: dict[type[Base], str] = {Broadcast: "broadcast", TruckRequest: "truck_request", Assignment: "assignment"}
+_SUBJECTS: dict[type[Base], str] = {
+    Broadcast: "broadcast",
+    TruckRequest: "truck_request",
+    Assignment: "assignment",
+}
 
 
 class UnitOfWork:
@@ -98,7 +102,12 @@ class UnitOfWork:
         return row
 
     def advance_all(
-        self, rows: Sequence[Stateful], transition: Transition[Any], *, why: dict[str, Any] | None = None, **columns: Any
+        self,
+        rows: Sequence[Stateful],
+        transition: Transition[Any],
+        *,
+        why: dict[str, Any] | None = None,
+        **columns: Any,
     ) -> None:
         """Move things along their lifecycle in one guarded UPDATE, and write their history.
 
@@ -128,7 +137,9 @@ class UnitOfWork:
         for row in moved:
             self._record(row, transition.name, before[row.id], why or {})
 
-    def _record(self, row: Stateful, name: str, before: StrEnum | str | None, details: dict[str, Any]) -> None:
+    def _record(
+        self, row: Stateful, name: str, before: StrEnum | str | None, details: dict[str, Any]
+    ) -> None:
         broadcast_id = row.id if isinstance(row, Broadcast) else row.broadcast_id
         self._history.append(
             {
@@ -175,7 +186,8 @@ class UnitOfWork:
         """Write history, timers and the one delivery into this transaction; what to ring after its commit."""
         self._write_history()
         rows = [
-            mailbox.row_for(command, now=self.now, due_at=at, subject_id=self.subject_id) for command, at in self._sent
+            mailbox.row_for(command, now=self.now, due_at=at, subject_id=self.subject_id)
+            for command, at in self._sent
         ]
         if self._told:
             subject = self.subject_id or (self.caller.id if self.caller else self.command_id)

@@ -18,11 +18,13 @@ _WAITS = {
 }
 
 
-def connect(url: str, *, pool_size: int = 5, max_overflow: int = 10, isolation: str = "READ COMMITTED") -> Engine:
+def connect(
+    url: str, *, pool_size: int = 5, max_overflow: int = 10, isolation: str = "READ COMMITTED"
+) -> Engine:
     """An engine for `postgresql://…`. SQLAlchemy 2.1 reads the bare scheme as psycopg 3; the driver here is psycopg2."""
     return create_engine(
         make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+psycopg2"),
-        isolation_level=isolation,  # type: ignore[arg-type]
+        isolation_level=isolation,
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_timeout=5,

@@ -69,5 +69,3 @@ class Driver(Base):
     created_at: Mapped[datetime]
 
     __table_args__ = (Index("drivers_of_a_fleet", "transporter_id"),)
-
-

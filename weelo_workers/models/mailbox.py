@@ -57,8 +57,17 @@ class MailboxRow(Base):
     """The outcome is that of an earlier command (a double tap without a key)."""
 
     __table_args__ = (
-        Index("mailbox_what_the_sweep_looks_for", "ring_at", postgresql_where=text("settled_at IS NULL AND parked_at IS NULL")),
+        Index(
+            "mailbox_what_the_sweep_looks_for",
+            "ring_at",
+            postgresql_where=text("settled_at IS NULL AND parked_at IS NULL"),
+        ),
         Index("mailbox_unsettled_by_queue", "queue", "due_at", postgresql_where=UNSETTLED),
-        Index("mailbox_deliveries_in_order", "subject_id", "position", postgresql_where=text("settled_at IS NULL AND name = 'notifications.deliver'")),
+        Index(
+            "mailbox_deliveries_in_order",
+            "subject_id",
+            "position",
+            postgresql_where=text("settled_at IS NULL AND name = 'notifications.deliver'"),
+        ),
         Index("mailbox_settled_by_age", "settled_at", postgresql_where=text("settled_at IS NOT NULL")),
     )

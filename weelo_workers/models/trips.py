@@ -33,7 +33,9 @@ class Assignment(Base):
 
     __table_args__ = (
         UniqueConstraint("trip_id", name="a_trip_is_one_assignment"),
-        Index("one_live_assignment_per_slot", "truck_request_id", unique=True, postgresql_where=status_in(LIVE)),
+        Index(
+            "one_live_assignment_per_slot", "truck_request_id", unique=True, postgresql_where=status_in(LIVE)
+        ),
         Index("one_live_assignment_per_driver", "driver_id", unique=True, postgresql_where=status_in(LIVE)),
         Index("one_live_assignment_per_vehicle", "vehicle_id", unique=True, postgresql_where=status_in(LIVE)),
         Index("assignments_of_a_broadcast", "broadcast_id"),

@@ -40,12 +40,18 @@ def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
         return
     uow.session.execute(
         insert(EventRecord),
-        [{"id": t.id, "event": BY_NAME[t.event].name, "at": t.at, "data": t.data} for t in {line.told.id: line.told for line in lines}.values()],
+        [
+            {"id": t.id, "event": BY_NAME[t.event].name, "at": t.at, "data": t.data}
+            for t in {line.told.id: line.told for line in lines}.values()
+        ],
     )
     numbered = _number(uow.session, lines)
     uow.session.execute(
         insert(LogLine),
-        [{"user_id": line.user_id, "seq": seq, "event_id": line.told.id, "own": line.own} for seq, line in numbered],
+        [
+            {"user_id": line.user_id, "seq": seq, "event_id": line.told.id, "own": line.own}
+            for seq, line in numbered
+        ],
     )
     uow.after_commit(lambda: news.spread(_by_event(numbered)))
 

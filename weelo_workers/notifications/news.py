@@ -45,9 +45,3 @@ def read(entry: dict[str, str]) -> list[dict[str, Any]]:
     """The items of one stream entry: `{id, event, at, data, to: {user id: [seq, own]}}`."""
     items: list[dict[str, Any]] = json.loads(entry["items"])
     return items
-
-
-def frame(item: dict[str, Any], seq: int, own: dict[str, Any] | None) -> dict[str, Any]:
-    """What the reader's socket carries (CONTRACT section 5)."""
-    data = {**item["data"], **own} if own else item["data"]
-    return {"id": item["id"], "seq": seq, "event": item["event"], "at": item["at"], "data": data}

@@ -14,8 +14,7 @@ from weelo_workers.contracts.offers import AcceptResult, AcceptTrucks, Truck, Tr
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, TruckRequestStatus
 from weelo_workers.contracts.trips import TripAssigned, Waypoint
-from weelo_workers.lifecycles import broadcast as lifecycle
-from weelo_workers.lifecycles import truck_request as slot_lifecycle
+from weelo_workers.lifecycles import broadcast as lifecycle, truck_request as slot_lifecycle
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.messaging.bus import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
@@ -48,7 +47,9 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
     for assignment in won:
         uow.begin(assignment, "win")
     last = all(slot.status != TruckRequestStatus.SEARCHING for slot in slots)
-    moves.step(uow, broadcast, lifecycle.TAKE_LAST if last else lifecycle.TAKE_SOME, slots, why={"trucks": len(won)})
+    moves.step(
+        uow, broadcast, lifecycle.TAKE_LAST if last else lifecycle.TAKE_SOME, slots, why={"trucks": len(won)}
+    )
     _tell(uow, broadcast, slots, won)
     return _result(broadcast, slots, won)
 
@@ -135,7 +136,11 @@ def _fit(
             free.remove(slot)
             pairs.append((slot, vehicle, driver))
         elif not command.partial:
-            code = Code.REQUEST_ALREADY_TAKEN if truck.truck_request_id or len(trucks) == 1 else Code.NOT_ENOUGH_AVAILABLE
+            code = (
+                Code.REQUEST_ALREADY_TAKEN
+                if truck.truck_request_id or len(trucks) == 1
+                else Code.NOT_ENOUGH_AVAILABLE
+            )
             raise Rejected(code, f"{remaining} still open.", {"remaining": remaining})
     if not pairs:
         raise Rejected(Code.REQUEST_ALREADY_TAKEN, extra={"remaining": remaining})
@@ -165,7 +170,12 @@ def _same_kind(vehicle: Vehicle, slots: Sequence[TruckRequest]) -> None:
 
 
 def _assignment(
-    command: AcceptTrucks, broadcast: Broadcast, slot: TruckRequest, vehicle: Vehicle, driver: Driver, now: datetime
+    command: AcceptTrucks,
+    broadcast: Broadcast,
+    slot: TruckRequest,
+    vehicle: Vehicle,
+    driver: Driver,
+    now: datetime,
 ) -> Assignment:
     return Assignment(
         id=uuid4(),
@@ -187,12 +197,16 @@ def _assignment(
 # --- tell ---------------------------------------------------------------------------------------------------
 
 
-def _tell(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest], won: Sequence[Assignment]) -> None:
+def _tell(
+    uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest], won: Sequence[Assignment]
+) -> None:
     header, found = about(broadcast), filled(slots)
     for assignment in won:
         view = assignment_view(assignment)
         uow.publish(
-            TruckConfirmed(**header, assignment=view, trucks_filled=found, trucks_needed=broadcast.trucks_needed)
+            TruckConfirmed(
+                **header, assignment=view, trucks_filled=found, trucks_needed=broadcast.trucks_needed
+            )
         )
         uow.publish(
             TripAssigned(
@@ -215,7 +229,9 @@ def _tell(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest], 
         )
 
 
-def _result(broadcast: Broadcast, slots: Sequence[TruckRequest], assignments: Sequence[Assignment]) -> AcceptResult:
+def _result(
+    broadcast: Broadcast, slots: Sequence[TruckRequest], assignments: Sequence[Assignment]
+) -> AcceptResult:
     found = filled(slots)
     return AcceptResult(
         assignments=[assignment_view(assignment) for assignment in assignments],

@@ -21,7 +21,9 @@ from weelo_workers.queries.pages import Page, Window
 from weelo_workers.queries.views import assignment_view, broadcast_view
 
 
-def find(session: Session, broadcast_id: UUID, reader: Caller, kind: Kind | None = None) -> dict[str, Any] | None:
+def find(
+    session: Session, broadcast_id: UUID, reader: Caller, kind: Kind | None = None
+) -> dict[str, Any] | None:
     """One broadcast with slots and, as far as they concern the reader, assignments; None if it is not theirs."""
     query = select(Broadcast).where(Broadcast.id == broadcast_id, _visible_to(reader))
     if kind is not None:
@@ -63,7 +65,9 @@ def offers(session: Session, transporter_id: UUID, window: Window) -> Page:
         )
     )
     rows, next_cursor = window.apply(session, query, Offer.offered_at, Offer.broadcast_id)
-    broadcasts = list(session.scalars(select(Broadcast).where(Broadcast.id.in_([o.broadcast_id for o in rows]))))
+    broadcasts = list(
+        session.scalars(select(Broadcast).where(Broadcast.id.in_([o.broadcast_id for o in rows])))
+    )
     views = {view.id: view for view in _views(session, broadcasts)}
     items = [
         OfferView(

@@ -74,7 +74,9 @@ def _database(connection: Connection) -> Iterator[str]:
     for line in by_queue(connection):
         if line.oldest_seconds > OVERDUE_SECONDS:
             yield f"queue {line.queue}: {line.due} due, the oldest for {line.oldest_seconds:.0f} s"
-    parked = connection.execute(text("SELECT id, name, trouble FROM mailbox WHERE parked_at IS NOT NULL ORDER BY parked_at LIMIT 20"))
+    parked = connection.execute(
+        text("SELECT id, name, trouble FROM mailbox WHERE parked_at IS NOT NULL ORDER BY parked_at LIMIT 20")
+    )
     for row in parked:
         yield f"parked: {row.name} {row.id}: {row.trouble}"
     for sentence, query in INVARIANTS.items():

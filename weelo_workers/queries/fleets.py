@@ -21,7 +21,9 @@ def kinds_if_available(session: Session, transporter_id: UUID) -> frozenset[str]
     transporter = session.get(Transporter, transporter_id)
     if transporter is None or not transporter.is_available:
         return None
-    keys = session.scalars(select(Vehicle.vehicle_key).where(Vehicle.transporter_id == transporter_id).distinct())
+    keys = session.scalars(
+        select(Vehicle.vehicle_key).where(Vehicle.transporter_id == transporter_id).distinct()
+    )
     return frozenset(keys)
 
 

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, select
 
+from weelo_workers.contracts.notifications import frame
 from weelo_workers.contracts.wire import rfc3339
 from weelo_workers.models import EventRecord, LogHead, LogLine
-from weelo_workers.notifications import news
 
 Frame = dict[str, Any]
 
@@ -43,5 +43,5 @@ def lines_after(connection: Connection, user_id: UUID, after: int, limit: int) -
     frames = []
     for row in rows:
         item = {"id": str(row.id), "event": row.event, "at": rfc3339(row.at), "data": row.data}
-        frames.append(news.frame(item, row.seq, row.own))
+        frames.append(frame(item, row.seq, row.own))
     return frames

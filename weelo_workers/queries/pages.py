@@ -36,7 +36,7 @@ class Window:
     def apply(
         self,
         session: Session,
-        query: Select[tuple[Row]],
+        query: Select[Row],
         time: InstrumentedAttribute[datetime],
         tie: InstrumentedAttribute[UUID],
     ) -> tuple[list[Row], str | None]:

@@ -33,7 +33,7 @@ class Journal:
 
     def line(self, name: str, text: str) -> None:
         """A line of one process, or of `weelo` itself."""
-        head = f"{datetime.now():%H:%M:%S} {name:<{self._width}} |"
+        head = f"{datetime.now().astimezone():%H:%M:%S} {name:<{self._width}} |"
         if self._coloured and name in self._colours:
             head = f"\033[{self._colours[name]}m{head}\033[0m"
         with self._lock:

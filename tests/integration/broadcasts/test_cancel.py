@@ -56,7 +56,12 @@ def test_CNCL_05_nothing_of_it_is_left_behind_and_no_timer_still_acts(world: Wor
     assert world.value("SELECT version FROM broadcasts WHERE id = :id", id=broadcast) == version
     assert len(world.heard(fleet.id)) == heard
     assert world.value("SELECT count(*) FROM mailbox WHERE settled_at IS NULL") == 0
-    assert world.value("SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE locktype = 'advisory' AND datname = current_database()") == 0
+    assert (
+        world.value(
+            "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database WHERE locktype = 'advisory' AND datname = current_database()"
+        )
+        == 0
+    )
 
 
 def test_CNCL_06_cancelling_the_cancelled_succeeds_with_the_same_answer(world: World) -> None:

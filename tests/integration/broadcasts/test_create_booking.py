@@ -55,7 +55,9 @@ def test_BCAST_03_the_customer_hears_every_transition_once(world: World) -> None
     world.drain()
 
     versions = [frame["version"] for frame in world.heard(customer, "broadcast_state_changed")]
-    assert versions == list(range(1, world.value("SELECT version FROM broadcasts WHERE id = :id", id=broadcast) + 1))
+    assert versions == list(
+        range(1, world.value("SELECT version FROM broadcasts WHERE id = :id", id=broadcast) + 1)
+    )
 
 
 def test_CUST_01_02_a_second_wish_is_refused_and_names_the_first(world: World) -> None:
@@ -90,7 +92,9 @@ def test_CUST_04_after_cancelled_expired_or_filled_the_customer_may_ask_again_at
     assert world.book(customer).http_status == 201
 
 
-def test_IDEM_01_03_a_double_tap_without_a_key_creates_one_broadcast_and_is_answered_with_it(world: World) -> None:
+def test_IDEM_01_03_a_double_tap_without_a_key_creates_one_broadcast_and_is_answered_with_it(
+    world: World,
+) -> None:
     customer = uuid4()
     outcomes = world.race(*[lambda: world.book(customer) for _ in range(2)])
 
@@ -116,12 +120,16 @@ def test_CUST_01_twelve_concurrent_wishes_of_one_customer_open_one_broadcast(wor
 
 def test_TMOT_01_the_deadline_is_the_one_setting(world: World) -> None:
     result = world.book(uuid4()).result
-    row = world.rows("SELECT expires_at - created_at AS lives FROM broadcasts WHERE id = :id", id=UUID(result["id"]))[0]
+    row = world.rows(
+        "SELECT expires_at - created_at AS lives FROM broadcasts WHERE id = :id", id=UUID(result["id"])
+    )[0]
     assert row.lives.total_seconds() == 120
 
 
 def test_what_was_asked_is_what_is_shown(world: World) -> None:
-    outcome = world.book(uuid4(), 3, at=place(5), goods_type="Cement", price_per_truck=12_000, distance_km=201.5)
+    outcome = world.book(
+        uuid4(), 3, at=place(5), goods_type="Cement", price_per_truck=12_000, distance_km=201.5
+    )
     result = outcome.result
     assert (result["goodsType"], result["distanceKm"], result["trucksNeeded"]) == ("Cement", 201.5, 3)
     assert result["pickup"]["address"] == "5 km north"

@@ -30,7 +30,9 @@ def test_TMOT_02_the_customer_hears_that_nobody_accepted(world: World) -> None:
     assert [f["reason"] for f in world.heard(customer, "no_vehicles_available")] == ["nobody_accepted"]
 
 
-def test_TMOT_03_BCAST_05_every_notified_transporter_gets_one_withdrawal_and_the_offer_leaves_the_list(world: World) -> None:
+def test_TMOT_03_BCAST_05_every_notified_transporter_gets_one_withdrawal_and_the_offer_leaves_the_list(
+    world: World,
+) -> None:
     fleets = [world.fleet(km_north=km) for km in (1, 20)]
     world.broadcast(1)
     world.tick(15)
@@ -48,7 +50,9 @@ def test_TMOT_02_04_expiry_says_partly_filled_and_touches_no_truck_that_was_won(
     world.tick(121)
     assert world.status(broadcast) == "expired"
     assert world.live_assignments(broadcast) == 1
-    slots = world.rows("SELECT status FROM truck_requests WHERE broadcast_id = :id ORDER BY request_number", id=broadcast)
+    slots = world.rows(
+        "SELECT status FROM truck_requests WHERE broadcast_id = :id ORDER BY request_number", id=broadcast
+    )
     assert [slot.status for slot in slots] == ["assigned", "expired", "expired"]
     assert [f["reason"] for f in world.heard(customer, "booking_expired")] == ["partly_filled"]
     assert world.heard(customer, "no_vehicles_available") == []

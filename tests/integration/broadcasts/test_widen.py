@@ -20,7 +20,13 @@ def test_RADI_01_each_ring_reaches_the_next_fleets_and_the_last_reaches_everyone
     assert told_at(world, broadcast) == {near.id: 1}
     for _ in range(4):
         world.tick(15)
-    assert told_at(world, broadcast) == {near.id: 1, next_town.id: 2, far.id: 3, farther.id: 4, very_far.id: 5}
+    assert told_at(world, broadcast) == {
+        near.id: 1,
+        next_town.id: 2,
+        far.id: 3,
+        farther.id: 4,
+        very_far.id: 5,
+    }
 
 
 def test_RADI_01_nobody_is_told_twice(world: World) -> None:
@@ -51,7 +57,9 @@ def test_RADI_01_rings_stop_when_full_cancelled_or_expired(world: World) -> None
     world.accept(fleet, filled)
     world.cancel(cancelled)
     world.tick(15)
-    assert not any(fleet.id in told_at(world, broadcast) for fleet in late for broadcast in (filled, cancelled))
+    assert not any(
+        fleet.id in told_at(world, broadcast) for fleet in late for broadcast in (filled, cancelled)
+    )
 
 
 def test_only_fleets_with_a_free_truck_of_the_kind_that_want_work_are_told(world: World) -> None:
@@ -122,5 +130,3 @@ def _timer(world: World, command: WidenBroadcast) -> UUID:
     from weelo_workers.contracts.statuses import Role
 
     return world.post(command, uuid4(), Role.ADMIN)
-
-

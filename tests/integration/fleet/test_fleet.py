@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from tests.world import World
 from weelo_workers.contracts.fleet import DriverDetails, RegisterDriver, RegisterVehicle, VehicleDetails
+from weelo_workers.contracts.notifications import CommandOutcome
 from weelo_workers.contracts.statuses import Role
 
 
 def test_a_vehicle_is_registered_once_corrected_by_its_fleet_and_refused_to_another(world: World) -> None:
     mine, other = uuid4(), uuid4()
 
-    def register(who, subtype: str):  # type: ignore[no-untyped-def]
+    def register(who: UUID, subtype: str) -> CommandOutcome:
         details = VehicleDetails(vehicle_type="open", vehicle_subtype=subtype)
         return world.do(
-            RegisterVehicle(transporter_id=who, vehicle_number="DL 1 LA 1234", details=details), who, Role.TRANSPORTER
+            RegisterVehicle(transporter_id=who, vehicle_number="DL 1 LA 1234", details=details),
+            who,
+            Role.TRANSPORTER,
         )
 
     assert register(mine, "17 Feet").http_status == 201
@@ -30,7 +33,9 @@ def test_two_fleets_registering_one_number_at_once_give_it_to_one(world: World) 
     outcomes = world.race(
         *[
             lambda who=who: world.do(
-                RegisterVehicle(transporter_id=who, vehicle_number="DL1", details=details), who, Role.TRANSPORTER
+                RegisterVehicle(transporter_id=who, vehicle_number="DL1", details=details),
+                who,
+                Role.TRANSPORTER,
             )
             for who in fleets
         ]
@@ -42,14 +47,18 @@ def test_a_driver_belongs_to_one_fleet(world: World) -> None:
     mine, other, driver = uuid4(), uuid4(), uuid4()
     details = DriverDetails(name="A driver", phone="+91 98100 00000")
 
-    def register(who):  # type: ignore[no-untyped-def]
-        return world.do(RegisterDriver(transporter_id=who, driver_id=driver, details=details), who, Role.TRANSPORTER)
+    def register(who: UUID) -> CommandOutcome:
+        return world.do(
+            RegisterDriver(transporter_id=who, driver_id=driver, details=details), who, Role.TRANSPORTER
+        )
 
     assert (register(mine).http_status, register(mine).http_status) == (201, 200)
     assert register(other).error["code"] == "DRIVER_EXISTS"
 
 
-def test_the_same_availability_again_is_free_and_more_than_ten_changes_in_five_minutes_are_refused(world: World) -> None:
+def test_the_same_availability_again_is_free_and_more_than_ten_changes_in_five_minutes_are_refused(
+    world: World,
+) -> None:
     fleet = world.fleet(online=False)
     for _ in range(30):
         assert world.go(fleet, online=False).status == "succeeded"
@@ -58,7 +67,9 @@ def test_the_same_availability_again_is_free_and_more_than_ten_changes_in_five_m
     assert outcomes[-1].error["code"] == "TOGGLE_RATE_LIMITED"
     assert 0 < outcomes[-1].error["retryAfter"] <= 300
     with world.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE transporters SET toggle_window_began_at = toggle_window_began_at - interval '5 min'")
+        connection.exec_driver_sql(
+            "UPDATE transporters SET toggle_window_began_at = toggle_window_began_at - interval '5 min'"
+        )
     assert world.go(fleet, online=True).status == "succeeded"
 
 

@@ -8,13 +8,13 @@ import pytest
 
 from tests.world import World
 from weelo_workers.contracts.broadcasts import CancelBroadcast
-from weelo_workers.contracts.command import Caller
+from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.statuses import Kind, Role
-from weelo_workers.messaging import bus as bus_module
-from weelo_workers.messaging import mailbox
+from weelo_workers.messaging import bus as bus_module, mailbox
 from weelo_workers.messaging.bell import Ring
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.sweep import sweep
+from weelo_workers.messaging.unit_of_work import UnitOfWork
 
 
 class Recorded:
@@ -50,9 +50,13 @@ def test_another_request_under_a_used_key_is_a_conflict_and_changes_nothing(worl
     customer, key = uuid4(), uuid4()
     world.book(customer, key=key)
     with world.engine.begin() as connection:
-        posted = mailbox.post(connection, world.booking(customer, 9), Caller(customer, Role.CUSTOMER), key, "other")
+        posted = mailbox.post(
+            connection, world.booking(customer, 9), Caller(customer, Role.CUSTOMER), key, "other"
+        )
     assert posted.conflicting and not posted.fresh
-    assert world.value("SELECT payload->'request'->>'trucks_needed' FROM mailbox WHERE id = :id", id=key) == "1"
+    assert (
+        world.value("SELECT payload->'request'->>'trucks_needed' FROM mailbox WHERE id = :id", id=key) == "1"
+    )
 
 
 def test_a_settled_outcome_is_only_for_its_caller(world: World) -> None:
@@ -64,7 +68,9 @@ def test_a_settled_outcome_is_only_for_its_caller(world: World) -> None:
 
 def test_TIMR_01_timers_are_rows_of_the_mailbox_with_a_due_time(world: World) -> None:
     world.book(uuid4())
-    rows = world.rows("SELECT name, due_at > received_at AS later FROM mailbox WHERE caller_id IS NULL ORDER BY name")
+    rows = world.rows(
+        "SELECT name, due_at > received_at AS later FROM mailbox WHERE caller_id IS NULL ORDER BY name"
+    )
     assert [(row.name, row.later) for row in rows] == [
         ("broadcasts.expire", True), ("broadcasts.widen", False), ("notifications.deliver", False),
     ]  # fmt: skip
@@ -87,7 +93,10 @@ def test_TIMR_04_a_timer_fired_by_many_at_once_acts_once(world: World) -> None:
         connection.exec_driver_sql("UPDATE mailbox SET due_at = clock_timestamp() WHERE settled_at IS NULL")
     timer = world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.expire'")
     world.race(*[lambda: world.bus.execute(timer) for _ in range(8)])
-    ends = world.value("SELECT count(*) FROM transitions WHERE broadcast_id = :id AND to_status = 'expired' AND subject = 'broadcast'", id=broadcast)
+    ends = world.value(
+        "SELECT count(*) FROM transitions WHERE broadcast_id = :id AND to_status = 'expired' AND subject = 'broadcast'",
+        id=broadcast,
+    )
     assert ends == 1
 
 
@@ -95,7 +104,9 @@ def test_TIMR_02_the_sweep_settles_a_timer_whose_bell_was_lost(world: World) -> 
     broadcast = world.broadcast(1)
     with world.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE broadcasts SET expires_at = clock_timestamp()")
-        connection.exec_driver_sql("UPDATE mailbox SET due_at = clock_timestamp(), ring_at = clock_timestamp() WHERE settled_at IS NULL")
+        connection.exec_driver_sql(
+            "UPDATE mailbox SET due_at = clock_timestamp(), ring_at = clock_timestamp() WHERE settled_at IS NULL"
+        )
     assert sweep(world.bus, seconds=1) > 0
     assert world.status(broadcast) == "expired"
 
@@ -107,7 +118,9 @@ def test_the_sweep_rings_a_command_first_and_settles_it_if_nobody_comes(world: W
     bus = Bus(world.engine, bell)
     for expected in ("pending", "succeeded"):
         with world.engine.begin() as connection:
-            connection.exec_driver_sql("UPDATE mailbox SET ring_at = clock_timestamp() WHERE settled_at IS NULL")
+            connection.exec_driver_sql(
+                "UPDATE mailbox SET ring_at = clock_timestamp() WHERE settled_at IS NULL"
+            )
         sweep(bus, seconds=1)
         assert world.outcome(command, customer).status == expected
     assert [ring.id for ring in bell.rings][:1] == [command]
@@ -141,11 +154,15 @@ def test_a_command_that_always_fails_is_parked_with_its_reason_and_blocks_nobody
     monkeypatch.setitem(bus_module._handlers, CancelBroadcast.name, broken)
     customer = uuid4()
     poison = world.post(
-        CancelBroadcast(broadcast_id=uuid4(), customer_id=customer, kind=Kind.BOOKING), customer, Role.CUSTOMER
+        CancelBroadcast(broadcast_id=uuid4(), customer_id=customer, kind=Kind.BOOKING),
+        customer,
+        Role.CUSTOMER,
     )
     for _ in range(7):
         world.bus.execute(poison)
-    row = world.rows("SELECT attempts, trouble, parked_at, settled_at FROM mailbox WHERE id = :id", id=poison)[0]
+    row = world.rows(
+        "SELECT attempts, trouble, parked_at, settled_at FROM mailbox WHERE id = :id", id=poison
+    )[0]
     assert (row.attempts, row.trouble, row.settled_at) == (5, "RuntimeError: a bug", None)
     assert row.parked_at is not None
     assert world.book(customer).http_status == 201
@@ -157,7 +174,7 @@ def test_a_refusal_leaves_nothing_behind_but_itself(world: World, monkeypatch: p
 
     create = bus_module._handlers["broadcasts.create_booking"]
 
-    def create_then_refuse(command: object, uow: object) -> None:
+    def create_then_refuse(command: Command, uow: UnitOfWork) -> None:
         create(command, uow)
         raise Rejected(Code.INVALID_TRANSITION)
 

@@ -22,11 +22,21 @@ def test_every_log_is_gapless_though_deliveries_run_at_once_and_twice(world: Wor
         for fleet in fleets:
             world.accept(fleet, broadcast)
         world.cancel(broadcast)
-    waiting = [row.id for row in world.rows("SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL")]
+    waiting = [
+        row.id
+        for row in world.rows(
+            "SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL"
+        )
+    ]
     world.race(*[lambda command=command: world.bus.execute(command) for command in waiting * 2])
     world.drain()
 
-    assert world.value("SELECT count(*) FROM mailbox WHERE settled_at IS NULL AND name = 'notifications.deliver'") == 0
+    assert (
+        world.value(
+            "SELECT count(*) FROM mailbox WHERE settled_at IS NULL AND name = 'notifications.deliver'"
+        )
+        == 0
+    )
     for seqs in logs(world).values():
         assert seqs == list(range(1, len(seqs) + 1))
     heads = {row.user_id: row.seq for row in world.rows("SELECT user_id, seq FROM log_heads")}
@@ -69,7 +79,9 @@ def test_who_was_told_later_does_not_hear_what_happened_before(world: World) -> 
         connection.exec_driver_sql(
             "UPDATE mailbox SET due_at = clock_timestamp() WHERE name = 'broadcasts.widen' AND settled_at IS NULL"
         )
-    world.bus.execute(world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.widen' AND settled_at IS NULL"))
+    world.bus.execute(
+        world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.widen' AND settled_at IS NULL")
+    )
     world.drain()
     assert len(world.heard(near.id, "trucks_remaining_update")) == 1
     assert [frame["event"] for frame in world.heard(later.id)][-1] == "new_broadcast"
@@ -98,5 +110,10 @@ def test_a_fan_out_to_a_thousand_is_a_handful_of_statements(world: World) -> Non
         )
     finally:
         event.remove(world.engine, "before_cursor_execute", listener)
-    assert world.value("SELECT count(*) FROM log_lines l JOIN events e ON e.id = l.event_id WHERE event = 'booking_cancelled'") == 1001
+    assert (
+        world.value(
+            "SELECT count(*) FROM log_lines l JOIN events e ON e.id = l.event_id WHERE event = 'booking_cancelled'"
+        )
+        == 1001
+    )
     assert len(statements) < 30

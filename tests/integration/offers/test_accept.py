@@ -96,7 +96,9 @@ def test_ACPT_06_a_driver_and_a_vehicle_belong_to_the_fleet_and_the_vehicle_fits
     assert world.accept(fleet, broadcast, [nobody]).error["code"] == "VEHICLE_NOT_IN_FLEET"
     assert world.accept(wrong_kind, broadcast).error["code"] == "BROADCAST_NOT_FOUND"
     with world.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE vehicles SET vehicle_key = 'tanker:9t', vehicle_subtype = 'Tanker'")
+        connection.exec_driver_sql(
+            "UPDATE vehicles SET vehicle_key = 'tanker:9t', vehicle_subtype = 'Tanker'"
+        )
     assert world.accept(fleet, broadcast, [mine]).error["code"] == "VEHICLE_TYPE_MISMATCH"
     assert world.live_assignments(broadcast) == 0
 
