@@ -57,7 +57,7 @@ class Scenario:
 
 
 class Act:
-    """Given to a scenario's `play`. What it does not forbid by `check` or `hears` counts as it should be."""
+    """In the hands of a scenario: it calls people on stage, and `check` and `hears` say what must be."""
 
     def __init__(self, scenario: Scenario, installation: Installation, fleet: Fleet) -> None:
         self.scenario = scenario
