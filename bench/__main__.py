@@ -11,7 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-os.environ.setdefault("JWT_SECRET", "a secret for measuring, long enough for HS256")
+from tests.conftest import SECRET
+
+os.environ["JWT_SECRET"] = SECRET
 
 from bench import accepts, ceiling, timers
 from bench.figures import Figure

@@ -1,42 +1,52 @@
-"""What the socket carries, as AsyncAPI 3, generated from the event models and the catalog."""
+"""What the socket carries, as AsyncAPI 3, generated from the event models, the catalog and the clients' ops."""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 
 from flask import Flask, Response, jsonify
 from pydantic.json_schema import models_json_schema
 
+from weelo_api.frames import Op
 from weelo_workers import __version__
 from weelo_workers.notifications.catalog import CATALOG
 
 _REF = "#/components/schemas/{model}"
+_TIME = {"type": "string", "format": "date-time"}
+_TEXT = {"type": "string"}
+_SEQ = {"type": "integer", "minimum": 0}
+
+# Frames that are no part of the log carry no `seq` (CONTRACT section 5).
+_ASIDE: dict[str, dict[str, Any]] = {
+    "connected": {"userId": _TEXT, "role": _TEXT, "seq": _SEQ, "serverTime": _TIME, "heartbeatSeconds": {"type": "number"}},
+    "pong": {"serverTime": _TIME},
+    "resync_required": {"oldestSeq": _SEQ},
+    "error": {"code": _TEXT, "detail": _TEXT},
+}  # fmt: skip
 
 
 @lru_cache(maxsize=1)
 def document() -> dict[str, Any]:
+    """The AsyncAPI document. The socket's address is a path of this server."""
+    ops = get_args(Op)
     names, definitions = models_json_schema(
-        [(event, "serialization") for event in CATALOG], by_alias=True, ref_template=_REF
+        [*((event, "serialization") for event in CATALOG), *((op, "validation") for op in ops)],
+        by_alias=True,
+        ref_template=_REF,
     )
-    messages = {
-        entry.name: {
-            "name": entry.name,
-            "summary": (event.__doc__ or "").strip().partition("\n")[0],
-            "payload": {
-                "type": "object",
-                "required": ["id", "seq", "event", "at", "data"],
-                "properties": {
-                    "id": {"type": "string", "format": "uuid"},
-                    "seq": {"type": "integer", "minimum": 1, "description": "per user, without a gap"},
-                    "event": {"const": entry.name},
-                    "at": {"type": "string", "format": "date-time"},
-                    "data": names[(event, "serialization")],
-                },
-            },
-        }
+    heard = {
+        entry.name: _message(entry.name, event.__doc__, _line(entry.name, names[event, "serialization"]))
         for event, entry in CATALOG.items()
     }
+    heard |= {name: _message(name, None, _aside(name, data)) for name, data in _ASIDE.items()}
+    said = {
+        f"op_{op.model_fields['op'].annotation.__args__[0]}": _message(
+            op.__name__, op.__doc__, names[op, "validation"]
+        )
+        for op in ops
+    }
+    messages = heard | said
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Weelo live events", "version": __version__},
@@ -47,8 +57,47 @@ def document() -> dict[str, Any]:
                 "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
             }
         },
-        "operations": {"hear": {"action": "send", "channel": {"$ref": "#/channels/events"}}},
+        "operations": {"hear": _operation("send", heard), "say": _operation("receive", said)},
         "components": {"messages": messages, "schemas": definitions.get("$defs", {})},
+    }
+
+
+def _message(name: str, text: str | None, payload: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "summary": (text or name).strip().partition("\n")[0], "payload": payload}
+
+
+def _line(event: str, data: dict[str, Any]) -> dict[str, Any]:
+    """A line of the log: numbered per user."""
+    return {
+        "type": "object",
+        "required": ["id", "seq", "event", "at", "data"],
+        "properties": {
+            "id": {"type": "string", "format": "uuid"},
+            "seq": {"type": "integer", "minimum": 1, "description": "per user, without a gap"},
+            "event": {"const": event},
+            "at": _TIME,
+            "data": data,
+        },
+    }
+
+
+def _aside(event: str, data: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["event", "at", "data"],
+        "properties": {
+            "event": {"const": event},
+            "at": _TIME,
+            "data": {"type": "object", "properties": data, "required": list(data)},
+        },
+    }
+
+
+def _operation(action: str, messages: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "action": action,
+        "channel": {"$ref": "#/channels/events"},
+        "messages": [{"$ref": f"#/channels/events/messages/{name}"} for name in messages],
     }
 
 

@@ -58,7 +58,8 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
                 _bell.ring(Ring(command_id, command.name, command.queue))
         outcome = posted.outcome
         until = time.monotonic() + (wait or 0)
-        while outcome.status == "pending" and (left := until - time.monotonic()) > 0:
+        # A process that is about to end waits for nobody: 202 is an answer, too.
+        while outcome.status == "pending" and not hub().closing and (left := until - time.monotonic()) > 0:
             settled.wait(min(left, LOOK_EVERY_SECONDS))
             outcome = find(command_id, who) or outcome
     if wait is not None and outcome.status != "pending":

@@ -1,4 +1,4 @@
-"""What Prometheus scrapes from the API: the mailbox's backlog by queue, as the database sees it."""
+"""What Prometheus scrapes from the API: the mailbox's backlog by queue, and this process's sockets."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import logging
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from sqlalchemy.exc import DBAPIError
 
+from weelo_api.hub import hub
 from weelo_workers.contracts.queues import NOTIFICATIONS
 from weelo_workers.models.engine import read_engine
 from weelo_workers.queries.backlog import by_queue
@@ -54,8 +55,19 @@ class BacklogCollector:
         )
 
 
+class SocketCollector:
+    """What this process holds open; each API process answers for itself."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        yield GaugeMetricFamily("weelo_sockets_open", "WebSockets of this process", value=hub().sockets)
+        yield CounterMetricFamily(
+            "weelo_frames_sent", "Frames sent by this process", value=hub().frames_sent.value
+        )
+
+
 REGISTRY = CollectorRegistry()
 REGISTRY.register(BacklogCollector())
+REGISTRY.register(SocketCollector())
 
 
 def exposition() -> bytes:

@@ -15,7 +15,6 @@ from weelo_workers.runtime.supervisor import Program
 # so that all of it is over in 15 s. First who gives work, then who takes it.
 DEMO, BEAT, FLOWER, API, WORKERS = range(5)
 
-API_THREADS = 600  # two per open WebSocket, and some to answer requests
 NOTIFIER_THREADS = 4  # it waits for the push service, mostly
 
 # The demo shows in a minute what takes minutes.
@@ -99,12 +98,6 @@ def _api(options: Options) -> Program:
         "weelo_api:create_app()",
         "--config=python:weelo_api.gunicorn",
         f"--bind={_in_url(options.host)}:{options.port}",
-        "--worker-class=gthread",
-        "--workers=2",
-        f"--threads={API_THREADS}",
-        "--keep-alive=75",
-        "--graceful-timeout=5",
-        "--no-control-socket",  # two systems on one machine would share it
     )
     return Program("api", argv, stop_stage=API, grace=5.5)
 
