@@ -1,9 +1,13 @@
-"""`make bench`: start the whole system, measure it as a client would, print a table with the machine named."""
+"""`make bench`: start the whole system, measure it as a client would, print a table with the machine named.
+
+`python -m bench race idle` measures only those.
+"""
 
 from __future__ import annotations
 
 import os
 import platform
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,6 +22,8 @@ os.environ["JWT_SECRET"] = SECRET
 from bench import accepts, ceiling, timers
 from bench.figures import Figure
 from tests.system import System
+
+MEASURES = (accepts.idle, accepts.race, timers.thousand_pending, ceiling.transactions)
 
 
 def main() -> None:
@@ -40,7 +46,8 @@ def main() -> None:
             if first:
                 system.stop()
         try:
-            for measure in (accepts.idle, accepts.race, timers.thousand_pending, ceiling.transactions):
+            chosen = [measure for measure in MEASURES if not sys.argv[1:] or measure.__name__ in sys.argv[1:]]
+            for measure in chosen:
                 console.print(
                     f"measuring: {measure.__doc__.strip().splitlines()[0] if measure.__doc__ else measure}"
                 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import threading
+import json
+import selectors
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -47,31 +49,55 @@ def race(system: System, data: Path) -> list[Figure]:
     fleets = [Listener(system, Role.TRANSPORTER, truck.id) for truck in trucks]
     asks = system.http(Role.CUSTOMER, uuid4())
     taken: list[float] = []
-    rounds = 3
+    rounds = 5
     for _ in range(rounds):
         booking = asks.post("/bookings", json=BOOKING).json()["id"]
         for fleet in fleets:
             fleet.until("new_broadcast", broadcastId=booking)
-        line = threading.Barrier(RACERS)
-
-        def run(number: int, booking: str = booking, line: threading.Barrier = line) -> float:
-            line.wait(timeout=30)
-            return _tap(trucks[number], fleets[number], booking)
-
-        with ThreadPoolExecutor(RACERS) as pool:
-            taken += pool.map(run, range(RACERS))
+        taken += _all_tap(system, trucks, fleets, booking)
         asks.put(f"/bookings/{booking}/cancel")
+        for fleet in fleets:
+            fleet.until("booking_cancelled", broadcastId=booking)
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda truck: truck.available(False), trucks))
     for fleet in fleets:
         fleet.close()
-    return [
-        Figure(
-            f"{RACERS}-way race, accept to command_settled frame, {rounds} rounds",
-            milliseconds(taken, 0.5, 0.95),
-            "p95 500 ms",
-        )
-    ]
+    name = f"{RACERS}-way race, accept to command_settled frame, {rounds} rounds"
+    return [Figure(name, milliseconds(taken, 0.5, 0.95), "p95 500 ms")]
+
+
+def _all_tap(system: System, trucks: list[Truck], fleets: list[Listener], booking: str) -> list[float]:
+    """Seconds from each tap to its frame. The taps are bytes made beforehand and the frames are read as they
+    come, by one thread, so that measuring takes as little as can be of the two cores that are measured."""
+    taps = [_request(system, truck, booking) for truck in trucks]
+    waiting = selectors.DefaultSelector()
+    lines = []
+    for number, fleet in enumerate(fleets):
+        waiting.register(fleet.socket.sock, selectors.EVENT_READ, number)
+        lines.append(socket.create_connection(("127.0.0.1", system.port)))
+    began, taken = [], {}
+    for line, tap in zip(lines, taps, strict=True):
+        began.append(time.monotonic())
+        line.sendall(tap)
+    while len(taken) < len(fleets):
+        ready = waiting.select(timeout=30)
+        now = time.monotonic()
+        for key, _ in ready:
+            if '"command_settled"' in fleets[key.data].socket.recv():
+                taken[key.data] = now - began[key.data]
+                waiting.unregister(key.fileobj)
+    for line in lines:
+        line.close()
+    return list(taken.values())
+
+
+def _request(system: System, truck: Truck, booking: str) -> bytes:
+    body = json.dumps({"vehicleId": truck.vehicle, "driverId": str(truck.driver)})
+    return (
+        f"POST /api/v1/broadcasts/{booking}/accept HTTP/1.1\r\nHost: 127.0.0.1:{system.port}\r\n"
+        f"Authorization: {truck.http.headers['authorization']}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()
 
 
 def _tap(truck: Truck, fleet: Listener, booking: str) -> float:

@@ -16,7 +16,7 @@ from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.celery_bell import CeleryBell
 from weelo_workers.messaging.retention import forget_old_events
-from weelo_workers.messaging.roll_call import present
+from weelo_workers.messaging.roll_call import PRESENT_EVERY_SECONDS, present
 from weelo_workers.messaging.sweep import sweep
 from weelo_workers.models.engine import engine, forget_connections
 from weelo_workers.settings import settings
@@ -73,19 +73,12 @@ def _after_fork(**_: Any) -> None:
     forget_connections()
 
 
-_consumed: dict[str, list[str]] = {}
-
-
 @signals.worker_ready.connect
-def _listening(sender: Any, **_: Any) -> None:
-    _consumed[sender.hostname] = [queue.name for queue in sender.task_consumer.queues]
-    _still_listening()
-
-
-@signals.heartbeat_sent.connect
-def _still_listening(**_: Any) -> None:
-    for worker, queues in _consumed.items():
-        present(worker, queues)
+def _answer_the_roll_call(sender: Any, **_: Any) -> None:
+    """Say on which queues this worker listens, now and every few seconds, from its own event loop."""
+    queues = [queue.name for queue in sender.task_consumer.queues]
+    present(sender.hostname, queues)
+    sender.timer.call_repeatedly(PRESENT_EVERY_SECONDS, present, (sender.hostname, queues))
 
 
 find_verbs()

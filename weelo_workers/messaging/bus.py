@@ -9,11 +9,11 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from psycopg2 import errors as pg
-from sqlalchemy import Engine, func, select, text, update
+from sqlalchemy import Engine, Table, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
@@ -158,12 +158,14 @@ _ONE_DELIVERY_AT_A_TIME = text(f"""
 """)
 
 
+_NEW_USER = insert(cast(Table, User.__table__)).values(created_at=func.clock_timestamp()).on_conflict_do_nothing()
+
+
 def _know(session: Session, caller: Caller | None) -> None:
     """The first command of a user makes their row."""
     if caller is not None:
         row = {"id": caller.id, "role": caller.role, "name": caller.name, "phone": caller.phone}
-        statement = insert(User).values(**row, created_at=func.clock_timestamp())
-        session.execute(statement.on_conflict_do_nothing())
+        session.connection().execute(_NEW_USER, row)
 
 
 def _run(row: MailboxRow, uow: UnitOfWork) -> dict[str, Any]:

@@ -33,6 +33,20 @@ COMMAND_GRACE = timedelta(seconds=1)
 _table = cast(Table, MailboxRow.__table__)
 _clock = func.clock_timestamp()
 
+_inserting = upsert(_table)
+# One statement both writes and looks, so that a key posted twice at once has one author.
+_POST = (
+    _inserting.values(received_at=_clock, due_at=_clock, ring_at=_clock + COMMAND_GRACE)
+    .on_conflict_do_update(
+        index_elements=["id"],
+        set_={
+            "replays": _table.c.replays
+            + sql_cast(_table.c.fingerprint == _inserting.excluded.fingerprint, Integer)
+        },
+    )
+    .returning(_table, literal_column("(xmax = 0)").label("fresh"))
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Posted:
@@ -49,30 +63,15 @@ def post(
     connection: Connection, command: Command, caller: Caller, command_id: UUID, fingerprint: str
 ) -> Posted:
     """Record a caller's command. The same `command_id` again changes nothing and returns what is known of it."""
-    inserting = upsert(_table)
-    statement = (
-        inserting.values(
-            **_values(command, command_id),
-            received_at=_clock,
-            due_at=_clock,
-            ring_at=_clock + COMMAND_GRACE,
-            caller_id=caller.id,
-            caller_role=caller.role,
-            caller_name=caller.name,
-            caller_phone=caller.phone,
-            fingerprint=fingerprint,
-        )
-        # One statement both writes and looks, so that a key posted twice at once has one author.
-        .on_conflict_do_update(
-            index_elements=["id"],
-            set_={
-                "replays": _table.c.replays
-                + sql_cast(_table.c.fingerprint == inserting.excluded.fingerprint, Integer)
-            },
-        )
-        .returning(_table, literal_column("(xmax = 0)").label("fresh"))
-    )
-    row = connection.execute(statement).mappings().one()
+    values = {
+        **_values(command, command_id),
+        "caller_id": caller.id,
+        "caller_role": caller.role,
+        "caller_name": caller.name,
+        "caller_phone": caller.phone,
+        "fingerprint": fingerprint,
+    }
+    row = connection.execute(_POST, values).mappings().one()
     return Posted(outcome(row), row["fresh"], conflicting=row["fingerprint"] != fingerprint)
 
 

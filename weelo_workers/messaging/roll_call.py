@@ -10,8 +10,8 @@ from redis.exceptions import RedisError
 from weelo_workers.contracts.queues import QUEUES
 from weelo_workers.redis_client import redis
 
-# A worker speaks every two seconds (Celery's heartbeat); three missed ones and it counts as gone.
-FORGOTTEN_AFTER_SECONDS = 8
+PRESENT_EVERY_SECONDS = 2.0
+FORGOTTEN_AFTER_SECONDS = 8  # after three missed calls it counts as gone
 _PREFIX = "weelo:consumer:"
 
 
