@@ -65,7 +65,7 @@ class World:
         self.bus = Bus(self.engine, NoBell())
 
     def empty(self) -> None:
-        tables = "broadcasts, drivers, events, log_heads, mailbox, transporters, users, vehicles"
+        tables = "broadcasts, drivers, events, log_heads, mailbox, replays, transporters, users, vehicles"
         with self.engine.begin() as connection:
             connection.execute(text(f"TRUNCATE {tables} CASCADE"))
         redis().flushdb()
@@ -161,7 +161,7 @@ class World:
 
     def heartbeat(self, fleet: Fleet, km_north: float) -> bool:
         at = place(km_north)
-        return presence.heartbeat(fleet.id, presence.Point(at.latitude, at.longitude))
+        return presence.heartbeat(fleet.id, presence.Point(at.latitude, at.longitude)) is presence.Heard.HERE
 
     def accepting(
         self,

@@ -12,6 +12,8 @@ from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
 
+SOCKET = "ws"  # the one route that authenticates by itself: its token may come in the first frame
+
 View = TypeVar("View", bound=Callable[..., Any])
 
 
@@ -40,6 +42,12 @@ def register(app: Flask) -> None:
         # Before anything of the request is read: strangers learn nothing from validation messages.
         roles = getattr(current_app.view_functions.get(request.endpoint or ""), "roles", None)
         if roles is None:
+            if (
+                request.endpoint is not None
+                and request.path.startswith("/api/v1/")
+                and request.endpoint != SOCKET
+            ):
+                raise Rejected(Code.FORBIDDEN, "Nobody may call this: it does not say who may.")
             return
         g.caller = authenticate_header(request.headers.get("Authorization")).caller
         if g.caller.role not in roles:

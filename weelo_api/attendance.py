@@ -128,6 +128,8 @@ class Attendance:
         except RedisError:
             for user_id, seq in acked.items():
                 self.ack(user_id, seq)
+            with self._lock:
+                self._left += left  # else their seats stay taken as long as the user has another socket
             raise
 
 

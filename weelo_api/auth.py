@@ -42,7 +42,7 @@ def authenticate(token: str) -> Identity:
         return _identity(claims)
     except jwt.ExpiredSignatureError:
         raise Rejected(Code.TOKEN_EXPIRED, "Get a new token and try again.") from None
-    except (jwt.InvalidTokenError, ValueError, OverflowError, OSError):
+    except (jwt.InvalidTokenError, TypeError, ValueError, OverflowError, OSError):
         # Why it is not valid is nobody's business who does not hold the secret.
         raise Rejected(Code.UNAUTHORIZED, "The token is not valid.") from None
 
@@ -57,4 +57,7 @@ def _identity(claims: dict[str, Any]) -> Identity:
 
 
 def _text(claim: object) -> str | None:
-    return claim.replace("\x00", "")[:MAX_NAME] if isinstance(claim, str) and claim else None
+    """What can be stored of it: no NUL, no lone surrogates, not endless."""
+    if not isinstance(claim, str):
+        return None
+    return claim.encode("utf-8", "ignore").decode().replace("\x00", "")[:MAX_NAME] or None

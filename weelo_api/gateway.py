@@ -1,4 +1,4 @@
-"""The way in for commands: a mailbox row, a ring, 202. The only file of the API that knows Celery."""
+"""The way in for commands: a mailbox row, a ring, 202."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4, uuid5
 
-from celery import Celery
 from flask import Response, request
 from pydantic import BaseModel
 
@@ -35,7 +34,7 @@ _KEYS = uuid5(UUID(int=0), "weelo idempotency keys")
 _KEY = re.compile(r"[A-Za-z0-9:_-]{8,128}")
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.IGNORECASE)
 
-_bell = CeleryBell(Celery("weelo", config_source="celeryconfig"))
+_bell = CeleryBell()
 
 
 def keyed() -> bool:
@@ -48,6 +47,7 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
     who = caller()
     command_id = _command_id(who)
     wait = _preferred_wait()
+    until = time.monotonic() + (wait or 0)
     with hub().expecting(command_id) as settled:
         with engine().begin() as connection:
             posted = mailbox.post(connection, command, who, command_id, _fingerprint(body))
@@ -57,7 +57,6 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
             with suppress(BellSilent):
                 _bell.ring(Ring(command_id, command.name, command.queue))
         outcome = posted.outcome
-        until = time.monotonic() + (wait or 0)
         # A process that is about to end waits for nobody: 202 is an answer, too.
         while outcome.status == "pending" and not hub().closing and (left := until - time.monotonic()) > 0:
             settled.wait(min(left, LOOK_EVERY_SECONDS))
@@ -88,7 +87,8 @@ def _command_id(who: Caller) -> UUID:
 
 
 def _fingerprint(body: BaseModel | None) -> str:
-    text = json.dumps(body.model_dump(mode="json"), sort_keys=True) if body else ""
+    """Defaults are left out, so that a retry across a deploy that adds a field is still the same request."""
+    text = json.dumps(body.model_dump(mode="json", exclude_defaults=True), sort_keys=True) if body else ""
     return hashlib.sha256(f"{request.method} {request.path}\n{text}".encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Telemetry: frequent, short-lived, never through Celery, never into a table."""
+"""Telemetry: frequent, short-lived, never through Celery, never into a table (one is read when Redis forgot)."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: floa
     """
     here = presence.Point(latitude, longitude)
     try:
-        if presence.heartbeat(transporter_id, here):
+        if presence.heartbeat(transporter_id, here) is not presence.Heard.UNKNOWN:
             return
         with Session(read_engine()) as session:
             kinds = kinds_if_available(session, transporter_id)
-        if kinds is not None:
+        if kinds is None:
+            presence.offline(transporter_id)
+        else:
             presence.online(transporter_id, kinds)
             presence.heartbeat(transporter_id, here)
     except RedisError as error:

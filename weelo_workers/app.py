@@ -15,10 +15,10 @@ from celery.beat import Scheduler
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.celery_bell import CeleryBell
-from weelo_workers.messaging.retention import forget_old_events
+from weelo_workers.messaging.retention import forget_what_is_old
 from weelo_workers.messaging.roll_call import PRESENT_EVERY_SECONDS, present
 from weelo_workers.messaging.sweep import sweep
-from weelo_workers.models.engine import engine, forget_connections
+from weelo_workers.models.engine import connect, engine, forget_connections
 from weelo_workers.settings import settings
 
 FORGET_EVERY_SECONDS = 60.0
@@ -35,7 +35,7 @@ def find_verbs() -> None:
             import_module(f"weelo_workers.{domain}.{module.name}")
 
 
-_bell = CeleryBell(app)
+_bell = CeleryBell()
 
 
 def bus() -> Bus:
@@ -49,7 +49,8 @@ class SweepingScheduler(Scheduler):
     """
 
     def setup_schedule(self) -> None:
-        self._bus = bus()
+        # One thread serves all: it must not wait long for a lock that somebody holds.
+        self._bus = Bus(connect(settings().database_url, lock_timeout="300ms"), _bell)
         self._forget_next = 0.0
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
@@ -58,7 +59,7 @@ class SweepingScheduler(Scheduler):
         sweep(self._bus, seconds=settings().sweep_seconds * 5)
         if began >= self._forget_next:
             self._forget_next = began + FORGET_EVERY_SECONDS
-            forget_old_events(engine(), settings().event_retention_days)
+            forget_what_is_old(engine(), settings().event_retention_days)
         return max(0.05, settings().sweep_seconds - (time.monotonic() - began))
 
 

@@ -17,24 +17,26 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, TruckRequest
 from weelo_workers.queries.views import about, assignment_view, filled
 
+_AS_IT_IS_NOW = {"populate_existing": True}
+
 
 def slots_of(uow: UnitOfWork, broadcast_id: UUID) -> list[TruckRequest]:
-    """The slots in their order. Whoever has the broadcast's lock has theirs: nobody moves a slot without it."""
-    return list(
-        uow.session.scalars(
-            select(TruckRequest)
-            .where(TruckRequest.broadcast_id == broadcast_id)
-            .order_by(TruckRequest.request_number)
-        )
+    """The slots in their order. Whoever has the broadcast's lock has theirs: nobody moves a slot without it.
+
+    Always as they are now: what was read before the lock may have moved since.
+    """
+    query = (
+        select(TruckRequest)
+        .where(TruckRequest.broadcast_id == broadcast_id)
+        .order_by(TruckRequest.request_number)
     )
+    return list(uow.session.scalars(query, execution_options=_AS_IT_IS_NOW))
 
 
 def assignments_of(uow: UnitOfWork, broadcast_id: UUID) -> list[Assignment]:
-    return list(
-        uow.session.scalars(
-            select(Assignment).where(Assignment.broadcast_id == broadcast_id).order_by(Assignment.created_at)
-        )
-    )
+    """All that ever were, oldest first."""
+    query = select(Assignment).where(Assignment.broadcast_id == broadcast_id).order_by(Assignment.created_at)
+    return list(uow.session.scalars(query, execution_options=_AS_IT_IS_NOW))
 
 
 def step(

@@ -215,7 +215,9 @@ def test_asyncapi_is_sound() -> None:
         Draft202012Validator.check_schema(schema)
     for name, message in asyncapi()["components"]["messages"].items():
         Draft202012Validator.check_schema(message["payload"])
-        if not name.startswith("op_"):  # what clients say is named by its op, and checked by the reference above
+        if not name.startswith(
+            "op_"
+        ):  # what clients say is named by its op, and checked by the reference above
             assert message["payload"]["properties"]["event"] == {"const": name}
 
 

@@ -20,7 +20,7 @@ from tests.architecture.sources import (
 )
 from weelo_workers.app import find_verbs
 from weelo_workers.contracts.command import REGISTRY
-from weelo_workers.messaging.bus import handlers
+from weelo_workers.messaging.handling import handlers
 
 import_all_contracts()
 find_verbs()

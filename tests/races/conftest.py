@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.world import World
-from weelo_workers.models.engine import connect
+if TYPE_CHECKING:
+    from tests.world import World
 
 
 @pytest.fixture(params=["READ COMMITTED", "SERIALIZABLE"])
 def world(migrated: None, request: pytest.FixtureRequest) -> Iterator[World]:
+    # Imported here: they read the settings, which each worker sets when it is configured.
+    from tests.world import World
+    from weelo_workers.models.engine import connect
+
     engine = connect(os.environ["DATABASE_URL"], pool_size=10, max_overflow=60, isolation=request.param)
     world = World(engine)
     world.empty()

@@ -52,6 +52,8 @@ def test_whoever_says_nothing_is_closed_after_five_seconds(api: Api) -> None:
         "Bearer " + token(uuid4(), secret="somebody else's secret, long enough"),
         "Bearer " + token(uuid4(), "emperor", secret="x" * 40),
     ],
+    # Names of their own: both workers must collect the same tests, and tokens differ.
+    ids=["nonsense", "basic", "expired", "another secret", "unknown role"],
 )
 def test_a_bad_header_is_closed_where_apps_can_see_it(api: Api, header: str) -> None:
     assert api.connect(header).close_code() == 4401

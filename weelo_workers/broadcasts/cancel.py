@@ -12,7 +12,7 @@ from weelo_workers.lifecycles import (
     broadcast as lifecycle,
     truck_request as slot_lifecycle,
 )
-from weelo_workers.messaging.bus import handles
+from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast
 from weelo_workers.queries.views import about, assignment_view, broadcast_view

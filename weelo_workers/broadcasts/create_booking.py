@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import select
@@ -14,7 +15,7 @@ from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import BroadcastStatus, Kind, TruckRequestStatus
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.vehicle_key import vehicle_key
-from weelo_workers.messaging.bus import handles
+from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, TruckRequest
 from weelo_workers.queries.views import broadcast_view
@@ -70,7 +71,7 @@ def _broadcast(command: CreateBooking, now: datetime) -> Broadcast:
         goods_type=request.goods_type,
         notes=request.notes,
         trucks_needed=request.trucks_needed,
-        request=request.json_dict(),
+        request=_as_asked(command),
         keyed=command.keyed,
         radius_step=0,
         radius_km=None,
@@ -78,6 +79,11 @@ def _broadcast(command: CreateBooking, now: datetime) -> Broadcast:
         expires_at=now + timedelta(seconds=settings().broadcast_timeout_seconds),
         created_at=now,
     )
+
+
+def _as_asked(command: CreateBooking) -> dict[str, Any]:
+    """Without defaults, so that the same request reads alike before and after a field is added."""
+    return command.request.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 def _slots(command: CreateBooking, broadcast: Broadcast, now: datetime) -> list[TruckRequest]:
@@ -104,7 +110,7 @@ def _same_or_refused(command: CreateBooking, existing: Broadcast, uow: UnitOfWor
     An Idempotency-Key says which requests are the same, and two keys are two wishes. Without a key
     the request itself says it (IDEM-03).
     """
-    same = existing.request == command.request.json_dict() and not (command.keyed and existing.keyed)
+    same = existing.request == _as_asked(command) and not (command.keyed and existing.keyed)
     if not same:
         raise Rejected(
             Code.ORDER_ACTIVE_EXISTS,

@@ -25,30 +25,41 @@ class Candidate:
     """From the pickup; None when it is not known where they are."""
 
 
-def candidates(
-    session: Session, broadcast: Broadcast, slots: Sequence[TruckRequest], radius_km: float | None, limit: int
-) -> list[Candidate]:
-    """At most `limit` transporters to offer this to, nearest first. `radius_km` None: wherever they are.
+Reached = dict[UUID, float | None] | None
+"""Transporters and how far they are from the pickup in km; None: it is not known who is near."""
 
-    Presence proposes, the database disposes: only who is available, has a free truck of an open kind and
-    has not been told yet is returned.
+
+def reached(broadcast: Broadcast, slots: Sequence[TruckRequest], radius_km: float | None) -> Reached:
+    """Who is near enough and has such a truck, as presence knows it. `radius_km` None: wherever they are.
+
+    Redis may take a moment to answer, so this is asked before anything is locked.
     """
-    keys = {slot.vehicle_key for slot in slots if slot.status == TruckRequestStatus.SEARCHING}
-    if not keys:
-        return []
+    keys = {slot.vehicle_key for slot in slots}
     pickup = presence.Point(broadcast.pickup["latitude"], broadcast.pickup["longitude"])
     try:
-        reached = presence.reached_by(keys, pickup, radius_km)
+        return presence.reached_by(keys, pickup, radius_km)
     except presence.PresenceUnknown as unknown:
         # Redis is away or was emptied a moment ago: offer to all who said that they want work,
         # since silence would lose the customer a truck and an offer too many loses nobody anything.
         log.warning("matching without presence: %s", unknown)
-        reached = None
-    eligible = _eligible(session, broadcast, keys, None if reached is None else list(reached))
-    if reached is None:
-        return [Candidate(transporter_id, None) for transporter_id in eligible][:limit]
+        return None
+
+
+def candidates(
+    session: Session, broadcast: Broadcast, slots: Sequence[TruckRequest], near: Reached, limit: int
+) -> list[Candidate]:
+    """At most `limit` transporters to offer this to, nearest first.
+
+    Presence proposes, the rows dispose: only who wants work at this moment, has a free truck of an open
+    kind and has not been told yet is returned. Asked under the broadcast's lock.
+    """
+    keys = {slot.vehicle_key for slot in slots if slot.status == TruckRequestStatus.SEARCHING}
+    if not keys:
+        return []
+    eligible = _eligible(session, broadcast, keys, None if near is None else list(near))
+    known = near or {}
     nearest_first = sorted(
-        (Candidate(transporter_id, reached[transporter_id]) for transporter_id in eligible),
+        (Candidate(transporter_id, known.get(transporter_id)) for transporter_id in eligible),
         key=lambda candidate: (candidate.distance_km is None, candidate.distance_km or 0.0),
     )
     return nearest_first[:limit]

@@ -7,12 +7,12 @@ from datetime import timedelta
 from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers import moves
-from weelo_workers.broadcasts.matching import Candidate, candidates
+from weelo_workers.broadcasts.matching import Candidate, candidates, reached
 from weelo_workers.contracts.broadcasts import NewBroadcast, WidenBroadcast
 from weelo_workers.contracts.statuses import BroadcastStatus
 from weelo_workers.lifecycles import broadcast as lifecycle
 from weelo_workers.lifecycles.ladder import Ring, ring
-from weelo_workers.messaging.bus import handles
+from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer, TruckRequest
 from weelo_workers.queries.views import about, filled, place, requested_vehicles
@@ -26,14 +26,14 @@ def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
     asked = uow.session.get(Broadcast, command.broadcast_id)
     if this_ring is None or asked is None:
         return
-    # Searching before locking: an accept need not wait for it. What is searched for never changes.
-    slots = moves.slots_of(uow, asked.id)
-    found = candidates(uow.session, asked, slots, this_ring.radius_km, settings().max_offers_per_step)
+    # Redis is asked before the lock, so that an accept need not wait for it: where it is looked never changes.
+    near = reached(asked, moves.slots_of(uow, asked.id), this_ring.radius_km)
 
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or not _is_due(broadcast, command, uow):
         return
     slots = moves.slots_of(uow, broadcast.id)
+    found = candidates(uow.session, broadcast, slots, near, settings().max_offers_per_step)
     told = _offer(uow, broadcast, this_ring, found)
     _step(uow, broadcast, this_ring, slots, told)
     if told:

@@ -11,7 +11,16 @@ from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.contracts.statuses import BroadcastStatus, Kind, TruckRequestStatus
-from weelo_workers.contracts.wire import LongText, Place, Request, Rupees, ShortText, Timestamp, Wire
+from weelo_workers.contracts.wire import (
+    KindText,
+    LongText,
+    Place,
+    Request,
+    Rupees,
+    ShortText,
+    Timestamp,
+    Wire,
+)
 
 MAX_TRUCKS = 50
 
@@ -24,8 +33,8 @@ class NewBooking(Request):
 
     pickup: Place
     drop: Place
-    vehicle_type: ShortText
-    vehicle_subtype: ShortText
+    vehicle_type: KindText
+    vehicle_subtype: KindText
     trucks_needed: Annotated[int, Field(ge=1, le=MAX_TRUCKS)]
     goods_type: ShortText | None = None
     distance_km: Annotated[float, Field(ge=0, le=20_000, allow_inf_nan=False)] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -48,3 +48,9 @@ class Command(BaseModel):
 
 REGISTRY: dict[str, type[Command]] = {}
 """Every command by name, filled as the contract modules are imported."""
+
+
+def load(name: str, payload: dict[str, Any]) -> Command:
+    """A stored command. What a newer process added is passed over, at any depth: unknown fields are
+    refused at the door (see `wire.Request`), not here."""
+    return REGISTRY[name].model_validate(payload, strict=False, extra="ignore")

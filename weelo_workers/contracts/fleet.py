@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from weelo_workers.contracts.command import Command
-from weelo_workers.contracts.wire import Latitude, Longitude, Request, ShortText, Timestamp, Wire
+from weelo_workers.contracts.wire import KindText, Latitude, Longitude, Request, ShortText, Timestamp, Wire
 
 VehicleNumber = Annotated[
     str, StringConstraints(strip_whitespace=True, to_upper=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9 \-]{2,19}$")
@@ -19,8 +19,8 @@ Phone = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^\+?[0
 
 
 class VehicleDetails(Request):
-    vehicle_type: ShortText
-    vehicle_subtype: ShortText
+    vehicle_type: KindText
+    vehicle_subtype: KindText
     capacity_kg: Annotated[int, Field(ge=0, le=200_000)] | None = None
 
 

@@ -12,7 +12,7 @@ from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.fleet.signing_on import refresh_presence
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.vehicle_key import vehicle_key
-from weelo_workers.messaging.bus import handles
+from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, Vehicle
 from weelo_workers.queries.views import vehicle_view
@@ -22,6 +22,7 @@ from weelo_workers.queries.views import vehicle_view
 def register_vehicle(command: RegisterVehicle, uow: UnitOfWork) -> VehicleView:
     """201 for a new number, 200 for one of this fleet, 409 VEHICLE_EXISTS for another fleet's."""
     details = command.details
+    plate = command.vehicle_number.replace(" ", "").replace("-", "")
     described = {
         "vehicle_type": details.vehicle_type,
         "vehicle_subtype": details.vehicle_subtype,
@@ -34,15 +35,14 @@ def register_vehicle(command: RegisterVehicle, uow: UnitOfWork) -> VehicleView:
             id=uuid4(),
             transporter_id=command.transporter_id,
             vehicle_number=command.vehicle_number,
+            plate=plate,
             created_at=uow.now,
             **described,
         )
         .on_conflict_do_nothing()
         .returning(Vehicle.id)
     )
-    vehicle = uow.session.scalars(
-        select(Vehicle).where(Vehicle.vehicle_number == command.vehicle_number).with_for_update()
-    ).one()
+    vehicle = uow.session.scalars(select(Vehicle).where(Vehicle.plate == plate).with_for_update()).one()
     if vehicle.transporter_id != command.transporter_id:
         raise Rejected(Code.VEHICLE_EXISTS)
     busy = _on_a_trip(uow, vehicle)

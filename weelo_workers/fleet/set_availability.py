@@ -9,13 +9,13 @@ from sqlalchemy.dialects.postgresql import insert
 from weelo_workers.contracts.fleet import AvailabilityView, SetAvailability
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.fleet.signing_on import refresh_presence
-from weelo_workers.messaging.bus import handles
+from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Transporter
 
 # CONTRACT section 3: more than 10 changes in 5 minutes is a stuck button or a script.
-MAX_TOGGLES = 10
-TOGGLE_WINDOW = timedelta(minutes=5)
+MAX_CHANGES = 10
+CHANGES_WINDOW = timedelta(minutes=5)
 
 
 @handles(SetAvailability)
@@ -25,7 +25,7 @@ def set_availability(command: SetAvailability, uow: UnitOfWork) -> AvailabilityV
     transporter = uow.lock(Transporter, command.transporter_id)
     assert transporter is not None
     if transporter.is_available != command.is_available:
-        _count_toggle(transporter, uow)
+        _count_change(transporter, uow)
         transporter.is_available = command.is_available
         transporter.changed_at = uow.now
         uow.session.flush()
@@ -33,17 +33,13 @@ def set_availability(command: SetAvailability, uow: UnitOfWork) -> AvailabilityV
     return AvailabilityView(is_available=transporter.is_available, changed_at=transporter.changed_at)
 
 
-def _count_toggle(transporter: Transporter, uow: UnitOfWork) -> None:
-    began = transporter.toggle_window_began_at
-    if began is None or uow.now >= began + TOGGLE_WINDOW:
-        transporter.toggle_window_began_at = uow.now
-        transporter.toggles_in_window = 1
-        return
-    if transporter.toggles_in_window >= MAX_TOGGLES:
-        wait = began + TOGGLE_WINDOW - uow.now
+def _count_change(transporter: Transporter, uow: UnitOfWork) -> None:
+    recent = [at for at in transporter.recent_changes if at > uow.now - CHANGES_WINDOW]
+    if len(recent) >= MAX_CHANGES:
+        wait = recent[0] + CHANGES_WINDOW - uow.now
         raise Rejected(
             Code.TOGGLE_RATE_LIMITED,
-            f"At most {MAX_TOGGLES} changes in {TOGGLE_WINDOW.seconds // 60} minutes.",
+            f"At most {MAX_CHANGES} changes in {CHANGES_WINDOW.seconds // 60} minutes.",
             {"retryAfter": int(wait.total_seconds()) + 1},
         )
-    transporter.toggles_in_window += 1
+    transporter.recent_changes = [*recent, uow.now]

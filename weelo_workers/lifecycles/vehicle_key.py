@@ -20,7 +20,9 @@ _UNITS = {
     "t": "t",
 }
 _SPELLINGS = {"wheelers": "wheeler", "whl": "wheeler", "axles": "axle"}
-_WORD = re.compile(r"\d+(?:\.\d+)?|[^\W\d_]+")
+_WORD = re.compile(
+    r"\d+(?:\.\d+)?|[^\W\d_]+"
+)  # \d: decimal digits of any script; NFKC made the odd ones plain
 
 
 def vehicle_key(vehicle_type: str, vehicle_subtype: str) -> str:
@@ -31,7 +33,7 @@ def vehicle_key(vehicle_type: str, vehicle_subtype: str) -> str:
     names: set[str] = set()
     numbers: list[str] = []
     for word in _words(vehicle_subtype):
-        if word[0].isdigit():
+        if word[0].isdecimal():
             numbers.append(word)
         elif word in _UNITS.values() and numbers:
             sizes.append("-".join(numbers) + word)
@@ -48,9 +50,12 @@ def vehicle_key(vehicle_type: str, vehicle_subtype: str) -> str:
 
 def _words(text: str) -> list[str]:
     folded = unicodedata.normalize("NFKC", text).casefold()
-    words = [_number(word) if word[0].isdigit() else word for word in _WORD.findall(folded)]
+    words = [_number(word) if word[0].isdecimal() else word for word in _WORD.findall(folded)]
     return [_UNITS.get(word, _SPELLINGS.get(word, word)) for word in words]
 
 
 def _number(digits: str) -> str:
-    return f"{float(digits):g}"
+    """ "07.50" and "7.5" are one size."""
+    whole, _, fraction = digits.partition(".")
+    fraction = fraction.rstrip("0")
+    return (whole.lstrip("0") or "0") + (f".{fraction}" if fraction else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 
 from celery import Celery
@@ -15,17 +16,36 @@ log = logging.getLogger(__name__)
 
 
 class CeleryBell:
-    # After a failed ring the broker is left alone for a moment: callers must not queue up behind its time-outs.
-    PAUSE_SECONDS = 2.0
+    # After a failed ring the broker is left alone for a moment: nobody should queue up behind its time-outs.
+    PAUSE_SECONDS = 3.0
+    # A consumer's connection waits for messages, so its time-out is long; a ring that takes a second is lost.
+    TIMEOUT_SECONDS = 1.0
+    # As many as kombu has connections for ringing. More would wait there, without a bound.
+    AT_ONCE = 10
 
-    def __init__(self, celery: Celery) -> None:
-        self._celery = celery
+    def __init__(self) -> None:
+        self._celery = Celery("weelo-bell", config_source="celeryconfig", set_as_current=False)
+        self._celery.conf.broker_transport_options = {
+            **self._celery.conf.broker_transport_options,
+            "socket_timeout": self.TIMEOUT_SECONDS,
+            "socket_connect_timeout": self.TIMEOUT_SECONDS,
+        }
+        self._celery.conf.broker_pool_limit = self.AT_ONCE
+        self._turns = threading.BoundedSemaphore(self.AT_ONCE)
         self._silent_until = 0.0
 
     def ring(self, ring: Ring) -> None:
-        """Send it. Raises BellSilent when the broker cannot be reached."""
-        if time.monotonic() < self._silent_until:
+        """Send it. Raises BellSilent when the broker cannot be reached, after two time-outs at most."""
+        if not self._turns.acquire(timeout=self.TIMEOUT_SECONDS):
             raise BellSilent(ring.name)
+        try:
+            if time.monotonic() < self._silent_until:
+                raise BellSilent(ring.name)
+            self._send(ring)
+        finally:
+            self._turns.release()
+
+    def _send(self, ring: Ring) -> None:
         try:
             self._celery.send_task(
                 ring.name,

@@ -29,7 +29,7 @@ _TAKE_UP = text("""
            ring_at = clock_timestamp() + LEAST(power(2, LEAST(sweeps, 10)), 30) * interval '1 second'
      WHERE id IN (SELECT id FROM mailbox
                    WHERE settled_at IS NULL AND parked_at IS NULL AND ring_at <= clock_timestamp()
-                   ORDER BY ring_at
+                   ORDER BY (queue = 'timers') DESC, ring_at
                    LIMIT :batch
                      FOR UPDATE SKIP LOCKED)
     RETURNING id, name, queue, sweeps
@@ -51,7 +51,10 @@ def sweep(bus: Bus, *, seconds: float) -> int:
         except DBAPIError as error:
             log.warning("the sweep waits for the database: %s", str(error).splitlines()[0])
             return taken
-        for row in overdue:
+        # RETURNING has an order of its own; a timer is worth more than a command, since nobody else wakes it.
+        for row in sorted(overdue, key=lambda row: row.queue != TIMERS):
+            if time.monotonic() >= give_way_at and row.queue != TIMERS:
+                break  # its turn comes again
             if not _rung_again(bus, row):
                 bus.execute(row.id)
         taken += len(overdue)

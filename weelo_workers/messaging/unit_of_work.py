@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Table, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.command import Caller, Command
@@ -222,4 +222,4 @@ class UnitOfWork:
                 if broadcast_id not in newest:
                     newest[broadcast_id] = self.session.get_one(Broadcast, broadcast_id).version
                 entry["version"] = newest[broadcast_id]
-        self.session.execute(insert(TransitionRecord), self._history)
+        self.session.connection().execute(insert(cast(Table, TransitionRecord.__table__)), self._history)

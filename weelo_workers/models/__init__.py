@@ -4,7 +4,7 @@ from weelo_workers.models.base import Base
 from weelo_workers.models.broadcasts import Broadcast, Offer, TransitionRecord, TruckRequest
 from weelo_workers.models.fleet import Driver, Transporter, User, Vehicle
 from weelo_workers.models.log import EventRecord, LogHead, LogLine
-from weelo_workers.models.mailbox import MailboxRow
+from weelo_workers.models.mailbox import MailboxRow, Replay
 from weelo_workers.models.trips import Assignment
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "LogLine",
     "MailboxRow",
     "Offer",
+    "Replay",
     "TransitionRecord",
     "Transporter",
     "TruckRequest",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Index, UniqueConstraint, text
+from sqlalchemy import ARRAY, DateTime, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from weelo_workers.contracts.statuses import Role
@@ -32,8 +32,10 @@ class Transporter(Base):
     id: Mapped[Id]
     is_available: Mapped[bool] = mapped_column(server_default=text("false"))
     changed_at: Mapped[datetime | None]
-    toggle_window_began_at: Mapped[datetime | None]
-    toggles_in_window: Mapped[int] = mapped_column(server_default=text("0"))
+    recent_changes: Mapped[list[datetime]] = mapped_column(
+        ARRAY(DateTime(timezone=True)), server_default=text("'{}'")
+    )
+    """When it changed its mind lately, oldest first; as many as matter to the limit on doing so."""
 
 
 class Vehicle(Base):
@@ -42,6 +44,8 @@ class Vehicle(Base):
     id: Mapped[Id]
     transporter_id: Mapped[UUID]
     vehicle_number: Mapped[str]
+    plate: Mapped[str]
+    """The number without spaces and hyphens: "HR 55 X 1" and "HR-55-X-1" are one vehicle."""
     vehicle_type: Mapped[str]
     vehicle_subtype: Mapped[str]
     vehicle_key: Mapped[str]
@@ -49,7 +53,7 @@ class Vehicle(Base):
     created_at: Mapped[datetime]
 
     __table_args__ = (
-        UniqueConstraint("vehicle_number", name="a_vehicle_is_registered_once"),
+        UniqueConstraint("plate", name="a_vehicle_is_registered_once"),
         Index("vehicles_of_a_fleet_by_kind", "transporter_id", "vehicle_key"),
         Index("vehicles_by_kind", "vehicle_key", "transporter_id"),
     )

@@ -33,9 +33,6 @@ class MailboxRow(Base):
     caller_phone: Mapped[str | None]
     fingerprint: Mapped[str | None]
     """SHA-256 of method, path and body: the same key with another request is a conflict."""
-    replays: Mapped[int] = mapped_column(server_default=text("0"))
-    """How often the same request came again."""
-
     received_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     due_at: Mapped[datetime]
     ring_at: Mapped[datetime]
@@ -71,3 +68,16 @@ class MailboxRow(Base):
         ),
         Index("mailbox_settled_by_age", "settled_at", postgresql_where=text("settled_at IS NOT NULL")),
     )
+
+
+class Replay(Base):
+    """The same request came again.
+
+    A row of its own and no foreign key: whoever executes the command has its mailbox row locked, and a retry
+    should not wait for that.
+    """
+
+    __tablename__ = "replays"
+
+    command_id: Mapped[Id]
+    at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"), index=True)

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import ScalarSelect, and_, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.notifications import DeliverEvents, Told
-from weelo_workers.messaging.bus import handles
+from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import EventRecord, LogHead, LogLine, MailboxRow
+from weelo_workers.models import Broadcast, EventRecord, LogHead, LogLine, MailboxRow
 from weelo_workers.notifications import news
 from weelo_workers.notifications.catalog import BY_NAME, Own
 
@@ -35,6 +35,8 @@ def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
     """
     waiting = _waiting(uow, command.subject_id)
     told = [event for delivery in waiting for event in delivery.events]
+    # Held until the end: the session forgets what nobody holds, and would ask again for each event.
+    _known = _broadcasts_of(uow.session, told)
     lines = _lines(uow.session, told)
     if not lines:
         return
@@ -65,6 +67,8 @@ def _waiting(uow: UnitOfWork, subject_id: UUID) -> list[DeliverEvents]:
             MailboxRow.name == DeliverEvents.name,
             MailboxRow.settled_at.is_(None),
             MailboxRow.parked_at.is_(None),
+            # One that has failed before is tried alone, so that it takes no innocent ones with it.
+            or_(MailboxRow.id == uow.command_id, and_(MailboxRow.attempts == 0, _own_attempts(uow) == 0)),
         )
         .order_by(MailboxRow.position)
     ).all()
@@ -77,6 +81,15 @@ def _waiting(uow: UnitOfWork, subject_id: UUID) -> list[DeliverEvents]:
             execution_options={"synchronize_session": False},
         )
     return [DeliverEvents.model_validate(row.payload) for row in rows]
+
+
+def _own_attempts(uow: UnitOfWork) -> ScalarSelect[int]:
+    return select(MailboxRow.attempts).where(MailboxRow.id == uow.command_id).scalar_subquery()
+
+
+def _broadcasts_of(session: Session, told: Sequence[Told]) -> list[Broadcast]:
+    ids = {UUID(event.data["broadcastId"]) for event in told if "broadcastId" in event.data}
+    return list(session.scalars(select(Broadcast).where(Broadcast.id.in_(ids))))
 
 
 def _lines(session: Session, told: Sequence[Told]) -> list[Line]:

@@ -18,7 +18,7 @@ from weelo_workers.redis_client import redis
 
 STREAM = "weelo:news"
 # Some seconds' worth at full load: readers are milliseconds behind, and who is further behind asks the log.
-KEEP = 5_000
+KEEP = 1_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, 
 from weelo_workers.contracts.trips import TripAssigned, Waypoint
 from weelo_workers.lifecycles import broadcast as lifecycle, truck_request as slot_lifecycle
 from weelo_workers.lifecycles.assignment import LIVE
-from weelo_workers.messaging.bus import handles
+from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, Driver, Offer, TruckRequest, Vehicle
+from weelo_workers.offers.seating import Offered, seat
 from weelo_workers.queries.views import about, assignment_view, filled, place
 
 
@@ -33,25 +34,24 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
     if broadcast is None or not _was_offered(uow, command):
         raise Rejected(Code.BROADCAST_NOT_FOUND)
     slots = moves.slots_of(uow, broadcast.id)
-    before = _already_won(uow, command)
-    if before:
+    before, wanted = _sort_out_repeats(uow, command)
+    if before and not (wanted and _open(slots)):
         uow.replayed = True
         return _result(broadcast, slots, before)
 
     _still_open(broadcast, slots, uow.now)
-    pairs = _fit(command, slots, _own_free_trucks(command, uow))
+    trucks = _own_free_trucks(command.transporter_id, wanted, uow)
+    pairs = seat(trucks, slots, partial=command.partial)
     won = [_assignment(command, broadcast, slot, vehicle, driver, uow.now) for slot, vehicle, driver in pairs]
 
     uow.advance_all([slot for slot, _, _ in pairs], slot_lifecycle.ASSIGN)
     uow.add(*won)
     for assignment in won:
         uow.begin(assignment, "win")
-    last = all(slot.status != TruckRequestStatus.SEARCHING for slot in slots)
-    moves.step(
-        uow, broadcast, lifecycle.TAKE_LAST if last else lifecycle.TAKE_SOME, slots, why={"trucks": len(won)}
-    )
+    transition = lifecycle.TAKE_SOME if _open(slots) else lifecycle.TAKE_LAST
+    moves.step(uow, broadcast, transition, slots, why={"trucks": len(won)})
     _tell(uow, broadcast, slots, won)
-    return _result(broadcast, slots, won)
+    return _result(broadcast, slots, [*before, *won])
 
 
 # --- may they, and is there anything left? ---------------------------------------------------------------
@@ -61,8 +61,8 @@ def _was_offered(uow: UnitOfWork, command: AcceptTrucks) -> bool:
     return uow.session.get(Offer, (command.broadcast_id, command.transporter_id)) is not None
 
 
-def _already_won(uow: UnitOfWork, command: AcceptTrucks) -> list[Assignment]:
-    """These very trucks are on this broadcast already: the accept came twice."""
+def _sort_out_repeats(uow: UnitOfWork, command: AcceptTrucks) -> tuple[list[Assignment], tuple[Truck, ...]]:
+    """Which of these trucks are on this broadcast already (the accept came twice), and which are not."""
     live = uow.session.scalars(
         select(Assignment).where(
             Assignment.broadcast_id == command.broadcast_id,
@@ -71,9 +71,20 @@ def _already_won(uow: UnitOfWork, command: AcceptTrucks) -> list[Assignment]:
         )
     )
     by_truck = {(assignment.vehicle_id, assignment.driver_id): assignment for assignment in live}
-    mine = [by_truck.get((truck.vehicle_id, truck.driver_id)) for truck in command.trucks]
-    found = [assignment for assignment in mine if assignment is not None]
-    return found if found and (command.partial or len(found) == len(mine)) else []
+    before, wanted = [], []
+    for truck in command.trucks:
+        won = by_truck.get((truck.vehicle_id, truck.driver_id))
+        if won is not None and truck.truck_request_id in (None, won.truck_request_id):
+            before.append(won)
+        else:
+            wanted.append(truck)
+    if wanted and not command.partial:
+        return [], command.trucks  # not the same accept: all or nothing, and the won ones are busy
+    return before, tuple(wanted)
+
+
+def _open(slots: Sequence[TruckRequest]) -> int:
+    return sum(slot.status == TruckRequestStatus.SEARCHING for slot in slots)
 
 
 def _still_open(broadcast: Broadcast, slots: Sequence[TruckRequest], now: datetime) -> None:
@@ -86,17 +97,17 @@ def _still_open(broadcast: Broadcast, slots: Sequence[TruckRequest], now: dateti
         raise Rejected(Code.BROADCAST_FILLED, extra={"remaining": 0})
     if now >= broadcast.expires_at:
         raise Rejected(Code.BROADCAST_EXPIRED)
-    if not any(slot.status == TruckRequestStatus.SEARCHING for slot in slots):
+    if not _open(slots):
         raise Rejected(Code.REQUEST_ALREADY_TAKEN, extra={"remaining": 0})
 
 
-# --- trucks and slots -------------------------------------------------------------------------------------
+# --- trucks -------------------------------------------------------------------------------------
 
 
-def _own_free_trucks(command: AcceptTrucks, uow: UnitOfWork) -> list[tuple[Truck, Vehicle, Driver]]:
+def _own_free_trucks(transporter_id: UUID, wanted: Sequence[Truck], uow: UnitOfWork) -> list[Offered]:
     """The vehicles and drivers, locked, of this fleet, and on no live assignment (ACPT-06)."""
-    vehicles = {v.id: v for v in uow.lock_all(Vehicle, [truck.vehicle_id for truck in command.trucks])}
-    drivers = {d.id: d for d in uow.lock_all(Driver, [truck.driver_id for truck in command.trucks])}
+    vehicles = {v.id: v for v in uow.lock_all(Vehicle, [truck.vehicle_id for truck in wanted])}
+    drivers = {d.id: d for d in uow.lock_all(Driver, [truck.driver_id for truck in wanted])}
     busy = list(
         uow.session.execute(
             select(Assignment.vehicle_id, Assignment.driver_id).where(
@@ -107,11 +118,11 @@ def _own_free_trucks(command: AcceptTrucks, uow: UnitOfWork) -> list[tuple[Truck
     )
     busy_vehicles, busy_drivers = {row.vehicle_id for row in busy}, {row.driver_id for row in busy}
     trucks = []
-    for truck in command.trucks:
+    for truck in wanted:
         vehicle, driver = vehicles.get(truck.vehicle_id), drivers.get(truck.driver_id)
-        if vehicle is None or vehicle.transporter_id != command.transporter_id:
+        if vehicle is None or vehicle.transporter_id != transporter_id:
             raise Rejected(Code.VEHICLE_NOT_IN_FLEET, extra={"vehicleId": str(truck.vehicle_id)})
-        if driver is None or driver.transporter_id != command.transporter_id:
+        if driver is None or driver.transporter_id != transporter_id:
             raise Rejected(Code.DRIVER_NOT_IN_FLEET, extra={"driverId": str(truck.driver_id)})
         if vehicle.id in busy_vehicles:
             raise Rejected(Code.VEHICLE_BUSY, extra={"vehicleId": str(vehicle.id)})
@@ -119,54 +130,6 @@ def _own_free_trucks(command: AcceptTrucks, uow: UnitOfWork) -> list[tuple[Truck
             raise Rejected(Code.DRIVER_BUSY, extra={"driverId": str(driver.id)})
         trucks.append((truck, vehicle, driver))
     return trucks
-
-
-def _fit(
-    command: AcceptTrucks, slots: Sequence[TruckRequest], trucks: Sequence[tuple[Truck, Vehicle, Driver]]
-) -> list[tuple[TruckRequest, Vehicle, Driver]]:
-    """Each truck on the slot that it names, or on the first open one of its kind."""
-    by_id = {slot.id: slot for slot in slots}
-    free = [slot for slot in slots if slot.status == TruckRequestStatus.SEARCHING]
-    remaining = len(free)
-    # Named slots first, so that a truck without a wish does not sit down on somebody's named one.
-    pairs: list[tuple[TruckRequest, Vehicle, Driver]] = []
-    for truck, vehicle, driver in sorted(trucks, key=lambda offered: offered[0].truck_request_id is None):
-        slot = _slot_for(truck, vehicle, by_id, free)
-        if slot is not None:
-            free.remove(slot)
-            pairs.append((slot, vehicle, driver))
-        elif not command.partial:
-            code = (
-                Code.REQUEST_ALREADY_TAKEN
-                if truck.truck_request_id or len(trucks) == 1
-                else Code.NOT_ENOUGH_AVAILABLE
-            )
-            raise Rejected(code, f"{remaining} still open.", {"remaining": remaining})
-    if not pairs:
-        raise Rejected(Code.REQUEST_ALREADY_TAKEN, extra={"remaining": remaining})
-    return pairs
-
-
-def _slot_for(
-    truck: Truck, vehicle: Vehicle, by_id: dict[UUID, TruckRequest], free: Sequence[TruckRequest]
-) -> TruckRequest | None:
-    if truck.truck_request_id is not None:
-        slot = by_id.get(truck.truck_request_id)
-        if slot is None:
-            raise Rejected(Code.TRUCK_REQUEST_NOT_FOUND)
-        _same_kind(vehicle, [slot])
-        return slot if slot in free else None
-    _same_kind(vehicle, list(by_id.values()))
-    return next((slot for slot in free if slot.vehicle_key == vehicle.vehicle_key), None)
-
-
-def _same_kind(vehicle: Vehicle, slots: Sequence[TruckRequest]) -> None:
-    if all(slot.vehicle_key != vehicle.vehicle_key for slot in slots):
-        raise Rejected(
-            Code.VEHICLE_TYPE_MISMATCH,
-            f"{vehicle.vehicle_number} is {vehicle.vehicle_type} {vehicle.vehicle_subtype}.",
-            {"vehicleId": str(vehicle.id)},
-        )
 
 
 def _assignment(
@@ -218,8 +181,7 @@ def _tell(
             )
         )
     moves.announce_assignments(uow, broadcast, won)
-    remaining = sum(slot.status == TruckRequestStatus.SEARCHING for slot in slots)
-    if remaining:
+    if remaining := _open(slots):
         uow.publish(TrucksRemainingUpdate(**header, trucks_remaining=remaining))
     else:
         assignments = moves.assignments_of(uow, broadcast.id)

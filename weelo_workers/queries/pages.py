@@ -57,10 +57,16 @@ def _encode(moment: datetime, tie: UUID) -> str:
 def _decode(cursor: str) -> tuple[datetime, UUID]:
     try:
         moment, _, tie = base64.urlsafe_b64decode(cursor.encode()).decode().partition("|")
-        return datetime.fromisoformat(moment), UUID(tie)
+        time, last = datetime.fromisoformat(moment), UUID(tie)
     except (ValueError, binascii.Error, OverflowError):
-        raise Rejected(
-            Code.VALIDATION_ERROR,
-            "cursor: use the nextCursor of an earlier page",
-            {"errors": [{"field": "cursor", "message": "use the nextCursor of an earlier page"}]},
-        ) from None
+        raise _UNKNOWN_CURSOR from None
+    # PostgreSQL and time zones end somewhere; no page of ours does.
+    if time.tzinfo is None or not 1970 <= time.year < 9999:
+        raise _UNKNOWN_CURSOR
+    return time, last
+
+
+_HOW = "use the nextCursor of an earlier page"
+_UNKNOWN_CURSOR = Rejected(
+    Code.VALIDATION_ERROR, f"cursor: {_HOW}", {"errors": [{"field": "cursor", "message": _HOW}]}
+)

@@ -32,7 +32,7 @@ def about(broadcast: Broadcast) -> dict[str, Any]:
 
 
 def place(stored: dict[str, Any]) -> Place:
-    return Place.model_validate(stored)
+    return Place.model_validate(stored, strict=False, extra="ignore")
 
 
 def broadcast_view(broadcast: Broadcast, slots: Sequence[TruckRequest], now: datetime) -> BroadcastView:

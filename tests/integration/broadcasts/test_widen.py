@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID, uuid4
+
+import pytest
 
 from tests.world import World
 from weelo_workers.contracts.broadcasts import WidenBroadcast
@@ -130,3 +133,43 @@ def _timer(world: World, command: WidenBroadcast) -> UUID:
     from weelo_workers.contracts.statuses import Role
 
     return world.post(command, uuid4(), Role.ADMIN)
+
+
+def test_what_an_accept_changed_while_a_ring_was_searched_for_is_told_as_it_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from weelo_workers.broadcasts import matching, widen
+
+    near, _ = world.fleet(km_north=3), world.fleet(km_north=20)
+    customer = uuid4()
+    broadcast = world.broadcast(3, customer=customer)
+    search = matching.reached
+
+    def slow_search(*args: Any) -> Any:
+        found = search(*args)
+        world.accept(near, broadcast)
+        return found
+
+    monkeypatch.setattr(widen, "reached", slow_search)
+    world.tick(15)
+    filled = [(f["version"], f["trucksFilled"]) for f in world.heard(customer, "broadcast_state_changed")]
+    assert filled == [(1, 0), (2, 0), (3, 0), (4, 1), (5, 1)]
+
+
+def test_who_goes_offline_while_a_ring_is_searched_for_is_not_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from weelo_workers.broadcasts import matching, widen
+
+    fleet = world.fleet(km_north=20)
+    broadcast = world.broadcast(1)
+    search = matching.reached
+
+    def slow_search(*args: Any) -> Any:
+        found = search(*args)
+        world.go(fleet, online=False)
+        return found
+
+    monkeypatch.setattr(widen, "reached", slow_search)
+    world.tick(15)
+    assert told_at(world, broadcast) == {}

@@ -68,7 +68,7 @@ def test_the_same_availability_again_is_free_and_more_than_ten_changes_in_five_m
     assert 0 < outcomes[-1].error["retryAfter"] <= 300
     with world.engine.begin() as connection:
         connection.exec_driver_sql(
-            "UPDATE transporters SET toggle_window_began_at = toggle_window_began_at - interval '5 min'"
+            "UPDATE transporters SET recent_changes = array_remove(recent_changes, recent_changes[1])"
         )
     assert world.go(fleet, online=True).status == "succeeded"
 
@@ -78,3 +78,17 @@ def test_a_heartbeat_counts_only_for_who_wants_work(world: World) -> None:
     assert world.heartbeat(fleet, 2)
     world.go(fleet, online=False)
     assert not world.heartbeat(fleet, 2)
+
+
+def test_a_number_is_the_same_with_or_without_its_spaces_and_hyphens(world: World) -> None:
+    details = VehicleDetails(vehicle_type="open", vehicle_subtype="17 Feet")
+    fleets = [uuid4(), uuid4()]
+    numbers = ["HR 55 X 1234", "HR-55-X1234"]
+    outcomes = [
+        world.do(
+            RegisterVehicle(transporter_id=who, vehicle_number=number, details=details), who, Role.TRANSPORTER
+        )
+        for who, number in zip(fleets, numbers, strict=True)
+    ]
+    assert [outcome.http_status for outcome in outcomes] == [201, 409]
+    assert outcomes[0].result["vehicleNumber"] == "HR 55 X 1234"

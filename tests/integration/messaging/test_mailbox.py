@@ -10,7 +10,7 @@ from tests.world import World
 from weelo_workers.contracts.broadcasts import CancelBroadcast
 from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.statuses import Kind, Role
-from weelo_workers.messaging import bus as bus_module, mailbox
+from weelo_workers.messaging import handling, mailbox
 from weelo_workers.messaging.bell import Ring
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.sweep import sweep
@@ -151,7 +151,7 @@ def test_a_command_that_always_fails_is_parked_with_its_reason_and_blocks_nobody
     def broken(command: CancelBroadcast, uow: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setitem(bus_module._handlers, CancelBroadcast.name, broken)
+    monkeypatch.setitem(handling._handlers, CancelBroadcast.name, broken)
     customer = uuid4()
     poison = world.post(
         CancelBroadcast(broadcast_id=uuid4(), customer_id=customer, kind=Kind.BOOKING),
@@ -172,13 +172,13 @@ def test_a_refusal_leaves_nothing_behind_but_itself(world: World, monkeypatch: p
     """The verb had already moved rows, told people and set timers when it said no."""
     from weelo_workers.contracts.rejections import Code, Rejected
 
-    create = bus_module._handlers["broadcasts.create_booking"]
+    create = handling._handlers["broadcasts.create_booking"]
 
     def create_then_refuse(command: Command, uow: UnitOfWork) -> None:
         create(command, uow)
         raise Rejected(Code.INVALID_TRANSITION)
 
-    monkeypatch.setitem(bus_module._handlers, "broadcasts.create_booking", create_then_refuse)
+    monkeypatch.setitem(handling._handlers, "broadcasts.create_booking", create_then_refuse)
     customer = uuid4()
     outcome = world.book(customer)
     world.drain()
@@ -192,3 +192,95 @@ def test_the_first_command_of_a_user_makes_their_row(world: World) -> None:
     customer = uuid4()
     world.book(customer)
     assert world.value("SELECT role FROM users WHERE id = :id", id=customer) == "customer"
+
+
+def test_a_retry_while_the_first_is_executing_is_answered_at_once(world: World) -> None:
+    customer, key = uuid4(), uuid4()
+    world.post(world.booking(customer), customer, Role.CUSTOMER, key=key)
+    with world.engine.begin() as executing:
+        executing.exec_driver_sql("SELECT 1 FROM mailbox FOR UPDATE")
+        with world.engine.begin() as connection:
+            connection.exec_driver_sql("SET LOCAL lock_timeout = '500ms'")
+            posted = mailbox.post(
+                connection, world.booking(customer), Caller(customer, Role.CUSTOMER), key, "a request"
+            )
+    assert not posted.fresh and posted.outcome.replayed and posted.outcome.status == "pending"
+
+
+def test_what_a_newer_process_wrote_is_left_for_one_that_knows_it(world: World) -> None:
+    customer = uuid4()
+    command = world.post(world.booking(customer), customer, Role.CUSTOMER)
+    with world.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE mailbox SET name = 'broadcasts.from_the_future'")
+    world.bus.execute(command)
+    row = world.rows("SELECT attempts, settled_at, parked_at FROM mailbox WHERE id = :id", id=command)[0]
+    assert (row.attempts, row.settled_at, row.parked_at) == (0, None, None)
+
+
+def test_a_field_that_only_newer_processes_know_is_passed_over_at_any_depth(world: World) -> None:
+    customer = uuid4()
+    command = world.post(world.booking(customer), customer, Role.CUSTOMER)
+    with world.engine.begin() as connection:
+        connection.exec_driver_sql(
+            """UPDATE mailbox SET payload = jsonb_set(jsonb_set(payload, '{new}', '1'), '{request,pickup,new}', '1')"""
+        )
+    world.bus.execute(command)
+    assert world.outcome(command, customer).status == "succeeded"
+
+
+def test_a_delivery_that_cannot_be_told_takes_no_other_with_it(world: World) -> None:
+    fleet = world.fleet()
+    customer = uuid4()
+    broadcast = world.broadcast(1, customer=customer)
+    world.accept(fleet, broadcast)
+    with world.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE mailbox SET payload = jsonb_set(payload, '{events,0,event}', '\"Nonsense\"')"
+            " WHERE name = 'notifications.deliver' AND settled_at IS NULL"
+        )
+    world.cancel(broadcast)
+    waiting = world.rows("SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL")
+    for row in waiting * 6:
+        world.bus.execute(row.id)
+    assert world.heard(customer, "booking_cancelled")
+    assert world.value("SELECT count(*) FROM mailbox WHERE parked_at IS NOT NULL") == 1
+
+
+def test_a_timer_is_never_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(command: Command, uow: UnitOfWork) -> None:
+        raise RuntimeError("a bug")
+
+    broadcast = world.broadcast(1)
+    with monkeypatch.context() as patched:
+        patched.setitem(handling._handlers, "broadcasts.expire", broken)
+        with world.engine.begin() as connection:
+            connection.exec_driver_sql(
+                "UPDATE mailbox SET due_at = clock_timestamp() WHERE name = 'broadcasts.expire'"
+            )
+        for _ in range(7):
+            world.bus.execute(world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.expire'"))
+    world.tick(121)
+    assert world.status(broadcast) == "expired"
+
+
+def test_a_sweep_does_not_wait_long_for_what_somebody_holds(world: World) -> None:
+    import os
+    import time
+
+    from weelo_workers.models.engine import connect
+
+    fleet = world.fleet()
+    broadcast = world.broadcast(1)
+    for _ in range(5):
+        world.post(world.accepting(fleet, broadcast), fleet.id, Role.TRANSPORTER)
+    quick = connect(os.environ["DATABASE_URL"], lock_timeout="300ms")
+    with world.engine.begin() as holder:
+        holder.exec_driver_sql("SELECT 1 FROM broadcasts FOR UPDATE")
+        with world.engine.begin() as connection:
+            connection.exec_driver_sql(
+                "UPDATE mailbox SET ring_at = clock_timestamp() WHERE settled_at IS NULL"
+            )
+        began = time.monotonic()
+        sweep(Bus(quick, world.bus.bell), seconds=1)
+        assert time.monotonic() - began < 2.5
+    quick.dispose()

@@ -130,3 +130,35 @@ def test_a_declined_offer_is_still_known_and_declining_twice_is_fine(world: Worl
     broadcast = world.broadcast(1)
     assert world.decline(fleet, broadcast).status == world.decline(fleet, broadcast).status == "succeeded"
     assert world.accept(fleet, broadcast).status == "succeeded"
+
+
+def test_a_partial_accept_goes_on_with_what_is_not_won_yet(world: World) -> None:
+    fleet = world.fleet(trucks=2)
+    broadcast = world.broadcast(3)
+    world.accept(fleet, broadcast, fleet.trucks[:1])
+    result = world.accept(fleet, broadcast, partial=True)
+    assert (len(result.result["assignments"]), result.result["trucksFilled"], result.replayed) == (
+        2,
+        2,
+        False,
+    )
+    assert world.accept(fleet, broadcast, partial=True).replayed
+
+
+def test_all_or_nothing_is_refused_if_one_of_the_trucks_is_on_it_already(world: World) -> None:
+    fleet = world.fleet(trucks=2)
+    broadcast = world.broadcast(3)
+    world.accept(fleet, broadcast, fleet.trucks[:1])
+    assert world.accept(fleet, broadcast).error["code"] == "VEHICLE_BUSY"
+    assert world.live_assignments(broadcast) == 1
+
+
+def test_ACPT_04_an_order_is_accepted_by_the_same_act_as_a_booking(world: World) -> None:
+    fleet = world.fleet()
+    broadcast = world.broadcast(1)
+    with world.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE broadcasts SET kind = 'order'")
+    customer = world.customer_of(broadcast)
+    assert world.accept(fleet, broadcast).result["isFullyFilled"]
+    world.drain()
+    assert world.heard(customer, "truck_confirmed")[0]["orderId"] == str(broadcast)
