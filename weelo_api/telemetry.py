@@ -23,13 +23,11 @@ def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: floa
     """
     here = presence.Point(latitude, longitude)
     try:
-        if presence.heartbeat(transporter_id, here) is not presence.Heard.UNKNOWN:
+        if presence.heartbeat(transporter_id, here):
             return
         with Session(read_engine()) as session:
             kinds = kinds_if_available(session, transporter_id)
-        if kinds is None:
-            presence.offline(transporter_id)
-        else:
+        if kinds is not None:
             presence.online(transporter_id, kinds)
             presence.heartbeat(transporter_id, here)
     except RedisError as error:

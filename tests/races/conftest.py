@@ -19,7 +19,7 @@ def world(migrated: None, request: pytest.FixtureRequest) -> Iterator[World]:
     from weelo_workers.models.engine import connect
 
     engine = connect(os.environ["DATABASE_URL"], pool_size=10, max_overflow=60, isolation=request.param)
-    world = World(engine)
+    world = World(executing_on=engine)
     world.empty()
     yield world
     engine.dispose()

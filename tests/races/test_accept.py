@@ -43,7 +43,9 @@ def test_ACPT_05_fifty_racing_for_five_slots_fill_exactly_five_and_none_is_answe
 
 def test_ACPT_03_under_the_row_lock_nobody_has_to_try_again(world: World) -> None:
     """READ COMMITTED with the broadcast locked needs no retries: all answers are there after one execution."""
-    if world.value("SHOW transaction_isolation") != "read committed":
+    with world.bus.engine.connect() as connection:
+        level = connection.exec_driver_sql("SHOW transaction_isolation").scalar_one()
+    if level != "read committed":
         return
     fleets = [world.fleet() for _ in range(30)]
     broadcast = world.broadcast(3)

@@ -4,7 +4,7 @@ Everything in it can be lost: heartbeats bring it back within one TTL. Whether s
 availability, a row; presence only proposes, and matching asks the rows.
 
 Keys: `weelo:presence:geo:<kind>` and `:geo` (positions, of all), `:kind:<kind>` (who has such a truck),
-`:kinds` (transporter → kinds, JSON), `:seen` (transporter → time last heard), `:off:<id>` (said no a moment ago), `:since` (when this memory began).
+`:kinds` (transporter → kinds, JSON), `:seen` (transporter → time last heard), `:since` (when this memory began).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
-from enum import StrEnum
 from uuid import UUID
 
 from redis.exceptions import RedisError
@@ -21,7 +20,7 @@ from weelo_workers.presence.scripts import GO_OFFLINE, GO_ONLINE, HEARTBEAT, REA
 from weelo_workers.redis_client import redis
 from weelo_workers.settings import settings
 
-__all__ = ["Heard", "Point", "PresenceUnknown", "heartbeat", "offline", "online", "reached_by"]
+__all__ = ["Point", "PresenceUnknown", "heartbeat", "offline", "online", "reached_by"]
 
 # Redis projects positions as EPSG:3857 does, which ends short of the poles.
 MAX_GEO_LATITUDE = 85.05112878
@@ -43,28 +42,20 @@ class Point:
         return self.longitude, max(-MAX_GEO_LATITUDE, min(MAX_GEO_LATITUDE, self.latitude))
 
 
-class Heard(StrEnum):
-    HERE = "here"
-    OFF = "off"
-    """They said a moment ago that they do not want work."""
-    UNKNOWN = "unknown"
-    """Redis does not know them, or was emptied: the rows do."""
-
-
 def online(transporter_id: UUID, kinds: Collection[str]) -> None:
     """They want work and have such trucks. Counts as being heard."""
     redis().register_script(GO_ONLINE)(args=[str(transporter_id), json.dumps(sorted(kinds))])
 
 
 def offline(transporter_id: UUID) -> None:
-    """Out of every index at once, and remembered as off for some seconds."""
+    """Out of every index at once."""
     redis().register_script(GO_OFFLINE)(args=[str(transporter_id)])
 
 
-def heartbeat(transporter_id: UUID, point: Point) -> Heard:
-    """Move the marker and extend presence, if they are online as far as Redis knows."""
+def heartbeat(transporter_id: UUID, point: Point) -> bool:
+    """Move the marker and extend presence. False: nobody of that name is online here (or Redis forgot)."""
     longitude, latitude = point.lon_lat()
-    return Heard(redis().register_script(HEARTBEAT)(args=[str(transporter_id), longitude, latitude]))
+    return bool(redis().register_script(HEARTBEAT)(args=[str(transporter_id), longitude, latitude]))
 
 
 def reached_by(kinds: Collection[str], pickup: Point, radius_km: float | None) -> dict[UUID, float | None]:

@@ -20,7 +20,6 @@ GO_ONLINE = (
     + """
 local id, kinds = ARGV[1], cjson.decode(ARGV[2])
 forget(id)
-redis.call('DEL', P..'off:'..id)
 redis.call('SET', P..'since', now(), 'NX')
 redis.call('HSET', P..'kinds', id, ARGV[2])
 redis.call('ZADD', P..'seen', now(), id)
@@ -38,7 +37,6 @@ GO_OFFLINE = (
 forget(ARGV[1])
 redis.call('ZREM', P..'geo', ARGV[1])
 redis.call('ZREM', P..'seen', ARGV[1])
-redis.call('SET', P..'off:'..ARGV[1], 1, 'EX', 10)
 """
 )
 
@@ -47,11 +45,11 @@ HEARTBEAT = (
     + """
 local id, lon, lat = ARGV[1], ARGV[2], ARGV[3]
 local kinds = redis.call('HGET', P..'kinds', id)
-if not kinds then return redis.call('EXISTS', P..'off:'..id) == 1 and 'off' or 'unknown' end
+if not kinds then return 0 end
 redis.call('ZADD', P..'seen', now(), id)
 redis.call('GEOADD', P..'geo', lon, lat, id)
 for _, kind in ipairs(cjson.decode(kinds)) do redis.call('GEOADD', P..'geo:'..kind, lon, lat, id) end
-return 'here'
+return 1
 """
 )
 
