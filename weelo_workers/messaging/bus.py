@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Engine, Table, func, select, text, update
+from sqlalchemy import Engine, Table, bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -71,20 +71,22 @@ class Bus:
 
     def _in_one_transaction(self, command_id: UUID) -> tuple[list[Ring], list[Callable[[], None]]]:
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
-            row = _claim(session, command_id)
-            if row is None or row.settled_at is not None or row.parked_at is not None:
+            claimed = _claim(session, command_id)
+            if claimed is None:
                 return [], []
+            row, now = claimed
             verb = handler(row.name)
             if verb is None:
                 # Written by a newer process in a deploy: left, uncounted, for one that knows it.
                 log.warning("no verb here for %s", row.name)
                 return [], []
-            _know(session, _caller(row))
-            now: datetime = session.scalars(select(func.clock_timestamp())).one()
             if row.due_at > now:
                 # Early by the database's clock, or woken by a stray bell: set the alarm again.
                 return [Ring(row.id, row.name, row.queue, (row.due_at - now).total_seconds())], []  # type: ignore[arg-type]
-            uow = UnitOfWork(session, row.id, row.name, _caller(row))
+            caller = _caller(row)
+            if caller is not None:
+                _know(session, caller)
+            uow = UnitOfWork(session, row.id, row.name, caller)
             values = _run(verb, row, uow)
             if uow.caller:
                 uow.publish(_settled(row, values, uow.now), caller_id=str(uow.caller.id))
@@ -110,35 +112,43 @@ class Bus:
                 row.parked_at = session.scalar(select(func.clock_timestamp()))
 
 
-def _claim(session: Session, command_id: UUID) -> MailboxRow | None:
-    """Lock the row before anything is looked at: of several messages for one command, one acts.
+def _claim(session: Session, command_id: UUID) -> tuple[MailboxRow, datetime] | None:
+    """Lock the row before anything is looked at: of several messages for one command, one acts. With it, the time.
 
     Deliveries about one subject go one at a time: each settles the others that wait, so they must not
     hold one row and want another's.
     """
-    session.execute(_ONE_DELIVERY_AT_A_TIME, {"id": command_id})
-    row = session.get(MailboxRow, command_id, with_for_update=True)
-    if row is None:
+    waits = session.execute(_WAITS, {"id": command_id}).one_or_none()
+    if waits is None:
         log.warning("no command %s in the mailbox", command_id)
-    return row
+        return None
+    if not waits.still:
+        return None
+    row, now = session.execute(_CLAIM, {"id": command_id}).one()
+    return (row, now) if row.settled_at is None and row.parked_at is None else None
 
 
-_ONE_DELIVERY_AT_A_TIME = text(f"""
-    SELECT pg_advisory_xact_lock(hashtextextended(subject_id::text, 0))
-      FROM mailbox WHERE id = :id AND name = '{DeliverEvents.name}' AND settled_at IS NULL
+# A cheap look first: of a crowd of deliveries most find that another has settled them.
+_WAITS = text(f"""
+    SELECT settled_at IS NULL AND parked_at IS NULL AS still,
+           CASE WHEN name = '{DeliverEvents.name}' AND settled_at IS NULL
+                THEN pg_advisory_xact_lock(hashtextextended(subject_id::text, 0))::text END
+      FROM mailbox WHERE id = :id
 """)
-
-
+_CLAIM = (
+    select(MailboxRow, func.clock_timestamp())
+    .where(MailboxRow.id == bindparam("id"))
+    .with_for_update(of=MailboxRow)
+)
 _NEW_USER = (
     insert(cast(Table, User.__table__)).values(created_at=func.clock_timestamp()).on_conflict_do_nothing()
 )
 
 
-def _know(session: Session, caller: Caller | None) -> None:
+def _know(session: Session, caller: Caller) -> None:
     """The first command of a user makes their row."""
-    if caller is not None:
-        row = {"id": caller.id, "role": caller.role, "name": caller.name, "phone": caller.phone}
-        session.connection().execute(_NEW_USER, row)
+    row = {"id": caller.id, "role": caller.role, "name": caller.name, "phone": caller.phone}
+    session.connection().execute(_NEW_USER, row)
 
 
 def _run(verb: Callable[[Any, UnitOfWork], Wire | None], row: MailboxRow, uow: UnitOfWork) -> dict[str, Any]:

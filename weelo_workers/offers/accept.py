@@ -33,13 +33,13 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or not _was_offered(uow, command):
         raise Rejected(Code.BROADCAST_NOT_FOUND)
-    slots = moves.slots_of(uow, broadcast.id)
     before, wanted = _sort_out_repeats(uow, command)
-    if before and not (wanted and _open(slots)):
+    if before and not (wanted and broadcast.status in lifecycle.OPEN):
         uow.replayed = True
-        return _result(broadcast, slots, before)
+        return _result(broadcast, moves.slots_of(uow, broadcast.id), before)
 
-    _still_open(broadcast, slots, uow.now)
+    _still_open(broadcast, uow.now)
+    slots = moves.slots_of(uow, broadcast.id)
     trucks = _own_free_trucks(command.transporter_id, wanted, uow)
     pairs = seat(trucks, slots, partial=command.partial)
     won = [_assignment(command, broadcast, slot, vehicle, driver, uow.now) for slot, vehicle, driver in pairs]
@@ -87,7 +87,7 @@ def _open(slots: Sequence[TruckRequest]) -> int:
     return sum(slot.status == TruckRequestStatus.SEARCHING for slot in slots)
 
 
-def _still_open(broadcast: Broadcast, slots: Sequence[TruckRequest], now: datetime) -> None:
+def _still_open(broadcast: Broadcast, now: datetime) -> None:
     """Refuse with what happened: cancelled, expired, or full (ACPT-02)."""
     if broadcast.status == BroadcastStatus.CANCELLED:
         raise Rejected(Code.BROADCAST_CANCELLED)
@@ -97,8 +97,6 @@ def _still_open(broadcast: Broadcast, slots: Sequence[TruckRequest], now: dateti
         raise Rejected(Code.BROADCAST_FILLED, extra={"remaining": 0})
     if now >= broadcast.expires_at:
         raise Rejected(Code.BROADCAST_EXPIRED)
-    if not _open(slots):
-        raise Rejected(Code.REQUEST_ALREADY_TAKEN, extra={"remaining": 0})
 
 
 # --- trucks -------------------------------------------------------------------------------------

@@ -15,7 +15,9 @@ from weelo_workers.runtime.supervisor import Program
 # so that all of it is over in 15 s. First who gives work, then who takes it.
 DEMO, BEAT, FLOWER, API, WORKERS = range(5)
 
-NOTIFIER_THREADS = 4  # it waits for the push service, mostly
+NOTIFIER_THREADS = (
+    2  # so that one that waits for a lock does not stop the rest; more only share the interpreter
+)
 
 # The demo shows in a minute what takes minutes.
 DEMO_PACE = {
