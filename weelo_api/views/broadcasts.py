@@ -11,7 +11,9 @@ from weelo_workers.contracts.broadcasts import (
     Cancellation,
     CancelResult,
     CreateBooking,
+    CreateOrder,
     NewBooking,
+    NewOrder,
     TimelineEntry,
 )
 from weelo_workers.contracts.rejections import Code
@@ -36,6 +38,31 @@ def cancel_booking(path: ById, body: Cancellation) -> Response:
         broadcast_id=path.id, customer_id=caller().id, kind=Kind.BOOKING, reason=body.reason
     )
     return submit(command, body)
+
+
+@api.post("/orders", responses={201: BroadcastView, 202: Accepted})
+@allow(Role.CUSTOMER)
+def create_order(body: NewOrder) -> Response:
+    """Ask for trucks of several kinds."""
+    return submit(CreateOrder(customer_id=caller().id, request=body, keyed=keyed()), body)
+
+
+@api.put("/orders/<id>/cancel", responses={200: CancelResult, 202: Accepted})
+@allow(Role.CUSTOMER)
+def cancel_order(path: ById, body: Cancellation) -> Response:
+    """Cancel, at any moment until a truck is under way. Cancelling the cancelled succeeds."""
+    command = CancelBroadcast(
+        broadcast_id=path.id, customer_id=caller().id, kind=Kind.ORDER, reason=body.reason
+    )
+    return submit(command, body)
+
+
+@api.get("/orders/<id>", responses={200: BroadcastView})
+@anyone
+def order(path: ById) -> Response:
+    """An order with its slots and assignments."""
+    with reading() as session:
+        return found(broadcasts.find(session, path.id, caller(), Kind.ORDER), Code.ORDER_NOT_FOUND)
 
 
 @api.get("/bookings/<id>", responses={200: BroadcastView})

@@ -12,8 +12,11 @@ from weelo_workers.contracts.offers import (
     DeclineOffer,
     DeclineResult,
     OfferView,
+    OneTruck,
     Refusal,
+    Truck,
 )
+from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.queries import broadcasts
 
@@ -36,6 +39,18 @@ def accept(path: ById, body: Acceptance) -> Response:
         broadcast_id=path.id, transporter_id=caller().id, trucks=body.offered(), partial=body.partial
     )
     return submit(command, body)
+
+
+@api.post("/truck-requests/<id>/accept", responses={200: AcceptResult, 202: Accepted})
+@allow(Role.TRANSPORTER)
+def accept_slot(path: ById, body: OneTruck) -> Response:
+    """Take exactly this slot."""
+    with reading() as session:
+        broadcast_id = broadcasts.offered_with_slot(session, path.id, caller().id)
+    if broadcast_id is None:
+        raise Rejected(Code.TRUCK_REQUEST_NOT_FOUND)
+    truck = Truck(vehicle_id=body.vehicle_id, driver_id=body.driver_id, truck_request_id=path.id)
+    return submit(AcceptTrucks(broadcast_id=broadcast_id, transporter_id=caller().id, trucks=(truck,)), body)
 
 
 @api.post("/broadcasts/<id>/decline", responses={200: DeclineResult, 202: Accepted})

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import AboutBroadcast
@@ -28,18 +28,63 @@ MAX_TRUCKS = 50
 # --- requests -------------------------------------------------------------------------------------------
 
 
-class NewBooking(Request):
-    """`POST /bookings`: N trucks of one kind."""
+class TrucksWanted(NamedTuple):
+    """So many trucks of one kind."""
+
+    vehicle_type: str
+    vehicle_subtype: str
+    quantity: int
+    price_per_truck: int | None
+
+
+class Asking(Request):
+    """What bookings and orders have in common."""
 
     pickup: Place
     drop: Place
+    goods_type: ShortText | None = None
+    distance_km: Annotated[float, Field(ge=0, le=20_000, allow_inf_nan=False)] | None = None
+    notes: LongText | None = None
+
+
+class NewBooking(Asking):
+    """`POST /bookings`: N trucks of one kind."""
+
     vehicle_type: KindText
     vehicle_subtype: KindText
     trucks_needed: Annotated[int, Field(ge=1, le=MAX_TRUCKS)]
-    goods_type: ShortText | None = None
-    distance_km: Annotated[float, Field(ge=0, le=20_000, allow_inf_nan=False)] | None = None
     price_per_truck: Rupees | None = None
-    notes: LongText | None = None
+
+    def wanted(self) -> list[TrucksWanted]:
+        return [
+            TrucksWanted(self.vehicle_type, self.vehicle_subtype, self.trucks_needed, self.price_per_truck)
+        ]
+
+
+class VehicleRequirement(Request):
+    vehicle_type: KindText
+    vehicle_subtype: KindText
+    quantity: Annotated[int, Field(ge=1, le=20)]
+    price_per_truck: Rupees | None = None
+
+
+class NewOrder(Asking):
+    """`POST /orders`: trucks of several kinds, at most 50 together."""
+
+    vehicle_requirements: Annotated[list[VehicleRequirement], Field(min_length=1, max_length=50)]
+
+    @field_validator("vehicle_requirements")
+    @classmethod
+    def _not_too_many_together(cls, rows: list[VehicleRequirement]) -> list[VehicleRequirement]:
+        if sum(row.quantity for row in rows) > MAX_TRUCKS:
+            raise ValueError(f"at most {MAX_TRUCKS} trucks together")
+        return rows
+
+    def wanted(self) -> list[TrucksWanted]:
+        return [
+            TrucksWanted(row.vehicle_type, row.vehicle_subtype, row.quantity, row.price_per_truck)
+            for row in self.vehicle_requirements
+        ]
 
 
 class Cancellation(Request):
@@ -54,6 +99,14 @@ class CreateBooking(Command, name="broadcasts.create_booking"):
 
     customer_id: UUID
     request: NewBooking
+    keyed: bool = False
+
+
+class CreateOrder(Command, name="broadcasts.create_order"):
+    """Ask for trucks of several kinds. `keyed` as for a booking."""
+
+    customer_id: UUID
+    request: NewOrder
     keyed: bool = False
 
 

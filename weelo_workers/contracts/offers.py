@@ -24,6 +24,13 @@ class Truck(Request):
     truck_request_id: UUID | None = None
 
 
+class OneTruck(Request):
+    """A vehicle and its driver for the slot that the path names."""
+
+    vehicle_id: UUID
+    driver_id: UUID
+
+
 class Acceptance(Request):
     """`{vehicleId, driverId}` for one truck, or `{trucks: [...]}` for several: all or nothing unless `partial`."""
 

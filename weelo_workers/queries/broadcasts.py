@@ -82,6 +82,15 @@ def offers(session: Session, transporter_id: UUID, window: Window) -> Page:
     return Page(items, next_cursor)
 
 
+def offered_with_slot(session: Session, truck_request_id: UUID, transporter_id: UUID) -> UUID | None:
+    """The broadcast of this slot, if it was offered to this transporter."""
+    return session.scalar(
+        select(TruckRequest.broadcast_id)
+        .join(Offer, Offer.broadcast_id == TruckRequest.broadcast_id)
+        .where(TruckRequest.id == truck_request_id, Offer.transporter_id == transporter_id)
+    )
+
+
 def timeline(session: Session, broadcast_id: UUID, reader: Caller) -> list[dict[str, Any]] | None:
     """Every transition in order, for its customer and for admins."""
     broadcast = session.get(Broadcast, broadcast_id)
