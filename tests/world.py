@@ -29,7 +29,8 @@ from weelo_workers.contracts.fleet import (
 )
 from weelo_workers.contracts.notifications import CommandOutcome
 from weelo_workers.contracts.offers import AcceptTrucks, DeclineOffer, Truck
-from weelo_workers.contracts.statuses import Kind, Role
+from weelo_workers.contracts.statuses import AssignmentStatus, Kind, Role
+from weelo_workers.contracts.trips import AdvanceTrip, DriverAccepts, DriverDeclines
 from weelo_workers.contracts.wire import Place
 from weelo_workers.messaging import mailbox
 from weelo_workers.messaging.bell import NoBell
@@ -190,6 +191,31 @@ class World:
         return self.do(
             self.accepting(fleet, broadcast_id, trucks, partial=partial), fleet.id, Role.TRANSPORTER
         )
+
+    def assignments(self, broadcast_id: UUID) -> list[Any]:
+        """All that ever were on it, oldest first."""
+        query = "SELECT * FROM assignments WHERE broadcast_id = :id ORDER BY created_at, id"
+        return self.rows(query, id=broadcast_id)
+
+    def drivers_accept(self, broadcast_id: UUID) -> None:
+        """All who have not answered yet say yes."""
+        for assignment in self.assignments(broadcast_id):
+            if assignment.status == "pending":
+                self.answer(assignment, yes=True)
+
+    def answer(self, assignment: Any, *, yes: bool, reason: str | None = None) -> CommandOutcome:
+        driver = assignment.driver_id
+        if yes:
+            command: Command = DriverAccepts(assignment_id=assignment.id, driver_id=driver)
+        else:
+            command = DriverDeclines(assignment_id=assignment.id, driver_id=driver, reason=reason)
+        return self.do(command, driver, Role.DRIVER)
+
+    def report(self, assignment: Any, status: str) -> CommandOutcome:
+        """The driver says how far the trip is."""
+        step = AssignmentStatus(status)
+        command = AdvanceTrip(trip_id=assignment.trip_id, driver_id=assignment.driver_id, status=step)
+        return self.do(command, assignment.driver_id, Role.DRIVER)
 
     def decline(self, fleet: Fleet, broadcast_id: UUID) -> CommandOutcome:
         command = DeclineOffer(broadcast_id=broadcast_id, transporter_id=fleet.id)

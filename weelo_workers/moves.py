@@ -9,9 +9,11 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from weelo_workers.contracts.broadcasts import BroadcastStateChanged
-from weelo_workers.contracts.statuses import BroadcastStatus
+from weelo_workers.contracts.broadcasts import BookingCompleted, BroadcastStateChanged
+from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus
 from weelo_workers.contracts.trips import AssignmentStatusChanged
+from weelo_workers.lifecycles import broadcast as lifecycle
+from weelo_workers.lifecycles.assignment import LIVE, UNDER_WAY
 from weelo_workers.lifecycles.lifecycle import Transition
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, TruckRequest
@@ -75,3 +77,22 @@ def announce_assignments(uow: UnitOfWork, broadcast: Broadcast, assignments: Seq
 def trucks_by_transporter(assignments: Sequence[Assignment]) -> dict[str, int]:
     """How many of these trucks each transporter sends, as JSON can carry it."""
     return dict(Counter(str(assignment.transporter_id) for assignment in assignments))
+
+
+def set_out_if_under_way(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
+    """A full broadcast of which a truck is driving, or has arrived already, is in progress."""
+    if broadcast.status != BroadcastStatus.FULLY_FILLED:
+        return
+    moving = UNDER_WAY | {AssignmentStatus.COMPLETED}
+    if any(assignment.status in moving for assignment in assignments_of(uow, broadcast.id)):
+        step(uow, broadcast, lifecycle.SET_OUT, slots)
+
+
+def complete_if_delivered(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
+    """A broadcast in progress with no truck left on the road is completed."""
+    assignments = assignments_of(uow, broadcast.id)
+    if broadcast.status != BroadcastStatus.IN_PROGRESS or any(a.status in LIVE for a in assignments):
+        return
+    step(uow, broadcast, lifecycle.COMPLETE, slots)
+    delivered = [a for a in assignments if a.status == AssignmentStatus.COMPLETED]
+    uow.publish(BookingCompleted(**about(broadcast)), assigned_to=trucks_by_transporter(delivered))

@@ -33,7 +33,7 @@ WIRE_NAMES = {
     "driver_status_changed",
 }
 # Of features that are not built yet. Take a name away when it comes.
-WIRE_NAMES_NOT_YET = {"booking_completed", "driver_timeout", "hold_expired", "driver_status_changed"}
+WIRE_NAMES_NOT_YET = {"hold_expired", "driver_status_changed"}
 
 # CONTRACT section 3.
 CODES = {

@@ -10,6 +10,7 @@ from weelo_workers.contracts.broadcasts import (
     CancelBroadcast,
     Cancellation,
     CancelResult,
+    ContinuePartial,
     CreateBooking,
     CreateOrder,
     NewBooking,
@@ -55,6 +56,20 @@ def cancel_order(path: ById, body: Cancellation) -> Response:
         broadcast_id=path.id, customer_id=caller().id, kind=Kind.ORDER, reason=body.reason
     )
     return submit(command, body)
+
+
+@api.post("/orders/<id>/continue-partial", responses={200: BroadcastView, 202: Accepted})
+@allow(Role.CUSTOMER)
+def continue_order(path: ById) -> Response:
+    """Go on with just the trucks that were won before the order expired."""
+    return submit(ContinuePartial(broadcast_id=path.id, customer_id=caller().id, kind=Kind.ORDER))
+
+
+@api.post("/bookings/<id>/continue-partial", responses={200: BroadcastView, 202: Accepted})
+@allow(Role.CUSTOMER)
+def continue_booking(path: ById) -> Response:
+    """Go on with just the trucks that were won before the booking expired."""
+    return submit(ContinuePartial(broadcast_id=path.id, customer_id=caller().id, kind=Kind.BOOKING))
 
 
 @api.get("/orders/<id>", responses={200: BroadcastView})

@@ -1,14 +1,54 @@
-"""Assignments: the trucks that won a slot."""
+"""Assignments: the trucks that won a slot, the drivers' answers and how far they are."""
+
+from uuid import UUID
 
 from flask import Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from weelo_api.access import allow, caller
-from weelo_api.views.parts import PageOf, Paging, blueprint, page, reading
-from weelo_workers.contracts.statuses import Role
-from weelo_workers.contracts.trips import AssignmentView
+from weelo_api.gateway import submit
+from weelo_api.views.parts import Accepted, ById, PageOf, Paging, blueprint, page, reading
+from weelo_workers.contracts.statuses import AssignmentStatus, Role
+from weelo_workers.contracts.trips import (
+    AdvanceTrip,
+    AssignmentView,
+    DriverAccepts,
+    DriverDeclines,
+    DriverRefusal,
+    TripStep,
+)
 from weelo_workers.queries import fleets
 
 api = blueprint("trips")
+
+
+class ByTripId(BaseModel):
+    model_config = ConfigDict(populate_by_name=True)
+
+    trip_id: UUID = Field(alias="tripId")
+
+
+@api.post("/assignments/<id>/accept", responses={200: AssignmentView, 202: Accepted})
+@allow(Role.DRIVER)
+def accept(path: ById) -> Response:
+    """Yes, I drive."""
+    return submit(DriverAccepts(assignment_id=path.id, driver_id=caller().id))
+
+
+@api.post("/assignments/<id>/decline", responses={200: AssignmentView, 202: Accepted})
+@allow(Role.DRIVER)
+def decline(path: ById, body: DriverRefusal) -> Response:
+    """No. The slot is offered to others again."""
+    command = DriverDeclines(assignment_id=path.id, driver_id=caller().id, reason=body.reason)
+    return submit(command, body)
+
+
+@api.put("/trips/<tripId>/status", responses={200: AssignmentView, 202: Accepted})
+@allow(Role.DRIVER)
+def advance(path: ByTripId, body: TripStep) -> Response:
+    """How far the trip is. Forward jumps are fine, backward is refused."""
+    status = AssignmentStatus(body.status)
+    return submit(AdvanceTrip(trip_id=path.trip_id, driver_id=caller().id, status=status), body)
 
 
 @api.get("/assignments", responses={200: PageOf[AssignmentView]})

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import exists, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, exists, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from weelo_workers import presence
 from weelo_workers.contracts.statuses import TruckRequestStatus
@@ -65,16 +65,25 @@ def candidates(
     return nearest_first[:limit]
 
 
+def has_free_truck(keys: set[str], transporter_id: InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
+    """The fleet has a vehicle of one of these kinds that is on no live assignment."""
+    busy = exists().where(Assignment.vehicle_id == Vehicle.id, Assignment.status.in_(LIVE))
+    return exists().where(Vehicle.transporter_id == transporter_id, Vehicle.vehicle_key.in_(keys), ~busy)
+
+
+def can_take(keys: set[str], transporter_id: InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
+    """The fleet wants work and has a free truck of one of these kinds."""
+    wants_work = exists().where(Transporter.id == transporter_id, Transporter.is_available)
+    return and_(wants_work, has_free_truck(keys, transporter_id))
+
+
 def _eligible(session: Session, broadcast: Broadcast, keys: set[str], among: list[UUID] | None) -> list[UUID]:
     if among == []:
         return []
-    free_truck = exists().where(
-        Vehicle.transporter_id == Transporter.id,
-        Vehicle.vehicle_key.in_(keys),
-        ~exists().where(Assignment.vehicle_id == Vehicle.id, Assignment.status.in_(LIVE)),
-    )
     told = exists().where(Offer.broadcast_id == broadcast.id, Offer.transporter_id == Transporter.id)
-    query = select(Transporter.id).where(Transporter.is_available, free_truck, ~told)
+    query = select(Transporter.id).where(
+        Transporter.is_available, has_free_truck(keys, Transporter.id), ~told
+    )
     if among is not None:
         query = query.where(Transporter.id.in_(among))
     return list(session.scalars(query))

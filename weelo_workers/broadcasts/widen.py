@@ -8,14 +8,14 @@ from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers import moves
 from weelo_workers.broadcasts.matching import Candidate, candidates, reached
-from weelo_workers.contracts.broadcasts import NewBroadcast, WidenBroadcast
+from weelo_workers.broadcasts.telling import new_broadcast
+from weelo_workers.contracts.broadcasts import WidenBroadcast
 from weelo_workers.contracts.statuses import BroadcastStatus
 from weelo_workers.lifecycles import broadcast as lifecycle
 from weelo_workers.lifecycles.ladder import Ring, ring
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer, TruckRequest
-from weelo_workers.queries.views import about, filled, place, requested_vehicles
 from weelo_workers.settings import settings
 
 
@@ -37,7 +37,7 @@ def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
     told = _offer(uow, broadcast, this_ring, found)
     _step(uow, broadcast, this_ring, slots, told)
     if told:
-        _tell(uow, broadcast, this_ring, slots, told)
+        _tell(uow, broadcast, slots, told)
     if broadcast.status == BroadcastStatus.BROADCASTING:
         moves.step(uow, broadcast, lifecycle.ACTIVATE, slots)
     next_step_at = uow.now + timedelta(seconds=settings().radius_step_seconds)
@@ -98,21 +98,8 @@ def _step(
     )
 
 
-def _tell(
-    uow: UnitOfWork, broadcast: Broadcast, this_ring: Ring, slots: list[TruckRequest], told: list[Candidate]
-) -> None:
+def _tell(uow: UnitOfWork, broadcast: Broadcast, slots: list[TruckRequest], told: list[Candidate]) -> None:
     uow.publish(
-        NewBroadcast(
-            **about(broadcast),
-            pickup=place(broadcast.pickup),
-            drop=place(broadcast.drop),
-            distance_km=broadcast.distance_km,
-            goods_type=broadcast.goods_type,
-            requested_vehicles=requested_vehicles(slots),
-            trucks_needed=broadcast.trucks_needed,
-            trucks_filled=filled(slots),
-            expires_at=broadcast.expires_at,
-            radius_step=this_ring.step,
-        ),
+        new_broadcast(broadcast, slots),
         distances_km={str(candidate.transporter_id): candidate.distance_km for candidate in told},
     )

@@ -130,6 +130,21 @@ class ExpireBroadcast(Command, name="broadcasts.expire", queue=TIMERS):
     broadcast_id: UUID
 
 
+class ReofferBroadcast(Command, name="broadcasts.reoffer"):
+    """A slot has come back: tell those who knew of it, and go on with the rings."""
+
+    broadcast_id: UUID
+    version: int
+
+
+class ContinuePartial(Command, name="broadcasts.continue_partial"):
+    """An expired broadcast with won trucks goes on with just those."""
+
+    broadcast_id: UUID
+    customer_id: UUID
+    kind: Kind
+
+
 # --- what people are told -------------------------------------------------------------------------------
 
 
@@ -184,6 +199,10 @@ class BookingCancelled(BroadcastEnded):
 
 class BookingExpired(BroadcastEnded):
     pass
+
+
+class BookingCompleted(AboutBroadcast):
+    """Every truck has delivered."""
 
 
 class NoVehiclesAvailable(AboutBroadcast):

@@ -2,11 +2,55 @@
 
 from __future__ import annotations
 
+from typing import Literal
 from uuid import UUID
 
+from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import AboutBroadcast
+from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.contracts.statuses import AssignmentStatus
-from weelo_workers.contracts.wire import Place, Timestamp, Wire
+from weelo_workers.contracts.wire import LongText, Place, Request, Timestamp, Wire
+
+# --- requests -------------------------------------------------------------------------------------------
+
+
+class DriverRefusal(Request):
+    reason: LongText | None = None
+
+
+class TripStep(Request):
+    """Forward jumps are fine, the same again is fine."""
+
+    status: Literal[
+        "en_route_pickup", "at_pickup", "loading_complete", "in_transit", "arrived_at_drop", "completed"
+    ]
+
+
+# --- commands -------------------------------------------------------------------------------------------
+
+
+class DriverAccepts(Command, name="trips.driver_accept"):
+    assignment_id: UUID
+    driver_id: UUID
+
+
+class DriverDeclines(Command, name="trips.driver_decline"):
+    assignment_id: UUID
+    driver_id: UUID
+    reason: str | None = None
+
+
+class ExpireAssignment(Command, name="trips.expire_assignment", queue=TIMERS):
+    """Timer: the driver has had time enough to answer."""
+
+    assignment_id: UUID
+
+
+class AdvanceTrip(Command, name="trips.advance"):
+    trip_id: UUID
+    driver_id: UUID
+    status: AssignmentStatus
+
 
 # --- views ----------------------------------------------------------------------------------------------
 
@@ -56,3 +100,7 @@ class TripCancelled(AboutAssignment):
 
 class AssignmentStatusChanged(AboutAssignment):
     pass
+
+
+class DriverTimedOut(AboutAssignment):
+    """The driver did not answer in time."""

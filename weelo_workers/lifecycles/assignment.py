@@ -13,4 +13,13 @@ UNDER_WAY = LIVE - REVERTIBLE
 
 LIFECYCLE = Lifecycle("assignment", initial=S.PENDING, final=OVER)
 
+STEPS = (S.EN_ROUTE_PICKUP, S.AT_PICKUP, S.LOADING_COMPLETE, S.IN_TRANSIT, S.ARRIVED_AT_DROP, S.COMPLETED)
+"""A trip, in the order in which a driver reports it. Steps may be left out, never taken back."""
+
+ACCEPT = LIFECYCLE.transition("accept", when={S.PENDING}, to=S.DRIVER_ACCEPTED)
+DECLINE = LIFECYCLE.transition("decline", when={S.PENDING}, to=S.DRIVER_DECLINED)
+REACH = {
+    step: LIFECYCLE.transition(f"reach_{step}", when={S.DRIVER_ACCEPTED, *STEPS[:number]}, to=step)
+    for number, step in enumerate(STEPS)
+}
 CANCEL = LIFECYCLE.transition("cancel", when={*REVERTIBLE}, to=S.CANCELLED)

@@ -10,5 +10,8 @@ LIFECYCLE = Lifecycle(
 )
 
 ASSIGN = LIFECYCLE.transition("assign", when={S.SEARCHING}, to=S.ASSIGNED)
+ACCEPT = LIFECYCLE.transition("accept", when={S.ASSIGNED}, to=S.ACCEPTED)
+REOPEN = LIFECYCLE.transition("reopen", when={S.ASSIGNED}, to=S.SEARCHING)
+COMPLETE = LIFECYCLE.transition("complete", when={S.ACCEPTED}, to=S.COMPLETED)
 CANCEL = LIFECYCLE.transition("cancel", when={S.SEARCHING, S.HELD, S.ASSIGNED, S.ACCEPTED}, to=S.CANCELLED)
 EXPIRE = LIFECYCLE.transition("expire", when={S.SEARCHING, S.HELD}, to=S.EXPIRED)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 from uuid import UUID, uuid4
 
 from sqlalchemy import Table, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.command import Caller, Command
@@ -100,6 +101,26 @@ class UnitOfWork:
         """Move one thing along its lifecycle, and set further columns with it. See `advance_all`."""
         self.advance_all([row], transition, why=why, **columns)
         return row
+
+    def advance_unless(
+        self,
+        constraint: str,
+        row: Stateful,
+        transition: Transition[Any],
+        *,
+        why: dict[str, Any] | None = None,
+        **columns: Any,
+    ) -> bool:
+        """As `advance`; False, and nothing has happened, if this constraint forbids it."""
+        try:
+            with self.session.begin_nested():
+                self.advance(row, transition, why=why, **columns)
+        except IntegrityError as refused:
+            if constraint not in str(refused.orig):
+                raise
+            self.session.refresh(row)
+            return False
+        return True
 
     def advance_all(
         self,

@@ -67,6 +67,10 @@ def transporter(session: Session, told: Told) -> Mapping[UUID, Own]:
     return {UUID(told.data["assignment"]["transporterId"]): None}
 
 
+def transporters_with_trucks(session: Session, told: Told) -> Mapping[UUID, Own]:
+    return {UUID(who): None for who in told.to["assigned_to"]}
+
+
 def driver(session: Session, told: Told) -> Mapping[UUID, Own]:
     return {UUID(told.data["assignment"]["driverId"]): None}
 
@@ -97,6 +101,8 @@ CATALOG: dict[type[Event], Entry] = {
     offers.TruckConfirmed: Entry("truck_confirmed", (customer,)),
     trips.TripAssigned: Entry("trip_assigned", (driver,)),
     trips.TripCancelled: Entry("trip_cancelled", (driver,)),
+    trips.DriverTimedOut: Entry("driver_timeout", (transporter,)),
+    broadcasts.BookingCompleted: Entry("booking_completed", (customer, transporters_with_trucks)),
     trips.AssignmentStatusChanged: Entry("assignment_status_changed", (customer, transporter, driver)),
 }
 

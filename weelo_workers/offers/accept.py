@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from sqlalchemy import select
@@ -13,7 +13,7 @@ from weelo_workers.contracts.broadcasts import BookingFullyFilled, TrucksRemaini
 from weelo_workers.contracts.offers import AcceptResult, AcceptTrucks, Truck, TruckConfirmed
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, TruckRequestStatus
-from weelo_workers.contracts.trips import TripAssigned, Waypoint
+from weelo_workers.contracts.trips import ExpireAssignment, TripAssigned, Waypoint
 from weelo_workers.lifecycles import broadcast as lifecycle, truck_request as slot_lifecycle
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.messaging.handling import handles
@@ -21,6 +21,7 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, Driver, Offer, TruckRequest, Vehicle
 from weelo_workers.offers.seating import Offered, seat
 from weelo_workers.queries.views import about, assignment_view, filled, place
+from weelo_workers.settings import settings
 
 
 @handles(AcceptTrucks)
@@ -48,9 +49,11 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
     uow.add(*won)
     for assignment in won:
         uow.begin(assignment, "win")
+        uow.send(ExpireAssignment(assignment_id=assignment.id), at=assignment.expires_at)
     transition = lifecycle.TAKE_SOME if _open(slots) else lifecycle.TAKE_LAST
     moves.step(uow, broadcast, transition, slots, why={"trucks": len(won)})
     _tell(uow, broadcast, slots, won)
+    moves.set_out_if_under_way(uow, broadcast, slots)
     return _result(broadcast, slots, [*before, *won])
 
 
@@ -149,7 +152,7 @@ def _assignment(
         vehicle_number=vehicle.vehicle_number,
         status=AssignmentStatus.PENDING,
         reason=None,
-        expires_at=None,
+        expires_at=now + timedelta(seconds=settings().driver_accept_seconds),
         created_at=now,
         state_changed_at=now,
     )

@@ -47,13 +47,14 @@ def test_TMOT_02_04_expiry_says_partly_filled_and_touches_no_truck_that_was_won(
     customer = uuid4()
     broadcast = world.broadcast(3, customer=customer)
     world.accept(fleet, broadcast)
+    world.drivers_accept(broadcast)
     world.tick(121)
     assert world.status(broadcast) == "expired"
     assert world.live_assignments(broadcast) == 1
     slots = world.rows(
         "SELECT status FROM truck_requests WHERE broadcast_id = :id ORDER BY request_number", id=broadcast
     )
-    assert [slot.status for slot in slots] == ["assigned", "expired", "expired"]
+    assert [slot.status for slot in slots] == ["accepted", "expired", "expired"]
     assert [f["reason"] for f in world.heard(customer, "booking_expired")] == ["partly_filled"]
     assert world.heard(customer, "no_vehicles_available") == []
     assert world.heard(fleet.id, "booking_expired")[0]["assignedToYou"] == 1
@@ -68,6 +69,7 @@ def test_TIMR_03_an_expiry_after_the_end_does_no_harm(world: World, end: str) ->
             world.cancel(broadcast)
         case "fill":
             world.accept(fleet, broadcast)
+            world.drivers_accept(broadcast)
         case "expire":
             world.tick(121)
     status = world.status(broadcast)

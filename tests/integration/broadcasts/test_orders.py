@@ -88,6 +88,7 @@ def test_TMOT_02_an_order_expires_like_a_booking(world: World) -> None:
     broadcast = UUID(order(world, customer, (KINDS[0], 1), (KINDS[2], 2)).result["id"])
     world.drain()
     world.accept(fleet, broadcast)
+    world.drivers_accept(broadcast)
     world.tick(121)
     assert [f["reason"] for f in world.heard(customer, "booking_expired")] == ["partly_filled"]
     assert world.live_assignments(broadcast) == 1

@@ -1,0 +1,32 @@
+"""A broadcast expired with some trucks won: the customer goes on with just those."""
+
+from __future__ import annotations
+
+from weelo_workers import moves
+from weelo_workers.contracts.broadcasts import BroadcastView, ContinuePartial
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.statuses import BroadcastStatus, Kind
+from weelo_workers.lifecycles import broadcast as lifecycle
+from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Broadcast
+from weelo_workers.queries.views import broadcast_view, filled
+
+
+@handles(ContinuePartial)
+def continue_partial(command: ContinuePartial, uow: UnitOfWork) -> BroadcastView:
+    """From then on as many are needed as were won. Saying it twice is fine."""
+    broadcast = uow.lock(Broadcast, command.broadcast_id)
+    if broadcast is None or broadcast.customer_id != command.customer_id or broadcast.kind != command.kind:
+        raise Rejected(Code.BOOKING_NOT_FOUND if command.kind is Kind.BOOKING else Code.ORDER_NOT_FOUND)
+    slots = moves.slots_of(uow, broadcast.id)
+    won = filled(slots)
+    if broadcast.status == BroadcastStatus.EXPIRED:
+        if not won:
+            raise Rejected(Code.INVALID_TRANSITION, "No truck was won: there is nothing to go on with.")
+        moves.step(uow, broadcast, lifecycle.CONTINUE, slots, trucks_needed=won)
+        moves.set_out_if_under_way(uow, broadcast, slots)
+        moves.complete_if_delivered(uow, broadcast, slots)
+    elif broadcast.end_reason != "partly_filled":
+        raise Rejected(Code.INVALID_TRANSITION, f"The {broadcast.kind} is {broadcast.status}.")
+    return broadcast_view(broadcast, slots, uow.now)

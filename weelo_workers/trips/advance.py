@@ -1,0 +1,38 @@
+"""The driver reports how far the trip is."""
+
+from __future__ import annotations
+
+from weelo_workers import moves
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.statuses import AssignmentStatus
+from weelo_workers.contracts.trips import AdvanceTrip, AssignmentView
+from weelo_workers.lifecycles import assignment as lifecycle, truck_request as slot_lifecycle
+from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Assignment, TruckRequest
+from weelo_workers.queries.views import assignment_view
+from weelo_workers.trips.finding import own
+
+
+@handles(AdvanceTrip)
+def advance(command: AdvanceTrip, uow: UnitOfWork) -> AssignmentView:
+    """Forward jumps are fine, the same again is fine, backward is INVALID_TRANSITION.
+
+    The first truck under way puts the broadcast in progress; the last delivery completes it.
+    """
+    broadcast, assignment = own(uow, Assignment.trip_id == command.trip_id, command.driver_id)
+    if assignment.status == command.status:
+        uow.replayed = True
+        return assignment_view(assignment)
+    transition = lifecycle.REACH.get(command.status)
+    if transition is None or assignment.status not in transition.when:
+        raise Rejected(Code.INVALID_TRANSITION, f"The trip is {assignment.status}.")
+    uow.advance(assignment, transition)
+    slot = uow.session.get_one(TruckRequest, assignment.truck_request_id)
+    if command.status == AssignmentStatus.COMPLETED:
+        uow.advance(slot, slot_lifecycle.COMPLETE)
+    slots = moves.slots_of(uow, broadcast.id)
+    moves.set_out_if_under_way(uow, broadcast, slots)
+    moves.announce_assignments(uow, broadcast, [assignment])
+    moves.complete_if_delivered(uow, broadcast, slots)
+    return assignment_view(assignment)

@@ -1,0 +1,32 @@
+"""The driver says yes."""
+
+from __future__ import annotations
+
+from weelo_workers import moves
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.statuses import AssignmentStatus
+from weelo_workers.contracts.trips import AssignmentView, DriverAccepts
+from weelo_workers.lifecycles import assignment as lifecycle, truck_request as slot_lifecycle
+from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Assignment, TruckRequest
+from weelo_workers.queries.views import assignment_view
+from weelo_workers.trips.finding import own
+
+
+@handles(DriverAccepts)
+def driver_accept(command: DriverAccepts, uow: UnitOfWork) -> AssignmentView:
+    """A repeated yes is a yes. After the answer window it is too late: ASSIGNMENT_EXPIRED."""
+    broadcast, assignment = own(uow, Assignment.id == command.assignment_id, command.driver_id)
+    if assignment.status in lifecycle.LIVE - {AssignmentStatus.PENDING}:
+        uow.replayed = True
+        return assignment_view(assignment)
+    timed_out = assignment.status == AssignmentStatus.DRIVER_DECLINED and assignment.reason == "timeout"
+    pending = assignment.status == AssignmentStatus.PENDING
+    if timed_out or (pending and assignment.expires_at is not None and uow.now >= assignment.expires_at):
+        raise Rejected(Code.ASSIGNMENT_EXPIRED, "The truck is being offered to others again.")
+    uow.advance(assignment, lifecycle.ACCEPT)
+    slot = uow.session.get_one(TruckRequest, assignment.truck_request_id)
+    uow.advance(slot, slot_lifecycle.ACCEPT)
+    moves.announce_assignments(uow, broadcast, [assignment])
+    return assignment_view(assignment)

@@ -1,0 +1,30 @@
+"""The driver did not answer in time (timer): the slot comes back."""
+
+from __future__ import annotations
+
+from weelo_workers.contracts.statuses import AssignmentStatus
+from weelo_workers.contracts.trips import DriverTimedOut, ExpireAssignment
+from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Assignment
+from weelo_workers.queries.views import about, assignment_view
+from weelo_workers.trips.finding import lock_with_broadcast
+from weelo_workers.trips.reopening import give_back
+
+TIMEOUT = "timeout"
+
+
+@handles(ExpireAssignment)
+def expire_assignment(command: ExpireAssignment, uow: UnitOfWork) -> None:
+    """Does nothing to an assignment that was answered or reverted."""
+    found = lock_with_broadcast(uow, Assignment.id == command.assignment_id)
+    if found is None:
+        return
+    broadcast, assignment = found
+    if assignment.status != AssignmentStatus.PENDING or assignment.expires_at is None:
+        return
+    if uow.now < assignment.expires_at:
+        uow.send(command, at=assignment.expires_at)
+        return
+    give_back(uow, broadcast, assignment, TIMEOUT)
+    uow.publish(DriverTimedOut(**about(broadcast), assignment=assignment_view(assignment)))

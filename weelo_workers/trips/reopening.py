@@ -1,0 +1,100 @@
+"""A driver said no, or nothing: the slot is offered again, or it is too late and the slot ends."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import exists, func, select
+
+from weelo_workers import moves
+from weelo_workers.contracts.broadcasts import NoVehiclesAvailable, ReofferBroadcast, TrucksRemainingUpdate
+from weelo_workers.contracts.statuses import BroadcastStatus, TruckRequestStatus
+from weelo_workers.lifecycles import (
+    assignment as assignment_lifecycle,
+    broadcast as lifecycle,
+    truck_request as slot_lifecycle,
+)
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Assignment, Broadcast, Driver, Offer, TruckRequest, Vehicle
+from weelo_workers.queries.views import about, filled
+
+# CONTRACT section 4: who looks for a truck again has at least this long.
+AT_LEAST = timedelta(seconds=60)
+
+
+def give_back(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignment, reason: str) -> None:
+    """Revert the assignment and free its driver and vehicle; offer the slot again if there is time for it.
+
+    Raises Rejected(INVALID_TRANSITION) if the assignment does not wait for an answer.
+    """
+    uow.advance(assignment, assignment_lifecycle.DECLINE, why={"reason": reason}, reason=reason)
+    slot = uow.session.get_one(TruckRequest, assignment.truck_request_id)
+    uow.advance(slot, slot_lifecycle.REOPEN, why={"reason": reason})
+    moves.announce_assignments(uow, broadcast, [assignment])
+    _pass_over(uow, broadcast, slot, assignment)
+    if not _reopened(uow, broadcast, reason):
+        _end(uow, broadcast, slot, reason)
+
+
+def _pass_over(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, assignment: Assignment) -> None:
+    """The fleet whose driver refused is not asked again, unless it has another free truck and driver."""
+    fleet = assignment.transporter_id
+    busy_vehicle = exists().where(
+        Assignment.vehicle_id == Vehicle.id, Assignment.status.in_(assignment_lifecycle.LIVE)
+    )
+    busy_driver = exists().where(
+        Assignment.driver_id == Driver.id, Assignment.status.in_(assignment_lifecycle.LIVE)
+    )
+    trucks = uow.session.scalar(
+        select(func.count()).where(
+            Vehicle.transporter_id == fleet,
+            Vehicle.vehicle_key == slot.vehicle_key,
+            Vehicle.id != assignment.vehicle_id,
+            ~busy_vehicle,
+        )
+    )
+    drivers = uow.session.scalar(
+        select(func.count()).where(
+            Driver.transporter_id == fleet, Driver.id != assignment.driver_id, ~busy_driver
+        )
+    )
+    offer = uow.session.get(Offer, (broadcast.id, fleet))
+    if offer is not None and offer.declined_at is None and not (trucks and drivers):
+        offer.declined_at = uow.now
+        offer.decline_reason = "driver_refused"
+        uow.session.flush()
+
+
+def _reopened(uow: UnitOfWork, broadcast: Broadcast, reason: str) -> bool:
+    """Back on the market, with at least a minute. Not after the deadline, nor beside another open broadcast."""
+    reopenable = lifecycle.REOPEN_SOME.when
+    if broadcast.status not in reopenable or uow.now >= broadcast.expires_at:
+        return False
+    slots = moves.slots_of(uow, broadcast.id)
+    under_way = broadcast.status == BroadcastStatus.IN_PROGRESS
+    transition = lifecycle.REOPEN_SOME if filled(slots) or under_way else lifecycle.REOPEN_ALL
+    deadline = max(broadcast.expires_at, uow.now + AT_LEAST)
+    if not uow.advance_unless(
+        "one_open_broadcast_per_customer", broadcast, transition, why={"reason": reason}, expires_at=deadline
+    ):
+        return False  # the customer has asked for something else meanwhile
+    moves.announce(uow, broadcast, slots)
+    remaining = sum(slot.status == TruckRequestStatus.SEARCHING for slot in slots)
+    uow.publish(TrucksRemainingUpdate(**about(broadcast), trucks_remaining=remaining))
+    uow.send(ReofferBroadcast(broadcast_id=broadcast.id, version=broadcast.version))
+    return True
+
+
+def _end(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, reason: str) -> None:
+    """Nobody is asked again: the slot ends, the other trucks go on, and the customer hears it."""
+    uow.advance(slot, slot_lifecycle.EXPIRE, why={"reason": reason})
+    slots = moves.slots_of(uow, broadcast.id)
+    why = {"reason": reason}
+    if broadcast.status == BroadcastStatus.FULLY_FILLED:
+        transition = lifecycle.LOSE_TRUCK if filled(slots) else lifecycle.LAPSE
+        moves.step(uow, broadcast, transition, slots, why=why)
+    elif broadcast.status == BroadcastStatus.IN_PROGRESS:
+        moves.step(uow, broadcast, lifecycle.LOSE_TRUCK_UNDER_WAY, slots, why=why)
+        moves.complete_if_delivered(uow, broadcast, slots)
+    if not filled(slots):
+        uow.publish(NoVehiclesAvailable(**about(broadcast), reason="nobody_accepted"))
