@@ -32,10 +32,8 @@ def pytest_configure(config: pytest.Config) -> None:
         _start_servers()
     number = int(re.sub(r"\D", "", worker or "0") or 0) + 1
     # Each worker has its own everything, set before anything reads the settings.
-    os.environ["DATABASE_URL"] = _own_database(number)
-    os.environ["REDIS_URL"] = str(
-        make_url(os.environ["WEELO_TEST_REDIS"]).set(database=str(number)).render_as_string(False)
-    )
+    os.environ["DATABASE_URL"] = own_database(number)
+    os.environ["REDIS_URL"] = own_redis(number)
     os.environ["JWT_SECRET"] = SECRET
     os.environ["WEELO_ENV"] = "development"
 
@@ -63,7 +61,13 @@ def _start_servers() -> None:
             _stop_servers.append(server.remove)
 
 
-def _own_database(number: int) -> str:
+def own_redis(number: int) -> str:
+    """The run's Redis, with a database number of one's own."""
+    return make_url(os.environ["WEELO_TEST_REDIS"]).set(database=str(number)).render_as_string(False)
+
+
+def own_database(number: int) -> str:
+    """A new, empty database on the run's PostgreSQL."""
     from weelo_workers.models.engine import connect
 
     name = f"weelo_test_{os.environ.get('PYTEST_XDIST_TESTRUNUID', str(os.getpid()))[:12]}_{number}"

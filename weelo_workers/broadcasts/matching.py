@@ -41,7 +41,7 @@ def reached(broadcast: Broadcast, slots: Sequence[TruckRequest], radius_km: floa
     except presence.PresenceUnknown as unknown:
         # Redis is away or was emptied a moment ago: offer to all who said that they want work,
         # since silence would lose the customer a truck and an offer too many loses nobody anything.
-        log.warning("matching without presence: %s", unknown)
+        log.info("matching without presence: %s", unknown)
         return None
 
 
