@@ -1,7 +1,9 @@
 """A client of Weelo's public API: typed, synchronous, small enough to read before you write your own.
 
-    from weelo_client import Refused, WeeloClient
+    from weelo_client import NotHeard, Place, WeeloClient
 
+    pickup: Place = {"latitude": 28.61, "longitude": 77.21, "address": "New Delhi"}
+    drop: Place = {"latitude": 26.91, "longitude": 75.79, "address": "Jaipur"}
     with WeeloClient("http://127.0.0.1:8000", token) as customer:
         with customer.listen() as channel:
             booking = customer.create_booking(pickup, drop, "Open", "17 Feet", trucks_needed=2)
@@ -20,6 +22,8 @@ What it takes care of, so that an app need not:
   `StillPending`: accepted, and it will be carried out.
 - **The socket loses nothing.** `Channel` resumes where it was cut off, drops what it has heard already and
   asks for what is missing, so that your code sees one ordered log.
+
+It follows the whole contract; what the server does not have yet answers 404 (README says what that is).
 
 It knows only what travels: the shapes are in `weelo_client.shapes`, under the names they have on the wire.
 """

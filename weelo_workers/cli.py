@@ -131,7 +131,9 @@ def _use_running_system(data_dir: Path, *variables: str) -> None:
     from weelo_workers.runtime.datadir import DataDir
     from weelo_workers.settings import settings
 
-    running = DataDir(data_dir.absolute()).running()
+    # What is set has to be usable, and production takes nothing from a data dir.
+    production = settings().weelo_env == "production"
+    running = None if production else DataDir(data_dir.absolute()).running()
     for variable in variables:
         if os.environ.get(variable):
             continue
@@ -158,7 +160,13 @@ def _signing_secret(data_dir: Path) -> str:
     running = DataDir(data_dir.absolute()).running()
     if running and running.jwt_secret_file is None:
         raise Refused("JWT_SECRET: the running system has it from its environment; set it here as well")
-    return DataDir.open(data_dir).jwt_secret()
+    data = DataDir.open(data_dir)
+    if not data.jwt_secret_file.exists():
+        click.echo(
+            f"weelo: made a new secret in {data.path}; a system on another data dir does not know it",
+            err=True,
+        )
+    return data.jwt_secret()
 
 
 def main() -> None:

@@ -17,6 +17,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 MIN_SECRET_BYTES = 32  # RFC 7518, section 3.2: an HS256 key is at least as long as the hash
 
 
+_STEPS = "give growing distances in km, like 10,25,50,75"
+
+
 class ConfigurationError(Exception):
     """A setting that cannot be used. Its text is one line and names the environment variable."""
 
@@ -53,13 +56,18 @@ class Settings(BaseSettings):
     @field_validator("radius_steps_km", mode="before")
     @classmethod
     def _split_steps(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        try:
+            return tuple(float(part) for part in value.split(","))
+        except ValueError:
+            raise ValueError(f"{_STEPS}, not {value!r}") from None
 
     @field_validator("radius_steps_km")
     @classmethod
     def _steps_grow(cls, steps: tuple[float, ...]) -> tuple[float, ...]:
         if not steps or any(not 0 < km <= 20_000 for km in steps) or list(steps) != sorted(set(steps)):
-            raise ValueError("give growing distances in km, like 10,25,50,75")
+            raise ValueError(_STEPS)
         return steps
 
     @field_validator("database_url", "database_read_url")

@@ -32,6 +32,7 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
     every loser can be told what really happened. A repeated yes is answered with the first yes.
     """
     broadcast = uow.lock(Broadcast, command.broadcast_id)
+    # Who was not told of a broadcast does not know that it exists (CONTRACT section 2).
     if broadcast is None or not _was_offered(uow, command):
         raise Rejected(Code.BROADCAST_NOT_FOUND)
     before, wanted = _sort_out_repeats(uow, command)
@@ -50,7 +51,7 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
     for assignment in won:
         uow.begin(assignment, "win")
         uow.send(ExpireAssignment(assignment_id=assignment.id), at=assignment.expires_at)
-    transition = lifecycle.TAKE_SOME if _open(slots) else lifecycle.TAKE_LAST
+    transition = lifecycle.TAKE_SOME if _searching(slots) else lifecycle.TAKE_LAST
     moves.step(uow, broadcast, transition, slots, why={"trucks": len(won)})
     _tell(uow, broadcast, slots, won)
     moves.set_out_if_under_way(uow, broadcast, slots)
@@ -86,7 +87,7 @@ def _sort_out_repeats(uow: UnitOfWork, command: AcceptTrucks) -> tuple[list[Assi
     return before, tuple(wanted)
 
 
-def _open(slots: Sequence[TruckRequest]) -> int:
+def _searching(slots: Sequence[TruckRequest]) -> int:
     return sum(slot.status == TruckRequestStatus.SEARCHING for slot in slots)
 
 
@@ -182,7 +183,7 @@ def _tell(
             )
         )
     moves.announce_assignments(uow, broadcast, won)
-    if remaining := _open(slots):
+    if remaining := _searching(slots):
         uow.publish(TrucksRemainingUpdate(**header, trucks_remaining=remaining))
     else:
         assignments = moves.assignments_of(uow, broadcast.id)
