@@ -1,4 +1,4 @@
-"""The plain case: asked, offered, accepted, confirmed."""
+"""The plain case: asked, offered, accepted, confirmed, driven."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from weelo_demo.act import Act
 from weelo_demo.people import CONTAINER, Customer
 from weelo_demo.towns import CONNAUGHT_PLACE
 
-TITLE = "One booking finds its truck"
+TITLE = "One booking finds its truck and is driven"
 
 
 def play(act: Act) -> str:
-    """The customer hears every step, and the driver is told where to go."""
+    """The customer hears every step; the driver is told where to go, says yes and drives."""
     customer = act.customer()
     (transporter,) = act.transporters(CONTAINER, CONNAUGHT_PLACE)
     truck = transporter.truck(CONTAINER)
@@ -38,8 +38,15 @@ def play(act: Act) -> str:
     act.measured("accept → driver told", told.received - accepted)
     act.hears(customer, "booking_fully_filled", broadcastId=booking["id"])
 
+    trip = told.data["assignment"]
+    driver.client.accept_assignment(trip["id"])
+    for step in ("at_pickup", "loading_complete", "in_transit", "completed"):
+        driver.client.report_trip(trip["tripId"], step)
+    completed = act.hears(customer, "booking_completed", broadcastId=booking["id"])
+    act.measured("driver's yes → delivered, 4 reports", completed.received - told.received)
+
     states = _states(customer, booking["id"])
-    expected = ["created", "broadcasting", "active", "fully_filled"]
+    expected = ["created", "broadcasting", "active", "fully_filled", "in_progress", "completed"]
     act.check(states == expected, f"the customer heard {' → '.join(states)}")
     return f"{truck.number} of {transporter.name}, {offer.data['pickupDistanceKm']:.1f} km away"
 
