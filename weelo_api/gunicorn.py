@@ -46,6 +46,8 @@ def post_fork(server: Any, worker: Any) -> None:
     from weelo_workers.models.engine import forget_connections
 
     forget_connections()
+    # The collector need not walk over everything for every few hundred new objects.
+    gc.set_threshold(10_000, 20, 20)
 
 
 def post_worker_init(worker: Any) -> None:

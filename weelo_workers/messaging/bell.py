@@ -21,6 +21,8 @@ class Ring:
     name: str
     queue: Queue
     countdown: float = 0.0
+    follows: UUID | None = None
+    """The subject about which an older delivery waits: whoever settles that one may settle this as well."""
 
 
 class Bell(Protocol):

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Table, bindparam, exists, func, insert, select
+from sqlalchemy import Connection, Table, Uuid, bindparam, exists, func, insert, or_, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from weelo_workers.contracts.command import Caller, Command
-from weelo_workers.contracts.notifications import CommandOutcome
+from weelo_workers.contracts.notifications import CommandOutcome, DeliverEvents
 from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.models import MailboxRow, Replay
 
@@ -34,6 +34,26 @@ _POST = (
 _REPLAYED = exists().where(_replays.c.command_id == _table.c.id).label("came_again")
 _FIND = select(_table, _REPLAYED).where(
     _table.c.id == bindparam("id"), _table.c.caller_id == bindparam("who")
+)
+_older = _table.alias("older")
+_waits = (
+    _older.c.name == DeliverEvents.name,
+    _older.c.settled_at.is_(None),
+    _older.c.parked_at.is_(None),
+    _older.c.attempts == 0,
+)
+_DELIVERY = insert(_table).returning(exists().where(_older.c.subject_id == _table.c.subject_id, *_waits))
+_but = bindparam("but", type_=Uuid())
+_its_position = select(_table.c.position).where(_table.c.id == _but).scalar_subquery()
+_WAITING = (
+    select(_older.c.id)
+    .where(
+        _older.c.subject_id == bindparam("subject"),
+        *_waits,
+        or_(_but.is_(None), _older.c.position < _its_position),
+    )
+    .order_by(_older.c.position)
+    .limit(1)
 )
 _COMES_AGAIN = upsert(_replays).on_conflict_do_nothing()
 
@@ -89,6 +109,16 @@ def row_for(
 
 def write(connection: Connection, rows: list[dict[str, Any]]) -> None:
     connection.execute(insert(_table), rows)
+
+
+def write_delivery(connection: Connection, row: dict[str, Any]) -> bool:
+    """As `write`, for one delivery. Whether an older one about the same subject waits already."""
+    return bool(connection.execute(_DELIVERY, row).scalar_one())
+
+
+def waiting_delivery(connection: Connection, subject_id: UUID, *, but: UUID | None = None) -> UUID | None:
+    """The oldest delivery about this subject that waits and has not failed; with `but`, only older ones."""
+    return connection.execute(_WAITING, {"subject": subject_id, "but": but}).scalar()
 
 
 def find_outcome(connection: Connection, command_id: UUID, caller_id: UUID) -> CommandOutcome | None:

@@ -206,20 +206,24 @@ class UnitOfWork:
     def write(self) -> list[Ring]:
         """Write history, timers and the one delivery into this transaction; what to ring after its commit."""
         self._write_history()
+        connection = self.session.connection()
         rows = [
             mailbox.row_for(command, now=self.now, due_at=at, subject_id=self.subject_id)
             for command, at in self._sent
         ]
-        if self._told:
-            subject = self.subject_id or (self.caller.id if self.caller else self.command_id)
-            delivery = DeliverEvents(subject_id=subject, events=tuple(self._told))
-            rows.append(mailbox.row_for(delivery, now=self.now, due_at=None, subject_id=subject))
         if rows:
-            mailbox.write(self.session.connection(), rows)
-        return [
+            mailbox.write(connection, rows)
+        rings = [
             Ring(row["id"], row["name"], row["queue"], max(0.0, (row["due_at"] - self.now).total_seconds()))
             for row in rows
         ]
+        if self._told:
+            subject = self.subject_id or (self.caller.id if self.caller else self.command_id)
+            delivery = DeliverEvents(subject_id=subject, events=tuple(self._told))
+            row = mailbox.row_for(delivery, now=self.now, due_at=None, subject_id=subject)
+            crowded = mailbox.write_delivery(connection, row)
+            rings.append(Ring(row["id"], row["name"], row["queue"], follows=subject if crowded else None))
+        return rings
 
     def acts_after_commit(self) -> list[Callable[[], None]]:
         return self._after_commit

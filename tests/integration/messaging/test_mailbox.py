@@ -284,3 +284,46 @@ def test_a_sweep_does_not_wait_long_for_what_somebody_holds(world: World) -> Non
         sweep(Bus(quick, world.bus.bell), seconds=1)
         assert time.monotonic() - began < 2.5
     quick.dispose()
+
+
+def test_a_crowd_of_deliveries_rings_once_and_is_told_completely(world: World) -> None:
+    """Of deliveries that wait about one subject only the first is rung; what comes while it is told is told, too."""
+    fleets = [world.fleet() for _ in range(6)]
+    broadcast = world.broadcast(1)
+    bell = Recorded()
+    bus = Bus(world.engine, bell)
+    for fleet in fleets:
+        bus.execute(world.post(world.accepting(fleet, broadcast), fleet.id, Role.TRANSPORTER))
+    deliveries = [ring for ring in bell.rings if ring.name == "notifications.deliver"]
+    assert len(deliveries) == 1
+    bus.execute(deliveries[0].id)
+    for fleet in fleets:
+        assert len(world.heard(fleet.id, "command_settled")) == 4 + len(fleet.trucks) - 1
+
+
+def test_what_comes_while_a_delivery_is_told_is_told_after_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from weelo_workers.notifications import news
+
+    first, late = world.fleet(), world.fleet()
+    broadcast = world.broadcast(1)
+    world.accept(first, broadcast)
+    spread = news.spread
+
+    def and_meanwhile(items: list[news.Item]) -> None:
+        spread(items)
+        monkeypatch.setattr(news, "spread", spread)
+        world.accept(late, broadcast)
+
+    monkeypatch.setattr(news, "spread", and_meanwhile)
+    world.bus.execute(
+        world.value("SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL")
+    )
+    assert (
+        world.value(
+            "SELECT count(*) FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL"
+        )
+        == 0
+    )
+    assert world.heard(late.id, "booking_fully_filled")
