@@ -17,7 +17,7 @@ from weelo_api.frames import Ack, Auth, Beat, Op, Ping, Resume, now, parse, refu
 from weelo_api.telemetry import transporter_heartbeat
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.models.engine import engine
+from weelo_workers.models.engine import autocommitting
 from weelo_workers.queries.log import newest_seq, oldest_seq
 from weelo_workers.settings import settings
 
@@ -91,7 +91,7 @@ class Connection:
 
     def _greet(self) -> None:
         try:
-            with engine().connect() as connection:
+            with autocommitting().connect() as connection:
                 newest = newest_seq(connection, self.caller.id)
         except SQLAlchemyError:
             raise Farewell(TRY_AGAIN_LATER, "not available at the moment") from None
@@ -157,7 +157,7 @@ class Connection:
 
     def _resume(self, after: int) -> None:
         try:
-            with engine().connect() as connection:
+            with autocommitting().connect() as connection:
                 newest = newest_seq(connection, self.caller.id)
                 oldest = oldest_seq(connection, self.caller.id)
         except SQLAlchemyError:

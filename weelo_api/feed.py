@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 
 from weelo_workers.contracts.notifications import frame
-from weelo_workers.models.engine import engine
+from weelo_workers.models.engine import autocommitting
 from weelo_workers.queries.log import Frame, lines_after
 
 PAGE = 500
@@ -107,7 +107,7 @@ class Feed:
     def _from_log(self) -> list[Frame]:
         known = self._newest
         try:
-            with _turns, engine().connect() as connection:
+            with _turns, autocommitting().connect() as connection:
                 frames = lines_after(connection, self._user_id, self.sent, PAGE)
         except SQLAlchemyError:
             self._not_before = time.monotonic() + RETRY_SECONDS

@@ -24,7 +24,7 @@ from weelo_workers.contracts.wire import rfc3339
 from weelo_workers.messaging import mailbox
 from weelo_workers.messaging.bell import BellSilent, Ring
 from weelo_workers.messaging.celery_bell import CeleryBell
-from weelo_workers.models.engine import engine
+from weelo_workers.models.engine import autocommitting
 
 MAX_WAIT_SECONDS = 30
 # News of an outcome comes by Redis within milliseconds; looking at the row now and then covers its absence.
@@ -49,7 +49,7 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
     wait = _preferred_wait()
     until = time.monotonic() + (wait or 0)
     with hub().expecting(command_id) as settled:
-        with engine().begin() as connection:
+        with autocommitting().connect() as connection:
             posted = mailbox.post(connection, command, who, command_id, _fingerprint(body))
         if posted.conflicting:
             raise Rejected(Code.IDEMPOTENCY_CONFLICT, "Use a new key for a new request.")
@@ -67,7 +67,7 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
 
 
 def find(command_id: UUID, who: Caller) -> CommandOutcome | None:
-    with engine().connect() as connection:
+    with autocommitting().connect() as connection:
         return mailbox.find_outcome(connection, command_id, who.id)
 
 

@@ -23,7 +23,7 @@ from weelo_api.channel import GOING_AWAY, TOO_MANY_SOCKETS, Farewell
 from weelo_api.connection import Connection
 from weelo_api.frames import unlogged
 from weelo_api.stream_reader import StreamReader
-from weelo_workers.models.engine import engine
+from weelo_workers.models.engine import autocommitting
 from weelo_workers.notifications import news
 from weelo_workers.queries.log import newest_seqs
 
@@ -182,7 +182,7 @@ class Hub:
             if not by_user:
                 continue
             try:
-                with engine().connect() as connection:
+                with autocommitting().connect() as connection:
                     newest = newest_seqs(connection, by_user)
                 away = False
             except SQLAlchemyError as error:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import time
+from contextlib import suppress
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -12,6 +14,7 @@ from uuid import UUID
 
 from celery import Celery, signals
 from celery.beat import Scheduler
+from sqlalchemy.exc import SQLAlchemyError
 
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.messaging.bus import Bus
@@ -39,7 +42,9 @@ def find_verbs() -> None:
 _bell = CeleryBell()
 
 
+@lru_cache(maxsize=1)
 def bus() -> Bus:
+    """This process's."""
     return Bus(engine(), _bell)
 
 
@@ -73,9 +78,13 @@ def _task_for(name: str) -> None:
 @signals.worker_process_init.connect
 def _after_fork(**_: Any) -> None:
     forget_connections()
+    bus.cache_clear()
     # What was imported stays; the collector need not walk over it for every few hundred new objects.
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
+    # Connected before somebody waits for it. If the database is away, the first command will notice.
+    with suppress(SQLAlchemyError):
+        engine().connect().close()
 
 
 @signals.worker_ready.connect

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Engine, Table, bindparam, func, select, text, update
+from sqlalchemy import Engine, Table, Text, and_, bindparam, case, cast as sql_cast, func, join, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 # In a race what comes within this time is written together, instead of one or two at a time.
 GATHER_SECONDS = 0.05
 
+# How many callers a process remembers as known before it begins afresh.
+REMEMBERED_CALLERS = 10_000
+
 MAX_ATTEMPTS = 5
 """A command that raised something unexpected so often is parked: an operator looks, the queue goes on."""
 
@@ -48,6 +51,9 @@ class Bus:
     def __init__(self, engine: Engine, bell: Bell) -> None:
         self.engine = engine
         self.bell = bell
+        self._known: set[UUID] = set()
+        # For a look at one row, which needs no transaction around it.
+        self._looking = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def execute(self, command_id: UUID) -> None:
         """Settle this command if it is due and unsettled. What goes wrong is logged, and left to the sweep."""
@@ -82,14 +88,14 @@ class Bus:
         its second look comes later and finds us. Should it die in between, the sweep does."""
         if ring.follows is None:
             return False
-        with suppress(SQLAlchemyError), self.engine.connect() as connection:
+        with suppress(SQLAlchemyError), self._looking.connect() as connection:
             return mailbox.waiting_delivery(connection, ring.follows, but=ring.id) is not None
         return False
 
     def _look_once_more(self, subject_id: UUID) -> None:
         """After a delivery: those that came while it was being written are told together, a moment later."""
         with suppress(SQLAlchemyError):
-            with self.engine.connect() as connection:
+            with self._looking.connect() as connection:
                 left = mailbox.waiting_delivery(connection, subject_id)
             if left is not None:
                 time.sleep(GATHER_SECONDS)
@@ -114,15 +120,13 @@ class Bus:
                 # Early by the database's clock, or woken by a stray bell: set the alarm again.
                 return [Ring(row.id, row.name, row.queue, (row.due_at - now).total_seconds())], []  # type: ignore[arg-type]
             caller = _caller(row)
-            if caller is not None:
+            if caller is not None and caller.id not in self._known:
                 _know(session, caller)
             uow = UnitOfWork(session, row.id, row.name, caller)
             values = _run(verb, row, uow)
             if uow.caller:
                 uow.publish(_settled(row, values, uow.now), caller_id=str(uow.caller.id))
-            session.execute(
-                update(MailboxRow).where(MailboxRow.id == row.id).values(settled_at=uow.now, **values)
-            )
+            session.connection().execute(_SETTLE, {"row": row.id, "settled_at": uow.now, **_UNSAID, **values})
             if row.name == DeliverEvents.name and row.subject_id is not None:
                 uow.after_commit(partial(self._look_once_more, row.subject_id))
             return uow.write(), uow.acts_after_commit()
@@ -145,32 +149,46 @@ class Bus:
 
 
 def _claim(session: Session, command_id: UUID) -> tuple[MailboxRow, datetime] | None:
-    """Lock the row before anything is looked at: of several messages for one command, one acts. With it, the time.
+    """Lock the row before anything is looked at: of several messages for one command, one acts. With it, the
+    time. None if it is settled, parked or aged out.
 
     Deliveries about one subject go one at a time: each settles the others that wait, so they must not
-    hold one row and want another's.
+    hold one row and want another's. Of a crowd of them most find themselves settled, and lock nothing.
     """
-    waits = session.execute(_WAITS, {"id": command_id}).one_or_none()
-    if waits is None:
-        log.warning("no command %s in the mailbox", command_id)
-        return None
-    if not waits.still:
-        return None
-    row, now = session.execute(_CLAIM, {"id": command_id}).one()
-    return (row, now) if row.settled_at is None and row.parked_at is None else None
+    claimed = session.execute(_CLAIM, {"id": command_id}).one_or_none()
+    return (claimed[0], claimed[1]) if claimed else None
 
 
-# A cheap look first: of a crowd of deliveries most find that another has settled them.
-_WAITS = text(f"""
-    SELECT settled_at IS NULL AND parked_at IS NULL AS still,
-           CASE WHEN name = '{DeliverEvents.name}' AND settled_at IS NULL
-                THEN pg_advisory_xact_lock(hashtextextended(subject_id::text, 0))::text END
-      FROM mailbox WHERE id = :id
-""")
+_mailbox = cast(Table, MailboxRow.__table__)
+_its_turn = func.pg_advisory_xact_lock(func.hashtextextended(sql_cast(_mailbox.c.subject_id, Text), 0))
+_turn = (
+    select(
+        case(
+            (
+                and_(_mailbox.c.name == DeliverEvents.name, _mailbox.c.settled_at.is_(None)),
+                sql_cast(_its_turn, Text),
+            )
+        ).label("taken")
+    )
+    .where(_mailbox.c.id == bindparam("id"))
+    .cte("turn")
+    .prefix_with("MATERIALIZED")
+)
+# The advisory lock is taken while the rows are found, the row's own only then, and what the row says is read
+# again once it is locked.
 _CLAIM = (
-    select(MailboxRow, func.clock_timestamp())
-    .where(MailboxRow.id == bindparam("id"))
+    select(MailboxRow, func.clock_timestamp(), _turn.c.taken)
+    .select_from(join(_turn, MailboxRow, true()))
+    .where(
+        MailboxRow.id == bindparam("id"), MailboxRow.settled_at.is_(None), MailboxRow.parked_at.is_(None)
+    )
     .with_for_update(of=MailboxRow)
+)
+_UNSAID = {"result": None, "error": None, "replayed": False}
+_SETTLE = (
+    update(_mailbox)
+    .where(_mailbox.c.id == bindparam("row"))
+    .values({name: bindparam(name) for name in ("settled_at", "status", "http_status", *_UNSAID)})
 )
 _NEW_USER = (
     insert(cast(Table, User.__table__)).values(created_at=func.clock_timestamp()).on_conflict_do_nothing()

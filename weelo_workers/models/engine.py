@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from functools import lru_cache
+from typing import Any
 
+import psycopg2
 from psycopg2 import errors as pg
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError, TimeoutError as PoolExhausted
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError, TimeoutError as PoolExhausted
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from weelo_workers.settings import settings
+
+PING_AFTER_SECONDS = 1.0
 
 # A handler that waits longer than this has met a fault, not a queue: give up, let the bell or the sweep retry.
 _WAITS = {
@@ -22,19 +28,18 @@ _WAITS = {
 def connect(
     url: str,
     *,
-    pool_size: int = 5,
-    max_overflow: int = 10,
+    pool_size: int = 10,
+    max_overflow: int = 5,
     isolation: str = "READ COMMITTED",
     lock_timeout: str = "8s",
 ) -> Engine:
     """An engine for `postgresql://…`. SQLAlchemy 2.1 reads the bare scheme as psycopg 3; the driver here is psycopg2."""
-    return create_engine(
+    made = create_engine(
         make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+psycopg2"),
         isolation_level=isolation,
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_timeout=5,
-        pool_pre_ping=True,
         hide_parameters=True,  # an error's text goes to the log; names, phones and tokens do not
         connect_args={
             "connect_timeout": 5,
@@ -48,12 +53,38 @@ def connect(
             ),
         },
     )
+    event.listen(made, "checkin", _note_the_time)
+    event.listen(made, "checkout", _ping_if_it_idled)
+    return made
+
+
+def _note_the_time(_: Any, record: ConnectionPoolEntry) -> None:
+    record.info["idle since"] = time.monotonic()
+
+
+def _ping_if_it_idled(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
+    """SQLAlchemy's own ping costs every transaction a round trip; one used a moment ago is taken as alive."""
+    since = record.info.get("idle since")
+    if since is None or time.monotonic() - since < PING_AFTER_SECONDS:
+        return
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        connection.rollback()
+    except psycopg2.Error as gone:
+        raise InvalidatePoolError from gone  # the others are from before the same end
 
 
 @lru_cache(maxsize=1)
 def engine() -> Engine:
     """This process's connections for writing."""
     return connect(settings().database_url)
+
+
+@lru_cache(maxsize=1)
+def autocommitting() -> Engine:
+    """The same connections for single statements: each commits by itself, and saves BEGIN and COMMIT a trip."""
+    return engine().execution_options(isolation_level="AUTOCOMMIT")
 
 
 @lru_cache(maxsize=1)
@@ -80,7 +111,7 @@ def is_outage(error: BaseException) -> bool:
 
 def forget_connections() -> None:
     """After a fork: the parent's sockets are not ours. They are dropped without being closed."""
-    for cached in (engine, read_engine):
+    for cached in (autocommitting, read_engine, engine):
         if cached.cache_info().currsize:
             cached().dispose(close=False)
             cached.cache_clear()

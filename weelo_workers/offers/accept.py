@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import select
+from sqlalchemy import and_, bindparam, select
 
 from weelo_workers import moves
 from weelo_workers.contracts.broadcasts import BookingFullyFilled, TrucksRemainingUpdate
@@ -32,10 +32,11 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
     every loser can be told what really happened. A repeated yes is answered with the first yes.
     """
     broadcast = uow.lock(Broadcast, command.broadcast_id)
+    live = _own_assignments(uow, command)
     # Who was not told of a broadcast does not know that it exists (CONTRACT section 2).
-    if broadcast is None or not _was_offered(uow, command):
+    if broadcast is None or live is None:
         raise Rejected(Code.BROADCAST_NOT_FOUND)
-    before, wanted = _sort_out_repeats(uow, command)
+    before, wanted = _sort_out_repeats(live, command)
     if before and not (wanted and broadcast.status in lifecycle.OPEN):
         uow.replayed = True
         return _result(broadcast, moves.slots_of(uow, broadcast.id), before)
@@ -61,19 +62,32 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
 # --- may they, and is there anything left? ---------------------------------------------------------------
 
 
-def _was_offered(uow: UnitOfWork, command: AcceptTrucks) -> bool:
-    return uow.session.get(Offer, (command.broadcast_id, command.transporter_id)) is not None
+def _own_assignments(uow: UnitOfWork, command: AcceptTrucks) -> list[Assignment] | None:
+    """The transporter's live ones on this broadcast; None if it was never offered to them."""
+    rows = uow.session.scalars(_OWN_LIVE, {"broadcast": command.broadcast_id, "own": command.transporter_id})
+    found = rows.all()
+    return [assignment for assignment in found if assignment is not None] if found else None
 
 
-def _sort_out_repeats(uow: UnitOfWork, command: AcceptTrucks) -> tuple[list[Assignment], tuple[Truck, ...]]:
-    """Which of these trucks are on this broadcast already (the accept came twice), and which are not."""
-    live = uow.session.scalars(
-        select(Assignment).where(
-            Assignment.broadcast_id == command.broadcast_id,
-            Assignment.transporter_id == command.transporter_id,
+_OWN_LIVE = (
+    select(Assignment)
+    .select_from(Offer)
+    .outerjoin(
+        Assignment,
+        and_(
+            Assignment.broadcast_id == Offer.broadcast_id,
+            Assignment.transporter_id == Offer.transporter_id,
             Assignment.status.in_(LIVE),
-        )
+        ),
     )
+    .where(Offer.broadcast_id == bindparam("broadcast"), Offer.transporter_id == bindparam("own"))
+)
+
+
+def _sort_out_repeats(
+    live: Sequence[Assignment], command: AcceptTrucks
+) -> tuple[list[Assignment], tuple[Truck, ...]]:
+    """Which of these trucks are on this broadcast already (the accept came twice), and which are not."""
     by_truck = {(assignment.vehicle_id, assignment.driver_id): assignment for assignment in live}
     before, wanted = [], []
     for truck in command.trucks:
