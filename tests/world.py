@@ -28,7 +28,15 @@ from weelo_workers.contracts.fleet import (
     VehicleDetails,
 )
 from weelo_workers.contracts.notifications import CommandOutcome
-from weelo_workers.contracts.offers import AcceptTrucks, DeclineOffer, Truck
+from weelo_workers.contracts.offers import (
+    AcceptTrucks,
+    ConfirmHold,
+    DeclineOffer,
+    DropHold,
+    HoldSlots,
+    SlotsWanted,
+    Truck,
+)
 from weelo_workers.contracts.statuses import AssignmentStatus, Kind, Role
 from weelo_workers.contracts.trips import AdvanceTrip, DriverAccepts, DriverDeclines
 from weelo_workers.contracts.wire import Place
@@ -217,6 +225,29 @@ class World:
         command = AdvanceTrip(trip_id=assignment.trip_id, driver_id=assignment.driver_id, status=step)
         return self.do(command, assignment.driver_id, Role.DRIVER)
 
+    def hold(
+        self, fleet: Fleet, broadcast_id: UUID, quantity: int = 1, kind: str | None = None
+    ) -> CommandOutcome:
+        request = SlotsWanted(quantity=quantity, vehicle_type="open" if kind else None, vehicle_subtype=kind)
+        command = HoldSlots(broadcast_id=broadcast_id, transporter_id=fleet.id, request=request)
+        return self.do(command, fleet.id, Role.TRANSPORTER)
+
+    def confirm(
+        self, fleet: Fleet, hold_id: str | UUID, trucks: Sequence[Truck] | None = None
+    ) -> CommandOutcome:
+        named = tuple(fleet.trucks if trucks is None else trucks)
+        command = ConfirmHold(hold_id=UUID(str(hold_id)), transporter_id=fleet.id, trucks=named)
+        return self.do(command, fleet.id, Role.TRANSPORTER)
+
+    def drop(self, fleet: Fleet, hold_id: str | UUID) -> CommandOutcome:
+        command = DropHold(hold_id=UUID(str(hold_id)), transporter_id=fleet.id)
+        return self.do(command, fleet.id, Role.TRANSPORTER)
+
+    def slots(self, broadcast_id: UUID) -> list[str]:
+        """The slots' statuses, in their order."""
+        query = "SELECT status FROM truck_requests WHERE broadcast_id = :id ORDER BY request_number"
+        return [row.status for row in self.rows(query, id=broadcast_id)]
+
     def decline(self, fleet: Fleet, broadcast_id: UUID) -> CommandOutcome:
         command = DeclineOffer(broadcast_id=broadcast_id, transporter_id=fleet.id)
         return self.do(command, fleet.id, Role.TRANSPORTER)
@@ -259,6 +290,7 @@ class World:
             for statement in (
                 "UPDATE mailbox SET due_at = due_at - :by, ring_at = ring_at - :by WHERE settled_at IS NULL",
                 "UPDATE broadcasts SET expires_at = expires_at - :by",
+                "UPDATE holds SET expires_at = expires_at - :by",
                 "UPDATE assignments SET expires_at = expires_at - :by WHERE expires_at IS NOT NULL",
             ):
                 connection.execute(

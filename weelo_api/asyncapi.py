@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from weelo_api.frames import Op
 from weelo_workers import __version__
+from weelo_workers.contracts.trips import LocationUpdated
 from weelo_workers.notifications.catalog import CATALOG
 
 _REF = "#/components/schemas/{model}"
@@ -22,6 +23,7 @@ _ASIDE: dict[str, dict[str, Any]] = {
     "connected": {"userId": _TEXT, "role": _TEXT, "seq": _SEQ, "serverTime": _TIME, "heartbeatSeconds": {"type": "number"}},
     "pong": {"serverTime": _TIME},
     "resync_required": {"oldestSeq": _SEQ},
+    "location_updated": LocationUpdated.model_json_schema(mode="serialization")["properties"],
     "error": {"code": _TEXT, "detail": _TEXT},
 }  # fmt: skip
 

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from uuid import UUID
 
 from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
 
 from weelo_workers import presence
+from weelo_workers.contracts.trips import LocationUpdated, TripLocation
 from weelo_workers.models.engine import read_engine
+from weelo_workers.notifications import news
 from weelo_workers.queries.fleets import kinds_if_available
+from weelo_workers.queries.trips import follower
+from weelo_workers.redis_client import redis
 
 log = logging.getLogger(__name__)
+
+
+# How long the answer to "whose trip is this, and does it go on" is taken from Redis instead of the rows.
+TRIP_KNOWN_SECONDS = 10
 
 
 def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: float) -> None:
@@ -32,3 +41,34 @@ def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: floa
             presence.heartbeat(transporter_id, here)
     except RedisError as error:
         log.warning("a heartbeat was lost: %s", error)
+
+
+def trip_location(driver_id: UUID, trip_id: UUID, where: TripLocation) -> None:
+    """The trip's customer sees the truck move, if they look. With Redis away a position is simply lost.
+
+    Raises Rejected as `follower` does.
+    """
+    try:
+        customer_id = _follower(driver_id, trip_id)
+        seen = LocationUpdated(
+            trip_id=trip_id,
+            latitude=where.latitude,
+            longitude=where.longitude,
+            speed=where.speed,
+            bearing=where.bearing,
+            recorded_at=where.recorded_at or datetime.now(UTC),
+        )
+        news.mention(customer_id, "location_updated", seen.json_dict())
+    except RedisError as error:
+        log.warning("a location was lost: %s", error)
+
+
+def _follower(driver_id: UUID, trip_id: UUID) -> UUID:
+    key = f"weelo:trip:{trip_id}:{driver_id}"
+    known = redis().get(key)
+    if isinstance(known, str):
+        return UUID(known)
+    with Session(read_engine()) as session:
+        customer_id = follower(session, trip_id, driver_id)
+    redis().set(key, str(customer_id), ex=TRIP_KNOWN_SECONDS)
+    return customer_id

@@ -107,6 +107,8 @@ class Accepted(TypedDict):
 
 class Hold(TypedDict):
     holdId: str
+    broadcastId: str
+    status: Literal["open", "confirmed", "released", "expired", "ended"]
     truckRequestIds: list[str]
     expiresAt: str
 
@@ -116,6 +118,7 @@ class Offer(TypedDict):
 
     broadcastId: str
     broadcast: Broadcast
+    truckRequestIds: list[str]
     pickupDistanceKm: float | None
     radiusStep: int
     offeredAt: str

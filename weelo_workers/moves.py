@@ -10,13 +10,13 @@ from uuid import UUID
 from sqlalchemy import select
 
 from weelo_workers.contracts.broadcasts import BookingCompleted, BroadcastStateChanged
-from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus
+from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, HoldStatus
 from weelo_workers.contracts.trips import AssignmentStatusChanged
-from weelo_workers.lifecycles import broadcast as lifecycle
+from weelo_workers.lifecycles import broadcast as lifecycle, hold as hold_lifecycle
 from weelo_workers.lifecycles.assignment import LIVE, UNDER_WAY
 from weelo_workers.lifecycles.lifecycle import Transition
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Assignment, Broadcast, TruckRequest
+from weelo_workers.models import Assignment, Broadcast, Hold, TruckRequest
 from weelo_workers.queries.views import about, assignment_view, filled
 
 _AS_IT_IS_NOW = {"populate_existing": True}
@@ -77,6 +77,12 @@ def announce_assignments(uow: UnitOfWork, broadcast: Broadcast, assignments: Seq
 def trucks_by_transporter(assignments: Sequence[Assignment]) -> dict[str, int]:
     """How many of these trucks each transporter sends, as JSON can carry it."""
     return dict(Counter(str(assignment.transporter_id) for assignment in assignments))
+
+
+def end_holds(uow: UnitOfWork, broadcast: Broadcast) -> None:
+    """With the broadcast end all holds on it."""
+    held = select(Hold).where(Hold.broadcast_id == broadcast.id, Hold.status == HoldStatus.OPEN)
+    uow.advance_all(list(uow.session.scalars(held)), hold_lifecycle.END)
 
 
 def set_out_if_under_way(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:

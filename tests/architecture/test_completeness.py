@@ -32,8 +32,6 @@ WIRE_NAMES = {
     "hold_expired",
     "driver_status_changed",
 }
-# Of features that are not built yet. Take a name away when it comes.
-WIRE_NAMES_NOT_YET = {"hold_expired", "driver_status_changed"}
 
 # CONTRACT section 3.
 CODES = {
@@ -122,7 +120,7 @@ def test_every_event_is_in_the_catalog_and_the_reverse() -> None:
 def test_the_catalog_has_the_contracts_names_and_each_once() -> None:
     names = [entry.name for entry in CATALOG.values()]
     assert len(set(names)) == len(names)
-    assert set(names) == WIRE_NAMES - WIRE_NAMES_NOT_YET
+    assert set(names) == WIRE_NAMES
 
 
 def test_every_event_happens_somewhere() -> None:

@@ -69,13 +69,8 @@ WEBSOCKET = "GET /ws"
 
 # Of features that are not built yet. Take a line away when it comes.
 NOT_YET = {
-    "POST /broadcasts/{}/hold",
-    "POST /holds/{}/confirm",
-    "POST /holds/{}/release",
-    "PUT /driver/availability",
     "PUT /devices/{}",
     "DELETE /devices/{}",
-    "POST /trips/{}/location",
 }
 PREFIX = "/api/v1"
 

@@ -18,6 +18,7 @@ from weelo_workers.contracts.fleet import (
     RegisterDriver,
     RegisterVehicle,
     SetAvailability,
+    SetDriverAvailability,
     VehicleDetails,
     VehicleNumber,
     VehicleView,
@@ -84,6 +85,13 @@ def availability() -> Response:
     """Whether the transporter wants work."""
     with reading() as session:
         return jsonify(fleets.availability(session, caller().id).json_dict())
+
+
+@api.put("/driver/availability", responses={200: DriverView, 202: Accepted})
+@allow(Role.DRIVER)
+def set_driver_availability(body: Availability) -> Response:
+    """On duty, or off. The driver's transporter hears of a change."""
+    return submit(SetDriverAvailability(driver_id=caller().id, is_available=body.is_available), body)
 
 
 @api.post("/transporter/heartbeat", responses={204: None})

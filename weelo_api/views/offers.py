@@ -9,11 +9,17 @@ from weelo_workers.contracts.offers import (
     Acceptance,
     AcceptResult,
     AcceptTrucks,
+    Confirmation,
+    ConfirmHold,
     DeclineOffer,
     DeclineResult,
+    DropHold,
+    HoldSlots,
+    HoldView,
     OfferView,
     OneTruck,
     Refusal,
+    SlotsWanted,
     Truck,
 )
 from weelo_workers.contracts.rejections import Code, Rejected
@@ -51,6 +57,28 @@ def accept_slot(path: ById, body: OneTruck) -> Response:
         raise Rejected(Code.TRUCK_REQUEST_NOT_FOUND)
     truck = Truck(vehicle_id=body.vehicle_id, driver_id=body.driver_id, truck_request_id=path.id)
     return submit(AcceptTrucks(broadcast_id=broadcast_id, transporter_id=caller().id, trucks=(truck,)), body)
+
+
+@api.post("/broadcasts/<id>/hold", responses={200: HoldView, 202: Accepted})
+@allow(Role.TRANSPORTER)
+def hold(path: ById, body: SlotsWanted) -> Response:
+    """Keep slots from the others while choosing trucks."""
+    return submit(HoldSlots(broadcast_id=path.id, transporter_id=caller().id, request=body), body)
+
+
+@api.post("/holds/<id>/confirm", responses={200: AcceptResult, 202: Accepted})
+@allow(Role.TRANSPORTER)
+def confirm_hold(path: ById, body: Confirmation) -> Response:
+    """Name the trucks for the slots on hold. Slots left over come back."""
+    trucks = tuple(Truck(vehicle_id=each.vehicle_id, driver_id=each.driver_id) for each in body.assignments)
+    return submit(ConfirmHold(hold_id=path.id, transporter_id=caller().id, trucks=trucks), body)
+
+
+@api.post("/holds/<id>/release", responses={200: HoldView, 202: Accepted})
+@allow(Role.TRANSPORTER)
+def release_hold(path: ById) -> Response:
+    """Let go of a hold before its time."""
+    return submit(DropHold(hold_id=path.id, transporter_id=caller().id))
 
 
 @api.post("/broadcasts/<id>/decline", responses={200: DeclineResult, 202: Accepted})

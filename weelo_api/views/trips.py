@@ -5,6 +5,7 @@ from uuid import UUID
 from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from weelo_api import telemetry
 from weelo_api.access import allow, caller
 from weelo_api.gateway import submit
 from weelo_api.views.parts import Accepted, ById, PageOf, Paging, blueprint, page, reading
@@ -15,6 +16,7 @@ from weelo_workers.contracts.trips import (
     DriverAccepts,
     DriverDeclines,
     DriverRefusal,
+    TripLocation,
     TripStep,
 )
 from weelo_workers.queries import fleets
@@ -49,6 +51,14 @@ def advance(path: ByTripId, body: TripStep) -> Response:
     """How far the trip is. Forward jumps are fine, backward is refused."""
     status = AssignmentStatus(body.status)
     return submit(AdvanceTrip(trip_id=path.trip_id, driver_id=caller().id, status=status), body)
+
+
+@api.post("/trips/<tripId>/location", responses={204: None})
+@allow(Role.DRIVER)
+def location(path: ByTripId, body: TripLocation) -> Response:
+    """Where the truck is: the customer hears `location_updated`. Touches no table."""
+    telemetry.trip_location(caller().id, path.trip_id, body)
+    return Response(status=204)
 
 
 @api.get("/assignments", responses={200: PageOf[AssignmentView]})

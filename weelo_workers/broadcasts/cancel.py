@@ -47,6 +47,7 @@ def _cancel(command: CancelBroadcast, broadcast: Broadcast, uow: UnitOfWork) -> 
         )
     slots = moves.slots_of(uow, broadcast.id)
     uow.advance_all([s for s in slots if s.status in slot_lifecycle.CANCEL.when], slot_lifecycle.CANCEL)
+    moves.end_holds(uow, broadcast)
     uow.advance_all(live, assignment_lifecycle.CANCEL, reason=REASON)
     why = {"reason": command.reason} if command.reason else {}
     moves.step(uow, broadcast, lifecycle.CANCEL, slots, why=why, end_reason=REASON)

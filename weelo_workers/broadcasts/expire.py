@@ -34,6 +34,7 @@ def expire(command: ExpireBroadcast, uow: UnitOfWork) -> None:
     slots = moves.slots_of(uow, broadcast.id)
     live = [a for a in moves.assignments_of(uow, broadcast.id) if a.status in assignment_lifecycle.LIVE]
     uow.advance_all([s for s in slots if s.status in slot_lifecycle.EXPIRE.when], slot_lifecycle.EXPIRE)
+    moves.end_holds(uow, broadcast)
     reason = _reason(uow, broadcast, filled(slots))
     moves.step(uow, broadcast, lifecycle.EXPIRE, slots, why={"reason": reason}, end_reason=reason)
     uow.publish(

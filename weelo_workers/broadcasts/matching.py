@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import Select, and_, distinct, exists, func, select
+from sqlalchemy.orm import Session
 
 from weelo_workers import presence
 from weelo_workers.contracts.statuses import TruckRequestStatus
@@ -23,6 +23,8 @@ class Candidate:
     transporter_id: UUID
     distance_km: float | None
     """From the pickup; None when it is not known where they are."""
+    kinds: tuple[str, ...]
+    """Of the open kinds, those of which the fleet has a free truck."""
 
 
 Reached = dict[UUID, float | None] | None
@@ -53,37 +55,38 @@ def candidates(
     Presence proposes, the rows dispose: only who wants work at this moment, has a free truck of an open
     kind and has not been told yet is returned. Asked under the broadcast's lock.
     """
-    keys = {slot.vehicle_key for slot in slots if slot.status == TruckRequestStatus.SEARCHING}
-    if not keys:
+    if near is not None and not near:
         return []
-    eligible = _eligible(session, broadcast, keys, None if near is None else list(near))
+    told = exists().where(Offer.broadcast_id == broadcast.id, Offer.transporter_id == Vehicle.transporter_id)
+    eligible = _able(slots).where(~told)
+    if near is not None:
+        eligible = eligible.where(Vehicle.transporter_id.in_(list(near)))
     known = near or {}
     nearest_first = sorted(
-        (Candidate(transporter_id, known.get(transporter_id)) for transporter_id in eligible),
+        (
+            Candidate(row.transporter_id, known.get(row.transporter_id), row.kinds)
+            for row in session.execute(eligible)
+        ),
         key=lambda candidate: (candidate.distance_km is None, candidate.distance_km or 0.0),
     )
     return nearest_first[:limit]
 
 
-def has_free_truck(keys: set[str], transporter_id: InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
-    """The fleet has a vehicle of one of these kinds that is on no live assignment."""
+def knowing(session: Session, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> list[Candidate]:
+    """Those who have heard of it, have not declined, and could take an open slot at this moment."""
+    offer = and_(Offer.broadcast_id == broadcast.id, Offer.transporter_id == Vehicle.transporter_id)
+    able = _able(slots).join(Offer, offer).where(Offer.declined_at.is_(None))
+    rows = session.execute(able.add_columns(Offer.distance_km).group_by(Offer.distance_km))
+    return [Candidate(row.transporter_id, row.distance_km, row.kinds) for row in rows]
+
+
+def _able(slots: Sequence[TruckRequest]) -> Select[UUID, Sequence[str]]:
+    """Transporters who want work and have a free truck for an open slot; `kinds` says of which kinds."""
+    keys = {slot.vehicle_key for slot in slots if slot.status == TruckRequestStatus.SEARCHING}
     busy = exists().where(Assignment.vehicle_id == Vehicle.id, Assignment.status.in_(LIVE))
-    return exists().where(Vehicle.transporter_id == transporter_id, Vehicle.vehicle_key.in_(keys), ~busy)
-
-
-def can_take(keys: set[str], transporter_id: InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
-    """The fleet wants work and has a free truck of one of these kinds."""
-    wants_work = exists().where(Transporter.id == transporter_id, Transporter.is_available)
-    return and_(wants_work, has_free_truck(keys, transporter_id))
-
-
-def _eligible(session: Session, broadcast: Broadcast, keys: set[str], among: list[UUID] | None) -> list[UUID]:
-    if among == []:
-        return []
-    told = exists().where(Offer.broadcast_id == broadcast.id, Offer.transporter_id == Transporter.id)
-    query = select(Transporter.id).where(
-        Transporter.is_available, has_free_truck(keys, Transporter.id), ~told
+    return (
+        select(Vehicle.transporter_id, func.array_agg(distinct(Vehicle.vehicle_key)).label("kinds"))
+        .join(Transporter, Transporter.id == Vehicle.transporter_id)
+        .where(Transporter.is_available, Vehicle.vehicle_key.in_(keys), ~busy)
+        .group_by(Vehicle.transporter_id)
     )
-    if among is not None:
-        query = query.where(Transporter.id.in_(among))
-    return list(session.scalars(query))

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers import moves
 from weelo_workers.broadcasts.matching import Candidate, candidates, reached
-from weelo_workers.broadcasts.telling import new_broadcast
+from weelo_workers.broadcasts.telling import offer_to
 from weelo_workers.contracts.broadcasts import WidenBroadcast
 from weelo_workers.contracts.statuses import BroadcastStatus
 from weelo_workers.lifecycles import broadcast as lifecycle
@@ -16,6 +16,7 @@ from weelo_workers.lifecycles.ladder import Ring, ring
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer, TruckRequest
+from weelo_workers.queries.views import searching
 from weelo_workers.settings import settings
 
 
@@ -33,14 +34,18 @@ def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
     if broadcast is None or not _is_due(broadcast, command, uow):
         return
     slots = moves.slots_of(uow, broadcast.id)
+    next_step_at = uow.now + timedelta(seconds=settings().radius_step_seconds)
+    if broadcast.status != BroadcastStatus.CREATED and not searching(slots):
+        # All that is open is on hold: there is nothing to offer, so this ring waits for its turn.
+        uow.send(command, at=next_step_at)
+        return
     found = candidates(uow.session, broadcast, slots, near, settings().max_offers_per_step)
     told = _offer(uow, broadcast, this_ring, found)
     _step(uow, broadcast, this_ring, slots, told)
     if told:
-        _tell(uow, broadcast, slots, told)
+        offer_to(uow, broadcast, slots, told)
     if broadcast.status == BroadcastStatus.BROADCASTING:
         moves.step(uow, broadcast, lifecycle.ACTIVATE, slots)
-    next_step_at = uow.now + timedelta(seconds=settings().radius_step_seconds)
     if ring(command.step + 1, settings().radius_steps_km) and next_step_at < broadcast.expires_at:
         uow.send(WidenBroadcast(broadcast_id=broadcast.id, step=command.step + 1), at=next_step_at)
 
@@ -95,11 +100,4 @@ def _step(
         radius_step=this_ring.step,
         radius_km=this_ring.radius_km,
         transporters_notified=broadcast.transporters_notified + len(told),
-    )
-
-
-def _tell(uow: UnitOfWork, broadcast: Broadcast, slots: list[TruckRequest], told: list[Candidate]) -> None:
-    uow.publish(
-        new_broadcast(broadcast, slots),
-        distances_km={str(candidate.transporter_id): candidate.distance_km for candidate in told},
     )

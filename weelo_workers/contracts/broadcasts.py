@@ -164,12 +164,14 @@ class BroadcastStateChanged(AboutBroadcast):
 
 
 class NewBroadcast(AboutBroadcast):
-    """An offer. `pickup_distance_km` is each transporter's own."""
+    """An offer. `pickup_distance_km` and `truck_request_ids` (the slots that the fleet could take) are each
+    transporter's own."""
 
     pickup: Place
     drop: Place
     distance_km: float | None
     pickup_distance_km: float | None = None
+    truck_request_ids: tuple[UUID, ...] = ()
     goods_type: str | None
     requested_vehicles: list[RequestedVehicles]
     trucks_needed: int

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field, StringConstraints
 
 from weelo_workers.contracts.command import Command
+from weelo_workers.contracts.event import Event
 from weelo_workers.contracts.wire import KindText, Latitude, Longitude, Request, ShortText, Timestamp, Wire
 
 VehicleNumber = Annotated[
@@ -58,6 +59,21 @@ class RegisterDriver(Command, name="fleet.register_driver"):
 class SetAvailability(Command, name="fleet.set_availability"):
     transporter_id: UUID
     is_available: bool
+
+
+class SetDriverAvailability(Command, name="fleet.set_driver_availability"):
+    driver_id: UUID
+    is_available: bool
+
+
+# --- what people are told -------------------------------------------------------------------------------
+
+
+class DriverStatusChanged(Event):
+    """To the driver's transporter."""
+
+    driver_id: UUID
+    is_online: bool
 
 
 # --- views ----------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Self
 from uuid import UUID
 
@@ -9,9 +10,11 @@ from pydantic import Field, model_validator
 
 from weelo_workers.contracts.broadcasts import MAX_TRUCKS, BroadcastView
 from weelo_workers.contracts.command import Command
-from weelo_workers.contracts.statuses import BroadcastStatus
+from weelo_workers.contracts.event import AboutBroadcast
+from weelo_workers.contracts.queues import TIMERS
+from weelo_workers.contracts.statuses import BroadcastStatus, HoldStatus
 from weelo_workers.contracts.trips import AboutAssignment, AssignmentView
-from weelo_workers.contracts.wire import LongText, Request, Timestamp, Wire
+from weelo_workers.contracts.wire import KindText, LongText, Request, Timestamp, Wire
 
 # --- requests -------------------------------------------------------------------------------------------
 
@@ -47,13 +50,9 @@ class Acceptance(Request):
         if single and (self.vehicle_id is None or self.driver_id is None):
             raise ValueError("vehicleId and driverId belong together")
         offered = self.offered()
-        for what, ids in (
-            ("vehicle", [truck.vehicle_id for truck in offered]),
-            ("driver", [truck.driver_id for truck in offered]),
-            ("truck request", [truck.truck_request_id for truck in offered if truck.truck_request_id]),
-        ):
-            if len(set(ids)) < len(ids):
-                raise ValueError(f"the same {what} is named twice")
+        _refuse_doubles("vehicle", [truck.vehicle_id for truck in offered])
+        _refuse_doubles("driver", [truck.driver_id for truck in offered])
+        _refuse_doubles("truck request", [t.truck_request_id for t in offered if t.truck_request_id])
         return self
 
     def offered(self) -> tuple[Truck, ...]:
@@ -63,8 +62,39 @@ class Acceptance(Request):
         return (Truck(vehicle_id=self.vehicle_id, driver_id=self.driver_id),)
 
 
+class SlotsWanted(Request):
+    """`POST /broadcasts/{id}/hold`: so many slots, of one kind or of whatever the fleet has trucks for."""
+
+    quantity: Annotated[int, Field(ge=1, le=MAX_TRUCKS)]
+    vehicle_type: KindText | None = None
+    vehicle_subtype: KindText | None = None
+
+    @model_validator(mode="after")
+    def _a_kind_has_two_names(self) -> Self:
+        if (self.vehicle_type is None) != (self.vehicle_subtype is None):
+            raise ValueError("vehicleType and vehicleSubtype belong together")
+        return self
+
+
+class Confirmation(Request):
+    """`POST /holds/{id}/confirm`: the trucks for the held slots. Slots left over come back."""
+
+    assignments: Annotated[list[OneTruck], Field(min_length=1, max_length=MAX_TRUCKS)]
+
+    @model_validator(mode="after")
+    def _nobody_twice(self) -> Self:
+        _refuse_doubles("vehicle", [truck.vehicle_id for truck in self.assignments])
+        _refuse_doubles("driver", [truck.driver_id for truck in self.assignments])
+        return self
+
+
 class Refusal(Request):
     reason: LongText | None = None
+
+
+def _refuse_doubles(what: str, ids: Sequence[UUID]) -> None:
+    if len(set(ids)) < len(ids):
+        raise ValueError(f"the same {what} is named twice")
 
 
 # --- commands -------------------------------------------------------------------------------------------
@@ -77,6 +107,33 @@ class AcceptTrucks(Command, name="offers.accept"):
     transporter_id: UUID
     trucks: tuple[Truck, ...]
     partial: bool = False
+
+
+class HoldSlots(Command, name="offers.hold"):
+    """Keep slots from others."""
+
+    broadcast_id: UUID
+    transporter_id: UUID
+    request: SlotsWanted
+
+
+class ConfirmHold(Command, name="offers.confirm_hold"):
+    hold_id: UUID
+    transporter_id: UUID
+    trucks: tuple[Truck, ...]
+
+
+class DropHold(Command, name="offers.drop_hold"):
+    """The transporter lets go of it."""
+
+    hold_id: UUID
+    transporter_id: UUID
+
+
+class ReleaseHold(Command, name="offers.release_hold", queue=TIMERS):
+    """Timer: the hold has lasted its time."""
+
+    hold_id: UUID
 
 
 class DeclineOffer(Command, name="offers.decline"):
@@ -93,6 +150,12 @@ class TruckConfirmed(AboutAssignment):
     trucks_needed: int
 
 
+class HoldExpired(AboutBroadcast):
+    """The time to name trucks has passed; the slots are everybody's again."""
+
+    hold_id: UUID
+
+
 # --- views ----------------------------------------------------------------------------------------------
 
 
@@ -107,9 +170,21 @@ class AcceptResult(Wire):
 class OfferView(Wire):
     broadcast_id: UUID
     broadcast: BroadcastView
+    truck_request_ids: list[UUID]
+    """The slots that this fleet could take at this moment; none while others have them on hold."""
     pickup_distance_km: float | None
     radius_step: int
     offered_at: Timestamp
+
+
+class HoldView(Wire):
+    """`truck_request_ids`: the slots that are kept."""
+
+    hold_id: UUID
+    broadcast_id: UUID
+    status: HoldStatus
+    truck_request_ids: list[UUID]
+    expires_at: Timestamp
 
 
 class DeclineResult(Wire):

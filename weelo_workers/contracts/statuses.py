@@ -32,6 +32,14 @@ class TruckRequestStatus(StrEnum):
     EXPIRED = "expired"
 
 
+class HoldStatus(StrEnum):
+    OPEN = "open"
+    CONFIRMED = "confirmed"
+    RELEASED = "released"
+    EXPIRED = "expired"
+    ENDED = "ended"
+
+
 class AssignmentStatus(StrEnum):
     PENDING = "pending"
     DRIVER_ACCEPTED = "driver_accepted"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
+
+from pydantic import AwareDatetime, Field
 
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.contracts.statuses import AssignmentStatus
-from weelo_workers.contracts.wire import LongText, Place, Request, Timestamp, Wire
+from weelo_workers.contracts.wire import Latitude, Longitude, LongText, Place, Request, Timestamp, Wire
 
 # --- requests -------------------------------------------------------------------------------------------
 
@@ -24,6 +26,16 @@ class TripStep(Request):
     status: Literal[
         "en_route_pickup", "at_pickup", "loading_complete", "in_transit", "arrived_at_drop", "completed"
     ]
+
+
+class TripLocation(Request):
+    """Where the truck is. `speed` in km/h, `bearing` in degrees from north; `recorded_at` defaults to now."""
+
+    latitude: Latitude
+    longitude: Longitude
+    speed: Annotated[float, Field(ge=0, le=500, allow_inf_nan=False)] | None = None
+    bearing: Annotated[float, Field(ge=0, le=360, allow_inf_nan=False)] | None = None
+    recorded_at: AwareDatetime | None = None
 
 
 # --- commands -------------------------------------------------------------------------------------------
@@ -68,6 +80,17 @@ class AssignmentView(Wire):
     expires_at: Timestamp | None
     created_at: Timestamp
     state_changed_at: Timestamp
+
+
+class LocationUpdated(Wire):
+    """`location_updated` is of the moment: it goes out live, and into nobody's log."""
+
+    trip_id: UUID
+    latitude: float
+    longitude: float
+    speed: float | None
+    bearing: float | None
+    recorded_at: Timestamp
 
 
 class Waypoint(Place):

@@ -5,11 +5,16 @@ from weelo_workers.lifecycles.lifecycle import Lifecycle
 
 FILLED = frozenset({S.ASSIGNED, S.ACCEPTED, S.COMPLETED})
 
+OPEN = frozenset({S.SEARCHING, S.HELD})
+"""No truck has been found for it yet, though somebody may have it on hold."""
+
 LIFECYCLE = Lifecycle(
     "truck request", initial=S.SEARCHING, final=frozenset({S.COMPLETED, S.CANCELLED, S.EXPIRED})
 )
 
-ASSIGN = LIFECYCLE.transition("assign", when={S.SEARCHING}, to=S.ASSIGNED)
+HOLD = LIFECYCLE.transition("hold", when={S.SEARCHING}, to=S.HELD)
+RELEASE = LIFECYCLE.transition("release", when={S.HELD}, to=S.SEARCHING)
+ASSIGN = LIFECYCLE.transition("assign", when={S.SEARCHING, S.HELD}, to=S.ASSIGNED)
 ACCEPT = LIFECYCLE.transition("accept", when={S.ASSIGNED}, to=S.ACCEPTED)
 REOPEN = LIFECYCLE.transition("reopen", when={S.ASSIGNED}, to=S.SEARCHING)
 COMPLETE = LIFECYCLE.transition("complete", when={S.ACCEPTED}, to=S.COMPLETED)

@@ -14,7 +14,20 @@ from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Engine, Table, Text, and_, bindparam, case, cast as sql_cast, func, join, select, true, update
+from sqlalchemy import (
+    Engine,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast as sql_cast,
+    func,
+    join,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -179,9 +192,7 @@ _turn = (
 _CLAIM = (
     select(MailboxRow, func.clock_timestamp(), _turn.c.taken)
     .select_from(join(_turn, MailboxRow, true()))
-    .where(
-        MailboxRow.id == bindparam("id"), MailboxRow.settled_at.is_(None), MailboxRow.parked_at.is_(None)
-    )
+    .where(MailboxRow.id == bindparam("id"), MailboxRow.settled_at.is_(None), MailboxRow.parked_at.is_(None))
     .with_for_update(of=MailboxRow)
 )
 _UNSAID = {"result": None, "error": None, "replayed": False}

@@ -22,14 +22,15 @@ from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.lifecycles.lifecycle import Transition
 from weelo_workers.messaging import mailbox
 from weelo_workers.messaging.bell import Ring
-from weelo_workers.models import Assignment, Base, Broadcast, TransitionRecord, TruckRequest
+from weelo_workers.models import Assignment, Base, Broadcast, Hold, TransitionRecord, TruckRequest
 
 Row = TypeVar("Row", bound=Base)
-Stateful = TypeVar("Stateful", Broadcast, TruckRequest, Assignment)
+Stateful = TypeVar("Stateful", Broadcast, TruckRequest, Hold, Assignment)
 
 _SUBJECTS: dict[type[Base], str] = {
     Broadcast: "broadcast",
     TruckRequest: "truck_request",
+    Hold: "hold",
     Assignment: "assignment",
 }
 
@@ -236,7 +237,7 @@ class UnitOfWork:
     def _write_history(self) -> None:
         if not self._history:
             return
-        # A slot or an assignment is dated by its broadcast: the version that its transaction led to.
+        # A slot, a hold or an assignment is dated by its broadcast: the version that its transaction led to.
         newest: dict[UUID, int] = {}
         for entry in self._history:
             if entry["version"] is not None:

@@ -1,4 +1,4 @@
-"""Broadcasts, their slots, who was told of them, and every step they took."""
+"""Broadcasts, their slots, holds on these, who was told of them, and every step they took."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from weelo_workers.contracts.statuses import BroadcastStatus, Kind, TruckRequestStatus
+from weelo_workers.contracts.statuses import BroadcastStatus, HoldStatus, Kind, TruckRequestStatus
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.models.base import Base, Id, one_of, status_in
 
@@ -76,10 +76,40 @@ class TruckRequest(Base):
     price_per_truck: Mapped[int | None]
     status: Mapped[str]
     state_changed_at: Mapped[datetime]
+    hold_id: Mapped[UUID | None] = mapped_column(ForeignKey("holds.id", ondelete="SET NULL"))
+    """The hold that keeps it from others, or did so last."""
 
     __table_args__ = (
         UniqueConstraint("broadcast_id", "request_number", name="slots_of_a_broadcast_are_numbered"),
         one_of("status", TruckRequestStatus, "a_truck_request_has_a_known_status"),
+        Index("slots_of_a_hold", "hold_id", postgresql_where=text("hold_id IS NOT NULL")),
+        CheckConstraint("status <> 'held' OR hold_id IS NOT NULL", name="a_held_slot_names_its_hold"),
+    )
+
+
+class Hold(Base):
+    """Slots that one transporter keeps from the others for a while; the slots name it."""
+
+    __tablename__ = "holds"
+
+    id: Mapped[Id]
+    broadcast_id: Mapped[UUID] = mapped_column(ForeignKey("broadcasts.id", ondelete="CASCADE"))
+    transporter_id: Mapped[UUID]
+    status: Mapped[str]
+    state_changed_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    created_at: Mapped[datetime]
+
+    __table_args__ = (
+        Index(
+            "one_open_hold_per_transporter_and_broadcast",
+            "broadcast_id",
+            "transporter_id",
+            unique=True,
+            postgresql_where=status_in({HoldStatus.OPEN}),
+        ),
+        Index("holds_of_a_broadcast", "broadcast_id", "transporter_id", "created_at"),
+        one_of("status", HoldStatus, "a_hold_has_a_known_status"),
     )
 
 

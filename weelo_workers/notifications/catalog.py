@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from weelo_workers.contracts import broadcasts, notifications, offers, trips
+from weelo_workers.contracts import broadcasts, fleet, notifications, offers, trips
 from weelo_workers.contracts.event import Event
 from weelo_workers.contracts.notifications import Told
 from weelo_workers.lifecycles.broadcast import OPEN
@@ -44,12 +44,19 @@ def customer(session: Session, told: Told) -> Mapping[UUID, Own]:
 
 
 def newly_offered(session: Session, told: Told) -> Mapping[UUID, Own]:
-    """Those whom this step reached, each with the own distance. Unless it is over: offers of what is gone
+    """Those whom this step reached, each with the own distance and the slots they could take. Unless it is over: offers of what is gone
     would be ghosts, so the broadcast is looked at again at the moment of telling."""
     broadcast = session.get(Broadcast, UUID(told.data["broadcastId"]))
     if broadcast is None or broadcast.status not in OPEN:
         return {}
-    return {UUID(who): {"pickupDistanceKm": km} for who, km in told.to["distances_km"].items()}
+    slots = told.to["slots"]
+    return {
+        UUID(who): {
+            "pickupDistanceKm": own["km"],
+            "truckRequestIds": [slot for kind in own["kinds"] for slot in slots[kind]],
+        }
+        for who, own in told.to["offered"].items()
+    }
 
 
 def notified(session: Session, told: Told) -> Mapping[UUID, Own]:
@@ -65,6 +72,10 @@ def notified_with_own_trucks(session: Session, told: Told) -> Mapping[UUID, Own]
 
 def transporter(session: Session, told: Told) -> Mapping[UUID, Own]:
     return {UUID(told.data["assignment"]["transporterId"]): None}
+
+
+def named_transporter(session: Session, told: Told) -> Mapping[UUID, Own]:
+    return {UUID(told.to["transporter_id"]): None}
 
 
 def transporters_with_trucks(session: Session, told: Told) -> Mapping[UUID, Own]:
@@ -99,6 +110,8 @@ CATALOG: dict[type[Event], Entry] = {
     broadcasts.BookingExpired: Entry("booking_expired", WITHDRAWAL),
     broadcasts.NoVehiclesAvailable: Entry("no_vehicles_available", (customer,)),
     offers.TruckConfirmed: Entry("truck_confirmed", (customer,)),
+    offers.HoldExpired: Entry("hold_expired", (named_transporter,)),
+    fleet.DriverStatusChanged: Entry("driver_status_changed", (named_transporter,)),
     trips.TripAssigned: Entry("trip_assigned", (driver,)),
     trips.TripCancelled: Entry("trip_cancelled", (driver,)),
     trips.DriverTimedOut: Entry("driver_timeout", (transporter,)),

@@ -41,7 +41,16 @@ def spread(items: Sequence[Item]) -> None:
     redis().xadd(STREAM, {"items": text}, maxlen=KEEP, approximate=True)
 
 
+def mention(user_id: UUID, event: str, data: dict[str, Any]) -> None:
+    """Something of the moment, for whoever of this user's sockets is open: it has no number and no log."""
+    text = json.dumps(
+        [{"event": event, "data": data, "to": {str(user_id): (None, None)}}], separators=(",", ":")
+    )
+    redis().xadd(STREAM, {"items": text}, maxlen=KEEP, approximate=True)
+
+
 def read(entry: dict[str, str]) -> list[dict[str, Any]]:
-    """The items of one stream entry: `{id, event, at, data, to: {user id: [seq, own]}}`."""
+    """The items of one stream entry: `{id, event, at, data, to: {user id: [seq, own]}}`. Without a `seq` it is
+    a mention, `{event, data, to}`."""
     items: list[dict[str, Any]] = json.loads(entry["items"])
     return items

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
-from uuid import UUID, uuid4
-
-from sqlalchemy import and_, bindparam, select
-
 from weelo_workers import moves
-from weelo_workers.contracts.broadcasts import BookingFullyFilled, TrucksRemainingUpdate
-from weelo_workers.contracts.offers import AcceptResult, AcceptTrucks, Truck, TruckConfirmed
+from weelo_workers.contracts.offers import AcceptResult, AcceptTrucks
 from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, TruckRequestStatus
-from weelo_workers.contracts.trips import ExpireAssignment, TripAssigned, Waypoint
-from weelo_workers.lifecycles import broadcast as lifecycle, truck_request as slot_lifecycle
-from weelo_workers.lifecycles.assignment import LIVE
+from weelo_workers.contracts.statuses import TruckRequestStatus
+from weelo_workers.lifecycles import broadcast as lifecycle, hold as hold_lifecycle
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Assignment, Broadcast, Driver, Offer, TruckRequest, Vehicle
-from weelo_workers.offers.seating import Offered, seat
-from weelo_workers.queries.views import about, assignment_view, filled, place
-from weelo_workers.settings import settings
+from weelo_workers.models import Broadcast, TruckRequest
+from weelo_workers.offers.holding import kept, open_hold
+from weelo_workers.offers.seating import seat
+from weelo_workers.offers.taking import (
+    accept_result,
+    own_free_trucks,
+    own_live,
+    sort_out_repeats,
+    still_open,
+    take,
+)
 
 
 @handles(AcceptTrucks)
@@ -32,189 +30,30 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
     every loser can be told what really happened. A repeated yes is answered with the first yes.
     """
     broadcast = uow.lock(Broadcast, command.broadcast_id)
-    live = _own_assignments(uow, command)
+    live = own_live(uow, command.broadcast_id, command.transporter_id)
     # Who was not told of a broadcast does not know that it exists (CONTRACT section 2).
     if broadcast is None or live is None:
         raise Rejected(Code.BROADCAST_NOT_FOUND)
-    before, wanted = _sort_out_repeats(live, command)
+    before, wanted = sort_out_repeats(live, command.trucks)
+    if wanted and not command.partial:
+        before, wanted = [], command.trucks  # not the same accept: all or nothing, and the won ones are busy
     if before and not (wanted and broadcast.status in lifecycle.OPEN):
         uow.replayed = True
-        return _result(broadcast, moves.slots_of(uow, broadcast.id), before)
+        return accept_result(broadcast, moves.slots_of(uow, broadcast.id), before)
 
-    _still_open(broadcast, uow.now)
+    still_open(broadcast, uow.now)
     slots = moves.slots_of(uow, broadcast.id)
-    trucks = _own_free_trucks(command.transporter_id, wanted, uow)
-    pairs = seat(trucks, slots, partial=command.partial)
-    won = [_assignment(command, broadcast, slot, vehicle, driver, uow.now) for slot, vehicle, driver in pairs]
-
-    uow.advance_all([slot for slot, _, _ in pairs], slot_lifecycle.ASSIGN)
-    uow.add(*won)
-    for assignment in won:
-        uow.begin(assignment, "win")
-        uow.send(ExpireAssignment(assignment_id=assignment.id), at=assignment.expires_at)
-    transition = lifecycle.TAKE_SOME if _searching(slots) else lifecycle.TAKE_LAST
-    moves.step(uow, broadcast, transition, slots, why={"trucks": len(won)})
-    _tell(uow, broadcast, slots, won)
-    moves.set_out_if_under_way(uow, broadcast, slots)
-    return _result(broadcast, slots, [*before, *won])
+    trucks = own_free_trucks(uow, command.transporter_id, wanted)
+    hold = None
+    if any(slot.status == TruckRequestStatus.HELD for slot in slots):
+        hold = open_hold(uow, broadcast.id, command.transporter_id)
+    held = kept(hold, slots)
+    seats = seat(trucks, slots, [*held, *_searching(slots)], partial=command.partial)
+    if hold is not None and {slot.id for slot in held} <= {slot.id for slot, _, _ in seats}:
+        uow.advance(hold, hold_lifecycle.CONFIRM)
+    won = take(uow, broadcast, slots, seats, command.transporter_id)
+    return accept_result(broadcast, slots, [*before, *won])
 
 
-# --- may they, and is there anything left? ---------------------------------------------------------------
-
-
-def _own_assignments(uow: UnitOfWork, command: AcceptTrucks) -> list[Assignment] | None:
-    """The transporter's live ones on this broadcast; None if it was never offered to them."""
-    rows = uow.session.scalars(_OWN_LIVE, {"broadcast": command.broadcast_id, "own": command.transporter_id})
-    found = rows.all()
-    return [assignment for assignment in found if assignment is not None] if found else None
-
-
-_OWN_LIVE = (
-    select(Assignment)
-    .select_from(Offer)
-    .outerjoin(
-        Assignment,
-        and_(
-            Assignment.broadcast_id == Offer.broadcast_id,
-            Assignment.transporter_id == Offer.transporter_id,
-            Assignment.status.in_(LIVE),
-        ),
-    )
-    .where(Offer.broadcast_id == bindparam("broadcast"), Offer.transporter_id == bindparam("own"))
-)
-
-
-def _sort_out_repeats(
-    live: Sequence[Assignment], command: AcceptTrucks
-) -> tuple[list[Assignment], tuple[Truck, ...]]:
-    """Which of these trucks are on this broadcast already (the accept came twice), and which are not."""
-    by_truck = {(assignment.vehicle_id, assignment.driver_id): assignment for assignment in live}
-    before, wanted = [], []
-    for truck in command.trucks:
-        won = by_truck.get((truck.vehicle_id, truck.driver_id))
-        if won is not None and truck.truck_request_id in (None, won.truck_request_id):
-            before.append(won)
-        else:
-            wanted.append(truck)
-    if wanted and not command.partial:
-        return [], command.trucks  # not the same accept: all or nothing, and the won ones are busy
-    return before, tuple(wanted)
-
-
-def _searching(slots: Sequence[TruckRequest]) -> int:
-    return sum(slot.status == TruckRequestStatus.SEARCHING for slot in slots)
-
-
-def _still_open(broadcast: Broadcast, now: datetime) -> None:
-    """Refuse with what happened: cancelled, expired, or full (ACPT-02)."""
-    if broadcast.status == BroadcastStatus.CANCELLED:
-        raise Rejected(Code.BROADCAST_CANCELLED)
-    if broadcast.status == BroadcastStatus.EXPIRED:
-        raise Rejected(Code.BROADCAST_EXPIRED)
-    if broadcast.status not in lifecycle.OPEN:
-        raise Rejected(Code.BROADCAST_FILLED, extra={"remaining": 0})
-    if now >= broadcast.expires_at:
-        raise Rejected(Code.BROADCAST_EXPIRED)
-
-
-# --- trucks -------------------------------------------------------------------------------------
-
-
-def _own_free_trucks(transporter_id: UUID, wanted: Sequence[Truck], uow: UnitOfWork) -> list[Offered]:
-    """The vehicles and drivers, locked, of this fleet, and on no live assignment (ACPT-06)."""
-    vehicles = {v.id: v for v in uow.lock_all(Vehicle, [truck.vehicle_id for truck in wanted])}
-    drivers = {d.id: d for d in uow.lock_all(Driver, [truck.driver_id for truck in wanted])}
-    busy = list(
-        uow.session.execute(
-            select(Assignment.vehicle_id, Assignment.driver_id).where(
-                Assignment.status.in_(LIVE),
-                Assignment.vehicle_id.in_(vehicles) | Assignment.driver_id.in_(drivers),
-            )
-        )
-    )
-    busy_vehicles, busy_drivers = {row.vehicle_id for row in busy}, {row.driver_id for row in busy}
-    trucks = []
-    for truck in wanted:
-        vehicle, driver = vehicles.get(truck.vehicle_id), drivers.get(truck.driver_id)
-        if vehicle is None or vehicle.transporter_id != transporter_id:
-            raise Rejected(Code.VEHICLE_NOT_IN_FLEET, extra={"vehicleId": str(truck.vehicle_id)})
-        if driver is None or driver.transporter_id != transporter_id:
-            raise Rejected(Code.DRIVER_NOT_IN_FLEET, extra={"driverId": str(truck.driver_id)})
-        if vehicle.id in busy_vehicles:
-            raise Rejected(Code.VEHICLE_BUSY, extra={"vehicleId": str(vehicle.id)})
-        if driver.id in busy_drivers:
-            raise Rejected(Code.DRIVER_BUSY, extra={"driverId": str(driver.id)})
-        trucks.append((truck, vehicle, driver))
-    return trucks
-
-
-def _assignment(
-    command: AcceptTrucks,
-    broadcast: Broadcast,
-    slot: TruckRequest,
-    vehicle: Vehicle,
-    driver: Driver,
-    now: datetime,
-) -> Assignment:
-    return Assignment(
-        id=uuid4(),
-        trip_id=uuid4(),
-        broadcast_id=broadcast.id,
-        truck_request_id=slot.id,
-        transporter_id=command.transporter_id,
-        driver_id=driver.id,
-        vehicle_id=vehicle.id,
-        vehicle_number=vehicle.vehicle_number,
-        status=AssignmentStatus.PENDING,
-        reason=None,
-        expires_at=now + timedelta(seconds=settings().driver_accept_seconds),
-        created_at=now,
-        state_changed_at=now,
-    )
-
-
-# --- tell ---------------------------------------------------------------------------------------------------
-
-
-def _tell(
-    uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest], won: Sequence[Assignment]
-) -> None:
-    header, found = about(broadcast), filled(slots)
-    for assignment in won:
-        view = assignment_view(assignment)
-        uow.publish(
-            TruckConfirmed(
-                **header, assignment=view, trucks_filled=found, trucks_needed=broadcast.trucks_needed
-            )
-        )
-        uow.publish(
-            TripAssigned(
-                **header,
-                assignment=view,
-                pickup=Waypoint.at(place(broadcast.pickup)),
-                drop=Waypoint.at(place(broadcast.drop)),
-                expires_at=assignment.expires_at,
-            )
-        )
-    moves.announce_assignments(uow, broadcast, won)
-    if remaining := _searching(slots):
-        uow.publish(TrucksRemainingUpdate(**header, trucks_remaining=remaining))
-    else:
-        assignments = moves.assignments_of(uow, broadcast.id)
-        live = [assignment for assignment in assignments if assignment.status in LIVE]
-        uow.publish(
-            BookingFullyFilled(**header, reason="fully_filled"), assigned_to=moves.trucks_by_transporter(live)
-        )
-
-
-def _result(
-    broadcast: Broadcast, slots: Sequence[TruckRequest], assignments: Sequence[Assignment]
-) -> AcceptResult:
-    found = filled(slots)
-    return AcceptResult(
-        assignments=[assignment_view(assignment) for assignment in assignments],
-        trucks_needed=broadcast.trucks_needed,
-        trucks_filled=found,
-        is_fully_filled=found == broadcast.trucks_needed,
-        status=BroadcastStatus(broadcast.status),
-    )
+def _searching(slots: list[TruckRequest]) -> list[TruckRequest]:
+    return [slot for slot in slots if slot.status == TruckRequestStatus.SEARCHING]

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from weelo_workers.contracts.offers import DeclineOffer, DeclineResult
 from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.lifecycles import hold as hold_lifecycle
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer
+from weelo_workers.offers.holding import give_back, open_hold
 
 
 @handles(DeclineOffer)
 def decline(command: DeclineOffer, uow: UnitOfWork) -> DeclineResult:
-    """Declining twice, or what is over anyway, is fine; declining what one was never offered is not found."""
-    uow.lock(Broadcast, command.broadcast_id)
+    """Declining twice, or what is over anyway, is fine; declining what one was never offered is not found.
+
+    What the transporter had on hold comes back.
+    """
+    broadcast = uow.lock(Broadcast, command.broadcast_id)
     offer = uow.session.get(Offer, (command.broadcast_id, command.transporter_id))
-    if offer is None:
+    if broadcast is None or offer is None:
         raise Rejected(Code.BROADCAST_NOT_FOUND)
     if offer.declined_at is None:
         offer.declined_at = uow.now
         offer.decline_reason = command.reason
+    hold = open_hold(uow, command.broadcast_id, command.transporter_id)
+    if hold is not None:
+        give_back(uow, broadcast, hold, hold_lifecycle.RELEASE)
     return DeclineResult(broadcast_id=command.broadcast_id)

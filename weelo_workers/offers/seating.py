@@ -6,20 +6,25 @@ from collections.abc import Sequence
 
 from weelo_workers.contracts.offers import Truck
 from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.contracts.statuses import TruckRequestStatus
 from weelo_workers.models import Driver, TruckRequest, Vehicle
 
 Offered = tuple[Truck, Vehicle, Driver]
 Seat = tuple[TruckRequest, Vehicle, Driver]
 
 
-def seat(trucks: Sequence[Offered], slots: Sequence[TruckRequest], *, partial: bool) -> list[Seat]:
-    """Each truck on the slot that it names, or on the first open one of its kind.
+def seat(
+    trucks: Sequence[Offered],
+    slots: Sequence[TruckRequest],
+    to_take: Sequence[TruckRequest],
+    *,
+    partial: bool,
+) -> list[Seat]:
+    """Each truck on the slot that it names, or on the first of its kind among those `to_take`.
 
     All of them, or with `partial` as many as find a place. Raises Rejected with what is in the way:
     TRUCK_REQUEST_NOT_FOUND, VEHICLE_TYPE_MISMATCH, REQUEST_ALREADY_TAKEN or NOT_ENOUGH_AVAILABLE.
     """
-    free = [slot for slot in slots if slot.status == TruckRequestStatus.SEARCHING]
+    free = list(to_take)
     remaining = {"remaining": len(free)}
     seats: list[Seat] = []
     # Named slots first, so that a truck without a wish does not sit down on somebody's named one.

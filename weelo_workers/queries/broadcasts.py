@@ -14,9 +14,11 @@ from sqlalchemy.orm import Session
 from weelo_workers.contracts.broadcasts import BroadcastView, TimelineEntry
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.offers import OfferView
-from weelo_workers.contracts.statuses import Kind, Role
+from weelo_workers.contracts.statuses import Kind, Role, TruckRequestStatus
+from weelo_workers.lifecycles import truck_request
 from weelo_workers.lifecycles.broadcast import OPEN
-from weelo_workers.models import Assignment, Broadcast, Offer, TransitionRecord, TruckRequest
+from weelo_workers.models import Assignment, Broadcast, Hold, Offer, TransitionRecord, TruckRequest
+from weelo_workers.queries.fleets import free_trucks
 from weelo_workers.queries.pages import Page, Window
 from weelo_workers.queries.views import assignment_view, broadcast_view
 
@@ -32,7 +34,7 @@ def find(
     if broadcast is None:
         return None
     return {
-        **_views(session, [broadcast])[0].json_dict(),
+        **_views(session, [broadcast], reader)[0].json_dict(),
         "assignments": [assignment_view(a).json_dict() for a in _assignments(session, broadcast.id, reader)],
     }
 
@@ -68,11 +70,20 @@ def offers(session: Session, transporter_id: UUID, window: Window) -> Page:
     broadcasts = list(
         session.scalars(select(Broadcast).where(Broadcast.id.in_([o.broadcast_id for o in rows])))
     )
-    views = {view.id: view for view in _views(session, broadcasts)}
+    slots = _slots(session, broadcasts, transporter_id)
+    now: datetime = session.scalars(select(func.clock_timestamp())).one()
+    views = {each.id: broadcast_view(each, slots[each.id], now) for each in broadcasts}
+    everything = [slot for of_one in slots.values() for slot in of_one]
+    kinds = set(free_trucks(session, transporter_id, {slot.vehicle_key for slot in everything}))
     items = [
         OfferView(
             broadcast_id=offer.broadcast_id,
             broadcast=views[offer.broadcast_id],
+            truck_request_ids=[
+                slot.id
+                for slot in slots[offer.broadcast_id]
+                if slot.status in truck_request.OPEN and slot.vehicle_key in kinds
+            ],
             pickup_distance_km=offer.distance_km,
             radius_step=offer.step,
             offered_at=offer.offered_at,
@@ -139,12 +150,26 @@ def _assignments(session: Session, broadcast_id: UUID, reader: Caller) -> Sequen
     return session.scalars(query).all()
 
 
-def _views(session: Session, broadcasts: Sequence[Broadcast]) -> list[BroadcastView]:
-    slots: dict[UUID, list[TruckRequest]] = defaultdict(list)
-    ids = [broadcast.id for broadcast in broadcasts]
-    for slot in session.scalars(
-        select(TruckRequest).where(TruckRequest.broadcast_id.in_(ids)).order_by(TruckRequest.request_number)
-    ):
-        slots[slot.broadcast_id].append(slot)
+def _views(
+    session: Session, broadcasts: Sequence[Broadcast], reader: Caller | None = None
+) -> list[BroadcastView]:
+    outsider = reader.id if reader is not None and reader.role in (Role.TRANSPORTER, Role.DRIVER) else None
+    slots = _slots(session, broadcasts, outsider)
     now: datetime = session.scalars(select(func.clock_timestamp())).one()
     return [broadcast_view(broadcast, slots[broadcast.id], now) for broadcast in broadcasts]
+
+
+def _slots(
+    session: Session, broadcasts: Sequence[Broadcast], outsider: UUID | None
+) -> dict[UUID, list[TruckRequest]]:
+    """By broadcast, in their order. Fleets and drivers do not see what others have on hold."""
+    query = select(TruckRequest).where(TruckRequest.broadcast_id.in_([each.id for each in broadcasts]))
+    if outsider is not None:
+        own = select(Hold.id).where(Hold.transporter_id == outsider)
+        query = query.where(
+            or_(TruckRequest.status != TruckRequestStatus.HELD, TruckRequest.hold_id.in_(own))
+        )
+    slots: dict[UUID, list[TruckRequest]] = defaultdict(list)
+    for slot in session.scalars(query.order_by(TruckRequest.request_number)):
+        slots[slot.broadcast_id].append(slot)
+    return slots

@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from weelo_workers.contracts.statuses import BroadcastStatus
+from weelo_workers.contracts.statuses import BroadcastStatus, HoldStatus, TruckRequestStatus
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.truck_request import FILLED
@@ -35,6 +35,12 @@ INVARIANTS = {
          WHERE b.status IN ({quoted(OPEN)})
            AND NOT EXISTS (SELECT 1 FROM mailbox m WHERE m.name = 'broadcasts.expire' AND m.settled_at IS NULL
                               AND m.payload->>'broadcast_id' = b.id::text)""",
+    "{n} slots held by a hold that is over": f"""
+        SELECT count(*) FROM truck_requests t JOIN holds h ON h.id = t.hold_id
+         WHERE t.status = '{TruckRequestStatus.HELD}' AND h.status <> '{HoldStatus.OPEN}'""",
+    "{n} holds open past their end": f"""
+        SELECT count(*) FROM holds
+         WHERE status = '{HoldStatus.OPEN}' AND expires_at < clock_timestamp() - interval '{OVERDUE_SECONDS} s'""",
     "{n} broadcasts open past their deadline": f"""
         SELECT count(*) FROM broadcasts
          WHERE status IN ({quoted(OPEN)}) AND expires_at < clock_timestamp() - interval '{OVERDUE_SECONDS} s'""",

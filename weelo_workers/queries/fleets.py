@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.command import Caller
@@ -25,6 +26,18 @@ def kinds_if_available(session: Session, transporter_id: UUID) -> frozenset[str]
         select(Vehicle.vehicle_key).where(Vehicle.transporter_id == transporter_id).distinct()
     )
     return frozenset(keys)
+
+
+def free_trucks(session: Session, transporter_id: UUID, kinds: Collection[str]) -> list[str]:
+    """The vehicle key of each vehicle of these kinds that is on no live assignment."""
+    busy = exists().where(Assignment.vehicle_id == Vehicle.id, Assignment.status.in_(LIVE))
+    return list(
+        session.scalars(
+            select(Vehicle.vehicle_key).where(
+                Vehicle.transporter_id == transporter_id, Vehicle.vehicle_key.in_(kinds), ~busy
+            )
+        )
+    )
 
 
 def availability(session: Session, transporter_id: UUID) -> AvailabilityView:

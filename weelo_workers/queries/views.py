@@ -20,6 +20,11 @@ def filled(slots: Iterable[TruckRequest]) -> int:
     return sum(slot.status in FILLED for slot in slots)
 
 
+def searching(slots: Iterable[TruckRequest]) -> int:
+    """How many trucks anybody could still take. What is on hold is not among them."""
+    return sum(slot.status == TruckRequestStatus.SEARCHING for slot in slots)
+
+
 def about(broadcast: Broadcast) -> dict[str, Any]:
     """What every event about a broadcast carries."""
     return {

@@ -8,7 +8,7 @@ from sqlalchemy import exists, func, select
 
 from weelo_workers import moves
 from weelo_workers.contracts.broadcasts import NoVehiclesAvailable, ReofferBroadcast, TrucksRemainingUpdate
-from weelo_workers.contracts.statuses import BroadcastStatus, TruckRequestStatus
+from weelo_workers.contracts.statuses import BroadcastStatus
 from weelo_workers.lifecycles import (
     assignment as assignment_lifecycle,
     broadcast as lifecycle,
@@ -16,7 +16,7 @@ from weelo_workers.lifecycles import (
 )
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, Driver, Offer, TruckRequest, Vehicle
-from weelo_workers.queries.views import about, filled
+from weelo_workers.queries.views import about, filled, searching
 
 # CONTRACT section 4: who looks for a truck again has at least this long.
 AT_LEAST = timedelta(seconds=60)
@@ -55,7 +55,10 @@ def _pass_over(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, assign
     )
     drivers = uow.session.scalar(
         select(func.count()).where(
-            Driver.transporter_id == fleet, Driver.id != assignment.driver_id, ~busy_driver
+            Driver.transporter_id == fleet,
+            Driver.id != assignment.driver_id,
+            Driver.is_available,
+            ~busy_driver,
         )
     )
     offer = uow.session.get(Offer, (broadcast.id, fleet))
@@ -79,8 +82,7 @@ def _reopened(uow: UnitOfWork, broadcast: Broadcast, reason: str) -> bool:
     ):
         return False  # the customer has asked for something else meanwhile
     moves.announce(uow, broadcast, slots)
-    remaining = sum(slot.status == TruckRequestStatus.SEARCHING for slot in slots)
-    uow.publish(TrucksRemainingUpdate(**about(broadcast), trucks_remaining=remaining))
+    uow.publish(TrucksRemainingUpdate(**about(broadcast), trucks_remaining=searching(slots)))
     uow.send(ReofferBroadcast(broadcast_id=broadcast.id, version=broadcast.version))
     return True
 

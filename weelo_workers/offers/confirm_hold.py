@@ -1,0 +1,49 @@
+"""A transporter names the trucks for the slots on hold."""
+
+from __future__ import annotations
+
+from weelo_workers import moves
+from weelo_workers.contracts.offers import AcceptResult, ConfirmHold
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.statuses import BroadcastStatus, HoldStatus
+from weelo_workers.lifecycles import hold as lifecycle, truck_request as slot_lifecycle
+from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Broadcast, Hold
+from weelo_workers.offers.holding import kept, own
+from weelo_workers.offers.seating import seat
+from weelo_workers.offers.taking import accept_result, own_free_trucks, own_live, sort_out_repeats, take
+
+
+@handles(ConfirmHold)
+def confirm_hold(command: ConfirmHold, uow: UnitOfWork) -> AcceptResult:
+    """All trucks or none. Slots left over are everybody's again. The same confirmation again gets its answer again."""
+    broadcast, hold = own(uow, command.hold_id, command.transporter_id)
+    slots = moves.slots_of(uow, broadcast.id)
+    if hold.status == HoldStatus.CONFIRMED:
+        live = own_live(uow, broadcast.id, command.transporter_id) or []
+        before, missing = sort_out_repeats(live, command.trucks)
+        if missing:
+            raise Rejected(Code.HOLD_EXPIRED, "It was confirmed with other trucks.")
+        uow.replayed = True
+        return accept_result(broadcast, slots, before)
+    _still_held(broadcast, hold, uow)
+    held = kept(hold, slots)
+    if len(command.trucks) > len(held):
+        raise Rejected(Code.NOT_ENOUGH_AVAILABLE, f"{len(held)} are on hold.", {"remaining": len(held)})
+    seats = seat(own_free_trucks(uow, command.transporter_id, command.trucks), slots, held, partial=False)
+    taken = {slot.id for slot, _, _ in seats}
+    uow.advance_all([slot for slot in held if slot.id not in taken], slot_lifecycle.RELEASE)
+    uow.advance(hold, lifecycle.CONFIRM)
+    won = take(uow, broadcast, slots, seats, command.transporter_id)
+    return accept_result(broadcast, slots, won)
+
+
+def _still_held(broadcast: Broadcast, hold: Hold, uow: UnitOfWork) -> None:
+    if hold.status == HoldStatus.OPEN and uow.now < hold.expires_at:
+        return
+    if broadcast.status == BroadcastStatus.CANCELLED:
+        raise Rejected(Code.BROADCAST_CANCELLED)
+    if broadcast.status == BroadcastStatus.EXPIRED:
+        raise Rejected(Code.BROADCAST_EXPIRED)
+    raise Rejected(Code.HOLD_EXPIRED, "The slots are everybody's again; accept those that are still open.")

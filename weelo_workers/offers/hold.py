@@ -1,0 +1,97 @@
+"""A transporter keeps slots from the others while choosing trucks for them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from sqlalchemy import func, select
+
+from weelo_workers import moves
+from weelo_workers.contracts.offers import HoldSlots, HoldView, ReleaseHold
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.statuses import HoldStatus, TruckRequestStatus
+from weelo_workers.lifecycles import truck_request as slot_lifecycle
+from weelo_workers.lifecycles.vehicle_key import vehicle_key
+from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Broadcast, Hold, Offer, TruckRequest
+from weelo_workers.offers.holding import hold_view, open_hold, run_out, tell_remaining
+from weelo_workers.offers.taking import still_open
+from weelo_workers.queries.fleets import free_trucks
+from weelo_workers.settings import settings
+
+
+@handles(HoldSlots)
+def hold(command: HoldSlots, uow: UnitOfWork) -> HoldView:
+    """All of them or none, for HOLD_SECONDS, at most until the broadcast expires.
+
+    Who has a hold here already gets that one, as it is. Nobody may keep more slots than they have free
+    trucks for, so that a hold never keeps a truck from the customer that its owner could not bring.
+    """
+    broadcast = uow.lock(Broadcast, command.broadcast_id)
+    if broadcast is None or uow.session.get(Offer, (broadcast.id, command.transporter_id)) is None:
+        raise Rejected(Code.BROADCAST_NOT_FOUND)
+    present = open_hold(uow, broadcast.id, command.transporter_id)
+    if present is not None and uow.now < present.expires_at:
+        uow.replayed = True
+        return hold_view(present, moves.slots_of(uow, broadcast.id))
+    if present is not None:
+        run_out(uow, broadcast, present)  # before its timer came
+    still_open(broadcast, uow.now)
+    slots = moves.slots_of(uow, broadcast.id)
+    chosen = _choose(command, slots, uow)
+    made = Hold(
+        id=uuid4(),
+        broadcast_id=broadcast.id,
+        transporter_id=command.transporter_id,
+        status=HoldStatus.OPEN,
+        state_changed_at=uow.now,
+        expires_at=_until(uow, broadcast, command.transporter_id),
+        created_at=uow.now,
+    )
+    uow.add(made)
+    uow.begin(made, "hold", slots=len(chosen))
+    uow.advance_all(chosen, slot_lifecycle.HOLD, hold_id=made.id)
+    uow.send(ReleaseHold(hold_id=made.id), at=made.expires_at)
+    tell_remaining(uow, broadcast, slots)
+    return hold_view(made, slots)
+
+
+def _choose(command: HoldSlots, slots: Sequence[TruckRequest], uow: UnitOfWork) -> list[TruckRequest]:
+    """The first open slots for which the fleet has as many free trucks."""
+    asked = command.request
+    key = None
+    if asked.vehicle_type is not None and asked.vehicle_subtype is not None:
+        key = vehicle_key(asked.vehicle_type, asked.vehicle_subtype)
+    if key is not None and all(slot.vehicle_key != key for slot in slots):
+        raise Rejected(Code.VEHICLE_TYPE_MISMATCH, "Nobody asked for trucks of this kind here.")
+    wanted = [slot for slot in slots if key in (None, slot.vehicle_key)]
+    free = [slot for slot in wanted if slot.status == TruckRequestStatus.SEARCHING]
+    trucks = Counter(free_trucks(uow.session, command.transporter_id, {slot.vehicle_key for slot in free}))
+    chosen: list[TruckRequest] = []
+    for slot in free:
+        if len(chosen) < asked.quantity and trucks[slot.vehicle_key]:
+            trucks[slot.vehicle_key] -= 1
+            chosen.append(slot)
+    if len(chosen) < asked.quantity:
+        raise Rejected(
+            Code.NOT_ENOUGH_AVAILABLE,
+            f"{len(free)} are open, and your fleet has free trucks for {len(chosen)} of them.",
+            {"remaining": len(free)},
+        )
+    return chosen
+
+
+def _until(uow: UnitOfWork, broadcast: Broadcast, transporter_id: UUID) -> datetime:
+    """Letting go and holding again extends nothing: while the time of an earlier hold lasts, that time counts."""
+    earlier = uow.session.scalar(
+        select(func.max(Hold.expires_at)).where(
+            Hold.broadcast_id == broadcast.id, Hold.transporter_id == transporter_id
+        )
+    )
+    if earlier is not None and earlier > uow.now:
+        return min(earlier, broadcast.expires_at)
+    return min(uow.now + timedelta(seconds=settings().hold_seconds), broadcast.expires_at)

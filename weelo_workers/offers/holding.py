@@ -1,0 +1,80 @@
+"""What the verbs of holds share: finding one, seeing it, letting its slots go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import select
+
+from weelo_workers import moves
+from weelo_workers.contracts.broadcasts import TrucksRemainingUpdate
+from weelo_workers.contracts.offers import HoldExpired, HoldView
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.statuses import HoldStatus, TruckRequestStatus
+from weelo_workers.lifecycles import hold as lifecycle, truck_request as slot_lifecycle
+from weelo_workers.lifecycles.lifecycle import Transition
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Broadcast, Hold, TruckRequest
+from weelo_workers.queries.views import about, searching
+
+
+def own(uow: UnitOfWork, hold_id: UUID, transporter_id: UUID | None) -> tuple[Broadcast, Hold]:
+    """The hold and its broadcast, locked, the broadcast first. `transporter_id` None: whosesoever it is.
+
+    Raises Rejected(HOLD_NOT_FOUND).
+    """
+    found = uow.session.get(Hold, hold_id)
+    if found is None or transporter_id not in (None, found.transporter_id):
+        raise Rejected(Code.HOLD_NOT_FOUND)
+    broadcast = uow.lock(Broadcast, found.broadcast_id)
+    hold = uow.lock(Hold, hold_id)
+    if broadcast is None or hold is None:
+        raise Rejected(Code.HOLD_NOT_FOUND)
+    return broadcast, hold
+
+
+def open_hold(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> Hold | None:
+    """The transporter's on this broadcast. Asked under the broadcast's lock."""
+    return uow.session.scalar(
+        select(Hold).where(
+            Hold.broadcast_id == broadcast_id,
+            Hold.transporter_id == transporter_id,
+            Hold.status == HoldStatus.OPEN,
+        )
+    )
+
+
+def kept(hold: Hold | None, slots: Sequence[TruckRequest]) -> list[TruckRequest]:
+    """The slots that this hold keeps."""
+    if hold is None:
+        return []
+    return [slot for slot in slots if slot.status == TruckRequestStatus.HELD and slot.hold_id == hold.id]
+
+
+def run_out(uow: UnitOfWork, broadcast: Broadcast, hold: Hold) -> None:
+    """Its time has passed."""
+    give_back(uow, broadcast, hold, lifecycle.EXPIRE)
+    uow.publish(HoldExpired(**about(broadcast), hold_id=hold.id), transporter_id=str(hold.transporter_id))
+
+
+def give_back(uow: UnitOfWork, broadcast: Broadcast, hold: Hold, transition: Transition[HoldStatus]) -> None:
+    """Its slots are everybody's again; the rings go on where they are."""
+    slots = moves.slots_of(uow, broadcast.id)
+    uow.advance_all(kept(hold, slots), slot_lifecycle.RELEASE)
+    uow.advance(hold, transition)
+    tell_remaining(uow, broadcast, slots)
+
+
+def tell_remaining(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
+    uow.publish(TrucksRemainingUpdate(**about(broadcast), trucks_remaining=searching(slots)))
+
+
+def hold_view(hold: Hold, slots: Sequence[TruckRequest]) -> HoldView:
+    return HoldView(
+        hold_id=hold.id,
+        broadcast_id=hold.broadcast_id,
+        status=HoldStatus(hold.status),
+        truck_request_ids=[slot.id for slot in kept(hold, slots)],
+        expires_at=hold.expires_at,
+    )
