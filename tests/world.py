@@ -253,12 +253,15 @@ class World:
         return self.do(command, fleet.id, Role.TRANSPORTER)
 
     def cancel(
-        self, broadcast_id: UUID, customer: UUID | None = None, *, reason: str | None = None
+        self,
+        broadcast_id: UUID,
+        customer: UUID | None = None,
+        *,
+        reason: str | None = None,
+        kind: Kind = Kind.BOOKING,
     ) -> CommandOutcome:
         who = customer or self.customer_of(broadcast_id)
-        command = CancelBroadcast(
-            broadcast_id=broadcast_id, customer_id=who, kind=Kind.BOOKING, reason=reason
-        )
+        command = CancelBroadcast(broadcast_id=broadcast_id, customer_id=who, kind=kind, reason=reason)
         return self.do(command, who, Role.CUSTOMER)
 
     def race(self, *acts: Callable[[], Any]) -> list[Any]:
@@ -286,6 +289,11 @@ class World:
 
     def tick(self, seconds: float) -> None:
         """Let time pass for everything that waits, then run what has become due, in order of its time."""
+        self.shift(seconds)
+        self.drain()
+
+    def shift(self, seconds: float) -> None:
+        """Let time pass, and every timer that has become due be late."""
         with self.engine.begin() as connection:
             for statement in (
                 "UPDATE mailbox SET due_at = due_at - :by, ring_at = ring_at - :by WHERE settled_at IS NULL",
@@ -296,7 +304,6 @@ class World:
                 connection.execute(
                     text(statement.replace(":by", "make_interval(secs => :by)")), {"by": seconds}
                 )
-        self.drain()
 
     def _due(self) -> list[UUID]:
         query = "SELECT id FROM mailbox WHERE settled_at IS NULL AND parked_at IS NULL AND due_at <= clock_timestamp() ORDER BY due_at, position"

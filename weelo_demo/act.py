@@ -5,23 +5,25 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from weelo_client import Frame, NotHeard, Refused, WeeloError
-from weelo_client.shapes import Broadcast
+from weelo_client.shapes import Broadcast, VehicleRequirement
 from weelo_demo.fleet import Fleet
 from weelo_demo.people import Customer, Driver, Installation, Kind, Person, Transporter, Truck, place
 from weelo_demo.telling import says
 from weelo_demo.towns import CONNAUGHT_PLACE, Point, moved
 
 T = TypeVar("T")
+BroadcastKind = Literal["booking", "order"]
 
 HEARS_SECONDS = 10.0  # how long somebody listens for what should come at once
 NEAR_KM = 10.0
+DROP = place(moved(CONNAUGHT_PLACE, -14.0, 7.0), "Inland Container Depot, Tughlakabad")
 
 
 class NotAsItShould(AssertionError):
@@ -68,7 +70,7 @@ class Act:
         self._installation = installation
         self._fleet = fleet
         self._customers: list[Customer] = []
-        self._broadcasts: list[tuple[Customer, str]] = []
+        self._broadcasts: list[tuple[Customer, str, BroadcastKind]] = []
         self._watched: list[Person] = []
         self._notes: list[Line] = []
 
@@ -137,7 +139,7 @@ class Act:
         self.note(customer.name, "asks", f"{trucks} × {kind} at {address}")
         booking = customer.client.create_booking(
             pickup=place(near, address),
-            drop=place(moved(CONNAUGHT_PLACE, -14.0, 7.0), "Inland Container Depot, Tughlakabad"),
+            drop=DROP,
             vehicle_type=kind.vehicle_type,
             vehicle_subtype=kind.vehicle_subtype,
             trucks_needed=trucks,
@@ -146,9 +148,25 @@ class Act:
         self.about(customer, booking["id"])
         return booking
 
-    def about(self, customer: Customer, broadcast_id: str) -> None:
+    def order(self, customer: Customer, wanted: Mapping[Kind, int], near: Point, address: str) -> Broadcast:
+        """An order of several kinds, so many of each, to the same place as a booking."""
+        asked = ", ".join(f"{count} × {kind}" for kind, count in wanted.items())
+        self.note(customer.name, "asks", f"{asked} at {address}")
+        rows: list[VehicleRequirement] = [
+            {
+                "vehicleType": kind.vehicle_type,
+                "vehicleSubtype": kind.vehicle_subtype,
+                "quantity": count,
+            }
+            for kind, count in wanted.items()
+        ]
+        order = customer.client.create_order(place(near, address), DROP, rows, goods_type="Steel")
+        self.about(customer, order["id"], "order")
+        return order
+
+    def about(self, customer: Customer, broadcast_id: str, kind: BroadcastKind = "booking") -> None:
         """This broadcast belongs to the scenario."""
-        self._broadcasts.append((customer, broadcast_id))
+        self._broadcasts.append((customer, broadcast_id, kind))
 
     # --- what must be -------------------------------------------------------------------------------------
 
@@ -156,12 +174,35 @@ class Act:
         if not fact:
             raise NotAsItShould(otherwise)
 
-    def hears(self, who: Person, event: str, *, within: float = HEARS_SECONDS, **data: object) -> Frame:
-        """That frame, heard by now or within so many seconds."""
+    def hears(
+        self,
+        who: Person,
+        event: str,
+        *,
+        within: float = HEARS_SECONDS,
+        after: Frame | None = None,
+        **data: object,
+    ) -> Frame:
+        """That frame, heard by now or within so many seconds; `after`: behind this one in the same log."""
+        last = -1 if after is None else after.seq or 0
+
+        def wanted(frame: Frame) -> bool:
+            return frame.event == event and (frame.seq or 0) > last
+
         try:
-            return who.listen().wait_for(event, within=within, **data)
+            return who.listen().wait_for(wanted, within=within, **data)
         except NotHeard as silence:
-            raise NotAsItShould(f"{who.name}: {silence}") from None
+            raise NotAsItShould(f"{who.name} waits for {event}: {silence}") from None
+
+    def refused(self, who: Person, does: str, call: Callable[[], object], *, code: str) -> Refused:
+        """That answer, and no other."""
+        try:
+            call()
+        except Refused as answer:
+            self.note(who.name, does, f"{answer.status} {answer.code}")
+            self.check(answer.code == code, f"{who.name} {does} and reads {answer.code} instead of {code}")
+            return answer
+        raise NotAsItShould(f"{who.name} {does}, and it is granted instead of refused with {code}")
 
     def measured(self, step: str, seconds: float) -> None:
         self.took.append((step, seconds))
@@ -178,7 +219,7 @@ class Act:
         return sorted(told, key=lambda line: line.at)
 
     def _heard(self) -> list[Line]:
-        ids = {broadcast_id for _, broadcast_id in self._broadcasts}
+        ids = {broadcast_id for _, broadcast_id, _ in self._broadcasts}
         return [
             Line(frame.received, person.name, frame.event, what)
             for person in self._watched
@@ -192,7 +233,7 @@ class Act:
     def history(self) -> list[str]:
         """For a failure: the ids, and the server's own timeline of each broadcast."""
         told: list[str] = []
-        for customer, broadcast_id in self._broadcasts[-3:]:
+        for customer, broadcast_id, _ in self._broadcasts[-3:]:
             told.append(f"broadcast {broadcast_id} of customer {customer.id}")
             try:
                 entries = customer.client.timeline(broadcast_id)
@@ -208,9 +249,10 @@ class Act:
 
     def _tidy(self) -> None:
         """Cancel what is still alive, so that no driver of this scenario is asked for an answer later."""
-        for customer, broadcast_id in self._broadcasts:
+        for customer, broadcast_id, kind in self._broadcasts:
+            cancel = customer.client.cancel_order if kind == "order" else customer.client.cancel_booking
             with suppress(WeeloError):
-                customer.client.cancel_booking(broadcast_id, reason="the demo is over", wait=0)
+                cancel(broadcast_id, reason="the demo is over", wait=0)
         for customer in self._customers:
             customer.hang_up()
 

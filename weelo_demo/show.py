@@ -112,11 +112,16 @@ class Show:
             reader.join(timeout=5.0)
 
     def _picture(self, acts: Sequence[Act]) -> RenderableType:
-        room = max(1, (self._console.height - 3) // len(acts) - 2)
+        spare = self._console.height - 3 - 2 * len(acts)  # each has its heading and an empty line
+        told = [act for act in acts if act.state is not State.WAITING]
+        if spare < len(told):
+            # A low terminal: the heading of what is over says how it ended.
+            told = [act for act in told if act.state is State.PLAYING]
         parts: list[RenderableType] = []
         for act in acts:
             parts.append(self._heading(act))
-            if act.state is not State.WAITING:
+            if act in told:
+                room = max(1, spare // len(told))
                 parts.append(Padding(self._newest(act, room), (0, 0, 0, INDENT)))
             parts.append(Text(""))
         return Group(*parts)

@@ -13,7 +13,7 @@ from weelo_workers.contracts.broadcasts import BookingCompleted, BroadcastStateC
 from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, HoldStatus
 from weelo_workers.contracts.trips import AssignmentStatusChanged
 from weelo_workers.lifecycles import broadcast as lifecycle, hold as hold_lifecycle
-from weelo_workers.lifecycles.assignment import LIVE, UNDER_WAY
+from weelo_workers.lifecycles.assignment import HAS_SET_OUT, LIVE
 from weelo_workers.lifecycles.lifecycle import Transition
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, Hold, TruckRequest
@@ -89,8 +89,7 @@ def set_out_if_under_way(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[
     """A full broadcast of which a truck is driving, or has arrived already, is in progress."""
     if broadcast.status != BroadcastStatus.FULLY_FILLED:
         return
-    moving = UNDER_WAY | {AssignmentStatus.COMPLETED}
-    if any(assignment.status in moving for assignment in assignments_of(uow, broadcast.id)):
+    if any(assignment.status in HAS_SET_OUT for assignment in assignments_of(uow, broadcast.id)):
         step(uow, broadcast, lifecycle.SET_OUT, slots)
 
 

@@ -11,11 +11,13 @@ import pytest
 from rich.console import Console
 
 from tests.client.scripted_api import ScriptedApi
-from weelo_client import Refused
+from weelo_client import Frame, Refused
+from weelo_client.frames import Frames
 from weelo_demo import play
 from weelo_demo.act import Act, NotAsItShould, Scenario, State, together
 from weelo_demo.fleet import Fleet
-from weelo_demo.people import Installation
+from weelo_demo.people import Customer, Installation
+from weelo_demo.scenarios import PROGRAMME
 from weelo_demo.show import Show
 
 SECRET = "a secret of at least thirty-two bytes"
@@ -67,6 +69,64 @@ def test_a_scenario_that_goes_wrong_is_shown_with_its_history(api: ScriptedApi, 
     assert "1 × Open 17 Feet" in paper.getvalue()
 
 
+def test_an_order_that_is_left_over_is_cancelled_as_an_order(api: ScriptedApi) -> None:
+    def leave_it_open(act: Act) -> str:
+        customer = Customer(installation_of(api), "The customer")
+        act.about(customer, "b-1")
+        act.about(customer, "o-1", "order")
+        return "asked for"
+
+    api.answers = [(202, {"commandId": "c-1", "status": "pending"})]
+    act_of(api, leave_it_open).run()
+    paths = [request.path for request in api.requests]
+    assert paths == ["/api/v1/bookings/b-1/cancel", "/api/v1/orders/o-1/cancel"]
+
+
+def test_behind_a_frame_only_what_came_later_is_heard(api: ScriptedApi) -> None:
+    class Told(Customer):
+        heard = Frames(10)
+
+        def listen(self) -> Frames:  # type: ignore[override]
+            return self.heard
+
+    customer, act = Told(installation_of(api), "The customer"), act_of(api, lambda _: "")
+    first, second = (Frame("new_broadcast", {"broadcastId": "b-1"}, seq) for seq in (1, 2))
+    customer.heard.add(first)
+    assert act.hears(customer, "new_broadcast", broadcastId="b-1") is first
+    with pytest.raises(NotAsItShould, match="waits for new_broadcast"):
+        act.hears(customer, "new_broadcast", within=0.1, after=first)
+    customer.heard.add(second)
+    assert act.hears(customer, "new_broadcast", after=first) is second
+
+
+def test_another_refusal_than_the_right_one_is_not_as_it_should(api: ScriptedApi) -> None:
+    def refuse() -> None:
+        raise Refused("BROADCAST_FILLED", {"status": 409, "remaining": 0})
+
+    act, somebody = act_of(api, lambda _: ""), Customer(installation_of(api), "Somebody")
+    answer = act.refused(somebody, "accepts", refuse, code="BROADCAST_FILLED")
+    assert answer.problem["remaining"] == 0
+    with pytest.raises(NotAsItShould, match="reads BROADCAST_FILLED instead of HOLD_EXPIRED"):
+        act.refused(somebody, "accepts", refuse, code="HOLD_EXPIRED")
+    with pytest.raises(NotAsItShould, match="granted instead of refused with HOLD_EXPIRED"):
+        act.refused(somebody, "accepts", lambda: None, code="HOLD_EXPIRED")
+
+
+@pytest.mark.parametrize("over", range(len(PROGRAMME) - 4))
+def test_the_whole_programme_fits_on_a_terminal_of_24_lines(api: ScriptedApi, over: int) -> None:
+    """The four long ones and one of the others at a time, some of which are over."""
+    acts = [Act(scenario, installation_of(api), Fleet([])) for scenario in PROGRAMME]
+    short = [act for act in acts if not act.scenario.long]
+    for act in (*short[: over + 1], *(act for act in acts if act.scenario.long)):
+        act.state = State.DONE if act in short[:over] else State.PLAYING
+        for number in range(3):
+            act.note("The customer", "asks", f"{number} × Open 17 Feet")
+    paper = io.StringIO()
+    console = Console(file=paper, width=80, height=24, force_terminal=True)
+    console.print(Show(console)._picture(acts), end="")
+    assert len(paper.getvalue().splitlines()) <= 24
+
+
 def test_together_returns_refusals_and_raises_everything_else() -> None:
     def refuse() -> str:
         raise Refused("BROADCAST_FILLED", {"status": 409})
@@ -78,6 +138,9 @@ def test_together_returns_refusals_and_raises_everything_else() -> None:
         together([lambda: 1.0, lambda: 1 / 0])
 
 
+def installation_of(api: ScriptedApi) -> Installation:
+    return Installation(api.url, SECRET, httpx.Client())
+
+
 def act_of(api: ScriptedApi, script: Callable[[Act], str]) -> Act:
-    installation = Installation(api.url, SECRET, httpx.Client())
-    return Act(Scenario("x", "A scenario", script), installation, Fleet([]))
+    return Act(Scenario("x", "A scenario", script), installation_of(api), Fleet([]))

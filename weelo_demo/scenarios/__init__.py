@@ -1,7 +1,17 @@
 """The scenarios, one file each, in the order of the programme."""
 
 from weelo_demo.act import Scenario
-from weelo_demo.scenarios import cancel_or_accept, double_tap, filled, nobody, race, widening
+from weelo_demo.scenarios import (
+    cancel_or_accept,
+    double_tap,
+    filled,
+    hold,
+    nobody,
+    order_of_three,
+    race,
+    silent_driver,
+    widening,
+)
 
 PROGRAMME: tuple[Scenario, ...] = (
     Scenario("a", filled.TITLE, filled.play),
@@ -10,4 +20,7 @@ PROGRAMME: tuple[Scenario, ...] = (
     Scenario("d", cancel_or_accept.TITLE, cancel_or_accept.play),
     Scenario("e", double_tap.TITLE, double_tap.play),
     Scenario("f", nobody.TITLE, nobody.play, long=True),
+    Scenario("g", order_of_three.TITLE, order_of_three.play),
+    Scenario("h", hold.TITLE, hold.play, long=True),
+    Scenario("i", silent_driver.TITLE, silent_driver.play, long=True),
 )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from weelo_demo.act import Act
-from weelo_demo.people import CONTAINER, Customer
-from weelo_demo.towns import CONNAUGHT_PLACE
+from weelo_demo.people import CONTAINER, Customer, Driver
+from weelo_demo.towns import CONNAUGHT_PLACE, moved
 
 TITLE = "One booking finds its truck and is driven"
 
@@ -40,15 +40,23 @@ def play(act: Act) -> str:
 
     trip = told.data["assignment"]
     driver.client.accept_assignment(trip["id"])
-    for step in ("at_pickup", "loading_complete", "in_transit", "completed"):
+    for step in ("at_pickup", "loading_complete", "in_transit"):
         driver.client.report_trip(trip["tripId"], step)
+    _is_seen_on_the_map(act, customer, driver, trip["tripId"])
+    driver.client.report_trip(trip["tripId"], "completed")
     completed = act.hears(customer, "booking_completed", broadcastId=booking["id"])
-    act.measured("driver's yes → delivered, 4 reports", completed.received - told.received)
+    act.measured("driver's yes → delivered, 5 reports", completed.received - told.received)
 
     states = _states(customer, booking["id"])
     expected = ["created", "broadcasting", "active", "fully_filled", "in_progress", "completed"]
     act.check(states == expected, f"the customer heard {' → '.join(states)}")
     return f"{truck.number} of {transporter.name}, {offer.data['pickupDistanceKm']:.1f} km away"
+
+
+def _is_seen_on_the_map(act: Act, customer: Customer, driver: Driver, trip_id: str) -> None:
+    here = moved(CONNAUGHT_PLACE, -7.0, 3.5)
+    driver.client.report_location(trip_id, here.latitude, here.longitude, speed=42.0)
+    act.hears(customer, "location_updated", tripId=trip_id, latitude=here.latitude, longitude=here.longitude)
 
 
 def _states(customer: Customer, broadcast_id: str) -> list[str]:

@@ -6,11 +6,10 @@ import time
 
 from weelo_demo.act import Act
 from weelo_demo.people import OPEN
-from weelo_demo.scenarios.deadline import seconds_left
+from weelo_demo.scenarios.deadline import GRACE_SECONDS, seconds_left
 from weelo_demo.towns import MEERUT
 
 LISTENERS = 8
-GRACE_SECONDS = 15.0  # how late the deadline may be noticed before we call it missed
 TITLE = "One that nobody takes expires, and disappears everywhere"
 
 

@@ -38,12 +38,13 @@ def cancel(command: CancelBroadcast, uow: UnitOfWork) -> CancelResult:
 
 
 def _cancel(command: CancelBroadcast, broadcast: Broadcast, uow: UnitOfWork) -> None:
-    live = [a for a in moves.assignments_of(uow, broadcast.id) if a.status in assignment_lifecycle.LIVE]
-    under_way = any(a.status in assignment_lifecycle.UNDER_WAY for a in live)
+    assignments = moves.assignments_of(uow, broadcast.id)
+    live = [a for a in assignments if a.status in assignment_lifecycle.LIVE]
+    under_way = any(a.status in assignment_lifecycle.HAS_SET_OUT for a in assignments)
     if broadcast.status not in lifecycle.CANCEL.when or under_way:
         raise Rejected(
             Code.BOOKING_CANNOT_CANCEL,
-            "A truck is already under way." if under_way else f"The {broadcast.kind} is {broadcast.status}.",
+            "A truck has set out already." if under_way else f"The {broadcast.kind} is {broadcast.status}.",
         )
     slots = moves.slots_of(uow, broadcast.id)
     uow.advance_all([s for s in slots if s.status in slot_lifecycle.CANCEL.when], slot_lifecycle.CANCEL)

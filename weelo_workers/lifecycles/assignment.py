@@ -9,7 +9,10 @@ LIVE = frozenset(S) - OVER
 
 REVERTIBLE = frozenset({S.PENDING, S.DRIVER_ACCEPTED})
 UNDER_WAY = LIVE - REVERTIBLE
-"""The truck is driving for the customer: too late to cancel."""
+"""The truck is driving for the customer."""
+
+HAS_SET_OUT = UNDER_WAY | {S.COMPLETED}
+"""The truck drives, or has arrived: too late to cancel."""
 
 LIFECYCLE = Lifecycle("assignment", initial=S.PENDING, final=OVER)
 

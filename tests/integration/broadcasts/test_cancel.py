@@ -92,3 +92,13 @@ def test_a_truck_under_way_cannot_be_cancelled(world: World) -> None:
     refused = world.cancel(broadcast)
     assert refused.error["code"] == "BOOKING_CANNOT_CANCEL"
     assert world.live_assignments(broadcast) == 1
+
+
+def test_CNCL_01_a_truck_that_has_delivered_was_under_way(world: World) -> None:
+    fleet = world.fleet()
+    broadcast = world.broadcast(2)
+    world.accept(fleet, broadcast)
+    world.drivers_accept(broadcast)
+    world.report(world.assignments(broadcast)[0], "completed")
+    assert world.status(broadcast) == "partially_filled"
+    assert world.cancel(broadcast).error["code"] == "BOOKING_CANNOT_CANCEL"

@@ -1,0 +1,230 @@
+"""People and timers do whatever they like, in any order; what must be true is true after every step.
+
+`WEELO_MODEL_EXAMPLES=2000 pytest tests/model` looks for longer, and elsewhere each time.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings, strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import text
+
+from tests.integration.broadcasts.test_orders import KINDS, order
+from tests.integration.fleet.test_drivers import go as put_on_duty
+from tests.model.truths import TRUTHS, WHEN_AT_REST
+from tests.world import Fleet, World
+from weelo_workers.contracts.broadcasts import ContinuePartial
+from weelo_workers.contracts.statuses import Kind, Role
+from weelo_workers.lifecycles.assignment import HAS_SET_OUT, LIVE, STEPS
+from weelo_workers.lifecycles.broadcast import OPEN
+
+LOOK = int(os.environ.get("WEELO_MODEL_EXAMPLES", "0"))
+
+# Whom or what a rule is about: the n-th of those that there are by then, newest first, and mostly the newest.
+any_one = st.sampled_from((0, 0, 0, 1, 1, 2, 3, 5))
+mostly = st.sampled_from((True, True, True, False))
+ACTS = (
+    *("asks", "asks", "accepts", "accepts", "accepts", "holds", "holds", "ends_a_hold"),
+    *("answers", "answers", "answers", "drives", "drives", "drives"),
+    *("cancels", "continues", "declines", "comes_or_goes"),
+    *("time_passes", "time_passes", "time_passes"),
+    *("a_message_comes_early_late_or_twice", "a_message_comes_early_late_or_twice"),
+)
+SECONDS = (1, 16, 46, 91, 0, 121)
+
+
+class Dispatch(RuleBasedStateMachine):
+    world: World
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world.empty()
+        self.fleets = [
+            self.world.fleet(trucks=2, kind=KINDS[0], km_north=1),
+            self.world.fleet(trucks=1, kind=KINDS[0], km_north=3),
+            self.world.fleet(trucks=2, kind=KINDS[1], km_north=2),
+        ]
+        self.customers = [uuid4(), uuid4()]
+
+    @initialize(trucks=st.integers(1, 3))
+    def somebody_has_asked(self, trucks: int) -> None:
+        self.world.broadcast(trucks, customer=self.customers[0])
+
+    # One rule for all: of many rules Hypothesis leaves out half in each run, and few would ever meet.
+    @rule(act=st.sampled_from(ACTS), which=any_one, who=any_one, count=st.integers(1, 2), yes=mostly)
+    def somebody(self, act: str, which: int, who: int, count: int, yes: bool) -> None:
+        getattr(self, act)(which, who, count, yes)
+
+    # --- customers ------------------------------------------------------------------------------------------
+
+    def asks(self, which: int, who: int, count: int, told: bool) -> None:
+        customer = _nth(self.customers, who)
+        if which:
+            order(self.world, customer, (KINDS[0], count), (KINDS[1], 1))
+        else:
+            self.world.book(customer, count)
+        if told:
+            self.world.drain()
+
+    def cancels(self, which: int, *_: object) -> None:
+        broadcast = self._broadcast(which)
+        set_out = any(a.status in HAS_SET_OUT for a in self._assignments(broadcast.id))
+        outcome = self.world.cancel(broadcast.id, kind=Kind(broadcast.kind))
+        over = broadcast.status in ("expired", "in_progress", "completed")
+        assert (outcome.status == "rejected") == (over or set_out)
+
+    def continues(self, which: int, *_: object) -> None:
+        b = self._broadcast(which)
+        command = ContinuePartial(broadcast_id=b.id, customer_id=b.customer_id, kind=Kind(b.kind))
+        self.world.do(command, b.customer_id, Role.CUSTOMER)
+
+    # --- transporters ---------------------------------------------------------------------------------------
+
+    def accepts(self, which: int, who: int, trucks: int, all_or_none: bool) -> None:
+        mine, broadcast = _nth(self.fleets, who), self._broadcast(which)
+        named = mine.trucks[:trucks]
+        could, free = self._could_take(mine, broadcast), self._free()
+        outcome = self.world.accept(mine, broadcast.id, named, partial=not all_or_none)
+        if could is not None and all(truck.vehicle_id in free for truck in named):
+            # A free truck is really free, and an open slot really open.
+            enough = could >= (len(named) if all_or_none else 1)
+            assert (outcome.status == "succeeded") == enough, outcome
+
+    def holds(self, which: int, who: int, slots: int, just_one: bool) -> None:
+        self.world.hold(_nth(self.fleets, who), self._broadcast(which).id, 1 if just_one else slots)
+
+    def ends_a_hold(self, which: int, _: object, trucks: int, confirms: bool) -> None:
+        if found := self.world.rows("SELECT * FROM holds ORDER BY created_at DESC"):
+            hold = _nth(found, which)
+            fleet = next(fleet for fleet in self.fleets if fleet.id == hold.transporter_id)
+            if confirms:
+                self.world.confirm(fleet, hold.id, fleet.trucks[:trucks])
+            else:
+                self.world.drop(fleet, hold.id)
+
+    def declines(self, which: int, who: int, *_: object) -> None:
+        self.world.decline(_nth(self.fleets, who), self._broadcast(which).id)
+
+    def comes_or_goes(self, _: int, who: int, person: int, there: bool) -> None:
+        fleet = _nth(self.fleets, who)
+        if person == 1:
+            put_on_duty(self.world, fleet.trucks[0].driver_id, on_duty=there)
+        else:
+            self.world.go(fleet, online=there)
+            self.world.heartbeat(fleet, km_north=1)
+
+    # --- drivers --------------------------------------------------------------------------------------------
+
+    def answers(self, which: int, _: int, __: int, yes: bool) -> None:
+        if found := self._assignments():
+            self.world.answer(_nth(found, which), yes=yes)
+
+    def drives(self, which: int, step: int, _: int, goes_on: bool) -> None:
+        if found := self._assignments():
+            self.world.report(_nth(found, which), STEPS[step] if goes_on else "completed")
+
+    # --- the clock and the bell -----------------------------------------------------------------------------
+
+    def time_passes(self, which: int, _: object, __: object, timers_come: bool) -> None:
+        self.world.shift(SECONDS[which])
+        if timers_come:
+            self.world.drain()
+
+    def a_message_comes_early_late_or_twice(self, which: int, who: int, *_: object) -> None:
+        commands = "SELECT id FROM mailbox WHERE name <> 'notifications.deliver' ORDER BY position DESC"
+        self.world.bus.execute(_nth(self.world.rows(commands), which + 6 * who).id)
+
+    # --- what must be true ----------------------------------------------------------------------------------
+
+    @invariant()
+    def what_must_be_true_is_true(self) -> None:
+        self._hold_true(TRUTHS)
+
+    def teardown(self) -> None:
+        """In the end all timers have come, and nothing is left hanging."""
+        self.world.tick(200)
+        self.world.tick(200)
+        self._hold_true(TRUTHS | WHEN_AT_REST)
+
+    def _hold_true(self, truths: dict[str, str]) -> None:
+        with self.world.engine.connect() as connection:
+            broken = {
+                truth: rows
+                for truth, query in truths.items()
+                if (rows := [dict(row) for row in connection.execute(text(query)).mappings()])
+            }
+        assert not broken, broken
+
+    # --- who and what there is ------------------------------------------------------------------------------
+
+    def _broadcast(self, n: int) -> Any:
+        return _nth(self.world.rows("SELECT * FROM broadcasts ORDER BY created_at DESC"), n)
+
+    def _assignments(self, broadcast_id: UUID | None = None) -> list[Any]:
+        query = "SELECT * FROM assignments WHERE CAST(:id AS uuid) IS NULL OR broadcast_id = :id"
+        return self.world.rows(f"{query} ORDER BY created_at DESC, id", id=broadcast_id)
+
+    def _free(self) -> set[UUID]:
+        """Vehicles of which neither they nor the drivers who go with them are on a trip or off duty."""
+        live = [a for a in self._assignments() if a.status in LIVE]
+        busy = {a.vehicle_id for a in live} | {a.driver_id for a in live}
+        busy |= {row.id for row in self.world.rows("SELECT id FROM drivers WHERE NOT is_available")}
+        trucks = [truck for fleet in self.fleets for truck in fleet.trucks]
+        return {truck.vehicle_id for truck in trucks if not {truck.vehicle_id, truck.driver_id} & busy}
+
+    def _could_take(self, fleet: Fleet, broadcast: Any) -> int | None:
+        """How many slots are there for this fleet; None if it was not offered any, or they are no more."""
+        query = """
+            SELECT count(*) FROM broadcasts b
+              JOIN offers o ON o.broadcast_id = b.id AND o.transporter_id = :fleet
+              JOIN vehicles v ON v.id = :vehicle
+              LEFT JOIN truck_requests t ON t.broadcast_id = b.id AND t.vehicle_key = v.vehicle_key
+              LEFT JOIN holds h ON h.id = t.hold_id
+             WHERE b.id = :id AND b.status = ANY(:open) AND b.expires_at > clock_timestamp()
+        """
+        ids = {
+            "fleet": fleet.id,
+            "vehicle": fleet.trucks[0].vehicle_id,
+            "id": broadcast.id,
+            "open": list(OPEN),
+        }
+        if not self.world.value(query, **ids):
+            return None
+        free = "AND (t.status = 'searching' OR (t.status = 'held' AND h.transporter_id = :fleet))"
+        return int(self.world.value(query + free, **ids))
+
+
+def _nth(of: list[Any], n: int) -> Any:
+    return of[n % len(of)]
+
+
+@pytest.mark.timeout(0 if LOOK else 300)
+def test_whatever_people_and_timers_do_what_must_be_true_is_true(world: World) -> None:
+    class Here(Dispatch):
+        pass
+
+    Here.world = world
+    run_state_machine_as_test(
+        Here,
+        settings=settings(
+            max_examples=LOOK or 30,
+            stateful_step_count=50,
+            deadline=None,
+            derandomize=not LOOK,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.generate, Phase.shrink],
+            print_blob=False,
+        ),
+    )

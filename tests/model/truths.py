@@ -1,0 +1,116 @@
+"""What must be true of the rows at every moment. Each sentence has a query that finds what contradicts it."""
+
+from __future__ import annotations
+
+from weelo_workers.lifecycles import broadcast, truck_request
+from weelo_workers.lifecycles.assignment import LIVE
+from weelo_workers.models.base import quoted
+
+_OPEN, _LIVE, _FILLED = quoted(broadcast.OPEN), quoted(LIVE), quoted(truck_request.FILLED)
+_UNFILLED = quoted(truck_request.OPEN)
+
+
+def _slots(statuses: str) -> str:
+    return f"(SELECT count(*) FROM truck_requests t WHERE t.broadcast_id = b.id AND t.status IN ({statuses}))"
+
+
+def _awaits(timer: str, key: str, of: str) -> str:
+    return (
+        f"EXISTS (SELECT 1 FROM mailbox m WHERE m.name = '{timer}' AND m.settled_at IS NULL"
+        f" AND m.payload->>'{key}' = {of}.id::text)"
+    )
+
+
+TRUTHS = {
+    "a request keeps as many slots as were asked for": """
+        SELECT b.id FROM broadcasts b
+         WHERE (SELECT count(*) FROM truck_requests t WHERE t.broadcast_id = b.id)
+            IS DISTINCT FROM COALESCE((b.request->>'trucksNeeded')::int,
+                        (SELECT sum((row->>'quantity')::int)
+                           FROM jsonb_array_elements(b.request->'vehicleRequirements') row))""",
+    "a filled slot has one truck, live or delivered, and no other slot has one": f"""
+        SELECT t.id, t.status FROM truck_requests t
+         WHERE (SELECT count(*) FROM assignments a
+                 WHERE a.truck_request_id = t.id AND a.status IN ({_LIVE}, 'completed'))
+            <> (t.status IN ({_FILLED}))::int""",
+    "a driver is on at most one live assignment": f"""
+        SELECT driver_id FROM assignments WHERE status IN ({_LIVE}) GROUP BY 1 HAVING count(*) > 1""",
+    "a vehicle is on at most one live assignment": f"""
+        SELECT vehicle_id FROM assignments WHERE status IN ({_LIVE}) GROUP BY 1 HAVING count(*) > 1""",
+    "a truck is of the kind that its slot asks for": """
+        SELECT a.id FROM assignments a JOIN truck_requests t ON t.id = a.truck_request_id
+          JOIN vehicles v ON v.id = a.vehicle_id WHERE v.vehicle_key <> t.vehicle_key""",
+    "a customer has at most one open request": f"""
+        SELECT customer_id FROM broadcasts WHERE status IN ({_OPEN}) GROUP BY 1 HAVING count(*) > 1""",
+    "an open request waits for its deadline": f"""
+        SELECT b.id, b.status FROM broadcasts b
+         WHERE b.status IN ({_OPEN}) AND NOT {_awaits("broadcasts.expire", "broadcast_id", "b")}""",
+    "an unanswered assignment waits for its timer": f"""
+        SELECT a.id FROM assignments a
+         WHERE a.status = 'pending' AND NOT {_awaits("trips.expire_assignment", "assignment_id", "a")}""",
+    "an open hold waits for its timer": f"""
+        SELECT h.id FROM holds h
+         WHERE h.status = 'open' AND NOT {_awaits("offers.release_hold", "hold_id", "h")}""",
+    "an open hold keeps slots, and a held slot has an open hold": """
+        SELECT h.id, t.id AS slot FROM holds h
+          FULL JOIN truck_requests t ON t.hold_id = h.id AND t.status = 'held'
+         WHERE (h.status = 'open') IS DISTINCT FROM (t.status = 'held')
+           AND (h.status = 'open' OR t.status = 'held')""",
+    "an open request has an open slot, and another has none": f"""
+        SELECT b.id, b.status FROM broadcasts b WHERE (b.status IN ({_OPEN})) <> ({_slots(_UNFILLED)} > 0)""",
+    "a partly filled request has a truck, and one that is active has none": f"""
+        SELECT b.id, b.status FROM broadcasts b
+         WHERE (b.status = 'partially_filled' AND {_slots(_FILLED)} = 0)
+            OR (b.status IN ('created', 'broadcasting', 'active') AND {_slots(_FILLED)} > 0)""",
+    "nothing is live on a request that is cancelled or completed": f"""
+        SELECT a.id FROM assignments a JOIN broadcasts b ON b.id = a.broadcast_id
+         WHERE a.status IN ({_LIVE}) AND b.status IN ('cancelled', 'completed')""",
+    "the version grows by one with every transition": """
+        SELECT b.id, b.version FROM broadcasts b JOIN transitions x ON x.subject_id = b.id
+         GROUP BY b.id HAVING count(*) <> b.version OR count(DISTINCT x.version) <> b.version
+                           OR max(x.version) <> b.version OR min(x.version) <> 1""",
+    "history is a chain": """
+        SELECT * FROM (
+            SELECT subject, subject_id, name, from_status,
+                   lag(to_status) OVER (PARTITION BY subject_id ORDER BY id) AS before FROM transitions) x
+         WHERE before <> from_status""",
+    "history ends where things stand": """
+        SELECT * FROM (
+            SELECT DISTINCT ON (subject_id) subject, subject_id, to_status FROM transitions
+             ORDER BY subject_id, id DESC) x
+          JOIN (SELECT id, status FROM broadcasts UNION ALL SELECT id, status FROM truck_requests
+                UNION ALL SELECT id, status FROM holds UNION ALL SELECT id, status FROM assignments) thing
+            ON thing.id = x.subject_id
+         WHERE thing.status <> x.to_status""",
+    "everyone's log is without a gap": """
+        SELECT l.user_id FROM log_lines l GROUP BY 1 HAVING min(seq) <> 1 OR max(seq) <> count(*)""",
+    "nothing has failed": "SELECT name, trouble FROM mailbox WHERE attempts > 0",
+}
+
+WHEN_AT_REST = {
+    "nothing is left to do": "SELECT name, due_at FROM mailbox WHERE settled_at IS NULL",
+    "nobody waits for anything": f"""
+        SELECT id, status FROM broadcasts WHERE status IN ({_OPEN})
+         UNION ALL SELECT id, status FROM holds WHERE status = 'open'
+         UNION ALL SELECT id, status FROM assignments WHERE status = 'pending'""",
+    "the customer has heard every transition": """
+        SELECT b.id FROM broadcasts b
+         WHERE b.version <> (SELECT count(*) FROM log_lines l JOIN events e ON e.id = l.event_id
+                              WHERE l.user_id = b.customer_id AND e.event = 'broadcast_state_changed'
+                                AND e.data->>'broadcastId' = b.id::text)""",
+    "each time that a request ends or fills, everyone who knew of it hears so, once": """
+        SELECT o.* FROM offers o
+         WHERE (SELECT count(*) FROM transitions x
+                 WHERE x.subject_id = o.broadcast_id AND x.version >= o.version
+                   AND x.name IN ('take_last', 'cancel', 'expire'))
+            <> (SELECT count(*) FROM log_lines l JOIN events e ON e.id = l.event_id
+                 WHERE l.user_id = o.transporter_id AND e.data->>'broadcastId' = o.broadcast_id::text
+                   AND e.event IN ('booking_fully_filled', 'booking_cancelled', 'booking_expired'))""",
+    "no card is left: the last word on what is over is its withdrawal": f"""
+        SELECT o.transporter_id, b.id, b.status FROM offers o JOIN broadcasts b ON b.id = o.broadcast_id
+         WHERE b.status NOT IN ({_OPEN})
+           AND (SELECT e.event FROM log_lines l JOIN events e ON e.id = l.event_id
+                 WHERE l.user_id = o.transporter_id AND e.data->>'broadcastId' = b.id::text
+                   AND e.event IN ('new_broadcast', 'booking_fully_filled', 'booking_cancelled', 'booking_expired')
+                 ORDER BY l.seq DESC LIMIT 1) = 'new_broadcast'""",
+}
