@@ -51,6 +51,7 @@ READS = {
     "GET /broadcasts/{}/timeline",
     "GET /offers",
     "GET /assignments",
+    "GET /vehicle-kinds",
     "GET /vehicles",
     "GET /drivers",
     "GET /transporter/availability",

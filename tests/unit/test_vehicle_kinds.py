@@ -1,24 +1,52 @@
 """Two ways to write a kind of truck are one kind; two kinds stay two."""
 
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+
 import pytest
 from hypothesis import given, strategies as st
+from pydantic import ValidationError
 
-from weelo_workers.lifecycles.vehicle_key import vehicle_key
+from weelo_workers.contracts.command import load
+from weelo_workers.contracts.fleet import RegisterVehicle, VehicleDetails
+from weelo_workers.contracts.vehicle_kinds import (
+    CATALOGUE,
+    TYPES,
+    UnknownKind,
+    VehicleKind,
+    known_kind,
+    vehicle_key,
+)
 
 SAME = [
     (("Open", "17 Feet"), ("open", "17ft")),
+    (("Open", "17 Feet"), ("Open Body Truck", "17'")),
     (("LCV", "LCV Open|17 Feet"), ("lcv", "17 Feet Open")),
+    (("LCV Open", "17 Feet"), ("lcv", "17 Feet Open")),
+    (("lcv", "14 Feet"), ("LCV", "Open 14 ft")),
     (("tipper", "9-11 Ton"), ("Tipper", "9-11 Ton Tipper")),
     (("open", "14ft"), ("OPEN", "14 Feet")),
     (("open", "10 Wheeler"), ("open", "10-wheeler")),
     (("open", "07.50 ton"), ("open", "7.5t")),
+    (("container", "32 Feet Single Axle"), ("Container", "32 ft SXL")),
+    (("container", "32 Feet Multi Axle"), ("container", "multi-axle/32+feet")),
 ]
 DIFFERENT = [
     (("container", "32 Feet Single Axle"), ("container", "32 Feet Multi Axle")),
     (("open", "17 Feet"), ("open", "19 Feet")),
+    (("open", "17 Feet"), ("lcv", "17 Feet Open")),
+    (("lcv", "17 Feet Container"), ("lcv", "17 Feet Open")),
     (("open", "1234567 kg"), ("open", "1234568 kg")),
     (("open", "9-11 Ton"), ("open", "9 Ton")),
 ]
+SPELLINGS = {
+    "Feet": ("feet", "FT", "ft", "foot"),
+    "Ton": ("ton", "T", "tonnes"),
+    "Wheeler": ("wheeler", "WHEELERS"),
+}
 
 
 @pytest.mark.parametrize(("one", "other"), SAME, ids=str)
@@ -40,3 +68,46 @@ def test_any_text_has_a_key(vehicle_type: str, vehicle_subtype: str) -> None:
 @pytest.mark.parametrize("digit", ["\u1369", "\u00b2", "\u2460", "\u0967"])
 def test_digits_of_other_scripts_do_no_harm(digit: str) -> None:
     assert vehicle_key("open", f"{digit} Ton")
+
+
+def test_no_two_kinds_of_the_catalogue_are_one_and_every_type_is_in_it() -> None:
+    assert Counter(kind.key for kind in CATALOGUE).most_common(1)[0][1] == 1
+    assert {kind.vehicle_type for kind in CATALOGUE} == set(TYPES)
+    assert all(kind.capacity_kg > 0 for kind in CATALOGUE)
+
+
+@given(st.sampled_from(CATALOGUE), st.sampled_from(CATALOGUE), st.randoms(use_true_random=False))
+def test_a_kind_is_found_however_it_is_written_and_never_another(
+    kind: VehicleKind, other: VehicleKind, dice: random.Random
+) -> None:
+    assert known_kind(*_rewritten(kind, dice)) is kind
+    assert (vehicle_key(*_rewritten(kind, dice)) == vehicle_key(*_rewritten(other, dice))) == (kind is other)
+
+
+def test_an_unknown_kind_is_refused_with_its_near_ones() -> None:
+    with pytest.raises(UnknownKind) as refused:
+        known_kind("open", "17 Feat")
+    assert "Open 17 Feet" in refused.value.near
+    with pytest.raises(ValidationError, match="did you mean Container 32 Feet"):
+        VehicleDetails(vehicle_type="container", vehicle_subtype="33 Feet")
+
+
+def test_what_was_accepted_once_is_still_read_when_its_kind_has_left_the_catalogue() -> None:
+    details = {"vehicle_type": "hovercraft", "vehicle_subtype": "two seats"}
+    ids = {"transporter_id": "00000000-0000-0000-0000-000000000001", "vehicle_number": "HR1"}
+    command = load("fleet.register_vehicle", {**ids, "details": details})
+    assert isinstance(command, RegisterVehicle)
+    assert command.details.vehicle_type == "hovercraft"
+
+
+def _rewritten(kind: VehicleKind, dice: random.Random) -> tuple[str, str]:
+    """Other case, other separators, other spellings of units, words in another order, the type repeated."""
+    sizes = re.findall(r"[\d.-]+ \w+", kind.vehicle_subtype)
+    names = re.sub(r"[\d.-]+ \w+", "", kind.vehicle_subtype).split()
+    for long, short in SPELLINGS.items():
+        sizes = [size.replace(long, dice.choice(short)) for size in sizes]
+    words = [*sizes, *names, *([kind.vehicle_type] if dice.random() < 0.5 else [])]
+    dice.shuffle(words)
+    text = dice.choice((" ", "  ", "|", "/", " + ", "_")).join(words)
+    case = dice.choice((str.upper, str.lower, str.title))
+    return case(kind.vehicle_type), case(text)

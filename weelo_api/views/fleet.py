@@ -6,7 +6,7 @@ from flask import Response, jsonify
 from pydantic import BaseModel, ConfigDict, Field
 
 from weelo_api import telemetry
-from weelo_api.access import allow, caller
+from weelo_api.access import allow, anyone, caller
 from weelo_api.gateway import submit
 from weelo_api.views.parts import Accepted, PageOf, Paging, blueprint, page, reading
 from weelo_workers.contracts.fleet import (
@@ -24,7 +24,10 @@ from weelo_workers.contracts.fleet import (
     VehicleView,
 )
 from weelo_workers.contracts.statuses import Role
+from weelo_workers.contracts.vehicle_kinds import CATALOGUE, VehicleKindView
 from weelo_workers.queries import fleets
+from weelo_workers.queries.pages import Page
+from weelo_workers.queries.views import vehicle_kind_view
 
 api = blueprint("fleet")
 
@@ -39,6 +42,13 @@ class ByDriverId(BaseModel):
     model_config = ConfigDict(populate_by_name=True)
 
     driver_id: UUID = Field(alias="driverId")
+
+
+@api.get("/vehicle-kinds", responses={200: PageOf[VehicleKindView]})
+@anyone
+def vehicle_kinds() -> Response:
+    """The catalogue: what customers can ask for and fleets can register."""
+    return page(Page([vehicle_kind_view(kind).json_dict() for kind in CATALOGUE], None))
 
 
 @api.put("/vehicles/<vehicleNumber>", responses={200: VehicleView, 201: VehicleView, 202: Accepted})

@@ -21,8 +21,8 @@ from weelo_workers.contracts.broadcasts import (
 )
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import BroadcastStatus, Kind, TruckRequestStatus
+from weelo_workers.contracts.vehicle_kinds import vehicle_key
 from weelo_workers.lifecycles.broadcast import OPEN
-from weelo_workers.lifecycles.vehicle_key import vehicle_key
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, TruckRequest
 from weelo_workers.queries.views import broadcast_view

@@ -11,8 +11,8 @@ from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.contracts.statuses import BroadcastStatus, Kind, TruckRequestStatus
+from weelo_workers.contracts.vehicle_kinds import KindName
 from weelo_workers.contracts.wire import (
-    KindText,
     LongText,
     Place,
     Request,
@@ -50,8 +50,8 @@ class Asking(Request):
 class NewBooking(Asking):
     """`POST /bookings`: N trucks of one kind."""
 
-    vehicle_type: KindText
-    vehicle_subtype: KindText
+    vehicle_type: ShortText
+    vehicle_subtype: KindName
     trucks_needed: Annotated[int, Field(ge=1, le=MAX_TRUCKS)]
     price_per_truck: Rupees | None = None
 
@@ -62,8 +62,8 @@ class NewBooking(Asking):
 
 
 class VehicleRequirement(Request):
-    vehicle_type: KindText
-    vehicle_subtype: KindText
+    vehicle_type: ShortText
+    vehicle_subtype: KindName
     quantity: Annotated[int, Field(ge=1, le=20)]
     price_per_truck: Rupees | None = None
 

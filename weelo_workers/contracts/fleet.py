@@ -9,7 +9,8 @@ from pydantic import Field, StringConstraints
 
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import Event
-from weelo_workers.contracts.wire import KindText, Latitude, Longitude, Request, ShortText, Timestamp, Wire
+from weelo_workers.contracts.vehicle_kinds import KindName
+from weelo_workers.contracts.wire import Latitude, Longitude, Request, ShortText, Timestamp, Wire
 
 VehicleNumber = Annotated[
     str, StringConstraints(strip_whitespace=True, to_upper=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9 \-]{2,19}$")
@@ -20,8 +21,8 @@ Phone = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^\+?[0
 
 
 class VehicleDetails(Request):
-    vehicle_type: KindText
-    vehicle_subtype: KindText
+    vehicle_type: ShortText
+    vehicle_subtype: KindName
     capacity_kg: Annotated[int, Field(ge=0, le=200_000)] | None = None
 
 

@@ -14,7 +14,8 @@ from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.contracts.statuses import BroadcastStatus, HoldStatus
 from weelo_workers.contracts.trips import AboutAssignment, AssignmentView
-from weelo_workers.contracts.wire import KindText, LongText, Request, Timestamp, Wire
+from weelo_workers.contracts.vehicle_kinds import KindName
+from weelo_workers.contracts.wire import LongText, Request, ShortText, Timestamp, Wire
 
 # --- requests -------------------------------------------------------------------------------------------
 
@@ -66,8 +67,8 @@ class SlotsWanted(Request):
     """`POST /broadcasts/{id}/hold`: so many slots, of one kind or of whatever the fleet has trucks for."""
 
     quantity: Annotated[int, Field(ge=1, le=MAX_TRUCKS)]
-    vehicle_type: KindText | None = None
-    vehicle_subtype: KindText | None = None
+    vehicle_type: ShortText | None = None
+    vehicle_subtype: KindName | None = None
 
     @model_validator(mode="after")
     def _a_kind_has_two_names(self) -> Self:

@@ -30,13 +30,6 @@ def _encodable(text: str) -> str:
     return text
 
 
-def _says_something(text: str) -> str:
-    # Kinds are compared by their words; without any, all such kinds would be the same.
-    if not any(character.isalpha() or character.isdecimal() for character in text):
-        raise ValueError("must contain a letter or a digit")
-    return text
-
-
 Timestamp = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False, description="degrees, WGS 84")]
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False, description="degrees, WGS 84")]
@@ -45,7 +38,6 @@ Text = Annotated[
     str, StringConstraints(strip_whitespace=True), AfterValidator(_without_nul), AfterValidator(_encodable)
 ]
 ShortText = Annotated[Text, Field(min_length=1, max_length=100)]
-KindText = Annotated[ShortText, AfterValidator(_says_something)]
 LongText = Annotated[Text, Field(max_length=1000)]
 
 

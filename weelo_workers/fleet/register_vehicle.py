@@ -9,9 +9,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers.contracts.fleet import RegisterVehicle, VehicleView
 from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.vehicle_kinds import vehicle_key
 from weelo_workers.fleet.signing_on import refresh_presence
 from weelo_workers.lifecycles.assignment import LIVE
-from weelo_workers.lifecycles.vehicle_key import vehicle_key
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, Vehicle

@@ -13,8 +13,8 @@ from weelo_workers import moves
 from weelo_workers.contracts.offers import HoldSlots, HoldView, ReleaseHold
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import HoldStatus, TruckRequestStatus
+from weelo_workers.contracts.vehicle_kinds import vehicle_key
 from weelo_workers.lifecycles import truck_request as slot_lifecycle
-from weelo_workers.lifecycles.vehicle_key import vehicle_key
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Hold, Offer, TruckRequest

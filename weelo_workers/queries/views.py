@@ -10,6 +10,7 @@ from weelo_workers.contracts.broadcasts import BroadcastView, RequestedVehicles,
 from weelo_workers.contracts.fleet import DriverView, VehicleView
 from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, Kind, TruckRequestStatus
 from weelo_workers.contracts.trips import AssignmentView
+from weelo_workers.contracts.vehicle_kinds import VehicleKind, VehicleKindView
 from weelo_workers.contracts.wire import Place
 from weelo_workers.lifecycles.truck_request import FILLED
 from weelo_workers.models import Assignment, Broadcast, Driver, TruckRequest, Vehicle
@@ -117,6 +118,16 @@ def vehicle_view(vehicle: Vehicle, *, busy: bool) -> VehicleView:
         vehicle_key=vehicle.vehicle_key,
         capacity_kg=vehicle.capacity_kg,
         status="on_trip" if busy else "available",
+    )
+
+
+def vehicle_kind_view(kind: VehicleKind) -> VehicleKindView:
+    return VehicleKindView(
+        vehicle_type=kind.vehicle_type,
+        vehicle_subtype=kind.vehicle_subtype,
+        label=kind.label,
+        key=kind.key,
+        capacity_kg=kind.capacity_kg,
     )
 
 

@@ -1,0 +1,214 @@
+"""Kinds of vehicles: one key per kind, however people write it, and the catalogue of those there are.
+
+People write the same truck in many ways: "LCV Open|17 Feet" is "17 Feet Open" of type lcv, "9-11 Ton
+Tipper" is "9-11 Ton" of type tipper, "14ft" is "14 Feet". Compared as text these never meet.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Annotated
+
+from pydantic import AfterValidator, ValidationInfo
+
+from weelo_workers.contracts.wire import ShortText, Wire
+
+TYPES = ("mini", "lcv", "open", "container", "trailer", "tipper", "tanker", "dumper", "bulker")
+
+_SPELLINGS = {
+    **dict.fromkeys(("feet", "foot", "fts"), "ft"),
+    **dict.fromkeys(("ton", "tons", "tonne", "tonnes", "mt"), "t"),
+    **dict.fromkeys(("wheelers", "wheel", "wheels", "whl"), "wheeler"),
+    "axles": "axle",
+    "sxl": "single axle",
+    "mxl": "multi axle",
+    "txl": "triple axle",
+}
+_UNITS = ("ft", "t", "wheeler")
+# Said of every truck, and so of none.
+_NOISE = {"truck", "trucks", "lorry", "vehicle", "body", "type"}
+_WORD = re.compile(
+    r"\d+(?:\.\d+)?|[^\W\d_]+"
+)  # \d: decimal digits of any script; NFKC made the odd ones plain
+_FEET_MARK = re.compile(r"(?<=\d)\s*['\u2019\u2032]")
+
+
+@dataclass(frozen=True, slots=True)
+class VehicleKind:
+    """A kind as the catalogue names it. `capacity_kg` is what such a truck commonly carries."""
+
+    vehicle_type: str
+    vehicle_subtype: str
+    capacity_kg: int
+
+    @property
+    def label(self) -> str:
+        return f"{_TYPE_LABELS.get(self.vehicle_type, self.vehicle_type.capitalize())} {self.vehicle_subtype}"
+
+    @property
+    def key(self) -> str:
+        return vehicle_key(self.vehicle_type, self.vehicle_subtype)
+
+
+class VehicleKindView(Wire):
+    """`key`: what two ways of writing one kind have in common; a Vehicle's `vehicleKey`."""
+
+    vehicle_type: str
+    vehicle_subtype: str
+    label: str
+    key: str
+    capacity_kg: int
+
+
+class UnknownKind(ValueError):
+    """Not in the catalogue. `near`: labels of kinds that read alike."""
+
+    def __init__(self, near: list[str]) -> None:
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        super().__init__(f"no such kind of vehicle; {hint}GET /api/v1/vehicle-kinds lists all")
+        self.near = near
+
+
+def _must_be_known(vehicle_subtype: str, info: ValidationInfo) -> str:
+    """A validator for the second of the two fields of a request that name a kind."""
+    vehicle_type = info.data.get("vehicle_type")
+    if isinstance(vehicle_type, str) and not (info.context or {}).get("stored"):
+        known_kind(vehicle_type, vehicle_subtype)
+    return vehicle_subtype
+
+
+KindName = Annotated[ShortText, AfterValidator(_must_be_known)]
+"""A vehicleSubtype, after a field `vehicle_type`: together they are a kind of the catalogue."""
+
+
+def vehicle_key(vehicle_type: str, vehicle_subtype: str) -> str:
+    """`("Open", "17 Feet") → "open:17ft"`. Case, punctuation, word order and units' spelling do not matter."""
+    type_words = _words(vehicle_type)
+    kind = next((known for known in TYPES if known in type_words), "-".join(sorted(set(type_words))))
+    # "LCV Open" is of type lcv: its body is part of the name, wherever it is written.
+    words = [word for word in type_words if word not in (kind, *kind.split("-"))] + _words(vehicle_subtype)
+    sizes: list[str] = []
+    names: set[str] = set()
+    numbers: list[str] = []
+    for word in words:
+        if word[0].isdecimal():
+            numbers.append(word)
+        elif word in _UNITS and numbers:
+            sizes.append("-".join(numbers) + word)
+            numbers = []
+        elif word not in kind.split("-"):
+            names.add(word)
+    sizes.extend(numbers)
+    if kind == "lcv" and not names & {"open", "container"}:
+        names.add("open")
+    return ":".join([kind, *sorted(sizes), *sorted(names)])
+
+
+def known_kind(vehicle_type: str, vehicle_subtype: str) -> VehicleKind:
+    """The catalogue's entry. Raises UnknownKind with near matches."""
+    found = _by_key().get(vehicle_key(vehicle_type, vehicle_subtype))
+    if found is None:
+        raise UnknownKind(_near(vehicle_type, vehicle_subtype))
+    return found
+
+
+def _near(vehicle_type: str, vehicle_subtype: str) -> list[str]:
+    """The three entries that read most alike, those of the named type before others."""
+    key = vehicle_key(vehicle_type, vehicle_subtype)
+    of_its_type = [known for known in _by_key() if known.startswith(key.split(":")[0] + ":")]
+    alike = get_close_matches(key, of_its_type or list(_by_key()), n=3, cutoff=0.4)
+    return [_by_key()[each].label for each in alike]
+
+
+def _words(text: str) -> list[str]:
+    folded = _FEET_MARK.sub(" ft", unicodedata.normalize("NFKC", text).casefold())
+    spelled = " ".join(_SPELLINGS.get(word, word) for word in _WORD.findall(folded)).split()
+    return [_number(word) if word[0].isdecimal() else word for word in spelled if word not in _NOISE]
+
+
+def _number(digits: str) -> str:
+    """ "07.50" and "7.5" are one size."""
+    whole, _, fraction = digits.partition(".")
+    fraction = fraction.rstrip("0")
+    return (whole.lstrip("0") or "0") + (f".{fraction}" if fraction else "")
+
+
+# --- the catalogue --------------------------------------------------------------------------------------
+
+_TYPE_LABELS = {"lcv": "LCV"}
+
+# What is common on Indian roads. Feet: length of the load bed; the number after it: what it carries, in kg.
+_BY_LENGTH = {
+    6: 600, 7: 750, 8: 1_000, 9: 1_500, 10: 2_000, 12: 3_000, 14: 4_000, 15: 4_500, 16: 5_000, 17: 5_000,
+    18: 6_000, 19: 7_000, 20: 8_000, 21: 9_000, 22: 10_000, 24: 12_000, 26: 13_000, 28: 14_000, 30: 15_000,
+    32: 16_000, 40: 27_000, 45: 30_000, 60: 36_000,
+}  # fmt: skip
+_BY_WHEELS = {6: 9_000, 10: 16_000, 12: 21_000, 14: 25_000, 16: 30_000, 18: 35_000, 22: 42_000}
+_AXLES = {"Single Axle": 9_000, "Multi Axle": 16_000, "Triple Axle": 21_000}
+_TONNAGES = {
+    "trailer": ("8-11", "12-15", "16-19", "20-22", "23-25", "26-28", "29-31", "32-35", "36-41", "42"),
+    "tipper": ("9-11", "12-14", "15-17", "18-20", "20-24", "25", "26-28", "29", "30"),
+    "tanker": ("8-11", "12-15", "16-20", "21-25", "26-29", "30-31", "32-35", "36"),
+    "dumper": ("9-11", "12-15", "16-19", "20-22", "23-25", "26-28", "29-30", "31"),
+    "bulker": ("20-22", "23-25", "26-28", "29-31", "32"),
+    "open": ("1", "2", "3", "4", "5", "6", "7", "7.5", "8", "9", "10", "12", "15", "16", "18", "20", "21", "25", "30"),
+}  # fmt: skip
+_MINIS = {
+    "Truck": 750,
+    "Tata Ace": 750,
+    "Pickup": 1_200,
+    "Dost": 1_250,
+    "Bolero Pickup": 1_500,
+    "3 Wheeler": 500,
+}
+
+
+def _feet(vehicle_type: str, shortest: int, longest: int, body: str = "") -> list[VehicleKind]:
+    return [
+        VehicleKind(vehicle_type, f"{feet} Feet{body}", kg)
+        for feet, kg in _BY_LENGTH.items()
+        if shortest <= feet <= longest
+    ]
+
+
+def _wheels(vehicle_type: str) -> list[VehicleKind]:
+    return [VehicleKind(vehicle_type, f"{wheels} Wheeler", kg) for wheels, kg in _BY_WHEELS.items()]
+
+
+def _axles(vehicle_type: str) -> list[VehicleKind]:
+    return [VehicleKind(vehicle_type, f"32 Feet {axles}", kg) for axles, kg in _AXLES.items()]
+
+
+def _tons(vehicle_type: str) -> list[VehicleKind]:
+    return [
+        VehicleKind(vehicle_type, f"{tons} Ton", int(float(tons.split("-")[-1]) * 1_000))
+        for tons in _TONNAGES[vehicle_type]
+    ]
+
+
+CATALOGUE: tuple[VehicleKind, ...] = (
+    *(VehicleKind("mini", name, kg) for name, kg in _MINIS.items()),
+    *_feet("mini", 6, 10),
+    *_feet("lcv", 8, 24, " Open"),
+    *_feet("lcv", 8, 24, " Container"),
+    *_feet("open", 8, 32),
+    *_axles("open"),
+    *_wheels("open"),
+    *_tons("open"),
+    *_feet("container", 10, 40),
+    *_axles("container"),
+    *_feet("trailer", 20, 60),
+    *(VehicleKind("trailer", f"40 Feet {bed} Bed", 30_000) for bed in ("Flat", "Low", "Semi")),
+    *_wheels("trailer"),
+    *_tons("trailer"),
+    *(each for kind in ("tipper", "tanker", "dumper", "bulker") for each in (*_tons(kind), *_wheels(kind))),
+)
+
+
+@lru_cache(maxsize=1)
+def _by_key() -> dict[str, VehicleKind]:
+    return {kind.key: kind for kind in CATALOGUE}
