@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Engine, text
 
-from weelo_workers import presence
+from weelo_api.telemetry import transporter_heartbeat
 from weelo_workers.app import find_verbs
 from weelo_workers.contracts.broadcasts import CancelBroadcast, CreateBooking, NewBooking
 from weelo_workers.contracts.command import Caller, Command
@@ -167,11 +167,20 @@ class World:
 
     def go(self, fleet: Fleet, *, online: bool) -> CommandOutcome:
         command = SetAvailability(transporter_id=fleet.id, is_available=online)
-        return self.do(command, fleet.id, Role.TRANSPORTER)
+        outcome = self.do(command, fleet.id, Role.TRANSPORTER)
+        self.presence_is_told()
+        return outcome
 
-    def heartbeat(self, fleet: Fleet, km_north: float) -> bool:
+    def presence_is_told(self) -> None:
+        """Of what has changed in the fleets."""
+        query = "SELECT id FROM mailbox WHERE name = 'fleet.sign_on' AND settled_at IS NULL ORDER BY position"
+        for row in self.rows(query):
+            self.bus.execute(row.id)
+
+    def heartbeat(self, fleet: Fleet, km_north: float) -> None:
+        """As the API takes it."""
         at = place(km_north)
-        return presence.heartbeat(fleet.id, presence.Point(at.latitude, at.longitude))
+        transporter_heartbeat(fleet.id, at.latitude, at.longitude)
 
     def accepting(
         self,

@@ -58,6 +58,15 @@ end
 """
 
 
+def acked_by(user_id: UUID) -> int:
+    """How far this user has acknowledged their log; 0 if it is not known."""
+    try:
+        seq = redis().hget(ACKED, str(user_id))
+    except RedisError:
+        return 0
+    return int(seq) if isinstance(seq, str) else 0
+
+
 @dataclass(frozen=True, slots=True)
 class Seat:
     """One open socket. `id` is unique over all processes."""

@@ -17,13 +17,13 @@ from pydantic import BaseModel
 from weelo_api.access import caller
 from weelo_api.errors import problem_response
 from weelo_api.hub import hub
+from weelo_api.posting import bell
 from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.notifications import CommandOutcome
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.wire import rfc3339
 from weelo_workers.messaging import mailbox
 from weelo_workers.messaging.bell import BellSilent, Ring
-from weelo_workers.messaging.celery_bell import CeleryBell
 from weelo_workers.models.engine import autocommitting
 
 MAX_WAIT_SECONDS = 30
@@ -33,8 +33,6 @@ LOOK_EVERY_SECONDS = 0.25
 _KEYS = uuid5(UUID(int=0), "weelo idempotency keys")
 _KEY = re.compile(r"[A-Za-z0-9:_-]{8,128}")
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.IGNORECASE)
-
-_bell = CeleryBell()
 
 
 def keyed() -> bool:
@@ -55,7 +53,7 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
             raise Rejected(Code.IDEMPOTENCY_CONFLICT, "Use a new key for a new request.")
         if posted.fresh:
             with suppress(BellSilent):
-                _bell.ring(Ring(command_id, command.name, command.queue))
+                bell.ring(Ring(command_id, command.name, command.queue))
         outcome = posted.outcome
         # A process that is about to end waits for nobody: 202 is an answer, too.
         while outcome.status == "pending" and not hub().closing and (left := until - time.monotonic()) > 0:

@@ -9,13 +9,15 @@ from uuid import UUID
 from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
 
+from weelo_api.posting import send
 from weelo_workers import presence
+from weelo_workers.contracts.broadcasts import CatchUp, OfferLate
 from weelo_workers.contracts.trips import LocationUpdated, TripLocation
 from weelo_workers.models.engine import read_engine
 from weelo_workers.notifications import news
-from weelo_workers.queries.fleets import kinds_if_available
 from weelo_workers.queries.trips import follower
 from weelo_workers.redis_client import redis
+from weelo_workers.signing_on import sign_on
 
 log = logging.getLogger(__name__)
 
@@ -27,19 +29,22 @@ TRIP_KNOWN_SECONDS = 10
 def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: float) -> None:
     """Presence for one more TTL, at this place. Without effect for who does not want work.
 
-    If Redis does not know them (it was emptied, or the news of going online was lost) the rows are asked,
-    so that presence heals by itself. With Redis away a heartbeat is simply lost, as the next will not be.
+    If Redis does not know them (they were silent, it was emptied, or the news of going online has not come yet)
+    the rows are asked, so that presence heals by itself. Who has come within a ring that was told before is told
+    now. With Redis away a heartbeat is simply lost, as the next will not be.
     """
     here = presence.Point(latitude, longitude)
     try:
-        if presence.heartbeat(transporter_id, here):
-            return
-        with Session(read_engine()) as session:
-            kinds = kinds_if_available(session, transporter_id)
-        if kinds is not None:
-            presence.online(transporter_id, kinds)
+        missed = presence.heartbeat(transporter_id, here)
+        if missed is None:
+            back = sign_on(transporter_id)
             presence.heartbeat(transporter_id, here)
-    except RedisError as error:
+            # After a loss of memory everybody is new to Redis, and hardly anybody has missed anything.
+            if back and presence.remembers():
+                send(CatchUp(transporter_id=transporter_id))
+        for broadcast_id in missed or ():
+            send(OfferLate(broadcast_id=broadcast_id, transporter_id=transporter_id))
+    except (RedisError, presence.PresenceUnknown) as error:
         log.warning("a heartbeat was lost: %s", error)
 
 

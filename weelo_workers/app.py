@@ -14,6 +14,7 @@ from uuid import UUID
 
 from celery import Celery, signals
 from celery.beat import Scheduler
+from redis.exceptions import RedisError
 from sqlalchemy.exc import SQLAlchemyError
 
 from weelo_workers.contracts.command import REGISTRY
@@ -23,6 +24,7 @@ from weelo_workers.messaging.retention import forget_what_is_old
 from weelo_workers.messaging.roll_call import PRESENT_EVERY_SECONDS, present
 from weelo_workers.messaging.sweep import sweep
 from weelo_workers.models.engine import connect, engine, forget_connections
+from weelo_workers.presence import forget_the_silent
 from weelo_workers.settings import settings
 
 FORGET_EVERY_SECONDS = 60.0
@@ -63,6 +65,8 @@ class SweepingScheduler(Scheduler):
         """One sweep. Returns the seconds until the next, as beat expects."""
         began = time.monotonic()
         sweep(self._bus, seconds=settings().sweep_seconds * 5)
+        with suppress(RedisError):
+            forget_the_silent(at_most=1_000)
         if began >= self._forget_next:
             self._forget_next = began + FORGET_EVERY_SECONDS
             forget_what_is_old(engine(), settings().event_retention_days)

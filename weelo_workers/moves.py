@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
 
+from weelo_workers import presence
 from weelo_workers.contracts.broadcasts import BookingCompleted, BroadcastStateChanged
-from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, HoldStatus
+from weelo_workers.contracts.fleet import SignOn
+from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, HoldStatus, TruckRequestStatus
 from weelo_workers.contracts.trips import AssignmentStatusChanged
 from weelo_workers.lifecycles import broadcast as lifecycle, hold as hold_lifecycle
 from weelo_workers.lifecycles.assignment import HAS_SET_OUT, LIVE
@@ -67,6 +70,32 @@ def announce(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest
             expires_at=broadcast.expires_at,
         )
     )
+    show(uow, broadcast, slots)
+
+
+def show(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
+    """Let the heartbeats of those who come into its rings find it, as long as there is something to offer.
+
+    Once everyone online has been asked, who comes online is told by catching up, and place does not matter.
+    """
+    in_rings = broadcast.status in lifecycle.OPEN and broadcast.radius_km is not None
+    kinds = {s.vehicle_key for s in slots if s.status == TruckRequestStatus.SEARCHING} if in_rings else set()
+    shown = partial(
+        presence.show_open,
+        broadcast.id,
+        broadcast.version,
+        kinds,
+        presence.Point(broadcast.pickup["latitude"], broadcast.pickup["longitude"]),
+        broadcast.radius_km or 0.0,
+        (broadcast.expires_at - uow.now).total_seconds(),
+    )
+    uow.after_commit(shown)
+
+
+def sign_on(uow: UnitOfWork, transporter_ids: Iterable[UUID]) -> None:
+    """These fleets have other trucks free than before."""
+    for transporter_id in sorted(set(transporter_ids)):
+        uow.send(SignOn(transporter_id=transporter_id))
 
 
 def announce_assignments(uow: UnitOfWork, broadcast: Broadcast, assignments: Sequence[Assignment]) -> None:

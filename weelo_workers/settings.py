@@ -46,7 +46,9 @@ class Settings(BaseSettings):
     driver_accept_seconds: Annotated[float, Field(gt=0, le=86_400)] = 45.0
     hold_seconds: Annotated[float, Field(gt=0, le=86_400)] = 90.0
     presence_ttl_seconds: Annotated[float, Field(gt=0, le=3_600)] = 60.0
+    min_offers_per_step: Annotated[int, Field(ge=0, le=10_000)] = 1
     max_offers_per_step: Annotated[int, Field(ge=1, le=10_000)] = 250
+    max_open_offers: Annotated[int, Field(ge=1, le=10_000)] = 20
     sweep_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
     event_retention_days: Annotated[int, Field(ge=1, le=3_650)] = 7
 

@@ -21,7 +21,9 @@ DEFAULTS: dict[str, object] = {
     "DRIVER_ACCEPT_SECONDS": 45,
     "HOLD_SECONDS": 90,
     "PRESENCE_TTL_SECONDS": 60,
+    "MIN_OFFERS_PER_STEP": 1,
     "MAX_OFFERS_PER_STEP": 250,
+    "MAX_OPEN_OFFERS": 20,
     "SWEEP_SECONDS": 1,
     "EVENT_RETENTION_DAYS": 7,
 }
@@ -56,6 +58,8 @@ BAD_VALUES = [
     ("DRIVER_ACCEPT_SECONDS", "soon"),
     ("HOLD_SECONDS", "inf"),
     ("PRESENCE_TTL_SECONDS", "-60"),
+    ("MIN_OFFERS_PER_STEP", "-1"),
+    ("MAX_OPEN_OFFERS", "0"),
     ("MAX_OFFERS_PER_STEP", "0"),
     ("MAX_OFFERS_PER_STEP", "2.5"),
     ("SWEEP_SECONDS", "0"),

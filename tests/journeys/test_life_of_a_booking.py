@@ -146,7 +146,7 @@ def test_a_booking_that_nobody_takes_expires_by_its_timer_and_the_customer_may_a
     customer = uuid4()
     asks = system.http(Role.CUSTOMER, customer)
     phone = Listener(system, Role.CUSTOMER, customer)
-    lonely = {**BOOKING, "vehicleSubtype": "99 Feet"}
+    lonely = {**BOOKING, "vehicleType": "bulker", "vehicleSubtype": "32 Ton"}
     booking = asks.post("/bookings", json=lonely).json()
     told = phone.until("no_vehicles_available")["data"]
     assert (told["broadcastId"], told["reason"], told["retryable"]) == (

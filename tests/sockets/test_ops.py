@@ -58,11 +58,11 @@ def test_ping_is_answered_with_the_time(api: Api, someone: UUID) -> None:
 
 
 def test_a_transporters_heartbeat_moves_the_marker(api: Api, someone: UUID) -> None:
-    presence.online(someone, [KIND])
+    presence.online(someone, [KIND], stamp=1.0)
     client = api.enter(someone, "transporter")
     client.say(op="heartbeat", latitude=28.6, longitude=77.2)
     here = presence.Point(28.6, 77.2)
-    assert eventually(lambda: someone in presence.reached_by([KIND], here, 1.0))
+    assert eventually(lambda: someone in presence.reached_by([KIND], here, 1.0).near)
 
 
 def test_a_drivers_heartbeat_is_accepted(api: Api, someone: UUID) -> None:

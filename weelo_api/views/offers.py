@@ -1,10 +1,14 @@
 """A transporter's offers: see them, take trucks, decline."""
 
+from uuid import UUID
+
 from flask import Response
+from pydantic import ConfigDict, Field
 
 from weelo_api.access import allow, caller
+from weelo_api.attendance import acked_by
 from weelo_api.gateway import submit
-from weelo_api.views.parts import Accepted, ById, PageOf, Paging, blueprint, page, reading
+from weelo_api.views.parts import Accepted, ById, PageOf, Paging, blueprint, found, page, reading
 from weelo_workers.contracts.offers import (
     Acceptance,
     AcceptResult,
@@ -21,12 +25,20 @@ from weelo_workers.contracts.offers import (
     Refusal,
     SlotsWanted,
     Truck,
+    WhyView,
 )
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.queries import broadcasts
+from weelo_workers.queries.why import why as why_offered
 
 api = blueprint("offers")
+
+
+class ByTransporter(ById):
+    model_config = ConfigDict(populate_by_name=True)
+
+    transporter_id: UUID = Field(alias="transporterId")
 
 
 @api.get("/offers", responses={200: PageOf[OfferView]})
@@ -35,6 +47,17 @@ def offers(query: Paging) -> Response:
     """Open offers, newest first."""
     with reading() as session:
         return page(broadcasts.offers(session, caller().id, query.window()))
+
+
+@api.get("/broadcasts/<id>/offers/<transporterId>", responses={200: WhyView})
+@allow(Role.ADMIN, Role.TRANSPORTER)
+def why(path: ByTransporter) -> Response:
+    """Why did they get that request, or not? For admins, and for that transporter."""
+    if caller().role is Role.TRANSPORTER and caller().id != path.transporter_id:
+        raise Rejected(Code.NOT_FOUND)
+    with reading() as session:
+        answer = why_offered(session, path.id, path.transporter_id, acked_by(path.transporter_id))
+    return found(answer.json_dict() if answer else None, Code.BROADCAST_NOT_FOUND)
 
 
 @api.post("/broadcasts/<id>/accept", responses={200: AcceptResult, 202: Accepted})

@@ -7,47 +7,65 @@ from datetime import timedelta
 from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers import moves
-from weelo_workers.broadcasts.matching import Candidate, candidates, reached
-from weelo_workers.broadcasts.telling import offer_to
+from weelo_workers.broadcasts.matching import LeftOut, find, reached
+from weelo_workers.broadcasts.telling import make_recipients, step_on
 from weelo_workers.contracts.broadcasts import WidenBroadcast
 from weelo_workers.contracts.statuses import BroadcastStatus
 from weelo_workers.lifecycles import broadcast as lifecycle
-from weelo_workers.lifecycles.ladder import Ring, ring
+from weelo_workers.lifecycles.ladder import next_step_in, ring
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Broadcast, Offer, TruckRequest
+from weelo_workers.models import Broadcast, PassedOver
 from weelo_workers.queries.views import searching
 from weelo_workers.settings import settings
+
+# Enough to answer "why not me" for everyone near, in the densest town.
+MAX_PASSED_OVER_PER_STEP = 250
 
 
 @handles(WidenBroadcast)
 def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
     """Offer the broadcast to those whom this ring reaches and who have not heard of it, nearest first."""
-    this_ring = ring(command.step, settings().radius_steps_km)
+    this = ring(command.step, settings().radius_steps_km)
     asked = uow.session.get(Broadcast, command.broadcast_id)
-    if this_ring is None or asked is None:
+    if asked is None:
         return
     # Redis is asked before the lock, so that an accept need not wait for it: where it is looked never changes.
-    near = reached(asked, moves.slots_of(uow, asked.id), this_ring.radius_km)
+    reach = reached(asked, moves.slots_of(uow, asked.id), this.radius_km)
 
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or not _is_due(broadcast, command, uow):
         return
     slots = moves.slots_of(uow, broadcast.id)
-    next_step_at = uow.now + timedelta(seconds=settings().radius_step_seconds)
     if broadcast.status != BroadcastStatus.CREATED and not searching(slots):
         # All that is open is on hold: there is nothing to offer, so this ring waits for its turn.
-        uow.send(command, at=next_step_at)
+        uow.send(command, at=uow.now + timedelta(seconds=settings().radius_step_seconds))
         return
-    found = candidates(uow.session, broadcast, slots, near, settings().max_offers_per_step)
-    told = _offer(uow, broadcast, this_ring, found)
-    _step(uow, broadcast, this_ring, slots, told)
-    if told:
-        offer_to(uow, broadcast, slots, told)
+    everyone = this.radius_km is None
+    found = find(uow.session, broadcast, slots, reach, uow.now, everyone=everyone)
+    left_over = found.only(settings().max_offers_per_step)
+    told = make_recipients(uow, broadcast, found.candidates, this.step)
+    _remember(uow, broadcast, this.step, found.left_out)
+    step_on(
+        uow,
+        broadcast,
+        slots,
+        told,
+        why={"step": this.step, "radiusKm": this.radius_km},
+        radius_step=this.step,
+        radius_km=this.radius_km,
+    )
     if broadcast.status == BroadcastStatus.BROADCASTING:
         moves.step(uow, broadcast, lifecycle.ACTIVATE, slots)
-    if ring(command.step + 1, settings().radius_steps_km) and next_step_at < broadcast.expires_at:
-        uow.send(WidenBroadcast(broadcast_id=broadcast.id, step=command.step + 1), at=next_step_at)
+    seconds = next_step_in(
+        this,
+        told=len(told),
+        left_over=left_over,
+        at_least=settings().min_offers_per_step,
+        step_seconds=settings().radius_step_seconds,
+    )
+    if seconds is not None and (next_at := uow.now + timedelta(seconds=seconds)) < broadcast.expires_at:
+        uow.send(WidenBroadcast(broadcast_id=broadcast.id, step=this.step + 1), at=next_at)
 
 
 def _is_due(broadcast: Broadcast, command: WidenBroadcast, uow: UnitOfWork) -> bool:
@@ -59,45 +77,18 @@ def _is_due(broadcast: Broadcast, command: WidenBroadcast, uow: UnitOfWork) -> b
     )
 
 
-def _offer(uow: UnitOfWork, broadcast: Broadcast, this_ring: Ring, found: list[Candidate]) -> list[Candidate]:
-    """Make them recipients. Who is one already is left out by the table, whatever the search said."""
-    if not found:
-        return []
+def _remember(uow: UnitOfWork, broadcast: Broadcast, step: int, left_out: list[LeftOut]) -> None:
+    """Why not they: kept for whoever asks later."""
     rows = [
         {
             "broadcast_id": broadcast.id,
-            "transporter_id": candidate.transporter_id,
-            "step": this_ring.step,
-            "distance_km": candidate.distance_km,
-            # The offer is part of the transition that follows.
-            "version": broadcast.version + 1,
-            "offered_at": uow.now,
+            "transporter_id": each.transporter_id,
+            "step": step,
+            "reason": each.because,
+            "distance_km": each.distance_km,
+            "at": uow.now,
         }
-        for candidate in found
+        for each in left_out[:MAX_PASSED_OVER_PER_STEP]
     ]
-    new = set(
-        uow.session.scalars(
-            insert(Offer).values(rows).on_conflict_do_nothing().returning(Offer.transporter_id)
-        )
-    )
-    return [candidate for candidate in found if candidate.transporter_id in new]
-
-
-def _step(
-    uow: UnitOfWork, broadcast: Broadcast, this_ring: Ring, slots: list[TruckRequest], told: list[Candidate]
-) -> None:
-    transition = {
-        BroadcastStatus.CREATED: lifecycle.BEGIN,
-        BroadcastStatus.ACTIVE: lifecycle.WIDEN_UNFILLED,
-        BroadcastStatus.PARTIALLY_FILLED: lifecycle.WIDEN_PARTLY_FILLED,
-    }[BroadcastStatus(broadcast.status)]
-    moves.step(
-        uow,
-        broadcast,
-        transition,
-        slots,
-        why={"step": this_ring.step, "radiusKm": this_ring.radius_km, "told": len(told)},
-        radius_step=this_ring.step,
-        radius_km=this_ring.radius_km,
-        transporters_notified=broadcast.transporters_notified + len(told),
-    )
+    if rows:
+        uow.session.execute(insert(PassedOver).on_conflict_do_nothing(), rows)

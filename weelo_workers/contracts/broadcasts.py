@@ -130,6 +130,19 @@ class ExpireBroadcast(Command, name="broadcasts.expire", queue=TIMERS):
     broadcast_id: UUID
 
 
+class CatchUp(Command, name="broadcasts.catch_up"):
+    """A transporter has come online, or has a free truck again: what have they missed?"""
+
+    transporter_id: UUID
+
+
+class OfferLate(Command, name="broadcasts.offer_late"):
+    """Somebody has come within a ring that was told before."""
+
+    broadcast_id: UUID
+    transporter_id: UUID
+
+
 class ReofferBroadcast(Command, name="broadcasts.reoffer"):
     """A slot has come back: tell those who knew of it, and go on with the rings."""
 

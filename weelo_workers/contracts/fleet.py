@@ -67,6 +67,12 @@ class SetDriverAvailability(Command, name="fleet.set_driver_availability"):
     is_available: bool
 
 
+class SignOn(Command, name="fleet.sign_on"):
+    """What this fleet can offer has changed: let presence know."""
+
+    transporter_id: UUID
+
+
 # --- what people are told -------------------------------------------------------------------------------
 
 

@@ -188,6 +188,37 @@ class HoldView(Wire):
     expires_at: Timestamp
 
 
+class PassedOverView(Wire):
+    """`reason`: one of `PassedOverBecause`."""
+
+    step: int
+    reason: str
+    distance_km: float | None
+    at: Timestamp
+
+
+class WhyView(Wire):
+    """Why somebody was offered a broadcast, or was not. `answer` says it in a sentence.
+
+    `reason` is null for who was offered it; otherwise one of `PassedOverBecause`, or `no_truck_of_this_kind`,
+    `out_of_radius`. `passed_over`: what each step knew; without it the answer is of this moment (`as_of_now`).
+    """
+
+    broadcast_id: UUID
+    transporter_id: UUID
+    offered: bool
+    answer: str
+    reason: str | None = None
+    as_of_now: bool = False
+    radius_step: int | None = None
+    pickup_distance_km: float | None = None
+    offered_at: Timestamp | None = None
+    seen: bool | None = None
+    declined_at: Timestamp | None = None
+    trucks_won: int = 0
+    passed_over: tuple[PassedOverView, ...] = ()
+
+
 class DeclineResult(Wire):
     broadcast_id: UUID
     declined: bool = True

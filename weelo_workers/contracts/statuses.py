@@ -40,6 +40,21 @@ class HoldStatus(StrEnum):
     ENDED = "ended"
 
 
+class PassedOverBecause(StrEnum):
+    """Why a step of the ladder did not tell somebody."""
+
+    OFFLINE = "offline"
+    """They had said that they want no work."""
+    SILENT = "silent"
+    """Their phone had not been heard for PRESENCE_TTL_SECONDS."""
+    NO_FREE_TRUCK = "no_free_truck"
+    """All their trucks of this kind were on the road."""
+    TOO_MANY_OFFERS = "too_many_offers"
+    """They had MAX_OPEN_OFFERS open ones."""
+    NEXT_STEP = "next_step"
+    """More were found than MAX_OFFERS_PER_STEP, and they were farther away."""
+
+
 class AssignmentStatus(StrEnum):
     PENDING = "pending"
     DRIVER_ACCEPTED = "driver_accepted"

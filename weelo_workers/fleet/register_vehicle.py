@@ -7,10 +7,9 @@ from uuid import uuid4
 from sqlalchemy import exists, select
 from sqlalchemy.dialects.postgresql import insert
 
-from weelo_workers.contracts.fleet import RegisterVehicle, VehicleView
+from weelo_workers.contracts.fleet import RegisterVehicle, SignOn, VehicleView
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.vehicle_kinds import vehicle_key
-from weelo_workers.fleet.signing_on import refresh_presence
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
@@ -51,7 +50,7 @@ def register_vehicle(command: RegisterVehicle, uow: UnitOfWork) -> VehicleView:
     for column, value in described.items():
         setattr(vehicle, column, value)
     uow.session.flush()
-    refresh_presence(uow, command.transporter_id)
+    uow.send(SignOn(transporter_id=command.transporter_id))
     uow.http_status = 201 if new else 200
     return vehicle_view(vehicle, busy=busy)
 

@@ -6,9 +6,8 @@ from datetime import timedelta
 
 from sqlalchemy.dialects.postgresql import insert
 
-from weelo_workers.contracts.fleet import AvailabilityView, SetAvailability
+from weelo_workers.contracts.fleet import AvailabilityView, SetAvailability, SignOn
 from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.fleet.signing_on import refresh_presence
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Transporter
@@ -29,7 +28,7 @@ def set_availability(command: SetAvailability, uow: UnitOfWork) -> AvailabilityV
         transporter.is_available = command.is_available
         transporter.changed_at = uow.now
         uow.session.flush()
-    refresh_presence(uow, command.transporter_id)
+    uow.send(SignOn(transporter_id=command.transporter_id))
     return AvailabilityView(is_available=transporter.is_available, changed_at=transporter.changed_at)
 
 

@@ -32,6 +32,11 @@ _POST = (
     .returning(_table)
 )
 _REPLAYED = exists().where(_replays.c.command_id == _table.c.id).label("came_again")
+_SEND = (
+    insert(_table)
+    .values(received_at=_clock, due_at=_clock, ring_at=_clock + COMMAND_GRACE)
+    .returning(_table.c.id)
+)
 _FIND = select(_table, _REPLAYED).where(
     _table.c.id == bindparam("id"), _table.c.caller_id == bindparam("who")
 )
@@ -90,6 +95,12 @@ def post(
         return Posted(outcome(row), fresh=False, conflicting=True)
     connection.execute(_COMES_AGAIN, {"command_id": command_id})
     return Posted(outcome({**row, "came_again": True}), fresh=False, conflicting=False)
+
+
+def send(connection: Connection, command: Command) -> UUID:
+    """Record a command of the system itself, due now by the database's clock. Returns its id."""
+    command_id: UUID = connection.execute(_SEND, _values(command, uuid4())).scalar_one()
+    return command_id
 
 
 def row_for(

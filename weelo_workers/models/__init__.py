@@ -1,7 +1,7 @@
 """Rows: the tables and the constraints that decide races. Constraint names are sentences."""
 
 from weelo_workers.models.base import Base
-from weelo_workers.models.broadcasts import Broadcast, Hold, Offer, TransitionRecord, TruckRequest
+from weelo_workers.models.broadcasts import Broadcast, Hold, Offer, PassedOver, TransitionRecord, TruckRequest
 from weelo_workers.models.fleet import Driver, Transporter, User, Vehicle
 from weelo_workers.models.log import EventRecord, LogHead, LogLine
 from weelo_workers.models.mailbox import MailboxRow, Replay
@@ -18,6 +18,7 @@ __all__ = [
     "LogLine",
     "MailboxRow",
     "Offer",
+    "PassedOver",
     "Replay",
     "TransitionRecord",
     "Transporter",

@@ -19,7 +19,13 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from weelo_workers.contracts.statuses import BroadcastStatus, HoldStatus, Kind, TruckRequestStatus
+from weelo_workers.contracts.statuses import (
+    BroadcastStatus,
+    HoldStatus,
+    Kind,
+    PassedOverBecause,
+    TruckRequestStatus,
+)
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.models.base import Base, Id, one_of, status_in
 
@@ -131,6 +137,23 @@ class Offer(Base):
     decline_reason: Mapped[str | None]
 
     __table_args__ = (Index("offers_of_a_transporter", "transporter_id", "offered_at"),)
+
+
+class PassedOver(Base):
+    """Somebody whom a step might have told and did not, and why. Bounded per step."""
+
+    __tablename__ = "passed_over"
+
+    broadcast_id: Mapped[UUID] = mapped_column(
+        ForeignKey("broadcasts.id", ondelete="CASCADE"), primary_key=True
+    )
+    transporter_id: Mapped[UUID] = mapped_column(primary_key=True)
+    step: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    reason: Mapped[str]
+    distance_km: Mapped[float | None]
+    at: Mapped[datetime]
+
+    __table_args__ = (one_of("reason", PassedOverBecause, "a_reason_is_known"),)
 
 
 class TransitionRecord(Base):

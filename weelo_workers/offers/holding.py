@@ -68,6 +68,7 @@ def give_back(uow: UnitOfWork, broadcast: Broadcast, hold: Hold, transition: Tra
 
 def tell_remaining(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
     uow.publish(TrucksRemainingUpdate(**about(broadcast), trucks_remaining=searching(slots)))
+    moves.show(uow, broadcast, slots)
 
 
 def hold_view(hold: Hold, slots: Sequence[TruckRequest]) -> HoldView:

@@ -3,31 +3,60 @@
 Everything in it can be lost: heartbeats bring it back within one TTL. Whether somebody *wants* work is
 availability, a row; presence only proposes, and matching asks the rows.
 
-Keys: `weelo:presence:geo:<kind>` and `:geo` (positions, of all), `:kind:<kind>` (who has such a truck),
-`:kinds` (transporter → kinds, JSON), `:seen` (transporter → time last heard), `:since` (when this memory began).
+Keys of presence, below `weelo:presence:`: `geo:<kind>` (places of those with a free truck of the kind),
+`kind:<kind>` (the same, also without a place), `kinds` (transporter → kinds, JSON), `at` (→ "longitude,latitude"),
+`seen` (→ time last heard), `stamp` (→ as of when the rows said so), `since` (when this memory began).
+Of open broadcasts that are told in rings, below `weelo:open:`: `geo:<kind>` (pickups), `about:<id>`, `told:<id>`,
+`asked:<id>:<transporter>` (for a few seconds), `reach` (the widest radius).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from redis.exceptions import RedisError
 
-from weelo_workers.presence.scripts import GO_OFFLINE, GO_ONLINE, HEARTBEAT, REACHED
+from weelo_workers.lifecycles.distance import distance_km
+from weelo_workers.presence.scripts import (
+    FORGET_THE_SILENT,
+    GO_OFFLINE,
+    GO_ONLINE,
+    HEARTBEAT,
+    MARK_TOLD,
+    REACHED,
+    SHOW_OPEN,
+)
 from weelo_workers.redis_client import redis
 from weelo_workers.settings import settings
 
-__all__ = ["Point", "PresenceUnknown", "heartbeat", "offline", "online", "reached_by"]
+__all__ = [
+    "Point",
+    "PresenceUnknown",
+    "Reached",
+    "forget_the_silent",
+    "heartbeat",
+    "mark_told",
+    "offline",
+    "online",
+    "place_of",
+    "reached_by",
+    "remembers",
+    "show_open",
+]
 
-# Redis projects positions as EPSG:3857 does, which ends short of the poles.
-MAX_GEO_LATITUDE = 85.05112878
+# Redis measures on a sphere, at most 0.6 % longer than the Earth is between the same two points.
+_SPHERE_EXCESS = 1.007
+# Where Redis's index ends; beyond, it has everybody on this parallel. `at` has where they are.
+_INDEX_ENDS_AT = 85.05
+_KM_PER_DEGREE = 111.7
 
 
 class PresenceUnknown(Exception):
-    """Redis cannot say who is near: it is away, or was emptied less than one presence TTL ago."""
+    """Redis cannot say who is near: it is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,50 +66,127 @@ class Point:
     latitude: float
     longitude: float
 
-    def lon_lat(self) -> tuple[float, float]:
-        """In Redis's order, clamped to what its projection can hold."""
-        return self.longitude, max(-MAX_GEO_LATITUDE, min(MAX_GEO_LATITUDE, self.latitude))
+    def km_to(self, other: Point) -> float:
+        return distance_km(self.latitude, self.longitude, other.latitude, other.longitude)
 
 
-def online(transporter_id: UUID, kinds: Collection[str]) -> None:
-    """They want work and have such trucks. Counts as being heard."""
-    redis().register_script(GO_ONLINE)(args=[str(transporter_id), json.dumps(sorted(kinds))])
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """`near`: who is, with their distance in km (None: it is not known where they are). `silent`: who has such
+    a truck nearby but was not heard within the TTL. `partial`: Redis was emptied less than one TTL ago, so there
+    may be others online."""
+
+    near: dict[UUID, float | None]
+    silent: frozenset[UUID] = frozenset()
+    partial: bool = False
 
 
-def offline(transporter_id: UUID) -> None:
-    """Out of every index at once."""
-    redis().register_script(GO_OFFLINE)(args=[str(transporter_id)])
+def online(transporter_id: UUID, free_kinds: Collection[str], *, stamp: float) -> bool:
+    """They want work and have free trucks of these kinds, as the rows said at `stamp`. Counts as being heard.
 
-
-def heartbeat(transporter_id: UUID, point: Point) -> bool:
-    """Move the marker and extend presence. False: nobody of that name is online here (or Redis forgot)."""
-    longitude, latitude = point.lon_lat()
-    return bool(redis().register_script(HEARTBEAT)(args=[str(transporter_id), longitude, latitude]))
-
-
-def reached_by(kinds: Collection[str], pickup: Point, radius_km: float | None) -> dict[UUID, float | None]:
-    """Transporters heard within the TTL who have such a truck, and their distance from the pickup in km.
-
-    `radius_km` None: everyone online, also those whose place is unknown (distance None).
-    Raises PresenceUnknown where an empty answer would be a guess.
+    True if there is a kind among them that was not known before.
     """
-    longitude, latitude = pickup.lon_lat()
+    arguments = [str(transporter_id), json.dumps(sorted(free_kinds)), repr(stamp)]
+    return bool(redis().register_script(GO_ONLINE)(args=arguments))
+
+
+def offline(transporter_id: UUID, *, stamp: float) -> None:
+    """Out of every index at once."""
+    redis().register_script(GO_OFFLINE)(args=[str(transporter_id), repr(stamp)])
+
+
+def heartbeat(transporter_id: UUID, point: Point) -> list[UUID] | None:
+    """Move the marker and extend presence. None: nobody of that name is online here (or Redis forgot).
+
+    Otherwise the open broadcasts within whose rings they are now, and of which they have not heard.
+    """
+    arguments = [str(transporter_id), repr(point.longitude), repr(point.latitude)]
+    missed = redis().register_script(HEARTBEAT)(args=arguments)
+    return None if missed is None else [UUID(broadcast_id) for broadcast_id in missed]
+
+
+def remembers() -> bool:
+    """Whether this memory is older than one TTL, so that who is not in it was away."""
+    since: Any = redis().get("weelo:presence:since")
+    seconds, microseconds = redis().time()
+    return since is not None and seconds + microseconds / 1e6 - float(since) > settings().presence_ttl_seconds
+
+
+def place_of(transporter_id: UUID) -> Point | None:
+    """Where they were last heard, if they are online and it is known."""
     try:
-        complete, found = redis().register_script(REACHED)(
+        at = redis().hget("weelo:presence:at", str(transporter_id))
+    except RedisError:
+        return None
+    return _point(at) if isinstance(at, str) else None
+
+
+def reached_by(kinds: Collection[str], pickup: Point, radius_km: float | None) -> Reached:
+    """Transporters heard within the TTL who have a free truck of these kinds, and how far they are.
+
+    `radius_km` None: everyone online, also those whose place is unknown (distance None). Raises PresenceUnknown.
+    """
+    try:
+        complete, found, silent = redis().register_script(REACHED)(
             args=[
                 json.dumps(sorted(kinds)),
-                longitude,
-                latitude,
-                -1 if radius_km is None else radius_km,
+                repr(pickup.longitude),
+                repr(pickup.latitude),
+                -1 if radius_km is None else repr(_to_search(pickup, radius_km)),
                 settings().presence_ttl_seconds,
             ]
         )
     except RedisError as error:
         raise PresenceUnknown(f"Redis is away ({error})") from error
-    if radius_km is None and not complete:
-        # The rings may wait for the heartbeats; this is the last step and nobody asks again.
-        raise PresenceUnknown("Redis has remembered for less than one presence TTL")
-    return {
-        UUID(transporter_id): float(km) if km else None
-        for transporter_id, km in zip(found[::2], found[1::2], strict=True)
-    }
+    near: dict[UUID, float | None] = {}
+    for transporter_id, at in zip(found[::2], found[1::2], strict=True):
+        km = pickup.km_to(_point(at)) if at else None
+        if radius_km is None or (km is not None and km <= radius_km):
+            near[UUID(transporter_id)] = km
+    return Reached(near, frozenset(map(UUID, silent)), partial=not complete)
+
+
+def forget_the_silent(at_most: int) -> int:
+    """Take those out of the indexes who have not been heard for one TTL. Returns how many they were."""
+    arguments = [settings().presence_ttl_seconds, at_most]
+    return int(redis().register_script(FORGET_THE_SILENT)(args=arguments))
+
+
+def show_open(
+    broadcast_id: UUID,
+    version: int,
+    kinds: Collection[str],
+    pickup: Point,
+    radius_km: float,
+    seconds_left: float,
+) -> None:
+    """Let heartbeats find this broadcast within its radius; with no kinds, no longer."""
+    redis().register_script(SHOW_OPEN)(
+        args=[
+            str(broadcast_id),
+            version,
+            json.dumps(sorted(kinds)) if kinds else "[]",
+            repr(pickup.longitude),
+            repr(pickup.latitude),
+            radius_km,
+            seconds_left,
+        ]
+    )
+
+
+def mark_told(broadcast_id: UUID, transporter_ids: Sequence[UUID], seconds_left: float) -> None:
+    """These have heard of it."""
+    arguments: list[str | float] = [str(broadcast_id), seconds_left, *map(str, transporter_ids)]
+    redis().register_script(MARK_TOLD)(args=arguments)
+
+
+def _to_search(pickup: Point, radius_km: float) -> float:
+    """A radius that holds everybody in question, whatever the index's idea of the Earth."""
+    beyond = max(0.0, abs(pickup.latitude) - _INDEX_ENDS_AT)
+    farthest = max(0.0, min(90.0, abs(pickup.latitude) + radius_km / _KM_PER_DEGREE) - _INDEX_ENDS_AT)
+    return radius_km * _SPHERE_EXCESS + (beyond + farthest) * _KM_PER_DEGREE + 0.01
+
+
+def _point(at: str) -> Point:
+    longitude, latitude = at.split(",")
+    return Point(float(latitude), float(longitude))

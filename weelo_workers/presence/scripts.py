@@ -1,90 +1,184 @@
 """Presence in Lua: each change and each search is one atomic step and one round trip, by Redis's own clock."""
 
 _COMMON = """
-local P = 'weelo:presence:'
+local P, O = 'weelo:presence:', 'weelo:open:'
 local function now() local t = redis.call('TIME'); return t[1] + t[2] / 1e6 end
-local function forget(id)
+local function clamped(lat) return math.max(-85.05, math.min(85.05, tonumber(lat))) end
+local function unlist(id)
   local kinds = redis.call('HGET', P..'kinds', id)
   if kinds then
     for _, kind in ipairs(cjson.decode(kinds)) do
       redis.call('ZREM', P..'geo:'..kind, id)
       redis.call('SREM', P..'kind:'..kind, id)
     end
+    redis.call('HDEL', P..'kinds', id)
   end
-  redis.call('HDEL', P..'kinds', id)
+end
+local function forget(id)
+  unlist(id)
+  redis.call('HDEL', P..'at', id)
+  redis.call('ZREM', P..'seen', id)
+end
+-- Of two who speak about one transporter, the one who has looked at the rows later is right.
+local function outdated(id, stamp)
+  local known = redis.call('HGET', P..'stamp', id)
+  if known and tonumber(known) > tonumber(stamp) then return true end
+  redis.call('HSET', P..'stamp', id, stamp)
+  return false
 end
 """
 
+# id, kinds of free trucks (JSON), stamp. Answers 1 if there are kinds that were not known before.
 GO_ONLINE = (
     _COMMON
     + """
-local id, kinds = ARGV[1], cjson.decode(ARGV[2])
-forget(id)
+local id, kinds = ARGV[1], ARGV[2]
+if outdated(id, ARGV[3]) then return 0 end
+local known, more = {}, 0
+for _, kind in ipairs(cjson.decode(redis.call('HGET', P..'kinds', id) or '[]')) do known[kind] = true end
+unlist(id)
 redis.call('SET', P..'since', now(), 'NX')
-redis.call('HSET', P..'kinds', id, ARGV[2])
+redis.call('HSET', P..'kinds', id, kinds)
 redis.call('ZADD', P..'seen', now(), id)
-local at = redis.call('GEOPOS', P..'geo', id)[1]
-for _, kind in ipairs(kinds) do
+local at = redis.call('HGET', P..'at', id)
+for _, kind in ipairs(cjson.decode(kinds)) do
+  if not known[kind] then more = 1 end
   redis.call('SADD', P..'kind:'..kind, id)
-  if at then redis.call('GEOADD', P..'geo:'..kind, at[1], at[2], id) end
+  if at then
+    local lon, lat = at:match('([^,]+),([^,]+)')
+    redis.call('GEOADD', P..'geo:'..kind, lon, clamped(lat), id)
+  end
 end
+return more
 """
 )
 
 GO_OFFLINE = (
     _COMMON
     + """
+if outdated(ARGV[1], ARGV[2]) then return 0 end
 forget(ARGV[1])
-redis.call('ZREM', P..'geo', ARGV[1])
-redis.call('ZREM', P..'seen', ARGV[1])
+return 1
 """
 )
 
+# id, longitude, latitude. Answers nothing for who is not known, else which open broadcasts they have come near
+# to without having heard of them.
 HEARTBEAT = (
     _COMMON
     + """
 local id, lon, lat = ARGV[1], ARGV[2], ARGV[3]
 local kinds = redis.call('HGET', P..'kinds', id)
-if not kinds then return 0 end
-redis.call('ZADD', P..'seen', now(), id)
-redis.call('GEOADD', P..'geo', lon, lat, id)
-for _, kind in ipairs(cjson.decode(kinds)) do redis.call('GEOADD', P..'geo:'..kind, lon, lat, id) end
-return 1
+if not kinds then return false end
+local time = now()
+redis.call('ZADD', P..'seen', time, id)
+redis.call('HSET', P..'at', id, lon..','..lat)
+local missed = {}
+for _, kind in ipairs(cjson.decode(kinds)) do
+  redis.call('GEOADD', P..'geo:'..kind, lon, clamped(lat), id)
+  local reach = tonumber(redis.call('GET', O..'reach') or 0)
+  if reach > 0 and redis.call('EXISTS', O..'geo:'..kind) == 1 then
+    for _, hit in ipairs(redis.call('GEOSEARCH', O..'geo:'..kind, 'FROMLONLAT', lon, clamped(lat),
+                                    'BYRADIUS', reach, 'km', 'ASC', 'COUNT', 20, 'WITHDIST')) do
+      local radius, ends = unpack(redis.call('HMGET', O..'about:'..hit[1], 'radius', 'ends'))
+      if not radius or tonumber(ends) < time then
+        redis.call('ZREM', O..'geo:'..kind, hit[1])
+      elseif tonumber(hit[2]) <= tonumber(radius)
+             and redis.call('SISMEMBER', O..'told:'..hit[1], id) == 0
+             and redis.call('SET', O..'asked:'..hit[1]..':'..id, 1, 'NX', 'EX', 10) then
+        missed[#missed + 1] = hit[1]
+      end
+    end
+  end
+end
+return missed
 """
 )
 
-# Who has fallen silent is dropped from the indexes when a search meets them, so no marker outlives its TTL
-# in any answer, and the indexes do not grow with the dead.
+# kinds (JSON), longitude, latitude, radius in km (-1: wherever they are), the TTL in seconds. Answers whether this
+# memory is older than one TTL, who was found with their "longitude,latitude", and who is listed but silent.
 REACHED = (
     _COMMON
     + """
 local kinds, lon, lat, radius, ttl = cjson.decode(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local alive_since = now() - ttl
-local km = {}
+local ids, known = {}, {}
 for _, kind in ipairs(kinds) do
+  local hits
   if radius < 0 then
-    for _, id in ipairs(redis.call('SMEMBERS', P..'kind:'..kind)) do km[id] = km[id] or '' end
+    hits = redis.call('SMEMBERS', P..'kind:'..kind)
+  else
+    hits = redis.call('GEOSEARCH', P..'geo:'..kind, 'FROMLONLAT', lon, clamped(lat), 'BYRADIUS', radius, 'km')
   end
-  local within = radius < 0 and 21000 or radius
-  for _, hit in ipairs(redis.call('GEOSEARCH', P..'geo:'..kind, 'FROMLONLAT', lon, lat,
-                                  'BYRADIUS', within, 'km', 'WITHDIST')) do
-    km[hit[1]] = hit[2]
+  for _, id in ipairs(hits) do
+    if not known[id] then
+      known[id] = true
+      ids[#ids + 1] = id
+    end
   end
 end
-local found = {}
-for id, distance in pairs(km) do
-  local seen = redis.call('ZSCORE', P..'seen', id)
-  if seen and tonumber(seen) >= alive_since then
-    found[#found + 1] = id
-    found[#found + 1] = distance
-  else
-    forget(id)
-    redis.call('ZREM', P..'geo', id)
-    redis.call('ZREM', P..'seen', id)
+local found, silent = {}, {}
+for first = 1, #ids, 1000 do
+  local last = math.min(first + 999, #ids)
+  local seen = redis.call('ZMSCORE', P..'seen', unpack(ids, first, last))
+  local at = redis.call('HMGET', P..'at', unpack(ids, first, last))
+  for n = 1, last - first + 1 do
+    local id = ids[first + n - 1]
+    if seen[n] and tonumber(seen[n]) >= alive_since then
+      found[#found + 1] = id
+      found[#found + 1] = at[n] or ''
+    else
+      silent[#silent + 1] = id
+      forget(id)
+    end
   end
 end
 local since = redis.call('GET', P..'since')
 local complete = since and tonumber(since) <= alive_since and 1 or 0
-return {complete, found}
+return {complete, found, silent}
+"""
+)
+
+# the TTL in seconds, how many at most.
+FORGET_THE_SILENT = (
+    _COMMON
+    + """
+local silent = redis.call('ZRANGEBYSCORE', P..'seen', '-inf', '('..(now() - ARGV[1]), 'LIMIT', 0, ARGV[2])
+for _, id in ipairs(silent) do forget(id) end
+return #silent
+"""
+)
+
+# id, version, kinds (JSON; none: it is over, or everyone was asked), longitude, latitude, radius in km, seconds left.
+SHOW_OPEN = (
+    _COMMON
+    + """
+local id, version, kinds, lon, lat, radius, left = unpack(ARGV)
+local about = O..'about:'..id
+local shown, at_version = unpack(redis.call('HMGET', about, 'kinds', 'version'))
+if at_version and tonumber(at_version) > tonumber(version) then return 0 end
+if shown then
+  for _, kind in ipairs(cjson.decode(shown)) do redis.call('ZREM', O..'geo:'..kind, id) end
+end
+left = math.max(1, math.ceil(tonumber(left)) + 5)
+redis.call('HSET', about, 'kinds', kinds, 'version', version, 'radius', radius, 'ends', now() + left)
+redis.call('EXPIRE', about, left)
+redis.call('EXPIRE', O..'told:'..id, left)
+for _, kind in ipairs(cjson.decode(kinds)) do
+  redis.call('GEOADD', O..'geo:'..kind, lon, clamped(lat), id)
+  if tonumber(radius) > tonumber(redis.call('GET', O..'reach') or 0) then redis.call('SET', O..'reach', radius) end
+end
+return 1
+"""
+)
+
+# id, seconds to remember, transporters.
+MARK_TOLD = (
+    _COMMON
+    + """
+local told = O..'told:'..ARGV[1]
+for first = 3, #ARGV, 1000 do redis.call('SADD', told, unpack(ARGV, first, math.min(first + 999, #ARGV))) end
+redis.call('EXPIRE', told, math.max(1, math.ceil(tonumber(ARGV[2])) + 5))
+return 1
 """
 )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import exists, select
+from sqlalchemy import Double, cast, exists, func, select
 from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.command import Caller
@@ -17,15 +18,27 @@ from weelo_workers.queries.pages import Page, Window
 from weelo_workers.queries.views import assignment_view, driver_view, vehicle_view
 
 
-def kinds_if_available(session: Session, transporter_id: UUID) -> frozenset[str] | None:
-    """The vehicle keys of a fleet that wants work; None if it does not."""
-    transporter = session.get(Transporter, transporter_id)
-    if transporter is None or not transporter.is_available:
-        return None
-    keys = session.scalars(
-        select(Vehicle.vehicle_key).where(Vehicle.transporter_id == transporter_id).distinct()
-    )
-    return frozenset(keys)
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`free_kinds`: of which kinds the fleet has free trucks; None if it does not want work. `at`: as of when."""
+
+    free_kinds: frozenset[str] | None
+    at: float
+
+
+def standing(session: Session, transporter_id: UUID) -> Standing:
+    """In one statement, whose time is earlier than what it sees: a later time never knows less."""
+    busy = exists().where(Assignment.vehicle_id == Vehicle.id, Assignment.status.in_(LIVE))
+    kinds = select(Vehicle.vehicle_key).where(Vehicle.transporter_id == transporter_id, ~busy).distinct()
+    wants_work = exists().where(Transporter.id == transporter_id, Transporter.is_available)
+    row = session.execute(
+        select(
+            cast(func.extract("epoch", func.statement_timestamp()), Double).label("at"),
+            wants_work.label("wants_work"),
+            func.array(kinds.scalar_subquery()).label("kinds"),
+        )
+    ).one()
+    return Standing(frozenset(row.kinds) if row.wants_work else None, row.at)
 
 
 def free_trucks(session: Session, transporter_id: UUID, kinds: Collection[str]) -> list[str]:

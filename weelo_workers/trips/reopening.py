@@ -31,6 +31,7 @@ def give_back(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignment, rea
     slot = uow.session.get_one(TruckRequest, assignment.truck_request_id)
     uow.advance(slot, slot_lifecycle.REOPEN, why={"reason": reason})
     moves.announce_assignments(uow, broadcast, [assignment])
+    moves.sign_on(uow, [assignment.transporter_id])
     _pass_over(uow, broadcast, slot, assignment)
     if not _reopened(uow, broadcast, reason):
         _end(uow, broadcast, slot, reason)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import UUID, uuid4
 
 from tests.world import World
+from weelo_workers import presence
 from weelo_workers.contracts.fleet import DriverDetails, RegisterDriver, RegisterVehicle, VehicleDetails
 from weelo_workers.contracts.notifications import CommandOutcome
 from weelo_workers.contracts.statuses import Role
@@ -75,9 +76,11 @@ def test_the_same_availability_again_is_free_and_more_than_ten_changes_in_five_m
 
 def test_a_heartbeat_counts_only_for_who_wants_work(world: World) -> None:
     fleet = world.fleet()
-    assert world.heartbeat(fleet, 2)
+    world.heartbeat(fleet, 2)
+    assert presence.place_of(fleet.id) is not None
     world.go(fleet, online=False)
-    assert not world.heartbeat(fleet, 2)
+    world.heartbeat(fleet, 2)
+    assert presence.place_of(fleet.id) is None
 
 
 def test_a_number_is_the_same_with_or_without_its_spaces_and_hyphens(world: World) -> None:

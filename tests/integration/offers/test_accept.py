@@ -104,7 +104,7 @@ def test_ACPT_06_a_driver_and_a_vehicle_belong_to_the_fleet_and_the_vehicle_fits
 
 
 def test_who_was_not_notified_does_not_know_the_broadcast(world: World) -> None:
-    far = world.fleet(km_north=60)
+    _, far = world.fleet(km_north=1), world.fleet(km_north=60)
     broadcast = world.broadcast(1)
     assert world.accept(far, broadcast).error["code"] == "BROADCAST_NOT_FOUND"
     assert world.decline(far, broadcast).error["code"] == "BROADCAST_NOT_FOUND"

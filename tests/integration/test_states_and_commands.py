@@ -1,0 +1,441 @@
+"""What is answered to every command, and what every timer does, in every state: the tables say it.
+
+`done`: it has its effect. `same`: it succeeds and changes nothing: it was so already, or the timer is not wanted.
+`waits`: it changes nothing yet, and something is still to come. A code: it is refused with it and changes nothing;
+`no` is INVALID_TRANSITION. `-`: no such case. A slash tells cases of one state or of one command apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+
+from tests.integration.trips.test_trips import continuing
+from tests.world import Fleet, World
+from weelo_workers.contracts.broadcasts import ExpireBroadcast, ReofferBroadcast, WidenBroadcast
+from weelo_workers.contracts.command import REGISTRY, Command
+from weelo_workers.contracts.notifications import CommandOutcome
+from weelo_workers.contracts.offers import ReleaseHold
+from weelo_workers.contracts.statuses import (
+    AssignmentStatus,
+    BroadcastStatus,
+    HoldStatus,
+    Role,
+    TruckRequestStatus,
+)
+from weelo_workers.contracts.trips import ExpireAssignment
+from weelo_workers.lifecycles import assignment, broadcast, hold, truck_request
+from weelo_workers.lifecycles.lifecycle import Transition
+
+# The onlooker accepts, holds and declines; the hold is the holder's. There can be none before anybody was told, and
+# whoever was not told of a broadcast does not know that it exists (CONTRACT section 2).
+BROADCAST = (
+    """
+                    cancel                 continue_partial
+created             done                   no
+broadcasting        done                   no
+active              done                   no
+partially_filled    done                   no
+fully_filled        done                   no
+fully_filled/again  done                   same
+in_progress         BOOKING_CANNOT_CANCEL  no
+completed           BOOKING_CANNOT_CANCEL  no
+cancelled           same                   no
+expired             BOOKING_CANNOT_CANCEL  done
+expired/empty       BOOKING_CANNOT_CANCEL  no
+""",
+    """
+                  accept               hold                 decline              confirm_hold         drop_hold
+created           BROADCAST_NOT_FOUND  BROADCAST_NOT_FOUND  BROADCAST_NOT_FOUND  HOLD_NOT_FOUND       HOLD_NOT_FOUND
+broadcasting      no                   done                 done                 no                   done
+active            done                 done                 done                 done                 done
+active/late       BROADCAST_EXPIRED    BROADCAST_EXPIRED    done                 HOLD_EXPIRED         done
+partially_filled  done                 done                 done                 done                 done
+fully_filled      BROADCAST_FILLED     BROADCAST_FILLED     done                 HOLD_EXPIRED         same
+in_progress       BROADCAST_FILLED     BROADCAST_FILLED     done                 HOLD_EXPIRED         same
+completed         BROADCAST_FILLED     BROADCAST_FILLED     done                 HOLD_EXPIRED         same
+cancelled         BROADCAST_CANCELLED  BROADCAST_CANCELLED  done                 BROADCAST_CANCELLED  same
+expired           BROADCAST_EXPIRED    BROADCAST_EXPIRED    done                 BROADCAST_EXPIRED    same
+""",
+    # `again`: a step that was told before. `stale`: the broadcast has moved on since.
+    """
+                  widen  widen/again  expire  expire/early  reoffer  reoffer/stale
+created           done   same         done    waits         waits    same
+broadcasting      same   same         done    waits         done     same
+active            done   same         done    waits         done     same
+partially_filled  done   same         done    waits         done     same
+fully_filled      same   same         same    same          same     same
+in_progress       same   same         same    same          same     same
+completed         same   same         same    same          same     same
+cancelled         same   same         same    same          same     same
+expired           same   same         same    same          same     same
+""",
+)
+
+# Just this slot: by the onlooker, and by the holder, if it is held.
+TRUCK_REQUEST = (
+    """
+           accept/onlooker        accept/holder
+searching  done                   done
+held       REQUEST_ALREADY_TAKEN  done
+assigned   REQUEST_ALREADY_TAKEN  REQUEST_ALREADY_TAKEN
+accepted   REQUEST_ALREADY_TAKEN  REQUEST_ALREADY_TAKEN
+completed  REQUEST_ALREADY_TAKEN  REQUEST_ALREADY_TAKEN
+cancelled  BROADCAST_CANCELLED    BROADCAST_CANCELLED
+expired    BROADCAST_EXPIRED      BROADCAST_EXPIRED
+""",
+)
+
+HOLD = (
+    """
+                 confirm_hold         drop_hold  release_hold  release_hold/early
+open             done                 done       done          waits
+open/late        HOLD_EXPIRED         done       done          -
+confirmed        same                 no         same          same
+released         HOLD_EXPIRED         same       same          same
+expired          HOLD_EXPIRED         same       same          same
+ended/cancelled  BROADCAST_CANCELLED  same       same          same
+ended/expired    BROADCAST_EXPIRED    same       same          same
+""",
+)
+
+ASSIGNMENT = (
+    """
+                         driver_accept       driver_decline  expire_assignment  expire_assignment/early
+pending                  done                done            done               waits
+pending/late             ASSIGNMENT_EXPIRED  done            done               -
+driver_accepted          same                no              same               same
+en_route_pickup          same                no              same               same
+at_pickup                same                no              same               same
+loading_complete         same                no              same               same
+in_transit               same                no              same               same
+arrived_at_drop          same                no              same               same
+completed                no                  no              same               same
+driver_declined          no                  same            same               same
+driver_declined/timeout  ASSIGNMENT_EXPIRED  same            same               same
+cancelled                no                  no              same               same
+""",
+    """
+                  en_route_pickup  at_pickup  loading_complete  in_transit  arrived_at_drop  completed
+pending           no               no         no                no          no               no
+driver_accepted   done             done       done              done        done             done
+en_route_pickup   same             done       done              done        done             done
+at_pickup         no               same       done              done        done             done
+loading_complete  no               no         same              done        done             done
+in_transit        no               no         no                same        done             done
+arrived_at_drop   no               no         no                no          same             done
+completed         no               no         no                no          no               same
+driver_declined   no               no         no                no          no               no
+cancelled         no               no         no                no          no               no
+""",
+)
+
+WRONG = {
+    ("broadcast", "broadcasting", "widen"): "KeyError in the verb: it foresees no ring in this state",
+}
+"""Where the code does not do what the tables say."""
+
+TAKE = (broadcast.TAKE_SOME, broadcast.TAKE_LAST)
+WIDEN = (broadcast.BEGIN, broadcast.WIDEN_UNFILLED, broadcast.WIDEN_PARTLY_FILLED)
+EFFECTS: dict[tuple[str, str], Sequence[Transition[Any]]] = {
+    ("broadcast", "cancel"): (broadcast.CANCEL,),
+    ("broadcast", "continue_partial"): (broadcast.CONTINUE,),
+    ("broadcast", "accept"): TAKE,
+    ("broadcast", "confirm_hold"): TAKE,
+    ("broadcast", "widen"): WIDEN,
+    ("broadcast", "expire"): (broadcast.EXPIRE,),
+    ("truck_request", "accept"): (truck_request.ASSIGN,),
+    ("hold", "confirm_hold"): (hold.CONFIRM,),
+    ("hold", "drop_hold"): (hold.RELEASE,),
+    ("hold", "release_hold"): (hold.EXPIRE,),
+    ("assignment", "driver_accept"): (assignment.ACCEPT,),
+    ("assignment", "driver_decline"): (assignment.DECLINE,),
+    ("assignment", "expire_assignment"): (assignment.DECLINE,),
+    **{("assignment", str(step)): (reach,) for step, reach in assignment.REACH.items()},
+}
+
+
+class Scene:
+    """A customer's request. Of the fleets that hear of it one wins a truck, one holds a slot, one looks on."""
+
+    def __init__(self, world: World, slots: int, *, alone: bool = False) -> None:
+        self.world = world
+        fleets = [world.fleet()] * 3 if alone else [world.fleet() for _ in range(3)]
+        self.winner, self.holder, self.onlooker = fleets
+        self.customer = uuid4()
+        self.broadcast = UUID(world.book(self.customer, slots).result["id"])
+        self.held = uuid4()  # nobody's, until there is a hold
+
+    def the(self, subject: str) -> Any:
+        """There is one of each; of the slots the first is meant."""
+        first = "WHERE request_number = 1" if subject == "truck_request" else ""
+        (row,) = self.world.rows(f"SELECT * FROM {subject}s {first}")
+        return row
+
+    def write(self, statement: str) -> None:
+        with self.world.engine.begin() as connection:
+            connection.execute(text(statement))
+
+    def time_is_up(self, subject: str) -> None:
+        self.write(f"UPDATE {subject}s SET expires_at = clock_timestamp()")
+
+    def timer(self, command: Command) -> CommandOutcome:
+        return self.world.do(command, uuid4(), Role.ADMIN)
+
+    def expires(self) -> None:
+        self.time_is_up("broadcast")
+        self.timer(ExpireBroadcast(broadcast_id=self.broadcast))
+
+    def holds(self) -> None:
+        self.held = UUID(self.world.hold(self.holder, self.broadcast).result["holdId"])
+
+    def wins(self, *, then: str) -> None:
+        """The winner has a truck on it, which comes as far as this."""
+        self.world.accept(self.winner, self.broadcast)
+        if then != "pending":
+            self.world.drivers_accept(self.broadcast)
+        if then in assignment.STEPS:
+            self.world.report(self.the("assignment"), then)
+
+    def takes(self, fleet: Fleet) -> CommandOutcome:
+        named = [
+            t.model_copy(update={"truck_request_id": self.the("truck_request").id}) for t in fleet.trucks
+        ]
+        return self.world.accept(fleet, self.broadcast, named)
+
+    def widens(self, steps: int) -> CommandOutcome:
+        step = self.the("broadcast").radius_step + steps
+        return self.timer(WidenBroadcast(broadcast_id=self.broadcast, step=step))
+
+    def reoffers(self, age: int) -> CommandOutcome:
+        version = self.the("broadcast").version - age
+        return self.timer(ReofferBroadcast(broadcast_id=self.broadcast, version=version))
+
+    def traces(self) -> tuple[list[Any], list[Any]]:
+        """All that a command may have changed or told, but its own outcome; and what is still to come."""
+        things = ("broadcasts", "truck_requests", "holds", "assignments", "offers", "transitions")
+        told = """
+            SELECT told->>'event' FROM mailbox, jsonb_array_elements(payload->'events') AS told
+             WHERE name = 'notifications.deliver' AND told->>'event' <> 'CommandSettled'
+        """
+        rows = " UNION ALL ".join([*(f"SELECT CAST(t AS text) FROM {thing} t" for thing in things), told])
+        to_come = "SELECT id FROM mailbox WHERE settled_at IS NULL AND name <> 'notifications.deliver'"
+        return sorted(self.world.rows(rows)), sorted(self.world.rows(to_come))
+
+
+def a_broadcast(world: World, status: str, how: str) -> Scene:
+    full = status in ("fully_filled", "in_progress", "completed")
+    scene = Scene(world, slots=1 if full and not how else 3)
+    if status == "created":
+        return scene
+    world.drain()
+    scene.holds()
+    if full and not how:
+        world.drop(scene.holder, scene.held)
+    if status == "broadcasting":
+        # Nobody ever meets it: the first ring enters and leaves it in one transaction.
+        scene.write("UPDATE broadcasts SET status = 'broadcasting'")
+    elif status != "active" and how != "empty":
+        scene.wins(then={"in_progress": "en_route_pickup"}.get(status, status))
+    if status == "cancelled":
+        world.cancel(scene.broadcast)
+    if status == "expired" or how == "again":
+        scene.expires()
+    if how == "again":
+        continuing(world, scene.broadcast, scene.customer)
+    if how == "late":
+        scene.time_is_up("broadcast")
+        scene.time_is_up("hold")
+    return scene
+
+
+def a_truck_request(world: World, status: str, _: str) -> Scene:
+    scene = Scene(world, slots=2)
+    world.drain()
+    match status:
+        case "held":
+            scene.holds()
+        case "assigned":
+            scene.wins(then="pending")
+        case "accepted" | "completed":
+            scene.wins(then=status)
+        case "cancelled":
+            world.cancel(scene.broadcast)
+        case "expired":
+            scene.expires()
+    return scene
+
+
+def a_hold(world: World, status: str, how: str) -> Scene:
+    scene = Scene(world, slots=2)
+    world.drain()
+    scene.holds()
+    match how or status:
+        case "late":
+            scene.time_is_up("hold")
+        case "confirmed":
+            world.confirm(scene.holder, scene.held)
+        case "released":
+            world.drop(scene.holder, scene.held)
+        case "cancelled":
+            world.cancel(scene.broadcast)
+        case "expired" if how:
+            scene.expires()
+        case "expired":
+            scene.time_is_up("hold")
+            scene.timer(ReleaseHold(hold_id=scene.held))
+    return scene
+
+
+def an_assignment(world: World, status: str, how: str) -> Scene:
+    scene = Scene(world, slots=1, alone=True)
+    world.drain()
+    scene.wins(then="pending" if status in ("driver_declined", "cancelled") else status)
+    if how:
+        scene.time_is_up("assignment")
+    if how == "timeout":
+        scene.timer(ExpireAssignment(assignment_id=scene.the("assignment").id))
+    elif status == "driver_declined":
+        world.answer(scene.the("assignment"), yes=False)
+    elif status == "cancelled":
+        world.cancel(scene.broadcast)
+    return scene
+
+
+COMMANDS: dict[str, Callable[[Scene], CommandOutcome]] = {
+    "cancel": lambda s: s.world.cancel(s.broadcast),
+    "continue_partial": lambda s: continuing(s.world, s.broadcast, s.customer),
+    "accept": lambda s: s.world.accept(s.onlooker, s.broadcast),
+    "accept/onlooker": lambda s: s.takes(s.onlooker),
+    "accept/holder": lambda s: s.takes(s.holder),
+    "hold": lambda s: s.world.hold(s.onlooker, s.broadcast),
+    "decline": lambda s: s.world.decline(s.onlooker, s.broadcast),
+    "confirm_hold": lambda s: s.world.confirm(s.holder, s.held),
+    "drop_hold": lambda s: s.world.drop(s.holder, s.held),
+    "driver_accept": lambda s: s.world.answer(s.the("assignment"), yes=True),
+    "driver_decline": lambda s: s.world.answer(s.the("assignment"), yes=False),
+    "widen": lambda s: s.widens(1),
+    "widen/again": lambda s: s.widens(0),
+    "reoffer": lambda s: s.reoffers(0),
+    "reoffer/stale": lambda s: s.reoffers(1),
+    "expire": lambda s: s.timer(ExpireBroadcast(broadcast_id=s.broadcast)),
+    "release_hold": lambda s: s.timer(ReleaseHold(hold_id=s.held)),
+    "expire_assignment": lambda s: s.timer(ExpireAssignment(assignment_id=s.the("assignment").id)),
+}
+WHEN_TIME_IS_UP = {"expire": "broadcast", "release_hold": "hold", "expire_assignment": "assignment"}
+
+SUBJECTS: dict[str, tuple[Sequence[str], type[StrEnum], Callable[[World, str, str], Scene]]] = {
+    "broadcast": (BROADCAST, BroadcastStatus, a_broadcast),
+    "truck_request": (TRUCK_REQUEST, TruckRequestStatus, a_truck_request),
+    "hold": (HOLD, HoldStatus, a_hold),
+    "assignment": (ASSIGNMENT, AssignmentStatus, an_assignment),
+}
+
+
+def _cells(table: str) -> Iterator[tuple[str, str, str]]:
+    """(state, command, what is expected), cell by cell."""
+    head, *lines = table.strip("\n").splitlines()
+    for line in lines:
+        state, *cells = line.split()
+        for command, cell in zip(head.split(), cells, strict=True):
+            if cell != "-":
+                yield state, command, "INVALID_TRANSITION" if cell == "no" else cell
+
+
+# State by state; and last in each what wants the time to be up.
+CELLS = [
+    (subject, *cell)
+    for subject, (tables, _, _) in SUBJECTS.items()
+    for cell in sorted(
+        (cell for table in tables for cell in _cells(table)), key=lambda c: (c[0], c[1] in WHEN_TIME_IS_UP)
+    )
+]
+
+
+def _plain(name: str) -> str:
+    return name.partition("/")[0]
+
+
+class Stage:
+    """Shows one scene at a time, and the same one again to what follows, as long as nothing has changed."""
+
+    def __init__(self) -> None:
+        self.world = World()
+        self._shown: tuple[str, str, Scene] | None = None
+
+    def show(self, subject: str, state: str) -> Scene:
+        if self._shown is None or self._shown[:2] != (subject, state):
+            self.world.empty()
+            status, _, how = state.partition("/")
+            self._shown = subject, state, SUBJECTS[subject][2](self.world, status, how)
+        return self._shown[2]
+
+    def clear(self) -> None:
+        self._shown = None
+
+
+@pytest.fixture(scope="module")
+def stage(migrated: None) -> Stage:
+    return Stage()
+
+
+@pytest.mark.parametrize(
+    ("subject", "state", "command", "expected"),
+    [
+        pytest.param(
+            *cell,
+            id="-".join(cell[:3]),
+            marks=[pytest.mark.xfail(strict=True, reason=WRONG[cell[:3]])] if cell[:3] in WRONG else [],
+        )
+        for cell in CELLS
+    ],
+)
+def test_in_every_state_every_command_does_what_the_table_says(
+    stage: Stage, subject: str, state: str, command: str, expected: str
+) -> None:
+    scene = stage.show(subject, state)
+    assert scene.the(subject).status == _plain(state)
+    if command in WHEN_TIME_IS_UP:
+        scene.time_is_up(WHEN_TIME_IS_UP[command])
+    before, awaited = scene.traces()
+    if command in assignment.STEPS:
+        outcome = scene.world.report(scene.the("assignment"), command)
+    else:
+        outcome = COMMANDS[command.removesuffix("/early")](scene)
+    after, to_come = scene.traces()
+    if (after, to_come) != (before, awaited):
+        stage.clear()
+    succeeds = expected in ("done", "same", "waits")
+    assert (outcome.error or {}).get("code", outcome.status) == ("succeeded" if succeeds else expected)
+    assert (after != before) == (expected == "done")
+    assert (to_come != awaited) == (expected == "waits") or expected == "done"
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_every_table_has_a_line_for_every_state(subject: str) -> None:
+    tables, states, _ = SUBJECTS[subject]
+    for table in tables:
+        assert {_plain(state) for state, _, _ in _cells(table)} == set(states)
+
+
+def test_every_command_and_every_timer_has_a_column() -> None:
+    columns = {_plain(command) for _, _, command, _ in CELLS}
+    words = {name.partition(".")[::2] for name in REGISTRY}
+    verbs = {verb for domain, verb in words if domain in ("broadcasts", "offers", "trips")}
+    # A creation meets no state: there is nothing yet.
+    assert (columns - set(assignment.STEPS)) | {"advance"} == verbs - {"create_booking", "create_order"}
+
+
+@pytest.mark.parametrize(("subject", "command"), EFFECTS)
+def test_a_command_is_done_in_the_states_where_its_transition_begins(subject: str, command: str) -> None:
+    done = {
+        _plain(state)
+        for about, state, said, expected in CELLS
+        if (about, _plain(said), expected) == (subject, command, "done")
+    }
+    assert done == frozenset().union(*(transition.when for transition in EFFECTS[subject, command]))
