@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from weelo_workers import presence
@@ -19,6 +19,7 @@ from weelo_workers.models import (
     LogLine,
     Offer,
     PassedOver,
+    TransitionRecord,
     Transporter,
     TruckRequest,
     Vehicle,
@@ -48,7 +49,7 @@ def why(session: Session, broadcast_id: UUID, transporter_id: UUID, acked: int) 
     if passed:
         reason, as_of_now, more = passed[-1].reason, False, f" (step {passed[-1].step})"
     else:
-        reason, as_of_now, more = _as_of_now(session, broadcast, transporter_id)
+        reason, as_of_now, more = _else(session, broadcast, transporter_id)
     return WhyView(
         broadcast_id=broadcast_id,
         transporter_id=transporter_id,
@@ -113,12 +114,39 @@ def _passed_over(session: Session, broadcast_id: UUID, transporter_id: UUID) -> 
     ]
 
 
-def _as_of_now(session: Session, broadcast: Broadcast, transporter_id: UUID) -> tuple[str, bool, str]:
-    """No step came across them. What the rows and presence say at this moment: (reason, True, more words)."""
+def _had_a_free_truck(broadcast_id: UUID, transporter_id: UUID) -> ColumnElement[bool]:
+    """At the moment of one of the steps, as the assignments remember it: presence lists free trucks only, so no
+    step comes across a fleet whose trucks are all on the road."""
+    keys = select(TruckRequest.vehicle_key).where(TruckRequest.broadcast_id == broadcast_id)
+    step = TransitionRecord
+    on_the_road = exists().where(
+        Assignment.vehicle_id == Vehicle.id,
+        Assignment.created_at <= step.at,
+        or_(Assignment.status.in_(LIVE), Assignment.state_changed_at > step.at),
+    )
+    return (
+        select(step.id)
+        .join(Vehicle, Vehicle.transporter_id == transporter_id)
+        .where(
+            step.broadcast_id == broadcast_id,
+            step.subject == "broadcast",
+            step.details.has_key("step"),
+            Vehicle.vehicle_key.in_(keys),
+            ~on_the_road,
+        )
+        .exists()
+    )
+
+
+def _else(session: Session, broadcast: Broadcast, transporter_id: UUID) -> tuple[str, bool, str]:
+    """No step came across them. What the rows and presence say: (reason, whether only of this moment, more words)."""
     keys = select(TruckRequest.vehicle_key).where(TruckRequest.broadcast_id == broadcast.id)
     has_truck = exists().where(Vehicle.transporter_id == transporter_id, Vehicle.vehicle_key.in_(keys))
     if not session.scalar(select(has_truck)):
         return NO_TRUCK, True, ""
+    was_free = select(_had_a_free_truck(broadcast.id, transporter_id))
+    if broadcast.radius_step and not session.scalar(was_free):
+        return PassedOverBecause.NO_FREE_TRUCK, False, ""
     transporter = session.get(Transporter, transporter_id)
     if transporter is None or not transporter.is_available:
         return PassedOverBecause.OFFLINE, True, ""

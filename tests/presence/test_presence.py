@@ -1,0 +1,134 @@
+"""Who is near, on a real Redis: against a matcher that looks at everybody."""
+
+from __future__ import annotations
+
+import random
+import threading
+from uuid import UUID
+
+import pytest
+
+from weelo_workers import presence
+from weelo_workers.presence import Point
+from weelo_workers.redis_client import redis
+from weelo_workers.settings import settings
+
+KINDS = ("open:17ft", "container:20ft", "tipper:9-11t")
+TTL = settings().presence_ttl_seconds
+
+
+@pytest.fixture(autouse=True)
+def emptied() -> None:
+    redis().flushdb()
+    redis().set("weelo:presence:since", 1)
+
+
+def comes(dice: random.Random, kinds: list[str], where: Point) -> UUID:
+    who = UUID(int=dice.getrandbits(128), version=4)
+    presence.online(who, kinds, stamp=1.0)
+    presence.heartbeat(who, where)
+    return who
+
+
+def somewhere(dice: random.Random, near: Point) -> Point:
+    """Mostly around a place, sometimes anywhere on Earth."""
+    if dice.random() < 0.1:
+        return Point(dice.uniform(-90, 90), dice.uniform(-180, 180))
+    longitude = near.longitude + dice.gauss(0, 0.5)
+    return Point(max(-90.0, min(90.0, near.latitude + dice.gauss(0, 0.4))), (longitude + 180) % 360 - 180)
+
+
+CENTRES = (
+    Point(28.63, 77.22),
+    Point(0, 0),
+    Point(60, 179.9),
+    Point(89.9, 10),
+    Point(-89.0, -170),
+    Point(84.9, 0),
+)
+
+
+@pytest.mark.parametrize("centre", CENTRES, ids=str)
+def test_searches_agree_with_a_matcher_that_looks_at_everybody(centre: Point) -> None:
+    """170 fleets and 170 searches around each of six places: a thousand of each in all."""
+    dice = random.Random(f"{centre}")
+    fleets: dict[UUID, tuple[list[str], Point]] = {}
+    for _ in range(170):
+        kinds, where = dice.sample(KINDS, dice.randint(1, 3)), somewhere(dice, centre)
+        fleets[comes(dice, kinds, where)] = (kinds, where)
+    for _ in range(170):
+        kinds, pickup = dice.sample(KINDS, dice.randint(1, 2)), somewhere(dice, centre)
+        radius = dice.choice((10.0, 25.0, 50.0, 75.0, None))
+        expected = {
+            who: pickup.km_to(where)
+            for who, (theirs, where) in fleets.items()
+            if set(theirs) & set(kinds) and (radius is None or pickup.km_to(where) <= radius)
+        }
+        assert presence.reached_by(kinds, pickup, radius).near == pytest.approx(expected)
+
+
+def test_PRES_02_who_is_silent_for_one_ttl_is_found_by_nobody_and_named_as_silent() -> None:
+    who = comes(random.Random(1), [KINDS[0]], CENTRES[0])
+    redis().zincrby("weelo:presence:seen", -TTL - 1, str(who))
+    reach = presence.reached_by([KINDS[0]], CENTRES[0], 10)
+    assert reach == presence.Reached({}, frozenset({who}))
+    assert presence.heartbeat(who, CENTRES[0]) is None  # the rows are asked first
+    assert presence.reached_by([KINDS[0]], CENTRES[0], 10).near == {}
+
+
+def test_no_marker_outlives_its_ttl_even_if_nobody_searches() -> None:
+    dice = random.Random(2)
+    silent = [comes(dice, list(KINDS), CENTRES[0]) for _ in range(5)]
+    alive = comes(dice, [KINDS[0]], CENTRES[0])
+    for who in silent:
+        redis().zincrby("weelo:presence:seen", -TTL - 1, str(who))
+    assert presence.forget_the_silent(at_most=3) == 3
+    assert presence.forget_the_silent(at_most=3) == 2
+    assert redis().zrange(f"weelo:presence:geo:{KINDS[0]}", 0, -1) == [str(alive)]
+    assert redis().zcard(f"weelo:presence:geo:{KINDS[1]}") == redis().hlen("weelo:presence:at") - 1 == 0
+
+
+def test_a_truck_under_way_leaves_the_index_of_its_kind_and_the_others_stay() -> None:
+    who = comes(random.Random(3), list(KINDS[:2]), CENTRES[0])
+    presence.online(who, [KINDS[1]], stamp=2.0)
+    assert presence.reached_by([KINDS[0]], CENTRES[0], 10).near == {}
+    assert who in presence.reached_by([KINDS[1]], CENTRES[0], 10).near
+
+
+def test_of_two_who_speak_about_one_fleet_the_one_that_read_later_is_right() -> None:
+    who = comes(random.Random(4), [KINDS[0]], CENTRES[0])
+    presence.offline(who, stamp=3.0)
+    assert presence.online(who, [KINDS[0]], stamp=2.0) is False
+    assert presence.reached_by([KINDS[0]], CENTRES[0], 10).near == {}
+    assert presence.online(who, [KINDS[0]], stamp=4.0) is True
+
+
+def test_toggling_while_searches_run_never_hides_who_is_online_throughout() -> None:
+    dice = random.Random(5)
+    steady, toggled = comes(dice, [KINDS[0]], CENTRES[0]), comes(dice, [KINDS[0]], CENTRES[0])
+    stop, seen = threading.Event(), []
+
+    def search() -> None:
+        while not stop.is_set():
+            seen.append(set(presence.reached_by([KINDS[0]], CENTRES[0], 10).near))
+
+    searches = threading.Thread(target=search)
+    searches.start()
+    for turn in range(100):
+        presence.offline(toggled, stamp=2.0 + turn)
+        assert toggled not in presence.reached_by([KINDS[0]], CENTRES[0], 10).near
+        presence.online(toggled, [KINDS[0]], stamp=2.5 + turn)
+        presence.heartbeat(toggled, CENTRES[0])
+        assert toggled in presence.reached_by([KINDS[0]], CENTRES[0], 10).near
+    stop.set()
+    searches.join(timeout=10)
+    assert len(seen) > 10
+    assert all(steady in found and found <= {steady, toggled} for found in seen)
+
+
+def test_an_emptied_memory_says_that_it_is_partial() -> None:
+    assert not presence.reached_by(KINDS, CENTRES[0], None).partial
+    redis().flushdb()
+    assert presence.reached_by(KINDS, CENTRES[0], None).partial
+    comes(random.Random(6), [KINDS[0]], CENTRES[0])
+    assert presence.reached_by(KINDS, CENTRES[0], None).partial
