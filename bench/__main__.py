@@ -19,11 +19,18 @@ from tests.conftest import SECRET
 
 os.environ["JWT_SECRET"] = SECRET
 
-from bench import accepts, ceiling, timers
+from bench import accepts, ceiling, rings, timers
 from bench.figures import Figure
 from tests.system import System
 
-MEASURES = (accepts.idle, accepts.race, timers.thousand_pending, ceiling.transactions)
+MEASURES = (
+    accepts.idle,
+    accepts.race,
+    timers.thousand_pending,
+    ceiling.transactions,
+    rings.ring,
+    rings.heartbeats,
+)
 
 
 def main() -> None:

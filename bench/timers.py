@@ -31,7 +31,7 @@ def thousand_pending(system: System, data: Path) -> list[Figure]:
     def ask(number: int) -> None:
         time.sleep(max(0.0, began + number / PER_SECOND - time.monotonic()))
         with system.http(Role.CUSTOMER, uuid4()) as asks:
-            body = {**BOOKING, "vehicleSubtype": "99 Feet"}
+            body = {**BOOKING, "vehicleType": "bulker", "vehicleSubtype": "32 Ton"}
             assert asks.post("/bookings", json=body, headers={"Prefer": ""}).status_code == 202
 
     began = time.monotonic()

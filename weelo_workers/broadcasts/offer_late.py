@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from weelo_workers import moves, presence
 from weelo_workers.broadcasts.matching import find, pickup_of, reaches
-from weelo_workers.broadcasts.telling import make_recipients, step_on
+from weelo_workers.broadcasts.telling import TELLS, make_recipients, step_on
 from weelo_workers.contracts.broadcasts import OfferLate
-from weelo_workers.lifecycles import broadcast as lifecycle
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast
@@ -17,8 +16,7 @@ def offer_late(command: OfferLate, uow: UnitOfWork) -> None:
     """Nothing, if it is over, they have heard of it, are too far away, or have no free truck for it."""
     here = presence.place_of(command.transporter_id)
     broadcast = uow.lock(Broadcast, command.broadcast_id)
-    told_already = (lifecycle.WIDEN_UNFILLED.when, lifecycle.WIDEN_PARTLY_FILLED.when)
-    if broadcast is None or not any(broadcast.status in when for when in told_already):
+    if broadcast is None or broadcast.status not in TELLS:
         return
     km = None if here is None else pickup_of(broadcast).km_to(here)
     if uow.now >= broadcast.expires_at or not reaches(broadcast, km):

@@ -17,6 +17,13 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer, TruckRequest
 from weelo_workers.queries.views import about, filled, place, requested_vehicles
 
+TELLS = {
+    BroadcastStatus.CREATED: lifecycle.BEGIN,
+    BroadcastStatus.ACTIVE: lifecycle.WIDEN_UNFILLED,
+    BroadcastStatus.PARTIALLY_FILLED: lifecycle.WIDEN_PARTLY_FILLED,
+}
+"""The transition of telling somebody: the first ring begins it, every other leaves it as it is."""
+
 
 def make_recipients(
     uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate], step: int
@@ -56,16 +63,11 @@ def step_on(
     why: dict[str, Any],
     **columns: Any,
 ) -> None:
-    """The transition of telling somebody: the first ring begins it, every other leaves it as it is."""
-    transition = {
-        BroadcastStatus.CREATED: lifecycle.BEGIN,
-        BroadcastStatus.ACTIVE: lifecycle.WIDEN_UNFILLED,
-        BroadcastStatus.PARTIALLY_FILLED: lifecycle.WIDEN_PARTLY_FILLED,
-    }[BroadcastStatus(broadcast.status)]
+    """A ring, or a late one, has told these."""
     moves.step(
         uow,
         broadcast,
-        transition,
+        TELLS[BroadcastStatus(broadcast.status)],
         slots,
         why={**why, "told": len(told)},
         transporters_notified=broadcast.transporters_notified + len(told),

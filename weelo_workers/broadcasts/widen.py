@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers import moves
 from weelo_workers.broadcasts.matching import LeftOut, find, reached
-from weelo_workers.broadcasts.telling import make_recipients, step_on
+from weelo_workers.broadcasts.telling import TELLS, make_recipients, step_on
 from weelo_workers.contracts.broadcasts import WidenBroadcast
 from weelo_workers.contracts.statuses import BroadcastStatus
 from weelo_workers.lifecycles import broadcast as lifecycle
@@ -71,7 +71,7 @@ def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
 def _is_due(broadcast: Broadcast, command: WidenBroadcast, uow: UnitOfWork) -> bool:
     """Open, not past its deadline, and not told this step before: a stale or second timer does nothing."""
     return (
-        broadcast.status in lifecycle.OPEN
+        broadcast.status in TELLS
         and broadcast.radius_step == command.step - 1
         and uow.now < broadcast.expires_at
     )

@@ -1,0 +1,54 @@
+"""A fleet goes online and offline while requests come: it is offered what came while it was online, and only that."""
+
+from __future__ import annotations
+
+import threading
+import time
+from uuid import UUID, uuid4
+
+from tests.integration.broadcasts.test_widen import told_at
+from tests.world import World
+
+
+def test_PRES_01_toggling_a_hundred_times_never_offers_to_somebody_offline(world: World) -> None:
+    steady, toggled = world.fleet(km_north=1), world.fleet(km_north=2)
+    offline: list[
+        tuple[float, float]
+    ] = []  # from the answer "you are offline" to the wish to be online again
+    asked: list[tuple[float, float, UUID]] = []
+    over = threading.Event()
+
+    def toggle() -> None:
+        for _ in range(100):
+            with world.engine.begin() as connection:
+                connection.exec_driver_sql("UPDATE transporters SET recent_changes = '{}'")
+            world.go(toggled, online=False)
+            since = time.monotonic()
+            world.heartbeat(toggled, 2)
+            time.sleep(0.03)
+            offline.append((since, time.monotonic()))
+            world.go(toggled, online=True)
+            world.heartbeat(toggled, 2)
+        over.set()
+
+    def ask() -> None:
+        rings = "SELECT id FROM mailbox WHERE name = 'broadcasts.widen' AND settled_at IS NULL"
+        while not over.is_set():
+            broadcast = UUID(world.book(uuid4()).result["id"])
+            since = time.monotonic()
+            for row in world.rows(rings):
+                world.bus.execute(row.id)
+            asked.append((since, time.monotonic(), broadcast))
+            world.cancel(broadcast)
+
+    world.race(toggle, ask)
+    world.drain()
+
+    hidden = 0
+    for began, ended, broadcast in asked:
+        told = told_at(world, broadcast)
+        assert steady.id in told, "who is online throughout misses none"
+        if any(since <= began and ended <= until for since, until in offline):
+            assert toggled.id not in told
+            hidden += 1
+    assert hidden > 3, "the test has not seen what it is about"
