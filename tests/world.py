@@ -53,6 +53,11 @@ DELHI = (28.6315, 77.2167)
 KM_NORTH = 1 / 111.0
 """Degrees of latitude in a kilometre, near enough for placing trucks."""
 
+PUSHES_END_EARLIER = """
+    UPDATE mailbox SET payload = jsonb_set(payload, '{ends_at}', to_jsonb((payload->>'ends_at')::timestamptz - :by))
+     WHERE name = 'notifications.push' AND settled_at IS NULL
+"""
+
 _numbers = itertools.count(1)
 
 
@@ -75,7 +80,9 @@ class World:
         self.bus = Bus(executing_on or self.engine, NoBell())
 
     def empty(self) -> None:
-        tables = "broadcasts, drivers, events, log_heads, mailbox, replays, transporters, users, vehicles"
+        tables = (
+            "broadcasts, devices, drivers, events, log_heads, mailbox, replays, transporters, users, vehicles"
+        )
         with self.engine.begin() as connection:
             connection.execute(text(f"TRUNCATE {tables} CASCADE"))
         redis().flushdb()
@@ -307,6 +314,7 @@ class World:
             for statement in (
                 "UPDATE mailbox SET due_at = due_at - :by, ring_at = ring_at - :by WHERE settled_at IS NULL",
                 "UPDATE broadcasts SET expires_at = expires_at - :by",
+                PUSHES_END_EARLIER,
                 "UPDATE holds SET expires_at = expires_at - :by",
                 "UPDATE assignments SET expires_at = expires_at - :by WHERE expires_at IS NOT NULL",
             ):

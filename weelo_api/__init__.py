@@ -16,7 +16,7 @@ def create_app() -> Flask:
     # Imported here, so that `import weelo_api` alone connects to nothing and reads no environment.
     from weelo_api import access, asyncapi, errors, sockets
     from weelo_api.json_body import JsonBody
-    from weelo_api.views import broadcasts, fleet, notifications, offers, operating, trips
+    from weelo_api.views import broadcasts, devices, fleet, notifications, offers, operating, trips
 
     settings()
     app = OpenAPI(
@@ -32,7 +32,7 @@ def create_app() -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     errors.register(app)
     access.register(app)
-    for view in (broadcasts, offers, trips, fleet, notifications):
+    for view in (broadcasts, offers, trips, fleet, devices, notifications):
         app.register_api(view.api)
     app.register_blueprint(operating.api)
     asyncapi.register(app)

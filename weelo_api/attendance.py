@@ -20,11 +20,11 @@ from uuid import UUID, uuid4
 from redis.client import Pipeline
 from redis.exceptions import RedisError
 
+from weelo_workers.notifications.listening import ACKED, alive, sockets_of
 from weelo_workers.redis_client import redis
 
 log = logging.getLogger(__name__)
 
-ACKED = "weelo:acked"
 TO_CLOSE = "weelo:sockets:to_close"
 MAX_SOCKETS_PER_USER = 5
 
@@ -56,15 +56,6 @@ for _, socket in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1 - ARGV[3])) do
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[6], '*', 'socket', socket)
 end
 """
-
-
-def acked_by(user_id: UUID) -> int:
-    """How far this user has acknowledged their log; 0 if it is not known."""
-    try:
-        seq = redis().hget(ACKED, str(user_id))
-    except RedisError:
-        return 0
-    return int(seq) if isinstance(seq, str) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +117,11 @@ class Attendance:
             return
         try:
             pipe = redis().pipeline(transaction=False)
-            pipe.set(_process_key(self._process), 1, ex=PROCESS_TTL_SECONDS)
+            pipe.set(alive(self._process), 1, ex=PROCESS_TTL_SECONDS)
             for seat in arrived:
                 _announce(pipe, seat)
             for seat in left:
-                pipe.zrem(_user_key(seat.user_id), seat.id)
+                pipe.zrem(sockets_of(seat.user_id), seat.id)
             for user_id, seq in acked.items():
                 pipe.eval(_ACK, 1, ACKED, str(user_id), seq)
             pipe.execute()
@@ -146,20 +137,12 @@ def _announce(pipe: Pipeline, seat: Seat) -> None:
     pipe.eval(
         _ANNOUNCE,
         2,
-        _user_key(seat.user_id),
+        sockets_of(seat.user_id),
         TO_CLOSE,
         seat.id,
         seat.opened_at,
         MAX_SOCKETS_PER_USER,
-        _process_key(""),
+        alive(""),
         USER_TTL_SECONDS,
         KEEP_TO_CLOSE,
     )
-
-
-def _user_key(user_id: UUID) -> str:
-    return f"weelo:sockets:{user_id}"
-
-
-def _process_key(process: str) -> str:
-    return f"weelo:sockets:process:{process}"

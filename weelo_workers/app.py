@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module
@@ -27,6 +28,7 @@ from weelo_workers.models.engine import connect, engine, forget_connections
 from weelo_workers.presence import forget_the_silent
 from weelo_workers.settings import settings
 
+ASIDE_THREADS = 4
 FORGET_EVERY_SECONDS = 60.0
 
 DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications")
@@ -76,7 +78,17 @@ class SweepingScheduler(Scheduler):
 def _task_for(name: str) -> None:
     @app.task(name=name)
     def settle(command_id: str) -> None:
-        bus().execute(UUID(command_id))
+        if REGISTRY[name].aside:
+            # The message is done with; should this process die, the row is still there for the sweep.
+            _aside().submit(bus().execute, UUID(command_id))
+        else:
+            bus().execute(UUID(command_id))
+
+
+@lru_cache(maxsize=1)
+def _aside() -> ThreadPoolExecutor:
+    """Where commands wait for somebody outside, while the worker goes on."""
+    return ThreadPoolExecutor(ASIDE_THREADS, thread_name_prefix="aside")
 
 
 @signals.worker_process_init.connect

@@ -69,11 +69,6 @@ OFF_THE_PREFIX = {
 }
 WEBSOCKET = "GET /ws"
 
-# Of features that are not built yet. Take a line away when it comes.
-NOT_YET = {
-    "PUT /devices/{}",
-    "DELETE /devices/{}",
-}
 PREFIX = "/api/v1"
 
 
@@ -124,7 +119,7 @@ def operations() -> Iterator[tuple[str, dict[str, Any]]]:
 def test_the_routes_are_those_of_the_contract() -> None:
     promised = {*COMMANDS, *TELEMETRY, *READS, WEBSOCKET}
     assert set(routes()) - promised == set(), "routes that the contract does not know"
-    assert promised - set(routes()) == NOT_YET
+    assert set(routes()) == promised
 
 
 @pytest.mark.parametrize("route", sorted(OFF_THE_PREFIX))
@@ -133,7 +128,7 @@ def test_the_pages_off_the_prefix_are_there(route: str) -> None:
     assert route.removeprefix("GET ") in paths
 
 
-@pytest.mark.parametrize("route", sorted({*COMMANDS, *TELEMETRY, *READS} - NOT_YET))
+@pytest.mark.parametrize("route", sorted({*COMMANDS, *TELEMETRY, *READS}))
 def test_every_route_declares_who_may_call_it(route: str) -> None:
     roles = getattr(app().view_functions[routes()[route]], "roles", None)
     assert roles, f"{route} lets everybody in: mark its view with @allow"
@@ -141,7 +136,7 @@ def test_every_route_declares_who_may_call_it(route: str) -> None:
         assert roles == {**COMMANDS, **TELEMETRY}[route]
 
 
-@pytest.mark.parametrize("route", sorted({*COMMANDS, *TELEMETRY, *READS} - NOT_YET))
+@pytest.mark.parametrize("route", sorted({*COMMANDS, *TELEMETRY, *READS}))
 def test_nobody_gets_in_without_a_token(route: str) -> None:
     method, _, path = route.partition(" ")
     url = PREFIX + path.replace("{}", "0" * 8)
@@ -170,7 +165,7 @@ def test_every_write_is_a_command_or_telemetry() -> None:
             assert "204" in answers, f"{route} is telemetry and answers nothing"
 
 
-@pytest.mark.parametrize("route", sorted(READS - NOT_YET))
+@pytest.mark.parametrize("route", sorted(READS))
 def test_a_read_says_what_it_answers(route: str) -> None:
     (operation,) = [operation for name, operation in operations() if name == route]
     assert operation["responses"].get("200", {}).get("content"), f"openapi.json has no 200 for {route}"

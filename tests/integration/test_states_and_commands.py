@@ -165,6 +165,8 @@ EFFECTS: dict[tuple[str, str], Sequence[Transition[Any]]] = {
     **{("assignment", str(step)): (reach,) for step, reach in assignment.REACH.items()},
 }
 
+ROWS = ("broadcasts", "truck_requests", "holds", "assignments", "offers", "passed_over", "transitions")
+
 
 class Scene:
     """A customer's request. Of those who hear of it one wins a truck, one holds a slot, one looks on."""
@@ -213,9 +215,8 @@ class Scene:
             self.world.report(self.the("assignment"), then)
 
     def takes(self, fleet: Fleet) -> CommandOutcome:
-        named = [
-            t.model_copy(update={"truck_request_id": self.the("truck_request").id}) for t in fleet.trucks
-        ]
+        slot = {"truck_request_id": self.the("truck_request").id}
+        named = [truck.model_copy(update=slot) for truck in fleet.trucks]
         return self.world.accept(fleet, self.broadcast, named)
 
     def widens(self, steps: int) -> CommandOutcome:
@@ -228,20 +229,11 @@ class Scene:
 
     def traces(self) -> tuple[list[Any], list[Any]]:
         """All that a command may have changed or told, but its own outcome; and what is still to come."""
-        things = (
-            "broadcasts",
-            "truck_requests",
-            "holds",
-            "assignments",
-            "offers",
-            "passed_over",
-            "transitions",
-        )
         told = """
             SELECT told->>'event' FROM mailbox, jsonb_array_elements(payload->'events') AS told
              WHERE name = 'notifications.deliver' AND told->>'event' <> 'CommandSettled'
         """
-        rows = " UNION ALL ".join([*(f"SELECT CAST(t AS text) FROM {thing} t" for thing in things), told])
+        rows = " UNION ALL ".join([*(f"SELECT CAST(t AS text) FROM {thing} t" for thing in ROWS), told])
         to_come = "SELECT id FROM mailbox WHERE settled_at IS NULL AND name <> 'notifications.deliver'"
         return sorted(self.world.rows(rows)), sorted(self.world.rows(to_come))
 

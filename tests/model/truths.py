@@ -58,6 +58,9 @@ TRUTHS = {
            AND (h.status = 'open' OR t.status = 'held')""",
     "an open request has an open slot, and another has none": f"""
         SELECT b.id, b.status FROM broadcasts b WHERE (b.status IN ({_OPEN})) <> ({_slots(_UNFILLED)} > 0)""",
+    "a full request has all the trucks that it needs": f"""
+        SELECT b.id, b.trucks_needed FROM broadcasts b
+         WHERE b.status IN ('fully_filled', 'in_progress') AND {_slots(_FILLED)} <> b.trucks_needed""",
     "a partly filled request has a truck, and one that is active has none": f"""
         SELECT b.id, b.status FROM broadcasts b
          WHERE (b.status = 'partially_filled' AND {_slots(_FILLED)} = 0)
@@ -102,7 +105,7 @@ WHEN_AT_REST = {
         SELECT o.* FROM offers o
          WHERE (SELECT count(*) FROM transitions x
                  WHERE x.subject_id = o.broadcast_id AND x.version >= o.version
-                   AND x.name IN ('take_last', 'cancel', 'expire'))
+                   AND x.name IN ('take_last', 'cancel', 'expire', 'lapse'))
             <> (SELECT count(*) FROM log_lines l JOIN events e ON e.id = l.event_id
                  WHERE l.user_id = o.transporter_id AND e.data->>'broadcastId' = o.broadcast_id::text
                    AND e.event IN ('booking_fully_filled', 'booking_cancelled', 'booking_expired'))""",

@@ -6,7 +6,6 @@ from flask import Response
 from pydantic import ConfigDict, Field
 
 from weelo_api.access import allow, caller
-from weelo_api.attendance import acked_by
 from weelo_api.gateway import submit
 from weelo_api.views.parts import Accepted, ById, PageOf, Paging, blueprint, found, page, reading
 from weelo_workers.contracts.offers import (
@@ -29,6 +28,7 @@ from weelo_workers.contracts.offers import (
 )
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
+from weelo_workers.notifications.listening import acked
 from weelo_workers.queries import broadcasts
 from weelo_workers.queries.why import why as why_offered
 
@@ -56,7 +56,9 @@ def why(path: ByTransporter) -> Response:
     if caller().role is Role.TRANSPORTER and caller().id != path.transporter_id:
         raise Rejected(Code.NOT_FOUND)
     with reading() as session:
-        answer = why_offered(session, path.id, path.transporter_id, acked_by(path.transporter_id))
+        answer = why_offered(
+            session, path.id, path.transporter_id, acked([path.transporter_id])[path.transporter_id]
+        )
     return found(answer.json_dict() if answer else None, Code.BROADCAST_NOT_FOUND)
 
 

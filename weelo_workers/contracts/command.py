@@ -37,13 +37,18 @@ class Command(BaseModel):
 
     name: ClassVar[str]
     queue: ClassVar[Queue]
+    aside: ClassVar[bool] = False
+    """It waits for somebody outside, and is executed beside its queue so that nothing waits for it."""
 
-    def __init_subclass__(cls, *, name: str = "", queue: Queue | None = None, **kwargs: object) -> None:
+    def __init_subclass__(
+        cls, *, name: str = "", queue: Queue | None = None, aside: bool = False, **kwargs: object
+    ) -> None:
         super().__init_subclass__(**kwargs)  # type: ignore[arg-type]
         if not name:
             return
         domain = name.partition(".")[0]
         cls.name = name
+        cls.aside = aside
         cls.queue = queue or domain  # type: ignore[assignment]
         if name in REGISTRY:
             raise TypeError(f"two commands are called {name}")

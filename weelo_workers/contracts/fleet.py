@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import Event
+from weelo_workers.contracts.statuses import Platform
 from weelo_workers.contracts.vehicle_kinds import KindName
 from weelo_workers.contracts.wire import Latitude, Longitude, Request, ShortText, Timestamp, Wire
 
@@ -42,6 +43,10 @@ class Heartbeat(Request):
     longitude: Longitude
 
 
+class DeviceDetails(Request):
+    platform: Literal["android", "ios"]
+
+
 # --- commands -------------------------------------------------------------------------------------------
 
 
@@ -65,6 +70,17 @@ class SetAvailability(Command, name="fleet.set_availability"):
 class SetDriverAvailability(Command, name="fleet.set_driver_availability"):
     driver_id: UUID
     is_available: bool
+
+
+class RegisterDevice(Command, name="fleet.register_device"):
+    user_id: UUID
+    token: str
+    platform: str
+
+
+class ForgetDevice(Command, name="fleet.forget_device"):
+    user_id: UUID
+    token: str
 
 
 class SignOn(Command, name="fleet.sign_on"):
@@ -106,3 +122,13 @@ class DriverView(Wire):
 class AvailabilityView(Wire):
     is_available: bool
     changed_at: Timestamp | None
+
+
+class DeviceView(Wire):
+    token: str
+    platform: Platform
+
+
+class ForgottenView(Wire):
+    token: str
+    forgotten: bool = True

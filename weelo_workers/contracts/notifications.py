@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import AwareDatetime, BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import Event
@@ -29,6 +29,23 @@ class DeliverEvents(Command, name="notifications.deliver"):
 
     subject_id: UUID
     events: tuple[Told, ...]
+
+
+class SendPushes(Command, name="notifications.push", aside=True):
+    """One event to the phones of these users (user → seq of their line).
+
+    `data`: what the push says beside type, eventId and seq. `waited`: a socket had its time to acknowledge.
+    `devices`: only these, which FCM could not take before.
+    """
+
+    event_id: UUID
+    event: str
+    data: dict[str, str]
+    ends_at: AwareDatetime
+    to: dict[UUID, int]
+    waited: bool = False
+    devices: tuple[UUID, ...] | None = None
+    attempt: int = 0
 
 
 class Outcome(Wire):

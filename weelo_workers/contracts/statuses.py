@@ -68,6 +68,11 @@ class AssignmentStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Platform(StrEnum):
+    ANDROID = "android"
+    IOS = "ios"
+
+
 class Role(StrEnum):
     CUSTOMER = "customer"
     TRANSPORTER = "transporter"

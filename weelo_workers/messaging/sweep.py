@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.exc import DBAPIError
 
+from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.queues import TIMERS, Queue
 from weelo_workers.messaging.bell import BellSilent, Ring
 from weelo_workers.messaging.bus import Bus
@@ -66,10 +67,14 @@ def sweep(bus: Bus, *, seconds: float) -> int:
 
 
 def _rung_again(bus: Bus, row: Row[tuple[UUID, str, Queue, int]]) -> bool:
-    if row.queue == TIMERS or row.sweeps > 1:
+    command = REGISTRY.get(row.name)
+    aside = (
+        command is not None and command.aside
+    )  # whoever waits for somebody outside would hold up the sweep
+    if not aside and (row.queue == TIMERS or row.sweeps > 1):
         return False
     try:
         bus.bell.ring(Ring(row.id, row.name, row.queue))
     except BellSilent:
-        return False
+        return aside
     return True

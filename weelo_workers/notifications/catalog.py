@@ -28,6 +28,8 @@ class Entry:
 
     name: str
     audiences: tuple[Audience, ...]
+    pushed: bool = False
+    """Worth waking a phone for (CONTRACT section 6)."""
 
 
 # --- audiences ------------------------------------------------------------------------------------------
@@ -103,18 +105,18 @@ WITHDRAWAL = (customer, notified_with_own_trucks)
 CATALOG: dict[type[Event], Entry] = {
     notifications.CommandSettled: Entry("command_settled", (caller,)),
     broadcasts.BroadcastStateChanged: Entry("broadcast_state_changed", (customer,)),
-    broadcasts.NewBroadcast: Entry("new_broadcast", (newly_offered,)),
+    broadcasts.NewBroadcast: Entry("new_broadcast", (newly_offered,), pushed=True),
     broadcasts.TrucksRemainingUpdate: Entry("trucks_remaining_update", (notified,)),
-    broadcasts.BookingFullyFilled: Entry("booking_fully_filled", WITHDRAWAL),
-    broadcasts.BookingCancelled: Entry("booking_cancelled", WITHDRAWAL),
-    broadcasts.BookingExpired: Entry("booking_expired", WITHDRAWAL),
-    broadcasts.NoVehiclesAvailable: Entry("no_vehicles_available", (customer,)),
-    offers.TruckConfirmed: Entry("truck_confirmed", (customer,)),
+    broadcasts.BookingFullyFilled: Entry("booking_fully_filled", WITHDRAWAL, pushed=True),
+    broadcasts.BookingCancelled: Entry("booking_cancelled", WITHDRAWAL, pushed=True),
+    broadcasts.BookingExpired: Entry("booking_expired", WITHDRAWAL, pushed=True),
+    broadcasts.NoVehiclesAvailable: Entry("no_vehicles_available", (customer,), pushed=True),
+    offers.TruckConfirmed: Entry("truck_confirmed", (customer,), pushed=True),
     offers.HoldExpired: Entry("hold_expired", (named_transporter,)),
     fleet.DriverStatusChanged: Entry("driver_status_changed", (named_transporter,)),
-    trips.TripAssigned: Entry("trip_assigned", (driver,)),
-    trips.TripCancelled: Entry("trip_cancelled", (driver,)),
-    trips.DriverTimedOut: Entry("driver_timeout", (transporter,)),
+    trips.TripAssigned: Entry("trip_assigned", (driver,), pushed=True),
+    trips.TripCancelled: Entry("trip_cancelled", (driver,), pushed=True),
+    trips.DriverTimedOut: Entry("driver_timeout", (transporter,), pushed=True),
     broadcasts.BookingCompleted: Entry("booking_completed", (customer, transporters_with_trucks)),
     trips.AssignmentStatusChanged: Entry("assignment_status_changed", (customer, transporter, driver)),
 }

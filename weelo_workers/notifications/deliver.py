@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import ScalarSelect, and_, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from weelo_workers.contracts.notifications import DeliverEvents, Told
+from weelo_workers.contracts.notifications import DeliverEvents, SendPushes, Told
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Broadcast, EventRecord, LogHead, LogLine, MailboxRow
+from weelo_workers.models import Broadcast, Device, EventRecord, LogHead, LogLine, MailboxRow
 from weelo_workers.notifications import news
 from weelo_workers.notifications.catalog import BY_NAME, Own
+
+# What announces no end of its own, such as a withdrawal, is worth a push for this long.
+WORTH_A_PUSH_FOR = timedelta(hours=1)
+USERS_PER_PUSH = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
             for seq, line in numbered
         ],
     )
+    _wake(uow, numbered)
     uow.after_commit(lambda: news.spread(_by_event(numbered)))
 
 
@@ -123,6 +129,40 @@ def _number(session: Session, lines: Sequence[Line]) -> list[tuple[int, Line]]:
         for user_id, own_lines in by_user.items()
         for place, line in enumerate(own_lines, start=1)
     ]
+
+
+def _wake(uow: UnitOfWork, numbered: Sequence[tuple[int, Line]]) -> None:
+    """Pushes, for those of them who have a device and for what is worth one: in the same transaction as the lines."""
+    worth_it = [(seq, line) for seq, line in numbered if BY_NAME[line.told.event].pushed]
+    if not worth_it:
+        return
+    users = {line.user_id for _, line in worth_it}
+    reachable = set(uow.session.scalars(select(Device.user_id).where(Device.user_id.in_(users)).distinct()))
+    by_event: dict[UUID, list[tuple[int, Line]]] = defaultdict(list)
+    for seq, line in worth_it:
+        if line.user_id in reachable:
+            by_event[line.told.id].append((seq, line))
+    for lines in by_event.values():
+        for first in range(0, len(lines), USERS_PER_PUSH):
+            uow.send(_pushes(lines[first : first + USERS_PER_PUSH]))
+
+
+def _pushes(lines: Sequence[tuple[int, Line]]) -> SendPushes:
+    told = lines[0][1].told
+    assignment = told.data.get("assignment") or {}
+    ends_at = told.data.get("expiresAt")
+    says = {
+        "broadcastId": told.data.get("broadcastId"),
+        "assignmentId": assignment.get("id"),
+        "expiresAt": ends_at,
+    }
+    return SendPushes(
+        event_id=told.id,
+        event=BY_NAME[told.event].name,
+        data={name: value for name, value in says.items() if value is not None},
+        ends_at=datetime.fromisoformat(ends_at) if ends_at else told.at + WORTH_A_PUSH_FOR,
+        to={line.user_id: seq for seq, line in lines},
+    )
 
 
 def _by_event(numbered: Sequence[tuple[int, Line]]) -> list[news.Item]:

@@ -24,7 +24,7 @@ def confirm_hold(command: ConfirmHold, uow: UnitOfWork) -> AcceptResult:
         live = own_live(uow, broadcast.id, command.transporter_id) or []
         before, missing = sort_out_repeats(live, command.trucks)
         if missing:
-            raise Rejected(Code.HOLD_EXPIRED, "It was confirmed with other trucks.")
+            _still_held(broadcast, hold, uow)
         uow.replayed = True
         return accept_result(broadcast, slots, before)
     _still_held(broadcast, hold, uow)
@@ -46,4 +46,4 @@ def _still_held(broadcast: Broadcast, hold: Hold, uow: UnitOfWork) -> None:
         raise Rejected(Code.BROADCAST_CANCELLED)
     if broadcast.status == BroadcastStatus.EXPIRED:
         raise Rejected(Code.BROADCAST_EXPIRED)
-    raise Rejected(Code.HOLD_EXPIRED, "The slots are everybody's again; accept those that are still open.")
+    raise Rejected(Code.HOLD_EXPIRED, f"The hold is {hold.status}; accept slots that are still open.")

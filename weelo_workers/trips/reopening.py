@@ -7,7 +7,12 @@ from datetime import timedelta
 from sqlalchemy import exists, func, select
 
 from weelo_workers import moves
-from weelo_workers.contracts.broadcasts import NoVehiclesAvailable, ReofferBroadcast, TrucksRemainingUpdate
+from weelo_workers.contracts.broadcasts import (
+    BookingExpired,
+    NoVehiclesAvailable,
+    ReofferBroadcast,
+    TrucksRemainingUpdate,
+)
 from weelo_workers.contracts.statuses import BroadcastStatus
 from weelo_workers.lifecycles import (
     assignment as assignment_lifecycle,
@@ -20,6 +25,7 @@ from weelo_workers.queries.views import about, filled, searching
 
 # CONTRACT section 4: who looks for a truck again has at least this long.
 AT_LEAST = timedelta(seconds=60)
+NOBODY_ACCEPTED = "nobody_accepted"
 
 
 def give_back(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignment, reason: str) -> None:
@@ -89,15 +95,17 @@ def _reopened(uow: UnitOfWork, broadcast: Broadcast, reason: str) -> bool:
 
 
 def _end(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, reason: str) -> None:
-    """Nobody is asked again: the slot ends, the other trucks go on, and the customer hears it."""
+    """Nobody is asked again: the slot ends, and the broadcast goes on with just the other trucks, if there are any."""
     uow.advance(slot, slot_lifecycle.EXPIRE, why={"reason": reason})
     slots = moves.slots_of(uow, broadcast.id)
-    why = {"reason": reason}
-    if broadcast.status == BroadcastStatus.FULLY_FILLED:
-        transition = lifecycle.LOSE_TRUCK if filled(slots) else lifecycle.LAPSE
-        moves.step(uow, broadcast, transition, slots, why=why)
+    left, why = filled(slots), {"reason": reason}
+    if broadcast.status == BroadcastStatus.FULLY_FILLED and left:
+        moves.step(uow, broadcast, lifecycle.LOSE_TRUCK, slots, why=why, trucks_needed=left)
     elif broadcast.status == BroadcastStatus.IN_PROGRESS:
-        moves.step(uow, broadcast, lifecycle.LOSE_TRUCK_UNDER_WAY, slots, why=why)
+        moves.step(uow, broadcast, lifecycle.LOSE_TRUCK_UNDER_WAY, slots, why=why, trucks_needed=left)
         moves.complete_if_delivered(uow, broadcast, slots)
-    if not filled(slots):
-        uow.publish(NoVehiclesAvailable(**about(broadcast), reason="nobody_accepted"))
+    elif broadcast.status == BroadcastStatus.FULLY_FILLED:
+        moves.step(uow, broadcast, lifecycle.LAPSE, slots, why=why, end_reason=NOBODY_ACCEPTED)
+        uow.publish(BookingExpired(**about(broadcast), reason=NOBODY_ACCEPTED), assigned_to={})
+    if not left:
+        uow.publish(NoVehiclesAvailable(**about(broadcast), reason=NOBODY_ACCEPTED))

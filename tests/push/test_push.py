@@ -1,0 +1,238 @@
+"""Pushes, against a server that speaks FCM's protocol: who is woken, when, and what if FCM does not play along."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.push.fcm_server import FcmServer
+from tests.world import Fleet, World
+from weelo_workers.contracts.fleet import ForgetDevice, RegisterDevice
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.notifications import fcm, listening
+from weelo_workers.redis_client import redis
+from weelo_workers.settings import settings
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FcmServer]:
+    import firebase_admin
+
+    server = FcmServer()
+    other = settings().model_copy(update={"fcm_endpoint": server.url})
+    monkeypatch.setattr(fcm, "settings", lambda: other)
+    fcm._app.cache_clear()
+    yield server
+    server.close()
+    if fcm._app.cache_info().currsize:
+        firebase_admin.delete_app(fcm._app())
+        fcm._app.cache_clear()
+
+
+def device(world: World, who: UUID, platform: str = "android") -> str:
+    token = f"token-{uuid4()}"
+    command = RegisterDevice(user_id=who, token=token, platform=platform)
+    assert world.do(command, who, Role.TRANSPORTER).status == "succeeded"
+    return token
+
+
+def connect(who: UUID) -> None:
+    """As an API process says it of an open socket."""
+    redis().set(listening.alive("p"), 1)
+    redis().zadd(listening.sockets_of(who), {"p/1": 1})
+
+
+def fleet_with_phone(world: World) -> tuple[Fleet, str]:
+    fleet = world.fleet()
+    return fleet, device(world, fleet.id)
+
+
+def test_PUSH_01_who_has_no_socket_is_woken_at_once(world: World, server: FcmServer) -> None:
+    fleet, token = fleet_with_phone(world)
+    broadcast = world.broadcast(1)
+    (message,) = server.received
+    line = world.heard(fleet.id, "new_broadcast")[0]
+    assert message["token"] == token and "notification" not in message
+    assert message["data"] == {
+        "type": "new_broadcast",
+        "eventId": str(world.value("SELECT id FROM events WHERE event = 'new_broadcast'")),
+        "seq": str(line["seq"]),
+        "broadcastId": str(broadcast),
+        "expiresAt": line["expiresAt"],
+    }
+    android = message["android"]
+    assert (android["priority"], android["collapse_key"]) == ("high", str(broadcast))
+    assert 100 < float(android["ttl"].rstrip("s")) <= 120
+
+
+def test_an_iphone_is_woken_in_its_own_way(world: World, server: FcmServer) -> None:
+    fleet = world.fleet()
+    device(world, fleet.id, "ios")
+    broadcast = world.broadcast(1)
+    (message,) = server.received
+    assert message["apns"]["payload"]["aps"]["content-available"] == 1
+    assert message["apns"]["headers"]["apns-collapse-id"] == str(broadcast)
+    assert int(message["apns"]["headers"]["apns-expiration"]) > time.time()
+
+
+def test_who_listens_and_acknowledges_is_not_woken(world: World, server: FcmServer) -> None:
+    fleet, _ = fleet_with_phone(world)
+    connect(fleet.id)
+    world.broadcast(1)
+    assert server.received == []
+    redis().hset(listening.ACKED, str(fleet.id), world.heard(fleet.id)[-1]["seq"])
+    world.tick(3.1)
+    assert server.received == []
+
+
+def test_who_listens_and_does_not_acknowledge_is_woken_after_three_seconds(
+    world: World, server: FcmServer
+) -> None:
+    fleet, token = fleet_with_phone(world)
+    connect(fleet.id)
+    world.broadcast(1)
+    redis().hset(listening.ACKED, str(fleet.id), world.heard(fleet.id)[-1]["seq"] - 1)
+    world.tick(2.5)
+    assert server.received == []
+    world.tick(0.6)
+    assert server.tokens() == [token]
+
+
+def test_a_socket_of_a_process_that_died_counts_for_nothing(world: World, server: FcmServer) -> None:
+    fleet, token = fleet_with_phone(world)
+    connect(fleet.id)
+    redis().delete(listening.alive("p"))
+    world.broadcast(1)
+    assert server.tokens() == [token]
+
+
+def test_a_push_never_outlives_what_it_announces(world: World, server: FcmServer) -> None:
+    fleet, token = fleet_with_phone(world)
+    connect(fleet.id)
+    world.broadcast(1)
+    world.shift(121)
+    world.drain()
+    assert [message["data"]["type"] for message in server.received if message["token"] == token] == []
+    world.tick(3.1)
+    assert {message["data"]["type"] for message in server.received} == {"booking_expired"}
+
+
+def test_a_dead_token_is_forgotten_and_others_are_not_disturbed(world: World, server: FcmServer) -> None:
+    fleet, alive = fleet_with_phone(world)
+    dead = device(world, fleet.id)
+    server.answers[dead] = "unregistered"
+    world.broadcast(1)
+    assert server.tokens() == [alive]
+    assert world.value("SELECT count(*) FROM devices WHERE token = :t", t=dead) == 0
+    assert world.value("SELECT count(*) FROM devices WHERE token = :t", t=alive) == 1
+
+
+@pytest.mark.parametrize("trouble", ["quota", "unavailable"])
+def test_FCM_is_asked_again_when_it_says(world: World, server: FcmServer, trouble: str) -> None:
+    fleet, token = fleet_with_phone(world)
+    happy = device(world, fleet.id)
+    server.answers[token] = [trouble]
+    server.retry_after = "20"
+    world.broadcast(1)
+    assert server.tokens() == [happy]
+    world.tick(19)
+    assert len(server.asked) == 2
+    world.tick(2)
+    assert server.tokens() == [happy, token]
+
+
+def test_a_retry_after_may_be_a_date(world: World, server: FcmServer) -> None:
+    _, token = fleet_with_phone(world)
+    server.answers[token] = ["unavailable"]
+    server.retry_after = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    world.broadcast(1)
+    world.tick(27)
+    assert server.tokens() == []
+    world.tick(5)
+    assert server.tokens() == [token]
+
+
+def test_FCM_is_not_asked_again_after_the_end(world: World, server: FcmServer) -> None:
+    _, token = fleet_with_phone(world)
+    server.answers[token] = "unavailable"
+    server.retry_after = "119"
+    world.broadcast(1)
+    world.tick(200)
+    offers = [each for _, each in server.asked if each == token]
+    assert len(offers) == 2  # the offer, once, and the withdrawal, once: it will be asked again in 119 s
+
+
+@pytest.mark.parametrize("trouble", ["hang", "cut"])
+def test_a_connection_that_hangs_or_is_cut_is_tried_again_a_little_later(
+    world: World, server: FcmServer, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fcm, "HTTP_TIMEOUT_SECONDS", 0.5)
+    _, token = fleet_with_phone(world)
+    server.answers[token] = [trouble]
+    world.broadcast(1)
+    assert server.tokens() == []
+    world.tick(2)
+    assert server.tokens() == [token]
+
+
+def test_what_FCM_refuses_for_good_is_not_tried_again(
+    world: World, server: FcmServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, token = fleet_with_phone(world)
+    server.answers[token] = "invalid"
+    world.broadcast(1)
+    world.tick(30)
+    assert len(server.asked) == 1
+    assert "FCM refuses new_broadcast" in caplog.text and token not in caplog.text
+
+
+def test_without_credentials_each_push_is_one_line_in_the_log(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    fleet, token = fleet_with_phone(world)
+    world.broadcast(1)
+    lines = [record.getMessage() for record in caplog.records if "not sent" in record.getMessage()]
+    assert lines == [f"a push, not sent without credentials: new_broadcast to {fleet.id}"]
+    assert token not in caplog.text
+
+
+def test_a_phone_that_changes_hands_is_the_new_users_alone(world: World, server: FcmServer) -> None:
+    before, token = fleet_with_phone(world)
+    after = uuid4()
+    world.do(RegisterDevice(user_id=after, token=token, platform="android"), after, Role.CUSTOMER)
+    world.do(ForgetDevice(user_id=before.id, token=token), before.id, Role.TRANSPORTER)
+    world.broadcast(1)
+    assert server.received == []
+    assert world.value("SELECT user_id FROM devices") == after
+    world.do(ForgetDevice(user_id=after, token=token), after, Role.CUSTOMER)
+    assert world.value("SELECT count(*) FROM devices") == 0
+
+
+def test_a_driver_who_sleeps_is_woken_for_the_trip_and_its_end(world: World, server: FcmServer) -> None:
+    fleet = world.fleet()
+    token = device(world, fleet.trucks[0].driver_id)
+    broadcast = world.broadcast(1)
+    world.accept(fleet, broadcast)
+    world.drain()
+    world.cancel(broadcast)
+    world.drain()
+    told = [message["data"] for message in server.received if message["token"] == token]
+    assert [data["type"] for data in told] == ["trip_assigned", "trip_cancelled"]
+    assignment = str(world.assignments(broadcast)[0].id)
+    assert all(data["assignmentId"] == assignment for data in told)
+
+
+def test_a_thousand_sleepers_are_woken_in_batches(world: World, server: FcmServer) -> None:
+    from weelo_workers.notifications.deliver import USERS_PER_PUSH
+
+    fleets = [world.fleet() for _ in range(8)]
+    tokens = {device(world, fleet.id) for fleet in fleets for _ in range(2)}
+    world.broadcast(1)
+    assert set(server.tokens()) == tokens
+    commands = world.value("SELECT count(*) FROM mailbox WHERE name = 'notifications.push'")
+    assert commands == -(-len(fleets) // USERS_PER_PUSH)

@@ -1,0 +1,37 @@
+"""Where pushes go."""
+
+from typing import Annotated
+
+from flask import Response
+from pydantic import BaseModel, StringConstraints
+
+from weelo_api.access import anyone, caller
+from weelo_api.gateway import submit
+from weelo_api.views.parts import Accepted, blueprint
+from weelo_workers.contracts.fleet import (
+    DeviceDetails,
+    DeviceView,
+    ForgetDevice,
+    ForgottenView,
+    RegisterDevice,
+)
+
+api = blueprint("devices")
+
+
+class ByToken(BaseModel):
+    token: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{8,4096}$")]
+
+
+@api.put("/devices/<token>", responses={200: DeviceView, 202: Accepted})
+@anyone
+def register_device(path: ByToken, body: DeviceDetails) -> Response:
+    """This app's pushes go here: the token that FCM gave it."""
+    return submit(RegisterDevice(user_id=caller().id, token=path.token, platform=body.platform), body)
+
+
+@api.delete("/devices/<token>", responses={200: ForgottenView, 202: Accepted})
+@anyone
+def forget_device(path: ByToken) -> Response:
+    """No pushes to this app any more."""
+    return submit(ForgetDevice(user_id=caller().id, token=path.token))

@@ -1,0 +1,20 @@
+"""An app is signed out: no pushes go there any more."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete
+
+from weelo_workers.contracts.fleet import ForgetDevice, ForgottenView
+from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Device
+
+
+@handles(ForgetDevice)
+def forget_device(command: ForgetDevice, uow: UnitOfWork) -> ForgottenView:
+    """Twice is fine. Somebody else's token stays theirs."""
+    uow.session.execute(
+        delete(Device).where(Device.token == command.token, Device.user_id == command.user_id),
+        execution_options={"synchronize_session": False},
+    )
+    return ForgottenView(token=command.token)

@@ -1,0 +1,39 @@
+"""An app says where pushes for its user go."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+
+from weelo_workers.contracts.fleet import DeviceView, RegisterDevice
+from weelo_workers.contracts.statuses import Platform
+from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Device
+
+# A phone that gets a new token does not always say that the old one is gone.
+MAX_DEVICES = 10
+
+
+@handles(RegisterDevice)
+def register_device(command: RegisterDevice, uow: UnitOfWork) -> DeviceView:
+    """A token that was another user's is this one's from now on: the phone has changed hands."""
+    values = {"user_id": command.user_id, "platform": command.platform, "registered_at": uow.now}
+    uow.session.execute(
+        insert(Device)
+        .values(id=uuid4(), token=command.token, **values)
+        .on_conflict_do_update(constraint="a_token_is_of_one_device", set_=values)
+    )
+    newest = (
+        select(Device.id)
+        .where(Device.user_id == command.user_id)
+        .order_by(Device.registered_at.desc(), Device.id)
+        .limit(MAX_DEVICES)
+    )
+    uow.session.execute(
+        delete(Device).where(Device.user_id == command.user_id, Device.id.not_in(newest)),
+        execution_options={"synchronize_session": False},
+    )
+    return DeviceView(token=command.token, platform=Platform(command.platform))

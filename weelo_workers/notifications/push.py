@@ -1,0 +1,111 @@
+"""Wake the phones of those who have not heard: at once without a socket, after three seconds without an ack."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Collection, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import delete, select
+
+from weelo_workers.contracts.notifications import SendPushes
+from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Device
+from weelo_workers.notifications import fcm, listening
+
+log = logging.getLogger(__name__)
+
+# CONTRACT section 6: a socket that has not acknowledged within this time may be a phone in a tunnel.
+ACK_WITHIN = timedelta(seconds=3)
+MAX_ATTEMPTS = 8
+
+
+@handles(SendPushes)
+def push(command: SendPushes, uow: UnitOfWork) -> None:
+    """One event's pushes, as long as it is worth a push. It is executed beside the queue, since FCM may be slow.
+
+    Killed half-way, it is executed again: who had it already gets it twice, and the app knows by its `seq`.
+    """
+    if uow.now >= command.ends_at:
+        return
+    users = command.to
+    if not command.waited:
+        listening_ones = listening.connected(users)
+        patient = {who: seq for who, seq in users.items() if who in listening_ones}
+        if patient:
+            later = command.model_copy(update={"to": patient, "waited": True})
+            uow.send(later, at=uow.now + ACK_WITHIN)
+        users = {who: seq for who, seq in users.items() if who not in patient}
+    elif not command.attempt:
+        read = listening.acked(users)
+        users = {who: seq for who, seq in users.items() if read[who] < seq}
+    devices = _devices(uow, users, command.devices)
+    if not devices:
+        return
+    if not fcm.is_configured():
+        for device in devices:
+            log.warning("a push, not sent without credentials: %s to %s", command.event, device.user_id)
+        return
+    _send(command, uow, devices)
+
+
+def _devices(uow: UnitOfWork, users: Collection[UUID], only: tuple[UUID, ...] | None) -> Sequence[Device]:
+    query = select(Device).where(Device.user_id.in_(users))
+    if only is not None:
+        query = query.where(Device.id.in_(only))
+    return uow.session.scalars(query.order_by(Device.id)).all()
+
+
+def _send(command: SendPushes, uow: UnitOfWork, devices: Sequence[Device]) -> None:
+    messages = [
+        fcm.Message(
+            token=device.token,
+            platform=device.platform,
+            data={
+                "type": command.event,
+                "eventId": str(command.event_id),
+                "seq": str(command.to[device.user_id]),
+                **command.data,
+            },
+            collapse_key=command.data.get("broadcastId"),
+            ends_at=command.ends_at,
+        )
+        for device in devices
+    ]
+    answers = fcm.send(messages, uow.now)
+    gone = [d.id for d, answer in zip(devices, answers, strict=True) if answer.verdict is fcm.Verdict.GONE]
+    if gone:
+        uow.session.execute(
+            delete(Device).where(Device.id.in_(gone)), execution_options={"synchronize_session": False}
+        )
+    for device, answer in zip(devices, answers, strict=True):
+        if answer.verdict is fcm.Verdict.REFUSED:
+            log.error("FCM refuses %s to device %s: %s", command.event, device.id, answer.why)
+    _try_again(command, uow, devices, answers)
+
+
+def _try_again(
+    command: SendPushes, uow: UnitOfWork, devices: Sequence[Device], answers: Sequence[fcm.Answer]
+) -> None:
+    """Those that FCM had no time for, when it says; otherwise after a while that doubles. Not after the end."""
+    left = [
+        (d, answer) for d, answer in zip(devices, answers, strict=True) if answer.verdict is fcm.Verdict.LATER
+    ]
+    if not left:
+        return
+    named = [answer.retry_after for _, answer in left if answer.retry_after is not None]
+    seconds = max(named) if named else 2**command.attempt * random.uniform(0.5, 1.0)
+    again_at = uow.now + timedelta(seconds=seconds)
+    if again_at >= command.ends_at or command.attempt + 1 >= MAX_ATTEMPTS:
+        log.warning("%d pushes of %s were not taken by FCM: %s", len(left), command.event, left[0][1].why)
+        return
+    update = {
+        "to": {d.user_id: command.to[d.user_id] for d, _ in left},
+        "devices": tuple(d.id for d, _ in left),
+        "waited": True,
+        "attempt": command.attempt + 1,
+    }
+    uow.send(command.model_copy(update=update), at=again_at)
