@@ -19,7 +19,7 @@ from tests.conftest import SECRET
 
 os.environ["JWT_SECRET"] = SECRET
 
-from bench import accepts, ceiling, rings, timers
+from bench import accepts, ceiling, rings, sockets, timers
 from bench.figures import Figure
 from tests.system import System
 
@@ -30,6 +30,9 @@ MEASURES = (
     ceiling.transactions,
     rings.ring,
     rings.heartbeats,
+    sockets.one_reader,
+    sockets.a_thousand_readers,
+    sockets.idle_sockets,
 )
 
 

@@ -21,8 +21,8 @@ except ConfigurationError as unusable:
 wsgi_app = "weelo_api:create_app()"
 worker_class = "gthread"
 workers = 2
-threads = 600  # one per open WebSocket (its reader is another), and some to answer requests
-worker_connections = 2_000
+threads = 1_500  # one per open WebSocket (its reader is another), and some to answer requests; made as needed
+worker_connections = 3_000
 backlog = 2_048
 keepalive = 75  # longer than the idle time of the usual load balancers, so that they hang up first
 timeout = 30

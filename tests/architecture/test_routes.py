@@ -118,7 +118,6 @@ def operations() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def test_the_routes_are_those_of_the_contract() -> None:
     promised = {*COMMANDS, *TELEMETRY, *READS, WEBSOCKET}
-    assert set(routes()) - promised == set(), "routes that the contract does not know"
     assert set(routes()) == promised
 
 

@@ -1,0 +1,213 @@
+"""From the commit to the frame: one reader, a thousand readers, and what an idle socket costs."""
+
+from __future__ import annotations
+
+import base64
+import os
+import selectors
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import psutil
+from sqlalchemy import insert
+
+from bench.figures import Figure, milliseconds, percentile
+from tests.system import System, token
+from weelo_workers import redis_client, settings as settings_module
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.models import EventRecord, LogHead, LogLine, engine as engines
+from weelo_workers.notifications import news
+from weelo_workers.runtime.embedded import Postgres, Valkey
+
+READERS = 1_000
+IDLE = 2_000
+ROUNDS = 200
+PADDING = 600  # an offer is about so long
+
+# What the same frames cost without us: it accepts, waits for a byte from the first socket, and writes one
+# frame after the other, each with its reader's own seq.
+BARE_LOOP = """
+import json, socket, struct, sys
+listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+print(listener.getsockname()[1], flush=True)
+padding = "x" * int(sys.stdin.buffer.readline())
+sockets = [listener.accept()[0] for _ in range(int(sys.argv[1]))]
+print("all here", flush=True)
+while sockets[0].recv(1):
+    for seq, each in enumerate(sockets):
+        data = {"broadcastId": "0" * 36, "number": 1, "padding": padding}
+        frame = {"id": "0" * 36, "seq": seq, "event": "new_broadcast", "at": "0" * 24, "data": data}
+        text = json.dumps(frame, separators=(",", ":")).encode()
+        each.send(struct.pack("!BBH", 0x81, 126, len(text)) + text)
+"""
+
+
+class Reader:
+    """A socket that only reads: the upgrade by hand, and bytes searched for what is waited for."""
+
+    def __init__(self, port: int, user_id: UUID, role: Role = Role.TRANSPORTER) -> None:
+        self.user_id = user_id
+        self.line = socket.create_connection(("127.0.0.1", port))
+        key = base64.b64encode(os.urandom(16)).decode()
+        self.line.sendall(
+            f"GET /api/v1/ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n"
+            f"Authorization: Bearer {token(role, user_id)}\r\n\r\n".encode()
+        )
+
+    def greeted(self) -> None:
+        seen = b""
+        while b'"connected"' not in seen:
+            received = self.line.recv(4096)
+            assert received, seen
+            seen += received
+
+
+def one_reader(system: System, data: Path) -> list[Figure]:
+    """One line, from its commit to its frame."""
+    _be_part_of(data)
+    reader = Reader(system.port, uuid4())
+    reader.greeted()
+    taken = []
+    for number in range(1, ROUNDS + 1):
+        item = _write([reader.user_id], number)
+        began = time.perf_counter()
+        news.spread([item])
+        reader.line.recv(4096)
+        taken.append(time.perf_counter() - began)
+    reader.line.close()
+    return [
+        Figure(
+            f"commit to frame, one reader, idle, {ROUNDS} rounds", milliseconds(taken, 0.5, 0.99), "p99 50 ms"
+        )
+    ]
+
+
+def a_thousand_readers(system: System, data: Path) -> list[Figure]:
+    """One event to 1,000 connected transporters, against a bare loop that sends the same bytes."""
+    _be_part_of(data)
+    readers = _enter(system, READERS)
+    ours = []
+    for number in range(1, 8):
+        item = _write([reader.user_id for reader in readers], number)
+        began = time.perf_counter()
+        news.spread([item])
+        _read_all([reader.line for reader in readers])
+        ours.append(time.perf_counter() - began)
+    for reader in readers:
+        reader.line.close()
+    bare = _bare_loop()
+    mine, theirs = percentile(ours, 0.5), percentile(bare, 0.5)
+    return [
+        Figure(
+            f"commit to the last of {READERS:,} frames / bare loop",
+            f"{mine * 1000:.0f} / {theirs * 1000:.0f} ms, ratio {mine / theirs:.1f}; slowest {max(ours) * 1000:.0f} ms",
+            "700 ms, ratio 3",
+        )
+    ]
+
+
+def idle_sockets(system: System, data: Path) -> list[Figure]:
+    """What 2,000 open sockets cost the API while nothing happens."""
+    before = _memory(system)
+    readers = _enter(system, IDLE)
+    time.sleep(3)
+    per_socket = (_memory(system) - before) / IDLE
+    for reader in readers:
+        reader.line.close()
+    return [Figure(f"memory per idle socket, {IDLE:,} open", f"{per_socket / 1024:.0f} KiB", "64 KiB")]
+
+
+def _enter(system: System, count: int) -> list[Reader]:
+    readers = []
+    for first in range(0, count, 100):
+        batch = [Reader(system.port, uuid4()) for _ in range(first, min(first + 100, count))]
+        for reader in batch:
+            reader.greeted()
+        readers += batch
+    return readers
+
+
+def _write(users: list[UUID], number: int) -> news.Item:
+    """One event in everybody's log, committed: what the notifier does, without its queue."""
+    data = {"broadcastId": str(uuid4()), "number": number, "padding": "x" * PADDING}
+    item = news.Item(
+        uuid4(), "new_broadcast", datetime.now(UTC), data, {str(u): (number, None) for u in users}
+    )
+    with engines.engine().begin() as connection:
+        if number == 1:
+            connection.execute(insert(LogHead), [{"user_id": user, "seq": 0} for user in users])
+        connection.execute(
+            insert(EventRecord), [{"id": item.id, "event": item.event, "at": item.at, "data": item.data}]
+        )
+        connection.execute(
+            insert(LogLine), [{"user_id": u, "seq": number, "event_id": item.id, "own": None} for u in users]
+        )
+        connection.execute(LogHead.__table__.update().where(LogHead.user_id.in_(users)).values(seq=number))  # type: ignore[attr-defined]
+    return item
+
+
+def _read_all(lines: list[socket.socket]) -> None:
+    """Until each has had a frame."""
+    waiting = selectors.DefaultSelector()
+    for line in lines:
+        waiting.register(line, selectors.EVENT_READ)
+    left = len(lines)
+    while left:
+        for key, _ in waiting.select(timeout=30):
+            received = key.fileobj.recv(8192)  # type: ignore[union-attr]
+            if len(received) < PADDING:
+                continue  # a ping
+            waiting.unregister(key.fileobj)
+            left -= 1
+
+
+def _bare_loop() -> list[float]:
+    loop = subprocess.Popen(
+        [sys.executable, "-c", BARE_LOOP, str(READERS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert loop.stdin is not None and loop.stdout is not None
+    port = int(loop.stdout.readline())
+    loop.stdin.write(f"{PADDING}\n".encode())
+    loop.stdin.flush()
+    lines = [socket.create_connection(("127.0.0.1", port)) for _ in range(READERS)]
+    loop.stdout.readline()
+    taken = []
+    for _ in range(7):
+        began = time.perf_counter()
+        lines[0].send(b"!")
+        _read_all(lines)
+        taken.append(time.perf_counter() - began)
+    for line in lines:
+        line.close()
+    loop.wait(timeout=10)
+    return taken
+
+
+def _memory(system: System) -> int:
+    """Of all API processes, without what they share."""
+    total = 0
+    for pid in system.pids("weelo_api:create_app()"):
+        with suppress(psutil.Error):
+            total += psutil.Process(pid).memory_full_info().uss
+    return total
+
+
+def _be_part_of(data: Path) -> None:
+    """This process speaks to the system's own servers."""
+    os.environ["DATABASE_URL"] = Postgres(data).url("weelo")
+    os.environ["REDIS_URL"] = Valkey(data).url()
+    caches: tuple[Callable[[], None], ...] = (
+        settings_module.settings.cache_clear,
+        redis_client.redis.cache_clear,
+        engines.forget_connections,
+    )
+    for forget in caches:
+        forget()
