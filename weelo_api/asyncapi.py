@@ -33,12 +33,12 @@ def document() -> dict[str, Any]:
     """The AsyncAPI document. The socket's address is a path of this server."""
     ops = get_args(Op)
     names, definitions = models_json_schema(
-        [*((event, "serialization") for event in CATALOG), *((op, "validation") for op in ops)],
+        [*((event, "validation") for event in CATALOG), *((op, "validation") for op in ops)],
         by_alias=True,
         ref_template=_REF,
     )
     heard = {
-        entry.name: _message(entry.name, event.__doc__, _line(entry.name, names[event, "serialization"]))
+        entry.name: _message(entry.name, event.__doc__, _line(entry.name, names[event, "validation"]))
         for event, entry in CATALOG.items()
     }
     heard |= {name: _message(name, None, _aside(name, data)) for name, data in _ASIDE.items()}

@@ -17,13 +17,13 @@ from weelo_workers.models.engine import read_engine
 from weelo_workers.notifications import news
 from weelo_workers.queries.trips import follower
 from weelo_workers.redis_client import redis
-from weelo_workers.signing_on import sign_on
+from weelo_workers.signing_on import look, tell_presence
 
 log = logging.getLogger(__name__)
 
 
 # How long the answer to "whose trip is this, and does it go on" is taken from Redis instead of the rows.
-TRIP_KNOWN_SECONDS = 10
+TRIP_KNOWN_SECONDS = 3
 
 
 def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: float) -> None:
@@ -37,11 +37,13 @@ def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: floa
     try:
         missed = presence.heartbeat(transporter_id, here)
         if missed is None:
-            back = sign_on(transporter_id)
-            presence.heartbeat(transporter_id, here)
-            # After a loss of memory everybody is new to Redis, and hardly anybody has missed anything.
-            if back and presence.remembers():
+            rows = look(transporter_id)
+            # After a loss of memory everybody is new to Redis, and hardly anybody has missed anything. Said before
+            # presence knows them: should we die in between, the next heartbeat says it again.
+            if rows.free_kinds is not None and presence.remembers():
                 send(CatchUp(transporter_id=transporter_id))
+            tell_presence(transporter_id, rows, heard=True)
+            presence.heartbeat(transporter_id, here)
         for broadcast_id in missed or ():
             send(OfferLate(broadcast_id=broadcast_id, transporter_id=transporter_id))
     except (RedisError, presence.PresenceUnknown) as error:

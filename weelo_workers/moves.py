@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from weelo_workers import presence
-from weelo_workers.contracts.broadcasts import BookingCompleted, BroadcastStateChanged
+from weelo_workers.contracts.broadcasts import BookingCompleted, BroadcastStateChanged, CatchUp
 from weelo_workers.contracts.fleet import SignOn
 from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, HoldStatus, TruckRequestStatus
 from weelo_workers.contracts.trips import AssignmentStatusChanged
@@ -83,7 +83,7 @@ def show(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -
     shown = partial(
         presence.show_open,
         broadcast.id,
-        broadcast.version,
+        uow.now.timestamp(),
         kinds,
         presence.Point(broadcast.pickup["latitude"], broadcast.pickup["longitude"]),
         broadcast.radius_km or 0.0,
@@ -92,10 +92,16 @@ def show(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -
     uow.after_commit(shown)
 
 
-def sign_on(uow: UnitOfWork, transporter_ids: Iterable[UUID]) -> None:
-    """These fleets have other trucks free than before."""
+def trucks_taken(uow: UnitOfWork, transporter_id: UUID) -> None:
+    """This fleet has fewer trucks free: presence has to know."""
+    uow.send(SignOn(transporter_id=transporter_id))
+
+
+def trucks_freed(uow: UnitOfWork, transporter_ids: Iterable[UUID]) -> None:
+    """These fleets have more trucks free: presence has to know, and they may have missed something."""
     for transporter_id in sorted(set(transporter_ids)):
         uow.send(SignOn(transporter_id=transporter_id))
+        uow.send(CatchUp(transporter_id=transporter_id))
 
 
 def announce_assignments(uow: UnitOfWork, broadcast: Broadcast, assignments: Sequence[Assignment]) -> None:

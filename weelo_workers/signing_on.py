@@ -9,21 +9,24 @@ from sqlalchemy.orm import Session
 
 from weelo_workers import presence
 from weelo_workers.models.engine import autocommitting
-from weelo_workers.queries.fleets import standing
+from weelo_workers.queries.fleets import Standing, standing
 
 
-def sign_on(transporter_id: UUID) -> bool:
-    """Read the rows and tell presence. True if there is more to offer them than presence knew of.
+def look(transporter_id: UUID) -> Standing:
+    """The rows, afresh: of several who do this at once, the one that looks last is believed."""
+    with Session(autocommitting()) as session:
+        return standing(session, transporter_id)
 
-    The rows are read afresh: of several who do this at once, the one that read last is believed.
+
+def tell_presence(transporter_id: UUID, rows: Standing, *, heard: bool) -> None:
+    """`heard`: they have just been heard of. A phone that is silent does not come back by a timer.
+
     Raises PresenceUnknown if Redis is away.
     """
-    with Session(autocommitting()) as session:
-        rows = standing(session, transporter_id)
     try:
-        if rows.free_kinds is not None:
-            return presence.online(transporter_id, rows.free_kinds, stamp=rows.at)
-        presence.offline(transporter_id, stamp=rows.at)
+        if rows.free_kinds is None:
+            presence.offline(transporter_id, stamp=rows.at)
+        else:
+            presence.online(transporter_id, rows.free_kinds, stamp=rows.at, heard=heard)
     except RedisError as away:
         raise presence.PresenceUnknown(f"Redis is away ({away})") from away
-    return False

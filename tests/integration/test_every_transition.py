@@ -116,6 +116,7 @@ def holds_are_dropped_run_out_or_confirmed(world: World) -> None:
     world.drop(fleet, world.hold(fleet, request).result["holdId"])
     world.hold(fleet, request)
     world.tick(91)
+    request, fleet = asked(world, 1)
     world.confirm(fleet, world.hold(fleet, request).result["holdId"])
 
 

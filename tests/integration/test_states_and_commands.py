@@ -38,7 +38,7 @@ from weelo_workers.contracts.trips import ExpireAssignment
 from weelo_workers.lifecycles import assignment, broadcast, hold, truck_request
 from weelo_workers.lifecycles.lifecycle import Transition
 from weelo_workers.redis_client import redis
-from weelo_workers.signing_on import sign_on
+from weelo_workers.signing_on import look, tell_presence
 
 # The onlooker accepts, holds and declines; the hold is the holder's. There can be none before anybody was told, and
 # whoever was not told of a broadcast does not know that it exists (CONTRACT section 2).
@@ -70,10 +70,10 @@ completed         BROADCAST_FILLED     BROADCAST_FILLED     done                
 cancelled         BROADCAST_CANCELLED  BROADCAST_CANCELLED  done                 BROADCAST_CANCELLED  same
 expired           BROADCAST_EXPIRED    BROADCAST_EXPIRED    done                 BROADCAST_EXPIRED    same
 """,
-    # `again`: a step that was told before. `stale`: the broadcast has moved on since. The latecomer has driven into
+    # `again`: a step that was told before. `taken`: somebody has the slot by now. The latecomer has driven into
     # the ring after it was told.
     """
-                  widen  widen/again  expire  expire/early  reoffer  reoffer/stale  offer_late  catch_up
+                  widen  widen/again  expire  expire/early  reoffer  reoffer/taken  offer_late  catch_up
 created           done   same         done    waits         waits    same           same        same
 broadcasting      same   same         done    waits         done     same           same        waits
 active            done   same         done    waits         done     same           done        waits
@@ -223,9 +223,12 @@ class Scene:
         step = self.the("broadcast").radius_step + steps
         return self.timer(WidenBroadcast(broadcast_id=self.broadcast, step=step))
 
-    def reoffers(self, age: int) -> CommandOutcome:
-        version = self.the("broadcast").version - age
-        return self.timer(ReofferBroadcast(broadcast_id=self.broadcast, version=version))
+    def reoffers(self, *, taken: bool = False) -> CommandOutcome:
+        """The first slot that is still to be had; `taken`, or with none left: one that somebody has taken since."""
+        query = "SELECT id FROM truck_requests WHERE status = 'searching' ORDER BY request_number"
+        slots = [] if taken else self.world.rows(query)
+        slot = slots[0].id if slots else uuid4()
+        return self.timer(ReofferBroadcast(broadcast_id=self.broadcast, truck_request_id=slot))
 
     def traces(self) -> tuple[list[Any], list[Any]]:
         """All that a command may have changed or told, but its own outcome; and what is still to come."""
@@ -325,8 +328,8 @@ COMMANDS: dict[str, Callable[[Scene], CommandOutcome]] = {
     "widen/again": lambda s: s.widens(0),
     "offer_late": lambda s: s.timer(OfferLate(broadcast_id=s.broadcast, transporter_id=s.latecomer.id)),
     "catch_up": lambda s: s.timer(CatchUp(transporter_id=s.latecomer.id)),
-    "reoffer": lambda s: s.reoffers(0),
-    "reoffer/stale": lambda s: s.reoffers(1),
+    "reoffer": lambda s: s.reoffers(),
+    "reoffer/taken": lambda s: s.reoffers(taken=True),
     "expire": lambda s: s.timer(ExpireBroadcast(broadcast_id=s.broadcast)),
     "release_hold": lambda s: s.timer(ReleaseHold(hold_id=s.held)),
     "expire_assignment": lambda s: s.timer(ExpireAssignment(assignment_id=s.the("assignment").id)),
@@ -380,7 +383,7 @@ class Stage:
             scene.write("DELETE FROM broadcasts; DELETE FROM mailbox")
             redis().flushdb()
             for fleet, km in zip(self.fleets, (1, 1, 1, 20), strict=True):
-                sign_on(fleet.id)
+                tell_presence(fleet.id, look(fleet.id), heard=True)
                 self.world.heartbeat(fleet, km)
             status, _, how = state.partition("/")
             SUBJECTS[subject][2](scene, status, how)

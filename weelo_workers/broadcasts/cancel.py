@@ -59,4 +59,4 @@ def _cancel(command: CancelBroadcast, broadcast: Broadcast, uow: UnitOfWork) -> 
     for assignment in live:
         uow.publish(TripCancelled(**about(broadcast), assignment=assignment_view(assignment), reason=REASON))
     moves.announce_assignments(uow, broadcast, live)
-    moves.sign_on(uow, [assignment.transporter_id for assignment in live])
+    moves.trucks_freed(uow, [assignment.transporter_id for assignment in live])

@@ -47,8 +47,8 @@ class Found:
     candidates: list[Candidate] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
-    def only(self, limit: int) -> bool:
-        """Keep the nearest ones; the others have their turn in the next step. True if there are such."""
+    def keep_nearest(self, limit: int) -> bool:
+        """The others have their turn in the next step. True if there are such."""
         others = self.candidates[limit:]
         self.candidates = self.candidates[:limit]
         self.left_out += [

@@ -10,15 +10,19 @@ from weelo_workers.lifecycles import broadcast as lifecycle
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast
+from weelo_workers.queries.views import searching
 
 
 @handles(ReofferBroadcast)
 def reoffer(command: ReofferBroadcast, uow: UnitOfWork) -> None:
-    """Nothing, if the broadcast has moved on since the slot came back: somebody has seen to it."""
+    """Nothing, if somebody has taken it meanwhile."""
     broadcast = uow.lock(Broadcast, command.broadcast_id)
-    if broadcast is None or broadcast.status not in lifecycle.OPEN or broadcast.version != command.version:
+    if broadcast is None or broadcast.status not in lifecycle.OPEN:
         return
     slots = moves.slots_of(uow, broadcast.id)
-    if those := knowing(uow.session, broadcast, slots):
+    this = [slot for slot in slots if slot.id == command.truck_request_id]
+    if not searching(this):
+        return
+    if those := knowing(uow.session, broadcast, this):
         offer_to(uow, broadcast, slots, those)
     uow.send(WidenBroadcast(broadcast_id=broadcast.id, step=broadcast.radius_step + 1))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 
 from sqlalchemy.dialects.postgresql import insert
 
-from weelo_workers import moves
+from weelo_workers import moves, presence
 from weelo_workers.broadcasts.matching import LeftOut, find, reached
 from weelo_workers.broadcasts.telling import TELLS, make_recipients, step_on
 from weelo_workers.contracts.broadcasts import WidenBroadcast
-from weelo_workers.contracts.statuses import BroadcastStatus
+from weelo_workers.contracts.statuses import BroadcastStatus, PassedOverBecause
 from weelo_workers.lifecycles import broadcast as lifecycle
 from weelo_workers.lifecycles.ladder import next_step_in, ring
 from weelo_workers.messaging.handling import handles
@@ -43,9 +44,10 @@ def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
         return
     everyone = this.radius_km is None
     found = find(uow.session, broadcast, slots, reach, uow.now, everyone=everyone)
-    left_over = found.only(settings().max_offers_per_step)
+    left_over = found.keep_nearest(settings().max_offers_per_step)
     told = make_recipients(uow, broadcast, found.candidates, this.step)
     _remember(uow, broadcast, this.step, found.left_out)
+    _let_wait(uow, broadcast, found.left_out)
     step_on(
         uow,
         broadcast,
@@ -75,6 +77,14 @@ def _is_due(broadcast: Broadcast, command: WidenBroadcast, uow: UnitOfWork) -> b
         and broadcast.radius_step == command.step - 1
         and uow.now < broadcast.expires_at
     )
+
+
+def _let_wait(uow: UnitOfWork, broadcast: Broadcast, left_out: list[LeftOut]) -> None:
+    """Those of the next step are within the ring already: their heartbeats shall not bring them it before."""
+    waiting = [each.transporter_id for each in left_out if each.because == PassedOverBecause.NEXT_STEP]
+    if waiting:
+        left = (broadcast.expires_at - uow.now).total_seconds()
+        uow.after_commit(partial(presence.mark_told, broadcast.id, waiting, left))
 
 
 def _remember(uow: UnitOfWork, broadcast: Broadcast, step: int, left_out: list[LeftOut]) -> None:

@@ -144,10 +144,10 @@ class OfferLate(Command, name="broadcasts.offer_late"):
 
 
 class ReofferBroadcast(Command, name="broadcasts.reoffer"):
-    """A slot has come back: tell those who knew of it, and go on with the rings."""
+    """A slot has come back: tell those who could take it and knew of the broadcast, and go on with the rings."""
 
     broadcast_id: UUID
-    version: int
+    truck_request_id: UUID
 
 
 class ContinuePartial(Command, name="broadcasts.continue_partial"):

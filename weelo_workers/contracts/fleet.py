@@ -84,9 +84,10 @@ class ForgetDevice(Command, name="fleet.forget_device"):
 
 
 class SignOn(Command, name="fleet.sign_on"):
-    """What this fleet can offer has changed: let presence know."""
+    """What this fleet can offer has changed: let presence know. `heard`: by the transporter's own doing, just now."""
 
     transporter_id: UUID
+    heard: bool = False
 
 
 # --- what people are told -------------------------------------------------------------------------------

@@ -201,7 +201,7 @@ class WhyView(Wire):
     """Why somebody was offered a broadcast, or was not. `answer` says it in a sentence.
 
     `reason` is null for who was offered it; otherwise one of `PassedOverBecause`, or `no_truck_of_this_kind`,
-    `out_of_radius`. `passed_over`: what each step knew; without it the answer is of this moment (`as_of_now`).
+    `out_of_radius`, `came_too_late`. `passed_over`: what each step knew; without it the answer is of this moment (`as_of_now`).
     """
 
     broadcast_id: UUID

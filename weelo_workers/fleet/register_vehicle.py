@@ -7,6 +7,7 @@ from uuid import uuid4
 from sqlalchemy import exists, select
 from sqlalchemy.dialects.postgresql import insert
 
+from weelo_workers.contracts.broadcasts import CatchUp
 from weelo_workers.contracts.fleet import RegisterVehicle, SignOn, VehicleView
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.vehicle_kinds import vehicle_key
@@ -50,7 +51,8 @@ def register_vehicle(command: RegisterVehicle, uow: UnitOfWork) -> VehicleView:
     for column, value in described.items():
         setattr(vehicle, column, value)
     uow.session.flush()
-    uow.send(SignOn(transporter_id=command.transporter_id))
+    uow.send(SignOn(transporter_id=command.transporter_id, heard=True))
+    uow.send(CatchUp(transporter_id=command.transporter_id))
     uow.http_status = 201 if new else 200
     return vehicle_view(vehicle, busy=busy)
 

@@ -133,16 +133,25 @@ class Bus:
                 # Early by the database's clock, or woken by a stray bell: set the alarm again.
                 return [Ring(row.id, row.name, row.queue, (row.due_at - now).total_seconds())], []  # type: ignore[arg-type]
             caller = _caller(row)
-            if caller is not None and caller.id not in self._known:
-                _know(session, caller)
+            new_caller = caller if caller is not None and caller.id not in self._known else None
+            if new_caller is not None:
+                _know(session, new_caller)
             uow = UnitOfWork(session, row.id, row.name, caller)
             values = _run(verb, row, uow)
             if uow.caller:
                 uow.publish(_settled(row, values, uow.now), caller_id=str(uow.caller.id))
             session.connection().execute(_SETTLE, {"row": row.id, "settled_at": uow.now, **_UNSAID, **values})
+            if new_caller is not None:
+                uow.after_commit(partial(self._remember, new_caller.id))
             if row.name == DeliverEvents.name and row.subject_id is not None:
                 uow.after_commit(partial(self._look_once_more, row.subject_id))
             return uow.write(), uow.acts_after_commit()
+
+    def _remember(self, caller_id: UUID) -> None:
+        """Their row is there: the next command of theirs need not see to it."""
+        if len(self._known) >= REMEMBERED_CALLERS:
+            self._known.clear()
+        self._known.add(caller_id)
 
     def _note_trouble(self, command_id: UUID, error: Exception) -> None:
         """Leave the row to the sweep; after too many unexpected errors park it with the reason."""

@@ -37,11 +37,18 @@ _FORGET_REPLAYS = text("""
 """)
 
 
+_FORGET_PASSED_OVER = text("""
+    DELETE FROM passed_over
+     WHERE ctid = ANY(ARRAY(SELECT ctid FROM passed_over
+                             WHERE at < clock_timestamp() - make_interval(days => :days) LIMIT :batch))
+""")
+
+
 def forget_what_is_old(engine: Engine, days: int) -> int:
     """Delete events and settled mailbox rows older than `days`. Returns how many rows were forgotten."""
     forgotten = 0
     try:
-        for statement in (_FORGET_EVENTS, _FORGET_SETTLED, _FORGET_REPLAYS):
+        for statement in (_FORGET_EVENTS, _FORGET_SETTLED, _FORGET_REPLAYS, _FORGET_PASSED_OVER):
             for _ in range(MAX_BATCHES):
                 with engine.begin() as connection:
                     deleted = connection.execute(statement, {"days": days, "batch": BATCH}).rowcount

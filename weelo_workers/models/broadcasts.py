@@ -153,7 +153,10 @@ class PassedOver(Base):
     distance_km: Mapped[float | None]
     at: Mapped[datetime]
 
-    __table_args__ = (one_of("reason", PassedOverBecause, "a_reason_is_known"),)
+    __table_args__ = (
+        Index("passed_over_by_age", "at"),
+        one_of("reason", PassedOverBecause, "a_reason_is_known"),
+    )
 
 
 class TransitionRecord(Base):

@@ -10,7 +10,7 @@ from weelo_workers.lifecycles import broadcast as lifecycle, hold as hold_lifecy
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, TruckRequest
-from weelo_workers.offers.holding import kept, open_hold
+from weelo_workers.offers.holding import kept, open_hold, run_out_late_ones
 from weelo_workers.offers.seating import seat
 from weelo_workers.offers.taking import (
     accept_result,
@@ -46,6 +46,7 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
     trucks = own_free_trucks(uow, command.transporter_id, wanted)
     hold = None
     if any(slot.status == TruckRequestStatus.HELD for slot in slots):
+        run_out_late_ones(uow, broadcast)
         hold = open_hold(uow, broadcast.id, command.transporter_id)
     held = kept(hold, slots)
     seats = seat(trucks, slots, [*held, *_searching(slots)], partial=command.partial)

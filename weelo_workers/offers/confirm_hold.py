@@ -6,11 +6,11 @@ from weelo_workers import moves
 from weelo_workers.contracts.offers import AcceptResult, ConfirmHold
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import BroadcastStatus, HoldStatus
-from weelo_workers.lifecycles import hold as lifecycle, truck_request as slot_lifecycle
+from weelo_workers.lifecycles import hold as lifecycle
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Hold
-from weelo_workers.offers.holding import kept, own
+from weelo_workers.offers.holding import kept, own, release
 from weelo_workers.offers.seating import seat
 from weelo_workers.offers.taking import accept_result, own_free_trucks, own_live, sort_out_repeats, take
 
@@ -33,7 +33,7 @@ def confirm_hold(command: ConfirmHold, uow: UnitOfWork) -> AcceptResult:
         raise Rejected(Code.NOT_ENOUGH_AVAILABLE, f"{len(held)} are on hold.", {"remaining": len(held)})
     seats = seat(own_free_trucks(uow, command.transporter_id, command.trucks), slots, held, partial=False)
     taken = {slot.id for slot, _, _ in seats}
-    uow.advance_all([slot for slot in held if slot.id not in taken], slot_lifecycle.RELEASE)
+    release(uow, broadcast, [slot for slot in held if slot.id not in taken])
     uow.advance(hold, lifecycle.CONFIRM)
     won = take(uow, broadcast, slots, seats, command.transporter_id)
     return accept_result(broadcast, slots, won)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from weelo_workers import moves
 from weelo_workers.contracts.offers import HoldSlots, HoldView, ReleaseHold
@@ -18,7 +18,7 @@ from weelo_workers.lifecycles import truck_request as slot_lifecycle
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Hold, Offer, TruckRequest
-from weelo_workers.offers.holding import hold_view, open_hold, run_out, tell_remaining
+from weelo_workers.offers.holding import hold_view, open_hold, run_out_late_ones, tell_remaining
 from weelo_workers.offers.taking import still_open
 from weelo_workers.queries.fleets import free_trucks
 from weelo_workers.settings import settings
@@ -28,19 +28,19 @@ from weelo_workers.settings import settings
 def hold(command: HoldSlots, uow: UnitOfWork) -> HoldView:
     """All of them or none, for HOLD_SECONDS, at most until the broadcast expires.
 
-    Who has a hold here already gets that one, as it is. Nobody may keep more slots than they have free
-    trucks for, so that a hold never keeps a truck from the customer that its owner could not bring.
+    Who has a hold here already gets that one, as it is, and whose hold here has run out gets no other. Nobody
+    may keep more slots, here and elsewhere together, than they have free trucks for at that moment.
     """
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or uow.session.get(Offer, (broadcast.id, command.transporter_id)) is None:
         raise Rejected(Code.BROADCAST_NOT_FOUND)
+    run_out_late_ones(uow, broadcast)
     present = open_hold(uow, broadcast.id, command.transporter_id)
-    if present is not None and uow.now < present.expires_at:
+    if present is not None:
         uow.replayed = True
         return hold_view(present, moves.slots_of(uow, broadcast.id))
-    if present is not None:
-        run_out(uow, broadcast, present)  # before its timer came
     still_open(broadcast, uow.now)
+    expires_at = _until(uow, broadcast, command.transporter_id)
     slots = moves.slots_of(uow, broadcast.id)
     chosen = _choose(command, slots, uow)
     made = Hold(
@@ -49,7 +49,7 @@ def hold(command: HoldSlots, uow: UnitOfWork) -> HoldView:
         transporter_id=command.transporter_id,
         status=HoldStatus.OPEN,
         state_changed_at=uow.now,
-        expires_at=_until(uow, broadcast, command.transporter_id),
+        expires_at=expires_at,
         created_at=uow.now,
     )
     uow.add(made)
@@ -71,9 +71,10 @@ def _choose(command: HoldSlots, slots: Sequence[TruckRequest], uow: UnitOfWork) 
     wanted = [slot for slot in slots if key in (None, slot.vehicle_key)]
     free = [slot for slot in wanted if slot.status == TruckRequestStatus.SEARCHING]
     trucks = Counter(free_trucks(uow.session, command.transporter_id, {slot.vehicle_key for slot in free}))
+    trucks.subtract(_kept_elsewhere(uow, command.transporter_id))
     chosen: list[TruckRequest] = []
     for slot in free:
-        if len(chosen) < asked.quantity and trucks[slot.vehicle_key]:
+        if len(chosen) < asked.quantity and trucks[slot.vehicle_key] > 0:
             trucks[slot.vehicle_key] -= 1
             chosen.append(slot)
     if len(chosen) < asked.quantity:
@@ -85,13 +86,31 @@ def _choose(command: HoldSlots, slots: Sequence[TruckRequest], uow: UnitOfWork) 
     return chosen
 
 
-def _until(uow: UnitOfWork, broadcast: Broadcast, transporter_id: UUID) -> datetime:
-    """Letting go and holding again extends nothing: while the time of an earlier hold lasts, that time counts."""
-    earlier = uow.session.scalar(
-        select(func.max(Hold.expires_at)).where(
-            Hold.broadcast_id == broadcast.id, Hold.transporter_id == transporter_id
+def _kept_elsewhere(uow: UnitOfWork, transporter_id: UUID) -> list[str]:
+    """The kinds of the slots that this fleet keeps on other broadcasts."""
+    query = (
+        select(TruckRequest.vehicle_key)
+        .join(Hold, Hold.id == TruckRequest.hold_id)
+        .where(
+            Hold.transporter_id == transporter_id,
+            Hold.status == HoldStatus.OPEN,
+            TruckRequest.status == TruckRequestStatus.HELD,
         )
     )
-    if earlier is not None and earlier > uow.now:
-        return min(earlier, broadcast.expires_at)
-    return min(uow.now + timedelta(seconds=settings().hold_seconds), broadcast.expires_at)
+    return list(uow.session.scalars(query))
+
+
+def _until(uow: UnitOfWork, broadcast: Broadcast, transporter_id: UUID) -> datetime:
+    """Holding again extends nothing: after letting go, the time of the first hold still counts, and after one
+    that has run out it is over. Raises Rejected(HOLD_EXPIRED)."""
+    before = uow.session.scalars(
+        select(Hold).where(
+            Hold.broadcast_id == broadcast.id,
+            Hold.transporter_id == transporter_id,
+            Hold.status.in_({HoldStatus.RELEASED, HoldStatus.EXPIRED}),
+        )
+    ).all()
+    if any(hold.status == HoldStatus.EXPIRED or hold.expires_at <= uow.now for hold in before):
+        raise Rejected(Code.HOLD_EXPIRED, "You had your time to choose trucks; accept slots that are open.")
+    in_full = uow.now + timedelta(seconds=settings().hold_seconds)
+    return min([in_full, broadcast.expires_at, *(hold.expires_at for hold in before)])

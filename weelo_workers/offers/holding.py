@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from weelo_workers import moves
-from weelo_workers.contracts.broadcasts import TrucksRemainingUpdate
+from weelo_workers.contracts.broadcasts import TrucksRemainingUpdate, WidenBroadcast
 from weelo_workers.contracts.offers import HoldExpired, HoldView
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import HoldStatus, TruckRequestStatus
@@ -61,9 +61,26 @@ def run_out(uow: UnitOfWork, broadcast: Broadcast, hold: Hold) -> None:
 def give_back(uow: UnitOfWork, broadcast: Broadcast, hold: Hold, transition: Transition[HoldStatus]) -> None:
     """Its slots are everybody's again; the rings go on where they are."""
     slots = moves.slots_of(uow, broadcast.id)
-    uow.advance_all(kept(hold, slots), slot_lifecycle.RELEASE)
+    release(uow, broadcast, kept(hold, slots))
     uow.advance(hold, transition)
     tell_remaining(uow, broadcast, slots)
+
+
+def release(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
+    """Who came while these were on hold has not heard of them. As long as rings are told, the next ring and their
+    heartbeats see to that; once everyone was asked, everyone is asked once more: only who is new is told."""
+    uow.advance_all(slots, slot_lifecycle.RELEASE)
+    if slots and broadcast.radius_step and broadcast.radius_km is None:
+        uow.send(WidenBroadcast(broadcast_id=broadcast.id, step=broadcast.radius_step + 1))
+
+
+def run_out_late_ones(uow: UnitOfWork, broadcast: Broadcast) -> None:
+    """A hold past its end keeps nothing from anybody, even if its timer has not come yet."""
+    past = select(Hold).where(
+        Hold.broadcast_id == broadcast.id, Hold.status == HoldStatus.OPEN, Hold.expires_at <= uow.now
+    )
+    for hold in uow.session.scalars(past).all():
+        run_out(uow, broadcast, hold)
 
 
 def tell_remaining(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:

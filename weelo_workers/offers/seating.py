@@ -25,7 +25,8 @@ def seat(
     TRUCK_REQUEST_NOT_FOUND, VEHICLE_TYPE_MISMATCH, REQUEST_ALREADY_TAKEN or NOT_ENOUGH_AVAILABLE.
     """
     free = list(to_take)
-    remaining = {"remaining": len(free)}
+    kinds = {vehicle.vehicle_key for _, vehicle, _ in trucks}
+    remaining = {"remaining": sum(slot.vehicle_key in kinds for slot in free)}
     seats: list[Seat] = []
     # Named slots first, so that a truck without a wish does not sit down on somebody's named one.
     for truck, vehicle, driver in sorted(trucks, key=lambda offered: offered[0].truck_request_id is None):

@@ -42,7 +42,7 @@ def take(
     moves.step(uow, broadcast, transition, slots, why={"trucks": len(won)})
     _tell(uow, broadcast, slots, won)
     moves.set_out_if_under_way(uow, broadcast, slots)
-    moves.sign_on(uow, [transporter_id])
+    moves.trucks_taken(uow, transporter_id)
     return won
 
 

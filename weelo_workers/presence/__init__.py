@@ -39,6 +39,7 @@ __all__ = [
     "Reached",
     "forget_the_silent",
     "heartbeat",
+    "mark_asked",
     "mark_told",
     "offline",
     "online",
@@ -81,12 +82,18 @@ class Reached:
     partial: bool = False
 
 
-def online(transporter_id: UUID, free_kinds: Collection[str], *, stamp: float) -> bool:
-    """They want work and have free trucks of these kinds, as the rows said at `stamp`. Counts as being heard.
+def online(transporter_id: UUID, free_kinds: Collection[str], *, stamp: float, heard: bool = True) -> bool:
+    """They want work and have free trucks of these kinds, as the rows said at `stamp`.
 
-    True if there is a kind among them that was not known before.
+    `heard`: their phone has just been heard of; otherwise nothing happens to one that is silent. False if
+    nothing has happened.
     """
-    arguments = [str(transporter_id), json.dumps(sorted(free_kinds)), repr(stamp)]
+    arguments: list[str | int] = [
+        str(transporter_id),
+        json.dumps(sorted(free_kinds)),
+        repr(stamp),
+        int(heard),
+    ]
     return bool(redis().register_script(GO_ONLINE)(args=arguments))
 
 
@@ -154,17 +161,18 @@ def forget_the_silent(at_most: int) -> int:
 
 def show_open(
     broadcast_id: UUID,
-    version: int,
+    as_of: float,
     kinds: Collection[str],
     pickup: Point,
     radius_km: float,
     seconds_left: float,
 ) -> None:
-    """Let heartbeats find this broadcast within its radius; with no kinds, no longer."""
+    """Let heartbeats find this broadcast within its radius; with no kinds, no longer. `as_of`: a time read under its
+    lock, so that what was true later wins."""
     redis().register_script(SHOW_OPEN)(
         args=[
             str(broadcast_id),
-            version,
+            repr(as_of),
             json.dumps(sorted(kinds)) if kinds else "[]",
             repr(pickup.longitude),
             repr(pickup.latitude),
@@ -178,6 +186,12 @@ def mark_told(broadcast_id: UUID, transporter_ids: Sequence[UUID], seconds_left:
     """These have heard of it."""
     arguments: list[str | float] = [str(broadcast_id), seconds_left, *map(str, transporter_ids)]
     redis().register_script(MARK_TOLD)(args=arguments)
+
+
+def mark_asked(broadcast_id: UUID, transporter_ids: Sequence[UUID], seconds: float) -> None:
+    """Their heartbeats do not ask after it for so long."""
+    for transporter_id in transporter_ids:
+        redis().set(f"weelo:open:asked:{broadcast_id}:{transporter_id}", 1, ex=max(1, int(seconds)))
 
 
 def _to_search(pickup: Point, radius_km: float) -> float:

@@ -28,28 +28,29 @@ local function outdated(id, stamp)
 end
 """
 
-# id, kinds of free trucks (JSON), stamp. Answers 1 if there are kinds that were not known before.
+# id, kinds of free trucks (JSON), stamp, whether they have just been heard of.
 GO_ONLINE = (
     _COMMON
     + """
 local id, kinds = ARGV[1], ARGV[2]
 if outdated(id, ARGV[3]) then return 0 end
-local known, more = {}, 0
-for _, kind in ipairs(cjson.decode(redis.call('HGET', P..'kinds', id) or '[]')) do known[kind] = true end
 unlist(id)
+if ARGV[4] == '1' then
+  redis.call('ZADD', P..'seen', now(), id)
+elseif not redis.call('ZSCORE', P..'seen', id) then
+  return 0
+end
 redis.call('SET', P..'since', now(), 'NX')
 redis.call('HSET', P..'kinds', id, kinds)
-redis.call('ZADD', P..'seen', now(), id)
 local at = redis.call('HGET', P..'at', id)
 for _, kind in ipairs(cjson.decode(kinds)) do
-  if not known[kind] then more = 1 end
   redis.call('SADD', P..'kind:'..kind, id)
   if at then
     local lon, lat = at:match('([^,]+),([^,]+)')
     redis.call('GEOADD', P..'geo:'..kind, lon, clamped(lat), id)
   end
 end
-return more
+return 1
 """
 )
 
@@ -79,11 +80,12 @@ for _, kind in ipairs(cjson.decode(kinds)) do
   local reach = tonumber(redis.call('GET', O..'reach') or 0)
   if reach > 0 and redis.call('EXISTS', O..'geo:'..kind) == 1 then
     for _, hit in ipairs(redis.call('GEOSEARCH', O..'geo:'..kind, 'FROMLONLAT', lon, clamped(lat),
-                                    'BYRADIUS', reach, 'km', 'ASC', 'COUNT', 20, 'WITHDIST')) do
+                                    'BYRADIUS', reach * 1.007, 'km', 'ASC', 'COUNT', 500, 'WITHDIST')) do
+      if #missed >= 20 then break end
       local radius, ends = unpack(redis.call('HMGET', O..'about:'..hit[1], 'radius', 'ends'))
       if not radius or tonumber(ends) < time then
         redis.call('ZREM', O..'geo:'..kind, hit[1])
-      elseif tonumber(hit[2]) <= tonumber(radius)
+      elseif tonumber(hit[2]) <= tonumber(radius) * 1.007
              and redis.call('SISMEMBER', O..'told:'..hit[1], id) == 0
              and redis.call('SET', O..'asked:'..hit[1]..':'..id, 1, 'NX', 'EX', 10) then
         missed[#missed + 1] = hit[1]
@@ -149,19 +151,19 @@ return #silent
 """
 )
 
-# id, version, kinds (JSON; none: it is over, or everyone was asked), longitude, latitude, radius in km, seconds left.
+# id, as of when, kinds (JSON; none: it is over, or everyone was asked), longitude, latitude, radius in km, seconds left.
 SHOW_OPEN = (
     _COMMON
     + """
-local id, version, kinds, lon, lat, radius, left = unpack(ARGV)
+local id, as_of, kinds, lon, lat, radius, left = unpack(ARGV)
 local about = O..'about:'..id
-local shown, at_version = unpack(redis.call('HMGET', about, 'kinds', 'version'))
-if at_version and tonumber(at_version) > tonumber(version) then return 0 end
+local shown, before = unpack(redis.call('HMGET', about, 'kinds', 'as_of'))
+if before and tonumber(before) > tonumber(as_of) then return 0 end
 if shown then
   for _, kind in ipairs(cjson.decode(shown)) do redis.call('ZREM', O..'geo:'..kind, id) end
 end
 left = math.max(1, math.ceil(tonumber(left)) + 5)
-redis.call('HSET', about, 'kinds', kinds, 'version', version, 'radius', radius, 'ends', now() + left)
+redis.call('HSET', about, 'kinds', kinds, 'as_of', as_of, 'radius', radius, 'ends', now() + left)
 redis.call('EXPIRE', about, left)
 redis.call('EXPIRE', O..'told:'..id, left)
 for _, kind in ipairs(cjson.decode(kinds)) do

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.statuses import AssignmentStatus
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.models import Assignment, Broadcast
 
@@ -24,7 +25,7 @@ def follower(session: Session, trip_id: UUID, driver_id: UUID) -> UUID:
     ).one_or_none()
     if trip is None:
         raise Rejected(Code.ASSIGNMENT_NOT_FOUND)
-    if trip.status not in LIVE:
+    if trip.status not in LIVE - {AssignmentStatus.PENDING}:
         raise Rejected(Code.INVALID_TRANSITION, f"The trip is {trip.status}.")
     customer_id: UUID = trip.customer_id
     return customer_id

@@ -25,7 +25,7 @@ from weelo_workers.models import (
     Vehicle,
 )
 
-NO_TRUCK, OUT_OF_RADIUS = "no_truck_of_this_kind", "out_of_radius"
+NO_TRUCK, OUT_OF_RADIUS, CAME_TOO_LATE = "no_truck_of_this_kind", "out_of_radius", "came_too_late"
 
 SENTENCES = {
     PassedOverBecause.OFFLINE: "they were not available",
@@ -34,6 +34,7 @@ SENTENCES = {
     PassedOverBecause.TOO_MANY_OFFERS: "they had too many open offers",
     PassedOverBecause.NEXT_STEP: "nearer ones came first, and it was over before their turn",
     NO_TRUCK: "no truck of this kind",
+    CAME_TOO_LATE: "nothing was left to take when they came within reach",
 }
 
 
@@ -154,9 +155,7 @@ def _else(session: Session, broadcast: Broadcast, transporter_id: UUID) -> tuple
     if here is None:
         return PassedOverBecause.SILENT, True, ""
     km = presence.Point(broadcast.pickup["latitude"], broadcast.pickup["longitude"]).km_to(here)
-    rings = (
-        "no ring was told" if broadcast.radius_step == 0 else f"the rings reached {broadcast.radius_km} km"
-    )
-    if broadcast.radius_step and broadcast.radius_km is None:
-        rings = "they came online after everyone was asked"
+    if broadcast.radius_step and (broadcast.radius_km is None or km <= broadcast.radius_km):
+        return CAME_TOO_LATE, True, ""
+    rings = f"the rings reached {broadcast.radius_km} km" if broadcast.radius_step else "no ring was told"
     return OUT_OF_RADIUS, True, f"they are {km:.1f} km away, {rings}"

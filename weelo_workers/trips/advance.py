@@ -31,7 +31,7 @@ def advance(command: AdvanceTrip, uow: UnitOfWork) -> AssignmentView:
     slot = uow.session.get_one(TruckRequest, assignment.truck_request_id)
     if command.status == AssignmentStatus.COMPLETED:
         uow.advance(slot, slot_lifecycle.COMPLETE)
-        moves.sign_on(uow, [assignment.transporter_id])
+        moves.trucks_freed(uow, [assignment.transporter_id])
     slots = moves.slots_of(uow, broadcast.id)
     moves.set_out_if_under_way(uow, broadcast, slots)
     moves.announce_assignments(uow, broadcast, [assignment])

@@ -37,9 +37,9 @@ def give_back(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignment, rea
     slot = uow.session.get_one(TruckRequest, assignment.truck_request_id)
     uow.advance(slot, slot_lifecycle.REOPEN, why={"reason": reason})
     moves.announce_assignments(uow, broadcast, [assignment])
-    moves.sign_on(uow, [assignment.transporter_id])
+    moves.trucks_freed(uow, [assignment.transporter_id])
     _pass_over(uow, broadcast, slot, assignment)
-    if not _reopened(uow, broadcast, reason):
+    if not _reopened(uow, broadcast, slot, reason):
         _end(uow, broadcast, slot, reason)
 
 
@@ -75,7 +75,7 @@ def _pass_over(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, assign
         uow.session.flush()
 
 
-def _reopened(uow: UnitOfWork, broadcast: Broadcast, reason: str) -> bool:
+def _reopened(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, reason: str) -> bool:
     """Back on the market, with at least a minute. Not after the deadline, nor beside another open broadcast."""
     reopenable = lifecycle.REOPEN_SOME.when
     if broadcast.status not in reopenable or uow.now >= broadcast.expires_at:
@@ -90,7 +90,7 @@ def _reopened(uow: UnitOfWork, broadcast: Broadcast, reason: str) -> bool:
         return False  # the customer has asked for something else meanwhile
     moves.announce(uow, broadcast, slots)
     uow.publish(TrucksRemainingUpdate(**about(broadcast), trucks_remaining=searching(slots)))
-    uow.send(ReofferBroadcast(broadcast_id=broadcast.id, version=broadcast.version))
+    uow.send(ReofferBroadcast(broadcast_id=broadcast.id, truck_request_id=slot.id))
     return True
 
 

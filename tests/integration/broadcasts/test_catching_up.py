@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from tests.world import Fleet, World
+import pytest
+
+from tests.integration.broadcasts.test_ladder import with_settings
+from tests.world import DELHI, Fleet, World, place
+from weelo_workers import presence
+from weelo_workers.contracts.fleet import SetAvailability
+from weelo_workers.contracts.statuses import Role
 from weelo_workers.redis_client import redis
 
 
@@ -127,3 +133,79 @@ def test_CNCL_05_nothing_of_a_broadcast_is_left_in_redis_but_what_expires(world:
     world.cancel(broadcast)
     left = [key for key in redis().keys("weelo:open:*") if redis().ttl(key) < 0]
     assert left == ["weelo:open:reach"]
+
+
+def test_PRES_01_going_online_brings_what_was_missed_even_if_a_heartbeat_came_first(world: World) -> None:
+    """Redis is young, and a heartbeat has told presence of the fleet before the fleet's own command could."""
+    world.fleet(km_north=1)
+    broadcast = world.broadcast(1)
+    for _ in range(4):
+        world.tick(15)
+    late = world.fleet(online=False)
+    redis().flushdb()
+    command = SetAvailability(transporter_id=late.id, is_available=True)
+    world.do(command, late.id, Role.TRANSPORTER)
+    world.heartbeat(late, 1)
+    assert offers_heard(world, late) == [str(broadcast)]
+
+
+def test_who_waits_for_the_next_step_is_not_brought_in_by_a_heartbeat(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, max_offers_per_step=1)
+    fleets = [world.fleet(km_north=km) for km in (1, 2, 3)]
+    world.broadcast(1)
+    for km, fleet in enumerate(fleets, 1):
+        world.heartbeat(fleet, km)
+    assert [len(offers_heard(world, fleet)) for fleet in fleets] == [1, 0, 0]
+    world.tick(15)
+    assert [len(offers_heard(world, fleet)) for fleet in fleets] == [1, 1, 0]
+
+
+def test_heartbeats_do_not_ask_over_and_over_after_what_cannot_be_offered(world: World) -> None:
+    fleet = world.fleet(km_north=1)
+    broadcast = world.broadcast(1)
+    redis().delete(f"weelo:open:told:{broadcast}")
+    for _ in range(5):
+        some_seconds_later()
+        world.heartbeat(fleet, 1)
+        world.drain()
+    assert world.value("SELECT count(*) FROM mailbox WHERE name = 'broadcasts.offer_late'") == 1
+
+
+def test_nearer_pickups_that_are_known_hide_none_that_is_not(world: World) -> None:
+    world.fleet(km_north=0)
+    fleet = world.fleet(km_north=12)
+    for _ in range(22):
+        world.decline(fleet, world.broadcast(1, at=place(13)))
+    far = world.broadcast(1, at=place(0))
+    world.heartbeat(fleet, 9.5)
+    assert str(far) in offers_heard(world, fleet)
+
+
+def test_a_timer_does_not_wake_a_silent_phone(world: World) -> None:
+    fleet = world.fleet(km_north=1)
+    broadcast = world.broadcast(1)
+    world.accept(fleet, broadcast)
+    world.drain()
+    redis().zadd("weelo:presence:seen", {str(fleet.id): 1.0})
+    presence.forget_the_silent(at_most=10)
+    world.tick(50)
+    here = presence.Point(DELHI[0], DELHI[1])
+    assert fleet.id not in presence.reached_by(["open:17ft"], here, None).near
+
+
+def test_a_slot_that_comes_back_is_offered_though_others_heard_late_meanwhile(world: World) -> None:
+    refuses, knows = world.fleet(km_north=1), world.fleet(km_north=1)
+    broadcast = world.broadcast(1)
+    world.accept(refuses, broadcast)
+    world.drain()
+    world.answer(world.assignments(broadcast)[0], yes=False)
+    late = world.fleet(km_north=1)
+    world.heartbeat(late, 1)
+    for row in world.rows(
+        "SELECT id FROM mailbox WHERE name = 'broadcasts.offer_late' AND settled_at IS NULL"
+    ):
+        world.bus.execute(row.id)
+    assert len(offers_heard(world, knows)) == 2
+    assert len(offers_heard(world, late)) >= 1

@@ -97,14 +97,14 @@ def test_TIMR_01_a_hold_runs_out_by_a_timer_and_its_holder_hears_it(world: World
 
 
 def test_a_hold_past_its_end_is_over_even_if_its_timer_is_late(world: World) -> None:
-    holder = world.fleet()
+    holder, other = world.fleet(), world.fleet()
     broadcast = world.broadcast(1)
     hold = world.hold(holder, broadcast).result["holdId"]
     with world.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE holds SET expires_at = clock_timestamp() - interval '1 ms'")
     assert world.confirm(holder, hold).error["code"] == "HOLD_EXPIRED"
-    fresh = world.hold(holder, broadcast).result
-    assert fresh["holdId"] != hold
+    assert world.hold(holder, broadcast).error["code"] == "HOLD_EXPIRED"
+    assert world.accept(other, broadcast).result["isFullyFilled"]
     world.drain()
     assert [frame["holdId"] for frame in world.heard(holder.id, "hold_expired")] == [hold]
 
@@ -141,6 +141,47 @@ def test_letting_go_and_holding_again_extends_nothing(world: World) -> None:
     second = world.hold(holder, broadcast).result
     assert second["holdId"] != first["holdId"]
     assert second["expiresAt"] == first["expiresAt"]
+
+
+def test_whose_hold_has_run_out_gets_no_other_on_that_broadcast(world: World) -> None:
+    holder, other = world.fleet(), world.fleet()
+    broadcast = world.broadcast(1)
+    world.hold(holder, broadcast)
+    world.tick(91)
+    assert world.hold(holder, broadcast).error["code"] == "HOLD_EXPIRED"
+    assert world.hold(other, broadcast).status == "succeeded"
+
+
+def test_one_truck_holds_one_slot_wherever_it_is(world: World) -> None:
+    holder = world.fleet(trucks=2)
+    first, second = world.broadcast(2), world.broadcast(2)
+    assert world.hold(holder, first, 1).status == "succeeded"
+    assert world.hold(holder, second, 2).error["code"] == "NOT_ENOUGH_AVAILABLE"
+    assert world.hold(holder, second, 1).status == "succeeded"
+
+
+def test_after_a_confirmation_another_hold_has_its_full_time(world: World) -> None:
+    holder = world.fleet(trucks=2)
+    broadcast = world.broadcast(2)
+    first = world.hold(holder, broadcast, 1).result
+    world.tick(20)
+    world.confirm(holder, first["holdId"], holder.trucks[:1])
+    assert world.hold(holder, broadcast, 1).result["expiresAt"] > first["expiresAt"]
+
+
+def test_slots_that_come_back_after_everyone_was_asked_reach_who_came_meanwhile(world: World) -> None:
+    holder = world.fleet(km_north=1)
+    broadcast = world.broadcast(1)
+    for _ in range(4):
+        world.tick(15)
+    hold = world.hold(holder, broadcast).result["holdId"]
+    late = world.fleet(km_north=1)
+    world.drain()
+    assert world.heard(late.id, "new_broadcast") == []
+    world.drop(holder, UUID(hold))
+    world.drain()
+    assert len(world.heard(late.id, "new_broadcast")) == 1
+    assert len(world.heard(holder.id, "new_broadcast")) == 1
 
 
 def test_a_hold_lasts_at_most_until_the_broadcast_expires(world: World) -> None:

@@ -23,6 +23,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["broadcast_id"], ["broadcasts.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("broadcast_id", "transporter_id", "step"),
     )
+    op.create_index("passed_over_by_age", "passed_over", ["at"], unique=False)
 
 
 def downgrade() -> None:
