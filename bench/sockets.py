@@ -15,17 +15,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import httpx
 import psutil
 from sqlalchemy import insert
 
 from bench.figures import Figure, milliseconds, percentile
 from tests.system import System, token
+from tests.waiting import eventually
 from weelo_workers import redis_client, settings as settings_module
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models import EventRecord, LogHead, LogLine, engine as engines
 from weelo_workers.notifications import news
 from weelo_workers.runtime.embedded import Postgres, Valkey
 
+API = "weelo_api:create_app()"
 READERS = 1_000
 IDLE = 2_000
 ROUNDS = 200
@@ -115,7 +118,9 @@ def a_thousand_readers(system: System, data: Path) -> list[Figure]:
 
 
 def idle_sockets(system: System, data: Path) -> list[Figure]:
-    """What 2,000 open sockets cost the API while nothing happens."""
+    """What 2,000 open sockets cost a fresh API while nothing happens."""
+    system.kill(API)  # else threads of earlier sockets would serve these, for nothing
+    eventually(lambda: len(system.pids(API)) >= 3 and _ready(system), within=30)
     before = _memory(system)
     readers = _enter(system, IDLE)
     time.sleep(3)
@@ -191,10 +196,16 @@ def _bare_loop() -> list[float]:
     return taken
 
 
+def _ready(system: System) -> bool:
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"{system.url}/readyz").status_code == 200
+    return False
+
+
 def _memory(system: System) -> int:
     """Of all API processes, without what they share."""
     total = 0
-    for pid in system.pids("weelo_api:create_app()"):
+    for pid in system.pids(API):
         with suppress(psutil.Error):
             total += psutil.Process(pid).memory_full_info().uss
     return total
