@@ -85,7 +85,7 @@ def _come_online(count: int) -> None:
             who = str(uuid4())
             km = dice.uniform(0, RADIUS_KM * 0.95) if number < HITS else dice.uniform(150, 1_200)
             north = km / 111.0 * dice.choice((-1, 1))
-            online(args=[who, json.dumps([KIND]), "1.0"], client=pipeline)
+            online(args=[who, json.dumps([KIND]), "1.0", 1], client=pipeline)
             heartbeat(args=[who, PICKUP.longitude, PICKUP.latitude + north], client=pipeline)
         pipeline.execute()
 
