@@ -8,11 +8,10 @@ from weelo_workers import presence
 from weelo_workers.broadcasts.matching import pickup_of, reaches
 from weelo_workers.contracts.broadcasts import CatchUp, OfferLate
 from weelo_workers.contracts.statuses import TruckRequestStatus
-from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Assignment, Broadcast, Offer, TruckRequest, Vehicle
+from weelo_workers.models import Broadcast, Offer, TruckRequest, Vehicle, on_the_road
 from weelo_workers.settings import settings
 
 # Of a whole country's open broadcasts, the newest.
@@ -25,7 +24,6 @@ def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
     """The nearest ones within reach, as many as somebody may have open. Each is offered under its own lock."""
     who = command.transporter_id
     here = presence.place_of(who)
-    busy = exists().where(Assignment.vehicle_id == Vehicle.id, Assignment.status.in_(LIVE))
     fits = (
         exists()
         .where(
@@ -34,7 +32,7 @@ def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
             Vehicle.vehicle_key == TruckRequest.vehicle_key,
             Vehicle.transporter_id == who,
         )
-        .where(~busy)
+        .where(~on_the_road)
     )
     heard = exists().where(Offer.broadcast_id == Broadcast.id, Offer.transporter_id == who)
     missed = uow.session.scalars(

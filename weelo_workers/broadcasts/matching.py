@@ -13,9 +13,8 @@ from sqlalchemy.orm import Session
 
 from weelo_workers import presence
 from weelo_workers.contracts.statuses import PassedOverBecause, TruckRequestStatus
-from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.broadcast import OPEN
-from weelo_workers.models import Assignment, Broadcast, Offer, Transporter, TruckRequest, Vehicle
+from weelo_workers.models import Broadcast, Offer, Transporter, TruckRequest, Vehicle, on_the_road
 from weelo_workers.settings import settings
 
 log = logging.getLogger(__name__)
@@ -130,7 +129,6 @@ def find(
 
 def knowing(session: Session, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> list[Candidate]:
     """Those who have heard of it, have not declined, and could take an open slot at this moment."""
-    busy = exists().where(Assignment.vehicle_id == Vehicle.id, Assignment.status.in_(LIVE))
     rows = session.execute(
         select(
             Offer.transporter_id,
@@ -143,7 +141,7 @@ def knowing(session: Session, broadcast: Broadcast, slots: Sequence[TruckRequest
             Offer.broadcast_id == broadcast.id,
             Offer.declined_at.is_(None),
             Vehicle.vehicle_key.in_(searched_kinds(slots)),
-            ~busy,
+            ~on_the_road,
         )
         .group_by(Offer.transporter_id, Offer.distance_km)
     )
@@ -152,7 +150,6 @@ def knowing(session: Session, broadcast: Broadcast, slots: Sequence[TruckRequest
 
 def _with_trucks_of(keys: set[str], now: datetime) -> Select[UUID, bool, Sequence[str], int]:
     """Transporters with vehicles of these kinds; `kinds`: of which one is free, `open_offers`: how many they have."""
-    busy = exists().where(Assignment.vehicle_id == Vehicle.id, Assignment.status.in_(LIVE))
     open_offers = (
         select(func.count())
         .select_from(Offer)
@@ -170,7 +167,7 @@ def _with_trucks_of(keys: set[str], now: datetime) -> Select[UUID, bool, Sequenc
         select(
             Transporter.id,
             Transporter.is_available,
-            func.array_agg(distinct(Vehicle.vehicle_key)).filter(~busy).label("kinds"),
+            func.array_agg(distinct(Vehicle.vehicle_key)).filter(~on_the_road).label("kinds"),
             open_offers.label("open_offers"),
         )
         .join(Vehicle, Vehicle.transporter_id == Transporter.id)

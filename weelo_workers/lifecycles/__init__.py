@@ -1,1 +1,1 @@
-"""Rules, pure: which transition may follow which, how rings grow, when two vehicles are of one kind."""
+"""Rules, pure: which transition may follow which, how rings grow, how far it is from here to there."""

@@ -6,7 +6,7 @@ from weelo_workers.models.devices import Device
 from weelo_workers.models.fleet import Driver, Transporter, User, Vehicle
 from weelo_workers.models.log import EventRecord, LogHead, LogLine
 from weelo_workers.models.mailbox import MailboxRow, Replay
-from weelo_workers.models.trips import Assignment
+from weelo_workers.models.trips import Assignment, on_the_road
 
 __all__ = [
     "Assignment",
@@ -27,4 +27,5 @@ __all__ = [
     "TruckRequest",
     "User",
     "Vehicle",
+    "on_the_road",
 ]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, exists
 from sqlalchemy.orm import Mapped, mapped_column
 
 from weelo_workers.contracts.statuses import AssignmentStatus
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.models.base import Base, Id, one_of, status_in
+from weelo_workers.models.fleet import Vehicle
 
 
 class Assignment(Base):
@@ -43,3 +44,7 @@ class Assignment(Base):
         Index("assignments_of_a_driver", "driver_id", "created_at"),
         one_of("status", AssignmentStatus, "an_assignment_has_a_known_status"),
     )
+
+
+on_the_road = exists().where(Assignment.vehicle_id == Vehicle.id, Assignment.status.in_(LIVE))
+"""Of a vehicle in a query: it is on a live assignment."""

@@ -13,7 +13,7 @@ from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.fleet import AvailabilityView
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.lifecycles.assignment import LIVE
-from weelo_workers.models import Assignment, Driver, Transporter, Vehicle
+from weelo_workers.models import Assignment, Driver, Transporter, Vehicle, on_the_road
 from weelo_workers.queries.pages import Page, Window
 from weelo_workers.queries.views import assignment_view, driver_view, vehicle_view
 
@@ -28,8 +28,9 @@ class Standing:
 
 def standing(session: Session, transporter_id: UUID) -> Standing:
     """In one statement, whose time is earlier than what it sees: a later time never knows less."""
-    busy = exists().where(Assignment.vehicle_id == Vehicle.id, Assignment.status.in_(LIVE))
-    kinds = select(Vehicle.vehicle_key).where(Vehicle.transporter_id == transporter_id, ~busy).distinct()
+    kinds = (
+        select(Vehicle.vehicle_key).where(Vehicle.transporter_id == transporter_id, ~on_the_road).distinct()
+    )
     wants_work = exists().where(Transporter.id == transporter_id, Transporter.is_available)
     row = session.execute(
         select(
@@ -43,11 +44,10 @@ def standing(session: Session, transporter_id: UUID) -> Standing:
 
 def free_trucks(session: Session, transporter_id: UUID, kinds: Collection[str]) -> list[str]:
     """The vehicle key of each vehicle of these kinds that is on no live assignment."""
-    busy = exists().where(Assignment.vehicle_id == Vehicle.id, Assignment.status.in_(LIVE))
     return list(
         session.scalars(
             select(Vehicle.vehicle_key).where(
-                Vehicle.transporter_id == transporter_id, Vehicle.vehicle_key.in_(kinds), ~busy
+                Vehicle.transporter_id == transporter_id, Vehicle.vehicle_key.in_(kinds), ~on_the_road
             )
         )
     )

@@ -20,7 +20,7 @@ from weelo_workers.lifecycles import (
     truck_request as slot_lifecycle,
 )
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Assignment, Broadcast, Driver, Offer, TruckRequest, Vehicle
+from weelo_workers.models import Assignment, Broadcast, Driver, Offer, TruckRequest, Vehicle, on_the_road
 from weelo_workers.queries.views import about, filled, searching
 
 # CONTRACT section 4: who looks for a truck again has at least this long.
@@ -46,9 +46,6 @@ def give_back(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignment, rea
 def _pass_over(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, assignment: Assignment) -> None:
     """The fleet whose driver refused is not asked again, unless it has another free truck and driver."""
     fleet = assignment.transporter_id
-    busy_vehicle = exists().where(
-        Assignment.vehicle_id == Vehicle.id, Assignment.status.in_(assignment_lifecycle.LIVE)
-    )
     busy_driver = exists().where(
         Assignment.driver_id == Driver.id, Assignment.status.in_(assignment_lifecycle.LIVE)
     )
@@ -57,7 +54,7 @@ def _pass_over(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, assign
             Vehicle.transporter_id == fleet,
             Vehicle.vehicle_key == slot.vehicle_key,
             Vehicle.id != assignment.vehicle_id,
-            ~busy_vehicle,
+            ~on_the_road,
         )
     )
     drivers = uow.session.scalar(
