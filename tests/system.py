@@ -85,6 +85,11 @@ class System:
         found = [child.pid for child in children if self._is(child, program)]
         return sorted(found)
 
+    def api_processes(self) -> list[int]:
+        """Those that answer, without their parent, who only starts others in their place."""
+        [parent, *_] = self.pids("gunicorn")
+        return sorted(child.pid for child in psutil.Process(parent).children())
+
     @staticmethod
     def _is(process: psutil.Process, program: str) -> bool:
         try:
