@@ -16,7 +16,6 @@ from uuid import UUID
 from celery import Celery, signals
 from celery.beat import Scheduler
 from redis.exceptions import RedisError
-from sqlalchemy.exc import SQLAlchemyError
 
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.messaging.bus import Bus
@@ -98,9 +97,9 @@ def _after_fork(**_: Any) -> None:
     # What was imported stays; the collector need not walk over it for every few hundred new objects.
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
-    # Connected before somebody waits for it. If the database is away, the first command will notice.
-    with suppress(SQLAlchemyError):
-        engine().connect().close()
+    # A rehearsal with a command that does not exist: connected, and with its statements ready, before somebody
+    # waits for it. If the database is away, the bus says so and goes on.
+    bus().execute(UUID(int=0))
 
 
 @signals.worker_ready.connect
