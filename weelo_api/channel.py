@@ -1,27 +1,47 @@
-"""One WebSocket as its own thread sees it: messages in, frames out, one event that wakes for either."""
+"""One WebSocket on the wire: messages in, frames out, pings, and a bound on what either may cost.
+
+RFC 6455 itself is wsproto's work. Everything here happens on the hub's event loop.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
-import threading
+import socket
+from collections import deque
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
-from simple_websocket import Server
-from wsproto.events import CloseConnection, TextMessage
+from wsproto import WSConnection
+from wsproto.connection import ConnectionState
+from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 from wsproto.utilities import LocalProtocolError
 
-from weelo_api.line import TOO_BIG, TOO_MANY, Inbox, Intake, Line, Stalled
+from weelo_api.intake import TOO_BIG, TOO_MANY, Intake
 
-GOING_AWAY, INTERNAL_ERROR, TRY_AGAIN_LATER = 1001, 1011, 1013
+GOING_AWAY, POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER = 1001, 1008, 1011, 1013
 UNAUTHORIZED, TOO_MANY_SOCKETS, TOO_SLOW = 4401, 4409, 4413
 
 _TOO_MUCH = {TOO_BIG: "frames are at most 8 KiB", TOO_MANY: "at most 30 frames a second"}
 
+# A peer that is gone is noticed when the second ping is due: within 36 s.
+PING_SECONDS = 18.0
+# Mobile networks do stall for seconds; longer, with a full buffer, is a client that does not read.
+SEND_PATIENCE_SECONDS = 10.0
+# What the kernel buffers for a slow client. By default it would grow to megabytes, for each of hundreds.
+SEND_BUFFER_BYTES = 64 * 1024
+# Pongs that lie unsent, for a client that asks and asks and never reads.
+MAX_UNSENT_BYTES = 1024 * 1024
+# Messages that wait while an earlier one is looked up: then the client's next ones wait in its own buffers.
+MAX_WAITING = 64
+
 # The client's turn to answer a close frame.
 CLOSE_WAIT_SECONDS = 1.0
-# Whoever was too slow gets this long to read up to the frame that says so. It costs a thread, but no memory.
+# Whoever was too slow gets this long to read up to the frame that says so.
 SLOW_CLOSE_WAIT_SECONDS = 20.0
+
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Farewell(Exception):
@@ -37,62 +57,184 @@ class Gone(Exception):
     """The client is not there any more."""
 
 
-class Channel:
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._line: Line = server.sock
-        self._inbox: Inbox = server.input_buffer
-        self._intake: Intake = server.intake
-        self._event: threading.Event = server.event
-        self._reader: threading.Thread = server.thread
-
-    @property
-    def had_to_wait(self) -> bool:
+class Channel(asyncio.BufferedProtocol):
+    def __init__(self, conversation: WSConnection, buffer: memoryview) -> None:
+        """`buffer`: what is read passes through it, for all channels of a loop one after the other."""
+        self.had_to_wait = False
         """Whether the last frame had to wait for the client to read earlier ones."""
-        return self._line.had_to_wait
+        self._ws = conversation
+        self._buffer = buffer
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+        self._intake = Intake()
+        self._message: list[Any] = []
+        self._unfinished = 0
+        self._inbox: deque[str | bytes] = deque()
+        self._leaving: Farewell | None = None
+        self._answered = True
+        self._alarm: asyncio.TimerHandle | None = None
+        self._awake = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._drained.set()
+        self._gone = asyncio.Event()
+
+    # --- the conversation's side ----------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """There is something to do. Callable from any thread."""
-        self._event.set()
+        """There is something to do."""
+        self._awake.set()
 
-    def wait(self, seconds: float) -> None:
-        self._event.wait(seconds)
-        self._event.clear()
+    def leave(self, code: int, reason: str) -> None:
+        """Ask the conversation to end. The first reason counts."""
+        self._leaving = self._leaving or Farewell(code, reason)
+        self._awake.set()
 
-    def take(self, most: int | None = None) -> list[str | bytes]:
-        """What has arrived. Raises Farewell if it was too much, Gone if the client left."""
-        messages = self._inbox.take(most)
+    async def wait(self, seconds: float) -> None:
+        """Until there is something to do, at most so long. May end early."""
+        # In a crowd each frame would set an alarm and take it back: one that rings too early does no harm.
+        if self._alarm is None or self._loop.time() + seconds < self._alarm.when():
+            self._set_alarm(seconds)
+        await self._awake.wait()
+        self._awake.clear()
+
+    def _set_alarm(self, seconds: float) -> None:
+        if self._alarm:
+            self._alarm.cancel()
+        self._alarm = self._loop.call_later(seconds, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._awake.set()
+
+    def stay(self) -> None:
+        """Raises Farewell if it is time to go."""
         if code := self._intake.refused:
             raise Farewell(code, _TOO_MUCH[code])
-        if not messages and not self._server.connected:
-            raise Gone
-        return messages
+        if self._leaving:
+            raise self._leaving
 
-    def send(self, frame: dict[str, Any]) -> None:
+    def take(self) -> str | bytes | None:
+        """The next message, if one has arrived. Raises Farewell if it was too much, Gone if the client left."""
+        self.stay()
+        if self._inbox:
+            if len(self._inbox) == MAX_WAITING:
+                self._transport.resume_reading()
+            return self._inbox.popleft()
+        if self._gone.is_set():
+            raise Gone
+        return None
+
+    async def send(self, frame: dict[str, Any]) -> None:
         """Raises Farewell if the client does not read, Gone if it left."""
         # ASCII only: half of a surrogate pair would be legal in JSON but impossible in a text frame.
-        text = json.dumps(frame, separators=(",", ":"))
         try:
-            self._line.send(self._server.ws.send(TextMessage(data=text)))
-        except Stalled:
-            raise Farewell(TOO_SLOW, "too slow") from None
-        except (OSError, LocalProtocolError):
+            self._write(TextMessage(data=_encode(frame)))
+        except LocalProtocolError:
             raise Gone from None
+        self.had_to_wait = not self._drained.is_set()
+        if self.had_to_wait:
+            await self._drain(SEND_PATIENCE_SECONDS)
+        if self._gone.is_set():
+            raise Gone
 
-    def close(self, code: int, reason: str) -> None:
-        """Say why, give the client a moment to answer, and hang up. For this socket's own thread only."""
-        patience = SLOW_CLOSE_WAIT_SECONDS if code == TOO_SLOW else CLOSE_WAIT_SECONDS
-        with suppress(OSError, LocalProtocolError):
-            self._line.send(self._server.ws.send(CloseConnection(code, reason)), patience)
-            self._reader.join(CLOSE_WAIT_SECONDS)
-        self.end()
-
-    def end(self) -> None:
-        """No more of this socket, and no thread left behind."""
+    async def close(self, code: int, reason: str) -> None:
+        """Say why, give the client a moment to answer, and hang up."""
+        with suppress(LocalProtocolError, Farewell):
+            self._write(CloseConnection(code, reason))
+            await self._drain(SLOW_CLOSE_WAIT_SECONDS if code == TOO_SLOW else CLOSE_WAIT_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._gone.wait(), CLOSE_WAIT_SECONDS)
         self.hang_up()
-        self._reader.join(CLOSE_WAIT_SECONDS)
-        self._server.connected = False
 
     def hang_up(self) -> None:
-        """Break off, whatever is being sent. Callable from any thread."""
-        self._line.hang_up()
+        """Break off, whatever is being sent."""
+        self._transport.abort()
+
+    # --- the wire's side ------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        # What does not go out at once has to wait: whoever does not read costs the kernel's buffer and no more.
+        self._transport.set_write_buffer_limits(high=0)
+        line: socket.socket = transport.get_extra_info("socket")
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        self._next_ping = self._loop.call_later(PING_SECONDS, self._ping)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._next_ping.cancel()
+        if self._alarm:
+            self._alarm.cancel()
+        self._gone.set()
+        self._drained.set()
+        self._awake.set()
+
+    def get_buffer(self, _hint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, count: int) -> None:
+        self._intake.count_bytes(count)
+        if self._intake.refused:
+            # Closing with unread bytes would be a reset, and a reset can overtake the close frame that says
+            # why. So the rest is taken and thrown away until one of us hangs up.
+            self._awake.set()
+            return
+        try:
+            self._ws.receive_data(bytes(self._buffer[:count]))
+            for event in self._ws.events():
+                self._hear(event)
+        except LocalProtocolError:
+            self._transport.close()
+
+    def pause_writing(self) -> None:
+        self._drained.clear()
+
+    def resume_writing(self) -> None:
+        self._drained.set()
+
+    def _hear(self, event: Event) -> None:
+        match event:
+            case TextMessage() | BytesMessage():
+                self._hear_message(event)
+            case Ping():
+                self._write(event.response())
+            case Pong():
+                self._answered = True
+            case CloseConnection():
+                if self._ws.state is ConnectionState.REMOTE_CLOSING:
+                    self._write(event.response())
+                self._transport.close()
+
+    def _hear_message(self, event: TextMessage | BytesMessage) -> None:
+        data = event.data
+        self._unfinished += len(data.encode() if isinstance(data, str) else data)
+        self._intake.count_frame(self._unfinished, finished=event.message_finished)
+        self._message.append(data)
+        if event.message_finished and not self._intake.refused:
+            self._inbox.append("".join(self._message) if isinstance(data, str) else b"".join(self._message))
+            if len(self._inbox) == MAX_WAITING:
+                self._transport.pause_reading()
+        if event.message_finished:
+            self._message, self._unfinished = [], 0
+        self._awake.set()
+
+    def _ping(self) -> None:
+        self._next_ping = self._loop.call_later(PING_SECONDS, self._ping)
+        with suppress(LocalProtocolError):
+            if self._answered:
+                self._answered = False
+                self._write(Ping())
+                return
+            self._write(CloseConnection(POLICY_VIOLATION, "no answer to a ping"))
+        self.hang_up()
+
+    def _write(self, event: Event) -> None:
+        if self._transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+            self.hang_up()
+            return
+        self._transport.write(self._ws.send(event))
+
+    async def _drain(self, patience: float) -> None:
+        try:
+            await asyncio.wait_for(self._drained.wait(), patience)
+        except TimeoutError:
+            raise Farewell(TOO_SLOW, "too slow") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import asyncio
 import time
 from typing import Any
 from uuid import UUID
@@ -21,14 +21,9 @@ GAP_GRACE_SECONDS = 0.05
 RETRY_SECONDS = 0.5
 IDLE_SECONDS = 60.0
 
-# When all sockets have missed something (Redis was away), they take turns instead of emptying the pool.
-_turns = threading.BoundedSemaphore(4)
-
 
 class Feed:
-    """`offer` and `hear_of` may be called from any thread, the rest by the socket's own thread only.
-
-    News moves `newest`; the log in PostgreSQL fills whatever the news has not brought. It is the primary's
+    """News moves `newest`; the log in PostgreSQL fills whatever the news has not brought. It is the primary's
     log: one of a replica that lags would look like a gap, or make a client ahead of it hear things twice.
     """
 
@@ -38,7 +33,6 @@ class Feed:
         self._user_id = user_id
         self._newest = 0
         self._pending: dict[int, tuple[dict[str, Any], dict[str, Any] | None]] = {}
-        self._lock = threading.Lock()
         self._gap_since: float | None = None
         self._not_before = 0.0
 
@@ -53,15 +47,13 @@ class Feed:
 
     def offer(self, seq: int, item: dict[str, Any], own: dict[str, Any] | None) -> None:
         """News of a line."""
-        with self._lock:
-            self._newest = max(self._newest, seq)
-            if seq > self.sent and len(self._pending) < MAX_PENDING:
-                self._pending[seq] = (item, own)
+        self._newest = max(self._newest, seq)
+        if seq > self.sent and len(self._pending) < MAX_PENDING:
+            self._pending[seq] = (item, own)
 
     def hear_of(self, seq: int) -> bool:
         """The log goes at least this far. Whether that is more than has been sent."""
-        with self._lock:
-            self._newest = max(self._newest, seq)
+        self._newest = max(self._newest, seq)
         return self.behind > 0
 
     def begin_after(self, seq: int) -> None:
@@ -75,7 +67,7 @@ class Feed:
         self.replaying = self.behind > 0
         self._not_before = 0.0
 
-    def next(self) -> list[Frame]:
+    async def next(self) -> list[Frame]:
         """What is due now, counted as sent. Empty: nothing for `wait_seconds`."""
         frames = self._from_news()
         if frames or self.behind <= 0:
@@ -87,7 +79,7 @@ class Feed:
             self._gap_since = now
         if self.wait_seconds() > 0:
             return []
-        return self._from_log()
+        return await self._from_log()
 
     def wait_seconds(self) -> float:
         """How long nothing needs to be done unless somebody wakes us."""
@@ -98,18 +90,15 @@ class Feed:
 
     def _from_news(self) -> list[Frame]:
         frames: list[Frame] = []
-        with self._lock:
-            while len(frames) < PAGE and (line := self._pending.pop(self.sent + 1, None)):
-                self.sent += 1
-                frames.append(frame(line[0], self.sent, line[1]))
+        while len(frames) < PAGE and (line := self._pending.pop(self.sent + 1, None)):
+            self.sent += 1
+            frames.append(frame(line[0], self.sent, line[1]))
         return frames
 
-    def _from_log(self) -> list[Frame]:
+    async def _from_log(self) -> list[Frame]:
         known = self._newest
-        try:
-            with _turns, autocommitting().connect() as connection:
-                frames = lines_after(connection, self._user_id, self.sent, PAGE)
-        except SQLAlchemyError:
+        frames = await asyncio.to_thread(_page, self._user_id, self.sent)
+        if frames is None:
             self._not_before = time.monotonic() + RETRY_SECONDS
             return []
         # Lines are committed in order: what is lacking below what is known was too old to keep.
@@ -117,7 +106,15 @@ class Feed:
         return frames
 
     def _sent_up_to(self, seq: int) -> None:
-        with self._lock:
-            self.sent = seq
-            for old in [each for each in self._pending if each <= seq]:
-                del self._pending[old]
+        self.sent = seq
+        for old in [each for each in self._pending if each <= seq]:
+            del self._pending[old]
+
+
+def _page(user_id: UUID, after: int) -> list[Frame] | None:
+    """The next lines of the log; None if the database does not say."""
+    try:
+        with autocommitting().connect() as connection:
+            return lines_after(connection, user_id, after, PAGE)
+    except SQLAlchemyError:
+        return None

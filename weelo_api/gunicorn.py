@@ -5,11 +5,14 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import resource
 import signal
 import threading
 import time
 from pathlib import Path
 from typing import Any
+
+from gunicorn.workers.gthread import ThreadWorker
 
 from weelo_workers.settings import ConfigurationError, settings
 
@@ -18,10 +21,21 @@ try:
 except ConfigurationError as unusable:
     raise SystemExit(f"weelo: {unusable}") from None  # one line, where gunicorn would print thirty
 
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """gthread, which does not mind that a request gave its socket away (see sockets.py)."""
+
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        if conn.sock.fileno() < 0:
+            self.nr_conns -= 1
+        else:
+            super().finish_request(conn, fs)
+
+
 wsgi_app = "weelo_api:create_app()"
-worker_class = "gthread"
+worker_class = "weelo_api.gunicorn.Worker"
 workers = 2
-threads = 1_500  # one per open WebSocket (its reader is another), and some to answer requests; made as needed
+threads = 200  # made as needed; whoever waits for an outcome (`Prefer: wait`) holds one
 worker_connections = 3_000
 backlog = 2_048
 keepalive = 75  # longer than the idle time of the usual load balancers, so that they hang up first
@@ -35,6 +49,7 @@ control_socket_disable = True  # several on one machine would share it
 accesslog = None
 
 LOOK_EVERY_SECONDS = 0.1
+CLOSE_WITHIN_SECONDS = 3.0
 
 
 def pre_fork(server: Any, worker: Any) -> None:
@@ -48,6 +63,9 @@ def post_fork(server: Any, worker: Any) -> None:
     forget_connections()
     # The collector need not walk over everything for every few hundred new objects.
     gc.set_threshold(10_000, 20, 20)
+    # Each socket is an open file, and the usual limit is a thousand.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def post_worker_init(worker: Any) -> None:
@@ -58,12 +76,13 @@ def post_worker_init(worker: Any) -> None:
     # Ctrl-C reaches workers directly, and the arbiter makes QUIT of it: both mean what TERM means.
     for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, worker.handle_exit)
-    threading.Thread(target=_close_sockets_of, args=(worker,), name="closing-time", daemon=True).start()
+    worker.closing_time = threading.Thread(target=_close_sockets_of, args=(worker,), daemon=True)
+    worker.closing_time.start()
 
 
 def _close_sockets_of(worker: Any) -> None:
-    """gunicorn waits for requests to end, and a WebSocket is one that does not. There is no hook for TERM: it
-    only turns `alive` off, so somebody watches that (and the arbiter, without whom the worker ends too)."""
+    """gunicorn knows nothing of our sockets, and has no hook for TERM: it only turns `alive` off, so somebody
+    watches that (and the arbiter, without whom the worker ends too)."""
     from weelo_api.hub import hub
 
     while worker.alive and os.getppid() == worker.ppid:
@@ -77,5 +96,6 @@ def worker_exit(server: Any, worker: Any) -> None:
     All is closed and nothing is buffered; taking the interpreter apart would cost seconds of the grace.
     """
     if os.getpid() == worker.pid and worker.booted and not worker.alive:
+        worker.closing_time.join(CLOSE_WITHIN_SECONDS)
         logging.shutdown()
         os._exit(0)

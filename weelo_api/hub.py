@@ -1,25 +1,28 @@
-"""Where news meets sockets: one hub per API process, with one reader of Redis for all of them.
+"""Where news meets sockets: one hub per API process, with one event loop for all sockets and one reader of Redis.
 
 News is only news. Whatever it loses, the healer finds in PostgreSQL's log within seconds.
 """
 
 from __future__ import annotations
 
-import itertools
+import asyncio
 import logging
 import os
 import random
+import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
+from wsproto import WSConnection
 
 from weelo_api.attendance import MAX_SOCKETS_PER_USER, TO_CLOSE, Attendance, Seat
-from weelo_api.channel import GOING_AWAY, TOO_MANY_SOCKETS, Farewell
+from weelo_api.channel import GOING_AWAY, INTERNAL_ERROR, TOO_MANY_SOCKETS, Channel, Farewell, Gone
 from weelo_api.connection import Connection
 from weelo_api.frames import unlogged
 from weelo_api.stream_reader import StreamReader
@@ -35,17 +38,10 @@ HEAL_EVERY_SECONDS = 2.0
 # Closing all at the same instant would have all of them reconnect at the same instant.
 SPREAD_SECONDS = 0.8
 STUCK_SECONDS = 1.2
-
-
-class Count:
-    """A number that many threads add to."""
-
-    def __init__(self) -> None:
-        self._next = itertools.count(1)
-        self.value = 0
-
-    def add(self) -> None:
-        self.value = next(self._next)
+# Where sockets' questions to the database wait. When all have missed something (Redis was away), they take turns
+# instead of emptying the pool.
+ASIDE_THREADS = 4
+READ_BYTES = 16 * 1024
 
 
 class Hub:
@@ -53,13 +49,17 @@ class Hub:
 
     def __init__(self) -> None:
         self.closing = False
-        self.frames_sent = Count()
+        self.frames_sent = 0
         self.attendance = Attendance(self._seats)
-        self._lock = threading.Lock()
-        # Replaced, never changed in place: the reader looks without locking.
+        self._loop = asyncio.new_event_loop()
+        self._loop.set_default_executor(ThreadPoolExecutor(ASIDE_THREADS, thread_name_prefix="hub-aside"))
+        self._buffer = memoryview(bytearray(READ_BYTES))
+        # These belong to the loop's thread; others may look at them, but not go through them.
+        self._serving: dict[Channel, asyncio.Task[None]] = {}
         self._by_user: dict[UUID, tuple[Connection, ...]] = {}
         self._here: dict[Connection, Seat] = {}
         self._by_seat: dict[str, Connection] = {}
+        self._expecting = threading.Lock()
         self._expected: dict[str, list[threading.Event]] = {}
         self._heal_now = threading.Event()
         self._stopped = threading.Event()
@@ -69,6 +69,7 @@ class Hub:
 
     def start(self) -> None:
         for name, work in (
+            ("hub-loop", self._loop.run_forever),
             ("hub-reader", lambda: self._reader.read(self._stopped)),
             ("hub-healer", self._heal),
             ("hub-attendance", lambda: self.attendance.keep(self._stopped)),
@@ -80,61 +81,88 @@ class Hub:
         return len(self._here)
 
     def _seats(self) -> list[Seat]:
-        with self._lock:
-            return list(self._here.values())
+        return list(self._here.values())
 
     # --- sockets come and go --------------------------------------------------------------------------------
 
+    def welcome(
+        self,
+        line: socket.socket,
+        conversation: WSConnection,
+        converse: Callable[[Channel], Coroutine[Any, Any, None]],
+    ) -> None:
+        """From here on the loop has this socket, and closes it when `converse` is over. Callable from any thread."""
+        asyncio.run_coroutine_threadsafe(self._serve(line, conversation, converse), self._loop)
+
+    async def _serve(
+        self,
+        line: socket.socket,
+        conversation: WSConnection,
+        converse: Callable[[Channel], Coroutine[Any, Any, None]],
+    ) -> None:
+        line.setblocking(False)
+        channel = Channel(conversation, self._buffer)
+        await self._loop.connect_accepted_socket(lambda: channel, line)
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving[channel] = task
+        try:
+            if self.closing:
+                raise Farewell(GOING_AWAY, "the server is restarting")  # noqa: TRY301 (one place says it)
+            await converse(channel)
+        except Farewell as farewell:
+            await channel.close(farewell.code, farewell.reason)
+        except Gone:
+            pass
+        except Exception:
+            log.exception("a socket failed")
+            await channel.close(INTERNAL_ERROR, "something went wrong on our side")
+        finally:
+            channel.hang_up()
+            del self._serving[channel]
+
     @contextmanager
     def hosting(self, connection: Connection) -> Iterator[None]:
-        """News reaches this socket meanwhile. A user's sixth lets the oldest go. Farewell if closing."""
-        self._join(connection)
+        """News reaches this socket meanwhile. A user's sixth lets the oldest go."""
+        user_id = connection.caller.id
+        here = (*self._by_user.get(user_id, ()), connection)
+        self._by_user[user_id] = here
+        seat = self._here[connection] = self.attendance.arrive(user_id)
+        self._by_seat[seat.id] = connection
+        # The attendance in Redis sees the other processes' sockets too; this holds without Redis.
+        for oldest in here[:-MAX_SOCKETS_PER_USER]:
+            oldest.channel.leave(TOO_MANY_SOCKETS, "too many sockets")
         try:
             yield
         finally:
-            self._part(connection)
-
-    def _join(self, connection: Connection) -> None:
-        user_id = connection.caller.id
-        with self._lock:
-            if self.closing:
-                raise Farewell(GOING_AWAY, "the server is restarting")
-            here = (*self._by_user.get(user_id, ()), connection)
-            self._by_user[user_id] = here
-            seat = self.attendance.arrive(user_id)
-            self._here[connection] = seat
-            self._by_seat[seat.id] = connection
-        # The attendance in Redis sees the other processes' sockets too; this holds without Redis.
-        for oldest in here[:-MAX_SOCKETS_PER_USER]:
-            oldest.leave(TOO_MANY_SOCKETS, "too many sockets")
-
-    def _part(self, connection: Connection) -> None:
-        user_id = connection.caller.id
-        with self._lock:
             left = tuple(other for other in self._by_user[user_id] if other is not connection)
             if left:
                 self._by_user[user_id] = left
             else:
                 del self._by_user[user_id]
-            seat = self._here.pop(connection)
-            del self._by_seat[seat.id]
-        self.attendance.leave(seat)
-        connection.over.set()
+            del self._here[connection], self._by_seat[seat.id]
+            self.attendance.leave(seat)
 
     def close_all(self) -> None:
         """Every socket is closed with 1001, spread over a moment. Returns when they are, within 2 s."""
-        with self._lock:
-            self.closing = True
-            connections = list(self._here)
-        random.shuffle(connections)
-        for connection in connections:
-            connection.leave(GOING_AWAY, "the server is restarting")
-            time.sleep(SPREAD_SECONDS / len(connections))
-        stuck_at = time.monotonic() + STUCK_SECONDS
-        for connection in connections:
-            if not connection.over.wait(max(0.0, stuck_at - time.monotonic())):
-                connection.hang_up()
+        self.closing = True
+        closing = asyncio.run_coroutine_threadsafe(self._close_all(), self._loop)
+        with suppress(TimeoutError):
+            closing.result(SPREAD_SECONDS + STUCK_SECONDS + 0.5)
         self._stopped.set()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    async def _close_all(self) -> None:
+        serving = dict(self._serving)
+        began = time.monotonic()
+        for number, channel in enumerate(random.sample(list(serving), len(serving)), start=1):
+            channel.leave(GOING_AWAY, "the server is restarting")
+            if (early := began + SPREAD_SECONDS * number / len(serving) - time.monotonic()) > 0.005:
+                await asyncio.sleep(early)
+        if serving:
+            await asyncio.wait(serving.values(), timeout=STUCK_SECONDS)
+        for channel in list(self._serving):
+            channel.hang_up()
 
     # --- what others wait for -------------------------------------------------------------------------------
 
@@ -146,12 +174,12 @@ class Hub:
         """
         settled = threading.Event()
         key = str(command_id)
-        with self._lock:
+        with self._expecting:
             self._expected.setdefault(key, []).append(settled)
         try:
             yield settled
         finally:
-            with self._lock:
+            with self._expecting:
                 self._expected[key].remove(settled)
                 if not self._expected[key]:
                     del self._expected[key]
@@ -159,17 +187,22 @@ class Hub:
     # --- news -----------------------------------------------------------------------------------------------
 
     def _hear_news(self, entry: dict[str, str]) -> None:
-        for item in news.read(entry):
+        items = news.read(entry)
+        for item in items:
             if item["event"] == "command_settled":
                 for settled in tuple(self._expected.get(item["data"].get("commandId"), ())):
                     settled.set()
+        self._loop.call_soon_threadsafe(self._spread, items)
+
+    def _spread(self, items: Sequence[dict[str, Any]]) -> None:
+        for item in items:
             for user_id, (seq, own) in item["to"].items():
                 for connection in self._by_user.get(UUID(user_id), ()):
                     _hand_over(connection, item, seq, own)
 
     def _hear_to_close(self, entry: dict[str, str]) -> None:
         if connection := self._by_seat.get(entry["socket"]):
-            connection.leave(TOO_MANY_SOCKETS, "too many sockets")
+            self._loop.call_soon_threadsafe(connection.channel.leave, TOO_MANY_SOCKETS, "too many sockets")
 
     def _heal(self) -> None:
         """Compare what the log has with what every local socket knows of, in one query."""
@@ -177,22 +210,23 @@ class Hub:
         while not self._stopped.is_set():
             self._heal_now.wait(HEAL_EVERY_SECONDS)
             self._heal_now.clear()
-            with self._lock:
-                by_user = dict(self._by_user)
-            if not by_user:
+            if not (users := list(self._by_user)):
                 continue
             try:
                 with autocommitting().connect() as connection:
-                    newest = newest_seqs(connection, by_user)
+                    newest = newest_seqs(connection, users)
                 away = False
             except SQLAlchemyError as error:
                 if not away:
                     log.warning("sockets cannot be compared with the log: %s", type(error).__name__)
                 away = True
                 continue
-            for user_id, seq in newest.items():
-                for socket in by_user[user_id]:
-                    socket.hear_of(seq)
+            self._loop.call_soon_threadsafe(self._hear_of, newest)
+
+    def _hear_of(self, newest: dict[UUID, int]) -> None:
+        for user_id, seq in newest.items():
+            for connection in self._by_user.get(user_id, ()):
+                connection.hear_of(seq)
 
 
 def _hand_over(connection: Connection, item: dict[str, Any], seq: int | None, own: Own) -> None:

@@ -60,9 +60,7 @@ class SocketCollector:
 
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
         yield GaugeMetricFamily("weelo_sockets_open", "WebSockets of this process", value=hub().sockets)
-        yield CounterMetricFamily(
-            "weelo_frames_sent", "Frames sent by this process", value=hub().frames_sent.value
-        )
+        yield CounterMetricFamily("weelo_frames_sent", "Frames sent by this process", value=hub().frames_sent)
 
 
 REGISTRY = CollectorRegistry()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import time
+from functools import partial
+from typing import Any
 
 from flask import Flask, Response, request
 from flask_sock import Sock
@@ -10,23 +13,29 @@ from simple_websocket import Server
 from wsproto.utilities import RemoteProtocolError
 
 from weelo_api.auth import Identity, authenticate, authenticate_header
-from weelo_api.channel import GOING_AWAY, UNAUTHORIZED, Channel, Farewell, Gone
+from weelo_api.channel import UNAUTHORIZED, Channel, Farewell
 from weelo_api.connection import Connection
 from weelo_api.errors import refuse
 from weelo_api.frames import Auth, parse
 from weelo_api.hub import hub
-from weelo_api.line import reader_thread
 from weelo_workers.contracts.rejections import Code, Rejected
 
 PATH = "/api/v1/ws"
 AUTH_WITHIN_SECONDS = 5.0
-LOOK_EVERY_SECONDS = 0.25  # whether we are closing: the hub knows only sockets whose user is known
-# A peer that is gone is noticed when the second ping is due: within 36 s.
-PING_SECONDS = 18
+
+
+class NoThread:
+    """simple-websocket would read each socket in a thread of its own. Its handshake is all that we ask of it."""
+
+    name = ""
+
+    def __init__(self, **_: Any) -> None: ...
+
+    def start(self) -> None: ...
 
 
 def register(app: Flask) -> None:
-    app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": PING_SECONDS, "thread_class": reader_thread}
+    app.config["SOCK_SERVER_OPTIONS"] = {"thread_class": NoThread}
     sock = Sock(app)
 
     @app.before_request
@@ -41,20 +50,18 @@ def register(app: Flask) -> None:
 
     @sock.route(PATH)  # type: ignore[untyped-decorator]
     def ws(server: Server) -> None:
-        serve(Channel(server), request.headers.get("Authorization"))
+        """The request ends with the upgrade: its thread is free again, and the hub has the socket."""
+        line = socket.socket(fileno=server.sock.detach())
+        server.connected = False
+        hub().welcome(line, server.ws, partial(converse, authorization=request.headers.get("Authorization")))
 
 
-def serve(channel: Channel, authorization: str | None) -> None:
-    """One socket from its handshake to its end."""
-    try:
-        identity = _by_header(authorization) if authorization else _by_first_frame(channel)
-        connection = Connection(channel, identity, hub())
-        with hub().hosting(connection):
-            connection.hold()
-    except Farewell as farewell:
-        channel.close(farewell.code, farewell.reason)
-    except Gone:
-        channel.end()
+async def converse(channel: Channel, authorization: str | None) -> None:
+    """One socket from its handshake to its end, which is a Farewell or Gone."""
+    identity = _by_header(authorization) if authorization else await _by_first_frame(channel)
+    connection = Connection(channel, identity, hub())
+    with hub().hosting(connection):
+        await connection.hold()
 
 
 def _by_header(authorization: str) -> Identity:
@@ -65,14 +72,12 @@ def _by_header(authorization: str) -> Identity:
         raise Farewell(UNAUTHORIZED, rejected.code.title) from None
 
 
-def _by_first_frame(channel: Channel) -> Identity:
+async def _by_first_frame(channel: Channel) -> Identity:
     deadline = time.monotonic() + AUTH_WITHIN_SECONDS
     while (left := deadline - time.monotonic()) > 0:
-        channel.wait(min(left, LOOK_EVERY_SECONDS))
-        if hub().closing:
-            raise Farewell(GOING_AWAY, "the server is restarting")
-        if first := channel.take(1):
-            return _by_token(first[0])
+        await channel.wait(left)
+        if (first := channel.take()) is not None:
+            return _by_token(first)
     raise Farewell(UNAUTHORIZED, "say who you are within 5 s")
 
 
