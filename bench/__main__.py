@@ -32,6 +32,7 @@ MEASURES = (
     rings.heartbeats,
     sockets.one_reader,
     sockets.a_thousand_readers,
+    sockets.a_stalled_reader,
     sockets.idle_sockets,
 )
 

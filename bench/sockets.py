@@ -8,9 +8,10 @@ import selectors
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -32,6 +33,9 @@ API = "weelo_api:create_app()"
 READERS = 1_000
 IDLE = 2_000
 ROUNDS = 200
+OTHERS = 20
+STALL_TURNS, STALL_ROUNDS = 6, 100
+FLOOD_BYTES = 16 * 1024  # more of them than all buffers on the way hold
 PADDING = 600  # an offer is about so long
 
 # What the same frames cost without us: it accepts, waits for a byte from the first socket, and writes one
@@ -119,7 +123,7 @@ def a_thousand_readers(system: System, data: Path) -> list[Figure]:
 
 def idle_sockets(system: System, data: Path) -> list[Figure]:
     """What 2,000 open sockets cost a fresh API while nothing happens."""
-    system.kill(API)  # else threads of earlier sockets would serve these, for nothing
+    system.kill(API)  # else what earlier sockets have left to be used again would serve these, for nothing
     eventually(lambda: len(system.pids(API)) >= 3 and _ready(system), within=30)
     before = _memory(system)
     readers = _enter(system, IDLE)
@@ -128,6 +132,55 @@ def idle_sockets(system: System, data: Path) -> list[Figure]:
     for reader in readers:
         reader.line.close()
     return [Figure(f"memory per idle socket, {IDLE:,} open", f"{per_socket / 1024:.0f} KiB", "64 KiB")]
+
+
+def a_stalled_reader(system: System, data: Path) -> list[Figure]:
+    """What 20 others feel while one client gets a lot and does not read it, against one that does."""
+    _be_part_of(data)
+    others = _enter(system, OTHERS)
+    taken: dict[bool, list[float]] = {True: [], False: []}
+    number = 0
+    for turn in range(STALL_TURNS):
+        reads = turn % 2 == 0
+        flooded = Reader(system.port, uuid4())
+        flooded.greeted()
+        with _reading(flooded.line) if reads else nullcontext():
+            for flood in range(1, STALL_ROUNDS + 1):
+                number += 1
+                news.spread([_write([flooded.user_id], flood, padding=FLOOD_BYTES)])
+                item = _write([reader.user_id for reader in others], number)
+                began = time.perf_counter()
+                news.spread([item])
+                taken[reads] += [at - began for at in _read_all([reader.line for reader in others])]
+        flooded.line.close()
+    for reader in others:
+        reader.line.close()
+    calm, stalled = percentile(taken[True], 0.99), percentile(taken[False], 0.99)
+    return [
+        Figure(
+            f"commit to frame for {OTHERS} others, one gets {FLOOD_BYTES * STALL_ROUNDS >> 20} MiB: it reads / does not",
+            f"p99 {calm * 1000:.1f} / {stalled * 1000:.1f} ms, ratio {stalled / calm:.2f}",
+            "ratio 1.2",
+        )
+    ]
+
+
+@contextmanager
+def _reading(line: socket.socket) -> Iterator[None]:
+    """All that comes is read meanwhile."""
+    over = threading.Event()
+
+    def read() -> None:
+        line.settimeout(0.1)
+        while not over.is_set():
+            with suppress(TimeoutError):
+                line.recv(64 * 1024)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    yield
+    over.set()
+    thread.join()
 
 
 def _enter(system: System, count: int) -> list[Reader]:
@@ -140,9 +193,9 @@ def _enter(system: System, count: int) -> list[Reader]:
     return readers
 
 
-def _write(users: list[UUID], number: int) -> news.Item:
+def _write(users: list[UUID], number: int, padding: int = PADDING) -> news.Item:
     """One event in everybody's log, committed: what the notifier does, without its queue."""
-    data = {"broadcastId": str(uuid4()), "number": number, "padding": "x" * PADDING}
+    data = {"broadcastId": str(uuid4()), "number": number, "padding": "x" * padding}
     item = news.Item(
         uuid4(), "new_broadcast", datetime.now(UTC), data, {str(u): (number, None) for u in users}
     )
@@ -159,8 +212,9 @@ def _write(users: list[UUID], number: int) -> news.Item:
     return item
 
 
-def _read_all(lines: list[socket.socket]) -> None:
-    """Until each has had a frame."""
+def _read_all(lines: list[socket.socket]) -> list[float]:
+    """Until each has had a frame. When each had it."""
+    heard = []
     waiting = selectors.DefaultSelector()
     for line in lines:
         waiting.register(line, selectors.EVENT_READ)
@@ -170,8 +224,10 @@ def _read_all(lines: list[socket.socket]) -> None:
             received = key.fileobj.recv(8192)  # type: ignore[union-attr]
             if len(received) < PADDING:
                 continue  # a ping
+            heard.append(time.perf_counter())
             waiting.unregister(key.fileobj)
             left -= 1
+    return heard
 
 
 def _bare_loop() -> list[float]:

@@ -1,0 +1,89 @@
+"""Phones lose their sockets many times an hour: nothing of them may stay behind.
+
+`WEELO_CONNECTS=10000` is the long form.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID, uuid4
+
+import psutil
+import pytest
+
+from tests.sockets.driver import Api, token
+from tests.waiting import eventually
+from weelo_workers.notifications.listening import sockets_of
+from weelo_workers.redis_client import redis
+
+CONNECTS = int(os.environ.get("WEELO_CONNECTS", "600"))
+AT_ONCE = 20
+WARM_UP = 400
+MEGABYTE = 1 << 20
+# gunicorn's threads stay, to be used again: as many as there were requests at a time.
+MORE_THREADS = AT_ONCE
+MORE_FILES = 10  # connections to PostgreSQL and Redis that a pool has opened meanwhile
+MORE_MEMORY = 8 * MEGABYTE  # what a thousandth part of 10,000 sockets would keep, were it lost
+
+
+@pytest.fixture(scope="module")
+def api(migrated: None) -> Iterator[Api]:
+    """Nobody else's."""
+    api = Api()
+    yield api
+    api.stop()
+
+
+@pytest.mark.timeout(60 + CONNECTS / 20)
+def test_sockets_that_come_and_go_leave_no_thread_no_file_and_no_memory(api: Api) -> None:
+    [worker] = psutil.Process(api.process.pid).children()
+    _come_and_go(api, WARM_UP)
+    threads, files, memory = _weigh(worker)
+    visitors = _come_and_go(api, CONNECTS)
+
+    def back() -> bool:
+        now = _weigh(worker)
+        assert now[0] <= threads + MORE_THREADS
+        assert now[1] <= files + MORE_FILES
+        assert now[2] <= memory + MORE_MEMORY
+        return True
+
+    eventually(back, within=30, every=0.5)
+    print(f"{CONNECTS} connects: {(threads, files, memory)} before, {_weigh(worker)} after")  # noqa: T201
+    assert worker.is_running()
+    eventually(lambda: not any(redis().exists(sockets_of(each)) for each in visitors[-100:]), within=10)
+
+
+def _come_and_go(api: Api, count: int) -> list[UUID]:
+    """That many visits by as many users."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(lambda number: _visit(api, number), range(count)))
+
+
+def _visit(api: Api, number: int) -> UUID:
+    """Every other socket ends without a word, every fourth before it was even greeted."""
+    who = uuid4()
+    if number % 4 == 3:
+        line = api.connect(f"Bearer {token(who)}").ws.sock
+        assert line is not None
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        line.close()
+        return who
+    client = api.enter(who)
+    client.say(op="resume", after=0)
+    if number % 4 == 1:
+        assert client.ws.sock is not None
+        client.ws.sock.close()
+    else:
+        assert client.silent()
+        client.leave()
+    return who
+
+
+def _weigh(worker: psutil.Process) -> tuple[int, int, int]:
+    """Threads, open files, bytes of memory."""
+    return worker.num_threads(), worker.num_fds(), worker.memory_info().rss
