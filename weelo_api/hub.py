@@ -64,7 +64,12 @@ class Hub:
         self._heal_now = threading.Event()
         self._stopped = threading.Event()
         self._reader = StreamReader(
-            {news.STREAM: self._hear_news, TO_CLOSE: self._hear_to_close}, on_return=self._heal_now.set
+            {
+                news.STREAM: self._hear_news,
+                news.OF_THE_MOMENT: self._hear_news,
+                TO_CLOSE: self._hear_to_close,
+            },
+            on_return=self._heal_now.set,
         )
 
     def start(self) -> None:

@@ -23,8 +23,6 @@ What it takes care of, so that an app need not:
 - **The socket loses nothing.** `Channel` resumes where it was cut off, drops what it has heard already and
   asks for what is missing, so that your code sees one ordered log.
 
-It follows the whole contract; what the server does not have yet answers 404 (README says what that is).
-
 It knows only what travels: the shapes are in `weelo_client.shapes`, under the names they have on the wire.
 """
 

@@ -19,6 +19,8 @@ from weelo_workers.redis_client import redis
 STREAM = "weelo:news"
 # Some seconds' worth at full load: readers are milliseconds behind, and who is further behind asks the log.
 KEEP = 1_000
+# Apart, so that a thousand trucks on the road push nobody's news out.
+OF_THE_MOMENT = "weelo:news:of-the-moment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ def mention(user_id: UUID, event: str, data: dict[str, Any]) -> None:
     text = json.dumps(
         [{"event": event, "data": data, "to": {str(user_id): (None, None)}}], separators=(",", ":")
     )
-    redis().xadd(STREAM, {"items": text}, maxlen=KEEP, approximate=True)
+    redis().xadd(OF_THE_MOMENT, {"items": text}, maxlen=KEEP, approximate=True)
 
 
 def read(entry: dict[str, str]) -> list[dict[str, Any]]:
