@@ -45,6 +45,8 @@ def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
     lines = _lines(uow.session, told)
     if not lines:
         return
+    numbered = _number(uow.session, lines)
+    # After the heads are locked: the events' positions then follow one another as each reader's lines do.
     uow.session.execute(
         insert(EventRecord),
         [
@@ -52,7 +54,6 @@ def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
             for t in {line.told.id: line.told for line in lines}.values()
         ],
     )
-    numbered = _number(uow.session, lines)
     uow.session.execute(
         insert(LogLine),
         [

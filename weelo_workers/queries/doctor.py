@@ -22,6 +22,9 @@ OVERDUE_SECONDS = 5
 
 # Each finds rows that must not exist; `{n}` of the sentence is how many.
 INVARIANTS = {
+    "{n} users whose kept log has a gap": """
+        SELECT count(*) FROM (SELECT FROM log_lines GROUP BY user_id
+                               HAVING max(seq) - min(seq) + 1 <> count(*)) AS gaps""",
     "{n} broadcasts whose filled slots are not their live or completed assignments": f"""
         SELECT count(*) FROM broadcasts b
          WHERE (SELECT count(*) FROM truck_requests t WHERE t.broadcast_id = b.id AND t.status IN ({quoted(FILLED)}))
