@@ -313,6 +313,7 @@ class World:
         with self.engine.begin() as connection:
             for statement in (
                 "UPDATE mailbox SET due_at = due_at - :by, ring_at = ring_at - :by WHERE settled_at IS NULL",
+                "UPDATE mailbox SET retry_at = retry_at - :by WHERE settled_at IS NULL",
                 "UPDATE broadcasts SET expires_at = expires_at - :by",
                 PUSHES_END_EARLIER,
                 "UPDATE holds SET expires_at = expires_at - :by",
@@ -323,7 +324,10 @@ class World:
                 )
 
     def _due(self) -> list[UUID]:
-        query = "SELECT id FROM mailbox WHERE settled_at IS NULL AND parked_at IS NULL AND due_at <= clock_timestamp() ORDER BY due_at, position"
+        query = (
+            "SELECT id FROM mailbox WHERE settled_at IS NULL AND parked_at IS NULL AND due_at <= clock_timestamp()"
+            " AND (retry_at IS NULL OR retry_at <= clock_timestamp()) ORDER BY due_at, position"
+        )
         with self.engine.connect() as connection:
             return list(connection.execute(text(query)).scalars())
 

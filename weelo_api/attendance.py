@@ -3,7 +3,7 @@
 Best effort and done in batches by one thread, so that no socket waits for Redis. Lost, it comes back by
 itself: everybody who is here is announced again every few seconds.
 
-Keys: `weelo:acked` (hash: user id → newest acknowledged seq, read by whoever decides about pushes),
+Keys: `weelo:acked:<user id>` (newest acknowledged seq, read by whoever decides about pushes; it ages as the log does),
 `weelo:sockets:<user id>` (sorted set: socket → when it was opened), `weelo:sockets:process:<process>` (lives
 while that API process does), `weelo:sockets:to_close` (stream: sockets that are one too many).
 """
@@ -20,8 +20,9 @@ from uuid import UUID, uuid4
 from redis.client import Pipeline
 from redis.exceptions import RedisError
 
-from weelo_workers.notifications.listening import ACKED, alive, sockets_of
+from weelo_workers.notifications.listening import acked_by, alive, sockets_of
 from weelo_workers.redis_client import redis
+from weelo_workers.settings import settings
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +35,10 @@ PROCESS_TTL_SECONDS = 15
 USER_TTL_SECONDS = 60
 KEEP_TO_CLOSE = 1_000
 
-# KEYS: acked. ARGV: user, seq.
+# KEYS: the user's acked. ARGV: seq, seconds to live.
 _ACK = """
-if tonumber(ARGV[2]) > tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '0') then
-  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+if tonumber(ARGV[1]) > tonumber(redis.call('GET', KEYS[1]) or '0') then
+  redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 end
 """
 
@@ -123,7 +124,7 @@ class Attendance:
             for seat in left:
                 pipe.zrem(sockets_of(seat.user_id), seat.id)
             for user_id, seq in acked.items():
-                pipe.eval(_ACK, 1, ACKED, str(user_id), seq)
+                pipe.eval(_ACK, 1, acked_by(user_id), seq, settings().event_retention_days * 86_400)
             pipe.execute()
         except RedisError:
             for user_id, seq in acked.items():

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from weelo_api.frames import unlogged
 from weelo_workers.contracts.notifications import frame
 from weelo_workers.models.engine import autocommitting
 from weelo_workers.queries.log import Frame, lines_after
@@ -101,8 +102,13 @@ class Feed:
         if frames is None:
             self._not_before = time.monotonic() + RETRY_SECONDS
             return []
-        # Lines are committed in order: what is lacking below what is known was too old to keep.
-        self._sent_up_to(frames[-1]["seq"] if frames else known)
+        # Lines are committed in order: what is lacking below what is known was too old to keep. Whoever was about
+        # to read it is told so, and goes on live.
+        oldest = frames[0]["seq"] if frames else known + 1
+        if oldest > self.sent + 1:
+            self._sent_up_to(known)
+            return [unlogged("resync_required", {"oldestSeq": oldest})]
+        self._sent_up_to(frames[-1]["seq"])
         return frames
 
     def _sent_up_to(self, seq: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,7 +21,7 @@ from redis.exceptions import RedisError
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.celery_bell import CeleryBell
-from weelo_workers.messaging.retention import forget_what_is_old
+from weelo_workers.messaging.retention import keep_forgetting
 from weelo_workers.messaging.roll_call import PRESENT_EVERY_SECONDS, present
 from weelo_workers.messaging.sweep import sweep
 from weelo_workers.models.engine import connect, engine, forget_connections
@@ -28,7 +29,6 @@ from weelo_workers.presence import forget_the_silent
 from weelo_workers.settings import settings
 
 ASIDE_THREADS = 4
-FORGET_EVERY_SECONDS = 60.0
 
 DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications")
 
@@ -60,7 +60,11 @@ class SweepingScheduler(Scheduler):
     def setup_schedule(self) -> None:
         # One thread serves all: it must not wait long for a lock that somebody holds.
         self._bus = Bus(connect(settings().database_url, lock_timeout="300ms"), _bell)
-        self._forget_next = 0.0
+        # In a thread of its own: a long batch must not hold up a timer.
+        ages = (settings().event_retention_days, settings().history_retention_days)
+        threading.Thread(
+            target=keep_forgetting, args=(engine(), *ages), name="forgetting", daemon=True
+        ).start()
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """One sweep. Returns the seconds until the next, as beat expects."""
@@ -68,9 +72,6 @@ class SweepingScheduler(Scheduler):
         sweep(self._bus, seconds=settings().sweep_seconds * 5)
         with suppress(RedisError):
             forget_the_silent(at_most=1_000)
-        if began >= self._forget_next:
-            self._forget_next = began + FORGET_EVERY_SECONDS
-            forget_what_is_old(engine(), settings().event_retention_days)
         return max(0.05, settings().sweep_seconds - (time.monotonic() - began))
 
 

@@ -125,6 +125,72 @@ def doctor(data_dir: Path) -> None:
     click.echo("all is well")
 
 
+@weelo.group(name="mailbox")
+def mailbox_commands() -> None:
+    """Look after commands that failed again and again, and were parked."""
+
+
+@mailbox_commands.command()
+@data_dir_option
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, help="How many at most.")
+def parked(data_dir: Path, limit: int) -> None:
+    """List what is parked, the oldest first: id, since when, name, reason."""
+    _use_running_system(data_dir, "DATABASE_URL")
+    from weelo_workers.contracts.wire import rfc3339
+    from weelo_workers.messaging import trouble
+    from weelo_workers.models.engine import engine
+
+    with engine().connect() as connection:
+        for row in trouble.parked(connection, limit):
+            since = rfc3339(row.parked_at) if row.parked_at else ""
+            click.echo(f"{row.id}  {since}  {row.name}  {row.trouble}")
+
+
+@mailbox_commands.command()
+@click.argument("command_id", metavar="ID", type=click.UUID)
+@data_dir_option
+def show(command_id: UUID, data_dir: Path) -> None:
+    """Print one row of the mailbox as JSON, with its payload."""
+    _use_running_system(data_dir, "DATABASE_URL")
+    import json
+
+    from sqlalchemy.orm import Session
+
+    from weelo_workers.models import MailboxRow
+    from weelo_workers.models.engine import engine
+    from weelo_workers.runtime import Refused
+
+    with Session(engine()) as session:
+        row = session.get(MailboxRow, command_id)
+        if row is None:
+            raise Refused(f"{command_id} is not in the mailbox (or was settled, and has aged out)")
+        columns = {column.key: getattr(row, column.key) for column in MailboxRow.__table__.columns}
+    click.echo(json.dumps(columns, indent=2, default=str))
+
+
+@mailbox_commands.command()
+@click.argument("command_ids", metavar="ID...", type=click.UUID, nargs=-1, required=True)
+@data_dir_option
+def retry(command_ids: tuple[UUID, ...], data_dir: Path) -> None:
+    """Give parked commands a fresh start. Timers that fail may be hastened, too. Exit code 1 if any could not be."""
+    _use_running_system(data_dir, "DATABASE_URL")
+    from weelo_workers.messaging import trouble
+    from weelo_workers.models.engine import engine
+
+    refused = False
+    for command_id in command_ids:
+        try:
+            with engine().begin() as connection:
+                name = trouble.requeue(connection, command_id)
+        except trouble.NotRequeued as why:
+            refused = True
+            click.echo(f"{command_id}: {why}", err=True)
+        else:
+            click.echo(f"{command_id}: {name} is tried again")
+    if refused:
+        sys.exit(1)
+
+
 def _use_running_system(data_dir: Path, *variables: str) -> None:
     """Fill in what the environment leaves out from the system that runs on the data dir."""
     from weelo_workers.runtime import Refused

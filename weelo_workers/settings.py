@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     max_open_offers: Annotated[int, Field(ge=1, le=10_000)] = 20
     sweep_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
     event_retention_days: Annotated[int, Field(ge=1, le=3_650)] = 7
+    history_retention_days: Annotated[int, Field(ge=0, le=36_500)] = 0
 
     google_application_credentials: str | None = None
     fcm_endpoint: str | None = None

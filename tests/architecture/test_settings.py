@@ -26,6 +26,7 @@ DEFAULTS: dict[str, object] = {
     "MAX_OPEN_OFFERS": 20,
     "SWEEP_SECONDS": 1,
     "EVENT_RETENTION_DAYS": 7,
+    "HISTORY_RETENTION_DAYS": 0,
 }
 # The contract gives them no default; `weelo up` and Compose always set them.
 WITHOUT_A_PROMISED_DEFAULT = {"DATABASE_URL", "REDIS_URL"}
@@ -64,6 +65,7 @@ BAD_VALUES = [
     ("MAX_OFFERS_PER_STEP", "2.5"),
     ("SWEEP_SECONDS", "0"),
     ("EVENT_RETENTION_DAYS", "a week"),
+    ("HISTORY_RETENTION_DAYS", "-1"),
 ]
 
 

@@ -86,7 +86,7 @@ def test_who_listens_and_acknowledges_is_not_woken(world: World, server: FcmServ
     connect(fleet.id)
     world.broadcast(1)
     assert server.received == []
-    redis().hset(listening.ACKED, str(fleet.id), world.heard(fleet.id)[-1]["seq"])
+    redis().set(listening.acked_by(fleet.id), world.heard(fleet.id)[-1]["seq"])
     world.tick(3.1)
     assert server.received == []
 
@@ -97,7 +97,7 @@ def test_who_listens_and_does_not_acknowledge_is_woken_after_three_seconds(
     fleet, token = fleet_with_phone(world)
     connect(fleet.id)
     world.broadcast(1)
-    redis().hset(listening.ACKED, str(fleet.id), world.heard(fleet.id)[-1]["seq"] - 1)
+    redis().set(listening.acked_by(fleet.id), world.heard(fleet.id)[-1]["seq"] - 1)
     world.tick(2.5)
     assert server.received == []
     world.tick(0.6)

@@ -16,7 +16,7 @@ KIND = "lcv|17ft"
 
 
 def acked(user_id: UUID) -> int:
-    return int(redis().hget("weelo:acked", str(user_id)) or 0)
+    return int(redis().get(f"weelo:acked:{user_id}") or 0)
 
 
 def test_an_ack_is_kept_for_whoever_decides_about_pushes(api: Api, scribe: Scribe, someone: UUID) -> None:
@@ -25,6 +25,16 @@ def test_an_ack_is_kept_for_whoever_decides_about_pushes(api: Api, scribe: Scrib
     client.seqs(5)
     client.say(op="ack", seq=3)
     assert eventually(lambda: acked(someone) == 3)
+
+
+def test_an_ack_is_forgotten_with_the_lines_that_it_speaks_of(
+    api: Api, scribe: Scribe, someone: UUID
+) -> None:
+    scribe.write(someone, 1)
+    api.enter(someone).say(op="ack", seq=1)
+    assert eventually(lambda: acked(someone) == 1)
+    days = redis().ttl(f"weelo:acked:{someone}") / 86_400
+    assert 6.9 < days <= 7
 
 
 def test_acks_never_go_back(api: Api, scribe: Scribe, someone: UUID) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from uuid import UUID
 
+import httpx
 import pytest
 
-from tests.sockets.driver import Api, Scribe
+from tests.sockets.driver import Api, Scribe, token
 
 PAGE = 500
 
@@ -104,6 +105,48 @@ def test_a_log_of_which_nothing_is_kept_resumes_from_its_end(api: Api, scribe: S
     assert client.silent()
     scribe.tell(someone)
     assert client.seqs(1) == [11]
+
+
+def test_over_http_too_a_log_says_where_it_begins_if_something_is_missing(
+    api: Api, scribe: Scribe, someone: UUID
+) -> None:
+    scribe.write(someone, 10)
+    scribe.forget(someone, up_to=6)
+
+    def page(after: int) -> tuple[list[int], int | None]:
+        answer = httpx.get(
+            f"http://127.0.0.1:{api.port}/api/v1/events",
+            params={"after": after},
+            headers={"Authorization": f"Bearer {token(someone)}"},
+        ).json()
+        return [line["seq"] for line in answer["items"]], answer.get("oldestSeq")
+
+    assert page(5) == ([7, 8, 9, 10], 7)
+    assert page(6) == ([7, 8, 9, 10], None)
+    assert page(10) == ([], None)
+    scribe.forget(someone, up_to=10)
+    assert page(9) == ([], 11)
+    assert page(10) == ([], None)
+
+
+def test_what_ages_in_the_middle_of_a_replay_is_no_silent_gap(
+    api: Api, scribe: Scribe, someone: UUID
+) -> None:
+    """The client pauses, so the replay stands still; what it would have read next is forgotten meanwhile."""
+    scribe.write(someone, 3_000, size=1_000)
+    client = api.enter(someone)
+    client.say(op="resume", after=0)
+    client.frame()
+    scribe.forget(someone, up_to=2_900)
+    frame = client.frame()
+    while frame["event"] != "resync_required":
+        assert frame["seq"] < 2_900, "a gap that nobody was told of"
+        frame = client.frame()
+    assert frame["data"] == {"oldestSeq": 2_901}
+    client.say(op="resume", after=2_900)
+    assert client.seqs(100) == list(range(2_901, 3_001))
+    scribe.tell(someone)
+    assert client.seqs(1) == [3_001]
 
 
 def test_a_reconnecting_client_misses_nothing(api: Api, scribe: Scribe, someone: UUID) -> None:

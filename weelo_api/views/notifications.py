@@ -26,6 +26,12 @@ class Frame(BaseModel):
     data: dict[str, Any]
 
 
+class PageOfLog(PageOf[Frame]):
+    oldest_seq: int | None = Field(
+        default=None, description="only if lines after `after` were too old to keep: the log begins here"
+    )
+
+
 class After(BaseModel):
     after: int = Field(default=0, ge=0, le=2**63 - 1)
     limit: int = Field(default=100, ge=1, le=500)
@@ -39,11 +45,19 @@ def command(path: ById) -> Response:
     return found(outcome.json_dict() if outcome else None, Code.NOT_FOUND)
 
 
-@api.get("/events", responses={200: PageOf[Frame]})
+@api.get("/events", responses={200: PageOfLog})
 @anyone
 def events(query: After) -> Response:
-    """One's own log after `after`, oldest first: the same frames that the socket carries."""
+    """One's own log after `after`, oldest first: the same frames that the socket carries.
+
+    If some of what came after it is too old to be kept, `oldestSeq` says where the log begins now.
+    """
     with reading() as session:
+        newest = log.newest_seq(session.connection(), caller().id)
         frames = log.lines_after(session.connection(), caller().id, query.after, query.limit)
+    begins = frames[0]["seq"] if frames else newest + 1
     full = len(frames) == query.limit
-    return jsonify({"items": frames, "nextCursor": str(frames[-1]["seq"]) if full else None})
+    page: dict[str, Any] = {"items": frames, "nextCursor": str(frames[-1]["seq"]) if full else None}
+    if begins > query.after + 1:
+        page["oldestSeq"] = begins
+    return jsonify(page)

@@ -24,6 +24,7 @@ from sqlalchemy import (
     cast as sql_cast,
     func,
     join,
+    or_,
     select,
     true,
     update,
@@ -33,13 +34,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from weelo_workers.contracts.command import Caller, load
+from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.notifications import CommandSettled, DeliverEvents
-from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.contracts.rejections import Rejected
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.contracts.wire import Wire
-from weelo_workers.messaging import mailbox
+from weelo_workers.messaging import mailbox, trouble
 from weelo_workers.messaging.bell import Bell, BellSilent, Ring
 from weelo_workers.messaging.handling import handler
 from weelo_workers.messaging.unit_of_work import UnitOfWork
@@ -54,9 +54,6 @@ GATHER_SECONDS = 0.05
 # How many callers a process remembers as known before it begins afresh.
 REMEMBERED_CALLERS = 10_000
 
-MAX_ATTEMPTS = 5
-"""A command that raised something unexpected so often is parked: an operator looks, the queue goes on."""
-
 
 class Bus:
     """Executes commands by id against one database, and rings one bell."""
@@ -69,7 +66,7 @@ class Bus:
         self._looking = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def execute(self, command_id: UUID) -> None:
-        """Settle this command if it is due and unsettled. What goes wrong is logged, and left to the sweep."""
+        """Settle this command if it is due and unsettled. What goes wrong is noted, and left to the sweep."""
         try:
             for attempt in Retrying(
                 retry=retry_if_exception(is_contention),
@@ -128,6 +125,7 @@ class Bus:
             if verb is None:
                 # Written by a newer process in a deploy: left, uncounted, for one that knows it.
                 log.warning("no verb here for %s", row.name)
+                row.trouble = "whoever has tried does not know this command"
                 return [], []
             if row.due_at > now:
                 # Early by the database's clock, or woken by a stray bell: set the alarm again.
@@ -156,23 +154,29 @@ class Bus:
     def _note_trouble(self, command_id: UUID, error: Exception) -> None:
         """Leave the row to the sweep; after too many unexpected errors park it with the reason."""
         if is_outage(error) or is_contention(error):
-            log.warning("command %s waits for the database: %s", command_id, _one_line(error))
+            log.warning("command %s waits for the database: %s", command_id, trouble.one_line(error))
             return
-        log.error("command %s failed", command_id, exc_info=error)
-        with suppress(SQLAlchemyError), Session(self.engine) as session, session.begin():
-            row = session.get(MailboxRow, command_id, with_for_update=True)
-            if row is None or row.settled_at is not None:
-                return
-            row.attempts += 1
-            row.trouble = _one_line(error)
-            # A timer is never given up: somebody's request would stay open for ever.
-            if row.attempts >= MAX_ATTEMPTS and row.queue != TIMERS:
-                row.parked_at = session.scalar(select(func.clock_timestamp()))
+        try:
+            with Session(self.engine, expire_on_commit=False) as session, session.begin():
+                row = trouble.note(session, command_id, error)
+        except SQLAlchemyError:
+            log.exception("command %s failed, and that could not be noted", command_id)
+            return
+        if row is not None and row.name == DeliverEvents.name and row.subject_id is not None:
+            self._ring_who_counted_on_it(row.subject_id)
+
+    def _ring_who_counted_on_it(self, subject_id: UUID) -> None:
+        """A delivery failed: of those behind it about the same subject the first had not been rung."""
+        with suppress(SQLAlchemyError):
+            with self._looking.connect() as connection:
+                behind = mailbox.waiting_delivery(connection, subject_id)
+            if behind is not None:
+                self.ring(Ring(behind, DeliverEvents.name, DeliverEvents.queue))
 
 
 def _claim(session: Session, command_id: UUID) -> tuple[MailboxRow, datetime] | None:
     """Lock the row before anything is looked at: of several messages for one command, one acts. With it, the
-    time. None if it is settled, parked or aged out.
+    time. None if it is settled, parked, in the pause after a failure, or aged out.
 
     Deliveries about one subject go one at a time: each settles the others that wait, so they must not
     hold one row and want another's. Of a crowd of them most find themselves settled, and lock nothing.
@@ -201,7 +205,13 @@ _turn = (
 _CLAIM = (
     select(MailboxRow, func.clock_timestamp(), _turn.c.taken)
     .select_from(join(_turn, MailboxRow, true()))
-    .where(MailboxRow.id == bindparam("id"), MailboxRow.settled_at.is_(None), MailboxRow.parked_at.is_(None))
+    .where(
+        MailboxRow.id == bindparam("id"),
+        MailboxRow.settled_at.is_(None),
+        MailboxRow.parked_at.is_(None),
+        # After a failure not before its next try, however often it is rung.
+        or_(MailboxRow.retry_at.is_(None), MailboxRow.retry_at <= func.clock_timestamp()),
+    )
     .with_for_update(of=MailboxRow)
 )
 _UNSAID = {"result": None, "error": None, "replayed": False}
@@ -223,7 +233,7 @@ def _know(session: Session, caller: Caller) -> None:
 
 def _run(verb: Callable[[Any, UnitOfWork], Wire | None], row: MailboxRow, uow: UnitOfWork) -> dict[str, Any]:
     """Run the verb in a savepoint, so that a refusal leaves nothing behind but itself."""
-    command = load(row.name, row.payload)
+    command = trouble.read(row.name, row.payload)
     try:
         with uow.session.begin_nested():
             result = verb(command, uow)
@@ -248,7 +258,3 @@ def _caller(row: MailboxRow) -> Caller | None:
     if row.caller_id is None or row.caller_role is None:
         return None
     return Caller(row.caller_id, Role(row.caller_role), row.caller_name, row.caller_phone)
-
-
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0][:500]

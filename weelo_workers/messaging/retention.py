@@ -1,60 +1,124 @@
-"""What need not be remembered is forgotten, in small batches."""
+"""What need not be remembered is forgotten, in small batches.
+
+Log, mailbox, replays and who was passed over after EVENT_RETENTION_DAYS; broadcasts that are over, with everything of
+theirs, after HISTORY_RETENTION_DAYS if that is set. Whoever forgets holds a lock meanwhile: of several, one does.
+"""
 
 from __future__ import annotations
 
 import logging
+import threading
+from dataclasses import dataclass
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, TextClause, text
 from sqlalchemy.exc import DBAPIError
+
+from weelo_workers.lifecycles.assignment import LIVE
+from weelo_workers.lifecycles.broadcast import FINAL
+from weelo_workers.models.base import quoted
 
 log = logging.getLogger(__name__)
 
-BATCH = 1_000
+EVERY_SECONDS = 60.0
 # A minute's worth is bounded: forgetting must never be what the database is busy with.
 MAX_BATCHES = 20
+_FORGETTING = 0x666F72676574  # any constant will do ("forget" in ASCII)
 
-# Log lines go with their event (ON DELETE CASCADE); a reader behind them is told to start afresh.
-_FORGET_EVENTS = text("""
+# A prefix of the order of writing, never a hole in it: one that was told late may be older than those before it, and
+# waits for them. Log lines go with their event (ON DELETE CASCADE), and each log stays without a gap from its oldest
+# line on. An event may have a thousand lines, hence the small batch.
+_EVENTS = text("""
+    WITH oldest AS (SELECT id, at, position FROM events ORDER BY position LIMIT :batch)
     DELETE FROM events
-     WHERE id IN (SELECT id FROM events
-                   WHERE at < clock_timestamp() - make_interval(days => :days)
-                   ORDER BY at LIMIT :batch FOR UPDATE SKIP LOCKED)
+     WHERE id IN (SELECT id FROM oldest
+                   WHERE position < COALESCE((SELECT min(position) FROM oldest
+                                               WHERE at >= clock_timestamp() - make_interval(days => :days)),
+                                             9223372036854775807))
 """)
 
 # A key names the same command for at least 24 h (CONTRACT section 3), and EVENT_RETENTION_DAYS is at least one day.
-_FORGET_SETTLED = text("""
+_SETTLED = text("""
     DELETE FROM mailbox
      WHERE id IN (SELECT id FROM mailbox
                    WHERE settled_at < clock_timestamp() - make_interval(days => :days)
                    ORDER BY settled_at LIMIT :batch FOR UPDATE SKIP LOCKED)
 """)
 
-_FORGET_REPLAYS = text("""
+_REPLAYS = text("""
     DELETE FROM replays
      WHERE command_id IN (SELECT command_id FROM replays
                            WHERE at < clock_timestamp() - make_interval(days => :days)
-                           LIMIT :batch FOR UPDATE SKIP LOCKED)
+                           ORDER BY at LIMIT :batch FOR UPDATE SKIP LOCKED)
 """)
 
-
-_FORGET_PASSED_OVER = text("""
+_PASSED_OVER = text("""
     DELETE FROM passed_over
      WHERE ctid = ANY(ARRAY(SELECT ctid FROM passed_over
-                             WHERE at < clock_timestamp() - make_interval(days => :days) LIMIT :batch))
+                             WHERE at < clock_timestamp() - make_interval(days => :days)
+                             ORDER BY at LIMIT :batch))
+""")
+
+# Slots, holds, recipients, history and assignments go with it. One that has ended for its customer may have trucks on
+# the road yet: it stays as long as they drive.
+_HISTORY = text(f"""
+    DELETE FROM broadcasts
+     WHERE id IN (SELECT id FROM broadcasts b
+                   WHERE status IN ({quoted(FINAL)})
+                     AND state_changed_at < clock_timestamp() - make_interval(days => :days)
+                     AND NOT EXISTS (SELECT 1 FROM assignments a
+                                      WHERE a.broadcast_id = b.id AND a.status IN ({quoted(LIVE)}))
+                   ORDER BY state_changed_at LIMIT :batch FOR UPDATE SKIP LOCKED)
 """)
 
 
-def forget_what_is_old(engine: Engine, days: int) -> int:
-    """Delete events and settled mailbox rows older than `days`. Returns how many rows were forgotten."""
+@dataclass(frozen=True, slots=True)
+class Kind:
+    name: str
+    statement: TextClause
+    batch: int
+
+
+_AGING = (
+    Kind("events", _EVENTS, 200),
+    Kind("settled", _SETTLED, 1_000),
+    Kind("replays", _REPLAYS, 1_000),
+    Kind("passed over", _PASSED_OVER, 1_000),
+)
+_OVER = Kind("history", _HISTORY, 50)  # each may have a thousand recipients
+
+
+def keep_forgetting(engine: Engine, days: int, history_days: int) -> None:
+    """A thread's work, for as long as the process lives."""
+    while True:
+        forget_what_is_old(engine, days, history_days)
+        threading.Event().wait(EVERY_SECONDS)
+
+
+def forget_what_is_old(engine: Engine, days: int, history_days: int = 0) -> int:
+    """Delete what is older than `days`, and finished broadcasts older than `history_days` (0: none).
+
+    Returns how many events, mailbox rows and so on were forgotten; what goes with them is not counted.
+    """
     forgotten = 0
     try:
-        for statement in (_FORGET_EVENTS, _FORGET_SETTLED, _FORGET_REPLAYS, _FORGET_PASSED_OVER):
-            for _ in range(MAX_BATCHES):
-                with engine.begin() as connection:
-                    deleted = connection.execute(statement, {"days": days, "batch": BATCH}).rowcount
-                forgotten += deleted
-                if deleted < BATCH:
-                    break
+        for kind in _AGING:
+            forgotten += _forget(engine, kind, days)
+        if history_days:
+            forgotten += _forget(engine, _OVER, history_days)
     except DBAPIError as error:
         log.warning("forgetting waits for the database: %s", str(error).splitlines()[0])
+    return forgotten
+
+
+def _forget(engine: Engine, kind: Kind, days: int) -> int:
+    forgotten = 0
+    for _ in range(MAX_BATCHES):
+        with engine.begin() as connection:
+            ours = connection.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _FORGETTING})
+            if not ours.scalar_one():
+                break
+            deleted = connection.execute(kind.statement, {"days": days, "batch": kind.batch}).rowcount
+        forgotten += deleted
+        if deleted < kind.batch:
+            break
     return forgotten

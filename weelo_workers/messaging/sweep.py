@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 BATCH = 200
 
+_Overdue = Row[tuple[UUID, str, Queue, int, int]]
+
 # SKIP LOCKED: a row that a worker is settling at this moment, or that another sweep has, is not overdue.
 # Each time a row is taken up it waits longer for its next turn, so a flood is not rung over and over.
 _TAKE_UP = text("""
@@ -30,10 +32,10 @@ _TAKE_UP = text("""
            ring_at = clock_timestamp() + LEAST(power(2, LEAST(sweeps, 10)), 30) * interval '1 second'
      WHERE id IN (SELECT id FROM mailbox
                    WHERE settled_at IS NULL AND parked_at IS NULL AND ring_at <= clock_timestamp()
-                   ORDER BY (queue = 'timers') DESC, ring_at
+                   ORDER BY (queue = 'timers' AND attempts = 0) DESC, ring_at
                    LIMIT :batch
                      FOR UPDATE SKIP LOCKED)
-    RETURNING id, name, queue, sweeps
+    RETURNING id, name, queue, sweeps, attempts
 """)
 
 
@@ -42,6 +44,7 @@ def sweep(bus: Bus, *, seconds: float) -> int:
 
     A timer is settled here and now: it has waited long enough. A command is rung again first, since a
     busy queue is no fault; if its bell is silent, or had been rung again before, it is settled here too.
+    So is the next try of a timer that has failed: many of those must not be what the sweep is busy with.
     """
     taken = 0
     give_way_at = time.monotonic() + seconds
@@ -53,8 +56,8 @@ def sweep(bus: Bus, *, seconds: float) -> int:
             log.warning("the sweep waits for the database: %s", str(error).splitlines()[0])
             return taken
         # RETURNING has an order of its own; a timer is worth more than a command, since nobody else wakes it.
-        for row in sorted(overdue, key=lambda row: row.queue != TIMERS):
-            if time.monotonic() >= give_way_at and row.queue != TIMERS:
+        for row in sorted(overdue, key=lambda row: not _is_fresh_timer(row)):
+            if time.monotonic() >= give_way_at and not _is_fresh_timer(row):
                 break  # its turn comes again
             if not _rung_again(bus, row):
                 bus.execute(row.id)
@@ -66,12 +69,16 @@ def sweep(bus: Bus, *, seconds: float) -> int:
     return taken
 
 
-def _rung_again(bus: Bus, row: Row[tuple[UUID, str, Queue, int]]) -> bool:
+def _is_fresh_timer(row: _Overdue) -> bool:
+    return row.queue == TIMERS and not row.attempts
+
+
+def _rung_again(bus: Bus, row: _Overdue) -> bool:
     command = REGISTRY.get(row.name)
     aside = (
         command is not None and command.aside
     )  # whoever waits for somebody outside would hold up the sweep
-    if not aside and (row.queue == TIMERS or row.sweeps > 1):
+    if not aside and (_is_fresh_timer(row) or row.sweeps > 1):
         return False
     try:
         bus.bell.ring(Ring(row.id, row.name, row.queue))

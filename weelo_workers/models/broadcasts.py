@@ -26,7 +26,7 @@ from weelo_workers.contracts.statuses import (
     PassedOverBecause,
     TruckRequestStatus,
 )
-from weelo_workers.lifecycles.broadcast import OPEN
+from weelo_workers.lifecycles.broadcast import FINAL, OPEN
 from weelo_workers.models.base import Base, Id, one_of, status_in
 
 
@@ -62,6 +62,7 @@ class Broadcast(Base):
         ),
         Index("broadcasts_of_a_customer", "customer_id", "created_at"),
         Index("broadcasts_open_by_deadline", "expires_at", postgresql_where=status_in(OPEN)),
+        Index("broadcasts_over_by_age", "state_changed_at", postgresql_where=status_in(FINAL)),
         one_of("status", BroadcastStatus, "a_broadcast_has_a_known_status"),
         one_of("kind", Kind, "a_broadcast_is_a_booking_or_an_order"),
         CheckConstraint("trucks_needed BETWEEN 1 AND 50", name="a_broadcast_needs_1_to_50_trucks"),

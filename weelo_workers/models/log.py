@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Identity, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -23,8 +23,11 @@ class EventRecord(Base):
     """The name on the wire."""
     at: Mapped[datetime]
     data: Mapped[dict[str, Any]]
+    position: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
+    """Order of writing, taken under the readers' locks: in every log it is the order of the lines. What is
+    forgotten is forgotten in this order, so that the rest of each log stays without a gap."""
 
-    __table_args__ = (Index("events_by_age", "at"),)
+    __table_args__ = (UniqueConstraint("position", name="events_are_written_one_after_another"),)
 
 
 class LogHead(Base):

@@ -42,6 +42,8 @@ class MailboxRow(Base):
     """How often it raised something unexpected."""
     trouble: Mapped[str | None]
     """What it raised last, in one line."""
+    retry_at: Mapped[datetime | None]
+    """Not before then, after it raised something: whatever rings meanwhile."""
     parked_at: Mapped[datetime | None]
     """Given up on after too many attempts; an operator looks at it."""
 
@@ -66,6 +68,7 @@ class MailboxRow(Base):
             "position",
             postgresql_where=text("settled_at IS NULL AND name = 'notifications.deliver'"),
         ),
+        Index("mailbox_parked_by_age", "parked_at", postgresql_where=text("parked_at IS NOT NULL")),
         Index("mailbox_settled_by_age", "settled_at", postgresql_where=text("settled_at IS NOT NULL")),
     )
 

@@ -40,6 +40,7 @@ class Assignment(Base):
         Index("one_live_assignment_per_driver", "driver_id", unique=True, postgresql_where=status_in(LIVE)),
         Index("one_live_assignment_per_vehicle", "vehicle_id", unique=True, postgresql_where=status_in(LIVE)),
         Index("assignments_of_a_broadcast", "broadcast_id"),
+        Index("assignments_of_a_slot", "truck_request_id"),
         Index("assignments_of_a_transporter", "transporter_id", "created_at"),
         Index("assignments_of_a_driver", "driver_id", "created_at"),
         one_of("status", AssignmentStatus, "an_assignment_has_a_known_status"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, and_, insert, or_, select, update
+from sqlalchemy import Row, ScalarSelect, and_, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -38,13 +40,11 @@ def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
     Deliveries about one subject are claimed one at a time (see the bus), so an older one never comes
     after a newer one, and a crowd of them is written in a handful of statements.
     """
-    waiting = _waiting(uow, command.subject_id)
-    told = [event for delivery in waiting for event in delivery.events]
-    # Held until the end: the session forgets what nobody holds, and would ask again for each event.
-    _known = _broadcasts_of(uow.session, told)
-    lines = _lines(uow.session, told)
+    lines = _lines_of_all(uow, command.subject_id)
     if not lines:
         return
+    numbered = _number(uow.session, lines)
+    # After the heads are locked: the events' positions then follow one another as each reader's lines do.
     uow.session.execute(
         insert(EventRecord),
         [
@@ -52,7 +52,6 @@ def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
             for t in {line.told.id: line.told for line in lines}.values()
         ],
     )
-    numbered = _number(uow.session, lines)
     uow.session.execute(
         insert(LogLine),
         [
@@ -64,9 +63,42 @@ def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
     uow.after_commit(lambda: news.spread(_by_event(numbered)))
 
 
-def _waiting(uow: UnitOfWork, subject_id: UUID) -> list[DeliverEvents]:
-    """All unsettled deliveries about this subject, oldest first; the others are settled along with ours."""
-    rows = uow.session.execute(
+def _lines_of_all(uow: UnitOfWork, subject_id: UUID) -> list[Line]:
+    """The lines of all unsettled deliveries about this subject, oldest first; the others are settled along with
+    ours. One that cannot be told is left out, to fail by itself: it takes no other with it."""
+    told: dict[UUID, list[Told]] = {}
+    for row in _waiting(uow, subject_id):
+        with _only_ours_matters(row.id, uow):
+            told[row.id] = list(DeliverEvents.model_validate(row.payload).events)
+    # Held until the end: the session forgets what nobody holds, and would ask again for each event.
+    _known = _broadcasts_of(uow.session, [event for events in told.values() for event in events])
+    lines: dict[UUID, list[Line]] = {}
+    for row_id, events in told.items():
+        with _only_ours_matters(row_id, uow):
+            lines[row_id] = _lines(uow.session, events)
+    others = [row_id for row_id in lines if row_id != uow.command_id]
+    if others:
+        uow.session.execute(
+            update(MailboxRow)
+            .where(MailboxRow.id.in_(others))
+            .values(settled_at=uow.now, status="succeeded", http_status=200),
+            execution_options={"synchronize_session": False},
+        )
+    return [line for of_one in lines.values() for line in of_one]
+
+
+@contextmanager
+def _only_ours_matters(row_id: UUID, uow: UnitOfWork) -> Iterator[None]:
+    """A payload of another version may lack anything, or have it otherwise than expected."""
+    try:
+        yield
+    except (LookupError, ValueError, TypeError, AttributeError):
+        if row_id == uow.command_id:
+            raise
+
+
+def _waiting(uow: UnitOfWork, subject_id: UUID) -> Sequence[Row[tuple[UUID, dict[str, Any]]]]:
+    return uow.session.execute(
         select(MailboxRow.id, MailboxRow.payload)
         .where(
             MailboxRow.subject_id == subject_id,
@@ -78,15 +110,6 @@ def _waiting(uow: UnitOfWork, subject_id: UUID) -> list[DeliverEvents]:
         )
         .order_by(MailboxRow.position)
     ).all()
-    others = [row.id for row in rows if row.id != uow.command_id]
-    if others:
-        uow.session.execute(
-            update(MailboxRow)
-            .where(MailboxRow.id.in_(others))
-            .values(settled_at=uow.now, status="succeeded", http_status=200),
-            execution_options={"synchronize_session": False},
-        )
-    return [DeliverEvents.model_validate(row.payload) for row in rows]
 
 
 def _own_attempts(uow: UnitOfWork) -> ScalarSelect[int]:
@@ -94,7 +117,10 @@ def _own_attempts(uow: UnitOfWork) -> ScalarSelect[int]:
 
 
 def _broadcasts_of(session: Session, told: Sequence[Told]) -> list[Broadcast]:
-    ids = {UUID(event.data["broadcastId"]) for event in told if "broadcastId" in event.data}
+    ids = set()
+    for event in told:
+        with suppress(KeyError, ValueError, TypeError, AttributeError):  # it says so again when it is told
+            ids.add(UUID(event.data["broadcastId"]))
     return list(session.scalars(select(Broadcast).where(Broadcast.id.in_(ids))))
 
 

@@ -12,8 +12,10 @@ from redis.exceptions import RedisError
 
 from weelo_workers.redis_client import redis
 
-ACKED = "weelo:acked"
-"""Hash: user id → newest acknowledged seq."""
+
+def acked_by(user_id: UUID) -> str:
+    """The newest seq that this user has acknowledged. It lives as long as the lines that it speaks of."""
+    return f"weelo:acked:{user_id}"
 
 
 def sockets_of(user_id: UUID) -> str:
@@ -51,7 +53,7 @@ def acked(user_ids: Collection[UUID]) -> Mapping[UUID, int]:
     if not ordered:
         return {}
     try:
-        seqs = redis().hmget(ACKED, [str(user_id) for user_id in ordered])
+        seqs = redis().mget([acked_by(user_id) for user_id in ordered])
     except RedisError:
         return dict.fromkeys(ordered, 0)
     return {user_id: int(seq or 0) for user_id, seq in zip(ordered, seqs, strict=True)}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from weelo_workers.contracts.statuses import BroadcastStatus, HoldStatus, TruckRequestStatus
+from weelo_workers.contracts.wire import rfc3339
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.truck_request import FILLED
+from weelo_workers.messaging import trouble
 from weelo_workers.messaging.roll_call import consumers
 from weelo_workers.models.base import quoted
 from weelo_workers.models.engine import engine
@@ -19,9 +22,13 @@ from weelo_workers.models.migrate import is_at_head
 from weelo_workers.queries.backlog import by_queue
 
 OVERDUE_SECONDS = 5
+MOST_NAMED = 20  # of the parked and of the failing; how many there are, /metrics says
 
 # Each finds rows that must not exist; `{n}` of the sentence is how many.
 INVARIANTS = {
+    "{n} users whose kept log has a gap": """
+        SELECT count(*) FROM (SELECT FROM log_lines GROUP BY user_id
+                               HAVING max(seq) - min(seq) + 1 <> count(*)) AS gaps""",
     "{n} broadcasts whose filled slots are not their live or completed assignments": f"""
         SELECT count(*) FROM broadcasts b
          WHERE (SELECT count(*) FROM truck_requests t WHERE t.broadcast_id = b.id AND t.status IN ({quoted(FILLED)}))
@@ -64,6 +71,10 @@ def findings() -> list[str]:
     return found
 
 
+def _time(moment: datetime | None) -> str:
+    return rfc3339(moment) if moment else "ever"
+
+
 def _redis() -> Iterator[str]:
     try:
         for queue, workers in consumers().items():
@@ -80,11 +91,11 @@ def _database(connection: Connection) -> Iterator[str]:
     for line in by_queue(connection):
         if line.oldest_seconds > OVERDUE_SECONDS:
             yield f"queue {line.queue}: {line.due} due, the oldest for {line.oldest_seconds:.0f} s"
-    parked = connection.execute(
-        text("SELECT id, name, trouble FROM mailbox WHERE parked_at IS NOT NULL ORDER BY parked_at LIMIT 20")
-    )
-    for row in parked:
-        yield f"parked: {row.name} {row.id}: {row.trouble}"
+    for row in trouble.parked(connection, MOST_NAMED):
+        yield f"parked: {row.name} {row.id} since {_time(row.parked_at)}: {row.trouble}"
+    for row in trouble.failing(connection, MOST_NAMED):
+        next_try = f", next try {_time(row.retry_at)}" if row.retry_at else ""
+        yield f"failing: {row.name} {row.id}, due {_time(row.due_at)}, {row.attempts} tries{next_try}: {row.trouble}"
     for sentence, query in INVARIANTS.items():
         if count := connection.execute(text(query)).scalar_one():
             yield "invariant: " + sentence.format(n=count)

@@ -160,6 +160,7 @@ def test_a_command_that_always_fails_is_parked_with_its_reason_and_blocks_nobody
     )
     for _ in range(7):
         world.bus.execute(poison)
+        world.shift(30)
     row = world.rows(
         "SELECT attempts, trouble, parked_at, settled_at FROM mailbox WHERE id = :id", id=poison
     )[0]
@@ -240,8 +241,10 @@ def test_a_delivery_that_cannot_be_told_takes_no_other_with_it(world: World) -> 
         )
     world.cancel(broadcast)
     waiting = world.rows("SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL")
-    for row in waiting * 6:
-        world.bus.execute(row.id)
+    for _ in range(6):
+        for row in waiting:
+            world.bus.execute(row.id)
+        world.shift(30)
     assert world.heard(customer, "booking_cancelled")
     assert world.value("SELECT count(*) FROM mailbox WHERE parked_at IS NOT NULL") == 1
 
@@ -259,6 +262,9 @@ def test_a_timer_is_never_given_up(world: World, monkeypatch: pytest.MonkeyPatch
             )
         for _ in range(7):
             world.bus.execute(world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.expire'"))
+            world.shift(400)
+        row = world.rows("SELECT attempts, parked_at FROM mailbox WHERE name = 'broadcasts.expire'")[0]
+        assert (row.attempts, row.parked_at) == (7, None)
     world.tick(121)
     assert world.status(broadcast) == "expired"
 

@@ -1,0 +1,317 @@
+"""Poison: what fails every time waits apart, is parked with a reason, and holds up nobody."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+
+from tests.world import World
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.messaging import handling, trouble
+from weelo_workers.messaging.bell import Ring
+from weelo_workers.messaging.bus import Bus
+from weelo_workers.messaging.sweep import sweep
+from weelo_workers.queries import doctor
+
+
+class Recorded:
+    """A bell that takes note of what it was asked to ring."""
+
+    def __init__(self) -> None:
+        self.rings: list[Ring] = []
+
+    def ring(self, ring: Ring) -> None:
+        self.rings.append(ring)
+
+
+def write(
+    world: World, name: str, payload: Any, queue: str = "broadcasts", subject: UUID | None = None
+) -> UUID:
+    """A row as another version may have written it, straight into the mailbox."""
+    row = {"id": uuid4(), "name": name, "queue": queue, "payload": json.dumps(payload), "subject": subject}
+    with world.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO mailbox (id, name, queue, payload, subject_id, due_at, ring_at)"
+                " VALUES (:id, :name, :queue, CAST(:payload AS jsonb), :subject, clock_timestamp(), clock_timestamp())"
+            ),
+            row,
+        )
+    return row["id"]  # type: ignore[return-value]
+
+
+def park(world: World, command_id: UUID) -> Any:
+    for _ in range(trouble.MAX_ATTEMPTS):
+        world.bus.execute(command_id)
+        world.shift(30)
+    return row_of(world, command_id)
+
+
+def row_of(world: World, command_id: UUID) -> Any:
+    return world.rows("SELECT * FROM mailbox WHERE id = :id", id=command_id)[0]
+
+
+@pytest.fixture
+def expiry_fails(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[UUID]]:
+    """`broadcasts.expire` raises; the list is of those that were tried."""
+    tried: list[UUID] = []
+
+    def broken(command: Any, uow: Any) -> None:
+        tried.append(uow.command_id)
+        raise RuntimeError("a bug")
+
+    monkeypatch.setitem(handling._handlers, "broadcasts.expire", broken)
+    return tried  # type: ignore[return-value]
+
+
+BOOKING = {"customer_id": str(uuid4()), "keyed": False}
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (BOOKING, "Unreadable: request: Field required"),
+        ({**BOOKING, "request": 7}, "Unreadable: request: Input should be"),
+        ({"customer_id": "nobody"}, "Unreadable: customer_id: Input should be a valid UUID"),
+        ([], "Unreadable: payload: Input should be a valid dictionary"),
+        (None, "Unreadable: payload: Input should be a valid dictionary"),
+    ],
+)
+def test_a_payload_of_another_version_is_parked_with_the_fields_that_cannot_be_read(
+    world: World, payload: Any, reason: str
+) -> None:
+    row = park(world, write(world, "broadcasts.create_booking", payload))
+    assert row.attempts == 5 and row.parked_at is not None and row.settled_at is None
+    assert row.trouble.startswith(reason)
+
+
+def test_what_is_in_an_unreadable_payload_is_in_no_log(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    payload = {
+        "transporter_id": str(uuid4()),
+        "driver_id": 7,
+        "details": {"name": 3, "phone": ["+91 98100 12345"]},
+    }
+    with caplog.at_level(logging.DEBUG):
+        row = park(world, write(world, "fleet.register_driver", payload, "fleet"))
+    assert "details.phone" in row.trouble
+    assert "98100" not in row.trouble and "98100" not in caplog.text
+
+
+def test_the_pauses_between_tries_grow_and_differ(world: World) -> None:
+    poison = write(world, "broadcasts.cancel", {})
+    for attempt, seconds in enumerate((1, 2, 4, 8), start=1):
+        world.bus.execute(poison)
+        row = row_of(world, poison)
+        pause = world.value(
+            "SELECT EXTRACT(EPOCH FROM retry_at - clock_timestamp()) FROM mailbox WHERE id = :id", id=poison
+        )
+        assert row.attempts == attempt and row.ring_at == row.retry_at
+        assert seconds * 0.75 - 1 < float(pause) < seconds * 1.25
+        world.shift(30)
+    assert len({trouble.pause(3) for _ in range(20)}) > 10
+    assert trouble.pause(1_000) <= trouble.LONGEST_PAUSE_SECONDS * 1.25
+
+
+def test_however_often_it_is_rung_in_its_pause_it_is_not_tried(world: World) -> None:
+    poison = write(world, "broadcasts.cancel", {})
+    for _ in range(10):
+        world.bus.execute(poison)
+    assert row_of(world, poison).attempts == 1
+
+
+def test_the_next_try_is_rung_for_and_settled_by_the_sweep_if_nobody_comes(world: World) -> None:
+    poison = write(world, "broadcasts.cancel", {})
+    bell = Recorded()
+    bus = Bus(world.engine, bell)
+    bus.execute(poison)
+    for tries in (1, 2):
+        world.shift(30)
+        sweep(bus, seconds=1)
+        assert row_of(world, poison).attempts == tries
+    assert [ring.id for ring in bell.rings] == [poison]
+
+
+def test_parked_ones_are_named_by_the_doctor_with_reason_and_time_until_they_are_tried_again(
+    world: World,
+) -> None:
+    poison = write(world, "broadcasts.cancel", {})
+    park(world, poison)
+    parked_at = row_of(world, poison).parked_at
+    with world.engine.connect() as connection:
+        [line] = [line for line in doctor._database(connection) if str(poison) in line]
+    assert line.startswith(f"parked: broadcasts.cancel {poison} since {parked_at:%Y-%m-%dT%H:%M}")
+    assert "broadcast_id: Field required" in line
+    with world.engine.begin() as connection:
+        assert trouble.requeue(connection, poison) == "broadcasts.cancel"
+    row = row_of(world, poison)
+    assert (row.attempts, row.sweeps, row.parked_at, row.retry_at, row.trouble) == (0, 0, None, None, None)
+    assert park(world, poison).attempts == 5, "attempts begin afresh"
+
+
+def test_a_retry_after_the_mending_settles_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(command: Any, uow: Any) -> None:
+        raise RuntimeError("a bug")
+
+    customer = uuid4()
+    with monkeypatch.context() as patched:
+        patched.setitem(handling._handlers, "broadcasts.create_booking", broken)
+        command = world.post(world.booking(customer), customer, Role.CUSTOMER)
+        park(world, command)
+    with world.engine.begin() as connection:
+        trouble.requeue(connection, command)
+    sweep(world.bus, seconds=1)
+    assert world.outcome(command, customer).http_status == 201
+
+
+def test_only_what_has_failed_and_is_not_settled_can_be_tried_again(world: World) -> None:
+    customer = uuid4()
+    settled = world.book(customer).command_id
+    waiting = world.post(world.booking(customer), customer, Role.CUSTOMER)
+    for command, says in (
+        (uuid4(), "is not in the mailbox"),
+        (settled, "settled already"),
+        (waiting, "not parked"),
+    ):
+        with pytest.raises(trouble.NotRequeued, match=says), world.engine.begin() as connection:
+            trouble.requeue(connection, command)
+
+
+# --- timers ---------------------------------------------------------------------------------------------
+
+
+def test_a_timer_that_fails_is_tried_less_and_less_often_and_named_by_the_doctor(
+    world: World, expiry_fails: list[UUID]
+) -> None:
+    world.broadcast(1)
+    world.shift(121)
+    timer = world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.expire'")
+    for _ in range(12):
+        world.bus.execute(timer)
+        world.shift(400)
+    row = row_of(world, timer)
+    assert row.attempts == 12 and row.parked_at is None
+    assert (row.retry_at - row.ring_at).total_seconds() == 0
+    world.bus.execute(timer)
+    pause = "SELECT EXTRACT(EPOCH FROM retry_at - clock_timestamp()) FROM mailbox WHERE id = :id"
+    assert 200 < float(world.value(pause, id=timer)) <= 375
+    with world.engine.connect() as connection:
+        [line] = [line for line in doctor._database(connection) if line.startswith("failing")]
+    assert f"broadcasts.expire {timer}" in line and "13 tries" in line and "RuntimeError: a bug" in line
+
+
+def test_timers_that_fail_give_way_to_those_that_do_not(world: World, expiry_fails: list[UUID]) -> None:
+    """The sweep rings for their next try instead of trying each itself, and takes the fresh ones first."""
+    for _ in range(30):
+        write(world, "broadcasts.expire", {"broadcast_id": str(uuid4())}, "timers")
+    bell = Recorded()
+    bus = Bus(world.engine, bell)
+    sweep(bus, seconds=5)
+    assert len(expiry_fails) == 30
+    fresh = world.broadcast(1)
+    world.shift(121)
+    before = len(expiry_fails)
+    sweep(bus, seconds=0.001)
+    expiries = {
+        row.id
+        for row in world.rows(
+            "SELECT id FROM mailbox WHERE name = 'broadcasts.expire' AND payload->>'broadcast_id' = :id",
+            id=str(fresh),
+        )
+    }
+    assert set(expiry_fails[before:]) <= expiries, "none of those that had failed before"
+
+
+def test_a_failing_timer_may_be_hastened_by_hand(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(command: Any, uow: Any) -> None:
+        raise RuntimeError("a bug")
+
+    broadcast = world.broadcast(1)
+    world.shift(121)
+    timer = world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.expire'")
+    with monkeypatch.context() as patched:
+        patched.setitem(handling._handlers, "broadcasts.expire", broken)
+        for _ in range(9):
+            world.bus.execute(timer)
+            world.shift(400)
+        world.bus.execute(timer)
+    with world.engine.begin() as connection:
+        trouble.requeue(connection, timer)
+    sweep(world.bus, seconds=1)
+    assert world.status(broadcast) == "expired"
+
+
+# --- deliveries -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "jsonb_set(payload, '{events,0,event}', '\"Nonsense\"')",
+        "payload #- '{events,0,data,broadcastId}'",
+        "jsonb_set(payload, '{events,0,data,broadcastId}', '7')",
+        "jsonb_set(payload, '{events}', '{}')",
+        "payload - 'events'",
+    ],
+)
+def test_a_delivery_of_another_version_is_parked_alone_and_nobodys_log_is_wrong(
+    world: World, spoil: str
+) -> None:
+    fleet, customer = world.fleet(), uuid4()
+    broadcast = world.broadcast(1, customer=customer)
+    world.drain()
+    world.accept(fleet, broadcast)
+    poison = world.value("SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL")
+    with world.engine.begin() as connection:
+        events = "jsonb_path_query_array(payload->'events', '$[*] ? (@.event == \"BroadcastStateChanged\")')"
+        keep = (
+            f"UPDATE mailbox SET payload = jsonb_set(payload, '{{events}}', {events}) WHERE id = '{poison}'"
+        )
+        connection.exec_driver_sql(keep)
+        connection.exec_driver_sql(f"UPDATE mailbox SET payload = {spoil} WHERE id = '{poison}'")
+    world.cancel(broadcast)
+    world.drain()
+    assert world.heard(customer, "booking_cancelled"), "told though an older one about it cannot be"
+    assert world.heard(fleet.id, "booking_cancelled")
+    for _ in range(6):
+        world.tick(30)
+    assert row_of(world, poison).parked_at is not None
+    assert world.value("SELECT count(*) FROM mailbox WHERE attempts > 0") == 1, "no other was charged for it"
+    world.broadcast(1, customer=customer)
+    for who in (customer, fleet.id):
+        seqs = [line["seq"] for line in world.heard(who)]
+        assert seqs == list(range(1, len(seqs) + 1))
+
+
+def test_who_waits_behind_a_delivery_that_fails_is_rung_for(world: World) -> None:
+    fleet, customer = world.fleet(), uuid4()
+    broadcast = world.broadcast(1, customer=customer)
+    world.drain()
+    world.accept(fleet, broadcast)
+    poison = world.value("SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL")
+    with world.engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE mailbox SET payload = '{{}}' WHERE id = '{poison}'")
+    world.cancel(broadcast)
+    bell = Recorded()
+    Bus(world.engine, bell).execute(poison)
+    [behind] = world.rows(
+        "SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL AND attempts = 0"
+    )
+    assert [ring.id for ring in bell.rings] == [behind.id]
+
+
+def test_a_command_that_nobody_knows_is_never_parked_but_named(world: World) -> None:
+    unknown = write(world, "broadcasts.from_the_future", {})
+    for _ in range(7):
+        world.bus.execute(unknown)
+    row = row_of(world, unknown)
+    assert (row.attempts, row.parked_at) == (0, None)
+    with world.engine.connect() as connection:
+        assert any(str(unknown) in line and "does not know" in line for line in doctor._database(connection))

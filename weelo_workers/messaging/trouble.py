@@ -1,0 +1,114 @@
+"""What raises something unexpected: tried again with growing pauses, given up after five tries, given back by hand.
+
+A row in trouble holds up nobody: it waits apart until its next try, whatever rings for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from pydantic import ValidationError
+from sqlalchemy import Connection, func, select, update
+from sqlalchemy.orm import Session
+
+from weelo_workers.contracts.command import Command, load
+from weelo_workers.contracts.queues import TIMERS
+from weelo_workers.models import MailboxRow
+
+log = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 5
+"""A command that raised something unexpected so often is parked: an operator looks, the queue goes on."""
+
+# A timer is never given up, or somebody's request would stay open for ever: but nobody needs it every second.
+LONGEST_PAUSE_SECONDS = 300.0
+_MOST_COUNTED = 1_000  # the column is a smallint, and a timer may go on failing for weeks
+
+
+class Unreadable(Exception):
+    """A payload that this version cannot read: which fields, and nothing of what is in them."""
+
+
+class NotRequeued(Exception):
+    """Its text says why, in one line."""
+
+
+def read(name: str, payload: dict[str, object]) -> Command:
+    """A stored command. Raises Unreadable, whose text may be logged: names and phones stay where they are."""
+    try:
+        return load(name, payload)
+    except ValidationError as refused:
+        errors = refused.errors(include_url=False, include_input=False, include_context=False)
+        fields = [f"{'.'.join(map(str, each['loc'])) or 'payload'}: {each['msg']}" for each in errors[:3]]
+        more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
+        raise Unreadable("; ".join(fields) + more) from None
+
+
+def note(session: Session, command_id: UUID, error: Exception) -> MailboxRow | None:
+    """Count a failure: the row waits for its next try, or is parked with the reason. None if it is settled."""
+    row = session.get(MailboxRow, command_id, with_for_update=True)
+    if row is None or row.settled_at is not None:
+        return None
+    row.attempts = min(row.attempts + 1, _MOST_COUNTED)
+    row.trouble = one_line(error)
+    now = session.scalars(select(func.clock_timestamp())).one()
+    row.retry_at = row.ring_at = now + timedelta(seconds=pause(row.attempts))
+    row.sweeps = 0  # the next try is rung for, as the first was
+    if row.attempts >= MAX_ATTEMPTS and row.queue != TIMERS:
+        row.parked_at = now
+    # What went wrong where is worth a page of the log a few times; then a line will do.
+    page = error if row.attempts <= MAX_ATTEMPTS else None
+    log.error("%s %s failed, try %d: %s", row.name, row.id, row.attempts, row.trouble, exc_info=page)
+    return row
+
+
+def pause(attempts: int) -> float:
+    """Seconds until the next try: about 1, 2, 4, 8, and so on, a quarter more or less, so that a crowd spreads."""
+    return min(2.0 ** min(attempts - 1, 30), LONGEST_PAUSE_SECONDS) * random.uniform(0.75, 1.25)
+
+
+def requeue(connection: Connection, command_id: UUID) -> str:
+    """Give a parked command, or a timer in its pause, a fresh start. Returns its name; raises NotRequeued."""
+    row = connection.execute(
+        select(MailboxRow.name, MailboxRow.attempts, MailboxRow.settled_at, MailboxRow.status)
+        .where(MailboxRow.id == command_id)
+        .with_for_update()
+    ).one_or_none()
+    if row is None:
+        raise NotRequeued("is not in the mailbox (or was settled, and has aged out)")
+    if row.settled_at is not None:
+        raise NotRequeued(
+            f"{row.name} is settled already: it {row.status} at {row.settled_at:%Y-%m-%d %H:%M:%S} UTC"
+        )
+    if row.attempts == 0:
+        raise NotRequeued(f"{row.name} is not parked: it is waiting for its turn, and has not failed")
+    connection.execute(
+        update(MailboxRow)
+        .where(MailboxRow.id == command_id)
+        .values(
+            attempts=0, sweeps=0, trouble=None, parked_at=None, retry_at=None, ring_at=func.clock_timestamp()
+        )
+    )
+    return str(row.name)
+
+
+def parked(connection: Connection, limit: int) -> Sequence[MailboxRow]:
+    """Those given up on, the oldest first."""
+    query = select(MailboxRow).where(MailboxRow.parked_at.is_not(None)).order_by(MailboxRow.parked_at)
+    return Session(connection).scalars(query.limit(limit)).all()
+
+
+def failing(connection: Connection, limit: int) -> Sequence[MailboxRow]:
+    """Those that will be tried again, or that nobody who tried knows; the oldest first."""
+    query = select(MailboxRow).where(
+        MailboxRow.settled_at.is_(None), MailboxRow.parked_at.is_(None), MailboxRow.trouble.is_not(None)
+    )
+    return Session(connection).scalars(query.order_by(MailboxRow.due_at).limit(limit)).all()
+
+
+def one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:500]
