@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4, uuid5
@@ -18,6 +20,7 @@ from weelo_api.access import caller
 from weelo_api.errors import problem_response
 from weelo_api.hub import hub
 from weelo_api.posting import bell
+from weelo_api.pressure import Pace, Pressure
 from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.notifications import CommandOutcome
 from weelo_workers.contracts.rejections import Code, Rejected
@@ -25,10 +28,17 @@ from weelo_workers.contracts.wire import rfc3339
 from weelo_workers.messaging import mailbox
 from weelo_workers.messaging.bell import BellSilent, Ring
 from weelo_workers.models.engine import autocommitting
+from weelo_workers.settings import settings
 
 MAX_WAIT_SECONDS = 30
 # News of an outcome comes by Redis within milliseconds; looking at the row now and then covers its absence.
 LOOK_EVERY_SECONDS = 0.25
+# Of gunicorn's threads. Whoever comes when so many wait for outcomes is answered 202 at once.
+WAITING_AT_MOST = 150
+
+_pace = Pace(settings().commands_per_second)
+_pressure = Pressure()
+_places = threading.BoundedSemaphore(WAITING_AT_MOST)
 
 _KEYS = uuid5(UUID(int=0), "weelo idempotency keys")
 _KEY = re.compile(r"[A-Za-z0-9:_-]{8,128}")
@@ -43,10 +53,13 @@ def keyed() -> bool:
 def submit(command: Command, body: BaseModel | None = None) -> Response:
     """Record the command and answer 202, or with its outcome if the client prefers to wait for it."""
     who = caller()
+    _pace.take(who.id)
     command_id = _command_id(who)
+    # A repetition of what was accepted is no new work.
+    if (refusal := _pressure.refusal(command)) and not (keyed() and find(command_id, who)):
+        raise refusal
     wait = _preferred_wait()
-    until = time.monotonic() + (wait or 0)
-    with hub().expecting(command_id) as settled:
+    with hub().expecting(command_id) as settled, _patience(wait) as until:
         with autocommitting().connect() as connection:
             posted = mailbox.post(connection, command, who, command_id, _fingerprint(body))
         if posted.conflicting:
@@ -62,6 +75,18 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
     if wait is not None and outcome.status != "pending":
         return _answer(outcome, wait, replayed=not posted.fresh)
     return _accepted(outcome, replayed=not posted.fresh)
+
+
+@contextmanager
+def _patience(wait: int | None) -> Iterator[float]:
+    """Until when to wait for an outcome."""
+    if not wait or not _places.acquire(blocking=False):
+        yield 0.0
+        return
+    try:
+        yield time.monotonic() + wait
+    finally:
+        _places.release()
 
 
 def find(command_id: UUID, who: Caller) -> CommandOutcome | None:

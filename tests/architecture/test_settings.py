@@ -25,6 +25,8 @@ DEFAULTS: dict[str, object] = {
     "MAX_OFFERS_PER_STEP": 250,
     "MAX_OPEN_OFFERS": 20,
     "SWEEP_SECONDS": 1,
+    "SHED_AFTER_SECONDS": 3,
+    "COMMANDS_PER_SECOND": 50,
     "EVENT_RETENTION_DAYS": 7,
     "HISTORY_RETENTION_DAYS": 0,
 }
@@ -64,6 +66,8 @@ BAD_VALUES = [
     ("MAX_OFFERS_PER_STEP", "0"),
     ("MAX_OFFERS_PER_STEP", "2.5"),
     ("SWEEP_SECONDS", "0"),
+    ("SHED_AFTER_SECONDS", "0"),
+    ("COMMANDS_PER_SECOND", "many"),
     ("EVENT_RETENTION_DAYS", "a week"),
     ("HISTORY_RETENTION_DAYS", "-1"),
 ]

@@ -94,7 +94,7 @@ class Cancellation(Request):
 # --- commands -------------------------------------------------------------------------------------------
 
 
-class CreateBooking(Command, name="broadcasts.create_booking"):
+class CreateBooking(Command, name="broadcasts.create_booking", asks_for_more=True):
     """Ask for trucks. `keyed`: the customer's app named this request by an Idempotency-Key."""
 
     customer_id: UUID
@@ -102,7 +102,7 @@ class CreateBooking(Command, name="broadcasts.create_booking"):
     keyed: bool = False
 
 
-class CreateOrder(Command, name="broadcasts.create_order"):
+class CreateOrder(Command, name="broadcasts.create_order", asks_for_more=True):
     """Ask for trucks of several kinds. `keyed` as for a booking."""
 
     customer_id: UUID

@@ -40,8 +40,17 @@ class Command(BaseModel):
     aside: ClassVar[bool] = False
     """It waits for somebody outside, and is executed beside its queue so that nothing waits for it."""
 
+    asks_for_more: ClassVar[bool] = False
+    """It begins something new: where too much waits already, it is the first to be sent away."""
+
     def __init_subclass__(
-        cls, *, name: str = "", queue: Queue | None = None, aside: bool = False, **kwargs: object
+        cls,
+        *,
+        name: str = "",
+        queue: Queue | None = None,
+        aside: bool = False,
+        asks_for_more: bool = False,
+        **kwargs: object,
     ) -> None:
         super().__init_subclass__(**kwargs)  # type: ignore[arg-type]
         if not name:
@@ -49,6 +58,7 @@ class Command(BaseModel):
         domain = name.partition(".")[0]
         cls.name = name
         cls.aside = aside
+        cls.asks_for_more = asks_for_more
         cls.queue = queue or domain  # type: ignore[assignment]
         if name in REGISTRY:
             raise TypeError(f"two commands are called {name}")

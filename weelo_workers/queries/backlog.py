@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, text
+from sqlalchemy import ARRAY, Connection, Text, bindparam, text
 
-from weelo_workers.contracts.queues import QUEUES
+from weelo_workers.contracts.command import REGISTRY
+from weelo_workers.contracts.queues import QUEUES, Queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,14 @@ class Backlog:
     """Rows given up on; an operator looks."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Commands of one queue that wait for their first turn, and how long the oldest has."""
+
+    count: int
+    oldest_seconds: float
+
+
 _BY_QUEUE = text("""
     SELECT queue,
            count(*) FILTER (WHERE parked_at IS NULL AND due_at <= clock_timestamp()) AS due,
@@ -33,6 +42,23 @@ _BY_QUEUE = text("""
      WHERE settled_at IS NULL
      GROUP BY queue
 """)
+
+
+# Timers are due when they are due, a failed one waits apart, and who waits for somebody outside holds up nobody.
+_WAITS = text("""
+    SELECT queue, count(*) AS waiting, EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)) AS oldest
+      FROM mailbox
+     WHERE settled_at IS NULL AND parked_at IS NULL AND attempts = 0
+       AND queue <> 'timers' AND name <> ALL(:aside) AND due_at <= clock_timestamp()
+     GROUP BY queue
+""").bindparams(bindparam("aside", type_=ARRAY(Text)))
+
+
+def waits(connection: Connection) -> dict[Queue, Wait]:
+    """What waits for its first turn now."""
+    aside = [name for name, command in REGISTRY.items() if command.aside]
+    rows = connection.execute(_WAITS, {"aside": aside})
+    return {row.queue: Wait(row.waiting, float(row.oldest)) for row in rows}
 
 
 def by_queue(connection: Connection) -> list[Backlog]:

@@ -1,0 +1,119 @@
+"""Too much at once: what cannot be done in time is refused in time, and says when to come again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import uuid4
+
+import httpx
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+
+from tests.journeys.test_bad_input import BOOKING
+from tests.system import System
+from tests.waiting import eventually
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.models.engine import connect
+
+pytestmark = pytest.mark.xdist_group("system")
+
+
+@contextmanager
+def waiting(system: System, queue: str, count: int, seconds: int, name: str = "") -> Iterator[None]:
+    """So many commands that nobody takes up, for so long already."""
+    engine = connect(make_url(system.environment["DATABASE_URL"]).render_as_string(False))
+    numbers = {"count": count, "queue": queue, "seconds": seconds, "name": name or f"{queue}.something"}
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO mailbox (id, name, queue, payload, received_at, due_at, ring_at)"
+                " SELECT gen_random_uuid(), :name, :queue, '{}', now(), now() - make_interval(secs => :seconds),"
+                " now() + interval '1 hour' FROM generate_series(1, :count)"
+            ),
+            numbers,
+        )
+    try:
+        yield
+    finally:
+        with engine.begin() as connection:
+            connection.execute(text("DELETE FROM mailbox WHERE ring_at > now() + interval '30 minutes'"))
+        engine.dispose()
+
+
+@pytest.fixture(autouse=True)
+def _calm(system: System) -> None:
+    """Each API process has forgotten what it saw in the test before."""
+    eventually(lambda: all(asked(system).status_code == 202 for _ in range(6)), within=10)
+
+
+def asked(system: System, **headers: str) -> httpx.Response:
+    with system.http(Role.CUSTOMER, uuid4()) as customer:
+        return customer.post("/bookings", json=BOOKING, headers={"Prefer": "", **headers})
+
+
+def test_new_requests_are_refused_while_old_ones_wait_too_long(system: System) -> None:
+    with waiting(system, "broadcasts", count=25, seconds=5):
+        refused = eventually(lambda: (answer := asked(system)).status_code == 503 and answer, within=5)
+        assert refused.json()["code"] == "SERVICE_UNAVAILABLE"
+        assert refused.json()["retryable"]
+        assert 5 <= int(refused.headers["Retry-After"]) <= 30
+    eventually(lambda: asked(system).status_code == 202, within=5)
+
+
+def test_so_they_are_while_hundreds_have_not_been_told_of_the_last_ones(system: System) -> None:
+    with waiting(system, "notifications", count=25, seconds=5):
+        eventually(lambda: asked(system).status_code == 503, within=5)
+    eventually(lambda: asked(system).status_code == 202, within=5)
+
+
+def test_what_serves_an_accepted_request_is_let_in_for_longer(system: System) -> None:
+    with (
+        waiting(system, "broadcasts", count=25, seconds=5),
+        system.http(Role.TRANSPORTER, uuid4()) as transporter,
+    ):
+        eventually(lambda: asked(system).status_code == 503, within=5)
+        path = f"/broadcasts/{uuid4()}/decline"
+        assert transporter.post(path, headers={"Prefer": ""}).status_code == 202
+        with waiting(system, "offers", count=25, seconds=15):
+            eventually(lambda: transporter.post(path, headers={"Prefer": ""}).status_code == 503, within=5)
+
+
+def test_IDEM_02_a_repetition_of_what_was_accepted_is_answered_all_the_same(system: System) -> None:
+    with system.http(Role.CUSTOMER, uuid4()) as customer:
+        mine = {"Idempotency-Key": str(uuid4()), "Prefer": ""}
+        first = customer.post("/bookings", json=BOOKING, headers=mine)
+        assert first.status_code == 202
+        with waiting(system, "broadcasts", count=25, seconds=5):
+            eventually(lambda: asked(system).status_code == 503, within=5)
+            again = customer.post("/bookings", json=BOOKING, headers=mine)
+            assert again.status_code == 202
+            assert again.json()["commandId"] == first.json()["commandId"]
+            other = customer.post(
+                "/bookings", json=BOOKING, headers={**mine, "Idempotency-Key": str(uuid4())}
+            )
+            assert other.status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("count", "name"), [(5, "broadcasts.something"), (25, "notifications.push")], ids=["a few", "pushes"]
+)
+def test_a_few_old_ones_and_pushes_that_wait_for_fcm_stop_nobody(
+    system: System, count: int, name: str
+) -> None:
+    with waiting(system, name.partition(".")[0], count=count, seconds=60, name=name):
+        for _ in range(8):  # more than the half second after which everybody has looked
+            assert asked(system).status_code == 202
+
+
+@pytest.mark.timeout(120)
+def test_one_caller_who_floods_is_told_to_slow_down_and_the_others_are_not(system: System) -> None:
+    with system.http(Role.TRANSPORTER, uuid4()) as flooding:
+        path = f"/broadcasts/{uuid4()}/decline"
+        answers = iter(lambda: flooding.post(path, headers={"Prefer": ""}), None)
+        served, refusal = next((n, answer) for n, answer in enumerate(answers) if answer.status_code == 429)
+        assert served >= 500, "ten seconds' worth may come at once"
+        assert refusal.json()["code"] == "RATE_LIMITED"
+        assert int(refusal.headers["Retry-After"]) >= 1
+        eventually(lambda: asked(system).status_code == 202, within=20)

@@ -1,0 +1,108 @@
+"""Saying no in time: one caller's flood is slowed down, and new wishes wait outside while old ones wait inside.
+
+What is refused here was not recorded: 429 or 503 with `Retry-After`, and trying again later is safe.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from collections.abc import Mapping
+from uuid import UUID
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from weelo_workers.contracts.command import Command
+from weelo_workers.contracts.queues import NOTIFICATIONS, Queue
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.models.engine import autocommitting
+from weelo_workers.queries.backlog import Wait, waits
+from weelo_workers.settings import settings
+
+LOOK_EVERY_SECONDS = 0.5
+# A few old rows are somebody's lock or a slow moment; too much work is many.
+MANY = 20
+# What serves a request that was accepted before (accept, cancel, a trip's status) is let in for longer.
+OLD_WISHES_WAIT_LONGER = 3.0
+LONGEST_PAUSE_SECONDS = 30
+
+# So many seconds' worth of commands may come at once, after a quiet time.
+BURST_SECONDS = 10
+REMEMBERED_CALLERS = 10_000
+
+
+class Pressure:
+    """How long commands wait for their turn, looked at twice a second at most, and only while somebody asks."""
+
+    def __init__(self) -> None:
+        self._looking = threading.Lock()
+        self._look_at = 0.0
+        self._waits: Mapping[Queue, Wait] = {}
+
+    def refusal(self, command: Command) -> Rejected | None:
+        """Why this command had better come later, if so."""
+        self._look()
+        patience = settings().shed_after_seconds * (1 if command.asks_for_more else OLD_WISHES_WAIT_LONGER)
+        # A new request means news for hundreds: no use in it while those before it are not told.
+        queues = {command.queue, NOTIFICATIONS} if command.asks_for_more else {command.queue}
+        longest = max(
+            (self._waits[queue].oldest_seconds for queue in queues if self._is_full(queue)), default=0.0
+        )
+        if longest <= patience:
+            return None
+        pause = min(LONGEST_PAUSE_SECONDS, math.ceil(longest) + random.randrange(3))
+        return Rejected(
+            Code.SERVICE_UNAVAILABLE,
+            "Too much is waiting already, and this was not accepted. Try again a little later.",
+            {"retryAfter": pause},
+        )
+
+    def _is_full(self, queue: Queue) -> bool:
+        wait = self._waits.get(queue)
+        return wait is not None and wait.count >= MANY
+
+    def _look(self) -> None:
+        if time.monotonic() < self._look_at or not self._looking.acquire(blocking=False):
+            return  # the others need not wait for who looks
+        try:
+            with autocommitting().connect() as connection:
+                self._waits = waits(connection)
+        except SQLAlchemyError:
+            self._waits = {}  # without a database the command cannot be recorded anyway, and is told so
+        finally:
+            self._look_at = time.monotonic() + LOOK_EVERY_SECONDS
+            self._looking.release()
+
+
+class Pace:
+    """A bucket of tokens for each caller, in this process: `limits`, the usual library, starts timer threads
+    for its memory, or would have every command wait for Redis."""
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second = per_second
+        self._most = per_second * BURST_SECONDS
+        self._lock = threading.Lock()
+        self._left: dict[UUID, tuple[float, float]] = {}
+
+    def take(self, who: UUID) -> None:
+        """Raises Rejected(RATE_LIMITED) if this caller has sent too many of late."""
+        now = time.monotonic()
+        with self._lock:
+            if len(self._left) >= REMEMBERED_CALLERS:
+                self._forget_the_rested(now)
+            left, since = self._left.get(who, (self._most, now))
+            left = min(self._most, left + (now - since) * self._per_second)
+            self._left[who] = (left - 1, now) if left >= 1 else (left, now)
+        if left < 1:
+            pause = math.ceil((1 - left) / self._per_second)
+            raise Rejected(
+                Code.RATE_LIMITED,
+                f"At most {self._per_second:g} commands a second in the long run.",
+                {"retryAfter": pause},
+            )
+
+    def _forget_the_rested(self, now: float) -> None:
+        """Whose bucket is full again by now is as one who never came."""
+        self._left = {who: seen for who, seen in self._left.items() if now - seen[1] < BURST_SECONDS}
