@@ -19,7 +19,7 @@ from tests.conftest import SECRET
 
 os.environ["JWT_SECRET"] = SECRET
 
-from bench import accepts, ceiling, rings, sockets, timers
+from bench import accepts, ceiling, overload, rings, sockets, timers
 from bench.figures import Figure
 from tests.system import System
 
@@ -34,6 +34,7 @@ MEASURES = (
     sockets.a_thousand_readers,
     sockets.a_stalled_reader,
     sockets.idle_sockets,
+    overload.overload,
 )
 
 

@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 
 from weelo_workers.contracts.command import Command
-from weelo_workers.contracts.queues import NOTIFICATIONS, Queue
+from weelo_workers.contracts.queues import NOTIFICATIONS, TIMERS, Queue
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.models.engine import autocommitting
 from weelo_workers.queries.backlog import Wait, waits
@@ -45,8 +45,8 @@ class Pressure:
         """Why this command had better come later, if so."""
         self._look()
         patience = settings().shed_after_seconds * (1 if command.asks_for_more else OLD_WISHES_WAIT_LONGER)
-        # A new request means news for hundreds: no use in it while those before it are not told.
-        queues = {command.queue, NOTIFICATIONS} if command.asks_for_more else {command.queue}
+        # A new request means rings and news for hundreds: no use in it while those before it are late with theirs.
+        queues = {command.queue, TIMERS, NOTIFICATIONS} if command.asks_for_more else {command.queue}
         longest = max(
             (self._waits[queue].oldest_seconds for queue in queues if self._is_full(queue)), default=0.0
         )

@@ -44,12 +44,12 @@ _BY_QUEUE = text("""
 """)
 
 
-# Timers are due when they are due, a failed one waits apart, and who waits for somebody outside holds up nobody.
+# What has failed waits apart, and who waits for somebody outside holds up nobody.
 _WAITS = text("""
     SELECT queue, count(*) AS waiting, EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)) AS oldest
       FROM mailbox
      WHERE settled_at IS NULL AND parked_at IS NULL AND attempts = 0
-       AND queue <> 'timers' AND name <> ALL(:aside) AND due_at <= clock_timestamp()
+       AND name <> ALL(:aside) AND due_at <= clock_timestamp()
      GROUP BY queue
 """).bindparams(bindparam("aside", type_=ARRAY(Text)))
 

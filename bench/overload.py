@@ -1,0 +1,199 @@
+"""Five times as many requests as this machine can do: what becomes of them, and of those who accept meanwhile."""
+
+from __future__ import annotations
+
+import json
+import re
+import selectors
+import socket
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import text
+
+from bench.figures import Figure, milliseconds
+from tests.journeys.test_bad_input import BOOKING
+from tests.journeys.test_life_of_a_booking import Truck
+from tests.system import System, token
+from tests.waiting import eventually
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.models.engine import connect
+from weelo_workers.runtime.embedded import Postgres
+
+AT_ONCE = 16
+CAPACITY_SECONDS = 8.0
+FLOOD_SECONDS = 15.0
+TIMES = 5
+TAPS = 40
+TAP_EVERY_SECONDS = 0.35
+MOST_LINES = 800
+
+
+def overload(system: System, data: Path) -> list[Figure]:
+    """A flood of creates, and accepts in it."""
+    truck = Truck(system)
+    capacity = _capacity(system)
+    calm = Tapping(system, truck)
+    calm.go()
+    flooded = Tapping(system, truck)
+    tapping = threading.Thread(target=flooded.go)
+    tapping.start()
+    answers = _flood(system, capacity * TIMES)
+    over = time.monotonic()
+    recovered = _recovered(system) - over
+    tapping.join()
+    unsettled = "SELECT count(*) FROM mailbox WHERE queue = 'broadcasts' AND caller_id IS NOT NULL AND settled_at IS NULL"
+    engine = connect(Postgres(data).url("weelo"))
+
+    def left() -> int:
+        with engine.connect() as connection:
+            return int(connection.execute(text(unsettled)).scalar_one())
+
+    eventually(lambda: left() == 0, within=60, every=0.2)
+    settled = time.monotonic() - over
+    engine.dispose()
+    truck.available(False)
+    said = ", ".join(f"{count:,} {status}" for status, count in sorted(answers.items()))
+    return [
+        Figure("bookings a second, created and told, 16 at a time", f"{capacity:.0f}", ""),
+        Figure(f"{TIMES} times as many for {FLOOD_SECONDS:.0f} s: answers", said, "202, 429, 503"),
+        Figure("accept to outcome, calm / in the flood", f"{calm.figures()} / {flooded.figures()}", ""),
+        Figure("a new booking is done within 1 s again, after the flood", f"{recovered:.1f} s", "10 s"),
+        Figure("everything that was accepted is settled, after the flood", f"{settled:.1f} s", ""),
+    ]
+
+
+def _capacity(system: System) -> float:
+    """Bookings a second, each waited for."""
+    waiting, done = selectors.DefaultSelector(), 0
+    for _ in range(AT_ONCE):
+        line = socket.create_connection(("127.0.0.1", system.port))
+        line.sendall(_request(system, wait=True))
+        waiting.register(line, selectors.EVENT_READ)
+    until = time.monotonic() + CAPACITY_SECONDS
+    while time.monotonic() < until:
+        for key, _ in waiting.select(timeout=1):
+            line = key.fileobj  # type: ignore[assignment]
+            done += _answer(line).startswith(b"HTTP/1.1 201")
+            line.sendall(_request(system, wait=True))
+    for key in list(waiting.get_map().values()):
+        key.fileobj.close()  # type: ignore[union-attr]
+    return done / CAPACITY_SECONDS
+
+
+def _answer(line: socket.socket) -> bytes:
+    """One whole answer; b"" if the connection was closed."""
+    answer = b""
+    while b"\r\n\r\n" not in answer or len(answer) < answer.index(b"\r\n\r\n") + 4 + _length(answer):
+        try:
+            received = line.recv(16_384)
+        except ConnectionError:
+            received = b""
+        if not received:
+            return b""
+        answer += received
+    return answer
+
+
+def _length(answer: bytes) -> int:
+    found = re.search(rb"content-length: (\d+)", answer, re.IGNORECASE)
+    return int(found[1]) if found else 0
+
+
+def _flood(system: System, per_second: float) -> Counter[str]:
+    """Requests by the clock, whether the ones before have been answered or not. Each answer's status."""
+    requests = deque(_request(system, wait=False) for _ in range(int(per_second * FLOOD_SECONDS)))
+    waiting, free, answers = selectors.DefaultSelector(), deque[socket.socket](), Counter[str]()
+    began, sent, busy = time.monotonic(), 0, 0
+
+    def read(seconds: float) -> Iterator[socket.socket]:
+        for key, _ in waiting.select(timeout=seconds):
+            line: socket.socket = key.fileobj  # type: ignore[assignment]
+            answer = _answer(line)
+            answers[answer[9:12].decode() or "cut off"] += 1
+            if answer and b"onnection: close" not in answer:
+                yield line
+            else:
+                waiting.unregister(line)
+                line.close()
+
+    while requests or busy:
+        due = min(len(requests), int((time.monotonic() - began) * per_second) - sent)
+        for _ in range(due):
+            if not free and busy >= MOST_LINES:
+                break
+            if not free:
+                line = socket.create_connection(("127.0.0.1", system.port))
+                waiting.register(line, selectors.EVENT_READ)
+                free.append(line)
+            free.popleft().sendall(requests.popleft())
+            sent, busy = sent + 1, busy + 1
+        before = sum(answers.values())
+        free.extend(read(0.002))
+        busy -= sum(answers.values()) - before
+    for key in list(waiting.get_map().values()):
+        key.fileobj.close()  # type: ignore[union-attr]
+    return answers
+
+
+class Tapping:
+    """Accepts, one after the other, each with a truck of its own, on a request that was there before."""
+
+    def __init__(self, system: System, truck: Truck) -> None:
+        self.truck, self.taken = truck, list[float]()
+        self.fleet = []
+        for _ in range(TAPS):
+            driver, plate = uuid4(), f"DL1{uuid4().hex[:8].upper()}"
+            kind = {"vehicleType": BOOKING["vehicleType"], "vehicleSubtype": BOOKING["vehicleSubtype"]}
+            vehicle = truck.http.put(f"/vehicles/{plate}", json=kind).json()
+            truck.http.put(f"/drivers/{driver}", json={"name": "A driver", "phone": "+91 98100 00000"})
+            self.fleet.append({"vehicleId": vehicle["id"], "driverId": str(driver)})
+        self.asks = system.http(Role.CUSTOMER, uuid4())
+        request = {**BOOKING, "trucksNeeded": TAPS}
+        self.booking = eventually(
+            lambda: self.asks.post("/bookings", json=request).json().get("id"), within=30, every=0.5
+        )
+        eventually(self._offered, within=10)
+
+    def _offered(self) -> bool:
+        offers = self.truck.http.get("/offers").json()["items"]
+        return any(offer["broadcastId"] == self.booking for offer in offers)
+
+    def go(self) -> None:
+        for each in self.fleet:
+            began = time.monotonic()
+            answer = self.truck.http.post(f"/broadcasts/{self.booking}/accept", json=each)
+            self.taken.append(time.monotonic() - began)
+            assert answer.status_code == 200, answer.text
+            time.sleep(max(0.0, TAP_EVERY_SECONDS - self.taken[-1]))
+        self.asks.put(f"/bookings/{self.booking}/cancel")
+
+    def figures(self) -> str:
+        return milliseconds(self.taken, 0.5, 0.95)
+
+
+def _recovered(system: System) -> float:
+    """When a new booking is done within a second again."""
+
+    def quick() -> bool:
+        began = time.monotonic()
+        answer = system.http(Role.CUSTOMER, uuid4()).post("/bookings", json=BOOKING)
+        assert answer.status_code != 500
+        return answer.status_code == 201 and time.monotonic() - began < 1
+
+    eventually(quick, within=60, every=0.1)
+    return time.monotonic()
+
+
+def _request(system: System, *, wait: bool) -> bytes:
+    # Of another kind, for nobody: a fleet is offered twenty requests at a time and no more.
+    body = json.dumps({**BOOKING, "vehicleType": "container", "vehicleSubtype": "20 Feet"})
+    return (
+        f"POST /api/v1/bookings HTTP/1.1\r\nHost: 127.0.0.1:{system.port}\r\n"
+        f"Authorization: Bearer {token(Role.CUSTOMER, uuid4())}\r\nContent-Type: application/json\r\n"
+        f"{'Prefer: wait=20' + chr(13) + chr(10) if wait else ''}Content-Length: {len(body)}\r\n\r\n{body}"
+    ).encode()
