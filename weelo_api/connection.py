@@ -137,7 +137,11 @@ class Connection:
             self._channel.wake()
 
     def _send(self, frame: dict[str, Any]) -> None:
-        self._channel.send(frame)
+        try:
+            self._channel.send(frame)
+        except (Farewell, Gone):
+            self._hub.frames_failed.add()
+            raise
         self._hub.frames_sent.add()
 
     # --- what clients may say -------------------------------------------------------------------------------

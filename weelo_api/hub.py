@@ -49,11 +49,12 @@ class Count:
 
 
 class Hub:
-    """`frames_sent` and `sockets` are for the metrics, `closing` for whoever might wait long."""
+    """`frames_sent`, `frames_failed` and `sockets` are for the metrics, `closing` for whoever might wait long."""
 
     def __init__(self) -> None:
         self.closing = False
         self.frames_sent = Count()
+        self.frames_failed = Count()
         self.attendance = Attendance(self._seats)
         self._lock = threading.Lock()
         # Replaced, never changed in place: the reader looks without locking.

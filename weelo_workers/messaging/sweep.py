@@ -17,6 +17,7 @@ from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.queues import TIMERS, Queue
 from weelo_workers.messaging.bell import BellSilent, Ring
 from weelo_workers.messaging.bus import Bus
+from weelo_workers.metrics import counted
 
 log = logging.getLogger(__name__)
 
@@ -55,12 +56,14 @@ def sweep(bus: Bus, *, seconds: float) -> int:
         except DBAPIError as error:
             log.warning("the sweep waits for the database: %s", str(error).splitlines()[0])
             return taken
+        for row in overdue:
+            counted.SWEPT.labels(row.queue).inc()
         # RETURNING has an order of its own; a timer is worth more than a command, since nobody else wakes it.
         for row in sorted(overdue, key=lambda row: not _is_fresh_timer(row)):
             if time.monotonic() >= give_way_at and not _is_fresh_timer(row):
                 break  # its turn comes again
             if not _rung_again(bus, row):
-                bus.execute(row.id)
+                bus.execute(row.id, swept=True)
         taken += len(overdue)
         if len(overdue) < BATCH:
             break
