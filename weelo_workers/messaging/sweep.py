@@ -25,6 +25,7 @@ BATCH = 200
 
 _Overdue = Row[tuple[UUID, str, Queue, int, int]]
 
+# statement_timestamp(), since an index cannot be searched by what changes meanwhile (clock_timestamp()).
 # SKIP LOCKED: a row that a worker is settling at this moment, or that another sweep has, is not overdue.
 # Each time a row is taken up it waits longer for its next turn, so a flood is not rung over and over.
 _TAKE_UP = text("""
@@ -32,7 +33,7 @@ _TAKE_UP = text("""
        SET sweeps = LEAST(sweeps + 1, 1000),
            ring_at = clock_timestamp() + LEAST(power(2, LEAST(sweeps, 10)), 30) * interval '1 second'
      WHERE id IN (SELECT id FROM mailbox
-                   WHERE settled_at IS NULL AND parked_at IS NULL AND ring_at <= clock_timestamp()
+                   WHERE settled_at IS NULL AND parked_at IS NULL AND ring_at <= statement_timestamp()
                    ORDER BY (queue = 'timers' AND attempts = 0) DESC, ring_at
                    LIMIT :batch
                      FOR UPDATE SKIP LOCKED)
