@@ -29,6 +29,8 @@ from weelo_workers.models.engine import autocommitting
 MAX_WAIT_SECONDS = 30
 # News of an outcome comes by Redis within milliseconds; looking at the row now and then covers its absence.
 LOOK_EVERY_SECONDS = 0.25
+# A process that is about to end waits for nobody long: 202 is an answer, too. Within gunicorn's graceful_timeout.
+CLOSING_WAIT_SECONDS = 2.0
 
 _KEYS = uuid5(UUID(int=0), "weelo idempotency keys")
 _KEY = re.compile(r"[A-Za-z0-9:_-]{8,128}")
@@ -55,10 +57,12 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
             with suppress(BellSilent):
                 bell.ring(Ring(command_id, command.name, command.queue))
         outcome = posted.outcome
-        # A process that is about to end waits for nobody: 202 is an answer, too.
-        while outcome.status == "pending" and not hub().closing and (left := until - time.monotonic()) > 0:
+        closing = False
+        while outcome.status == "pending" and (left := until - time.monotonic()) > 0:
             settled.wait(min(left, LOOK_EVERY_SECONDS))
             outcome = find(command_id, who) or outcome
+            if hub().closing and not closing:
+                closing, until = True, min(until, time.monotonic() + CLOSING_WAIT_SECONDS)
     if wait is not None and outcome.status != "pending":
         return _answer(outcome, wait, replayed=not posted.fresh)
     return _accepted(outcome, replayed=not posted.fresh)
