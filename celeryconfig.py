@@ -31,6 +31,9 @@ task_acks_late = True
 task_reject_on_worker_lost = True  # else a killed child acknowledges and loses its message
 task_store_errors_even_if_ignored = False
 worker_prefetch_multiplier = 1
+# A verb that hangs outside of the database, whose own limits are shorter: the child is replaced, the row is left. The
+# notifier's threads cannot be ended so; what hangs there would be FCM, which has 4 s.
+task_time_limit = 60
 worker_cancel_long_running_tasks_on_connection_loss = False
 worker_hijack_root_logger = False
 worker_proc_alive_timeout = 30

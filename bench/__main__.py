@@ -19,7 +19,7 @@ from tests.conftest import SECRET
 
 os.environ["JWT_SECRET"] = SECRET
 
-from bench import accepts, ceiling, overload, rings, sockets, timers
+from bench import accepts, ceiling, history, overload, rings, sockets, timers
 from bench.figures import Figure
 from tests.system import System
 
@@ -36,6 +36,8 @@ MEASURES = (
     sockets.idle_sockets,
     overload.overload,
 )
+# Takes minutes and gigabytes: only when it is named.
+ON_DEMAND = (history.history,)
 
 
 def main() -> None:
@@ -58,7 +60,8 @@ def main() -> None:
             if first:
                 system.stop()
         try:
-            chosen = [measure for measure in MEASURES if not sys.argv[1:] or measure.__name__ in sys.argv[1:]]
+            named = [measure for measure in (*MEASURES, *ON_DEMAND) if measure.__name__ in sys.argv[1:]]
+            chosen = named or MEASURES
             for measure in chosen:
                 console.print(
                     f"measuring: {measure.__doc__.strip().splitlines()[0] if measure.__doc__ else measure}"

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy.exc import SQLAlchemyError
 
 from weelo_api import auth
-from weelo_api.channel import TOO_SLOW, TRY_AGAIN_LATER, UNAUTHORIZED, Channel, Farewell
+from weelo_api.channel import TOO_SLOW, TRY_AGAIN_LATER, UNAUTHORIZED, Channel, Farewell, Gone
 from weelo_api.feed import Feed
 from weelo_api.frames import Ack, Auth, Beat, Op, Ping, Resume, now, parse, refusal, unlogged
 from weelo_api.telemetry import transporter_heartbeat
@@ -115,7 +115,11 @@ class Connection:
             self.channel.wake()
 
     async def _send(self, frame: dict[str, Any]) -> None:
-        await self.channel.send(frame)
+        try:
+            await self.channel.send(frame)
+        except (Farewell, Gone):
+            self._hub.frames_failed += 1
+            raise
         self._hub.frames_sent += 1
 
     # --- what clients may say -------------------------------------------------------------------------------

@@ -33,6 +33,8 @@ from weelo_workers.settings import settings
 MAX_WAIT_SECONDS = 30
 # News of an outcome comes by Redis within milliseconds; looking at the row now and then covers its absence.
 LOOK_EVERY_SECONDS = 0.25
+# A process that is about to end waits for nobody long: 202 is an answer, too. Within gunicorn's graceful_timeout.
+CLOSING_WAIT_SECONDS = 2.0
 # Of gunicorn's threads. Whoever comes when so many wait for outcomes is answered 202 at once.
 WAITING_AT_MOST = 150
 
@@ -59,7 +61,8 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
     if (refusal := _pressure.refusal(command)) and not (keyed() and find(command_id, who)):
         raise refusal
     wait = _preferred_wait()
-    with hub().expecting(command_id) as settled, _patience(wait) as until:
+    with hub().expecting(command_id) as settled, _patience(wait) as patience:
+        until = time.monotonic() + patience
         with autocommitting().connect() as connection:
             posted = mailbox.post(connection, command, who, command_id, _fingerprint(body))
         if posted.conflicting:
@@ -68,23 +71,25 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
             with suppress(BellSilent):
                 bell.ring(Ring(command_id, command.name, command.queue))
         outcome = posted.outcome
-        # A process that is about to end waits for nobody: 202 is an answer, too.
-        while outcome.status == "pending" and not hub().closing and (left := until - time.monotonic()) > 0:
+        closing = False
+        while outcome.status == "pending" and (left := until - time.monotonic()) > 0:
             settled.wait(min(left, LOOK_EVERY_SECONDS))
             outcome = find(command_id, who) or outcome
+            if hub().closing and not closing:
+                closing, until = True, min(until, time.monotonic() + CLOSING_WAIT_SECONDS)
     if wait is not None and outcome.status != "pending":
         return _answer(outcome, wait, replayed=not posted.fresh)
     return _accepted(outcome, replayed=not posted.fresh)
 
 
 @contextmanager
-def _patience(wait: int | None) -> Iterator[float]:
-    """Until when to wait for an outcome."""
+def _patience(wait: int | None) -> Iterator[int]:
+    """For how many seconds to wait for an outcome."""
     if not wait or not _places.acquire(blocking=False):
-        yield 0.0
+        yield 0
         return
     try:
-        yield time.monotonic() + wait
+        yield wait
     finally:
         _places.release()
 

@@ -14,7 +14,11 @@ from typing import Any
 
 from gunicorn.workers.gthread import ThreadWorker
 
+from weelo_workers.metrics import folder
 from weelo_workers.settings import ConfigurationError, settings
+
+# Before anything is counted: the workers count together, so that each of them answers for all.
+folder.open_own(always=True)
 
 try:
     settings()
@@ -71,8 +75,10 @@ def post_fork(server: Any, worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """In the worker's main thread, before it serves."""
     from weelo_api.hub import hub
+    from weelo_api.metrics import keep_publishing
 
     hub()  # hears the news from the beginning on
+    keep_publishing()
     # Ctrl-C reaches workers directly, and the arbiter makes QUIT of it: both mean what TERM means.
     for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, worker.handle_exit)
@@ -88,6 +94,12 @@ def _close_sockets_of(worker: Any) -> None:
     while worker.alive and os.getppid() == worker.ppid:
         time.sleep(LOOK_EVERY_SECONDS)
     hub().close_all()
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    """In the arbiter, when a worker has ended, however it did."""
+    if (own := folder.own()) is not None:
+        folder.add_up_the_dead(own)
 
 
 def worker_exit(server: Any, worker: Any) -> None:

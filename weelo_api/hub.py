@@ -45,11 +45,12 @@ READ_BYTES = 16 * 1024
 
 
 class Hub:
-    """`frames_sent` and `sockets` are for the metrics, `closing` for whoever might wait long."""
+    """`frames_sent`, `frames_failed` and `sockets` are for the metrics, `closing` for whoever might wait long."""
 
     def __init__(self) -> None:
         self.closing = False
         self.frames_sent = 0
+        self.frames_failed = 0
         self.attendance = Attendance(self._seats)
         self._loop = asyncio.new_event_loop()
         self._loop.set_default_executor(ThreadPoolExecutor(ASIDE_THREADS, thread_name_prefix="hub-aside"))

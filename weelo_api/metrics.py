@@ -1,30 +1,44 @@
-"""What Prometheus scrapes from the API: the mailbox's backlog by queue, and this process's sockets."""
+"""What Prometheus scrapes from the API: what the rows say, and what this API's processes have counted together."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 from sqlalchemy.exc import DBAPIError
 
 from weelo_api.hub import hub
-from weelo_workers.contracts.queues import NOTIFICATIONS
+from weelo_workers.metrics import folder
+from weelo_workers.metrics.counted import IN_THIS_PROCESS
 from weelo_workers.models.engine import read_engine
-from weelo_workers.queries.backlog import by_queue
+from weelo_workers.queries.backlog import by_queue, unsent_events
 
 log = logging.getLogger(__name__)
 
+PUBLISH_EVERY_SECONDS = 0.5
 
-class BacklogCollector:
+SOCKETS_OPEN = Gauge(
+    "weelo_sockets_open", "WebSockets open", multiprocess_mode="livesum", registry=IN_THIS_PROCESS
+)
+FRAMES_SENT = Counter("weelo_frames_sent", "Frames sent to sockets", registry=IN_THIS_PROCESS)
+FRAMES_FAILED = Counter(
+    "weelo_frames_failed", "Frames whose socket was gone or did not read", registry=IN_THIS_PROCESS
+)
+
+
+class Backlog(Collector):
     """Asked anew at each scrape, so every API process says the same."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         up = GaugeMetricFamily("weelo_database_up", "1 if the database answered this scrape")
         try:
             with read_engine().connect() as connection:
-                backlog = by_queue(connection)
+                backlog, unsent = by_queue(connection), unsent_events(connection)
         except DBAPIError as error:
             log.warning("no metrics from the database: %s", error)
             up.add_metric([], 0)
@@ -39,33 +53,68 @@ class BacklogCollector:
             "weelo_queue_oldest_seconds", "How long the oldest of them is due", labels=["queue"]
         )
         later = GaugeMetricFamily("weelo_timers_pending", "Rows that are not due yet", labels=["queue"])
+        failing = GaugeMetricFamily(
+            "weelo_failing", "Rows that failed and will be tried again", labels=["queue"]
+        )
         parked = GaugeMetricFamily("weelo_parked", "Rows given up on after repeated errors", labels=["queue"])
         for line in backlog:
             depth.add_metric([line.queue], line.due)
             oldest.add_metric([line.queue], line.oldest_seconds)
             later.add_metric([line.queue], line.later)
+            failing.add_metric([line.queue], line.failing)
             parked.add_metric([line.queue], line.parked)
-        yield from (depth, oldest, later, parked)
-        unsent = next(line for line in backlog if line.queue == NOTIFICATIONS)
+        yield from (depth, oldest, later, failing, parked)
         yield GaugeMetricFamily(
-            "weelo_deliveries_unsent", "Transitions that nobody was told of yet", value=unsent.due
+            "weelo_events_unsent", "Events that nobody was told of yet", value=unsent.count
         )
         yield GaugeMetricFamily(
-            "weelo_deliveries_unsent_age_seconds", "Age of the oldest of them", value=unsent.oldest_seconds
+            "weelo_events_unsent_age_seconds", "Age of the oldest of them", value=unsent.oldest_seconds
         )
 
 
-class SocketCollector:
-    """What this process holds open; each API process answers for itself."""
+class Counted(Collector):
+    """By all processes of this API, whichever of them answers. Under `weelo up` by the workers, too: they leave their
+    figures below the same METRICS_DIR."""
 
-    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
-        yield GaugeMetricFamily("weelo_sockets_open", "WebSockets of this process", value=hub().sockets)
-        yield CounterMetricFamily("weelo_frames_sent", "Frames sent by this process", value=hub().frames_sent)
+    def collect(self) -> Iterable[Any]:
+        own = folder.own()
+        if own is None:
+            return IN_THIS_PROCESS.collect()
+        return folder.merged(path for path in own.parent.iterdir() if path.is_dir())
+
+
+class _Published:
+    """How much of this process's hub the others know."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sent = 0
+        self._failed = 0
+
+    def publish(self) -> None:
+        with self._lock:
+            SOCKETS_OPEN.set(hub().sockets)
+            sent, failed = hub().frames_sent, hub().frames_failed
+            FRAMES_SENT.inc(sent - self._sent)
+            FRAMES_FAILED.inc(failed - self._failed)
+            self._sent, self._failed = sent, failed
+
+
+def keep_publishing() -> None:
+    """In each API process, after the fork: the hub counts without files and locks, this passes it on."""
+    published = _Published()
+
+    def keep() -> None:
+        while True:
+            published.publish()
+            threading.Event().wait(PUBLISH_EVERY_SECONDS)
+
+    threading.Thread(target=keep, name="metrics", daemon=True).start()
 
 
 REGISTRY = CollectorRegistry()
-REGISTRY.register(BacklogCollector())
-REGISTRY.register(SocketCollector())
+REGISTRY.register(Backlog())
+REGISTRY.register(Counted())
 
 
 def exposition() -> bytes:

@@ -24,6 +24,8 @@ from weelo_workers.messaging.celery_bell import CeleryBell
 from weelo_workers.messaging.retention import keep_forgetting
 from weelo_workers.messaging.roll_call import PRESENT_EVERY_SECONDS, present
 from weelo_workers.messaging.sweep import sweep
+from weelo_workers.metrics import counted
+from weelo_workers.metrics.server import MetricsServer
 from weelo_workers.models.engine import connect, engine, forget_connections
 from weelo_workers.presence import forget_the_silent
 from weelo_workers.settings import settings
@@ -91,8 +93,25 @@ def _aside() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(ASIDE_THREADS, thread_name_prefix="aside")
 
 
+@lru_cache(maxsize=1)
+def _own_metrics() -> MetricsServer | None:
+    """At METRICS_PORT, if that is set: of this worker and its children, or of beat."""
+    port = settings().metrics_port
+    return MetricsServer(settings().metrics_host, port) if port else None
+
+
+@signals.worker_init.connect
+@signals.beat_init.connect
+def _serve_metrics(**_: Any) -> None:
+    counted.begin()
+    if server := _own_metrics():
+        server.start()
+
+
 @signals.worker_process_init.connect
 def _after_fork(**_: Any) -> None:
+    if server := _own_metrics():
+        server.forget()
     forget_connections()
     bus.cache_clear()
     # What was imported stays; the collector need not walk over it for every few hundred new objects.

@@ -55,6 +55,10 @@ class Settings(BaseSettings):
     event_retention_days: Annotated[int, Field(ge=1, le=3_650)] = 7
     history_retention_days: Annotated[int, Field(ge=0, le=36_500)] = 0
 
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    metrics_dir: str | None = None
+
     google_application_credentials: str | None = None
     fcm_endpoint: str | None = None
 

@@ -29,6 +29,9 @@ DEFAULTS: dict[str, object] = {
     "COMMANDS_PER_SECOND": 50,
     "EVENT_RETENTION_DAYS": 7,
     "HISTORY_RETENTION_DAYS": 0,
+    "METRICS_HOST": "127.0.0.1",
+    "METRICS_PORT": None,
+    "METRICS_DIR": None,
 }
 # The contract gives them no default; `weelo up` and Compose always set them.
 WITHOUT_A_PROMISED_DEFAULT = {"DATABASE_URL", "REDIS_URL"}
@@ -70,6 +73,8 @@ BAD_VALUES = [
     ("COMMANDS_PER_SECOND", "many"),
     ("EVENT_RETENTION_DAYS", "a week"),
     ("HISTORY_RETENTION_DAYS", "-1"),
+    ("METRICS_PORT", "0"),
+    ("METRICS_PORT", "metrics"),
 ]
 
 

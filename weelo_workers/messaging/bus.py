@@ -36,6 +36,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.notifications import CommandSettled, DeliverEvents
+from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.contracts.rejections import Rejected
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.contracts.wire import Wire
@@ -43,6 +44,7 @@ from weelo_workers.messaging import mailbox, trouble
 from weelo_workers.messaging.bell import Bell, BellSilent, Ring
 from weelo_workers.messaging.handling import handler
 from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.metrics import counted
 from weelo_workers.models import MailboxRow, User
 from weelo_workers.models.engine import is_contention, is_outage
 
@@ -65,17 +67,18 @@ class Bus:
         # For a look at one row, which needs no transaction around it.
         self._looking = engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    def execute(self, command_id: UUID) -> None:
+    def execute(self, command_id: UUID, *, swept: bool = False) -> None:
         """Settle this command if it is due and unsettled. What goes wrong is noted, and left to the sweep."""
         try:
             for attempt in Retrying(
                 retry=retry_if_exception(is_contention),
                 stop=stop_after_attempt(8),
                 wait=wait_random_exponential(multiplier=0.01, max=0.2),
+                before_sleep=lambda _: counted.SERIALIZATION_RETRIES.inc(),
                 reraise=True,
             ):
                 with attempt:
-                    rings, acts = self._in_one_transaction(command_id)
+                    rings, acts = self._in_one_transaction(command_id, swept)
         except Exception as error:
             self._note_trouble(command_id, error)
             return
@@ -115,7 +118,9 @@ class Bus:
                 except BellSilent:
                     self.execute(left)
 
-    def _in_one_transaction(self, command_id: UUID) -> tuple[list[Ring], list[Callable[[], None]]]:
+    def _in_one_transaction(
+        self, command_id: UUID, swept: bool
+    ) -> tuple[list[Ring], list[Callable[[], None]]]:
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             claimed = _claim(session, command_id)
             if claimed is None:
@@ -139,6 +144,7 @@ class Bus:
             if uow.caller:
                 uow.publish(_settled(row, values, uow.now), caller_id=str(uow.caller.id))
             session.connection().execute(_SETTLE, {"row": row.id, "settled_at": uow.now, **_UNSAID, **values})
+            uow.after_commit(partial(_count, row, values["status"], now, uow.now, swept))
             if new_caller is not None:
                 uow.after_commit(partial(self._remember, new_caller.id))
             if row.name == DeliverEvents.name and row.subject_id is not None:
@@ -162,6 +168,10 @@ class Bus:
         except SQLAlchemyError:
             log.exception("command %s failed, and that could not be noted", command_id)
             return
+        if row is not None:
+            counted.COMMANDS.labels(row.name, "failed").inc()
+            if row.parked_at is not None:
+                counted.COMMANDS.labels(row.name, "parked").inc()
         if row is not None and row.name == DeliverEvents.name and row.subject_id is not None:
             self._ring_who_counted_on_it(row.subject_id)
 
@@ -246,6 +256,16 @@ def _run(verb: Callable[[Any, UnitOfWork], Wire | None], row: MailboxRow, uow: U
         "result": result.json_dict() if result is not None else None,
         "replayed": uow.replayed,
     }
+
+
+def _count(row: MailboxRow, outcome: str, fired_at: datetime, settled_at: datetime, swept: bool) -> None:
+    counted.COMMANDS.labels(row.name, outcome).inc()
+    if row.caller_id is not None:
+        waited = (settled_at - row.received_at).total_seconds()
+        counted.COMMAND_SECONDS.labels(row.queue).observe(max(0.0, waited))
+    if row.queue == TIMERS:
+        counted.TIMERS_FIRED.labels("sweep" if swept else "countdown").inc()
+        counted.TIMER_LATE_SECONDS.observe(max(0.0, (fired_at - row.due_at).total_seconds()))
 
 
 def _settled(row: MailboxRow, values: dict[str, Any], now: datetime) -> CommandSettled:

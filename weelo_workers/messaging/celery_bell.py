@@ -29,6 +29,9 @@ class CeleryBell:
             **self._celery.conf.broker_transport_options,
             "socket_timeout": self.TIMEOUT_SECONDS,
             "socket_connect_timeout": self.TIMEOUT_SECONDS,
+            # kombu would sleep for two seconds before it connects again.
+            "max_retries": 1,
+            "interval_start": 0,
         }
         self._celery.conf.broker_pool_limit = self.AT_ONCE
         self._turns = threading.BoundedSemaphore(self.AT_ONCE)

@@ -23,6 +23,8 @@ EVERY_SECONDS = 60.0
 # A minute's worth is bounded: forgetting must never be what the database is busy with.
 MAX_BATCHES = 20
 _FORGETTING = 0x666F72676574  # any constant will do ("forget" in ASCII)
+# All of them compare with statement_timestamp(): an index cannot be searched by what changes meanwhile, as
+# clock_timestamp() does, and every minute without anything to forget would read all that there is.
 
 # A prefix of the order of writing, never a hole in it: one that was told late may be older than those before it, and
 # waits for them. Log lines go with their event (ON DELETE CASCADE), and each log stays without a gap from its oldest
@@ -32,7 +34,7 @@ _EVENTS = text("""
     DELETE FROM events
      WHERE id IN (SELECT id FROM oldest
                    WHERE position < COALESCE((SELECT min(position) FROM oldest
-                                               WHERE at >= clock_timestamp() - make_interval(days => :days)),
+                                               WHERE at >= statement_timestamp() - make_interval(days => :days)),
                                              9223372036854775807))
 """)
 
@@ -40,21 +42,21 @@ _EVENTS = text("""
 _SETTLED = text("""
     DELETE FROM mailbox
      WHERE id IN (SELECT id FROM mailbox
-                   WHERE settled_at < clock_timestamp() - make_interval(days => :days)
+                   WHERE settled_at < statement_timestamp() - make_interval(days => :days)
                    ORDER BY settled_at LIMIT :batch FOR UPDATE SKIP LOCKED)
 """)
 
 _REPLAYS = text("""
     DELETE FROM replays
      WHERE command_id IN (SELECT command_id FROM replays
-                           WHERE at < clock_timestamp() - make_interval(days => :days)
+                           WHERE at < statement_timestamp() - make_interval(days => :days)
                            ORDER BY at LIMIT :batch FOR UPDATE SKIP LOCKED)
 """)
 
 _PASSED_OVER = text("""
     DELETE FROM passed_over
      WHERE ctid = ANY(ARRAY(SELECT ctid FROM passed_over
-                             WHERE at < clock_timestamp() - make_interval(days => :days)
+                             WHERE at < statement_timestamp() - make_interval(days => :days)
                              ORDER BY at LIMIT :batch))
 """)
 
@@ -64,7 +66,7 @@ _HISTORY = text(f"""
     DELETE FROM broadcasts
      WHERE id IN (SELECT id FROM broadcasts b
                    WHERE status IN ({quoted(FINAL)})
-                     AND state_changed_at < clock_timestamp() - make_interval(days => :days)
+                     AND state_changed_at < statement_timestamp() - make_interval(days => :days)
                      AND NOT EXISTS (SELECT 1 FROM assignments a
                                       WHERE a.broadcast_id = b.id AND a.status IN ({quoted(LIVE)}))
                    ORDER BY state_changed_at LIMIT :batch FOR UPDATE SKIP LOCKED)
@@ -78,13 +80,13 @@ class Kind:
     batch: int
 
 
-_AGING = (
+AGING = (
     Kind("events", _EVENTS, 200),
     Kind("settled", _SETTLED, 1_000),
     Kind("replays", _REPLAYS, 1_000),
     Kind("passed over", _PASSED_OVER, 1_000),
 )
-_OVER = Kind("history", _HISTORY, 50)  # each may have a thousand recipients
+HISTORY = Kind("history", _HISTORY, 50)  # each may have a thousand recipients
 
 
 def keep_forgetting(engine: Engine, days: int, history_days: int) -> None:
@@ -101,10 +103,10 @@ def forget_what_is_old(engine: Engine, days: int, history_days: int = 0) -> int:
     """
     forgotten = 0
     try:
-        for kind in _AGING:
+        for kind in AGING:
             forgotten += _forget(engine, kind, days)
         if history_days:
-            forgotten += _forget(engine, _OVER, history_days)
+            forgotten += _forget(engine, HISTORY, history_days)
     except DBAPIError as error:
         log.warning("forgetting waits for the database: %s", str(error).splitlines()[0])
     return forgotten

@@ -17,6 +17,7 @@ from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.queues import TIMERS, Queue
 from weelo_workers.messaging.bell import BellSilent, Ring
 from weelo_workers.messaging.bus import Bus
+from weelo_workers.metrics import counted
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ BATCH = 200
 
 _Overdue = Row[tuple[UUID, str, Queue, int, int]]
 
+# statement_timestamp(), since an index cannot be searched by what changes meanwhile (clock_timestamp()).
 # SKIP LOCKED: a row that a worker is settling at this moment, or that another sweep has, is not overdue.
 # Each time a row is taken up it waits longer for its next turn, so a flood is not rung over and over.
 _TAKE_UP = text("""
@@ -31,7 +33,7 @@ _TAKE_UP = text("""
        SET sweeps = LEAST(sweeps + 1, 1000),
            ring_at = clock_timestamp() + LEAST(power(2, LEAST(sweeps, 10)), 30) * interval '1 second'
      WHERE id IN (SELECT id FROM mailbox
-                   WHERE settled_at IS NULL AND parked_at IS NULL AND ring_at <= clock_timestamp()
+                   WHERE settled_at IS NULL AND parked_at IS NULL AND ring_at <= statement_timestamp()
                    ORDER BY (queue = 'timers' AND attempts = 0) DESC, ring_at
                    LIMIT :batch
                      FOR UPDATE SKIP LOCKED)
@@ -55,12 +57,14 @@ def sweep(bus: Bus, *, seconds: float) -> int:
         except DBAPIError as error:
             log.warning("the sweep waits for the database: %s", str(error).splitlines()[0])
             return taken
+        for row in overdue:
+            counted.SWEPT.labels(row.queue).inc()
         # RETURNING has an order of its own; a timer is worth more than a command, since nobody else wakes it.
         for row in sorted(overdue, key=lambda row: not _is_fresh_timer(row)):
             if time.monotonic() >= give_way_at and not _is_fresh_timer(row):
                 break  # its turn comes again
             if not _rung_again(bus, row):
-                bus.execute(row.id)
+                bus.execute(row.id, swept=True)
         taken += len(overdue)
         if len(overdue) < BATCH:
             break

@@ -13,6 +13,7 @@ from sqlalchemy import delete, select
 from weelo_workers.contracts.notifications import SendPushes
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.metrics import counted
 from weelo_workers.models import Device
 from weelo_workers.notifications import fcm, listening
 
@@ -48,6 +49,7 @@ def push(command: SendPushes, uow: UnitOfWork) -> None:
     if not fcm.is_configured():
         for device in devices:
             log.warning("a push, not sent without credentials: %s to %s", command.event, device.user_id)
+        counted.PUSHES.labels("unsent").inc(len(devices))
         return
     _send(command, uow, devices)
 
@@ -76,6 +78,8 @@ def _send(command: SendPushes, uow: UnitOfWork, devices: Sequence[Device]) -> No
         for device in devices
     ]
     answers = fcm.send(messages, uow.now)
+    for answer in answers:
+        counted.PUSHES.labels(answer.verdict.value).inc()
     gone = [d.id for d, answer in zip(devices, answers, strict=True) if answer.verdict is fcm.Verdict.GONE]
     if gone:
         uow.session.execute(

@@ -19,8 +19,18 @@ class Backlog:
     """How long the oldest of them has been due."""
     later: int
     """Timers whose moment has not come."""
+    failing: int
+    """Rows that failed and will be tried again."""
     parked: int
     """Rows given up on; an operator looks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """Events of transitions that nobody was told of yet."""
+
+    count: int
+    oldest_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +47,26 @@ _BY_QUEUE = text("""
            COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)
                             FILTER (WHERE parked_at IS NULL AND due_at <= clock_timestamp())), 0) AS oldest,
            count(*) FILTER (WHERE parked_at IS NULL AND due_at > clock_timestamp()) AS later,
+           count(*) FILTER (WHERE parked_at IS NULL AND attempts > 0) AS failing,
            count(*) FILTER (WHERE parked_at IS NOT NULL) AS parked
       FROM mailbox
      WHERE settled_at IS NULL
      GROUP BY queue
 """)
+
+# What another version wrote may have no events, or something else in their place.
+_UNSENT = text("""
+    SELECT COALESCE(sum(CASE jsonb_typeof(payload->'events')
+                             WHEN 'array' THEN jsonb_array_length(payload->'events') ELSE 1 END), 0) AS events,
+           COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)), 0) AS oldest
+      FROM mailbox
+     WHERE settled_at IS NULL AND name = 'notifications.deliver' AND parked_at IS NULL
+""")
+
+
+def unsent_events(connection: Connection) -> Unsent:
+    row = connection.execute(_UNSENT).one()
+    return Unsent(int(row.events), max(0.0, float(row.oldest)))
 
 
 # What has failed waits apart, and who waits for somebody outside holds up nobody.
@@ -65,8 +90,8 @@ def by_queue(connection: Connection) -> list[Backlog]:
     """One line per queue, also for the empty ones."""
     rows = {row.queue: row for row in connection.execute(_BY_QUEUE)}
     return [
-        Backlog(queue, row.due, float(row.oldest), row.later, row.parked)
+        Backlog(queue, row.due, float(row.oldest), row.later, row.failing, row.parked)
         if (row := rows.get(queue))
-        else Backlog(queue, 0, 0.0, 0, 0)
+        else Backlog(queue, 0, 0.0, 0, 0, 0)
         for queue in QUEUES
     ]

@@ -31,6 +31,8 @@ class Running:
     redis_url: str | None
     jwt_secret_file: str | None
     server_pids: dict[str, int | None]
+    metrics_urls: dict[str, str]
+    """Of workers and beat, by name; the API's are at its own address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,10 @@ class DataDir:
     @property
     def children_file(self) -> Path:
         return self.path / "children.json"
+
+    @property
+    def metrics_dir(self) -> Path:
+        return self.path / "metrics"
 
     @property
     def running_file(self) -> Path:

@@ -72,7 +72,7 @@ class Postgres(EmbeddedServer):
         import psycopg2
         from psycopg2 import errors, sql
 
-        connection = psycopg2.connect(self.url())
+        connection = psycopg2.connect(self.url(), connect_timeout=5)
         try:
             connection.autocommit = True  # CREATE DATABASE cannot run in a transaction
             with connection.cursor() as cursor:

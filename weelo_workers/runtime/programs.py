@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from weelo_workers.contracts.queues import NOTIFICATIONS, QUEUES
+from weelo_workers.runtime.ports import free_port
 from weelo_workers.runtime.supervisor import Program
 
 # Stages with their graces: 0.5 + 1.5 + 1.5 + 5.5 + 3.5 = 12.5 s for the children, and 2 s are left for the servers,
@@ -38,6 +39,8 @@ class Options:
     flower_port: int | None = 5555
     concurrency: int = 2
     demo: bool = False
+    metrics_ports: Mapping[str, int] = field(default_factory=dict)
+    """Where workers and beat show their figures, by name."""
 
     @property
     def url(self) -> str:
@@ -60,7 +63,24 @@ def programs(options: Options) -> list[Program]:
 
 
 def back(options: Options) -> list[Program]:
-    return [*(_worker(queue, options.concurrency) for queue in QUEUES), _beat()]
+    workers = [_worker(queue, options.concurrency) for queue in QUEUES]
+    return [_with_metrics(program, options) for program in (*workers, _beat())]
+
+
+def _with_metrics(program: Program, options: Options) -> Program:
+    port = options.metrics_ports.get(program.name)
+    return replace(program, settings={"METRICS_PORT": str(port) if port else ""})
+
+
+def metrics_ports(first: int | None) -> dict[str, int]:
+    """A port for each: one after another from `first` on, or any that are free."""
+    names = (*QUEUES, "beat")
+    if first is not None:
+        return {name: first + number for number, name in enumerate(names)}
+    ports: set[int] = set()
+    while len(ports) < len(names):
+        ports.add(free_port())
+    return dict(zip(names, sorted(ports), strict=True))
 
 
 def front(options: Options) -> list[Program]:

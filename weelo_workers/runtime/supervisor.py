@@ -7,6 +7,7 @@ killed themselves.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import threading
@@ -37,6 +38,8 @@ class Program:
     grace: float = 3.0
     once: bool = False
     """Runs to its end, is not restarted, and writes to the terminal undecorated."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables of its own."""
 
 
 @dataclass(slots=True)
@@ -112,7 +115,7 @@ class Supervisor:
         try:
             child.process = subprocess.Popen(
                 program.argv,
-                env=child.environment,
+                env={**(os.environ if child.environment is None else child.environment), **program.settings},
                 stdin=subprocess.DEVNULL,
                 stdout=None if program.once else subprocess.PIPE,
                 stderr=None if program.once else subprocess.STDOUT,

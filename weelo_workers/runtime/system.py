@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from types import FrameType
 
 from redis.exceptions import RedisError
@@ -76,6 +78,7 @@ def _serve(options: Options, data: DataDir, journal: Journal, stopping: _Stoppin
     if left := Roster(data.children_file).end():
         journal.line("weelo", f"ended {left} processes that a killed run had left behind")
     _check_ports(options)
+    options = replace(options, metrics_ports=programs.metrics_ports(settings().metrics_port))
 
     provided = programs.demo_pace() if options.demo else {}
     if provided:
@@ -90,6 +93,8 @@ def _serve(options: Options, data: DataDir, journal: Journal, stopping: _Stoppin
             provided["REDIS_URL"] = server.url()
     if not os.environ.get("JWT_SECRET"):
         provided["JWT_SECRET"] = data.jwt_secret()
+
+    provided["METRICS_DIR"] = _empty_metrics_dir(data)
 
     environment = programs.environment(provided)
     _migrate(environment)
@@ -240,6 +245,13 @@ def _migrate(environment: dict[str, str]) -> None:
         raise Refused(f"the schema could not be brought to head: {said[-1].removeprefix('weelo: ')}")
 
 
+def _empty_metrics_dir(data: DataDir) -> str:
+    """What the processes of an earlier run have counted is nothing to those of this one."""
+    shutil.rmtree(data.metrics_dir, ignore_errors=True)
+    data.metrics_dir.mkdir(mode=0o700)
+    return str(data.metrics_dir)
+
+
 def _announce(
     options: Options, data: DataDir, provided: dict[str, str], servers: Sequence[EmbeddedServer]
 ) -> None:
@@ -255,5 +267,9 @@ def _announce(
             redis_url=provided.get("REDIS_URL"),
             jwt_secret_file=str(data.jwt_secret_file) if "JWT_SECRET" in provided else None,
             server_pids={server.name: server.pid() for server in servers},
+            metrics_urls={
+                name: f"http://{settings().metrics_host}:{port}/metrics"
+                for name, port in options.metrics_ports.items()
+            },
         )
     )

@@ -1,0 +1,54 @@
+"""A running system that operators look after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from tests.conftest import own_database, own_redis
+from tests.system import System
+from weelo_workers.models.engine import connect
+
+OF_ITS_OWN = 21  # beyond the numbers that workers have, and another than the journeys'
+
+Rows = Callable[..., list[Any]]
+
+
+@pytest.fixture(scope="session")
+def database() -> str:
+    return own_database(OF_ITS_OWN)
+
+
+@pytest.fixture(scope="session")
+def operated(tmp_path_factory: pytest.TempPathFactory, database: str) -> Iterator[System]:
+    running = System(
+        tmp_path_factory.mktemp("operated") / "data",
+        DATABASE_URL=database,
+        REDIS_URL=own_redis(OF_ITS_OWN),
+        BROADCAST_TIMEOUT_SECONDS="8",
+        RADIUS_STEP_SECONDS="1",
+    )
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def engine(database: str) -> Iterator[Engine]:
+    made = connect(database)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def rows(engine: Engine) -> Rows:
+    """Run a statement in a transaction of its own; its rows, if it has any."""
+
+    def run(query: str, **parameters: Any) -> list[Any]:
+        with engine.begin() as connection:
+            result = connection.execute(text(query), parameters)
+            return list(result.all()) if result.returns_rows else []
+
+    return run

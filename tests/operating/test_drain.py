@@ -1,0 +1,170 @@
+"""SIGTERM: what has begun is finished, nothing new is taken, what was held is handed back, and it ends in time."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from tests.conftest import own_database, own_redis
+from tests.journeys.test_bad_input import BOOKING
+from tests.sockets.driver import Api, token
+from tests.system import System
+from tests.waiting import eventually
+from tests.world import World
+from weelo_workers.contracts.fleet import DriverDetails, RegisterDriver
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.messaging.bell import Ring
+from weelo_workers.messaging.celery_bell import CeleryBell
+from weelo_workers.messaging.roll_call import consumers
+from weelo_workers.models.engine import connect
+from weelo_workers.redis_client import redis
+
+Begin = Callable[[str], "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def worker() -> Iterator[Begin]:
+    """Starts a real worker of one process for a queue, and waits until it consumes."""
+    begun: list[subprocess.Popen[bytes]] = []
+
+    def begin(queue: str) -> subprocess.Popen[bytes]:
+        arguments = ("--app=weelo_workers.app", "--quiet", "worker", f"--queues={queue}", "--concurrency=1")
+        process = subprocess.Popen([sys.executable, "-m", "celery", *arguments, "--loglevel=WARNING"])
+        begun.append(process)
+        eventually(lambda: consumers()[queue] >= 1, within=30)
+        return process
+
+    yield begin
+    for process in begun:
+        process.kill()
+        process.wait()
+
+
+def post(world: World) -> UUID:
+    who = uuid4()
+    details = DriverDetails(name="A driver", phone="+91 98100 00000")
+    return world.post(
+        RegisterDriver(transporter_id=who, driver_id=uuid4(), details=details), who, Role.TRANSPORTER
+    )
+
+
+def settled(world: World, command_id: UUID) -> bool:
+    query = "SELECT settled_at IS NOT NULL FROM mailbox WHERE id = :id"
+    return bool(world.value(query, id=command_id))
+
+
+def waits_for_a_lock(world: World) -> bool:
+    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    return bool(world.value(query))
+
+
+def test_a_worker_finishes_what_it_has_begun_and_takes_nothing_new(world: World, worker: Begin) -> None:
+    process, bell = worker("fleet"), CeleryBell()
+    begun, new = post(world), post(world)
+    with world.engine.begin() as holder:
+        holder.execute(text("SELECT 1 FROM mailbox WHERE id = :id FOR UPDATE"), {"id": begun})
+        bell.ring(Ring(begun, RegisterDriver.name, "fleet"))
+        eventually(lambda: waits_for_a_lock(world))
+        process.send_signal(signal.SIGTERM)
+        bell.ring(Ring(new, RegisterDriver.name, "fleet"))
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=1)
+        assert not settled(world, new)
+    assert process.wait(timeout=10) == 0
+    assert settled(world, begun) and not settled(world, new)
+    worker("fleet")
+    eventually(lambda: settled(world, new))
+
+
+def test_a_worker_hands_back_the_countdowns_that_it_holds(world: World, worker: Begin) -> None:
+    process, bell = worker("timers"), CeleryBell()
+    for _ in range(20):
+        bell.ring(Ring(uuid4(), "broadcasts.expire", "timers", countdown=3_000))
+    eventually(lambda: redis().llen("weelo:celery:timers") == 0)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == 0
+    assert redis().llen("weelo:celery:timers") == 20
+    assert redis().hlen("weelo:celery:unacked") == 0
+    worker("timers")
+    eventually(lambda: redis().llen("weelo:celery:timers") == 0)
+
+
+def _book(api: Api) -> httpx.Response:
+    return httpx.post(
+        f"http://127.0.0.1:{api.port}/api/v1/bookings",
+        json=BOOKING,
+        headers={"Authorization": f"Bearer {token(uuid4())}", "Prefer": "wait=20"},
+        timeout=30,
+    )
+
+
+@pytest.mark.parametrize("somebody_works", [True, False])
+def test_an_api_answers_who_waits_for_an_outcome_before_it_ends(world: World, somebody_works: bool) -> None:
+    api = Api(workers=2)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(_book, api)
+        [command] = eventually(lambda: world.rows("SELECT id FROM mailbox"))
+        ended = threading.Thread(target=api.stop)
+        ended.start()
+        if somebody_works:
+            # As long as it takes until the sockets' reader of news has ended: then it is the row that is looked at.
+            time.sleep(1)
+            world.bus.execute(command.id)
+        answer = asked.result(timeout=10)
+    ended.join(timeout=15)
+    assert api.process.poll() == 0
+    assert answer.status_code == (201 if somebody_works else 202)
+
+
+def test_everything_ends_in_time_under_load_and_what_was_accepted_is_executed_afterwards(
+    tmp_path: Path,
+) -> None:
+    database, servers = own_database(22), {"REDIS_URL": own_redis(22)}
+    system = System(tmp_path / "data", DATABASE_URL=database, **servers)
+    accepted: list[str] = []
+    stopping = threading.Event()
+
+    def keep_asking() -> None:
+        while not stopping.is_set():
+            with suppress(httpx.HTTPError), system.http(Role.CUSTOMER, uuid4()) as asks:
+                answer = asks.post("/bookings", json=BOOKING, headers={"Prefer": ""})
+                if answer.status_code == 202:
+                    accepted.append(answer.json()["commandId"])
+
+    threads = [threading.Thread(target=keep_asking) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: len(accepted) > 30, within=20)
+    began = time.monotonic()
+    system.process.send_signal(signal.SIGTERM)
+    assert system.process.wait(timeout=20) == 0
+    assert time.monotonic() - began < 15
+    stopping.set()
+    for thread in threads:
+        thread.join()
+
+    again = System(tmp_path / "data", DATABASE_URL=database, **servers)
+    engine = connect(database)
+
+    def pending() -> list[Any]:
+        query = "SELECT id FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[])) AND settled_at IS NOT NULL"
+        with engine.connect() as connection:
+            done = connection.execute(text(query), {"ids": accepted}).all()
+        return sorted(set(accepted) - {str(row.id) for row in done})
+
+    eventually(lambda: not pending(), within=30)
+    engine.dispose()
+    again.stop()

@@ -1,0 +1,144 @@
+"""Poison in a running system: real workers, the sweep beside them, and the operator's commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.journeys.test_bad_input import BOOKING
+from tests.journeys.test_life_of_a_booking import Listener, Truck
+from tests.operating.conftest import Rows
+from tests.system import System, doctor
+from tests.waiting import eventually
+from weelo_workers.contracts.statuses import Role
+
+pytestmark = pytest.mark.xdist_group("operated")
+
+WRITE = """
+    INSERT INTO mailbox (id, name, queue, payload, subject_id, due_at, ring_at)
+    VALUES (:id, :name, :queue, CAST(:payload AS jsonb), :subject, clock_timestamp(), clock_timestamp())
+"""
+
+
+def write(rows: Rows, name: str, queue: str, payload: Any, subject: UUID | None = None) -> UUID:
+    poison = uuid4()
+    rows(WRITE, id=poison, name=name, queue=queue, payload=json.dumps(payload), subject=subject)
+    return poison
+
+
+def weelo(system: System, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "weelo_workers.cli", *arguments, "--data-dir", str(system.folder)],
+        env={**os.environ, **system.environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: System, rows: Rows) -> None:
+    truck, customer = Truck(operated), uuid4()
+    fleet = Listener(operated, Role.TRANSPORTER, truck.id)
+    asks = operated.http(Role.CUSTOMER, customer)
+    poison = [
+        write(rows, "broadcasts.create_booking", "broadcasts", {"customer_id": str(customer)}),
+        write(rows, "offers.accept", "offers", {"trucks": "all"}),
+        write(rows, "trips.advance", "trips", []),
+        write(rows, "fleet.register_vehicle", "fleet", {"vehicle_number": None}),
+        write(rows, "notifications.deliver", "notifications", {"subject_id": 7}),
+        write(rows, "notifications.push", "notifications", {"to": "everyone"}),
+        # Told to nobody, about the one whose other deliveries must go on.
+        write(
+            rows,
+            "notifications.deliver",
+            "notifications",
+            {
+                "subject_id": str(customer),
+                "events": [
+                    {"id": str(uuid4()), "event": "FromTheFuture", "at": "2026-01-01T00:00:00Z", "data": {}}
+                ],
+            },
+            customer,
+        ),
+    ]
+
+    def parked() -> int:
+        query = (
+            "SELECT count(*) AS n FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[])) AND parked_at IS NOT NULL"
+        )
+        return int(rows(query, ids=poison)[0].n)
+
+    served, give_up_at = 0, time.monotonic() + 45
+    while parked() < len(poison):
+        assert time.monotonic() < give_up_at, rows(
+            "SELECT name, attempts, trouble FROM mailbox WHERE trouble IS NOT NULL"
+        )
+        booking = asks.post("/bookings", json=BOOKING).json()["id"]
+        fleet.until("new_broadcast", broadcastId=booking)
+        assert asks.put(f"/bookings/{booking}/cancel").status_code == 200
+        fleet.until("booking_cancelled", broadcastId=booking)
+        served += 1
+    assert served > 10
+    attempts = rows("SELECT attempts FROM mailbox WHERE parked_at IS NOT NULL")
+    assert {row.attempts for row in attempts} == {5}
+    log = asks.get("/events?limit=500").json()["items"]
+    assert [line["seq"] for line in log] == list(range(1, len(log) + 1))
+
+    findings = doctor(operated)
+    for each in poison:
+        assert any(str(each) in line and line.startswith("parked: ") for line in findings), findings
+    listed = weelo(operated, "mailbox", "parked").stdout
+    assert all(str(each) in listed for each in poison)
+    shown = json.loads(weelo(operated, "mailbox", "show", str(poison[0])).stdout)
+    assert shown["payload"] == {"customer_id": str(customer)} and shown["attempts"] == 5
+
+    # Mended by hand: then one retry settles it.
+    good = {"transporter_id": str(truck.id)}
+    rows(
+        "UPDATE mailbox SET name = 'fleet.sign_on', payload = CAST(:good AS jsonb) WHERE id = :id",
+        good=json.dumps(good),
+        id=poison[3],
+    )
+    unknown, settled = uuid4(), rows("SELECT id FROM mailbox WHERE settled_at IS NOT NULL LIMIT 1")[0].id
+    tried = weelo(operated, "mailbox", "retry", str(poison[3]), str(poison[0]), str(unknown), str(settled))
+    assert tried.returncode == 1
+    assert tried.stdout.splitlines() == [
+        f"{poison[3]}: fleet.sign_on is tried again",
+        f"{poison[0]}: broadcasts.create_booking is tried again",
+    ]
+    assert f"{unknown}: is not in the mailbox" in tried.stderr and f"{settled}: " in tried.stderr
+    eventually(
+        lambda: rows("SELECT 1 FROM mailbox WHERE id = :id AND settled_at IS NOT NULL", id=poison[3]),
+        within=15,
+    )
+    again = "SELECT 1 FROM mailbox WHERE id = :id AND attempts > 0 AND parked_at IS NULL"
+    eventually(lambda: rows(again, id=poison[0]), within=15)
+    assert weelo(operated, "mailbox", "retry", "not-an-id").returncode == 2
+    rows("DELETE FROM mailbox WHERE attempts > 0 AND settled_at IS NULL")
+    fleet.close()
+    truck.available(False)
+
+
+def test_a_timer_that_always_fails_makes_no_other_late(operated: System, rows: Rows) -> None:
+    poison = [write(rows, "broadcasts.expire", "timers", {"broadcast_id": "none"}) for _ in range(50)]
+    customer = uuid4()
+    asks = operated.http(Role.CUSTOMER, customer)
+    booking = asks.post("/bookings", json=BOOKING).json()["id"]
+    eventually(lambda: asks.get(f"/bookings/{booking}").json()["status"] == "expired", within=15)
+    [late] = rows(
+        "SELECT EXTRACT(EPOCH FROM state_changed_at - expires_at) AS late FROM broadcasts WHERE id = :id",
+        id=booking,
+    )
+    assert 0 <= late.late < 1.5
+    tries = rows("SELECT attempts, parked_at FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[]))", ids=poison)
+    assert all(1 <= row.attempts <= 5 and row.parked_at is None for row in tries)
+    assert any(line.startswith("failing: broadcasts.expire") for line in doctor(operated))
+    rows("DELETE FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[]))", ids=poison)

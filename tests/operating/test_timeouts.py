@@ -1,0 +1,153 @@
+"""Nobody waits for ever: every client of everything outside has a limit, and gives up on what is silent."""
+
+from __future__ import annotations
+
+import ast
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+from redis.exceptions import RedisError
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
+
+from tests.architecture.sources import python_files, syntax
+from weelo_workers import redis_client
+from weelo_workers.models.engine import autocommitting, connect, engine, read_engine
+
+PRODUCT = ("weelo_workers", "weelo_api", "weelo_client", "weelo_demo")
+
+# What begins to wait for somebody outside, and the argument that bounds it.
+BOUNDED_BY = {
+    "from_url": {"socket_timeout", "socket_connect_timeout"},
+    "create_engine": {"pool_timeout", "connect_args"},
+    "psycopg2.connect": {"connect_timeout"},
+    "urlopen": {"timeout"},
+    "create_connection": {"timeout"},
+}
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """A port where somebody takes every connection and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        yield server.getsockname()[1]
+
+
+def engines() -> dict[str, Engine]:
+    url = os.environ["DATABASE_URL"]
+    return {
+        "writing": engine(),
+        "single statements": autocommitting(),
+        "reading": read_engine(),
+        "the sweep": connect(url, lock_timeout="300ms"),
+    }
+
+
+@pytest.mark.parametrize("name", ["writing", "single statements", "reading", "the sweep"])
+@pytest.mark.parametrize(
+    "limit", ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "tcp_user_timeout"]
+)
+def test_every_connection_to_the_database_limits_every_wait(migrated: None, name: str, limit: str) -> None:
+    with engines()[name].connect() as connection:
+        if limit == "tcp_user_timeout":
+            parameters = connection.connection.driver_connection.get_dsn_parameters()
+            assert int(parameters[limit]) > 0 and int(parameters["connect_timeout"]) > 0
+        else:
+            assert connection.execute(text(f"SHOW {limit}")).scalar_one() not in ("0", "")
+
+
+def test_whatever_in_the_code_connects_says_how_long_it_waits() -> None:
+    for path in python_files(*PRODUCT):
+        for call in (node for node in ast.walk(syntax(path)) if isinstance(node, ast.Call)):
+            called = ast.unparse(call.func)
+            for name, wanted in BOUNDED_BY.items():
+                if called == name or called.endswith(f".{name}"):
+                    given = {keyword.arg for keyword in call.keywords}
+                    assert wanted <= given, f"{path}:{call.lineno}: {called} without {wanted - given}"
+
+
+def test_a_silent_redis_is_given_up_within_seconds(silent: int) -> None:
+    client = redis_client.connect(f"redis://127.0.0.1:{silent}/0")
+    began = time.monotonic()
+    with pytest.raises(RedisError):
+        client.ping()
+    assert time.monotonic() - began < 5
+    client.close()
+
+
+def test_a_silent_database_is_given_up_within_seconds(silent: int) -> None:
+    made = connect(f"postgresql://somebody:secret@127.0.0.1:{silent}/weelo")
+    began = time.monotonic()
+    with pytest.raises(OperationalError), made.connect():
+        pass
+    assert time.monotonic() - began < 8
+    made.dispose()
+
+
+def test_a_silent_broker_is_given_up_within_seconds(silent: int) -> None:
+    """In a process of its own: Celery reads its settings once."""
+    ring = (
+        "from uuid import uuid4; from weelo_workers.messaging.bell import Ring, BellSilent\n"
+        "from weelo_workers.messaging.celery_bell import CeleryBell\n"
+        "import time; began = time.monotonic()\n"
+        "try:\n    CeleryBell().ring(Ring(uuid4(), 'fleet.sign_on', 'fleet'))\n"
+        "except BellSilent:\n    print(time.monotonic() - began)\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", ring],
+        env={**os.environ, "CELERY_BROKER_URL": f"redis://127.0.0.1:{silent}/0"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert float(said.stdout) < 5
+
+
+def test_a_silent_fcm_is_given_up_within_seconds(silent: int) -> None:
+    send = (
+        "from datetime import UTC, datetime, timedelta; import time\n"
+        "from weelo_workers.notifications import fcm\n"
+        "now = datetime.now(UTC); began = time.monotonic()\n"
+        "message = fcm.Message('token', 'android', {}, None, now + timedelta(hours=1))\n"
+        "[answer] = fcm.send([message], now)\n"
+        "print(answer.verdict.value, time.monotonic() - began)\n"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", send],
+        env={**os.environ, "FCM_ENDPOINT": f"http://127.0.0.1:{silent}"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    verdict, seconds = said.stdout.split()
+    assert verdict == "later" and float(seconds) < 10
+
+
+def test_the_broker_of_the_workers_has_a_limit_and_so_has_a_verb() -> None:
+    import celeryconfig
+
+    options = celeryconfig.broker_transport_options
+    assert options["socket_timeout"] == 5 and options["socket_connect_timeout"] == 2
+    assert celeryconfig.task_time_limit > 10, "longer than a statement may take"
+
+
+def test_a_lock_that_nobody_gives_back_is_waited_for_a_few_seconds_only(migrated: None) -> None:
+    quick = connect(os.environ["DATABASE_URL"], lock_timeout="300ms")
+    with engine().connect() as holder, quick.connect() as waiting:
+        holder.execute(text("SELECT pg_advisory_lock(4711)"))
+        began = time.monotonic()
+        with pytest.raises(OperationalError):
+            waiting.execute(text("SELECT pg_advisory_lock(4711)"))
+        assert time.monotonic() - began < 2
+        with suppress(OperationalError):
+            waiting.rollback()
+        holder.execute(text("SELECT pg_advisory_unlock(4711)"))
+    quick.dispose()
