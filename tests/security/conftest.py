@@ -1,16 +1,21 @@
-"""A database of one's own with its three roles: the owner's, the API's and the workers'."""
+"""A database of one's own with its three roles, and a whole system on embedded servers."""
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
 from tests.conftest import own_database, own_roles
+from tests.system import System
 from weelo_workers.models import migrate
 from weelo_workers.models.engine import connect
+from weelo_workers.runtime.embedded import Postgres, Valkey
 from weelo_workers.settings import Settings
 
 OF_ITS_OWN = 60  # beyond the numbers that workers and journeys have
@@ -39,3 +44,27 @@ def database(worker_id: str) -> Iterator[Database]:
     yield made
     for engine in engines:
         engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Iterator[System]:
+    """`weelo up` with its own servers, on a data dir from the time before there were roles."""
+    above = Path(tempfile.mkdtemp(prefix="weelo-test-"))
+    above.chmod(0o755)  # root's PostgreSQL runs as somebody else, who has to get in
+    folder = above / ".weelo"
+    postgres, valkey = Postgres(folder), Valkey(folder)
+    try:
+        postgres.start()
+        earlier = connect(postgres.create_database("weelo"))
+        migrate.upgrade_to_head(earlier)
+        earlier.dispose()
+        unset = ("DATABASE_URL", "DATABASE_API_URL", "DATABASE_WORKERS_URL", "REDIS_URL")
+        running = System(folder, **dict.fromkeys(unset, ""))
+        try:
+            yield running
+        finally:
+            running.stop()
+    finally:
+        postgres.remove()
+        valkey.remove()
+        shutil.rmtree(above)
