@@ -59,7 +59,9 @@ def embedded() -> Iterator[System]:
         migrate.upgrade_to_head(earlier)
         earlier.dispose()
         unset = ("DATABASE_URL", "DATABASE_API_URL", "DATABASE_WORKERS_URL", "REDIS_URL")
-        running = System(folder, **dict.fromkeys(unset, ""))
+        # Nothing ends by itself while strangers try their luck.
+        patient = {"BROADCAST_TIMEOUT_SECONDS": "3600", "DRIVER_ACCEPT_SECONDS": "3600", "HOLD_SECONDS": "3600"}
+        running = System(folder, **dict.fromkeys(unset, ""), **patient)
         try:
             yield running
         finally:
