@@ -80,6 +80,21 @@ def own_database(number: int) -> str:
     return url.set(database=name).render_as_string(False)
 
 
+def own_roles(database_url: str) -> dict[str, str]:
+    """Addresses of an API's and a worker's role for a database of one's own; `weelo migrate` makes the roles.
+
+    Roles belong to the whole server, so their names carry the database's number.
+    """
+    url = make_url(database_url)
+    number = str(url.database).rpartition("_")[2]
+    return {
+        f"DATABASE_{who}_URL": url.set(
+            username=f"weelo_test_{who.lower()}_{number}", password=f"of the {who.lower()}"
+        ).render_as_string(False)
+        for who in ("API", "WORKERS")
+    }
+
+
 @pytest.fixture(scope="session")
 def migrated() -> None:
     from weelo_workers.models.migrate import upgrade_to_head

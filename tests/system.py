@@ -16,7 +16,7 @@ import httpx
 import jwt
 import psutil
 
-from tests.conftest import SECRET
+from tests.conftest import SECRET, own_roles
 from tests.waiting import eventually
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.runtime.ports import free_port
@@ -31,6 +31,9 @@ class System:
     """Real processes. `pids(name)` are those of one program, parents first."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
+        # Every system that is played with runs under the roles that production has.
+        database = environment.get("DATABASE_URL") or os.environ["DATABASE_URL"]
+        environment = {**own_roles(database), **environment}
         self.folder, self.environment = folder, environment
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"

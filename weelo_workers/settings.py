@@ -36,6 +36,10 @@ class Settings(BaseSettings):
     # URLs carry passwords, so they never appear in a repr and thus in no log.
     database_url: str = Field(default="postgresql://localhost/weelo", repr=False)
     database_read_url: str | None = Field(default=None, repr=False)
+    # DATABASE_URL is then the owner's, who alone changes the schema. `weelo migrate` makes these roles and what
+    # they may do (models/roles.py); a process has the one it needs as its DATABASE_URL.
+    database_api_url: str | None = Field(default=None, repr=False)
+    database_workers_url: str | None = Field(default=None, repr=False)
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
     celery_broker_url: str | None = Field(default=None, repr=False)
     jwt_secret: str | None = Field(default=None, repr=False)
@@ -79,7 +83,7 @@ class Settings(BaseSettings):
             raise ValueError(_STEPS)
         return steps
 
-    @field_validator("database_url", "database_read_url")
+    @field_validator("database_url", "database_read_url", "database_api_url", "database_workers_url")
     @classmethod
     def _is_postgres(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("postgresql://", "postgres://", "postgresql+psycopg2://")):

@@ -104,14 +104,27 @@ def test_every_setting_can_be_set() -> None:
 @pytest.mark.parametrize("name", compose.own_services())
 def test_every_process_has_the_same_settings(name: str) -> None:
     """A deadline is written by one process and read by another."""
-    shared = compose.document()["x-weelo"]["environment"]
+    shared = dict(compose.document()["x-weelo"]["environment"])
+    shared.pop("DATABASE_URL")  # each as the role that it needs
     assert compose.services()[name]["environment"].items() >= shared.items()
     assert shared["WEELO_ENV"] == "production"
 
 
+def test_each_process_knows_the_password_of_its_own_database_role_alone() -> None:
+    known = {
+        name: set(re.findall(r"POSTGRES_\w*PASSWORD", str(service["environment"])))
+        for name, service in compose.services().items()
+        if "environment" in service
+    }
+    workers = {name: {"POSTGRES_WORKERS_PASSWORD"} for name in (*QUEUES, "beat")}
+    everybody = {"POSTGRES_PASSWORD", "POSTGRES_API_PASSWORD", "POSTGRES_WORKERS_PASSWORD"}
+    owner, api = {"POSTGRES_PASSWORD"}, {"POSTGRES_API_PASSWORD"}
+    assert known == {**workers, "api": api, "flower": set(), "migrate": everybody, "postgres": owner}
+
+
 def test_no_secret_has_a_default() -> None:
     asked = {found["name"]: found["operator"] for found in compose.VARIABLE.finditer(compose.text())}
-    assert {asked["POSTGRES_PASSWORD"], asked["JWT_SECRET"]} == {":?"}
+    assert {asked[name] for name in asked if name.endswith("PASSWORD") or name == "JWT_SECRET"} == {":?"}
     for found in compose.VARIABLE.finditer(compose.text()):
         if SECRET.search(found["name"]) and not found["name"].endswith("_FILE"):
             assert found["operator"] == ":?", f"{found[0]}: its absence must stop the start"

@@ -11,6 +11,8 @@ from weelo_workers.settings import ConfigurationError, Settings, settings
 DEFAULTS: dict[str, object] = {
     "WEELO_ENV": "development",
     "DATABASE_READ_URL": None,
+    "DATABASE_API_URL": None,
+    "DATABASE_WORKERS_URL": None,
     "CELERY_BROKER_URL": None,
     "JWT_SECRET": None,
     "GOOGLE_APPLICATION_CREDENTIALS": None,
@@ -42,6 +44,8 @@ BAD_VALUES = [
     ("DATABASE_URL", "localhost"),
     ("DATABASE_URL", "postgresql://localhost:port/weelo"),
     ("DATABASE_READ_URL", "sqlite:///weelo.db"),
+    ("DATABASE_API_URL", "mysql://localhost/weelo"),
+    ("DATABASE_WORKERS_URL", "postgresql://localhost:port/weelo"),
     ("REDIS_URL", "http://localhost:6379"),
     ("REDIS_URL", "redis://localhost:port/0"),
     ("CELERY_BROKER_URL", "amqp://localhost"),

@@ -1,4 +1,4 @@
-"""Bring the schema to head. Safe to run twice and by many at once."""
+"""Bring the schema to head, and the roles with it. Safe to run twice and by many at once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
 from weelo_workers.models.engine import engine
+from weelo_workers.models.roles import grant_roles
+from weelo_workers.settings import Settings, settings
 
 # Any constant will do as long as all migrators use the same one ("weelo" in ASCII).
 _MIGRATING = 0x7765656C6F
@@ -23,14 +25,15 @@ def alembic_config(connection: Connection) -> Config:
     return config
 
 
-def upgrade_to_head() -> None:
+def upgrade_to_head(on: Engine | None = None, chosen: Settings | None = None) -> None:
     """One migrator at a time: the others wait on an advisory lock and then find nothing left to do."""
-    with engine().begin() as connection:
+    with (on or engine()).begin() as connection:
         # A migration may rightly take longer than a request, and may wait for another migrator.
         connection.execute(text("SET LOCAL statement_timeout = '10min'"))
         connection.execute(text("SET LOCAL lock_timeout = '10min'"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
         command.upgrade(alembic_config(connection), "head")
+        grant_roles(connection, chosen or settings())
 
 
 def is_at_head(connection: Connection) -> bool:

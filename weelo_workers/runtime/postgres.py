@@ -64,8 +64,10 @@ class Postgres(EmbeddedServer):
         super().__init__(data_dir)
         self.settings = {**SETTINGS, **(settings or {})}
 
-    def url(self, database: str = "postgres") -> str:
-        return f"postgresql://{SUPERUSER}:{self._password()}@127.0.0.1:{self._port()}/{quote(database)}"
+    def url(self, database: str = "postgres", role: str = SUPERUSER) -> str:
+        """For another role than the superuser: its password is made here, the role itself by `weelo migrate`."""
+        password = kept_secret(self.home / ("password" if role == SUPERUSER else f"password-of-{role}"))
+        return f"postgresql://{role}:{password}@127.0.0.1:{self._port()}/{quote(database)}"
 
     def create_database(self, name: str) -> str:
         """Make a database unless it is there, and return its URL."""

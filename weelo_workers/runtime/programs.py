@@ -20,6 +20,8 @@ NOTIFIER_THREADS = (
     2  # so that one that waits for a lock does not stop the rest; more only share the interpreter
 )
 
+API_ROLE, WORKERS_ROLE = ROLES = ("DATABASE_API_URL", "DATABASE_WORKERS_URL")
+
 # The demo shows in a minute what takes minutes.
 DEMO_PACE = {
     "BROADCAST_TIMEOUT_SECONDS": "30",
@@ -59,7 +61,7 @@ class Options:
 
 def programs(options: Options) -> list[Program]:
     """In the order in which they start: who works and drives first, then who asks and who watches."""
-    return [*back(options), *front(options)]
+    return [*back(options), *front(options), *watch(options)]
 
 
 def back(options: Options) -> list[Program]:
@@ -85,8 +87,12 @@ def metrics_ports(first: int | None) -> dict[str, int]:
 
 def front(options: Options) -> list[Program]:
     """What needs the workers to be of use."""
-    flower = [] if options.flower_port is None else [_flower(options.flower_port)]
-    return [_api(options), *flower]
+    return [_api(options)]
+
+
+def watch(options: Options) -> list[Program]:
+    """What only looks on."""
+    return [] if options.flower_port is None else [_flower(options.flower_port)]
 
 
 def demo(options: Options) -> Program:
@@ -103,6 +109,16 @@ def environment(overrides: Mapping[str, str]) -> dict[str, str]:
     quiet = "ignore:You're running the worker with superuser privileges"
     inherited["PYTHONWARNINGS"] = ",".join(filter(None, (quiet, os.environ.get("PYTHONWARNINGS"))))
     return {**inherited, **overrides}
+
+
+def entrusted(environment: Mapping[str, str], role: str | None) -> dict[str, str]:
+    """The same environment for who needs the database as `role` (the variable with that role's URL), or not at all.
+
+    Without roles of their own all are the owner, as DATABASE_URL says. No process sees the others' passwords.
+    """
+    address = environment.get(role) or environment.get("DATABASE_URL") if role else None
+    kept = {name: value for name, value in environment.items() if name not in ("DATABASE_URL", *ROLES)}
+    return kept if address is None else {**kept, "DATABASE_URL": address}
 
 
 def demo_pace() -> dict[str, str]:

@@ -31,6 +31,7 @@ from weelo_workers.runtime.undertaker import Roster
 from weelo_workers.settings import ConfigurationError, settings
 
 DATABASE = "weelo"
+EMBEDDED_ROLES = {programs.API_ROLE: "weelo_api", programs.WORKERS_ROLE: "weelo_workers"}
 SERVER_STOP_SECONDS = 1.0  # each; PostgreSQL then recovers from its log at the next start
 TICK_SECONDS = 0.1
 WORKERS_SECONDS = 20.0  # until the API opens even if no worker has reported
@@ -89,6 +90,7 @@ def _serve(options: Options, data: DataDir, journal: Journal, stopping: _Stoppin
     for server in servers:
         if isinstance(server, Postgres):
             provided["DATABASE_URL"] = server.create_database(DATABASE)
+            provided |= {role: server.url(DATABASE, role=name) for role, name in EMBEDDED_ROLES.items()}
         else:
             provided["REDIS_URL"] = server.url()
     if not os.environ.get("JWT_SECRET"):
@@ -105,9 +107,10 @@ def _serve(options: Options, data: DataDir, journal: Journal, stopping: _Stoppin
     supervisor = Supervisor(journal, data.children_file)
     undo.callback(supervisor.stop)  # undone first: the servers outlive those who use them
     with _tended(servers, journal, stopping.asked):
-        supervisor.run(programs.back(options), environment)
+        supervisor.run(programs.back(options), programs.entrusted(environment, programs.WORKERS_ROLE))
         _await_workers(supervisor, stopping, environment["REDIS_URL"])
-        supervisor.run(programs.front(options), environment)
+        supervisor.run(programs.front(options), programs.entrusted(environment, programs.API_ROLE))
+        supervisor.run(programs.watch(options), programs.entrusted(environment, None))
         _watch(options, supervisor, journal, stopping, environment)
 
 
@@ -144,7 +147,7 @@ def _watch(
                 if options.demo:
                     if journal.drawn_on:
                         journal.hold()
-                    supervisor.run([programs.demo(options)], environment)
+                    supervisor.run([programs.demo(options)], programs.entrusted(environment, None))
                     demo_plays = True
             elif overdue := readiness.overdue():
                 absent = ", ".join(supervisor.missing()) or "none"

@@ -1,0 +1,72 @@
+"""A database of one's own with its three roles, and a whole system on embedded servers."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from tests.conftest import own_database, own_roles
+from tests.system import System
+from weelo_workers.models import migrate
+from weelo_workers.models.engine import connect
+from weelo_workers.runtime.embedded import Postgres, Valkey
+from weelo_workers.settings import Settings
+
+OF_ITS_OWN = 60  # beyond the numbers that workers and journeys have
+
+
+@dataclass(frozen=True)
+class Database:
+    urls: dict[str, str] = field(repr=False)
+    owner: Engine
+    api: Engine
+    workers: Engine
+
+    def migrate(self) -> None:
+        """As `weelo migrate` does it, with the roles to make."""
+        migrate.upgrade_to_head(self.owner, Settings(**{k.lower(): v for k, v in self.urls.items()}))
+
+
+@pytest.fixture(scope="module")
+def database(worker_id: str) -> Iterator[Database]:
+    number = OF_ITS_OWN + int(worker_id.removeprefix("gw") if worker_id.startswith("gw") else 0)
+    url = own_database(number)
+    urls = {"DATABASE_URL": url, **own_roles(url)}
+    engines = [connect(each) for each in urls.values()]
+    made = Database(urls, *engines)
+    made.migrate()
+    yield made
+    for engine in engines:
+        engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Iterator[System]:
+    """`weelo up` with its own servers, on a data dir from the time before there were roles."""
+    above = Path(tempfile.mkdtemp(prefix="weelo-test-"))
+    above.chmod(0o755)  # root's PostgreSQL runs as somebody else, who has to get in
+    folder = above / ".weelo"
+    postgres, valkey = Postgres(folder), Valkey(folder)
+    try:
+        postgres.start()
+        earlier = connect(postgres.create_database("weelo"))
+        migrate.upgrade_to_head(earlier)
+        earlier.dispose()
+        unset = ("DATABASE_URL", "DATABASE_API_URL", "DATABASE_WORKERS_URL", "REDIS_URL")
+        # Nothing ends by itself while strangers try their luck.
+        patient = {"BROADCAST_TIMEOUT_SECONDS": "3600", "DRIVER_ACCEPT_SECONDS": "3600", "HOLD_SECONDS": "3600"}
+        running = System(folder, **dict.fromkeys(unset, ""), **patient)
+        try:
+            yield running
+        finally:
+            running.stop()
+    finally:
+        postgres.remove()
+        valkey.remove()
+        shutil.rmtree(above)

@@ -1,0 +1,180 @@
+"""Somebody else's things do not exist: every route of the app with an id in it, tried by every role it lets in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from flask import Flask
+
+from tests.security.scene import BOOKING, Scene, done
+from tests.system import System
+from weelo_workers.contracts.statuses import Role
+
+pytestmark = pytest.mark.xdist_group("embedded")
+
+TRUCK = {"vehicleId": str(uuid4()), "driverId": str(uuid4())}
+
+# What a stranger sends, where something has to be sent for the id to be looked at.
+BODIES: dict[str, Any] = {
+    "POST /broadcasts/<id>/accept": TRUCK,
+    "POST /truck-requests/<id>/accept": TRUCK,
+    "POST /broadcasts/<id>/hold": {"quantity": 1},
+    "POST /holds/<id>/confirm": {"assignments": [TRUCK]},
+    "PUT /trips/<tripId>/status": {"status": "completed"},
+    "POST /trips/<tripId>/location": {"latitude": 12.9, "longitude": 77.5},
+    "PUT /vehicles/<vehicleNumber>": {"vehicleType": "open", "vehicleSubtype": "17 Feet"},
+    "PUT /drivers/<driverId>": {"name": "A stranger's", "phone": "+91 80 9999 9999"},
+    "PUT /devices/<token>": {"platform": "ios"},
+}
+
+# Names that people choose themselves, so the contract has other answers for them than 404.
+TAKEN = {"PUT /vehicles/<vehicleNumber>": "VEHICLE_EXISTS", "PUT /drivers/<driverId>": "DRIVER_EXISTS"}
+NEVER_SAID_WHOSE = {"PUT /devices/<token>", "DELETE /devices/<token>"}
+
+
+@lru_cache
+def app() -> Flask:
+    from weelo_api import create_app
+
+    return create_app()
+
+
+def routes() -> list[tuple[str, str]]:
+    """(`POST /holds/<id>/confirm`, role): every route with something in its path, and whom it lets in."""
+    found = []
+    for rule in app().url_map.iter_rules():
+        if rule.arguments and rule.rule.startswith("/api/v1/"):
+            for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+                # An admin sees everybody's; that no other role is an admin is for test_tokens.py.
+                roles = app().view_functions[rule.endpoint].roles - {Role.ADMIN}  # type: ignore[attr-defined]
+                found += [(f"{method} {rule.rule.removeprefix('/api/v1')}", role.value) for role in roles]
+    return sorted(found)
+
+
+@pytest.fixture(scope="module")
+def scene(embedded: System) -> Iterator[Scene]:
+    yield Scene(embedded)
+
+
+def theirs(scene: Scene, route: str) -> dict[str, str]:
+    """By the name in the path, what belongs to others. A route that is missing here has to say what it is about."""
+    ids = {
+        "bookings": scene.booking,
+        "broadcasts": scene.booking,
+        "orders": scene.order,
+        "truck-requests": scene.slot,
+        "holds": scene.hold,
+        "assignments": scene.assignment,
+        "commands": scene.command,
+    }
+    of = {
+        "tripId": lambda: scene.trip,
+        "driverId": lambda: str(scene.fleet.drivers[0]),
+        "vehicleNumber": lambda: scene.fleet.plates[0],
+        "transporterId": lambda: str(scene.fleet.id),
+        "token": lambda: scene.device,
+        "id": lambda: ids[route.split("/")[1]],
+    }
+    return {name: of[name]() for name in re.findall(r"<(\w+)>", route)}
+
+
+def ask(client: httpx.Client, route: str, names: dict[str, str]) -> httpx.Response:
+    method, _, path = route.partition(" ")
+    body = BODIES.get(route, {}) if method != "GET" else None
+    return client.request(method, re.sub(r"<(\w+)>", lambda name: names[name[1]], path), json=body)
+
+
+@pytest.mark.parametrize(("route", "role"), routes())
+def test_somebody_elses_thing_is_not_there(scene: Scene, route: str, role: str) -> None:
+    names = theirs(scene, route)
+    nothing = {name: "KA000NOTHING" if name == "vehicleNumber" else str(uuid4()) for name in names}
+    before = scene.as_its_people_see_it()
+    with scene.system.http(Role(role), uuid4()) as stranger:
+        answer = ask(stranger, route, names)
+        if route in TAKEN:
+            assert (answer.status_code, answer.json()["code"]) == (409, TAKEN[route])
+        elif route in NEVER_SAID_WHOSE:
+            other = ask(stranger, route, nothing)
+            assert answer.status_code == other.status_code == 200
+            assert answer.json() == {**other.json(), "token": names["token"]}
+        else:
+            assert answer.status_code == 404, answer.text
+            # Word for word what is said of things that nobody has: an id cannot be probed.
+            assert answer.json() == ask(stranger, route, nothing).json()
+    assert scene.as_its_people_see_it() == before
+
+
+@pytest.mark.parametrize("role", Role)
+def test_another_role_does_not_make_it_ones_own(scene: Scene, role: Role) -> None:
+    """The owner's id in another role's token."""
+    if role in (Role.ADMIN, Role.CUSTOMER):
+        return
+    with scene.system.http(role, scene.customer) as same_person:
+        assert same_person.get(f"/broadcasts/{scene.booking}").status_code == 404
+    with scene.system.http(Role.CUSTOMER, scene.fleet.id) as fleet_as_customer:
+        assert fleet_as_customer.get(f"/broadcasts/{scene.booking}").status_code == 404
+
+
+def test_lists_hold_ones_own_alone(scene: Scene) -> None:
+    """Every read without an id in it, by strangers of every role that it lets in."""
+    mine = [scene.booking, scene.order, scene.assignment, scene.hold, str(scene.fleet.id), *scene.fleet.vehicles]
+    for rule in app().url_map.iter_rules():
+        roles = getattr(app().view_functions[rule.endpoint], "roles", ())
+        if rule.arguments or "GET" not in (rule.methods or ()):
+            continue
+        for role in roles:
+            with scene.system.http(role, uuid4()) as stranger:
+                answer = stranger.get(rule.rule.removeprefix("/api/v1"))
+            assert answer.status_code in (200, 404), answer.text
+            assert not [thing for thing in mine if thing in answer.text], rule.rule
+
+
+def test_a_cursor_of_somebody_elses_list_opens_nothing(scene: Scene) -> None:
+    cursor = done(scene.fleet.http.get("/vehicles?limit=1"))["nextCursor"]
+    assert cursor
+    with scene.system.http(Role.TRANSPORTER, uuid4()) as stranger:
+        assert done(stranger.get(f"/vehicles?cursor={cursor}"))["items"] == []
+
+
+def test_trucks_and_drivers_of_others_are_as_unknown_as_any(scene: Scene) -> None:
+    """A fleet that was offered the broadcast tries with what is not its own: the answer tells nothing."""
+    own = scene.neighbours.truck()
+    path = f"/broadcasts/{scene.booking}/accept"
+    for thing, whose in (("vehicleId", scene.fleet.vehicles[1]), ("driverId", str(scene.fleet.drivers[1]))):
+        known = scene.neighbours.http.post(path, json={**own, thing: whose})
+        unknown = scene.neighbours.http.post(path, json={**own, thing: str(uuid4())})
+        assert (known.status_code, without_ids(known)) == (unknown.status_code, without_ids(unknown))
+        assert known.status_code == 403
+
+
+def test_slots_of_another_broadcast_are_not_opened_by_naming_them(scene: Scene) -> None:
+    body = {"trucks": [{**scene.neighbours.truck(), "truckRequestId": scene.slot}]}
+    answer = scene.neighbours.http.post(f"/broadcasts/{scene.booking}/accept", json=body)
+    assert answer.status_code == 404, answer.text
+
+
+def test_a_hold_is_not_seen_by_the_neighbours(scene: Scene) -> None:
+    seen = done(scene.neighbours.http.get(f"/orders/{scene.order}"))
+    assert scene.slot not in {slot["id"] for slot in seen["truckRequests"]}
+    assert seen["assignments"] == []
+
+
+def test_the_same_key_of_somebody_else_is_another_command(embedded: System) -> None:
+    key = {"Idempotency-Key": f"key-{uuid4()}", "Prefer": "wait=20"}
+    ids = set()
+    for _ in range(2):
+        with embedded.http(Role.CUSTOMER, uuid4()) as customer:
+            answer = customer.post("/bookings", json=BOOKING, headers=key)
+            assert "Idempotency-Replayed" not in answer.headers
+            ids.add(done(answer)["id"])
+    assert len(ids) == 2
+
+
+def without_ids(answer: httpx.Response) -> str:
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "{}", answer.text)

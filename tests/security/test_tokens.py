@@ -1,0 +1,168 @@
+"""Who is believed: over HTTP, and over the socket by header and by first frame."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from flask import Flask
+
+from tests.security.tokens import claims, expired, forged, malformed, signed
+from tests.sockets.driver import Api, token
+from weelo_workers.contracts.statuses import Role
+
+BAD = {**forged(), **malformed(), **expired()}
+
+
+@pytest.fixture(scope="module")
+def api(migrated: None) -> Iterator[Api]:
+    api = Api()
+    yield api
+    api.stop()
+
+
+def events(api: Api, headers: Any = (), **options: Any) -> httpx.Response:
+    """A read that is open to every role."""
+    return httpx.get(f"http://127.0.0.1:{api.port}/api/v1/events", headers=headers, **options)
+
+
+def refusal(answer: httpx.Response) -> str:
+    assert answer.status_code == 401, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    code: str = answer.json()["code"]
+    return code
+
+
+# --- HTTP -----------------------------------------------------------------------------------------------
+
+
+def test_a_good_token_is_believed(api: Api) -> None:
+    assert events(api, {"Authorization": f"Bearer {signed(claims())}"}).status_code == 200
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_token_is_401_and_does_not_say_why(api: Api, name: str) -> None:
+    answer = events(api, {"Authorization": f"Bearer {BAD[name]}"})
+    if name in expired():
+        assert refusal(answer) == "TOKEN_EXPIRED"
+    else:
+        assert refusal(answer) == "UNAUTHORIZED"
+        assert answer.json()["detail"] == "The token is not valid."
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "Bearer", "{}", "Bearer{}", "Token {}", "JWT {}", "Basic {}", "Bearer {} {}", "Bearer {},Bearer {}"],
+)
+def test_only_one_bearer_token_in_the_header_counts(api: Api, header: str) -> None:
+    good = signed(claims())
+    assert refusal(events(api, {"Authorization": header.replace("{}", good)})) == "UNAUTHORIZED"
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_the_scheme_may_be_written_in_any_case(api: Api, scheme: str) -> None:
+    """RFC 9110, section 11.1."""
+    assert events(api, {"Authorization": f"{scheme} {signed(claims())}"}).status_code == 200
+
+
+def test_two_headers_are_not_one_of_them(api: Api) -> None:
+    both = [("Authorization", f"Bearer {signed(claims())}"), ("Authorization", f"Bearer {BAD['alg none']}")]
+    assert refusal(events(api, both)) == "UNAUTHORIZED"
+    assert refusal(events(api, both[::-1])) == "UNAUTHORIZED"
+
+
+@pytest.mark.parametrize("name", ["token", "access_token", "jwt", "Authorization", "bearer"])
+def test_a_token_elsewhere_is_not_looked_at(api: Api, name: str) -> None:
+    """Addresses end up in logs and histories, and cookies are sent by other people's pages."""
+    good = signed(claims())
+    assert refusal(events(api, params={name: good})) == "UNAUTHORIZED"
+    assert refusal(events(api, {"Cookie": f"{name}={good}"})) == "UNAUTHORIZED"
+    assert refusal(events(api, {f"X-{name.replace('_', '-')}": good})) == "UNAUTHORIZED"
+    url = f"http://127.0.0.1:{api.port}/api/v1/devices/a-device-token"
+    assert refusal(httpx.put(url, json={"platform": "android", name: good})) == "UNAUTHORIZED"
+
+
+# --- roles ----------------------------------------------------------------------------------------------
+
+
+@lru_cache
+def app() -> Flask:
+    from weelo_api import create_app
+
+    return create_app()
+
+
+def guarded() -> list[tuple[str, str, str]]:
+    """(method, path, role) for every route and every role that it is not for, from the app itself."""
+    found = []
+    for rule in app().url_map.iter_rules():
+        roles = getattr(app().view_functions[rule.endpoint], "roles", None)
+        path = re.sub(r"<[^>]+>", str(uuid4()), rule.rule) if roles else ""
+        for role in set(Role) - (roles or set(Role)):
+            found += [(method, path, role) for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}]
+    return sorted(found, key=lambda each: (re.sub(r"[0-9a-f-]{36}", "{}", each[1]), each[0], each[2]))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "role"), guarded(), ids=lambda each: re.sub(r"[0-9a-f-]{36}", "{}", each)
+)
+def test_no_role_gets_into_the_routes_of_another(method: str, path: str, role: str) -> None:
+    headers = {"Authorization": f"Bearer {signed(claims(role=role))}"}
+    answer = app().test_client().open(path, method=method, headers=headers, data=b"{not json")
+    assert (answer.status_code, answer.get_json()["code"]) == (403, "FORBIDDEN")
+
+
+def test_somebody_who_comes_back_in_another_role_has_what_that_role_has_and_no_more(api: Api) -> None:
+    who = str(uuid4())
+    base = f"http://127.0.0.1:{api.port}/api/v1"
+    as_customer = {"Authorization": f"Bearer {signed(claims(sub=who))}"}
+    as_transporter = {"Authorization": f"Bearer {signed(claims(sub=who, role='transporter'))}"}
+    assert httpx.get(f"{base}/broadcasts", headers=as_customer).status_code == 200
+    assert httpx.get(f"{base}/broadcasts", headers=as_transporter).status_code == 403
+    assert httpx.get(f"{base}/offers", headers=as_transporter).status_code == 200
+    assert httpx.get(f"{base}/offers", headers=as_customer).status_code == 403
+
+
+# --- the socket -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_token_in_the_header_opens_no_socket(api: Api, name: str) -> None:
+    assert api.connect(f"Bearer {BAD[name]}").close_code() == 4401
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_token_in_the_first_frame_opens_no_socket(api: Api, name: str) -> None:
+    client = api.connect()
+    client.say(op="auth", token=BAD[name])
+    assert client.close_code() == 4401
+
+
+def test_a_token_in_the_address_opens_no_socket(api: Api) -> None:
+    import websocket
+
+    good = signed(claims())
+    address = f"ws://127.0.0.1:{api.port}/api/v1/ws?token={good}&access_token={good}&Authorization=Bearer+{good}"
+    ws = websocket.create_connection(address, timeout=10, header=[f"Cookie: token={good}"])
+    ws.send('{"op":"ping"}')
+    opcode, frame = ws.recv_data_frame(control_frame=True)
+    assert (opcode, int.from_bytes(frame.data[:2])) == (websocket.ABNF.OPCODE_CLOSE, 4401)
+
+
+def test_an_open_socket_does_not_change_its_role(api: Api) -> None:
+    who = uuid4()
+    client = api.enter(who, "customer")
+    client.say(op="auth", token=token(who, "admin"))
+    assert client.close_code() == 4401
+
+
+@pytest.mark.parametrize("name", ["alg none", "another secret", "no expiry", "a second ago"])
+def test_an_open_socket_does_not_live_on_by_a_bad_token(api: Api, name: str) -> None:
+    client = api.enter()
+    client.say(op="auth", token=BAD[name])
+    assert client.close_code() == 4401

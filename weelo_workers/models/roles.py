@@ -1,0 +1,106 @@
+"""Who may do what in the database: the API reads and hands in commands, workers write rows, the owner makes tables.
+
+Granted anew by every migration, in its transaction, so that a new table is never forgotten and a right that the code
+no longer wants does not stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from psycopg2 import errors as pg, sql
+from psycopg2.extensions import encrypt_password
+from sqlalchemy import URL, Connection
+from sqlalchemy.engine import make_url
+
+from weelo_workers.models.base import Base
+from weelo_workers.models.mailbox import MailboxRow, Replay
+from weelo_workers.settings import ConfigurationError, Settings
+
+# What a request leaves behind: the command, and that it came again. All else is for the workers to write.
+API_INSERTS = (MailboxRow.__tablename__, Replay.__tablename__)
+ROWS = "SELECT, INSERT, UPDATE, DELETE"
+SCHEMA = "public"
+
+_NO_MORE_THAN_LOG_IN = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
+
+
+def grant_roles(connection: Connection, chosen: Settings) -> None:
+    """Make the roles that DATABASE_API_URL and DATABASE_WORKERS_URL name, and give each what it needs.
+
+    Without either variable nothing happens: everybody is then the owner. Raises ConfigurationError.
+    """
+    raw: Any = connection.connection.driver_connection
+    with raw.cursor() as cursor:
+        api = _role(cursor, "DATABASE_API_URL", chosen.database_api_url)
+        workers = _role(cursor, "DATABASE_WORKERS_URL", chosen.database_workers_url)
+        if api is not None and api == workers:
+            raise ConfigurationError("DATABASE_API_URL: must name another role than DATABASE_WORKERS_URL")
+        tables = sorted(Base.metadata.tables)
+        for role in (api, workers):
+            if role is not None:
+                _begin_with_nothing(cursor, role)
+                _on_tables(cursor, "SELECT", tables, role)
+                _on_tables(cursor, "SELECT", ["alembic_version"], role)  # is the schema the expected one?
+        if api is not None:
+            _on_tables(cursor, "INSERT", API_INSERTS, api)
+        if workers is not None:
+            _on_tables(cursor, ROWS, tables, workers)
+
+
+def _role(cursor: Any, variable: str, address: str | None) -> str | None:
+    """The role of this URL, made if it is missing and with the URL's password; None without a URL."""
+    if address is None:
+        return None
+    url = make_url(address)
+    name = url.username
+    cursor.execute("SELECT current_user, rolsuper FROM pg_roles WHERE rolname = %s", (name,))
+    there = cursor.fetchone()
+    if not name or (there and (there[0] == name or there[1])):
+        raise ConfigurationError(f"{variable}: must name a role of its own, not the owner or a superuser")
+    try:
+        # In a savepoint: a role that somebody else looks after is taken as it is.
+        cursor.execute("SAVEPOINT role")
+        _make(cursor, url, new=there is None)
+    except pg.InsufficientPrivilege:
+        cursor.execute("ROLLBACK TO SAVEPOINT role")
+        if there is None:
+            raise ConfigurationError(
+                f"{variable}: there is no role {name}, and the one of DATABASE_URL may not make it"
+            ) from None
+    return name
+
+
+def _make(cursor: Any, url: URL, *, new: bool) -> None:
+    """Its password goes to the server as a verifier: a statement may end up in the server's log."""
+    name = sql.Identifier(str(url.username))
+    verb = sql.SQL("CREATE" if new else "ALTER")
+    cursor.execute(sql.SQL("{} ROLE {} {}").format(verb, name, sql.SQL(_NO_MORE_THAN_LOG_IN)))
+    if url.password:
+        verifier = encrypt_password(
+            str(url.password), str(url.username), scope=cursor.connection, algorithm="scram-sha-256"
+        )
+        cursor.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(name, sql.Literal(verifier)))
+
+
+def _begin_with_nothing(cursor: Any, role: str) -> None:
+    """PUBLIC included: before PostgreSQL 15 it could make tables, and temporary ones it can to this day."""
+    database = sql.Identifier(cursor.connection.info.dbname)
+    schema, name = sql.Identifier(SCHEMA), sql.Identifier(role)
+    for statement in (
+        "REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC, {role}",
+        "REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC, {role}",
+        "REVOKE ALL ON ALL TABLES IN SCHEMA {schema} FROM {role}",
+        "GRANT CONNECT ON DATABASE {database} TO {role}",
+        "GRANT USAGE ON SCHEMA {schema} TO {role}",
+    ):
+        cursor.execute(sql.SQL(statement).format(database=database, schema=schema, role=name))
+
+
+def _on_tables(cursor: Any, what: str, tables: Iterable[str], role: str) -> None:
+    names = sql.SQL(", ").join(sql.Identifier(SCHEMA, table) for table in tables)
+    cursor.execute(
+        sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(what), names, sql.Identifier(role))
+    )
+
