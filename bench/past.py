@@ -74,6 +74,9 @@ PAST_SQL = """
         SELECT gen_random_uuid(), gen_random_uuid(), id, slot, :busy_fleet, :busy_driver, :busy_vehicle, 'BUSY', 'completed',
                at + interval '20 s', at + interval '5 h'
           FROM past WHERE status = 'completed' AND n % 200 = 0;
+    INSERT INTO holds (id, broadcast_id, transporter_id, status, state_changed_at, expires_at, created_at)
+        SELECT gen_random_uuid(), p.id, w.fleet, 'ended', p.at, p.at, p.at
+          FROM past p JOIN people w ON w.n = 1 + (p.n * 7) % :people WHERE p.n % 5 = 0;
     INSERT INTO transitions (broadcast_id, subject, subject_id, name, from_status, to_status, version, at, command_id, cause)
         SELECT p.id, CASE WHEN v % 2 = 0 THEN 'truck_request' ELSE 'broadcast' END,
                CASE WHEN v % 2 = 0 THEN p.slot ELSE p.id END, 'step', 'active', p.status, v,
@@ -99,7 +102,7 @@ PAST_SQL = """
     INSERT INTO events (id, event, at, data)
         SELECT gen_random_uuid(), 'broadcast_state_changed', r.at + k * interval '10 s',
                jsonb_build_object('broadcastId', r.id, 'status', 'active', 'n', r.n, 'padding', repeat('x', 200))
-          FROM recent r, generate_series(0, 9) AS k;
+          FROM recent r, generate_series(0, 9) AS k ORDER BY 3;
     INSERT INTO log_lines (user_id, seq, event_id)
         SELECT who, row_number() OVER (PARTITION BY who ORDER BY position), id
           FROM (SELECT e.id, e.position, u.who

@@ -47,7 +47,10 @@ _waits = (
     _older.c.parked_at.is_(None),
     _older.c.attempts == 0,
 )
-_DELIVERY = insert(_table).returning(exists().where(_older.c.subject_id == _table.c.subject_id, *_waits))
+# By parameter: named by its column, the new row would be every row of the mailbox.
+_DELIVERY = insert(_table).returning(
+    exists().where(_older.c.subject_id == bindparam("about", type_=Uuid()), *_waits)
+)
 _but = bindparam("but", type_=Uuid())
 _its_position = select(_table.c.position).where(_table.c.id == _but).scalar_subquery()
 _WAITING = (
@@ -124,7 +127,7 @@ def write(connection: Connection, rows: list[dict[str, Any]]) -> None:
 
 def write_delivery(connection: Connection, row: dict[str, Any]) -> bool:
     """As `write`, for one delivery. Whether an older one about the same subject waits already."""
-    return bool(connection.execute(_DELIVERY, row).scalar_one())
+    return bool(connection.execute(_DELIVERY, {**row, "about": row["subject_id"]}).scalar_one())
 
 
 def waiting_delivery(connection: Connection, subject_id: UUID, *, but: UUID | None = None) -> UUID | None:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from weelo_workers.contracts.broadcasts import BroadcastView, TimelineEntry
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.offers import OfferView
-from weelo_workers.contracts.statuses import Kind, Role, TruckRequestStatus
+from weelo_workers.contracts.statuses import HoldStatus, Kind, Role, TruckRequestStatus
 from weelo_workers.lifecycles import truck_request
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.models import Assignment, Broadcast, Hold, Offer, TransitionRecord, TruckRequest
@@ -165,7 +165,8 @@ def _slots(
     """By broadcast, in their order. Fleets and drivers do not see what others have on hold."""
     query = select(TruckRequest).where(TruckRequest.broadcast_id.in_([each.id for each in broadcasts]))
     if outsider is not None:
-        own = select(Hold.id).where(Hold.transporter_id == outsider)
+        # Only an open one keeps slots: without that, all holds that ever were would be looked through.
+        own = select(Hold.id).where(Hold.transporter_id == outsider, Hold.status == HoldStatus.OPEN)
         query = query.where(
             or_(TruckRequest.status != TruckRequestStatus.HELD, TruckRequest.hold_id.in_(own))
         )

@@ -5,10 +5,12 @@ from __future__ import annotations
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 
 from tests.world import World
 from weelo_workers.contracts.broadcasts import CancelBroadcast
 from weelo_workers.contracts.command import Caller, Command
+from weelo_workers.contracts.notifications import DeliverEvents
 from weelo_workers.contracts.statuses import Kind, Role
 from weelo_workers.messaging import handling, mailbox
 from weelo_workers.messaging.bell import Ring
@@ -305,6 +307,23 @@ def test_a_crowd_of_deliveries_rings_once_and_is_told_completely(world: World) -
     bus.execute(deliveries[0].id)
     for fleet in fleets:
         assert len(world.heard(fleet.id, "command_settled")) == 4 + len(fleet.trucks) - 1
+
+
+def test_a_delivery_is_crowded_by_older_ones_about_its_own_subject_alone(world: World) -> None:
+    """Looked for among all that there is, it would take longer with every row that is kept."""
+    world.book(uuid4())
+    own, waiting = uuid4(), world.rows("SELECT subject_id FROM mailbox WHERE name = 'notifications.deliver'")
+
+    def crowded(subject: UUID) -> bool:
+        delivery = DeliverEvents(subject_id=subject, events=())
+        with world.engine.begin() as connection:
+            now = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+            row = mailbox.row_for(delivery, now=now, due_at=None, subject_id=subject)
+            return mailbox.write_delivery(connection, row)
+
+    assert not crowded(own), "somebody else's wait"
+    assert crowded(own), "its own"
+    assert crowded(waiting[0].subject_id)
 
 
 def test_what_comes_while_a_delivery_is_told_is_told_after_it(
