@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import suppress
+from socket import socket
 from typing import IO, Any
 
 from flask import Flask, Response, request
@@ -15,6 +17,8 @@ from weelo_workers.contracts.rejections import Code, Rejected, problem
 from weelo_workers.models.engine import is_contention, is_outage
 
 log = logging.getLogger(__name__)
+
+SENDING_PAUSE_SECONDS = 1.0
 
 _BY_STATUS = {
     404: Code.NOT_FOUND,
@@ -52,11 +56,20 @@ def invalid(error: ValidationError) -> Response:
 
 
 def _let_them_finish() -> None:
-    """Read on, within reason: a socket closed on somebody who is still sending loses them the answer."""
+    """Read on, within reason: a socket closed on somebody who is still sending loses them the answer.
+
+    Who announces much and sends nothing is not waited for.
+    """
     unread: IO[bytes] = request.environ["wsgi.input"]
-    for _ in range(16):
-        if not unread.read(64 * 1024):
-            break
+    line: socket | None = request.environ.get("gunicorn.socket")
+    if line is not None:
+        line.settimeout(SENDING_PAUSE_SECONDS)
+    with suppress(OSError):
+        for _ in range(16):
+            if not unread.read(64 * 1024):
+                break
+    if line is not None:
+        line.settimeout(None)
 
 
 def register(app: Flask) -> None:

@@ -15,7 +15,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIN_SECRET_BYTES = 32  # RFC 7518, section 3.2: an HS256 key is at least as long as the hash
-
+# Random ones have more, even in hexadecimal; what was typed to fill the gap has not.
+MIN_SECRET_VARIETY = 10
 
 _STEPS = "give growing distances in km, like 10,25,50,75"
 
@@ -122,6 +123,8 @@ class Settings(BaseSettings):
     def _production_invents_nothing(self) -> Self:
         if self.weelo_env == "production" and self.jwt_secret is None:
             raise ValueError("JWT_SECRET: must be set in production (at least 32 bytes)")
+        if self.weelo_env == "production" and len(set(self.jwt_secret or "")) < MIN_SECRET_VARIETY:
+            raise ValueError("JWT_SECRET: must be random in production, as `openssl rand -hex 32` makes it")
         return self
 
     @property

@@ -125,7 +125,7 @@ def test_a_data_dir_in_use_is_one_line(data_dir: Path) -> None:
 def test_production_invents_nothing(missing: str, data_dir: Path) -> None:
     environment = {
         "WEELO_ENV": "production",
-        "JWT_SECRET": "s" * 32,
+        "JWT_SECRET": "0123456789abcdef" * 2,
         "DATABASE_URL": "postgresql://127.0.0.1:1/weelo",
         "REDIS_URL": "redis://127.0.0.1:1/0",
     }

@@ -16,7 +16,7 @@ from tests.system import System
 from weelo_workers.models import migrate
 from weelo_workers.models.engine import connect
 from weelo_workers.runtime.embedded import Postgres, Valkey
-from weelo_workers.settings import Settings
+from weelo_workers.settings import settings
 
 OF_ITS_OWN = 60  # beyond the numbers that workers and journeys have
 
@@ -30,7 +30,9 @@ class Database:
 
     def migrate(self) -> None:
         """As `weelo migrate` does it, with the roles to make."""
-        migrate.upgrade_to_head(self.owner, Settings(**{k.lower(): v for k, v in self.urls.items()}))
+        migrate.upgrade_to_head(
+            self.owner, settings().model_copy(update={name.lower(): url for name, url in self.urls.items()})
+        )
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,11 @@ def embedded() -> Iterator[System]:
         earlier.dispose()
         unset = ("DATABASE_URL", "DATABASE_API_URL", "DATABASE_WORKERS_URL", "REDIS_URL")
         # Nothing ends by itself while strangers try their luck.
-        patient = {"BROADCAST_TIMEOUT_SECONDS": "3600", "DRIVER_ACCEPT_SECONDS": "3600", "HOLD_SECONDS": "3600"}
+        patient = {
+            "BROADCAST_TIMEOUT_SECONDS": "3600",
+            "DRIVER_ACCEPT_SECONDS": "3600",
+            "HOLD_SECONDS": "3600",
+        }
         running = System(folder, **dict.fromkeys(unset, ""), **patient)
         try:
             yield running

@@ -100,9 +100,7 @@ def test_the_api_reads_every_table_and_hands_in_commands_only(database: Database
 @pytest.mark.parametrize("who", ["api", "workers"])
 def test_neither_api_nor_workers_change_a_table(database: Database, who: str, table: str) -> None:
     engine = getattr(database, who)
-    assert [
-        what for what, change in CHANGES.items() if not refused(engine, change.format(table=table))
-    ] == []
+    assert [what for what, change in CHANGES.items() if not refused(engine, change.format(table=table))] == []
 
 
 @pytest.mark.parametrize("what", DEFINITIONS)
@@ -182,7 +180,9 @@ def test_a_new_password_replaces_the_old_one(database: Database) -> None:
 
 def test_a_password_is_never_part_of_a_statement(database: Database) -> None:
     with database.owner.begin() as connection:
-        stored = connection.execute(text("SELECT rolpassword FROM pg_authid WHERE rolname LIKE 'weelo_test%'"))
+        stored = connection.execute(
+            text("SELECT rolpassword FROM pg_authid WHERE rolname LIKE 'weelo_test%'")
+        )
         assert all(row.rolpassword.startswith("SCRAM-SHA-256$") for row in stored)
 
 
@@ -205,7 +205,9 @@ def test_an_owner_who_may_not_make_roles_says_so_in_one_line(database: Database)
     with database.owner.begin() as connection:
         connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'x'"))
         connection.execute(text(f"GRANT {make_url(database.urls['DATABASE_URL']).username} TO {name}"))
-    owner = connect(make_url(database.urls["DATABASE_URL"]).set(username=name, password="x").render_as_string(False))
+    owner = connect(
+        make_url(database.urls["DATABASE_URL"]).set(username=name, password="x").render_as_string(False)
+    )
     unknown = make_url(database.urls["DATABASE_API_URL"]).set(username="nobody knows").render_as_string(False)
     try:
         Database(database.urls, owner, database.api, database.workers).migrate()

@@ -58,9 +58,12 @@ def test_no_process_knows_the_password_of_another_role(embedded: System) -> None
 def test_what_runs_may_not_do_what_its_role_may_not(embedded: System) -> None:
     [api, *_] = embedded.api_processes()
     url = psutil.Process(api).environ()["DATABASE_URL"]
-    with psycopg2.connect(url) as connection, connection.cursor() as cursor:
-        with pytest.raises(pg.InsufficientPrivilege):
-            cursor.execute("UPDATE mailbox SET payload = payload")
+    with (
+        psycopg2.connect(url) as connection,
+        connection.cursor() as cursor,
+        pytest.raises(pg.InsufficientPrivilege),
+    ):
+        cursor.execute("UPDATE mailbox SET payload = payload")
 
 
 @pytest.mark.parametrize("program", [None, "gunicorn", "beat"])

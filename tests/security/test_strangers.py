@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 from uuid import uuid4
@@ -52,14 +51,14 @@ def routes() -> list[tuple[str, str]]:
         if rule.arguments and rule.rule.startswith("/api/v1/"):
             for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
                 # An admin sees everybody's; that no other role is an admin is for test_tokens.py.
-                roles = app().view_functions[rule.endpoint].roles - {Role.ADMIN}  # type: ignore[attr-defined]
+                roles = app().view_functions[rule.endpoint].roles - {Role.ADMIN}
                 found += [(f"{method} {rule.rule.removeprefix('/api/v1')}", role.value) for role in roles]
     return sorted(found)
 
 
 @pytest.fixture(scope="module")
-def scene(embedded: System) -> Iterator[Scene]:
-    yield Scene(embedded)
+def scene(embedded: System) -> Scene:
+    return Scene(embedded)
 
 
 def theirs(scene: Scene, route: str) -> dict[str, str]:
@@ -123,7 +122,14 @@ def test_another_role_does_not_make_it_ones_own(scene: Scene, role: Role) -> Non
 
 def test_lists_hold_ones_own_alone(scene: Scene) -> None:
     """Every read without an id in it, by strangers of every role that it lets in."""
-    mine = [scene.booking, scene.order, scene.assignment, scene.hold, str(scene.fleet.id), *scene.fleet.vehicles]
+    mine = [
+        scene.booking,
+        scene.order,
+        scene.assignment,
+        scene.hold,
+        str(scene.fleet.id),
+        *scene.fleet.vehicles,
+    ]
     for rule in app().url_map.iter_rules():
         roles = getattr(app().view_functions[rule.endpoint], "roles", ())
         if rule.arguments or "GET" not in (rule.methods or ()):

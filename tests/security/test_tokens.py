@@ -147,7 +147,9 @@ def test_a_token_in_the_address_opens_no_socket(api: Api) -> None:
     import websocket
 
     good = signed(claims())
-    address = f"ws://127.0.0.1:{api.port}/api/v1/ws?token={good}&access_token={good}&Authorization=Bearer+{good}"
+    address = (
+        f"ws://127.0.0.1:{api.port}/api/v1/ws?token={good}&access_token={good}&Authorization=Bearer+{good}"
+    )
     ws = websocket.create_connection(address, timeout=10, header=[f"Cookie: token={good}"])
     ws.send('{"op":"ping"}')
     opcode, frame = ws.recv_data_frame(control_frame=True)

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg2
 from psycopg2 import errors as pg
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError, TimeoutError as PoolExhausted
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -53,9 +53,17 @@ def connect(
             ),
         },
     )
+    event.listen(made, "handle_error", _leave_rows_out)
     event.listen(made, "checkin", _note_the_time)
     event.listen(made, "checkout", _ping_if_it_idled)
     return made
+
+
+def _leave_rows_out(context: ExceptionContext) -> None:
+    """The DETAIL of a violated constraint quotes the row: names and phones, which belong into no log."""
+    for error in (context.original_exception, context.sqlalchemy_exception):
+        if error is not None and error.args and isinstance(error.args[0], str):
+            error.args = (error.args[0].partition("\nDETAIL:")[0], *error.args[1:])
 
 
 def _note_the_time(_: Any, record: ConnectionPoolEntry) -> None:

@@ -100,7 +100,4 @@ def _begin_with_nothing(cursor: Any, role: str) -> None:
 
 def _on_tables(cursor: Any, what: str, tables: Iterable[str], role: str) -> None:
     names = sql.SQL(", ").join(sql.Identifier(SCHEMA, table) for table in tables)
-    cursor.execute(
-        sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(what), names, sql.Identifier(role))
-    )
-
+    cursor.execute(sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(what), names, sql.Identifier(role)))

@@ -45,6 +45,9 @@ SETTINGS: Mapping[str, str] = {
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %u@%d ",
     "log_checkpoints": "off",
+    # A statement and the DETAIL of an error hold what people wrote: names, phones, tokens.
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
     "jit": "off",  # the wheel has no LLVM, and no query here lives long enough to gain from it
 }
 

@@ -1,0 +1,219 @@
+"""gunicorn's gthread, with a doorkeeper: nobody holds a thread, or the door, by being slow.
+
+As it comes, gthread gives each new connection a thread before it has said anything, reads heads and bodies without a
+limit of time, and waits in its only accepting thread for up to two seconds until a client closes its side. Six clients
+that do not close kept everybody else waiting for ten seconds; after thirty the arbiter would have killed the worker.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from selectors import EVENT_READ
+from typing import Any
+
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+# Somebody who was answered without being read to the end is not read for much longer.
+LEFTOVER_SECONDS = 0.5
+# The answer may still be on its way: a socket closed too early takes it along (RFC 9112, section 9.6).
+LINGER_SECONDS = 2.0
+LINGER_BYTES = 64 * 1024
+# What is longer is for gunicorn's parser to refuse.
+MAX_HEAD_BYTES = 32 * 1024
+TICK_SECONDS = 0.25
+
+
+class Doorkeeper(ThreadWorker):  # type: ignore[misc]
+    """A connection waits on the poller until its head is complete, and is closed there as well."""
+
+    # From the connection, or the first byte on one that was kept, to the empty line. Mobile networks stall for seconds.
+    head_seconds = 10.0
+    # 64 KiB within this, at more than 3 KiB a second.
+    body_seconds = 20.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._leaving: deque[tuple[float, TConn]] = deque()
+        self._read_until: dict[TConn, float] = {}
+
+    # --- coming in ------------------------------------------------------------------------------------------
+
+    def accept(self, listener: socket.socket) -> None:
+        try:
+            client, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            self._make_room()
+            return
+        self.nr_conns += 1
+        if self.nr_conns >= self.worker_connections:
+            self._make_room()
+        self._await_head(TConn(self.cfg, client, address, listener.getsockname()))
+
+    def _make_room(self) -> None:
+        """Who has said nothing for longest gives way to who comes now; then who has nothing more to ask."""
+        for idle in (self.pending_conns, self.keepalived_conns):
+            if idle:
+                conn = idle.popleft()
+                self.poller.unregister(conn.sock)
+                self._gone(conn)
+                return
+
+    def on_client_socket_readable(self, conn: TConn, client: socket.socket) -> None:
+        """The next request on a connection that was kept."""
+        self.poller.unregister(client)
+        self.keepalived_conns.remove(conn)
+        self._await_head(conn)
+
+    def _await_head(self, conn: TConn) -> None:
+        conn.timeout = time.monotonic() + self.head_seconds
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+    def on_pending_socket_readable(self, conn: TConn, client: socket.socket) -> None:
+        """A thread only for who has said all of the head."""
+        try:
+            said = client.recv(MAX_HEAD_BYTES, socket.MSG_PEEK)
+        except BlockingIOError:
+            return
+        except OSError:
+            said = b""
+        if said and b"\r\n\r\n" not in said and len(said) < MAX_HEAD_BYTES:
+            _wake_at(client, len(said) + 1)
+            return
+        self.poller.unregister(client)
+        self.pending_conns.remove(conn)
+        if not said:
+            self._gone(conn)
+            return
+        _wake_at(client, 1)
+        conn.data_ready = True
+        self.enqueue_req(conn)
+
+    # --- being read -----------------------------------------------------------------------------------------
+
+    def handle(self, conn: TConn) -> Any:
+        self._read_until[conn] = time.monotonic() + self.body_seconds
+        try:
+            return super().handle(conn)
+        finally:
+            self._read_until.pop(conn, None)
+
+    def handle_request(self, req: Any, conn: TConn) -> Any:
+        read_to_the_end = partial(self._read_until.pop, conn, None)
+        if getattr(req.body.reader, "length", None) == 0:
+            read_to_the_end()
+        else:
+            req.body = _Body(req.body, read_to_the_end)
+        keepalive = super().handle_request(req, conn)
+        if not keepalive:
+            _throw_away(req.body, conn)
+        return keepalive
+
+    def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
+        leftover = time.monotonic() + LEFTOVER_SECONDS
+        if keepalive and conn.parser.finish_body(deadline=leftover):
+            return True
+        if conn.parser.mesg is not None:
+            _throw_away(conn.parser.mesg.body, conn)
+        return False
+
+    # --- going ----------------------------------------------------------------------------------------------
+
+    def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
+        if fs.cancelled() or fs.exception() is not None or fs.result():
+            super().finish_request(conn, fs)
+            return
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+            conn.sock.setblocking(False)
+            self.poller.register(conn.sock, EVENT_READ, partial(self._hear_out, conn, [0]))
+        except (OSError, ValueError):
+            self._gone(conn)
+            return
+        self._leaving.append((time.monotonic() + LINGER_SECONDS, conn))
+
+    def _hear_out(self, conn: TConn, heard: list[int], client: socket.socket) -> None:
+        try:
+            data = client.recv(16 * 1024)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        heard[0] += len(data)
+        if not data or heard[0] > LINGER_BYTES:
+            self._leave(conn)
+
+    def _leave(self, conn: TConn) -> None:
+        if conn.sock.fileno() >= 0:
+            self.poller.unregister(conn.sock)
+            self._gone(conn)
+
+    def _gone(self, conn: TConn) -> None:
+        self.nr_conns -= 1
+        conn.close()
+
+    # --- looking at the clock -------------------------------------------------------------------------------
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        waiting = self._leaving or self._read_until
+        super().wait_for_and_dispatch_events(min(timeout, TICK_SECONDS) if waiting else timeout)
+        now = time.monotonic()
+        while self._leaving and self._leaving[0][0] <= now:
+            self._leave(self._leaving.popleft()[1])
+        for conn, until in list(self._read_until.items()):
+            if until <= now:
+                # Whoever reads there finds the end; an answer can still be written.
+                with suppress(OSError):
+                    conn.sock.shutdown(socket.SHUT_RD)
+                self._read_until.pop(conn, None)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """A worker that stops waits for nobody longer than for a connection that was kept."""
+        super()._cap_keepalive(deadline)
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, deadline)
+
+
+class _Body:
+    """A request's body that says when it has been read."""
+
+    def __init__(self, body: Any, at_its_end: Callable[[], object]) -> None:
+        self._body = body
+        self._at_its_end = at_its_end
+
+    def read(self, *size: int | None) -> bytes:
+        data: bytes = self._body.read(*size)
+        if not data or getattr(self._body.reader, "length", None) == 0:
+            self._at_its_end()
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._body, name)
+
+
+def _throw_away(body: Any, conn: TConn) -> None:
+    """What was read ahead of a request that is over, up to a megabyte. Else it would wait for the collector, which
+    comes rarely here, and a flood of large bodies would be quicker."""
+    for reader in (body, getattr(body, "_body", None), body.reader, conn.parser.unreader):
+        if hasattr(reader, "buf"):
+            reader.buf = io.BytesIO()
+    if hasattr(body.reader, "parser"):
+        body.reader.parser = None
+
+
+def _wake_at(client: socket.socket, count: int) -> None:
+    """Let the poller speak of this socket again when so many bytes are there, not at each turn of its loop."""
+    with suppress(OSError):
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
