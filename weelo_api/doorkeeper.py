@@ -75,6 +75,7 @@ class Doorkeeper(ThreadWorker):  # type: ignore[misc]
         self.poller.unregister(client)
         self.keepalived_conns.remove(conn)
         self._await_head(conn)
+        self.on_pending_socket_readable(conn, client)
 
     def _await_head(self, conn: TConn) -> None:
         conn.timeout = time.monotonic() + self.head_seconds
@@ -132,6 +133,10 @@ class Doorkeeper(ThreadWorker):  # type: ignore[misc]
     # --- going ----------------------------------------------------------------------------------------------
 
     def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
+        if conn.sock.fileno() < 0:
+            # Given away: it is a WebSocket now, and the hub's (see sockets.py).
+            self.nr_conns -= 1
+            return
         if fs.cancelled() or fs.exception() is not None or fs.result():
             super().finish_request(conn, fs)
             return
@@ -207,7 +212,7 @@ def _throw_away(body: Any, conn: TConn) -> None:
     """What was read ahead of a request that is over, up to a megabyte. Else it would wait for the collector, which
     comes rarely here, and a flood of large bodies would be quicker."""
     for reader in (body, getattr(body, "_body", None), body.reader, conn.parser.unreader):
-        if hasattr(reader, "buf"):
+        if reader is not None and hasattr(reader, "buf"):
             reader.buf = io.BytesIO()
     if hasattr(body.reader, "parser"):
         body.reader.parser = None

@@ -12,8 +12,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gunicorn.workers.gthread import ThreadWorker
-
 from weelo_workers.metrics import folder
 from weelo_workers.settings import ConfigurationError, settings
 
@@ -25,19 +23,8 @@ try:
 except ConfigurationError as unusable:
     raise SystemExit(f"weelo: {unusable}") from None  # one line, where gunicorn would print thirty
 
-
-class Worker(ThreadWorker):  # type: ignore[misc]
-    """gthread, which does not mind that a request gave its socket away (see sockets.py)."""
-
-    def finish_request(self, conn: Any, fs: Any) -> None:
-        if conn.sock.fileno() < 0:
-            self.nr_conns -= 1
-        else:
-            super().finish_request(conn, fs)
-
-
 wsgi_app = "weelo_api:create_app()"
-worker_class = "weelo_api.gunicorn.Worker"
+worker_class = "weelo_api.doorkeeper.Doorkeeper"
 workers = 2
 threads = 200  # made as needed; whoever waits for an outcome (`Prefer: wait`) holds one
 worker_connections = 3_000
@@ -91,9 +78,13 @@ def _close_sockets_of(worker: Any) -> None:
     watches that (and the arbiter, without whom the worker ends too)."""
     from weelo_api.hub import hub
 
-    while worker.alive and os.getppid() == worker.ppid:
+    while not _is_ending(worker):
         time.sleep(LOOK_EVERY_SECONDS)
     hub().close_all()
+
+
+def _is_ending(worker: Any) -> bool:
+    return not worker.alive or os.getppid() != worker.ppid
 
 
 def child_exit(server: Any, worker: Any) -> None:
@@ -107,7 +98,7 @@ def worker_exit(server: Any, worker: Any) -> None:
 
     All is closed and nothing is buffered; taking the interpreter apart would cost seconds of the grace.
     """
-    if os.getpid() == worker.pid and worker.booted and not worker.alive:
+    if os.getpid() == worker.pid and worker.booted and _is_ending(worker):
         worker.closing_time.join(CLOSE_WITHIN_SECONDS)
         logging.shutdown()
         os._exit(0)
