@@ -34,6 +34,7 @@ ANNOUNCE_EVERY_SECONDS = 5.0
 PROCESS_TTL_SECONDS = 15
 USER_TTL_SECONDS = 60
 KEEP_TO_CLOSE = 1_000
+MAX_REMEMBERED = 10_000  # of those who left while Redis was away; what is forgotten ages there
 
 # KEYS: the user's acked. ARGV: seq, seconds to live.
 _ACK = """
@@ -104,6 +105,8 @@ class Attendance:
                 if not self._away:
                     log.warning("Redis does not hear who is connected: %s", error)
                 self._away = True
+            except Exception:
+                log.exception("telling Redis who is connected failed")
 
     def tell(self) -> None:
         """Everything that Redis does not know yet. Raises RedisError; acknowledgements are then kept."""
@@ -130,7 +133,9 @@ class Attendance:
             for user_id, seq in acked.items():
                 self.ack(user_id, seq)
             with self._lock:
-                self._left += left  # else their seats stay taken as long as the user has another socket
+                self._left = [*left, *self._left][
+                    -MAX_REMEMBERED:
+                ]  # else their seats stay taken as long as the user has another socket
             raise
 
 

@@ -139,6 +139,7 @@ class Channel(asyncio.BufferedProtocol):
 
     async def close(self, code: int, reason: str) -> None:
         """Say why, give the client a moment to answer, and hang up."""
+        self._next_ping.cancel()
         with suppress(LocalProtocolError, Farewell):
             self._write(CloseConnection(code, reason))
             await self._drain(SLOW_CLOSE_WAIT_SECONDS if code == TOO_SLOW else CLOSE_WAIT_SECONDS)
@@ -182,6 +183,8 @@ class Channel(asyncio.BufferedProtocol):
             self._ws.receive_data(bytes(self._buffer[:count]))
             for event in self._ws.events():
                 self._hear(event)
+                if self._intake.refused:
+                    break
         except LocalProtocolError:
             self._transport.close()
 
@@ -196,18 +199,24 @@ class Channel(asyncio.BufferedProtocol):
             case TextMessage() | BytesMessage():
                 self._hear_message(event)
             case Ping():
+                self._intake.count_control()
                 self._write(event.response())
             case Pong():
+                self._intake.count_control()
                 self._answered = True
             case CloseConnection():
-                if self._ws.state is ConnectionState.REMOTE_CLOSING:
+                # Open still: wsproto's own word for what is no WebSocket frame, to be passed on.
+                if self._ws.state in (ConnectionState.REMOTE_CLOSING, ConnectionState.OPEN):
                     self._write(event.response())
                 self._transport.close()
 
     def _hear_message(self, event: TextMessage | BytesMessage) -> None:
         data = event.data
         self._unfinished += len(data.encode() if isinstance(data, str) else data)
-        self._intake.count_frame(self._unfinished, finished=event.message_finished)
+        self._intake.count_message(self._unfinished)
+        # What the network cut in pieces is handed over in pieces: of a frame only the last one counts.
+        if event.frame_finished:
+            self._intake.count_frame()
         self._message.append(data)
         if event.message_finished and not self._intake.refused:
             self._inbox.append("".join(self._message) if isinstance(data, str) else b"".join(self._message))

@@ -83,7 +83,7 @@ class Connection:
             # Three may be lost before presence ends.
             "heartbeatSeconds": max(1, int(settings().presence_ttl_seconds / 3)),
         }
-        await self.channel.send(unlogged("connected", data))
+        await self._send(unlogged("connected", data))
 
     def _seconds_left(self) -> float:
         return max(0.0, (self._expires_at - datetime.now(UTC)).total_seconds())
@@ -93,7 +93,7 @@ class Connection:
             try:
                 await self._obey(parse(message))
             except Rejected as rejected:
-                await self.channel.send(refusal(rejected))
+                await self._send(refusal(rejected))
         self._stay()
 
     def _stay(self) -> None:
@@ -102,7 +102,8 @@ class Connection:
             raise Farewell(UNAUTHORIZED, "the token has expired")
 
     async def _speak(self) -> None:
-        while self._asides:
+        for _ in range(len(self._asides)):
+            self._stay()
             await self._send(self._asides.popleft())
         frames = await self._feed.next()
         for frame in frames:
@@ -133,7 +134,7 @@ class Connection:
             case Beat():
                 await self._heartbeat(op)
             case Ping():
-                await self.channel.send(unlogged("pong", {"serverTime": now()}))
+                await self._send(unlogged("pong", {"serverTime": now()}))
             case Auth():
                 self._renew(op.token)
 
@@ -145,7 +146,7 @@ class Connection:
         self._feed.hear_of(newest)
         after = min(after, newest)
         if oldest > after + 1:
-            await self.channel.send(unlogged("resync_required", {"oldestSeq": oldest}))
+            await self._send(unlogged("resync_required", {"oldestSeq": oldest}))
         else:
             self._feed.resume_after(after)
 

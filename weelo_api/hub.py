@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import random
+import resource
 import socket
 import threading
 import time
@@ -43,6 +44,12 @@ STUCK_SECONDS = 1.2
 ASIDE_THREADS = 4
 READ_BYTES = 16 * 1024
 
+# At 47 KiB each.
+MAX_SOCKETS = 20_000
+FEWEST_SOCKETS = 50
+MAX_STRANGERS = 1_000
+FILES_FOR_THE_REST = 500  # requests, the database, Redis
+
 
 class Hub:
     """`frames_sent`, `frames_failed` and `sockets` are for the metrics, `closing` for whoever might wait long."""
@@ -56,6 +63,8 @@ class Hub:
         self._loop.set_default_executor(ThreadPoolExecutor(ASIDE_THREADS, thread_name_prefix="hub-aside"))
         self._buffer = memoryview(bytearray(READ_BYTES))
         # These belong to the loop's thread; others may look at them, but not go through them.
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._most_sockets = max(FEWEST_SOCKETS, min(MAX_SOCKETS, files - FILES_FOR_THE_REST))
         self._serving: dict[Channel, asyncio.Task[None]] = {}
         self._by_user: dict[UUID, tuple[Connection, ...]] = {}
         self._here: dict[Connection, Seat] = {}
@@ -86,6 +95,12 @@ class Hub:
     def sockets(self) -> int:
         return len(self._here)
 
+    def has_room(self, *, for_a_stranger: bool) -> bool:
+        """For one more socket, or one more that has yet to say whose it is."""
+        serving = len(self._serving)
+        strangers = serving - len(self._here)
+        return serving < self._most_sockets and not (for_a_stranger and strangers >= MAX_STRANGERS)
+
     def _seats(self) -> list[Seat]:
         return list(self._here.values())
 
@@ -108,7 +123,11 @@ class Hub:
     ) -> None:
         line.setblocking(False)
         channel = Channel(conversation, self._buffer)
-        await self._loop.connect_accepted_socket(lambda: channel, line)
+        try:
+            await self._loop.connect_accepted_socket(lambda: channel, line)
+        except OSError:
+            line.close()
+            return
         task = asyncio.current_task()
         assert task is not None
         self._serving[channel] = task
@@ -226,6 +245,9 @@ class Hub:
                 if not away:
                     log.warning("sockets cannot be compared with the log: %s", type(error).__name__)
                 away = True
+                continue
+            except Exception:
+                log.exception("comparing sockets with the log failed")
                 continue
             self._loop.call_soon_threadsafe(self._hear_of, newest)
 

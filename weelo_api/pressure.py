@@ -14,6 +14,7 @@ from uuid import UUID
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from weelo_api.posting import bell
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.queues import NOTIFICATIONS, TIMERS, Queue
 from weelo_workers.contracts.rejections import Code, Rejected
@@ -22,6 +23,7 @@ from weelo_workers.queries.backlog import Wait, waits
 from weelo_workers.settings import settings
 
 LOOK_EVERY_SECONDS = 0.5
+STALE_AFTER_SECONDS = 2.0
 # A few old rows are somebody's lock or a slow moment; too much work is many.
 MANY = 20
 # What serves a request that was accepted before (accept, cancel, a trip's status) is let in for longer.
@@ -38,11 +40,14 @@ class Pressure:
 
     def __init__(self) -> None:
         self._looking = threading.Lock()
-        self._look_at = 0.0
+        self._looked_at = -math.inf
         self._waits: Mapping[Queue, Wait] = {}
 
     def refusal(self, command: Command) -> Rejected | None:
         """Why this command had better come later, if so."""
+        if bell.was_silent:
+            # Without Redis everything waits for the sweep, and that is no reason to refuse (CONTRACT, section 3).
+            return None
         self._look()
         patience = settings().shed_after_seconds * (1 if command.asks_for_more else OLD_WISHES_WAIT_LONGER)
         # A new request means rings and news for hundreds: no use in it while those before it are late with theirs.
@@ -60,11 +65,15 @@ class Pressure:
         )
 
     def _is_full(self, queue: Queue) -> bool:
+        if time.monotonic() - self._looked_at > STALE_AFTER_SECONDS:
+            return False  # after a quiet hour somebody looks anew at this moment
         wait = self._waits.get(queue)
         return wait is not None and wait.count >= MANY
 
     def _look(self) -> None:
-        if time.monotonic() < self._look_at or not self._looking.acquire(blocking=False):
+        if time.monotonic() < self._looked_at + LOOK_EVERY_SECONDS or not self._looking.acquire(
+            blocking=False
+        ):
             return  # the others need not wait for who looks
         try:
             with autocommitting().connect() as connection:
@@ -72,7 +81,7 @@ class Pressure:
         except SQLAlchemyError:
             self._waits = {}  # without a database the command cannot be recorded anyway, and is told so
         finally:
-            self._look_at = time.monotonic() + LOOK_EVERY_SECONDS
+            self._looked_at = time.monotonic()
             self._looking.release()
 
 
@@ -85,12 +94,13 @@ class Pace:
         self._most = per_second * BURST_SECONDS
         self._lock = threading.Lock()
         self._left: dict[UUID, tuple[float, float]] = {}
+        self._forgot_at = 0.0
 
     def take(self, who: UUID) -> None:
         """Raises Rejected(RATE_LIMITED) if this caller has sent too many of late."""
         now = time.monotonic()
         with self._lock:
-            if len(self._left) >= REMEMBERED_CALLERS:
+            if len(self._left) >= REMEMBERED_CALLERS and now - self._forgot_at > 1:
                 self._forget_the_rested(now)
             left, since = self._left.get(who, (self._most, now))
             left = min(self._most, left + (now - since) * self._per_second)
@@ -105,4 +115,5 @@ class Pace:
 
     def _forget_the_rested(self, now: float) -> None:
         """Whose bucket is full again by now is as one who never came."""
+        self._forgot_at = now
         self._left = {who: seen for who, seen in self._left.items() if now - seen[1] < BURST_SECONDS}

@@ -39,10 +39,13 @@ def register(app: Flask) -> None:
     sock = Sock(app)
 
     @app.before_request
-    def _no_compression() -> None:
-        # permessage-deflate costs 100 KB per socket, and lets 8 KiB on the wire be megabytes here.
+    def _at_the_door() -> Response | None:
         if request.path == PATH:
+            if not hub().has_room(for_a_stranger="Authorization" not in request.headers):
+                return refuse(Code.SERVICE_UNAVAILABLE, "Too many sockets are open. Try again.", retryAfter=5)
+            # permessage-deflate costs 100 KB per socket, and lets 8 KiB on the wire be megabytes here.
             request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+        return None
 
     @app.errorhandler(RemoteProtocolError)
     def _no_websocket(_error: RemoteProtocolError) -> Response:

@@ -151,3 +151,33 @@ def test_closed_sockets_leave_no_threads_behind(api: Api) -> None:
     settled = eventually(lambda: worker.num_threads() < 128 + 20 and worker.num_threads())
     come_and_go()
     assert eventually(lambda: worker.num_threads() <= settled + 2)
+
+
+def test_an_endless_message_of_empty_pieces_is_closed(api: Api, someone: UUID) -> None:
+    client = api.enter(someone)
+    client.ws.send_frame(websocket.ABNF.create_frame("", websocket.ABNF.OPCODE_TEXT, fin=0))
+    for _ in range(40):
+        client.ws.send_frame(websocket.ABNF.create_frame("", websocket.ABNF.OPCODE_CONT, fin=0))
+    assert client.close_code() == 4429
+
+
+def test_pings_are_frames_and_too_many_of_them_are_closed(api: Api, someone: UUID) -> None:
+    client = api.enter(someone)
+    for _ in range(40):
+        client.ws.ping("")
+    assert client.close_code() == 4429
+
+
+def test_our_pings_cost_a_client_none_of_its_frames(api: Api, someone: UUID) -> None:
+    client = api.enter(someone)
+    for _ in range(25):
+        client.ws.pong("")
+    for _ in range(25):
+        client.say(op="ping")
+    assert [client.frame()["event"] for _ in range(25)] == ["pong"] * 25
+
+
+def test_what_is_no_websocket_frame_is_closed_with_the_protocols_own_code(api: Api, someone: UUID) -> None:
+    client = api.enter(someone)
+    client.ws.send_frame(websocket.ABNF.create_frame(b"\xff\xfe", websocket.ABNF.OPCODE_TEXT))
+    assert client.close_code() == 1007

@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 class CeleryBell:
     # After a failed ring the broker is left alone for a moment: nobody should queue up behind its time-outs.
     PAUSE_SECONDS = 3.0
+    # So long after a failed ring what waits, waits for the sweep.
+    REMEMBERED_SECONDS = 10.0
     # A consumer's connection waits for messages, so its time-out is long; a ring that takes a second is lost.
     TIMEOUT_SECONDS = 1.0
     # As many as kombu has connections for ringing. More would wait there, without a bound.
@@ -36,6 +38,11 @@ class CeleryBell:
         self._celery.conf.broker_pool_limit = self.AT_ONCE
         self._turns = threading.BoundedSemaphore(self.AT_ONCE)
         self._silent_until = 0.0
+
+    @property
+    def was_silent(self) -> bool:
+        """Whether the broker could not be reached of late."""
+        return time.monotonic() < self._silent_until - self.PAUSE_SECONDS + self.REMEMBERED_SECONDS
 
     def ring(self, ring: Ring) -> None:
         """Send it. Raises BellSilent when the broker cannot be reached, after two time-outs at most."""

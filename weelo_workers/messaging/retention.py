@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import dataclass
 
 from sqlalchemy import Engine, TextClause, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.broadcast import FINAL
@@ -20,8 +21,8 @@ from weelo_workers.models.base import quoted
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 60.0
-# A minute's worth is bounded: forgetting must never be what the database is busy with.
-MAX_BATCHES = 20
+# Of each kind in each minute: forgetting keeps up with writing, and is never what the database is busy with.
+SECONDS_EACH = 5.0
 _FORGETTING = 0x666F72676574  # any constant will do ("forget" in ASCII)
 # All of them compare with statement_timestamp(): an index cannot be searched by what changes meanwhile, as
 # clock_timestamp() does, and every minute without anything to forget would read all that there is.
@@ -81,7 +82,7 @@ class Kind:
 
 
 AGING = (
-    Kind("events", _EVENTS, 200),
+    Kind("events", _EVENTS, 50),
     Kind("settled", _SETTLED, 1_000),
     Kind("replays", _REPLAYS, 1_000),
     Kind("passed over", _PASSED_OVER, 1_000),
@@ -102,25 +103,25 @@ def forget_what_is_old(engine: Engine, days: int, history_days: int = 0) -> int:
     Returns how many events, mailbox rows and so on were forgotten; what goes with them is not counted.
     """
     forgotten = 0
-    try:
-        for kind in AGING:
-            forgotten += _forget(engine, kind, days)
-        if history_days:
-            forgotten += _forget(engine, HISTORY, history_days)
-    except DBAPIError as error:
-        log.warning("forgetting waits for the database: %s", str(error).splitlines()[0])
+    for kind in (*AGING, HISTORY):
+        age = history_days if kind is HISTORY else days
+        try:
+            forgotten += _forget(engine, kind, age) if age else 0
+        except SQLAlchemyError as error:
+            log.warning("forgetting %s waits for the database: %s", kind.name, str(error).splitlines()[0])
     return forgotten
 
 
 def _forget(engine: Engine, kind: Kind, days: int) -> int:
     forgotten = 0
-    for _ in range(MAX_BATCHES):
+    give_way_at = time.monotonic() + SECONDS_EACH
+    while True:
         with engine.begin() as connection:
             ours = connection.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _FORGETTING})
             if not ours.scalar_one():
                 break
             deleted = connection.execute(kind.statement, {"days": days, "batch": kind.batch}).rowcount
         forgotten += deleted
-        if deleted < kind.batch:
+        if deleted < kind.batch or time.monotonic() >= give_way_at:
             break
     return forgotten

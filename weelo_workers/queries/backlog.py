@@ -69,20 +69,21 @@ def unsent_events(connection: Connection) -> Unsent:
     return Unsent(int(row.events), max(0.0, float(row.oldest)))
 
 
-# What has failed waits apart, and who waits for somebody outside holds up nobody.
+# What has failed waits apart, a name that nobody here knows waits for another version, and whoever waits for somebody
+# outside holds up nobody.
 _WAITS = text("""
     SELECT queue, count(*) AS waiting, EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)) AS oldest
       FROM mailbox
      WHERE settled_at IS NULL AND parked_at IS NULL AND attempts = 0
-       AND name <> ALL(:aside) AND due_at <= clock_timestamp()
+       AND name = ANY(:names) AND due_at <= clock_timestamp()
      GROUP BY queue
-""").bindparams(bindparam("aside", type_=ARRAY(Text)))
+""").bindparams(bindparam("names", type_=ARRAY(Text)))
 
 
 def waits(connection: Connection) -> dict[Queue, Wait]:
     """What waits for its first turn now."""
-    aside = [name for name, command in REGISTRY.items() if command.aside]
-    rows = connection.execute(_WAITS, {"aside": aside})
+    names = [name for name, command in REGISTRY.items() if not command.aside]
+    rows = connection.execute(_WAITS, {"names": names})
     return {row.queue: Wait(row.waiting, float(row.oldest)) for row in rows}
 
 

@@ -59,7 +59,7 @@ def test_whatever_a_batch_cuts_the_kept_end_of_each_log_is_gapless(
         world.drain()
     age(world, "events", "at")
     events = retention.Kind("events", retention._EVENTS, batch)
-    monkeypatch.setattr(retention, "MAX_BATCHES", 1)
+    monkeypatch.setattr(retention, "SECONDS_EACH", 0)
     while retention._forget(world.engine, events, 7):
         gaps = """
             SELECT user_id FROM log_lines JOIN log_heads h USING (user_id)
