@@ -5,7 +5,10 @@ from __future__ import annotations
 from flask import Flask, Response, request
 
 # What is somebody's own is for them alone, not for a proxy's cache or a lost phone's.
-_PRIVATE = {"Cache-Control": "no-store", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'"}
+_PRIVATE = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
