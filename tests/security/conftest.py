@@ -60,12 +60,11 @@ def embedded() -> Iterator[System]:
         earlier = connect(postgres.create_database("weelo"))
         migrate.upgrade_to_head(earlier)
         earlier.dispose()
-        # Nothing ends by itself while strangers try their luck.
-        patient = {
-            "BROADCAST_TIMEOUT_SECONDS": "3600",
-            "DRIVER_ACCEPT_SECONDS": "3600",
-            "HOLD_SECONDS": "3600",
-        }
+        # Nothing ends or widens by itself while strangers try their luck.
+        patient = dict.fromkeys(
+            ("BROADCAST_TIMEOUT_SECONDS", "DRIVER_ACCEPT_SECONDS", "HOLD_SECONDS", "RADIUS_STEP_SECONDS"),
+            "3600",
+        )
         running = System(folder, DATABASE_URL="", REDIS_URL="", **patient)
         try:
             yield running
