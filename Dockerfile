@@ -5,12 +5,12 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/weelo
 WORKDIR /src
 
-# The dependencies change rarely, so they are a layer of their own. Only wheels: no compiler here or below.
-COPY setup.cfg ./
-RUN python -c "import configparser; c = configparser.RawConfigParser(); c.read('setup.cfg'); print(c['options']['install_requires'])" > requirements.txt \
- && /opt/weelo/bin/pip install --only-binary=:all: --requirement requirements.txt
+# The dependencies change rarely, so they are a layer of their own. Only wheels: no compiler here or below. And only
+# files whose hash is known: what an index serves under a known version later is not what was tested.
+COPY requirements.lock ./
+RUN /opt/weelo/bin/pip install --only-binary=:all: --require-hashes --requirement requirements.lock
 
-COPY pyproject.toml README.md LICENSE celeryconfig.py ./
+COPY setup.cfg pyproject.toml README.md LICENSE celeryconfig.py ./
 COPY weelo_workers weelo_workers
 COPY weelo_api weelo_api
 COPY weelo_client weelo_client

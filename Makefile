@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint bench clean
+.PHONY: help install run test lint lock audit bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -29,6 +29,15 @@ lint: install ## ruff, mypy and the import rules
 	"$(BIN)/ruff" format --check .
 	"$(BIN)/mypy"
 	"$(BIN)/lint-imports" --config setup.cfg
+
+lock: install ## pin everything that setup.cfg brings along, with hashes: requirements.lock
+	"$(BIN)/python" -m pip install --disable-pip-version-check --quiet --editable ".[audit]"
+	CUSTOM_COMPILE_COMMAND="make lock" "$(BIN)/pip-compile" --quiet --generate-hashes --allow-unsafe --strip-extras \
+	  --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements.lock setup.cfg
+
+audit: install ## ask PyPI for known weaknesses of what requirements.lock pins; what cannot be asked about fails
+	"$(BIN)/python" -m pip install --disable-pip-version-check --quiet --editable ".[audit]"
+	"$(BIN)/pip-audit" --strict --disable-pip --require-hashes --requirement requirements.lock
 
 bench: install ## what it costs, against a ceiling in the same run
 	"$(BIN)/python" -m bench

@@ -32,8 +32,8 @@ class System:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         # Every system that is played with runs under the roles that production has.
-        database = environment.get("DATABASE_URL") or os.environ["DATABASE_URL"]
-        environment = {**own_roles(database), **environment}
+        database = environment.get("DATABASE_URL", os.environ.get("DATABASE_URL"))
+        environment = {**(own_roles(database) if database else {}), **environment}
         self.folder, self.environment = folder, environment
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"

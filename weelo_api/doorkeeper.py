@@ -211,8 +211,9 @@ class _Body:
 def _throw_away(body: Any, conn: TConn) -> None:
     """What was read ahead of a request that is over, up to a megabyte. Else it would wait for the collector, which
     comes rarely here, and a flood of large bodies would be quicker."""
-    for reader in (body, getattr(body, "_body", None), body.reader, conn.parser.unreader):
-        if reader is not None and hasattr(reader, "buf"):
+    holders: list[Any] = [body, getattr(body, "_body", None), body.reader, conn.parser.unreader]
+    for reader in holders:
+        if hasattr(reader, "buf"):
             reader.buf = io.BytesIO()
     if hasattr(body.reader, "parser"):
         body.reader.parser = None

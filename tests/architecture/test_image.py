@@ -21,6 +21,8 @@ for _line in re.sub(r"\\\n", " ", (ROOT / "Dockerfile").read_text()).splitlines(
 BUILD, RUNTIME = STAGES
 COPIED = [word for name, rest in BUILD if name == "COPY" for word in rest.split()[:-1]]
 
+LOCKED = re.compile(r"^([\w.-]+)==(\S+) \\\n    --hash=sha256:[0-9a-f]{64}", re.MULTILINE)
+
 
 def _all(stage: list[tuple[str, str]], instruction: str) -> list[str]:
     return [rest for name, rest in stage if name == instruction]
@@ -49,6 +51,16 @@ def test_what_runs_in_it_is_no_shell() -> None:
 def test_there_is_no_compiler_and_none_is_needed() -> None:
     assert not re.search(r"apt|gcc|build-essential|pip", " ".join(_all(RUNTIME, "RUN")))
     assert "--only-binary=:all:" in " ".join(_all(BUILD, "RUN"))
+
+
+def test_it_is_built_from_files_whose_hash_is_known() -> None:
+    assert "--require-hashes --requirement requirements.lock" in " ".join(_all(BUILD, "RUN"))
+    locked = dict(LOCKED.findall((ROOT / "requirements.lock").read_text()))
+    asked = re.findall(
+        r"^([\w-]+)(?:\[\w+\])?==(\S+)$", setup_cfg()["options"]["install_requires"], re.MULTILINE
+    )
+    assert len(asked) > 20
+    assert {name: locked.get(name) for name, _ in asked} == dict(asked), "run `make lock`"
 
 
 def test_logs_are_not_held_back() -> None:

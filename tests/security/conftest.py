@@ -60,14 +60,12 @@ def embedded() -> Iterator[System]:
         earlier = connect(postgres.create_database("weelo"))
         migrate.upgrade_to_head(earlier)
         earlier.dispose()
-        unset = ("DATABASE_URL", "DATABASE_API_URL", "DATABASE_WORKERS_URL", "REDIS_URL")
-        # Nothing ends by itself while strangers try their luck.
-        patient = {
-            "BROADCAST_TIMEOUT_SECONDS": "3600",
-            "DRIVER_ACCEPT_SECONDS": "3600",
-            "HOLD_SECONDS": "3600",
-        }
-        running = System(folder, **dict.fromkeys(unset, ""), **patient)
+        # Nothing ends or widens by itself while strangers try their luck.
+        patient = dict.fromkeys(
+            ("BROADCAST_TIMEOUT_SECONDS", "DRIVER_ACCEPT_SECONDS", "HOLD_SECONDS", "RADIUS_STEP_SECONDS"),
+            "3600",
+        )
+        running = System(folder, DATABASE_URL="", REDIS_URL="", **patient)
         try:
             yield running
         finally:

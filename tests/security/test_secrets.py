@@ -166,7 +166,7 @@ def broken() -> Flask:
     }
     for name, failure in failures.items():
 
-        def fail(failure: Exception = failure) -> None:
+        def fail(failure: Exception = failure) -> str:
             raise failure
 
         app.add_url_rule(f"/api/v1/broken/{name}", name, anyone(fail))
@@ -238,7 +238,7 @@ def test_what_cannot_connect_does_not_say_with_which_password(name: str) -> None
 
 @pytest.fixture
 def unreachable(capfd: pytest.CaptureFixture[str]) -> Iterator[Api]:
-    api = Api(**UNREACHABLE)
+    api = Api(1, **UNREACHABLE)
     yield api
     api.stop()
 
