@@ -78,8 +78,12 @@ class SweepingScheduler(Scheduler):
 
 
 def _task_for(name: str) -> None:
-    @app.task(name=name)
-    def settle(command_id: str) -> None:
+    @app.task(name=name, bind=True)
+    def settle(self: Any, command_id: str) -> None:
+        # A message that comes again may have killed whoever had it: if so, not for ever.
+        came_again = bool((self.request.delivery_info or {}).get("redelivered"))
+        if came_again and not bus().may_be_tried_again(UUID(command_id)):
+            return
         if REGISTRY[name].aside:
             # The message is done with; should this process die, the row is still there for the sweep.
             _aside().submit(bus().execute, UUID(command_id))

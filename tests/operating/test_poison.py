@@ -17,7 +17,12 @@ from tests.journeys.test_life_of_a_booking import Listener, Truck
 from tests.operating.conftest import Rows
 from tests.system import System, doctor
 from tests.waiting import eventually
+from tests.world import World
+from weelo_workers.contracts.fleet import DriverDetails, RegisterDriver, SetAvailability
 from weelo_workers.contracts.statuses import Role
+from weelo_workers.messaging.bell import Ring
+from weelo_workers.messaging.celery_bell import CeleryBell
+from weelo_workers.messaging.roll_call import consumers
 
 pytestmark = pytest.mark.xdist_group("operated")
 
@@ -125,6 +130,44 @@ def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: Sys
     rows("DELETE FROM mailbox WHERE attempts > 0 AND settled_at IS NULL")
     fleet.close()
     truck.available(False)
+
+
+KILLS = """
+import os, signal, sys
+from weelo_workers import app
+from weelo_workers.messaging import handling
+
+handling._handlers["fleet.register_driver"] = lambda command, uow: os.kill(os.getpid(), signal.SIGKILL)
+app.app.worker_main(sys.argv[1:])
+"""
+
+
+def test_what_kills_its_process_every_time_is_parked_too_and_the_queue_goes_on(world: World) -> None:
+    """No exception tells of it: the message comes again to the next process, which dies of it as well."""
+    arguments = ("worker", "--queues=fleet", "--concurrency=1", "--loglevel=CRITICAL")
+    worker = subprocess.Popen([sys.executable, "-c", KILLS, *arguments])
+    try:
+        eventually(lambda: consumers()["fleet"] >= 1, within=30)
+        who, bell = uuid4(), CeleryBell()
+        details = DriverDetails(name="A driver", phone="+91 98100 00000")
+        kills = world.post(
+            RegisterDriver(transporter_id=who, driver_id=uuid4(), details=details), who, Role.TRANSPORTER
+        )
+        bell.ring(Ring(kills, RegisterDriver.name, "fleet"))
+        served = []
+        for _ in range(5):
+            served.append(
+                world.post(SetAvailability(transporter_id=who, is_available=True), who, Role.TRANSPORTER)
+            )
+            bell.ring(Ring(served[-1], SetAvailability.name, "fleet"))
+        parked = "SELECT trouble FROM mailbox WHERE id = :id AND parked_at IS NOT NULL AND settled_at IS NULL"
+        [row] = eventually(lambda: world.rows(parked, id=kills), within=40)
+        assert "died of it" in row.trouble
+        done = "SELECT count(*) FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[])) AND settled_at IS NOT NULL"
+        eventually(lambda: world.value(done, ids=served) == 5, within=20)
+    finally:
+        worker.kill()
+        worker.wait()
 
 
 def test_a_timer_that_always_fails_makes_no_other_late(operated: System, rows: Rows) -> None:

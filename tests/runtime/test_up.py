@@ -19,6 +19,8 @@ from filelock import FileLock
 
 from tests.runtime.conftest import Begin, without_weelo
 from tests.waiting import eventually
+from weelo_workers.contracts.queues import QUEUES
+from weelo_workers.runtime import programs
 from weelo_workers.runtime.embedded import Postgres, Valkey
 from weelo_workers.runtime.ports import free_port
 from weelo_workers.runtime.processes import Identity
@@ -197,3 +199,10 @@ def test_a_signal_during_the_start_stops_it_as_well(data_dir: Path, begin: Begin
     up.until("embedded postgres starts")
     up.stop()
     eventually(lambda: Postgres(data_dir).pid() is None)
+
+
+def test_workers_show_their_figures_at_ports_in_a_row_or_at_any_that_are_free() -> None:
+    assert list(programs.metrics_ports(9540).values()) == list(range(9540, 9547))
+    free = programs.metrics_ports(None)
+    assert set(free) == {*QUEUES, "beat"}
+    assert len(set(free.values())) == len(free)

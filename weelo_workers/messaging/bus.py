@@ -157,6 +157,18 @@ class Bus:
             self._known.clear()
         self._known.add(caller_id)
 
+    def may_be_tried_again(self, command_id: UUID) -> bool:
+        """Before a try whose message came before: a process may have been lost by it, which no exception tells.
+
+        Counted beforehand, so that the fifth loss parks it; whoever was only handed back settles now.
+        """
+        try:
+            with Session(self.engine, expire_on_commit=False) as session, session.begin():
+                return trouble.count_a_loss(session, command_id)
+        except SQLAlchemyError as error:
+            log.warning("command %s waits for the database: %s", command_id, trouble.one_line(error))
+            return False
+
     def _note_trouble(self, command_id: UUID, error: Exception) -> None:
         """Leave the row to the sweep; after too many unexpected errors park it with the reason."""
         if is_outage(error) or is_contention(error):

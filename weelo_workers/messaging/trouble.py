@@ -55,15 +55,36 @@ def note(session: Session, command_id: UUID, error: Exception) -> MailboxRow | N
         return None
     row.attempts = min(row.attempts + 1, _MOST_COUNTED)
     row.trouble = one_line(error)
+    _wait_or_park(session, row)
+    # What went wrong where is worth a page of the log a few times; then a line will do.
+    page = error if row.attempts <= MAX_ATTEMPTS else None
+    log.error("%s %s failed, try %d: %s", row.name, row.id, row.attempts, row.trouble, exc_info=page)
+    return row
+
+
+def count_a_loss(session: Session, command_id: UUID) -> bool:
+    """A message came again: maybe a worker ended in the middle of it. Whether it is tried now.
+
+    Mostly nobody died of it, so it does not have to wait, until it has been so five times.
+    """
+    row = session.get(MailboxRow, command_id, with_for_update=True)
+    if row is None or row.settled_at is not None or row.parked_at is not None:
+        return False
+    row.attempts = min(row.attempts + 1, _MOST_COUNTED)
+    row.trouble = row.trouble or "whoever executed it may have died of it"
+    if row.attempts < MAX_ATTEMPTS:
+        return True
+    _wait_or_park(session, row)
+    log.error("%s %s came again %d times: %s", row.name, row.id, row.attempts, row.trouble)
+    return False
+
+
+def _wait_or_park(session: Session, row: MailboxRow) -> None:
     now = session.scalars(select(func.clock_timestamp())).one()
     row.retry_at = row.ring_at = now + timedelta(seconds=pause(row.attempts))
     row.sweeps = 0  # the next try is rung for, as the first was
     if row.attempts >= MAX_ATTEMPTS and row.queue != TIMERS:
         row.parked_at = now
-    # What went wrong where is worth a page of the log a few times; then a line will do.
-    page = error if row.attempts <= MAX_ATTEMPTS else None
-    log.error("%s %s failed, try %d: %s", row.name, row.id, row.attempts, row.trouble, exc_info=page)
-    return row
 
 
 def pause(attempts: int) -> float:
