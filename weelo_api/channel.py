@@ -184,6 +184,7 @@ class Channel(asyncio.BufferedProtocol):
             for event in self._ws.events():
                 self._hear(event)
                 if self._intake.refused:
+                    self._awake.set()
                     break
         except LocalProtocolError:
             self._transport.close()

@@ -15,10 +15,13 @@ import httpx
 import psutil
 import pytest
 import websocket
+from gunicorn.util import load_class
 
 from tests.security.hasty import Hasty
 from tests.sockets.driver import Api, token
 from tests.waiting import eventually
+from weelo_api import gunicorn
+from weelo_api.doorkeeper import Doorkeeper
 
 HEAD_SECONDS, BODY_SECONDS = Hasty.head_seconds, Hasty.body_seconds
 KEEPER = "tests.security.hasty.Hasty"
@@ -262,3 +265,9 @@ def test_it_stops_in_time_while_people_dawdle(migrated: None) -> None:
     with crowd(api, b"", 20), crowd(api, b"GET /h", 20), crowd(api, HEALTH, 20), crowd(api, half, 20):
         others_are_answered(api)
         assert api.stop() < 8
+
+
+def test_the_doorkeeper_keeps_the_door_of_the_real_api() -> None:
+    assert issubclass(
+        load_class(gunicorn.worker_class, default="sync", section="gunicorn.workers"), Doorkeeper
+    )
