@@ -1,0 +1,179 @@
+"""A running system with its own servers that can be broken piece by piece, and when it could not be expected to work."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from redis import Redis
+from sqlalchemy import Engine, text
+
+from tests.system import System
+from weelo_workers.models.engine import connect
+from weelo_workers.runtime.embedded import Postgres, Valkey
+
+# So that a request's whole life is some seconds.
+QUICK = {
+    "BROADCAST_TIMEOUT_SECONDS": "8",
+    "RADIUS_STEPS_KM": "10,50",
+    "RADIUS_STEP_SECONDS": "1.5",
+    "DRIVER_ACCEPT_SECONDS": "3",
+    "HOLD_SECONDS": "2",
+    "PRESENCE_TTL_SECONDS": "10",
+    "MAX_OPEN_OFFERS": "1000",
+}
+
+DATABASE, CLOCK = "database", "second clock"
+
+
+@dataclass(slots=True)
+class Away:
+    """`what` was not there from `began` to `ended` (seconds since the epoch); `broadcast`: for that one alone."""
+
+    what: str
+    began: float
+    ended: float = float("inf")
+    broadcast: str | None = None
+
+    def during(self, since: float, until: float) -> float:
+        return max(0.0, min(self.ended, until) - max(self.began, since))
+
+
+class Stage:
+    def __init__(self, folder: Path, log: Path | None = None) -> None:
+        self.folder = folder
+        self.system = System(folder, log=log, DATABASE_URL="", REDIS_URL="", **QUICK)
+        self.postgres, self.valkey = Postgres(folder), Valkey(folder)
+        self.engine: Engine = connect(self.postgres.url("weelo"), pool_size=4)
+        self.away: list[Away] = []
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        self.engine.dispose()
+        try:
+            self.system.stop()
+        finally:
+            self.postgres.remove()
+            self.valkey.remove()
+
+    # --- looking ------------------------------------------------------------------------------------------
+
+    def rows(self, query: str, **parameters: Any) -> list[Any]:
+        with self.engine.connect() as connection:
+            return list(connection.execute(text(query), parameters).all())
+
+    def redis(self) -> Redis:
+        """A connection that gives up soon: it may be that this Redis has just been stopped."""
+        return Redis.from_url(self.valkey.url(), socket_timeout=2, socket_connect_timeout=2)
+
+    def database_answers(self) -> bool:
+        try:
+            return bool(self.rows("SELECT 1"))
+        except Exception:
+            return False
+
+    # --- who is not there ---------------------------------------------------------------------------------
+
+    @contextmanager
+    def without(self, what: str, broadcast: str | None = None) -> Iterator[None]:
+        """Meanwhile nobody can expect this to work."""
+        gone = Away(what, time.time(), broadcast=broadcast)
+        with self._lock:
+            self.away.append(gone)
+        try:
+            yield
+        finally:
+            gone.ended = time.time()
+
+    def away_between(self, since: float, until: float, broadcast: str) -> float:
+        """For how much of this time nobody could have seen to this broadcast: outages that overlap count once."""
+        with self._lock:
+            spans = sorted(
+                (max(gone.began, since), min(gone.ended, until))
+                for gone in self.away
+                if gone.during(since, until) > 0 and gone.broadcast in (None, broadcast)
+            )
+        total, reached = 0.0, since
+        for began, ended in spans:
+            total += max(0.0, ended - max(began, reached))
+            reached = max(reached, ended)
+        return total
+
+    # --- processes ----------------------------------------------------------------------------------------
+
+    def children(self) -> list[int]:
+        """Those whom the supervisor keeps running: leaders of what they started themselves. Not the servers."""
+        me = psutil.Process(self.system.process.pid)
+        return [child.pid for child in me.children() if {"celery", "gunicorn"} & set(_words(child))]
+
+    @staticmethod
+    def send(signum: signal.Signals, pids: Sequence[int]) -> int:
+        """How many of them were there to hear it."""
+        heard = 0
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signum)
+                heard += 1
+        return heard
+
+    @contextmanager
+    def stopped(self, pids: Sequence[int]) -> Iterator[None]:
+        self.send(signal.SIGSTOP, pids)
+        try:
+            yield
+        finally:
+            self.send(signal.SIGCONT, pids)
+
+
+class ClockWatch:
+    """Notes when the sweeping process was not there: dead, stopped, or not yet connected to the database."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._over = threading.Event()
+        self._port = int(stage.postgres.url().rpartition(":")[2].partition("/")[0])
+        self._connected: int | None = None
+        self._thread = threading.Thread(target=self._watch, name="clock watch", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._over.set()
+        self._thread.join(timeout=5)
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.1):
+            if not self._ticks():
+                with self._stage.without(CLOCK):
+                    while not self._over.wait(0.1) and not self._ticks():
+                        pass
+
+    def _ticks(self) -> bool:
+        with suppress(psutil.Error):
+            if self._connected is not None:
+                return psutil.Process(self._connected).status() not in (
+                    psutil.STATUS_STOPPED,
+                    psutil.STATUS_ZOMBIE,
+                )
+        self._connected = None
+        with suppress(psutil.Error):
+            for pid in self._stage.system.pids("beat"):
+                lines = psutil.Process(pid).net_connections("tcp")
+                if any(line.raddr and line.raddr.port == self._port for line in lines):
+                    self._connected = pid
+                    return True
+        return False
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
