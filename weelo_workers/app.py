@@ -23,12 +23,14 @@ from weelo_workers.messaging.celery_bell import CeleryBell
 from weelo_workers.messaging.retention import forget_what_is_old
 from weelo_workers.messaging.roll_call import PRESENT_EVERY_SECONDS, present
 from weelo_workers.messaging.sweep import sweep
+from weelo_workers.messaging.unacked import forget_unacked
 from weelo_workers.models.engine import connect, engine, forget_connections
 from weelo_workers.presence import forget_the_silent
 from weelo_workers.settings import settings
 
 ASIDE_THREADS = 4
 FORGET_EVERY_SECONDS = 60.0
+FORGET_UNACKED_EVERY_SECONDS = 10.0
 
 DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications")
 
@@ -61,6 +63,7 @@ class SweepingScheduler(Scheduler):
         # One thread serves all: it must not wait long for a lock that somebody holds.
         self._bus = Bus(connect(settings().database_url, lock_timeout="300ms"), _bell)
         self._forget_next = 0.0
+        self._forget_unacked_next = 0.0
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """One sweep. Returns the seconds until the next, as beat expects."""
@@ -68,6 +71,9 @@ class SweepingScheduler(Scheduler):
         sweep(self._bus, seconds=settings().sweep_seconds * 5)
         with suppress(RedisError):
             forget_the_silent(at_most=1_000)
+        if began >= self._forget_unacked_next:
+            self._forget_unacked_next = began + FORGET_UNACKED_EVERY_SECONDS
+            forget_unacked(self._bus.engine)
         if began >= self._forget_next:
             self._forget_next = began + FORGET_EVERY_SECONDS
             forget_what_is_old(engine(), settings().event_retention_days)

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import RedisError
+from sqlalchemy import text
 
 from tests.faults.stage import DATABASE, Stage
+from tests.faults.thief import Thief
 from tests.waiting import eventually
 from weelo_workers.contracts.queues import QUEUES
+from weelo_workers.messaging.bell import BellSilent, Ring
+from weelo_workers.messaging.celery_bell import CeleryBell
+from weelo_workers.runtime.embedded import EmbeddedServer
 
 PREFORK = [queue for queue in QUEUES if queue != "notifications"]
 DOWN_SECONDS = 30.0
@@ -91,3 +104,216 @@ def shut_down_the_database(at: Breaking) -> str:
 def kill_redis(at: Breaking) -> str:
     at.stage.valkey.kill()
     return "kill -9"
+
+
+@fault("a power cut: children and servers are killed at once")
+def cut_the_power(at: Breaking) -> str:
+    with at.stage.without(DATABASE):
+        at.stage.send(signal.SIGKILL, at.stage.children())
+        at.stage.valkey.kill()
+        at.stage.postgres.kill()
+        eventually(at.stage.database_answers, within=DOWN_SECONDS)
+    return "all of it"
+
+
+@fault("a worker is stopped for a while, and goes on")
+def stop_a_worker(at: Breaking) -> str:
+    queue = at.dice.choice(QUEUES)
+    return f"{queue}, {_stopped(at, at.stage.system.pids(queue))}"
+
+
+@fault("the API is stopped for a while, and goes on")
+def stop_the_api(at: Breaking) -> str:
+    return _stopped(at, at.one_of(at.stage.system.pids("gunicorn")[1:]))
+
+
+@fault("beat is stopped for a while, and goes on")
+def stop_beat(at: Breaking) -> str:
+    return _stopped(at, at.stage.system.pids("beat"))
+
+
+@fault("Redis is stopped for a while, and goes on")
+def stop_redis(at: Breaking) -> str:
+    """Worse than dead: it takes connections and answers nobody."""
+    return _stopped(at, _pids(at.stage.valkey))
+
+
+def _stopped(at: Breaking, pids: list[int]) -> str:
+    """A stopped process keeps the locks of the transaction in which it was stopped: nobody else can act for these
+    requests, until the database ends the transaction."""
+    seconds = at.dice.uniform(0.5, 1.0) * at.long
+    with ExitStack() as undo:
+        undo.enter_context(at.stage.stopped(pids))
+        locked = at.stage.locked_by(pids) if at.stage.database_answers() else []
+        for broadcast in locked:
+            undo.enter_context(at.stage.without(DATABASE, broadcast))
+        time.sleep(seconds)
+    kept = f", with {len(locked)} requests locked" if locked else ""
+    return f"{len(pids)} processes for {seconds:.1f} s{kept}"
+
+
+@fault("the children are ended gently, one after another")
+def restart_by_turns(at: Breaking) -> str:
+    """A rolling restart: the next goes when the one before has a successor."""
+    leaders = at.stage.children()
+    for pid in leaders:
+        before = set(at.stage.children())
+        at.stage.send(signal.SIGTERM, [pid])
+        with suppress(AssertionError):
+            eventually(lambda: set(at.stage.children()) - before, within=8.0, every=0.1)  # noqa: B023
+    return f"{len(leaders)} children"
+
+
+# --- the database -----------------------------------------------------------------------------------------
+
+
+@fault("all connections to PostgreSQL are ended")
+def end_connections(at: Breaking) -> str:
+    ended = at.stage.rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    return f"{len(ended)} of them"
+
+
+@fault("somebody keeps a request's row locked")
+def lock_a_row(at: Breaking) -> str:
+    newest = at.stage.rows(
+        "SELECT id FROM broadcasts WHERE expires_at > clock_timestamp() ORDER BY created_at DESC LIMIT 4"
+    )
+    if not newest:
+        return "there was none"
+    broadcast = str(at.dice.choice(newest).id)
+    with at.stage.without(DATABASE, broadcast), at.stage.engine.begin() as connection:
+        connection.execute(text("SELECT 1 FROM broadcasts WHERE id = :id FOR UPDATE"), {"id": broadcast})
+        time.sleep(at.long)
+    return f"{broadcast} for {at.long:.0f} s"
+
+
+@fault("somebody keeps a busy table locked")
+def lock_a_table(at: Breaking) -> str:
+    table = at.dice.choice(("mailbox", "broadcasts", "log_heads", "offers"))
+    seconds = min(5.0, at.long)
+    with at.stage.without(DATABASE), at.stage.engine.begin() as connection:
+        connection.execute(text(f"LOCK TABLE {table} IN EXCLUSIVE MODE"))
+        time.sleep(seconds)
+    return f"{table} for {seconds:.0f} s"
+
+
+# --- Redis ------------------------------------------------------------------------------------------------
+
+
+@fault("Redis is restarted")
+def restart_redis(at: Breaking) -> str:
+    at.stage.send(signal.SIGTERM, _pids(at.stage.valkey))
+    return "SIGTERM"
+
+
+@fault("Redis is emptied")
+def empty_redis(at: Breaking) -> str:
+    with at.stage.redis() as redis:
+        redis.flushall()
+    return "FLUSHALL"
+
+
+# --- messages ---------------------------------------------------------------------------------------------
+
+
+@fault("messages are dropped")
+def drop_messages(at: Breaking) -> str:
+    with Thief(at.stage, QUEUES) as thief:
+        time.sleep(at.long)
+    return f"{len(thief.loot)} in {at.long:.0f} s"
+
+
+@fault("each message comes once to five times")
+def multiply_messages(at: Breaking) -> str:
+    """For a moment they are held back; then all copies come at once."""
+    messages = copies = 0
+    until = time.monotonic() + at.long
+    while time.monotonic() < until:
+        with Thief(at.stage, QUEUES) as thief:
+            time.sleep(0.3)
+        for queue, message in thief.loot:
+            count = at.dice.randint(1, 5)
+            thief.put_back(queue, message, count)
+            messages, copies = messages + 1, copies + count
+        time.sleep(0.3)
+    return f"{messages} came {copies} times"
+
+
+@fault("the bell rings once to five times for what is done, under way or to come")
+def ring_again(at: Breaking) -> str:
+    newest = at.stage.rows("SELECT id, name, queue FROM mailbox ORDER BY position DESC LIMIT 60")
+    rings = [Ring(row.id, row.name, row.queue) for row in newest for _ in range(at.dice.randint(1, 5))]
+    at.dice.shuffle(rings)
+    return f"{_rung(at.stage, rings)} times"
+
+
+@fault("countdowns come early")
+def ring_early(at: Breaking) -> str:
+    return f"{_rung(at.stage, [Ring(row.id, row.name, row.queue) for row in _waiting(at.stage)])} of them"
+
+
+@fault("countdowns come twice")
+def ring_twice(at: Breaking) -> str:
+    rings = [Ring(row.id, row.name, row.queue, max(0.0, row.left)) for row in _waiting(at.stage)]
+    return f"{_rung(at.stage, rings * 2)} more"
+
+
+@fault("countdowns come late")
+def ring_late(at: Breaking) -> str:
+    """They are taken away, and put back when their time is over."""
+    with Thief(at.stage, ["timers"]) as thief:
+        time.sleep(at.long)
+    time.sleep(at.long)
+    for queue, message in thief.loot:
+        with suppress(RedisError):
+            thief.put_back(queue, message, 1)
+    return f"{len(thief.loot)} by {at.long:.0f} to {2 * at.long:.0f} s"
+
+
+@fault("a publisher's clock is 90 s off")
+def ring_by_a_wrong_clock(at: Breaking) -> str:
+    """Countdowns are taken away, and published again by a process whose clock is wrong."""
+    off = at.dice.choice((-90, 90))
+    with Thief(at.stage, ["timers"]) as thief:
+        time.sleep(at.long)
+    ids = [json.loads(base64.b64decode(json.loads(message)["body"]))[0][0] for _, message in thief.loot]
+    told = subprocess.run(
+        [sys.executable, "-m", "tests.faults.wrong_clock", str(off), *ids],
+        env={
+            **os.environ,
+            "REDIS_URL": at.stage.valkey.url(),
+            "DATABASE_URL": at.stage.postgres.url("weelo"),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return f"{told.stdout.strip() or told.stderr[-300:]} countdowns, {off:+d} s"
+
+
+def _waiting(stage: Stage) -> list[Any]:
+    return stage.rows(
+        "SELECT id, name, queue, EXTRACT(EPOCH FROM due_at - clock_timestamp())::float AS left FROM mailbox"
+        " WHERE settled_at IS NULL AND queue = 'timers' AND due_at > clock_timestamp() ORDER BY due_at LIMIT 100"
+    )
+
+
+def _rung(stage: Stage, rings: list[Ring]) -> int:
+    """By the project's own bell. How many of them reached the broker."""
+    bell, heard = CeleryBell(), 0
+    bell._celery.conf.broker_url = stage.valkey.url()
+    for ring in rings:
+        with suppress(BellSilent):
+            bell.ring(ring)
+            heard += 1
+    bell._celery.pool.force_close_all()
+    return heard
+
+
+def _pids(server: EmbeddedServer) -> list[int]:
+    pid = server.pid()
+    return [pid] if pid else []

@@ -96,5 +96,7 @@ class Ledger:
         with self._lock:
             entries = list(self.entries)
         return Counter(
-            f"{answer.status}" if answer.status else "none" for entry in entries for answer in list(entry.answers)
+            f"{answer.status}" if answer.status else "none"
+            for entry in entries
+            for answer in list(entry.answers)
         )

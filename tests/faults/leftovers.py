@@ -58,7 +58,9 @@ def no_keys(seen: Seen) -> tuple[str, list[str]]:
                 kind, _, rest = key.removeprefix("weelo:open:").partition(":")
                 looked_at += 1
                 if kind == "geo":
-                    found += [f"{key}: {member.decode()}" for member in cast(list[bytes], redis.zrange(key, 0, -1))]
+                    found += [
+                        f"{key}: {member.decode()}" for member in cast(list[bytes], redis.zrange(key, 0, -1))
+                    ]
                 elif kind in ("about", "told"):
                     ttl = cast(int, redis.ttl(key))
                     if ttl == -1 or (ttl > 0 and now + ttl > ends.get(rest, 0.0) + KEY_GRACE_SECONDS):
@@ -75,7 +77,9 @@ def no_messages(seen: Seen) -> tuple[str, list[str]]:
             waiting = {queue: cast(int, redis.llen(f"{BROKER}{queue}")) for queue in QUEUES}
             unacked = cast(dict[bytes, bytes], redis.hgetall(f"{BROKER}unacked"))
         found = [f"{n} wait on {queue}" for queue, n in waiting.items() if n]
-        return found + [f"unacked: {json.loads(message)[2]} {tag.decode()}" for tag, message in unacked.items()]
+        return found + [
+            f"unacked: {json.loads(message)[2]} {tag.decode()}" for tag, message in unacked.items()
+        ]
 
     return "queues and unacked", _none_of(left, within=30)
 

@@ -33,9 +33,7 @@ class Person:
         self.channel: Channel | None = None
 
     def listen(self) -> None:
-        self.channel = Channel(
-            self.town.url, self.bearer, after=0, remember=10, on_frame=self._hear
-        )
+        self.channel = Channel(self.town.url, self.bearer, after=0, remember=10, on_frame=self._hear)
         self.channel.wait_for("connected", within=20)
 
     def hang_up(self) -> None:
@@ -98,7 +96,9 @@ class Customer(Person):
         return self.dice.uniform(1.0, 5.0)
 
     def wishes(self) -> None:
-        path, body = ("/bookings", self._booking()) if self.dice.random() < 0.65 else ("/orders", self._order())
+        path, body = (
+            ("/bookings", self._booking()) if self.dice.random() < 0.65 else ("/orders", self._order())
+        )
         key = uuid4().hex
         if self.dice.random() < 0.15:  # a double tap
             self.town.later(0.0, lambda: self.sends("POST", path, body, key=key))
@@ -211,7 +211,13 @@ class Transporter(Person):
 
     def _holds(self, broadcast: str) -> None:
         held = self.town.send(
-            self, "POST", f"/broadcasts/{broadcast}/hold", {"quantity": 1}, uuid4().hex, waits=True, patient=False
+            self,
+            "POST",
+            f"/broadcasts/{broadcast}/hold",
+            {"quantity": 1},
+            uuid4().hex,
+            waits=True,
+            patient=False,
         )
         if held.status != 200 or not held.body.get("holdId"):
             return

@@ -180,7 +180,9 @@ def turned_away_unrecorded(seen: Seen) -> tuple[str, list[str]]:
 def known_answers(seen: Seen) -> tuple[str, list[str]]:
     answers = [(entry, answer) for entry in seen.ledger.entries for answer in entry.answers]
     statuses = Counter(answer.status or "none" for _, answer in answers)
-    wrong = [f"{e.what} {e.command_id}: {a.status} {a.body}" for e, a in answers if a.status in (400, 422, 500)]
+    wrong = [
+        f"{e.what} {e.command_id}: {a.status} {a.body}" for e, a in answers if a.status in (400, 422, 500)
+    ]
     return ", ".join(f"{n} × {status}" for status, n in sorted(statuses.items(), key=str)), wrong
 
 
@@ -190,7 +192,9 @@ def no_double_effect(seen: Seen) -> tuple[str, list[str]]:
     twice = seen.stage.rows(
         "SELECT cause, command_id, subject_id, name FROM transitions GROUP BY 1, 2, 3, 4 HAVING count(*) > 1"
     )
-    return f"{moves} transitions", [f"{row.cause} {row.command_id}: {row.name} {row.subject_id}" for row in twice]
+    return f"{moves} transitions", [
+        f"{row.cause} {row.command_id}: {row.name} {row.subject_id}" for row in twice
+    ]
 
 
 # --- what people heard ------------------------------------------------------------------------------------
@@ -211,7 +215,10 @@ def heard_all(seen: Seen) -> tuple[str, list[str]]:
         for line, frame in zip(lines, ear.frames, strict=False):
             if (line["id"], line["seq"], line["data"]) != (frame.id, frame.seq, frame.data):
                 wrong.append(f"{who}: line {line['seq']} was heard as {frame.event} {frame.id}")
-    return f"{sum(len(ear.frames) for ear in seen.ledger.ears.values())} frames, {len(seen.logs)} people", wrong
+    return (
+        f"{sum(len(ear.frames) for ear in seen.ledger.ears.values())} frames, {len(seen.logs)} people",
+        wrong,
+    )
 
 
 # --- rows -------------------------------------------------------------------------------------------------

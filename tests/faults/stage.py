@@ -80,6 +80,25 @@ class Stage:
         except Exception:
             return False
 
+    def locked_by(self, pids: Sequence[int]) -> list[str]:
+        """The requests that transactions of these processes have locked at this moment."""
+        ports = []
+        for pid in pids:
+            with suppress(psutil.Error):
+                ports += [line.laddr.port for line in psutil.Process(pid).net_connections("tcp")]
+        # Who waits for nothing else than its client's next word, in the middle of a transaction.
+        busy = self.rows(
+            "SELECT pid FROM pg_stat_activity WHERE client_port = ANY(:ports)"
+            " AND state IN ('idle in transaction', 'idle in transaction (aborted)', 'active')",
+            ports=ports,
+        )
+        if not busy:
+            return []
+        free = "SELECT id FROM broadcasts WHERE expires_at > clock_timestamp() - interval '1 minute'"
+        everyone = {str(row.id) for row in self.rows(free)}
+        lockable = {str(row.id) for row in self.rows(f"{free} FOR UPDATE SKIP LOCKED")}
+        return sorted(everyone - lockable)
+
     # --- who is not there ---------------------------------------------------------------------------------
 
     @contextmanager

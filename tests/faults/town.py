@@ -34,7 +34,9 @@ class Town:
         dice = random.Random(seed)
         self.customers = [Customer(self, random.Random(dice.random())) for _ in range(customers)]
         self.transporters = [
-            Transporter(self, random.Random(dice.random()), [OPEN_TRUCK, SMALL_TRUCK if n % 2 else OPEN_TRUCK])
+            Transporter(
+                self, random.Random(dice.random()), [OPEN_TRUCK, SMALL_TRUCK if n % 2 else OPEN_TRUCK]
+            )
             for n in range(transporters)
         ]
         self.drivers: list[Driver] = [driver for each in self.transporters for driver in each.drivers]
