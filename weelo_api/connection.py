@@ -8,8 +8,6 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from weelo_api import auth
 from weelo_api.channel import INTERNAL_ERROR, TOO_SLOW, TRY_AGAIN_LATER, UNAUTHORIZED, Channel, Farewell, Gone
 from weelo_api.feed import Feed
@@ -17,7 +15,7 @@ from weelo_api.frames import Ack, Auth, Beat, Op, Ping, Resume, now, parse, refu
 from weelo_api.telemetry import transporter_heartbeat
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.models.engine import autocommitting
+from weelo_workers.models.engine import DATABASE_ERRORS, autocommitting
 from weelo_workers.queries.log import newest_seq, oldest_seq
 from weelo_workers.settings import settings
 
@@ -93,7 +91,7 @@ class Connection:
         try:
             with autocommitting().connect() as connection:
                 newest = newest_seq(connection, self.caller.id)
-        except SQLAlchemyError:
+        except DATABASE_ERRORS:
             raise Farewell(TRY_AGAIN_LATER, "not available at the moment") from None
         self.feed.begin_after(newest)
         data = {
@@ -160,7 +158,7 @@ class Connection:
             with autocommitting().connect() as connection:
                 newest = newest_seq(connection, self.caller.id)
                 oldest = oldest_seq(connection, self.caller.id)
-        except SQLAlchemyError:
+        except DATABASE_ERRORS:
             raise Rejected(Code.SERVICE_UNAVAILABLE, "Resume again in a moment.") from None
         self.feed.hear_of(newest)
         after = min(after, newest)
@@ -184,7 +182,7 @@ class Connection:
         if self.caller.role is Role.TRANSPORTER:
             try:
                 transporter_heartbeat(self.caller.id, beat.latitude, beat.longitude)
-            except SQLAlchemyError as error:
+            except DATABASE_ERRORS as error:
                 log.warning("a heartbeat was lost: %s", type(error).__name__)
 
     def _renew(self, token: str) -> None:

@@ -7,10 +7,8 @@ import time
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from weelo_workers.contracts.notifications import frame
-from weelo_workers.models.engine import autocommitting
+from weelo_workers.models.engine import DATABASE_ERRORS, autocommitting
 from weelo_workers.queries.log import Frame, lines_after
 
 PAGE = 500
@@ -109,7 +107,7 @@ class Feed:
         try:
             with _turns, autocommitting().connect() as connection:
                 frames = lines_after(connection, self._user_id, self.sent, PAGE)
-        except SQLAlchemyError:
+        except DATABASE_ERRORS:
             self._not_before = time.monotonic() + RETRY_SECONDS
             return []
         # Lines are committed in order: what is lacking below what is known was too old to keep.

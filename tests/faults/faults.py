@@ -304,14 +304,18 @@ def _waiting(stage: Stage) -> list[Any]:
 
 def _rung(stage: Stage, rings: list[Ring]) -> int:
     """By the project's own bell. How many of them reached the broker."""
-    bell, heard = CeleryBell(), 0
-    bell._celery.conf.broker_url = stage.valkey.url()
+    bell, heard = _bell(stage), 0
     for ring in rings:
         with suppress(BellSilent):
             bell.ring(ring)
             heard += 1
-    bell._celery.pool.force_close_all()
     return heard
+
+
+def _bell(stage: Stage) -> CeleryBell:
+    bell = CeleryBell()
+    bell._celery.conf.broker_url = stage.valkey.url()
+    return bell
 
 
 def _pids(server: EmbeddedServer) -> list[int]:

@@ -18,7 +18,7 @@ _KEYS = uuid5(UUID(int=0), "weelo idempotency keys")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`status` 0: the connection broke, and nobody knows whether the request arrived."""
+    """`status` 0: the connection broke, and nobody knows whether the request arrived; 500: nor does the API."""
 
     at: float
     status: int
@@ -49,7 +49,7 @@ class Entry:
     @property
     def turned_away(self) -> bool:
         """Every request of it was answered, each with a no at the door."""
-        return bool(self.answers) and not any(a.recorded or a.status == 0 for a in self.answers)
+        return bool(self.answers) and not any(a.recorded or a.status in (0, 500) for a in self.answers)
 
     @property
     def outcomes(self) -> list[tuple[int, Any]]:

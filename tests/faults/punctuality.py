@@ -58,7 +58,8 @@ def delays(stage: Stage, query: str) -> list[Delay]:
 def _in_time(seen: Seen, query: str) -> tuple[str, list[str]]:
     found = delays(seen.stage, query)
     wrong = [
-        f"{each.what} {each.id}: {each.late:.2f} s late, of which {each.forgiven:.2f} s in an outage"
+        f"{each.what} {each.id}: due at {each.due - seen.stage.zero:.1f} s, {each.late:.2f} s late,"
+        f" of which {each.forgiven:.2f} s in an outage"
         for each in found
         if each.late - each.forgiven > LATE_SECONDS
     ]

@@ -54,6 +54,8 @@ class Stage:
         self.postgres, self.valkey = Postgres(folder), Valkey(folder)
         self.engine: Engine = connect(self.postgres.url("weelo"), pool_size=4)
         self.away: list[Away] = []
+        self.zero = time.time()
+        """From when on the time of the play is counted."""
         self._lock = threading.Lock()
 
     def close(self) -> None:

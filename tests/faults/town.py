@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -22,6 +23,7 @@ HANDS = 24
 ANSWER_SECONDS = 8.0
 PATIENCE_SECONDS = 25.0
 WAIT_SECONDS = 4
+LONG_SECONDS = 10.0
 
 
 class Town:
@@ -64,15 +66,15 @@ class Town:
         for person in self.people:
             self.later(random.uniform(0.0, 2.0), lambda person=person: self._live(person))  # type: ignore[misc]
 
-    def end(self) -> None:
-        """Nobody begins anything new, and what is under way is answered or given up. Customers cancel what is
-        open for long yet, so that all is over soon."""
+    def end(self, *, all_of_it: bool) -> None:
+        """Nobody begins anything new, and what is under way is answered or given up. Some customers cancel what is
+        open, others let it run out; `all_of_it`: they let nothing run out that would take long."""
         self.over = True
         with self._news:
             self._due.clear()
         self._hands.shutdown(wait=True)
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(self._close_up, self.customers))
+            list(pool.map(lambda each: self._close_up(each, all_of_it), self.customers))
 
     def close(self) -> None:
         self.over = True
@@ -81,12 +83,14 @@ class Town:
         self._hands.shutdown(wait=False, cancel_futures=True)
         self._http.close()
 
-    def _close_up(self, customer: Customer) -> None:
+    def _close_up(self, customer: Customer, all_of_it: bool) -> None:
         current = self.read(customer, "/broadcasts/current")
-        if current is not None:
-            customer.current = {**current, "broadcastId": current["id"]}
-            if customer.dice.random() < 0.5 or current["status"] == "partially_filled":
-                customer.cancels()
+        if current is None:
+            return
+        customer.current = {**current, "broadcastId": current["id"]}
+        left = datetime.fromisoformat(current["expiresAt"]).timestamp() - time.time()
+        if (all_of_it and left > LONG_SECONDS) or customer.dice.random() < 0.3:
+            customer.cancels()
 
     # --- acting -------------------------------------------------------------------------------------------
 
@@ -143,7 +147,7 @@ class Town:
             answer = self._once(entry, method, path, body, who, waits=waits)
             entry.answers.append(answer)
             attempt += 1
-            if answer.recorded or answer.status not in (0, 429, 503) or time.monotonic() > until:
+            if answer.recorded or answer.status not in (0, 429, 500, 503) or time.monotonic() > until:
                 return answer
             time.sleep(back_off(attempt))
 

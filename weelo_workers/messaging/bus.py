@@ -29,7 +29,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
@@ -44,7 +43,7 @@ from weelo_workers.messaging.bell import Bell, BellSilent, Ring
 from weelo_workers.messaging.handling import handler
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import MailboxRow, User
-from weelo_workers.models.engine import is_contention, is_outage
+from weelo_workers.models.engine import DATABASE_ERRORS, is_contention, is_outage
 
 log = logging.getLogger(__name__)
 
@@ -101,13 +100,13 @@ class Bus:
         its second look comes later and finds us. Should it die in between, the sweep does."""
         if ring.follows is None:
             return False
-        with suppress(SQLAlchemyError), self._looking.connect() as connection:
+        with suppress(*DATABASE_ERRORS), self._looking.connect() as connection:
             return mailbox.waiting_delivery(connection, ring.follows, but=ring.id) is not None
         return False
 
     def _look_once_more(self, subject_id: UUID) -> None:
         """After a delivery: those that came while it was being written are told together, a moment later."""
-        with suppress(SQLAlchemyError):
+        with suppress(*DATABASE_ERRORS):
             with self._looking.connect() as connection:
                 left = mailbox.waiting_delivery(connection, subject_id)
             if left is not None:
@@ -159,7 +158,7 @@ class Bus:
             log.warning("command %s waits for the database: %s", command_id, _one_line(error))
             return
         log.error("command %s failed", command_id, exc_info=error)
-        with suppress(SQLAlchemyError), Session(self.engine) as session, session.begin():
+        with suppress(*DATABASE_ERRORS), Session(self.engine) as session, session.begin():
             row = session.get(MailboxRow, command_id, with_for_update=True)
             if row is None or row.settled_at is not None:
                 return
