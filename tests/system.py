@@ -30,7 +30,7 @@ def token(role: Role, sub: UUID, *, ttl: float = 3600, secret: str = SECRET, **c
 class System:
     """Real processes. `pids(name)` are those of one program, parents first."""
 
-    def __init__(self, folder: Path, *, log: Path | None = None, **environment: str) -> None:
+    def __init__(self, folder: Path, log: Path | None = None, /, **environment: str) -> None:
         """`log`: a file for what it says, instead of a pipe that is read at once."""
         self.folder, self.environment = folder, environment
         self.port = free_port()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -25,8 +26,10 @@ from weelo_workers.messaging.roll_call import PRESENT_EVERY_SECONDS, present
 from weelo_workers.messaging.sweep import sweep
 from weelo_workers.messaging.unacked import forget_unacked
 from weelo_workers.models.engine import connect, engine, forget_connections
-from weelo_workers.presence import forget_the_silent
+from weelo_workers.presence import forget_the_over, forget_the_silent
 from weelo_workers.settings import settings
+
+log = logging.getLogger(__name__)
 
 ASIDE_THREADS = 4
 FORGET_EVERY_SECONDS = 60.0
@@ -71,13 +74,17 @@ class SweepingScheduler(Scheduler):
         sweep(self._bus, seconds=settings().sweep_seconds * 5)
         with suppress(RedisError):
             forget_the_silent(at_most=1_000)
+            forget_the_over(at_most=1_000)
         if began >= self._forget_unacked_next:
             self._forget_unacked_next = began + FORGET_UNACKED_EVERY_SECONDS
             forget_unacked(self._bus.engine)
         if began >= self._forget_next:
             self._forget_next = began + FORGET_EVERY_SECONDS
             forget_what_is_old(engine(), settings().event_retention_days)
-        return max(0.05, settings().sweep_seconds - (time.monotonic() - began))
+        took = time.monotonic() - began
+        if took > 2 * settings().sweep_seconds:
+            log.warning("a sweep took %.1f s", took)
+        return max(0.05, settings().sweep_seconds - took)
 
 
 def _task_for(name: str) -> None:

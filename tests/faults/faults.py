@@ -159,8 +159,9 @@ def restart_by_turns(at: Breaking) -> str:
     for pid in leaders:
         before = set(at.stage.children())
         at.stage.send(signal.SIGTERM, [pid])
-        with suppress(AssertionError):
-            eventually(lambda: set(at.stage.children()) - before, within=8.0, every=0.1)  # noqa: B023
+        with suppress(AssertionError, ValueError):
+            (heir,) = eventually(lambda: set(at.stage.children()) - before, within=8.0, every=0.1)  # noqa: B023
+            eventually(lambda: at.stage.works(heir), within=8.0, every=0.1)  # noqa: B023
     return f"{len(leaders)} children"
 
 

@@ -4,33 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import cast
 
 import psutil
 
-from tests.faults.reckoning import Seen, counts
+from tests.faults.counting import Seen, counts, left_after
 from tests.faults.stage import Stage
-from tests.waiting import eventually
 from weelo_workers.contracts.queues import QUEUES
 
 BROKER = "weelo:celery:"
 KEY_GRACE_SECONDS = 7.0  # presence remembers a broadcast for 5 s beyond its deadline
-
-
-def _none_of(look: Callable[[], list[str]], within: float) -> list[str]:
-    """What is still there after so long."""
-    found: list[str] = []
-
-    def nothing() -> bool:
-        found[:] = look()
-        return not found
-
-    with suppress(AssertionError):
-        eventually(nothing, within=within, every=0.3)
-    return found
 
 
 @counts("no lock is held")
@@ -39,7 +24,7 @@ def no_locks(seen: Seen) -> tuple[str, list[str]]:
         SELECT l.locktype, l.mode, l.relation::regclass::text AS relation, a.state, left(a.query, 80) AS query
           FROM pg_locks l JOIN pg_stat_activity a USING (pid)
          WHERE a.datname = current_database() AND pid <> pg_backend_pid() AND locktype <> 'virtualxid'"""
-    return "pg_locks", _none_of(lambda: [str(tuple(row)) for row in seen.stage.rows(query)], within=10)
+    return "pg_locks", left_after(lambda: [str(tuple(row)) for row in seen.stage.rows(query)], within=10)
 
 
 @counts("Redis has no key of a finished request beyond its deadline")
@@ -58,8 +43,9 @@ def no_keys(seen: Seen) -> tuple[str, list[str]]:
                 kind, _, rest = key.removeprefix("weelo:open:").partition(":")
                 looked_at += 1
                 if kind == "geo":
+                    members = [member.decode() for member in cast(list[bytes], redis.zrange(key, 0, -1))]
                     found += [
-                        f"{key}: {member.decode()}" for member in cast(list[bytes], redis.zrange(key, 0, -1))
+                        f"{key}: {each}" for each in members if ends.get(each, 0.0) + KEY_GRACE_SECONDS < now
                     ]
                 elif kind in ("about", "told"):
                     ttl = cast(int, redis.ttl(key))
@@ -67,7 +53,7 @@ def no_keys(seen: Seen) -> tuple[str, list[str]]:
                         found.append(f"{key} for {ttl} s")
         return found
 
-    return f"{looked_at} keys", _none_of(left, within=25)
+    return f"{looked_at} keys", left_after(left, within=25)
 
 
 @counts("the broker has no message that nobody acknowledged")
@@ -81,7 +67,7 @@ def no_messages(seen: Seen) -> tuple[str, list[str]]:
             f"unacked: {json.loads(message)[2]} {tag.decode()}" for tag, message in unacked.items()
         ]
 
-    return "queues and unacked", _none_of(left, within=30)
+    return "queues and unacked", left_after(left, within=30)
 
 
 # --- what the processes use -------------------------------------------------------------------------------
@@ -111,3 +97,28 @@ class Usage:
         with stage.redis() as redis:
             clients = len(redis.client_list())
         return cls(processes, stage.rows(query)[0].n, clients, files, threads, memory // 2**20)
+
+    def exceeds(self, before: Usage) -> list[str]:
+        """Where there is more than before, beyond what pools keep after a busy moment."""
+        allowed = {
+            "processes": before.processes,
+            "backends": before.backends + 12,
+            "redis_clients": before.redis_clients + 25,
+            "files": before.files * 1.25,
+            "threads": before.threads + 40,
+            "megabytes": before.megabytes * 1.25,
+        }
+        now = asdict(self)
+        return [
+            f"{now[what]} {what}, before {getattr(before, what)}"
+            for what in allowed
+            if now[what] > allowed[what]
+        ]
+
+
+@counts("connections, files, threads and memory are back to where they were, but for what pools keep")
+def back_to_normal(seen: Seen) -> tuple[str, list[str]]:
+    before = seen.stage.usual
+    assert before is not None
+    wrong = left_after(lambda: Usage.now(seen.stage).exceeds(before), within=20)
+    return f"before {before}, now {Usage.now(seen.stage)}", wrong

@@ -54,7 +54,7 @@ class Line:
             either.register(server, selectors.EVENT_READ)
             while True:
                 for key, _ in either.select():
-                    said = key.fileobj.recv(65536)  # type: ignore[union-attr]
+                    said = key.fileobj.recv(65536)
                     if not said:
                         return
                     if key.fileobj is client and self._is_fatal(said):

@@ -140,9 +140,8 @@ class Driver(Person):
         if event == "trip_assigned":
             self.trip = data["assignment"]
             self.soon(self.answers, 0.1, 1.2)
-        elif event in ("assignment_status_changed", "trip_cancelled"):
-            if self.trip is not None and data["assignment"]["id"] == self.trip["id"]:
-                self.trip = data["assignment"]
+        elif self.trip is not None and data.get("assignment", {}).get("id") == self.trip["id"]:
+            self.trip = data["assignment"]
 
     def answers(self) -> None:
         if self.trip is None:

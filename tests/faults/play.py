@@ -9,12 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from redis.exceptions import RedisError
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
+from tests.faults.counting import Count
 from tests.faults.faults import FAULTS, Breaking
 from tests.faults.ledger import Ledger
 from tests.faults.leftovers import Usage
 from tests.faults.plan import Moment, plan
+from tests.faults.punctuality import TIMERS, Delay, delays
+from tests.faults.reckoning import reckon
 from tests.faults.stage import Away, ClockWatch, Stage
 from tests.faults.town import Town
 from tests.waiting import eventually
@@ -37,10 +42,11 @@ class Play:
     began: float = 0.0
     ended: float = 0.0
     rested: float = 0.0
-    usage_before: Usage | None = None
     broken: list[Broken] = field(default_factory=list)
     away: list[Away] = field(default_factory=list)
     ledger: Ledger = field(default_factory=Ledger)
+    counted: list[Count] = field(default_factory=list)
+    delays: list[Delay] = field(default_factory=list)
 
 
 def perform(
@@ -49,19 +55,19 @@ def perform(
     seconds: float,
     *,
     long: float = 3.0,
+    log: Path,
     hurried: bool = False,
-    reckon: Callable[[Play, Stage, Town], None],
     tell: Callable[[str], None] = lambda _: None,
 ) -> Play:
     play = Play(seed, seconds)
-    stage = Stage(folder)
+    stage = Stage(folder, log)
     try:
         town = Town(stage.system.url, seed)
         play.ledger, play.away = town.ledger, stage.away
         watch = ClockWatch(stage)
         try:
             town.gather()
-            play.usage_before = Usage.now(stage)
+            stage.usual = Usage.now(stage)
             town.begin()
             play.began = stage.zero = time.time()
             _break(play, stage, plan(seed, seconds, list(FAULTS)), town, long, tell)
@@ -69,11 +75,12 @@ def perform(
             tell("the play is over; all comes to rest")
             town.end(all_of_it=hurried)
             if hurried:
-                _let_stale_timers_come(stage)
+                _let_a_minute_pass(stage)
             _rest(stage)
             play.rested = time.time()
             tell(f"at rest after {play.rested - play.ended:.0f} s; counting")
-            reckon(play, stage, town)
+            play.counted = reckon(stage, town)
+            play.delays = delays(stage, TIMERS)
         finally:
             watch.close()
             town.close()
@@ -94,6 +101,8 @@ def _break(
         at = time.time()
         try:
             what = FAULTS[moment.fault](Breaking(stage, random.Random(moment.seed), long))
+        except (RedisError, DBAPIError) as away:
+            what = f"nobody was there: {type(away).__name__}"  # another fault was quicker
         except Exception as problem:
             what = f"failed: {problem!r}"
             play.ledger.spoiled.append(f"{moment.fault}: {problem!r}")
@@ -114,15 +123,28 @@ def _break(
 REST_SECONDS = 90.0  # a slot that came back is offered for a minute
 
 
-def _let_stale_timers_come(stage: Stage) -> None:
-    """What is due later about requests that are over must do nothing, so it may as well do it now."""
-    over = "SELECT id FROM broadcasts WHERE status NOT IN ('created', 'broadcasting', 'active', 'partially_filled')"
+def _let_a_minute_pass(stage: Stage) -> None:
+    """When only deadlines are waited for, which may be a minute away, they come within some seconds."""
+
+    def only_deadlines() -> bool:
+        others = "SELECT name FROM mailbox WHERE settled_at IS NULL AND name <> 'broadcasts.expire' LIMIT 5"
+        assert not (left := stage.rows(others)), left
+        return True
+
+    eventually(only_deadlines, within=REST_SECONDS, every=0.3)
+    soon = "clock_timestamp() + (1 + abs(hashtext({})) % 5) * interval '1 second'"
     with stage.engine.begin() as connection:
-        now = f"""
-            UPDATE mailbox SET due_at = clock_timestamp(), ring_at = clock_timestamp(), received_at = clock_timestamp()
-             WHERE id IN (SELECT id FROM mailbox WHERE settled_at IS NULL AND name = 'broadcasts.expire'
-                             AND (payload->>'broadcast_id')::uuid IN ({over}) FOR UPDATE SKIP LOCKED)"""
-        connection.execute(text(now))
+        connection.execute(
+            text(f"""
+                UPDATE broadcasts SET expires_at = {soon.format("id::text")}
+                 WHERE expires_at > clock_timestamp() + interval '5 s'""")
+        )
+        due = soon.format("payload->>'broadcast_id'")
+        connection.execute(
+            text(f"""
+                UPDATE mailbox SET due_at = {due}, ring_at = {due} + interval '0.25 s'
+                 WHERE settled_at IS NULL AND due_at > clock_timestamp() + interval '5 s'""")
+        )
 
 
 def _rest(stage: Stage) -> None:

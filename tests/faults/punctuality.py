@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.faults.reckoning import Seen, counts
+from tests.faults.counting import Seen, counts
 from tests.faults.stage import Stage
 
 LATE_SECONDS = 2.0

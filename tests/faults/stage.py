@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 from redis import Redis
@@ -19,6 +19,9 @@ from sqlalchemy import Engine, text
 from tests.system import System
 from weelo_workers.models.engine import connect
 from weelo_workers.runtime.embedded import Postgres, Valkey
+
+if TYPE_CHECKING:
+    from tests.faults.leftovers import Usage
 
 # So that a request's whole life is some seconds.
 QUICK = {
@@ -48,14 +51,16 @@ class Away:
 
 
 class Stage:
-    def __init__(self, folder: Path, log: Path | None = None) -> None:
+    def __init__(self, folder: Path, log: Path) -> None:
         self.folder = folder
-        self.system = System(folder, log=log, DATABASE_URL="", REDIS_URL="", **QUICK)
+        self.system = System(folder, log, DATABASE_URL="", REDIS_URL="", **QUICK)
         self.postgres, self.valkey = Postgres(folder), Valkey(folder)
         self.engine: Engine = connect(self.postgres.url("weelo"), pool_size=4)
         self.away: list[Away] = []
         self.zero = time.time()
         """From when on the time of the play is counted."""
+        self.usual: Usage | None = None
+        """What it uses while nothing happens."""
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -135,6 +140,18 @@ class Stage:
         me = psutil.Process(self.system.process.pid)
         return [child.pid for child in me.children() if {"celery", "gunicorn"} & set(_words(child))]
 
+    def works(self, leader: int) -> bool:
+        """It, or a process of its, has come as far as the database."""
+        port = int(self.postgres.url().rpartition(":")[2].partition("/")[0])
+        with suppress(psutil.Error):
+            process = psutil.Process(leader)
+            return any(
+                line.raddr and line.raddr.port == port
+                for each in (process, *process.children(recursive=True))
+                for line in each.net_connections("tcp")
+            )
+        return False
+
     @staticmethod
     def send(signum: signal.Signals, pids: Sequence[int]) -> int:
         """How many of them were there to hear it."""
@@ -160,7 +177,6 @@ class ClockWatch:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._over = threading.Event()
-        self._port = int(stage.postgres.url().rpartition(":")[2].partition("/")[0])
         self._connected: int | None = None
         self._thread = threading.Thread(target=self._watch, name="clock watch", daemon=True)
         self._thread.start()
@@ -186,8 +202,7 @@ class ClockWatch:
         self._connected = None
         with suppress(psutil.Error):
             for pid in self._stage.system.pids("beat"):
-                lines = psutil.Process(pid).net_connections("tcp")
-                if any(line.raddr and line.raddr.port == self._port for line in lines):
+                if self._stage.works(pid):
                     self._connected = pid
                     return True
         return False
