@@ -16,6 +16,7 @@ from uuid import UUID
 
 from celery import Celery, signals
 from celery.beat import Scheduler
+from kombu.transport import redis as redis_transport
 from redis.exceptions import RedisError
 
 from weelo_workers.contracts.command import REGISTRY
@@ -38,6 +39,22 @@ FORGET_UNACKED_EVERY_SECONDS = 10.0
 DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications")
 
 app = Celery("weelo", config_source="celeryconfig")
+
+
+class ForgivingQoS(redis_transport.QoS):
+    """A worker that loses Redis wants to hand back what it holds, by the connection that it has just lost. kombu
+    (5.7.0) then meets an AttributeError, which ends the worker. What cannot be handed back stays where it is: the sweep
+    sees to its rows, and forgets the messages."""
+
+    def restore_unacked(self, client: Any = None) -> None:
+        try:
+            super().restore_unacked(client)  # type: ignore[no-untyped-call]
+        except (RedisError, AttributeError) as lost:
+            log.warning("%d messages could not be handed back: %s", len(self._delivered), lost)
+            self._delivered.clear()
+
+
+redis_transport.Channel.QoS = ForgivingQoS
 
 
 def find_verbs() -> None:

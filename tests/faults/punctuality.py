@@ -89,3 +89,12 @@ def timers(seen: Seen) -> tuple[str, list[str]]:
     figure, wrong = _in_time(seen, TIMERS)
     swept = sum(each.swept for each in delays(seen.stage, TIMERS))
     return f"{figure}; {swept} were taken up by the sweep", wrong
+
+
+@counts("no timer was refused")
+def nobody_refused(seen: Seen) -> tuple[str, list[str]]:
+    """It would be settled without having had its effect."""
+    refused = seen.stage.rows(
+        "SELECT id, name, error FROM mailbox WHERE queue = 'timers' AND status = 'rejected'"
+    )
+    return "timers", [f"{row.name} {row.id}: {row.error}" for row in refused]

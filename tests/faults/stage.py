@@ -106,6 +106,24 @@ class Stage:
         lockable = {str(row.id) for row in self.rows(f"{free} FOR UPDATE SKIP LOCKED")}
         return sorted(everyone - lockable)
 
+    def waiting_for_a_lock(self) -> int:
+        """The port of a client whose transaction waits for somebody else's; 0: nobody does."""
+        waits = self.rows(
+            "SELECT client_port FROM pg_stat_activity WHERE datname = current_database()"
+            " AND wait_event_type = 'Lock' AND query LIKE '%FROM broadcasts%'"
+        )
+        return int(waits[0].client_port) if waits else 0
+
+    @staticmethod
+    def holding(pids: Sequence[int], port: int) -> list[int]:
+        """Which of these processes is the client with this port."""
+        found = []
+        for pid in pids:
+            with suppress(psutil.Error):
+                if any(line.laddr.port == port for line in psutil.Process(pid).net_connections("tcp")):
+                    found.append(pid)
+        return found
+
     # --- who is not there ---------------------------------------------------------------------------------
 
     @contextmanager

@@ -22,7 +22,7 @@ from tests.faults.report import told, write
 pytestmark = [pytest.mark.xdist_group("faults"), pytest.mark.timeout(300)]
 
 SEED = int(os.environ.get("WEELO_SEED") or 1)
-SECONDS = 80.0
+SECONDS = 100.0
 
 
 @pytest.fixture(scope="module")

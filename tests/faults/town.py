@@ -27,7 +27,7 @@ LONG_SECONDS = 10.0
 
 
 class Town:
-    def __init__(self, url: str, seed: int, *, customers: int = 10, transporters: int = 10) -> None:
+    def __init__(self, url: str, seed: int, *, customers: int = 7, transporters: int = 8) -> None:
         self.url = url
         self.ledger = Ledger()
         self.over = False
