@@ -49,7 +49,7 @@ class System:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "weelo_workers.cli", *arguments],
             env={**os.environ, **environment},
-            stdout=log.open("a") if log else subprocess.PIPE,
+            stdout=log.open("w") if log else subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )

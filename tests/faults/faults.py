@@ -18,6 +18,7 @@ from typing import Any
 from redis.exceptions import RedisError
 from sqlalchemy import text
 
+from tests.faults.disks import no_room
 from tests.faults.stage import DATABASE, Stage
 from tests.faults.thief import Thief
 from tests.waiting import eventually
@@ -215,6 +216,25 @@ def empty_redis(at: Breaking) -> str:
     with at.stage.redis() as redis:
         redis.flushall()
     return "FLUSHALL"
+
+
+@fault("the disk of Redis is full")
+def fill_the_disk_of_redis(at: Breaking) -> str:
+    """It answers, and takes nothing that would have to be written down."""
+    if why_not := at.stage.redis_disk.why_not:
+        return f"not possible here: {why_not}"
+    with at.stage.redis_disk.full():
+        time.sleep(at.long)
+    return f"for {at.long:.0f} s"
+
+
+@fault("the disk of the log is full, and somebody dies")
+def fill_the_disk_of_the_log(at: Breaking) -> str:
+    with no_room(at.stage.system.process.pid):
+        time.sleep(at.long / 3)
+        dead = at.stage.send(signal.SIGKILL, at.one_of(at.stage.children()))
+        time.sleep(at.long * 2 / 3)
+    return f"for {at.long:.0f} s, {dead} died"
 
 
 # --- messages ---------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import psutil
 from redis import Redis
 from sqlalchemy import Engine, text
 
+from tests.faults.disks import SmallDisk
 from tests.system import System
 from weelo_workers.models.engine import connect
 from weelo_workers.runtime.embedded import Postgres, Valkey
@@ -53,6 +54,7 @@ class Away:
 class Stage:
     def __init__(self, folder: Path, log: Path) -> None:
         self.folder = folder
+        self.redis_disk = SmallDisk(folder / Valkey.name)
         self.system = System(folder, log, DATABASE_URL="", REDIS_URL="", **QUICK)
         self.postgres, self.valkey = Postgres(folder), Valkey(folder)
         self.engine: Engine = connect(self.postgres.url("weelo"), pool_size=4)
@@ -69,6 +71,8 @@ class Stage:
             self.system.stop()
         finally:
             self.postgres.remove()
+            self.valkey.kill()
+            self.redis_disk.remove()
             self.valkey.remove()
 
     # --- looking ------------------------------------------------------------------------------------------
