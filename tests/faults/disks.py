@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -58,5 +60,14 @@ def no_room(pid: int) -> Iterator[None]:
         yield
     finally:
         for each in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True)):
-            with suppress(ProcessLookupError):
-                resource.prlimit(each.pid, resource.RLIMIT_FSIZE, (hardest, hardest))
+            with suppress(ProcessLookupError, FileNotFoundError):
+                _let_write(each.pid, hardest)
+
+
+def _let_write(pid: int, hardest: int) -> None:
+    try:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (hardest, hardest))
+    except PermissionError:
+        # PostgreSQL under its own account. Begun meanwhile, it has to begin again.
+        if re.search(r"^Max file size +0 ", Path(f"/proc/{pid}/limits").read_text(), re.MULTILINE):
+            os.kill(pid, signal.SIGKILL)

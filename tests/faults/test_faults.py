@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
+from redis.exceptions import ResponseError
 from sqlalchemy import text
 
+from tests.faults.disks import no_room
 from tests.faults.stage import Stage
 from tests.journeys.test_bad_input import BOOKING
 from tests.system import doctor
@@ -99,6 +101,40 @@ def test_workers_outlive_the_end_of_redis(stage: Stage) -> None:
     eventually(stage.redis().ping, within=20)
     booked(stage)
     assert stage.children() == before
+
+
+def test_commands_are_executed_while_the_disk_of_redis_is_full(stage: Stage) -> None:
+    """Whatever changes something is refused, also taking a message. Celery's workers end of that; they come back."""
+    if stage.redis_disk.why_not:
+        pytest.skip(stage.redis_disk.why_not)
+    with stage.redis_disk.full():
+        eventually(lambda: _refuses(stage), within=10)
+        booked(stage)
+        booked(stage)
+    eventually(lambda: not _refuses(stage), within=20)
+    booked(stage)
+
+
+def _refuses(stage: Stage) -> bool:
+    with stage.redis() as redis:
+        try:
+            redis.set("weelo:test", 1, ex=5)
+        except ResponseError:
+            return True
+    return False
+
+
+def test_everything_goes_on_while_the_disk_of_the_log_is_full(stage: Stage) -> None:
+    eventually(lambda: len(stage.children()) == len(QUEUES) + 2, within=20)
+    before = stage.children()
+    with no_room(stage.system.process.pid):
+        stage.system.kill("timers")
+        eventually(lambda: stage.children() != before and len(stage.children()) == len(before), within=20)
+        (heir,) = set(stage.children()) - set(before)
+        eventually(lambda: stage.works(heir), within=30)
+        booked(stage)
+    assert stage.system.process.poll() is None
+    booked(stage)
 
 
 def test_CNCL_05_afterwards_nothing_is_left_and_the_doctor_finds_nothing(stage: Stage) -> None:
