@@ -103,7 +103,7 @@ class Usage:
         allowed = {
             "processes": before.processes,
             "backends": before.backends + 12,
-            "redis_clients": before.redis_clients + 25,
+            "redis_clients": before.redis_clients + 45,
             "files": before.files * 1.25,
             "threads": before.threads + 40,
             "megabytes": before.megabytes * 1.25,

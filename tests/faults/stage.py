@@ -35,7 +35,9 @@ QUICK = {
     "MAX_OPEN_OFFERS": "1000",
 }
 
-DATABASE, CLOCK = "database", "second clock"
+DATABASE, CLOCK, MACHINE = "database", "second clock", "machine"
+STALL_SECONDS = 0.5
+"""Who asks to sleep a tenth of a second and sleeps so much longer was not given the processor, nor was anybody."""
 
 
 @dataclass(slots=True)
@@ -194,7 +196,8 @@ class Stage:
 
 
 class ClockWatch:
-    """Notes when the sweeping process was not there: dead, stopped, or not yet connected to the database."""
+    """Notes when the sweeping process was not there: dead, stopped, or not yet connected to the database. And when the
+    machine itself stood still, as busy ones do."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -208,7 +211,11 @@ class ClockWatch:
         self._thread.join(timeout=5)
 
     def _watch(self) -> None:
-        while not self._over.wait(0.1):
+        while not self._over.is_set():
+            began = time.time()
+            self._over.wait(0.1)
+            if time.time() - began > 0.1 + STALL_SECONDS:
+                self._stage.away.append(Away(MACHINE, began, time.time()))
             if not self._ticks():
                 with self._stage.without(CLOCK):
                     while not self._over.wait(0.1) and not self._ticks():
