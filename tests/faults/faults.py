@@ -29,6 +29,7 @@ from weelo_workers.runtime.embedded import EmbeddedServer
 
 PREFORK = [queue for queue in QUEUES if queue != "notifications"]
 DOWN_SECONDS = 30.0
+LOCKED_SECONDS = 5.0
 
 Strike = Callable[["Breaking"], str]
 
@@ -186,16 +187,17 @@ def lock_a_row(at: Breaking) -> str:
     if not newest:
         return "there was none"
     broadcast = str(at.dice.choice(newest).id)
+    seconds = min(LOCKED_SECONDS, at.long)
     with at.stage.without(DATABASE, broadcast), at.stage.engine.begin() as connection:
         connection.execute(text("SELECT 1 FROM broadcasts WHERE id = :id FOR UPDATE"), {"id": broadcast})
-        time.sleep(at.long)
-    return f"{broadcast} for {at.long:.0f} s"
+        time.sleep(seconds)
+    return f"{broadcast} for {seconds:.0f} s"
 
 
 @fault("somebody keeps a busy table locked")
 def lock_a_table(at: Breaking) -> str:
     table = at.dice.choice(("mailbox", "broadcasts", "log_heads", "offers"))
-    seconds = min(5.0, at.long)
+    seconds = min(LOCKED_SECONDS, at.long)
     with at.stage.without(DATABASE), at.stage.engine.begin() as connection:
         connection.execute(text(f"LOCK TABLE {table} IN EXCLUSIVE MODE"))
         time.sleep(seconds)

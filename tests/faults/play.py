@@ -74,9 +74,12 @@ def perform(
             play.ended = time.time()
             tell("the play is over; all comes to rest")
             town.end(all_of_it=hurried)
-            if hurried:
-                _let_a_minute_pass(stage)
-            _rest(stage)
+            try:
+                if hurried:
+                    _let_a_minute_pass(stage)
+                _rest(stage)
+            except AssertionError as busy:  # what is wrong then shall be counted as well
+                town.ledger.spoiled.append(f"it does not come to rest: {busy}")
             play.rested = time.time()
             tell(f"at rest after {play.rested - play.ended:.0f} s; counting")
             play.counted = reckon(stage, town)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import httpx
@@ -64,7 +65,7 @@ class Town:
 
     def begin(self) -> None:
         for person in self.people:
-            self.later(random.uniform(0.0, 2.0), lambda person=person: self._live(person))  # type: ignore[misc]
+            self.later(person.dice.uniform(0.0, 2.0), partial(self._live, person))
 
     def end(self, *, all_of_it: bool) -> None:
         """Nobody begins anything new, and what is under way is answered or given up. Some customers cancel what is
@@ -120,11 +121,12 @@ class Town:
             self.ledger.spoiled.append(repr(problem))
 
     def _live(self, person: Person) -> None:
+        pause = 3.0
         try:
             pause = person.lives()
         finally:
             if not self.over:
-                self.later(locals().get("pause", 3.0), lambda: self._live(person))
+                self.later(pause, lambda: self._live(person))
 
     # --- the line -----------------------------------------------------------------------------------------
 
