@@ -33,6 +33,7 @@ def no_keys(seen: Seen) -> tuple[str, list[str]]:
         str(row.id): row.ends
         for row in seen.stage.rows("SELECT id, EXTRACT(EPOCH FROM expires_at)::float AS ends FROM broadcasts")
     }
+    ends |= seen.stage.deadlines
     looked_at = 0
 
     def left() -> list[str]:

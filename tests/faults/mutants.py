@@ -54,7 +54,11 @@ class Mutant:
 
 
 MUTANTS = (
-    Mutant("sweep", "the sweep is off", ((SWEEP, "    taken = 0\n", "    return 0\n    taken = 0\n"),)),
+    Mutant(
+        "sweep",
+        "the sweep is off",
+        ((SWEEP, "    taken, cut_off = 0, False\n", "    return 0\n    taken, cut_off = 0, False\n"),),
+    ),
     Mutant(
         "lock",
         "nobody locks the broadcast's row",

@@ -135,6 +135,8 @@ def _let_a_minute_pass(stage: Stage) -> None:
         return True
 
     eventually(only_deadlines, within=REST_SECONDS, every=0.3)
+    later = "SELECT id, EXTRACT(EPOCH FROM expires_at)::float AS ends FROM broadcasts"
+    stage.deadlines = {str(row.id): row.ends for row in stage.rows(later)}
     soon = "clock_timestamp() + (1 + abs(hashtext({})) % 5) * interval '1 second'"
     with stage.engine.begin() as connection:
         connection.execute(

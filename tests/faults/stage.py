@@ -63,6 +63,8 @@ class Stage:
         self.away: list[Away] = []
         self.zero = time.time()
         """From when on the time of the play is counted."""
+        self.deadlines: dict[str, float] = {}
+        """Of requests, as they were before time was helped on."""
         self.usual: Usage | None = None
         """What it uses while nothing happens."""
         self._lock = threading.Lock()

@@ -43,7 +43,7 @@ from weelo_workers.messaging.bell import Bell, BellSilent, Ring
 from weelo_workers.messaging.handling import handler
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import MailboxRow, User
-from weelo_workers.models.engine import DATABASE_ERRORS, is_contention, is_outage
+from weelo_workers.models.engine import DATABASE_ERRORS, is_contention, is_cut_off, is_outage
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Bus:
         """Settle this command if it is due and unsettled. What goes wrong is logged, and left to the sweep."""
         try:
             for attempt in Retrying(
-                retry=retry_if_exception(is_contention),
+                retry=retry_if_exception(lambda error: is_contention(error) or is_cut_off(error)),
                 stop=stop_after_attempt(8),
                 wait=wait_random_exponential(multiplier=0.01, max=0.2),
                 reraise=True,
