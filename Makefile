@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint lock audit bench clean
+.PHONY: help install run test lint lock audit bench soak mutants clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -41,6 +41,13 @@ audit: install ## ask PyPI for known weaknesses of what requirements.lock pins; 
 
 bench: install ## what it costs, against a ceiling in the same run
 	"$(BIN)/python" -m bench
+
+MINUTES ?= 30
+soak: install ## people play while everything breaks, for MINUTES=30 [SEED=…]; a report in soak/
+	"$(BIN)/python" -m tests.faults --minutes "$(MINUTES)" $(if $(SEED),--seed "$(SEED)")
+
+mutants: install ## is the suite worth anything? one mechanism at a time switched off in a copy
+	"$(BIN)/python" -m tests.faults.mutants
 
 clean: ## remove the environment and the development data
 	rm -rf "$(VENV)" .weelo .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -30,7 +30,8 @@ def token(role: Role, sub: UUID, *, ttl: float = 3600, secret: str = SECRET, **c
 class System:
     """Real processes. `pids(name)` are those of one program, parents first."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, log: Path | None = None, /, **environment: str) -> None:
+        """`log`: a file for what it says, instead of a pipe that is read at once."""
         # Every system that is played with runs under the roles that production has.
         database = environment.get("DATABASE_URL", os.environ.get("DATABASE_URL"))
         environment = {**(own_roles(database) if database else {}), **environment}
@@ -51,12 +52,14 @@ class System:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "weelo_workers.cli", *arguments],
             env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
+            stdout=log.open("w") if log else subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        threading.Thread(target=self._read, daemon=True).start()
-        eventually(lambda: any("weelo ready on" in line for line in self.printed) or self._died(), within=60)
+        if log is None:
+            threading.Thread(target=self._read, daemon=True).start()
+        said = log.read_text if log else lambda: "".join(self.printed)
+        eventually(lambda: "weelo ready on" in said() or self._died(), within=60)
 
     def _read(self) -> None:
         assert self.process.stdout is not None

@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from weelo_api import auth
 from weelo_api.channel import TOO_SLOW, TRY_AGAIN_LATER, UNAUTHORIZED, Channel, Farewell, Gone
 from weelo_api.feed import Feed
@@ -18,7 +16,7 @@ from weelo_api.frames import Ack, Auth, Beat, Op, Ping, Resume, now, parse, refu
 from weelo_api.telemetry import transporter_heartbeat
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.models.engine import autocommitting
+from weelo_workers.models.engine import DATABASE_ERRORS, autocommitting
 from weelo_workers.queries.log import newest_seq, oldest_seq
 from weelo_workers.settings import settings
 
@@ -163,7 +161,7 @@ class Connection:
         if self.caller.role is Role.TRANSPORTER:
             try:
                 await asyncio.to_thread(transporter_heartbeat, self.caller.id, beat.latitude, beat.longitude)
-            except SQLAlchemyError as error:
+            except DATABASE_ERRORS as error:
                 log.warning("a heartbeat was lost: %s", type(error).__name__)
 
     def _renew(self, token: str) -> None:
@@ -182,7 +180,7 @@ def _newest(user_id: UUID) -> int | None:
     try:
         with autocommitting().connect() as connection:
             return newest_seq(connection, user_id)
-    except SQLAlchemyError:
+    except DATABASE_ERRORS:
         return None
 
 
@@ -192,7 +190,7 @@ def _extent(user_id: UUID) -> tuple[int, int] | None:
         with autocommitting().connect() as connection:
             newest = newest_seq(connection, user_id)
             oldest = oldest_seq(connection, user_id)
-    except SQLAlchemyError:
+    except DATABASE_ERRORS:
         return None
     # With nothing left of the log, the oldest that can be had is the next that will be written.
     return newest + 1 if oldest is None else oldest, newest

@@ -10,11 +10,10 @@ from typing import IO, Any
 
 from flask import Flask, Response, request
 from pydantic import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from weelo_workers.contracts.rejections import Code, Rejected, problem
-from weelo_workers.models.engine import is_contention, is_outage
+from weelo_workers.models.engine import DATABASE_ERRORS, is_contention, is_outage
 
 log = logging.getLogger(__name__)
 
@@ -87,12 +86,14 @@ def register(app: Flask) -> None:
         code = _BY_STATUS.get(status, Code.VALIDATION_ERROR if status < 500 else Code.INTERNAL_ERROR)
         return refuse(code, error.description or "")
 
-    @app.errorhandler(SQLAlchemyError)
-    def _database(error: SQLAlchemyError) -> Response:
+    def _database(error: Exception) -> Response:
         if not (is_outage(error) or is_contention(error)):
             return _unexpected(error)
         log.warning("the database is not available: %s", str(error).splitlines()[0])
         return refuse(Code.SERVICE_UNAVAILABLE, "Try again in a moment.", retryAfter=1)
+
+    for trouble in DATABASE_ERRORS:
+        app.register_error_handler(trouble, _database)
 
     @app.errorhandler(Exception)
     def _unexpected(error: Exception) -> Response:

@@ -7,11 +7,9 @@ import time
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from weelo_api.frames import unlogged
 from weelo_workers.contracts.notifications import frame
-from weelo_workers.models.engine import autocommitting
+from weelo_workers.models.engine import DATABASE_ERRORS, autocommitting
 from weelo_workers.queries.log import Frame, lines_after
 
 PAGE = 500
@@ -122,5 +120,5 @@ def _page(user_id: UUID, after: int) -> list[Frame] | None:
     try:
         with autocommitting().connect() as connection:
             return lines_after(connection, user_id, after, PAGE)
-    except SQLAlchemyError:
+    except DATABASE_ERRORS:
         return None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import re
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4, uuid5
@@ -27,7 +29,7 @@ from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.wire import rfc3339
 from weelo_workers.messaging import mailbox
 from weelo_workers.messaging.bell import BellSilent, Ring
-from weelo_workers.models.engine import autocommitting
+from weelo_workers.models.engine import DATABASE_ERRORS, autocommitting, is_cut_off
 from weelo_workers.settings import settings
 
 MAX_WAIT_SECONDS = 30
@@ -37,6 +39,10 @@ LOOK_EVERY_SECONDS = 0.25
 CLOSING_WAIT_SECONDS = 2.0
 # Of gunicorn's threads. Whoever comes when so many wait for outcomes is answered 202 at once.
 WAITING_AT_MOST = 150
+
+# Longer than a database takes to come back after a crash, or a standby to take over a connection.
+IN_DOUBT_SECONDS = 5.0
+IN_DOUBT = "It is not known whether this was recorded. Ask again with the same Idempotency-Key."
 
 _pace = Pace(settings().commands_per_second)
 _pressure = Pressure()
@@ -63,8 +69,7 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
     wait = _preferred_wait()
     with hub().expecting(command_id) as settled, _patience(wait) as patience:
         until = time.monotonic() + patience
-        with autocommitting().connect() as connection:
-            posted = mailbox.post(connection, command, who, command_id, _fingerprint(body))
+        posted = _post(command, who, command_id, _fingerprint(body))
         if posted.conflicting:
             raise Rejected(Code.IDEMPOTENCY_CONFLICT, "Use a new key for a new request.")
         if posted.fresh:
@@ -74,7 +79,9 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
         closing = False
         while outcome.status == "pending" and (left := until - time.monotonic()) > 0:
             settled.wait(min(left, LOOK_EVERY_SECONDS))
-            outcome = find(command_id, who) or outcome
+            # It is recorded: whatever happens now, that is no reason to refuse it.
+            with suppress(*DATABASE_ERRORS):
+                outcome = find(command_id, who) or outcome
             if hub().closing and not closing:
                 closing, until = True, min(until, time.monotonic() + CLOSING_WAIT_SECONDS)
     if wait is not None and outcome.status != "pending":
@@ -92,6 +99,30 @@ def _patience(wait: int | None) -> Iterator[int]:
         yield wait
     finally:
         _places.release()
+
+
+def _post(command: Command, who: Caller, command_id: UUID, fingerprint: str) -> mailbox.Posted:
+    """The command's row. When the connection breaks in the middle of it, nobody knows whether it was written, so
+    503 ("nothing was accepted") might be a lie: the same again tells, since it changes nothing.
+
+    Raises Rejected(INTERNAL_ERROR) if it stays unknown.
+    """
+    in_doubt_until: float | None = None
+    while True:
+        try:
+            with autocommitting().connect() as connection:
+                posted = mailbox.post(connection, command, who, command_id, fingerprint)
+        except DATABASE_ERRORS as error:
+            if in_doubt_until is None:
+                if not is_cut_off(error):
+                    raise
+                in_doubt_until = time.monotonic() + IN_DOUBT_SECONDS
+            if time.monotonic() > in_doubt_until:
+                raise Rejected(Code.INTERNAL_ERROR, IN_DOUBT) from error
+            time.sleep(random.uniform(0.05, 0.2))
+        else:
+            # What is found now may be our own first try, for which nobody has rung yet.
+            return posted if in_doubt_until is None else replace(posted, fresh=True)
 
 
 def find(command_id: UUID, who: Caller) -> CommandOutcome | None:

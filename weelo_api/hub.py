@@ -19,7 +19,6 @@ from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.exc import SQLAlchemyError
 from wsproto import WSConnection
 
 from weelo_api.attendance import MAX_SOCKETS_PER_USER, TO_CLOSE, Attendance, Seat
@@ -27,7 +26,7 @@ from weelo_api.channel import GOING_AWAY, INTERNAL_ERROR, TOO_MANY_SOCKETS, Chan
 from weelo_api.connection import Connection
 from weelo_api.frames import unlogged
 from weelo_api.stream_reader import StreamReader
-from weelo_workers.models.engine import autocommitting
+from weelo_workers.models.engine import DATABASE_ERRORS, autocommitting
 from weelo_workers.notifications import news
 from weelo_workers.queries.log import newest_seqs
 
@@ -241,7 +240,7 @@ class Hub:
                 with autocommitting().connect() as connection:
                     newest = newest_seqs(connection, users)
                 away = False
-            except SQLAlchemyError as error:
+            except DATABASE_ERRORS as error:
                 if not away:
                     log.warning("sockets cannot be compared with the log: %s", type(error).__name__)
                 away = True

@@ -12,13 +12,11 @@ import time
 from collections.abc import Mapping
 from uuid import UUID
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from weelo_api.posting import bell
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.queues import NOTIFICATIONS, TIMERS, Queue
 from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.models.engine import autocommitting
+from weelo_workers.models.engine import DATABASE_ERRORS, autocommitting
 from weelo_workers.queries.backlog import Wait, waits
 from weelo_workers.settings import settings
 
@@ -78,7 +76,7 @@ class Pressure:
         try:
             with autocommitting().connect() as connection:
                 self._waits = waits(connection)
-        except SQLAlchemyError:
+        except DATABASE_ERRORS:
             self._waits = {}  # without a database the command cannot be recorded anyway, and is told so
         finally:
             self._looked_at = time.monotonic()

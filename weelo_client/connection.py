@@ -1,7 +1,8 @@
 """One caller's HTTP requests, with the patience that a phone on a train needs.
 
 What may be repeated is repeated: a request that never arrived, one that the API turned away unrecorded
-(503 `SERVICE_UNAVAILABLE`, 429 `RATE_LIMITED`), and one whose answer was lost, if it bears a key or reads.
+(503 `SERVICE_UNAVAILABLE`, 429 `RATE_LIMITED`), and one whose answer was lost, or was that nobody knows (500
+`INTERNAL_ERROR`), if it bears a key or reads.
 The repetition is the same request to the byte, key included, so it cannot have a second effect.
 """
 
@@ -76,7 +77,7 @@ class Connection:
                         f"{method} {self.base_url}{path}: {str(lost) or type(lost).__name__}"
                     ) from lost
             else:
-                if not _turned_away(response):
+                if not (_turned_away(response) or (harmless_twice and _not_known(response))):
                     return response
                 pause = max(pause, _retry_after(response))
                 if time.monotonic() + pause >= deadline:
@@ -128,6 +129,10 @@ def refusal(response: httpx.Response) -> Refused:
 
 def _turned_away(response: httpx.Response) -> bool:
     return response.status_code in (429, 503) and _json_object(response).get("code", "") in _UNRECORDED
+
+
+def _not_known(response: httpx.Response) -> bool:
+    return response.status_code == 500 and _json_object(response).get("code") == "INTERNAL_ERROR"
 
 
 def _retry_after(response: httpx.Response) -> float:

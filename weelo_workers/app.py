@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from uuid import UUID
 
 from celery import Celery, signals
 from celery.beat import Scheduler
+from kombu.transport import redis as redis_transport
 from redis.exceptions import RedisError
 
 from weelo_workers.contracts.command import REGISTRY
@@ -24,17 +26,37 @@ from weelo_workers.messaging.celery_bell import CeleryBell
 from weelo_workers.messaging.retention import keep_forgetting
 from weelo_workers.messaging.roll_call import PRESENT_EVERY_SECONDS, present
 from weelo_workers.messaging.sweep import sweep
+from weelo_workers.messaging.unacked import forget_unacked
 from weelo_workers.metrics import counted
 from weelo_workers.metrics.server import MetricsServer
 from weelo_workers.models.engine import connect, engine, forget_connections
-from weelo_workers.presence import forget_the_silent
+from weelo_workers.presence import forget_the_over, forget_the_silent
 from weelo_workers.settings import settings
 
+log = logging.getLogger(__name__)
+
 ASIDE_THREADS = 4
+FORGET_UNACKED_EVERY_SECONDS = 10.0
 
 DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications")
 
 app = Celery("weelo", config_source="celeryconfig")
+
+
+class ForgivingQoS(redis_transport.QoS):
+    """A worker that loses Redis wants to hand back what it holds, by the connection that it has just lost. kombu
+    (5.7.0) then meets an AttributeError, which ends the worker. What cannot be handed back stays where it is: the sweep
+    sees to its rows, and forgets the messages."""
+
+    def restore_unacked(self, client: Any = None) -> None:
+        try:
+            super().restore_unacked(client)  # type: ignore[no-untyped-call]
+        except (RedisError, AttributeError) as lost:
+            log.warning("%d messages could not be handed back: %s", len(self._delivered), lost)
+            self._delivered.clear()
+
+
+redis_transport.Channel.QoS = ForgivingQoS
 
 
 def find_verbs() -> None:
@@ -67,6 +89,7 @@ class SweepingScheduler(Scheduler):
         threading.Thread(
             target=keep_forgetting, args=(engine(), *ages), name="forgetting", daemon=True
         ).start()
+        self._forget_unacked_next = 0.0
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """One sweep. Returns the seconds until the next, as beat expects."""
@@ -74,7 +97,14 @@ class SweepingScheduler(Scheduler):
         sweep(self._bus, seconds=settings().sweep_seconds * 5)
         with suppress(RedisError):
             forget_the_silent(at_most=1_000)
-        return max(0.05, settings().sweep_seconds - (time.monotonic() - began))
+            forget_the_over(at_most=1_000)
+        if began >= self._forget_unacked_next:
+            self._forget_unacked_next = began + FORGET_UNACKED_EVERY_SECONDS
+            forget_unacked(self._bus.engine)
+        took = time.monotonic() - began
+        if took > 2 * settings().sweep_seconds:
+            log.warning("a sweep took %.1f s", took)
+        return max(0.05, settings().sweep_seconds - took)
 
 
 def _task_for(name: str) -> None:

@@ -92,6 +92,14 @@ def test_retry_after_is_obeyed_or_the_refusal_handed_on_at_once(
     assert refused.value.retryable
 
 
+def test_an_api_that_does_not_know_whether_it_was_recorded_is_asked_again_with_the_same_key(
+    api: ScriptedApi, client: WeeloClient
+) -> None:
+    api.answers = [(500, {"code": "INTERNAL_ERROR", "status": 500, "retryable": True}), (201, {"id": "b-1"})]
+    assert book(client)["id"] == "b-1"
+    assert len({request.headers["Idempotency-Key"] for request in api.requests}) == 1
+
+
 def test_a_recorded_outcome_is_not_asked_for_again(api: ScriptedApi, client: WeeloClient) -> None:
     """Under the same key it would be the same for ever."""
     api.answers = [(503, {"code": "ACCEPT_RETRY_EXHAUSTED", "status": 503, "retryable": True})]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -124,6 +124,18 @@ def test_toggling_while_searches_run_never_hides_who_is_online_throughout() -> N
     searches.join(timeout=10)
     assert len(seen) > 10
     assert all(steady in found and found <= {steady, toggled} for found in seen)
+
+
+def test_a_request_of_which_nobody_said_that_it_is_over_is_forgotten_when_its_time_is_up() -> None:
+    over, open_yet = uuid4(), uuid4()
+    for broadcast in (over, open_yet):
+        presence.show_open(broadcast, 1.0, KINDS, CENTRES[0], 10, seconds_left=60)
+    redis().hset(f"weelo:open:about:{over}", "ends", 0)
+    redis().zadd("weelo:open:ends", {f"{kind} {over}": 0 for kind in KINDS})
+    assert presence.forget_the_over(at_most=100) == len(KINDS)
+    for kind in KINDS:
+        assert redis().zrange(f"weelo:open:geo:{kind}", 0, -1) == [str(open_yet)]
+    assert redis().zcard("weelo:open:ends") == len(KINDS)
 
 
 def test_an_emptied_memory_says_that_it_is_partial() -> None:

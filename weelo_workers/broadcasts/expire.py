@@ -25,11 +25,14 @@ PARTLY_FILLED = "partly_filled"
 def expire(command: ExpireBroadcast, uow: UnitOfWork) -> None:
     """End an open broadcast whose time is up, and say why: nobody online, nobody accepted, partly filled."""
     broadcast = uow.lock(Broadcast, command.broadcast_id)
-    if broadcast is None or broadcast.status not in lifecycle.EXPIRE.when:
+    if broadcast is None or broadcast.status in lifecycle.FINAL:
         return
     if uow.now < broadcast.expires_at:
-        # The deadline has moved since this alarm was set: set another.
+        # The deadline has moved since this alarm was set: set another. Also for a full one, which may lose a truck
+        # and be open again before then.
         uow.send(command, at=broadcast.expires_at)
+        return
+    if broadcast.status not in lifecycle.EXPIRE.when:
         return
     slots = moves.slots_of(uow, broadcast.id)
     live = [a for a in moves.assignments_of(uow, broadcast.id) if a.status in assignment_lifecycle.LIVE]

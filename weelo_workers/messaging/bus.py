@@ -30,7 +30,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
@@ -46,7 +45,7 @@ from weelo_workers.messaging.handling import handler
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.metrics import counted
 from weelo_workers.models import MailboxRow, User
-from weelo_workers.models.engine import is_contention, is_outage
+from weelo_workers.models.engine import DATABASE_ERRORS, is_contention, is_cut_off, is_outage
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +70,7 @@ class Bus:
         """Settle this command if it is due and unsettled. What goes wrong is noted, and left to the sweep."""
         try:
             for attempt in Retrying(
-                retry=retry_if_exception(is_contention),
+                retry=retry_if_exception(lambda error: is_contention(error) or is_cut_off(error)),
                 stop=stop_after_attempt(8),
                 wait=wait_random_exponential(multiplier=0.01, max=0.2),
                 before_sleep=lambda _: counted.SERIALIZATION_RETRIES.inc(),
@@ -101,13 +100,13 @@ class Bus:
         its second look comes later and finds us. Should it die in between, the sweep does."""
         if ring.follows is None:
             return False
-        with suppress(SQLAlchemyError), self._looking.connect() as connection:
+        with suppress(*DATABASE_ERRORS), self._looking.connect() as connection:
             return mailbox.waiting_delivery(connection, ring.follows, but=ring.id) is not None
         return False
 
     def _look_once_more(self, subject_id: UUID) -> None:
         """After a delivery: those that came while it was being written are told together, a moment later."""
-        with suppress(SQLAlchemyError):
+        with suppress(*DATABASE_ERRORS):
             with self._looking.connect() as connection:
                 left = mailbox.waiting_delivery(connection, subject_id)
             if left is not None:
@@ -165,7 +164,7 @@ class Bus:
         try:
             with Session(self.engine, expire_on_commit=False) as session, session.begin():
                 return trouble.count_a_loss(session, command_id)
-        except SQLAlchemyError as error:
+        except DATABASE_ERRORS as error:
             log.warning("command %s waits for the database: %s", command_id, trouble.one_line(error))
             return False
 
@@ -177,7 +176,7 @@ class Bus:
         try:
             with Session(self.engine, expire_on_commit=False) as session, session.begin():
                 row = trouble.note(session, command_id, error)
-        except SQLAlchemyError:
+        except DATABASE_ERRORS:
             log.exception("command %s failed, and that could not be noted", command_id)
             return
         if row is not None:
@@ -189,7 +188,7 @@ class Bus:
 
     def _ring_who_counted_on_it(self, subject_id: UUID) -> None:
         """A delivery failed: of those behind it about the same subject the first had not been rung."""
-        with suppress(SQLAlchemyError):
+        with suppress(*DATABASE_ERRORS):
             with self._looking.connect() as connection:
                 behind = mailbox.waiting_delivery(connection, subject_id)
             if behind is not None:

@@ -12,11 +12,11 @@ import time
 from dataclasses import dataclass
 
 from sqlalchemy import Engine, TextClause, text
-from sqlalchemy.exc import SQLAlchemyError
 
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.broadcast import FINAL
 from weelo_workers.models.base import quoted
+from weelo_workers.models.engine import DATABASE_ERRORS
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ def forget_what_is_old(engine: Engine, days: int, history_days: int = 0) -> int:
         age = history_days if kind is HISTORY else days
         try:
             forgotten += _forget(engine, kind, age) if age else 0
-        except SQLAlchemyError as error:
+        except DATABASE_ERRORS as error:
             log.warning("forgetting %s waits for the database: %s", kind.name, str(error).splitlines()[0])
     return forgotten
 

@@ -18,6 +18,7 @@ from weelo_workers.contracts.queues import TIMERS, Queue
 from weelo_workers.messaging.bell import BellSilent, Ring
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.metrics import counted
+from weelo_workers.models.engine import is_cut_off
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +28,13 @@ _Overdue = Row[tuple[UUID, str, Queue, int, int]]
 
 # statement_timestamp(), since an index cannot be searched by what changes meanwhile (clock_timestamp()).
 # SKIP LOCKED: a row that a worker is settling at this moment, or that another sweep has, is not overdue.
-# Each time a row is taken up it waits longer for its next turn, so a flood is not rung over and over.
+# Each time a row is taken up it waits longer for its next turn, so a flood is not rung over and over. A timer waits
+# longer only for having failed: what held it up may be over at any moment, and it is late already.
 _TAKE_UP = text("""
     UPDATE mailbox
        SET sweeps = LEAST(sweeps + 1, 1000),
-           ring_at = clock_timestamp() + LEAST(power(2, LEAST(sweeps, 10)), 30) * interval '1 second'
+           ring_at = clock_timestamp() + interval '1 second'
+                     * LEAST(power(2, LEAST(CASE queue WHEN 'timers' THEN attempts ELSE sweeps END, 10)), 30)
      WHERE id IN (SELECT id FROM mailbox
                    WHERE settled_at IS NULL AND parked_at IS NULL AND ring_at <= statement_timestamp()
                    ORDER BY (queue = 'timers' AND attempts = 0) DESC, ring_at
@@ -48,13 +51,16 @@ def sweep(bus: Bus, *, seconds: float) -> int:
     busy queue is no fault; if its bell is silent, or had been rung again before, it is settled here too.
     So is the next try of a timer that has failed: many of those must not be what the sweep is busy with.
     """
-    taken = 0
+    taken, cut_off = 0, False
     give_way_at = time.monotonic() + seconds
     while time.monotonic() < give_way_at:
         try:
             with bus.engine.begin() as connection:
                 overdue = connection.execute(_TAKE_UP, {"batch": BATCH}).all()
         except DBAPIError as error:
+            if is_cut_off(error) and not cut_off:
+                cut_off = True  # the others from before the same end are gone as well: this one is new
+                continue
             log.warning("the sweep waits for the database: %s", str(error).splitlines()[0])
             return taken
         for row in overdue:

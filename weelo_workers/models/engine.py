@@ -10,12 +10,22 @@ import psycopg2
 from psycopg2 import errors as pg
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext, make_url
-from sqlalchemy.exc import DBAPIError, InvalidatePoolError, OperationalError, TimeoutError as PoolExhausted
+from sqlalchemy.exc import (
+    DBAPIError,
+    InvalidatePoolError,
+    OperationalError,
+    SQLAlchemyError,
+    TimeoutError as PoolExhausted,
+)
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from weelo_workers.settings import settings
 
 PING_AFTER_SECONDS = 1.0
+
+DATABASE_ERRORS = (SQLAlchemyError, psycopg2.Error)
+"""Whatever a statement may raise. The driver's own errors come bare when a connection that autocommits is given back:
+its isolation level is reset then, outside of all that SQLAlchemy wraps."""
 
 # A handler that waits longer than this has met a fault, not a queue: give up, let the bell or the sweep retry.
 _WAITS = {
@@ -111,9 +121,16 @@ def is_contention(error: BaseException) -> bool:
 
 def is_outage(error: BaseException) -> bool:
     """The database is away or over-busy: nobody's fault who asked, and worth asking again later."""
-    return isinstance(error, OperationalError | PoolExhausted) or (
+    return isinstance(error, OperationalError | PoolExhausted | psycopg2.Error) or (
         isinstance(error, DBAPIError)
         and (error.connection_invalidated or isinstance(error.orig, pg.QueryCanceled | pg.LockNotAvailable))
+    )
+
+
+def is_cut_off(error: BaseException) -> bool:
+    """The connection broke while it was used: whether the last statement was executed, nobody knows."""
+    return isinstance(error, psycopg2.Error) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
     )
 
 

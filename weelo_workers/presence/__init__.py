@@ -7,7 +7,7 @@ Keys of presence, below `weelo:presence:`: `geo:<kind>` (places of those with a 
 `kind:<kind>` (the same, also without a place), `kinds` (transporter → kinds, JSON), `at` (→ "longitude,latitude"),
 `seen` (→ time last heard), `stamp` (→ as of when the rows said so), `since` (when this memory began).
 Of open broadcasts that are told in rings, below `weelo:open:`: `geo:<kind>` (pickups), `about:<id>`, `told:<id>`,
-`asked:<id>:<transporter>` (for a few seconds), `reach` (the widest radius).
+`asked:<id>:<transporter>` (for a few seconds), `ends` (→ until when each is shown), `reach` (the widest radius).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 
 from weelo_workers.lifecycles.distance import distance_km
 from weelo_workers.presence.scripts import (
+    FORGET_THE_OVER,
     FORGET_THE_SILENT,
     GO_OFFLINE,
     GO_ONLINE,
@@ -37,6 +38,7 @@ __all__ = [
     "Point",
     "PresenceUnknown",
     "Reached",
+    "forget_the_over",
     "forget_the_silent",
     "heartbeat",
     "mark_asked",
@@ -157,6 +159,11 @@ def forget_the_silent(at_most: int) -> int:
     """Take those out of the indexes who have not been heard for one TTL. Returns how many they were."""
     arguments = [settings().presence_ttl_seconds, at_most]
     return int(redis().register_script(FORGET_THE_SILENT)(args=arguments))
+
+
+def forget_the_over(at_most: int) -> int:
+    """Take requests out of the index whose time is up. Returns how many they were."""
+    return int(redis().register_script(FORGET_THE_OVER)(args=[at_most]))
 
 
 def show_open(

@@ -168,9 +168,25 @@ redis.call('EXPIRE', about, left)
 redis.call('EXPIRE', O..'told:'..id, left)
 for _, kind in ipairs(cjson.decode(kinds)) do
   redis.call('GEOADD', O..'geo:'..kind, lon, clamped(lat), id)
+  redis.call('ZADD', O..'ends', now() + left, kind..' '..id)
   if tonumber(radius) > tonumber(redis.call('GET', O..'reach') or 0) then redis.call('SET', O..'reach', radius) end
 end
 return 1
+"""
+)
+
+# how many at most. Whoever should have said that a broadcast is over may have been killed before.
+FORGET_THE_OVER = (
+    _COMMON
+    + """
+local over = redis.call('ZRANGEBYSCORE', O..'ends', '-inf', now(), 'LIMIT', 0, ARGV[1])
+for _, shown in ipairs(over) do
+  local kind, id = shown:match('^(.*) ([^ ]+)$')
+  local ends = tonumber(redis.call('HGET', O..'about:'..id, 'ends') or 0)
+  if ends < now() then redis.call('ZREM', O..'geo:'..kind, id) end
+  redis.call('ZREM', O..'ends', shown)
+end
+return #over
 """
 )
 

@@ -126,10 +126,18 @@ class Supervisor:
             self._plan_restart(child, f"cannot be started: {problem}")
             return
         child.identity = Identity.of(child.process.pid)
-        self._roster.write(other.identity for other in self._children.values() if other.identity is not None)
+        self._note_who_lives()
         if not program.once:
             child.reader = threading.Thread(target=self._read, args=(child, child.process), daemon=True)
             child.reader.start()
+
+    def _note_who_lives(self) -> None:
+        """For the undertaker. A full disk must not end the supervisor: without the note the children would only
+        outlive its violent death."""
+        try:
+            self._roster.write(each.identity for each in self._children.values() if each.identity is not None)
+        except OSError as problem:
+            self._journal.line("weelo", f"the roster of children cannot be written: {problem}")
 
     def _read(self, child: Child, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None

@@ -87,5 +87,24 @@ def test_TIMR_03_an_expiry_that_comes_early_waits_for_the_deadline(world: World)
     assert world.status(broadcast) == "expired"
 
 
+def test_TIMR_02_a_deadline_that_moved_is_kept_though_the_request_was_full_when_the_first_one_came(
+    world: World,
+) -> None:
+    first, second = world.fleet(), world.fleet()
+    broadcast = world.broadcast(1)
+    world.tick(100)
+    world.accept(first, broadcast)
+    world.answer(world.assignments(broadcast)[-1], yes=False)
+    world.tick(5)
+    world.accept(second, broadcast)
+    world.tick(20)
+    assert world.status(broadcast) == "fully_filled"
+    world.answer(world.assignments(broadcast)[-1], yes=False)
+    world.drain()
+    assert world.status(broadcast) == "active"
+    world.tick(61)
+    assert world.status(broadcast) == "expired"
+
+
 def test_an_expiry_of_nothing_does_nothing(world: World) -> None:
     assert world.do(ExpireBroadcast(broadcast_id=uuid4()), uuid4(), Role.ADMIN).status == "succeeded"

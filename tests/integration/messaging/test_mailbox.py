@@ -17,6 +17,8 @@ from weelo_workers.messaging.bell import Ring
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.sweep import sweep
 from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models.engine import connect
+from weelo_workers.settings import settings
 
 
 class Recorded:
@@ -275,8 +277,6 @@ def test_a_sweep_does_not_wait_long_for_what_somebody_holds(world: World) -> Non
     import os
     import time
 
-    from weelo_workers.models.engine import connect
-
     fleet = world.fleet()
     broadcast = world.broadcast(1)
     for _ in range(5):
@@ -292,6 +292,38 @@ def test_a_sweep_does_not_wait_long_for_what_somebody_holds(world: World) -> Non
         sweep(Bus(quick, world.bus.bell), seconds=1)
         assert time.monotonic() - began < 2.5
     quick.dispose()
+
+
+def test_TIMR_02_a_timer_that_somebody_holds_up_is_tried_again_every_second(world: World) -> None:
+    """Commands wait longer each time; a deadline is late for as long as it waits."""
+    broadcast = world.broadcast(1)
+    world.shift(121)
+    quick = connect(settings().database_url, lock_timeout="50ms")
+    with world.engine.begin() as somebody:
+        somebody.execute(text("SELECT 1 FROM broadcasts WHERE id = :id FOR UPDATE"), {"id": broadcast})
+        for _ in range(4):
+            with world.engine.begin() as connection:
+                connection.execute(
+                    text("UPDATE mailbox SET ring_at = clock_timestamp() WHERE settled_at IS NULL")
+                )
+            sweep(Bus(quick, world.bus.bell), seconds=1)
+    pause = "SELECT max(EXTRACT(EPOCH FROM ring_at - clock_timestamp())) FROM mailbox WHERE settled_at IS NULL AND name = 'broadcasts.expire'"
+    assert world.value(pause) <= 1
+    quick.dispose()
+
+
+def test_IDEM_02_a_connection_that_ends_in_the_middle_costs_a_command_nothing(world: World) -> None:
+    """Whoever executes it does so again, on another connection."""
+    customer = uuid4()
+    command = world.post(world.booking(customer), customer, Role.CUSTOMER)
+    with world.engine.connect() as connection:  # in the pool afterwards, as fresh as can be
+        own = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    killer = connect(settings().database_url, isolation="AUTOCOMMIT")
+    with killer.connect() as other:
+        other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": own})
+    killer.dispose()
+    world.bus.execute(command)
+    assert world.outcome(command, customer).status == "succeeded"
 
 
 def test_a_crowd_of_deliveries_rings_once_and_is_told_completely(world: World) -> None:

@@ -1,0 +1,51 @@
+"""`make soak MINUTES=30 SEED=7`: the play for as long as asked, with a report in a folder."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+
+LONGEST_MINUTES = 24 * 60
+
+
+def main() -> int:
+    asked = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    asked.add_argument("--minutes", type=float, default=30.0, help=f"of play, at most {LONGEST_MINUTES}")
+    asked.add_argument("--seed", type=int, default=None, help="of the plan; a new one unless given")
+    asked.add_argument("--into", type=Path, default=Path("soak"), help="the folder for the report")
+    said = asked.parse_args()
+    if not 0.5 <= said.minutes <= LONGEST_MINUTES:
+        asked.error(f"--minutes: from 0.5 to {LONGEST_MINUTES}")
+    seed = secrets.randbelow(1_000_000) if said.seed is None else said.seed
+
+    from tests.conftest import SECRET
+
+    os.environ["JWT_SECRET"] = SECRET
+
+    from tests.faults.play import perform
+    from tests.faults.report import write
+
+    said.into.mkdir(parents=True, exist_ok=True)
+    _say(f"SEED={seed} MINUTES={said.minutes:g}")
+    with tempfile.TemporaryDirectory(prefix="weelo-soak-") as folder:
+        Path(folder).chmod(0o755)  # root's PostgreSQL runs as somebody else, who has to get in
+        log = said.into / "system.log"
+        play = perform(Path(folder) / "data", seed, said.minutes * 60, long=10.0, log=log, tell=_say)
+    for count in play.counted:
+        _say(f"{'NO ' if count.wrong else 'yes'}  {count.sentence} ({count.figure})")
+        for wrong in count.wrong[:10]:
+            _say(f"       {wrong}")
+    _say(f"the report is {write(play, said.into)}")
+    return 1 if any(count.wrong for count in play.counted) else 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 (progress, for whoever waits)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""What counting has at hand: what the API, the sockets and the rows say in the end. Each count registers itself here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from tests.faults.ledger import Entry
+from tests.faults.people import Person
+from tests.faults.stage import Stage
+from tests.faults.town import Town
+from tests.waiting import eventually
+
+
+@dataclass(slots=True)
+class Count:
+    """`figure`: what was looked at, in words. `wrong`: empty, or the ids of what must not be."""
+
+    sentence: str
+    figure: str
+    wrong: list[str] = field(default_factory=list)
+
+
+class Seen:
+    """What everybody says in the end: the API to each caller, the sockets, the rows."""
+
+    def __init__(self, stage: Stage, town: Town) -> None:
+        self.stage, self.town, self.ledger = stage, town, town.ledger
+        self.people: dict[str, Person] = {person.id: person for person in town.people}
+
+    @cached_property
+    def outcomes(self) -> dict[str, dict[str, Any] | None]:
+        """By command, what `GET /commands/{id}` says to its caller; None: there is no such command."""
+
+        def ask(entry: Entry) -> Any:
+            return self.town.read(self.people[entry.who], f"/commands/{entry.command_id}")
+
+        by_id = {entry.command_id: entry for entry in self.ledger.entries}
+        with ThreadPoolExecutor(8) as pool:
+            return dict(zip(by_id, pool.map(ask, by_id.values()), strict=True))
+
+    @cached_property
+    def logs(self) -> dict[str, list[dict[str, Any]]]:
+        """By user, what `GET /events` says."""
+
+        def pages(person: Person) -> list[dict[str, Any]]:
+            lines: list[dict[str, Any]] = []
+            while page := self.town.read(person, f"/events?after={len(lines)}&limit=500")["items"]:
+                lines += page
+            return lines
+
+        with ThreadPoolExecutor(8) as pool:
+            return dict(zip(self.people, pool.map(pages, self.people.values()), strict=True))
+
+    @cached_property
+    def told(self) -> dict[str, list[dict[str, Any]]]:
+        """By command, what the callers' logs say became of it."""
+        said: dict[str, list[dict[str, Any]]] = {}
+        for lines in self.logs.values():
+            for line in lines:
+                if line["event"] == "command_settled":
+                    said.setdefault(line["data"]["commandId"], []).append(line["data"])
+        return said
+
+    @cached_property
+    def heard(self) -> dict[str, list[dict[str, Any]]]:
+        """By command, what came over the callers' sockets."""
+        said: dict[str, list[dict[str, Any]]] = {}
+        for ear in self.ledger.ears.values():
+            for frame in ear.frames:
+                if frame.event == "command_settled":
+                    said.setdefault(frame.data["commandId"], []).append(frame.data)
+        return said
+
+    def everybody_has_heard_all(self) -> bool:
+        behind = {
+            who: (len(self.ledger.ear(who).frames), len(lines))
+            for who, lines in self.logs.items()
+            if len(self.ledger.ear(who).frames) < len(lines)
+        }
+        assert not behind, f"heard, of how many lines: {behind}"
+        return True
+
+
+Counting = Callable[[Seen], tuple[str, list[str]]]
+COUNTS: dict[str, Counting] = {}
+
+
+def counts(sentence: str) -> Callable[[Counting], Counting]:
+    def register(counting: Counting) -> Counting:
+        COUNTS[sentence] = counting
+        return counting
+
+    return register
+
+
+def left_after(look: Callable[[], list[str]], within: float) -> list[str]:
+    """What there still is after so long."""
+    found: list[str] = []
+
+    def nothing() -> bool:
+        found[:] = look()
+        return not found
+
+    with suppress(AssertionError):
+        eventually(nothing, within=within, every=0.3)
+    return found

@@ -1,0 +1,102 @@
+"""The ledger: what every caller was answered, and every frame that everybody heard."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid5
+
+from weelo_client import Frame
+
+# As the gateway names a command by its caller and key, so that also one without an answer can be asked after.
+_KEYS = uuid5(UUID(int=0), "weelo idempotency keys")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`status` 0: the connection broke, and nobody knows whether the request arrived; 500: nor does the API."""
+
+    at: float
+    status: int
+    body: Any = None
+    recorded: bool = False
+    """It names the command, so it is a promise or an outcome, and no refusal at the door."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One command as its caller knows it. Repeated requests bear the same key and are one command."""
+
+    who: str
+    role: str
+    what: str
+    key: str
+    at: float = field(default_factory=time.time)
+    answers: list[Answer] = field(default_factory=list)
+
+    @property
+    def command_id(self) -> str:
+        return str(uuid5(_KEYS, f"{self.who}:{self.key}"))
+
+    @property
+    def promised(self) -> bool:
+        return any(answer.recorded for answer in self.answers)
+
+    @property
+    def turned_away(self) -> bool:
+        """Every request of it was answered, each with a no at the door."""
+        return bool(self.answers) and not any(a.recorded or a.status in (0, 500) for a in self.answers)
+
+    @property
+    def outcomes(self) -> list[tuple[int, Any]]:
+        """What was said to have become of it: status and body, when the caller waited for that."""
+        return [(a.status, a.body) for a in self.answers if a.recorded and a.status != 202]
+
+
+class Ear:
+    """What one user has heard, in the order in which the reference client handed it over."""
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self.strays: list[str] = []
+
+    def take(self, frame: Frame) -> None:
+        if frame.seq is None:
+            return
+        if frame.seq != len(self.frames) + 1:
+            self.strays.append(f"{frame.seq} came behind {len(self.frames)}")
+        self.frames.append(frame)
+
+
+class Ledger:
+    """May be written by many threads."""
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.ears: dict[str, Ear] = {}
+        self.spoiled: list[str] = []
+        """What went wrong in the play itself: nothing may."""
+        self._lock = threading.Lock()
+
+    def open(self, who: str, role: str, what: str, key: str) -> Entry:
+        entry = Entry(who, role, what, key)
+        with self._lock:
+            self.entries.append(entry)
+        return entry
+
+    def ear(self, who: str) -> Ear:
+        return self.ears.setdefault(who, Ear())
+
+    def answered(self) -> Mapping[str, int]:
+        """How many answers of each sort there were."""
+        with self._lock:
+            entries = list(self.entries)
+        return Counter(
+            f"{answer.status}" if answer.status else "none"
+            for entry in entries
+            for answer in list(entry.answers)
+        )

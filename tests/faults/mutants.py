@@ -1,0 +1,139 @@
+"""`make mutants`: is the suite worth anything? In a copy of the tree one mechanism at a time is switched off, and the
+short form of the faults has to fail. Never by a switch in the code: each mutant is a small change to its text.
+
+`python -m tests.faults.mutants [NAME…]`: only these.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+TREE = Path(__file__).parent.parent.parent
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".weelo", "soak", "*_cache", "__pycache__", "*.egg-info")
+SUITE = ("tests/faults/test_ledger.py", "tests/faults/test_faults.py")
+LONGEST_SECONDS = 900
+
+SWEEP = "weelo_workers/messaging/sweep.py"
+UOW = "weelo_workers/messaging/unit_of_work.py"
+BUS = "weelo_workers/messaging/bus.py"
+CATALOG = "weelo_workers/notifications/catalog.py"
+
+FROM_REDIS = """
+def _recipients(session: Session, told: Told) -> list[UUID]:
+    from weelo_workers.redis_client import redis
+
+    try:
+        return [UUID(who) for who in redis().smembers(f"weelo:open:told:{told.data['broadcastId']}")]
+    except Exception:
+        return []
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    name: str
+    what: str
+    changes: tuple[tuple[str, str, str], ...]
+    """File, text, and what stands there instead."""
+
+    def apply(self, tree: Path) -> None:
+        """Raises AssertionError if the code does not read as it did when this was written."""
+        for path, before, after in self.changes:
+            text = (tree / path).read_text()
+            assert text.count(before) == 1, f"{self.name}: {path} has {text.count(before)} × {before!r}"
+            (tree / path).write_text(text.replace(before, after))
+
+
+MUTANTS = (
+    Mutant(
+        "sweep",
+        "the sweep is off",
+        ((SWEEP, "    taken, cut_off = 0, False\n", "    return 0\n    taken, cut_off = 0, False\n"),),
+    ),
+    Mutant(
+        "lock",
+        "nobody locks the broadcast's row",
+        (
+            (
+                UOW,
+                "            .with_for_update(),\n",
+                "            .with_for_update() if model is not Broadcast else select(model).where(model.id.in_(row_ids)),\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "claim",
+        "look first, write last: a command's row is not locked when it is claimed",
+        (
+            (BUS, "    .with_for_update(of=MailboxRow)\n", ""),
+            (
+                BUS,
+                "(_mailbox.c.name == DeliverEvents.name, _mailbox.c.settled_at.is_(None))",
+                "(_mailbox.c.name == 'nothing', _mailbox.c.settled_at.is_(None))",
+            ),
+        ),
+    ),
+    Mutant(
+        "reject",
+        "reject_on_worker_lost is off",
+        (("celeryconfig.py", "task_reject_on_worker_lost = True", "task_reject_on_worker_lost = False"),),
+    ),
+    Mutant(
+        "recipients",
+        "who hears the withdrawal is asked of Redis",
+        ((CATALOG, "\n\n# --- the catalog ---", f"\n{FROM_REDIS}\n\n# --- the catalog ---"),),
+    ),
+)
+
+
+def suffer(mutant: Mutant, say: Callable[[str], None]) -> tuple[str, list[str]]:
+    """In how many seconds the suite ended, and which tests failed."""
+    with tempfile.TemporaryDirectory(prefix="weelo-mutant-") as folder:
+        tree = Path(folder) / "tree"
+        shutil.copytree(TREE, tree, ignore=LEFT_OUT)
+        Path(folder).chmod(0o755)
+        mutant.apply(tree)
+        began = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-n0", "-q", "--no-header", "--tb=line", *SUITE],
+            cwd=tree,
+            # Before what is installed for development, which is the healthy tree.
+            env={**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LONGEST_SECONDS,
+        )
+        failed = re.findall(r"^(?:FAILED|ERROR) \S+?::(.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
+        if done.returncode not in (0, 1):
+            say(done.stdout[-2000:] + done.stderr[-2000:])
+        return f"{time.monotonic() - began:.0f} s", failed
+
+
+def main() -> int:
+    def say(line: str) -> None:
+        print(line, flush=True)  # noqa: T201 (a table, for whoever waits)
+
+    chosen = [mutant for mutant in MUTANTS if mutant.name in sys.argv[1:] or not sys.argv[1:]]
+    say("| mutant | caught | by | in |\n| --- | --- | --- | --- |")
+    escaped = 0
+    for mutant in chosen:
+        seconds, failed = suffer(mutant, say)
+        escaped += not failed
+        by = "; ".join(each.removeprefix("test_TIMR_02_whatever_breaks") for each in failed[:4])
+        more = f" and {len(failed) - 4} more" if len(failed) > 4 else ""
+        say(f"| {mutant.what} | {'yes' if failed else '**no**'} | {by}{more} | {seconds} |")
+    return 1 if escaped else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

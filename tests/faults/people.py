@@ -1,0 +1,242 @@
+"""The load: customers, transporters and drivers, each with an app of their own, who do as people do."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import uuid4
+
+from tests.faults.ledger import Answer
+from tests.system import token
+from weelo_client import Channel, Frame
+from weelo_workers.contracts.statuses import Role
+
+if TYPE_CHECKING:
+    from tests.faults.town import Town
+
+OPEN_TRUCK = ("Open", "17 Feet")
+SMALL_TRUCK = ("LCV", "14 Feet")
+PICKUP = {"latitude": 28.61, "longitude": 77.21, "address": "New Delhi"}
+DROP = {"latitude": 26.91, "longitude": 75.79, "address": "Jaipur"}
+OPEN = {"created", "broadcasting", "active", "partially_filled"}
+
+
+class Person:
+    role: ClassVar[Role]
+
+    def __init__(self, town: Town, dice: random.Random) -> None:
+        self.id = str(uuid4())
+        self.town, self.dice = town, dice
+        self.ear = town.ledger.ear(self.id)
+        self.bearer = token(self.role, self.id, ttl=86_400)  # type: ignore[arg-type]
+        self.channel: Channel | None = None
+
+    def listen(self) -> None:
+        self.channel = Channel(self.town.url, self.bearer, after=0, remember=10, on_frame=self._hear)
+        self.channel.wait_for("connected", within=20)
+
+    def hang_up(self) -> None:
+        if self.channel is not None:
+            self.channel.close()
+
+    def _hear(self, frame: Frame) -> None:
+        self.ear.take(frame)
+        if not self.town.over:
+            self.hears(frame.event, frame.data)
+
+    def hears(self, event: str, data: dict[str, Any]) -> None:
+        """What one makes of it. In the socket's thread: whatever takes time is done `soon`."""
+
+    def lives(self) -> float:
+        """Does something by itself, now and then. Returns the seconds until the next time."""
+        return 5.0
+
+    def soon(self, act: Callable[[], object], earliest: float, latest: float) -> None:
+        self.town.later(self.dice.uniform(earliest, latest), act)
+
+    def sends(self, method: str, path: str, body: dict[str, Any] | None = None, *, key: str = "") -> Answer:
+        """One command. Some wait for its outcome, some do not; most try again until somebody answers."""
+        waits = self.dice.random() < 0.6
+        patient = self.dice.random() < 0.8
+        return self.town.send(self, method, path, body, key or uuid4().hex, waits=waits, patient=patient)
+
+    def asks(self, path: str) -> Any:
+        return self.town.read(self, path)
+
+
+class Customer(Person):
+    """Asks, changes their mind, asks twice, goes on with what was found."""
+
+    role = Role.CUSTOMER
+
+    def __init__(self, town: Town, dice: random.Random) -> None:
+        super().__init__(town, dice)
+        self.current: dict[str, Any] | None = None
+
+    def hears(self, event: str, data: dict[str, Any]) -> None:
+        newer = self.current is None or self.current["broadcastId"] != data.get("broadcastId")
+        if event == "broadcast_state_changed" and (newer or data["version"] > self.current["version"]):
+            self.current = data
+
+    def lives(self) -> float:
+        status = self.current["status"] if self.current else None
+        chance = self.dice.random()
+        if status in OPEN:
+            if chance < 0.12:
+                self.cancels()
+            elif chance < 0.2:
+                self.wishes()  # and is told that there is one open
+        elif status in ("fully_filled", "in_progress") and chance < 0.12:
+            self.cancels()
+        elif status == "expired" and chance < 0.3:
+            self.goes_on()
+        elif chance < 0.85:
+            self.wishes()
+        return self.dice.uniform(1.0, 5.0)
+
+    def wishes(self) -> None:
+        path, body = (
+            ("/bookings", self._booking()) if self.dice.random() < 0.65 else ("/orders", self._order())
+        )
+        key = uuid4().hex
+        if self.dice.random() < 0.15:  # a double tap
+            self.town.later(0.0, lambda: self.sends("POST", path, body, key=key))
+        self.sends("POST", path, body, key=key)
+
+    def cancels(self) -> None:
+        self.sends("PUT", f"/{self._kind()}/cancel", {"reason": "plans changed"})
+
+    def goes_on(self) -> None:
+        self.sends("POST", f"/{self._kind()}/continue-partial", {})
+
+    def _kind(self) -> str:
+        assert self.current is not None
+        kind = "bookings" if self.current["kind"] == "booking" else "orders"
+        return f"{kind}/{self.current['broadcastId']}"
+
+    def _booking(self) -> dict[str, Any]:
+        kind = {"vehicleType": OPEN_TRUCK[0], "vehicleSubtype": OPEN_TRUCK[1]}
+        return {"pickup": PICKUP, "drop": DROP, **kind, "trucksNeeded": self.dice.randint(1, 3)}
+
+    def _order(self) -> dict[str, Any]:
+        wanted = [
+            {"vehicleType": kind[0], "vehicleSubtype": kind[1], "quantity": quantity}
+            for kind, quantity in ((OPEN_TRUCK, self.dice.randint(1, 2)), (SMALL_TRUCK, 1))
+        ]
+        return {"pickup": PICKUP, "drop": DROP, "vehicleRequirements": wanted}
+
+
+class Driver(Person):
+    """Says yes, no, or nothing; drives to the end."""
+
+    role = Role.DRIVER
+
+    def __init__(self, town: Town, dice: random.Random) -> None:
+        super().__init__(town, dice)
+        self.trip: dict[str, Any] | None = None
+
+    def hears(self, event: str, data: dict[str, Any]) -> None:
+        if event == "trip_assigned":
+            self.trip = data["assignment"]
+            self.soon(self.answers, 0.1, 1.2)
+        elif self.trip is not None and data.get("assignment", {}).get("id") == self.trip["id"]:
+            self.trip = data["assignment"]
+
+    def answers(self) -> None:
+        if self.trip is None:
+            return
+        chance = 1.0 if self.town.obliging else self.dice.random()
+        if chance > 0.3:
+            self.sends("POST", f"/assignments/{self.trip['id']}/accept", {})
+        elif chance > 0.18:
+            self.sends("POST", f"/assignments/{self.trip['id']}/decline", {"reason": "not today"})
+
+    def lives(self) -> float:
+        on_the_way = ("driver_accepted", "en_route_pickup", "at_pickup", "in_transit")
+        if self.trip is not None and self.trip["status"] in on_the_way:
+            step = "completed" if self.dice.random() < 0.5 else "in_transit"
+            self.sends("PUT", f"/trips/{self.trip['tripId']}/status", {"status": step})
+        return self.dice.uniform(1.5, 4.0)
+
+
+class Transporter(Person):
+    """A fleet of some trucks. Accepts at once, as others do; holds, declines, or looks away."""
+
+    role = Role.TRANSPORTER
+
+    def __init__(self, town: Town, dice: random.Random, kinds: list[tuple[str, str]]) -> None:
+        super().__init__(town, dice)
+        self.latitude = 28.61 + dice.uniform(0.0, 0.3)  # degrees, of 111 km each
+        self.drivers = [Driver(town, random.Random(dice.random())) for _ in kinds]
+        self.kinds = kinds
+        self.vehicles: list[str] = []
+        self.busy: set[str] = set()
+        self._beats = 0
+
+    def signs_on(self) -> None:
+        for number, (kind, driver) in enumerate(zip(self.kinds, self.drivers, strict=True)):
+            vehicle = {"vehicleType": kind[0], "vehicleSubtype": kind[1]}
+            plate = f"/vehicles/HR{number}X{self.id[:8].upper()}"
+            send = self.town.send
+            registered = send(self, "PUT", plate, vehicle, uuid4().hex, waits=True, patient=True)
+            self.vehicles.append(registered.body["id"])
+            phone = {"name": "A driver", "phone": "+91 98100 00000"}
+            send(self, "PUT", f"/drivers/{driver.id}", phone, uuid4().hex, waits=True, patient=True)
+        on = {"isAvailable": True}
+        self.town.send(self, "PUT", "/transporter/availability", on, uuid4().hex, waits=True, patient=True)
+        self.town.heartbeat(self)
+
+    def hears(self, event: str, data: dict[str, Any]) -> None:
+        if event == "new_broadcast":
+            # Most are as fast as they can, so that they race.
+            self.soon(lambda: self.answers(data), 0.02, 0.1 if self.dice.random() < 0.7 else 2.0)
+        elif event == "assignment_status_changed":
+            vehicle, status = data["assignment"]["vehicleId"], data["assignment"]["status"]
+            over = status in ("completed", "cancelled", "driver_declined")
+            (self.busy.discard if over else self.busy.add)(vehicle)
+
+    def answers(self, offer: dict[str, Any]) -> None:
+        chance, broadcast = self.dice.random(), offer["broadcastId"]
+        if chance < 0.58:
+            trucks = self._trucks(self.dice.choice((1, 1, 2)))
+            partial = {"partial": True} if self.dice.random() < 0.5 else {}
+            if trucks:
+                self.sends("POST", f"/broadcasts/{broadcast}/accept", {"trucks": trucks, **partial})
+        elif chance < 0.68:
+            self.sends("POST", f"/broadcasts/{broadcast}/decline", {"reason": "too far"})
+        elif chance < 0.84:
+            self._holds(broadcast)
+
+    def _holds(self, broadcast: str) -> None:
+        held = self.town.send(
+            self,
+            "POST",
+            f"/broadcasts/{broadcast}/hold",
+            {"quantity": 1},
+            uuid4().hex,
+            waits=True,
+            patient=False,
+        )
+        if held.status != 200 or not held.body.get("holdId"):
+            return
+        chance, hold = self.dice.random(), held.body["holdId"]
+        if chance < 0.5:
+            trucks = self._trucks(1)
+            self.soon(lambda: self.sends("POST", f"/holds/{hold}/confirm", {"assignments": trucks}), 0.1, 2.2)
+        elif chance < 0.7:
+            self.soon(lambda: self.sends("POST", f"/holds/{hold}/release", {}), 0.1, 1.0)
+
+    def _trucks(self, count: int) -> list[dict[str, str]]:
+        """Some that are free as far as one knows, or one that is not, to be told so."""
+        trucks = list(zip(self.vehicles, self.drivers, strict=True))
+        free = [truck for truck in trucks if truck[0] not in self.busy] or trucks[:1]
+        chosen = self.dice.sample(free, min(count, len(free)))
+        return [{"vehicleId": vehicle, "driverId": driver.id} for vehicle, driver in chosen]
+
+    def lives(self) -> float:
+        self._beats += 1
+        here = {"latitude": self.latitude, "longitude": 77.21}
+        if self._beats % 3 == 0 or self.channel is None or not self.channel.heartbeat(**here):
+            self.town.heartbeat(self)
+        return 3.0

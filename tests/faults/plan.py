@@ -1,0 +1,40 @@
+"""The plan: from a seed, which fault comes when. The same seed is the same plan."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+QUIET_FIRST_SECONDS = 3.0
+QUIET_LAST_SECONDS = 6.0
+EVERY_SECONDS = 4.0
+"""About so often something breaks."""
+RECOVERY = {
+    "all of the supervisor's children are killed at once": 3,
+    "a power cut: children and servers are killed at once": 4,
+    "the children are ended gently, one after another": 5,
+}
+"""Times as long until the next fault: so many processes begin that on two cores nothing else could be seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    at: float
+    """Seconds from the beginning of the play."""
+    fault: str
+    seed: int
+    """Of whatever is left to chance when it happens."""
+
+
+def plan(seed: int, seconds: float, faults: list[str]) -> list[Moment]:
+    """Each fault about equally often, in an order of its own each round, spread over the play."""
+    dice = random.Random(seed)
+    span = seconds - QUIET_FIRST_SECONDS - QUIET_LAST_SECONDS
+    a_round = sum(RECOVERY.get(each, 1) for each in faults)
+    rounds = max(1, round(span / (a_round * EVERY_SECONDS)))
+    slot = span / (rounds * a_round)
+    moments, at = [], QUIET_FIRST_SECONDS
+    for each in (each for _ in range(rounds) for each in dice.sample(faults, len(faults))):
+        moments.append(Moment(at + slot * dice.uniform(0.0, 0.6), each, dice.randrange(1 << 30)))
+        at += slot * RECOVERY.get(each, 1)
+    return moments

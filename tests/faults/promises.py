@@ -1,0 +1,125 @@
+"""Whether promises were kept: every 202 once, with one outcome everywhere, and no effect of what was refused."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+from tests.faults.counting import Seen, counts
+from tests.waiting import eventually
+from weelo_api.gateway import IN_DOUBT
+
+
+@counts("every command that was accepted is settled")
+def all_settled(seen: Seen) -> tuple[str, list[str]]:
+    promised = {entry.command_id: entry for entry in seen.ledger.entries if entry.promised}
+    wrong = [
+        f"{entry.what} {command}: {outcome and outcome['status']}"
+        for command, entry in promised.items()
+        if (outcome := seen.outcomes[command]) is None or outcome["status"] == "pending"
+    ]
+    return f"{len(promised)} accepted", wrong
+
+
+@counts("each of them once: one line in its caller's log, one frame on its caller's socket")
+def settled_once(seen: Seen) -> tuple[str, list[str]]:
+    recorded = [command for command, outcome in seen.outcomes.items() if outcome is not None]
+    wrong = [
+        f"{command}: {len(seen.told.get(command, ()))} lines, {len(seen.heard.get(command, ()))} frames"
+        for command in recorded
+        if len(seen.told.get(command, ())) != 1 or len(seen.heard.get(command, ())) != 1
+    ]
+    return f"{len(recorded)} recorded", wrong
+
+
+@counts("its outcome is the same over HTTP, socket and log, and in the answer that was waited for")
+def same_everywhere(seen: Seen) -> tuple[str, list[str]]:
+    compared, wrong = 0, []
+    for entry in {entry.command_id: entry for entry in seen.ledger.entries}.values():
+        outcome = seen.outcomes[entry.command_id]
+        if outcome is None or outcome["status"] == "pending":
+            continue
+        versions = [outcome, *seen.told.get(entry.command_id, ()), *seen.heard.get(entry.command_id, ())]
+        compared += len(versions) - 1
+        if len({_comparable(version) for version in versions}) > 1:
+            wrong.append(f"{entry.what} {entry.command_id}: {versions}")
+    for entry in seen.ledger.entries:
+        outcome = seen.outcomes[entry.command_id]
+        for status, body in entry.outcomes:
+            compared += 1
+            said = outcome and (outcome.get("result", {}) if "error" not in outcome else outcome["error"])
+            if outcome is None or outcome["httpStatus"] != status or said != body:
+                wrong.append(f"{entry.what} {entry.command_id}: {status} {body}, and later {outcome}")
+    return f"{compared} comparisons", wrong
+
+
+def _comparable(outcome: dict[str, Any]) -> str:
+    """Whether it has been asked for again meanwhile is no part of it."""
+    return json.dumps({key: value for key, value in outcome.items() if key != "replayed"}, sort_keys=True)
+
+
+@counts("nothing that was refused, or is the answer of an earlier command, has an effect")
+def refused_without_effect(seen: Seen) -> tuple[str, list[str]]:
+    refused = seen.stage.rows("SELECT count(*) AS n FROM mailbox WHERE status = 'rejected' OR replayed")[0].n
+    acted = seen.stage.rows(
+        "SELECT DISTINCT m.id, m.name FROM mailbox m JOIN transitions x ON x.command_id = m.id"
+        " WHERE m.status = 'rejected' OR m.replayed"
+    )
+    return f"{refused} refused or repeated", [f"{row.name} {row.id}" for row in acted]
+
+
+@counts("nothing that was turned away (503, 429, 400) was recorded")
+def turned_away_unrecorded(seen: Seen) -> tuple[str, list[str]]:
+    answered = {entry.command_id for entry in seen.ledger.entries if not entry.turned_away}
+    away = [e for e in seen.ledger.entries if e.turned_away and e.command_id not in answered]
+    wrong = [
+        f"{entry.what} {entry.command_id}: {[answer.status for answer in entry.answers]}, and it is {outcome['status']}"
+        for entry in away
+        if (outcome := seen.outcomes[entry.command_id]) is not None
+    ]
+    return f"{len(away)} turned away", wrong
+
+
+@counts("every answer is one of the contract's")
+def known_answers(seen: Seen) -> tuple[str, list[str]]:
+    answers = [(entry, answer) for entry in seen.ledger.entries for answer in entry.answers]
+    statuses = Counter(answer.status or "none" for _, answer in answers)
+    wrong = [
+        f"{e.what} {e.command_id}: {a.status} {a.body}"
+        for e, a in answers
+        if a.status in (400, 422) or (a.status == 500 and a.body.get("detail") != IN_DOUBT)
+    ]
+    return ", ".join(f"{n} × {status}" for status, n in sorted(statuses.items(), key=str)), wrong
+
+
+@counts("no command takes effect twice")
+def no_double_effect(seen: Seen) -> tuple[str, list[str]]:
+    moves = seen.stage.rows("SELECT count(*) AS n FROM transitions")[0].n
+    twice = seen.stage.rows(
+        "SELECT cause, command_id, subject_id, name FROM transitions GROUP BY 1, 2, 3, 4 HAVING count(*) > 1"
+    )
+    return f"{moves} transitions", [
+        f"{row.cause} {row.command_id}: {row.name} {row.subject_id}" for row in twice
+    ]
+
+
+@counts("everybody has heard their whole log, in order, without gap or repeat")
+def heard_all(seen: Seen) -> tuple[str, list[str]]:
+    wrong: list[str] = []
+    try:
+        eventually(seen.everybody_has_heard_all, within=30, every=0.2)
+    except AssertionError as behind:
+        wrong.append(str(behind))
+    for who, lines in seen.logs.items():
+        ear = seen.ledger.ear(who)
+        wrong += [f"{who}: {stray}" for stray in ear.strays]
+        if [line["seq"] for line in lines] != list(range(1, len(lines) + 1)):
+            wrong.append(f"{who}: the log has gaps")
+        for line, frame in zip(lines, ear.frames, strict=False):
+            if (line["id"], line["seq"], line["data"]) != (frame.id, frame.seq, frame.data):
+                wrong.append(f"{who}: line {line['seq']} was heard as {frame.event} {frame.id}")
+    return (
+        f"{sum(len(ear.frames) for ear in seen.ledger.ears.values())} frames, {len(seen.logs)} people",
+        wrong,
+    )

@@ -1,0 +1,100 @@
+"""Whether what had to happen at a certain time happened then: deadlines, answer windows, holds, every timer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.faults.counting import Seen, counts
+from tests.faults.stage import Stage
+
+LATE_SECONDS = 2.0
+"""Beyond this only the time is forgiven during which the database was away, or nobody there to look at the clock."""
+
+TIMERS = """
+    SELECT name, id, EXTRACT(EPOCH FROM due_at)::float AS due, EXTRACT(EPOCH FROM settled_at)::float AS settled,
+           COALESCE(payload->>'broadcast_id', subject_id::text) AS broadcast, sweeps
+      FROM mailbox WHERE queue = 'timers' AND due_at > received_at + interval '50 ms'"""
+ENDS = {
+    "expire": """
+        SELECT b.id, EXTRACT(EPOCH FROM b.expires_at)::float AS due, EXTRACT(EPOCH FROM x.at)::float AS settled,
+               b.id::text AS broadcast
+          FROM transitions x JOIN broadcasts b ON b.id = x.subject_id WHERE x.name = 'expire'""",
+    "answer": """
+        SELECT a.id, EXTRACT(EPOCH FROM a.expires_at)::float AS due, EXTRACT(EPOCH FROM x.at)::float AS settled,
+               a.broadcast_id::text AS broadcast
+          FROM transitions x JOIN assignments a ON a.id = x.subject_id
+         WHERE x.name = 'decline' AND x.details->>'reason' = 'timeout'""",
+    "hold": """
+        SELECT h.id, EXTRACT(EPOCH FROM h.expires_at)::float AS due, EXTRACT(EPOCH FROM x.at)::float AS settled,
+               h.broadcast_id::text AS broadcast
+          FROM transitions x JOIN holds h ON h.id = x.subject_id
+         WHERE x.name = 'expire' AND x.subject = 'hold'""",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    what: str
+    id: str
+    due: float
+    late: float
+    """Seconds, negative: early."""
+    forgiven: float
+    """So many of them were an outage."""
+    swept: bool = False
+
+
+def delays(stage: Stage, query: str) -> list[Delay]:
+    found = []
+    for row in stage.rows(query):
+        if row.settled is None:
+            continue
+        forgiven = stage.away_between(row.due, row.settled, str(row.broadcast))
+        name, swept = getattr(row, "name", ""), bool(getattr(row, "sweeps", 0))
+        found.append(Delay(name, str(row.id), row.due, row.settled - row.due, forgiven, swept))
+    return found
+
+
+def _in_time(seen: Seen, query: str) -> tuple[str, list[str]]:
+    found = delays(seen.stage, query)
+    wrong = [
+        f"{each.what} {each.id}: due at {each.due - seen.stage.zero:.1f} s, {each.late:.2f} s late,"
+        f" of which {each.forgiven:.2f} s in an outage"
+        for each in found
+        if each.late - each.forgiven > LATE_SECONDS
+    ]
+    wrong += [f"{each.what} {each.id}: {-each.late:.3f} s early" for each in found if each.late < 0]
+    latest = max((each.late for each in found), default=0.0)
+    unforgiven = max((each.late - each.forgiven for each in found), default=0.0)
+    return f"{len(found)}, the latest after {latest:.2f} s, {unforgiven:.2f} s without outages", wrong
+
+
+@counts("no request is open past its deadline + 2 s (+ outages of the database, not of Redis)")
+def deadlines(seen: Seen) -> tuple[str, list[str]]:
+    return _in_time(seen, ENDS["expire"])
+
+
+@counts("no unanswered assignment is past its end")
+def answers(seen: Seen) -> tuple[str, list[str]]:
+    return _in_time(seen, ENDS["answer"])
+
+
+@counts("no hold is past its end")
+def holds(seen: Seen) -> tuple[str, list[str]]:
+    return _in_time(seen, ENDS["hold"])
+
+
+@counts("no timer is lost, none acts early, none late")
+def timers(seen: Seen) -> tuple[str, list[str]]:
+    figure, wrong = _in_time(seen, TIMERS)
+    swept = sum(each.swept for each in delays(seen.stage, TIMERS))
+    return f"{figure}; {swept} were taken up by the sweep", wrong
+
+
+@counts("no timer was refused")
+def nobody_refused(seen: Seen) -> tuple[str, list[str]]:
+    """It would be settled without having had its effect."""
+    refused = seen.stage.rows(
+        "SELECT id, name, error FROM mailbox WHERE queue = 'timers' AND status = 'rejected'"
+    )
+    return "timers", [f"{row.name} {row.id}: {row.error}" for row in refused]

@@ -1,0 +1,35 @@
+"""`python -m tests.faults.wrong_clock SECONDS ID…`: sets the countdowns of these timers by a clock that is so far off.
+
+A process of its own, because the clock is wrong in all of it. Prints how many it has set.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+
+from freezegun import freeze_time
+from sqlalchemy import text
+
+
+def main() -> None:
+    from weelo_workers.messaging.bell import Ring
+    from weelo_workers.messaging.celery_bell import CeleryBell
+    from weelo_workers.models.engine import engine
+
+    off, ids = int(sys.argv[1]), sys.argv[2:]
+    query = text(
+        "SELECT id, name, queue, EXTRACT(EPOCH FROM due_at - clock_timestamp())::float AS left"
+        "  FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[]))"
+    )
+    with engine().connect() as connection:
+        rows = connection.execute(query, {"ids": ids}).all()
+    bell = CeleryBell()
+    with freeze_time(datetime.now(UTC) + timedelta(seconds=off), tick=True):
+        for row in rows:
+            bell.ring(Ring(row.id, row.name, row.queue, max(0.01, row.left)))
+    print(len(rows))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
