@@ -81,7 +81,11 @@ class SweepingScheduler(Scheduler):
 
     def setup_schedule(self) -> None:
         # One thread serves all: it must not wait long for a lock that somebody holds.
-        self._bus = Bus(connect(settings().database_url, lock_timeout="300ms"), _bell)
+        # Nor for a Redis that takes its time-outs to say nothing: whatever is told to Redis, another thread tells it.
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
+        self._bus = Bus(
+            connect(settings().database_url, lock_timeout="300ms"), _bell, aside=self._aside.submit
+        )
         self._forget_next = 0.0
         self._forget_unacked_next = 0.0
 
@@ -89,12 +93,10 @@ class SweepingScheduler(Scheduler):
         """One sweep. Returns the seconds until the next, as beat expects."""
         began = time.monotonic()
         sweep(self._bus, seconds=settings().sweep_seconds * 5)
-        with suppress(RedisError):
-            forget_the_silent(at_most=1_000)
-            forget_the_over(at_most=1_000)
+        self._aside.submit(_tidy_presence)
         if began >= self._forget_unacked_next:
             self._forget_unacked_next = began + FORGET_UNACKED_EVERY_SECONDS
-            forget_unacked(self._bus.engine)
+            self._aside.submit(forget_unacked, self._bus.engine)
         if began >= self._forget_next:
             self._forget_next = began + FORGET_EVERY_SECONDS
             forget_what_is_old(engine(), settings().event_retention_days)
@@ -102,6 +104,12 @@ class SweepingScheduler(Scheduler):
         if took > 2 * settings().sweep_seconds:
             log.warning("a sweep took %.1f s", took)
         return max(0.05, settings().sweep_seconds - took)
+
+
+def _tidy_presence() -> None:
+    with suppress(RedisError):
+        forget_the_silent(at_most=1_000)
+        forget_the_over(at_most=1_000)
 
 
 def _task_for(name: str) -> None:
