@@ -51,6 +51,7 @@ class Channel:
         self._token = token
         self._last_seq = after
         self._asked_again_after: int | None = None
+        self._gap_seen_at = 0
         self._unacked = 0
         self._unacked_since = 0.0
         self._quiet = QUIET_SECONDS
@@ -219,10 +220,14 @@ class Channel:
         last = self._last_seq or 0
         if seq <= last:
             return False
-        if seq > last + 1 and self._asked_again_after != last:
-            self._asked_again_after = last
-            self._resume()
-            return False  # it comes again, behind those that are missing
+        if seq > last + 1:
+            if self._asked_again_after != last:
+                self._asked_again_after, self._gap_seen_at = last, seq
+                self._resume()
+                return False  # it comes again, behind those that are missing
+            if seq > self._gap_seen_at:
+                return False  # live, ahead of the answer, in which it comes again
+            # The answer begins behind the gap: what is missing is gone for good.
         self._last_seq = seq
         if not self._unacked:
             self._unacked_since = time.monotonic()

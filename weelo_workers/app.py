@@ -6,7 +6,7 @@ import gc
 import logging
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module
@@ -83,28 +83,37 @@ class SweepingScheduler(Scheduler):
 
     def setup_schedule(self) -> None:
         # One thread serves all: it must not wait long for a lock that somebody holds.
-        self._bus = Bus(connect(settings().database_url, lock_timeout="300ms"), _bell)
+        # Nor for a Redis that takes its time-outs to say nothing: whatever is told to Redis, another thread tells it.
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
+        self._bus = Bus(
+            connect(settings().database_url, lock_timeout="300ms"), _bell, aside=self._aside.submit
+        )
         # In a thread of its own: a long batch must not hold up a timer.
         ages = (settings().event_retention_days, settings().history_retention_days)
         threading.Thread(
             target=keep_forgetting, args=(engine(), *ages), name="forgetting", daemon=True
         ).start()
+        self._tidying: Future[None] | None = None
         self._forget_unacked_next = 0.0
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """One sweep. Returns the seconds until the next, as beat expects."""
         began = time.monotonic()
         sweep(self._bus, seconds=settings().sweep_seconds * 5)
-        with suppress(RedisError):
-            forget_the_silent(at_most=1_000)
-            forget_the_over(at_most=1_000)
-        if began >= self._forget_unacked_next:
-            self._forget_unacked_next = began + FORGET_UNACKED_EVERY_SECONDS
-            forget_unacked(self._bus.engine)
+        if self._tidying is None or self._tidying.done():
+            self._tidying = self._aside.submit(self._tidy_redis)
         took = time.monotonic() - began
         if took > 2 * settings().sweep_seconds:
             log.warning("a sweep took %.1f s", took)
         return max(0.05, settings().sweep_seconds - took)
+
+    def _tidy_redis(self) -> None:
+        with suppress(RedisError):
+            forget_the_silent(at_most=1_000)
+            forget_the_over(at_most=1_000)
+        if time.monotonic() >= self._forget_unacked_next:
+            self._forget_unacked_next = time.monotonic() + FORGET_UNACKED_EVERY_SECONDS
+            forget_unacked(self._bus.engine)
 
 
 def _task_for(name: str) -> None:

@@ -94,6 +94,23 @@ def test_a_gap_is_asked_for_once_and_heard_in_order(api: ScriptedApi) -> None:
         assert seqs(channel) == [1, 2, 3]
 
 
+def test_what_comes_live_while_a_gap_is_asked_for_does_not_hide_it(api: ScriptedApi) -> None:
+    def serve(end: Socket) -> None:
+        end.connected(seq=0)
+        end.hear("resume")
+        for seq in (1, 3, 4):
+            end.send("new_broadcast", {}, seq)
+        assert end.hear("resume")["after"] == 1
+        for seq in (2, 3, 4):
+            end.send("new_broadcast", {}, seq)
+        end.wait_until_left()
+
+    api.on_socket = [serve]
+    with client_of(api).listen() as channel:
+        channel.wait_for(lambda frame: frame.seq == 4, within=WITHIN)
+        assert seqs(channel) == [1, 2, 3, 4]
+
+
 def test_a_gap_that_stays_does_not_stop_the_log(api: ScriptedApi) -> None:
     def serve(end: Socket) -> None:
         end.connected(seq=0)

@@ -137,18 +137,18 @@ def _let_a_minute_pass(stage: Stage) -> None:
     eventually(only_deadlines, within=REST_SECONDS, every=0.3)
     later = "SELECT id, EXTRACT(EPOCH FROM expires_at)::float AS ends FROM broadcasts"
     stage.deadlines = {str(row.id): row.ends for row in stage.rows(later)}
-    soon = "clock_timestamp() + (1 + abs(hashtext({})) % 5) * interval '1 second'"
+    soon = "now() + (1 + abs(hashtext({})) % 5) * interval '1 second'"
     with stage.engine.begin() as connection:
         connection.execute(
             text(f"""
                 UPDATE broadcasts SET expires_at = {soon.format("id::text")}
-                 WHERE expires_at > clock_timestamp() + interval '5 s'""")
+                 WHERE expires_at > now() + interval '5 s'""")
         )
         due = soon.format("payload->>'broadcast_id'")
         connection.execute(
             text(f"""
                 UPDATE mailbox SET due_at = {due}, ring_at = {due} + interval '0.25 s'
-                 WHERE settled_at IS NULL AND due_at > clock_timestamp() + interval '5 s'""")
+                 WHERE settled_at IS NULL AND due_at > now() + interval '5 s'""")
         )
 
 

@@ -114,13 +114,13 @@ class Stage:
         lockable = {str(row.id) for row in self.rows(f"{free} FOR UPDATE SKIP LOCKED")}
         return sorted(everyone - lockable)
 
-    def waiting_for_a_lock(self) -> int:
-        """The port of a client whose transaction waits for somebody else's; 0: nobody does."""
+    def waiting_for_a_lock(self) -> list[int]:
+        """The ports of clients whose transaction waits for somebody else's."""
         waits = self.rows(
             "SELECT client_port FROM pg_stat_activity WHERE datname = current_database()"
             " AND wait_event_type = 'Lock' AND query LIKE '%FROM broadcasts%'"
         )
-        return int(waits[0].client_port) if waits else 0
+        return [int(wait.client_port) for wait in waits]
 
     @staticmethod
     def holding(pids: Sequence[int], port: int) -> list[int]:

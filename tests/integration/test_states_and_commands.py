@@ -78,8 +78,8 @@ created           done   same         done    waits         waits    same       
 broadcasting      same   same         done    waits         done     same           same        waits
 active            done   same         done    waits         done     same           done        waits
 partially_filled  done   same         done    waits         done     same           done        waits
-fully_filled      same   same         same    same          same     same           same        same
-in_progress       same   same         same    same          same     same           same        same
+fully_filled      same   same         same    waits         same     same           same        same
+in_progress       same   same         same    waits         same     same           same        same
 completed         same   same         same    same          same     same           same        same
 cancelled         same   same         same    same          same     same           same        same
 expired           same   same         same    same          same     same           same        same

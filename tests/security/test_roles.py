@@ -70,7 +70,7 @@ def refused(engine: Engine, statement: str) -> bool:
 
 
 def column(table: str) -> str:
-    return list(Base.metadata.tables[table].columns)[-1].name
+    return next(each.name for each in Base.metadata.tables[table].columns if each.identity is None)
 
 
 def row_statements(table: str) -> dict[str, str]:

@@ -59,9 +59,14 @@ REMEMBERED_CALLERS = 10_000
 class Bus:
     """Executes commands by id against one database, and rings one bell."""
 
-    def __init__(self, engine: Engine, bell: Bell) -> None:
+    def __init__(
+        self, engine: Engine, bell: Bell, aside: Callable[[Callable[[], None]], object] | None = None
+    ) -> None:
+        """`aside`: does what follows a commit (rings, presence, news) where nobody waits for it, while Redis may be
+        slow to answer. Without it, it is done at once."""
         self.engine = engine
         self.bell = bell
+        self.aside = aside
         self._known: set[UUID] = set()
         # For a look at one row, which needs no transaction around it.
         self._looking = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -81,6 +86,13 @@ class Bus:
         except Exception as error:
             self._note_trouble(command_id, error)
             return
+        afterwards = partial(self._afterwards, command_id, acts, rings)
+        if self.aside is None:
+            afterwards()
+        elif acts or rings:
+            self.aside(afterwards)
+
+    def _afterwards(self, command_id: UUID, acts: list[Callable[[], None]], rings: list[Ring]) -> None:
         for act in acts:
             try:
                 act()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import Row, text
@@ -90,8 +91,12 @@ def _rung_again(bus: Bus, row: _Overdue) -> bool:
     )  # whoever waits for somebody outside would hold up the sweep
     if not aside and (_is_fresh_timer(row) or row.sweeps > 1):
         return False
+    ring = Ring(row.id, row.name, row.queue)
+    if bus.aside is not None:
+        bus.aside(partial(bus.ring, ring))  # if nobody hears it, the row's next turn is in a second
+        return True
     try:
-        bus.bell.ring(Ring(row.id, row.name, row.queue))
+        bus.bell.ring(ring)
     except BellSilent:
         return aside
     return True

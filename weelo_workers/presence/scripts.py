@@ -160,7 +160,10 @@ local about = O..'about:'..id
 local shown, before = unpack(redis.call('HMGET', about, 'kinds', 'as_of'))
 if before and tonumber(before) > tonumber(as_of) then return 0 end
 if shown then
-  for _, kind in ipairs(cjson.decode(shown)) do redis.call('ZREM', O..'geo:'..kind, id) end
+  for _, kind in ipairs(cjson.decode(shown)) do
+    redis.call('ZREM', O..'geo:'..kind, id)
+    redis.call('ZREM', O..'ends', kind..' '..id)
+  end
 end
 left = math.max(1, math.ceil(tonumber(left)) + 5)
 redis.call('HSET', about, 'kinds', kinds, 'as_of', as_of, 'radius', radius, 'ends', now() + left)
