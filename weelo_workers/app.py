@@ -44,9 +44,9 @@ app = Celery("weelo", config_source="celeryconfig")
 
 
 class ForgivingQoS(redis_transport.QoS):
-    """A worker that loses Redis wants to hand back what it holds, by the connection that it has just lost. kombu
-    (5.7.0) then meets an AttributeError, which ends the worker. What cannot be handed back stays where it is: the sweep
-    sees to its rows, and forgets the messages."""
+    """A worker that loses Redis wants to hand back what it holds, or to acknowledge what a child has done meanwhile,
+    by the connection that it has just lost. kombu (5.7.0) then meets an AttributeError, which ends the worker. What
+    stays behind there does no harm: the sweep sees to its rows, and forgets the messages."""
 
     def restore_unacked(self, client: Any = None) -> None:
         try:
@@ -54,6 +54,12 @@ class ForgivingQoS(redis_transport.QoS):
         except (RedisError, AttributeError) as lost:
             log.warning("%d messages could not be handed back: %s", len(self._delivered), lost)
             self._delivered.clear()
+
+    def ack(self, delivery_tag: Any) -> None:
+        try:
+            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+        except AttributeError as lost:
+            log.warning("a message could not be acknowledged: %s", lost)
 
 
 redis_transport.Channel.QoS = ForgivingQoS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from weelo_workers.lifecycles import broadcast, truck_request
 from weelo_workers.lifecycles.assignment import LIVE
+from weelo_workers.messaging.trouble import MAY_HAVE_KILLED
 from weelo_workers.models.base import quoted
 
 _OPEN, _LIVE, _FILLED = quoted(broadcast.OPEN), quoted(LIVE), quoted(truck_request.FILLED)
@@ -87,7 +88,7 @@ TRUTHS = {
          WHERE thing.status <> x.to_status""",
     "everyone's log is without a gap": """
         SELECT l.user_id FROM log_lines l GROUP BY 1 HAVING min(seq) <> 1 OR max(seq) <> count(*)""",
-    "nothing has failed": "SELECT name, trouble FROM mailbox WHERE attempts > 0",
+    "nothing has failed": f"SELECT name, trouble FROM mailbox WHERE trouble <> '{MAY_HAVE_KILLED}'",
 }
 
 WHEN_AT_REST = {

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 5
 """A command that raised something unexpected so often is parked: an operator looks, the queue goes on."""
 
+MAY_HAVE_KILLED = "whoever executed it may have died of it"
+
 # A timer is never given up, or somebody's request would stay open for ever: but nobody needs it every second.
 LONGEST_PAUSE_SECONDS = 300.0
 _MOST_COUNTED = 1_000  # the column is a smallint, and a timer may go on failing for weeks
@@ -70,8 +72,10 @@ def count_a_loss(session: Session, command_id: UUID) -> bool:
     row = session.get(MailboxRow, command_id, with_for_update=True)
     if row is None or row.settled_at is not None or row.parked_at is not None:
         return False
+    if row.due_at > session.scalars(select(func.clock_timestamp())).one():
+        return True  # a timer in somebody's hands when it was handed back: nobody has executed it
     row.attempts = min(row.attempts + 1, _MOST_COUNTED)
-    row.trouble = row.trouble or "whoever executed it may have died of it"
+    row.trouble = row.trouble or MAY_HAVE_KILLED
     if row.attempts < MAX_ATTEMPTS:
         return True
     _wait_or_park(session, row)

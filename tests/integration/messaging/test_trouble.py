@@ -187,6 +187,15 @@ def test_only_what_has_failed_and_is_not_settled_can_be_tried_again(world: World
 # --- timers ---------------------------------------------------------------------------------------------
 
 
+def test_a_timer_handed_back_before_its_time_has_not_been_tried(world: World) -> None:
+    """As at each restart of whoever holds its countdown."""
+    world.broadcast(1)
+    timer = world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.expire'")
+    for _ in range(trouble.MAX_ATTEMPTS + 1):
+        assert world.bus.may_be_tried_again(timer)
+    assert row_of(world, timer).attempts == 0
+
+
 def test_a_timer_that_fails_is_tried_less_and_less_often_and_named_by_the_doctor(
     world: World, expiry_fails: list[UUID]
 ) -> None:
