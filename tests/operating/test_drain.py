@@ -132,7 +132,7 @@ def test_an_api_answers_who_waits_for_an_outcome_before_it_ends(world: World, so
 def test_everything_ends_in_time_under_load_and_what_was_accepted_is_executed_afterwards(
     tmp_path: Path,
 ) -> None:
-    database, servers = own_database(22), {"REDIS_URL": own_redis(22)}
+    database, servers = own_database(26), {"REDIS_URL": own_redis(26)}
     system = System(tmp_path / "data", DATABASE_URL=database, **servers)
     accepted: list[str] = []
     stopping = threading.Event()

@@ -11,7 +11,7 @@ from typing import Any
 
 from psycopg2 import errors as pg, sql
 from psycopg2.extensions import encrypt_password
-from sqlalchemy import URL, Connection
+from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
 
 from weelo_workers.models.base import Base
@@ -59,29 +59,31 @@ def _role(cursor: Any, variable: str, address: str | None) -> str | None:
     there = cursor.fetchone()
     if not name or (there and (there[0] == name or there[1])):
         raise ConfigurationError(f"{variable}: must name a role of its own, not the owner or a superuser")
-    try:
-        # In a savepoint: a role that somebody else looks after is taken as it is.
-        cursor.execute("SAVEPOINT role")
-        _make(cursor, url, new=there is None)
-    except pg.InsufficientPrivilege:
-        cursor.execute("ROLLBACK TO SAVEPOINT role")
-        if there is None:
-            raise ConfigurationError(
-                f"{variable}: there is no role {name}, and the one of DATABASE_URL may not make it"
-            ) from None
+    attributes = sql.SQL("{} ROLE {} {}").format(
+        sql.SQL("ALTER" if there else "CREATE"), sql.Identifier(name), sql.SQL(_NO_MORE_THAN_LOG_IN)
+    )
+    if not _may(cursor, attributes) and there is None:
+        raise ConfigurationError(
+            f"{variable}: there is no role {name}, and the one of DATABASE_URL may not make it"
+        )
+    if url.password:
+        # It goes to the server as a verifier: a statement may end up in the server's log.
+        verifier = encrypt_password(
+            str(url.password), name, scope=cursor.connection, algorithm="scram-sha-256"
+        )
+        _may(cursor, sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)))
     return name
 
 
-def _make(cursor: Any, url: URL, *, new: bool) -> None:
-    """Its password goes to the server as a verifier: a statement may end up in the server's log."""
-    name = sql.Identifier(str(url.username))
-    verb = sql.SQL("CREATE" if new else "ALTER")
-    cursor.execute(sql.SQL("{} ROLE {} {}").format(verb, name, sql.SQL(_NO_MORE_THAN_LOG_IN)))
-    if url.password:
-        verifier = encrypt_password(
-            str(url.password), str(url.username), scope=cursor.connection, algorithm="scram-sha-256"
-        )
-        cursor.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(name, sql.Literal(verifier)))
+def _may(cursor: Any, statement: sql.Composed) -> bool:
+    """Whether we were let do this. What is not allowed is somebody else's to look after, and is left as it is."""
+    cursor.execute("SAVEPOINT role")
+    try:
+        cursor.execute(statement)
+    except pg.InsufficientPrivilege:
+        cursor.execute("ROLLBACK TO SAVEPOINT role")
+        return False
+    return True
 
 
 def _begin_with_nothing(cursor: Any, role: str) -> None:
