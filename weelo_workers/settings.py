@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     max_offers_per_step: Annotated[int, Field(ge=1, le=10_000)] = 250
     max_open_offers: Annotated[int, Field(ge=1, le=10_000)] = 20
     sweep_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
-    shed_after_seconds: Annotated[float, Field(gt=0, le=600)] = 3.0
+    shed_after_seconds: Annotated[float, Field(gt=0, le=600)] = 1.0
     commands_per_second: Annotated[float, Field(gt=0, le=10_000)] = 50.0
     event_retention_days: Annotated[int, Field(ge=1, le=3_650)] = 7
     history_retention_days: Annotated[int, Field(ge=0, le=36_500)] = 0

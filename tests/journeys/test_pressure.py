@@ -62,7 +62,7 @@ def asked(system: System, **headers: str) -> httpx.Response:
 
 
 def test_new_requests_are_refused_while_old_ones_wait_too_long(system: System) -> None:
-    with waiting(system, "broadcasts", count=25, seconds=5):
+    with waiting(system, "broadcasts", count=110, seconds=5):
         refused = eventually(lambda: (answer := asked(system)).status_code == 503 and answer, within=5)
         assert refused.json()["code"] == "SERVICE_UNAVAILABLE"
         assert refused.json()["retryable"]
@@ -71,20 +71,20 @@ def test_new_requests_are_refused_while_old_ones_wait_too_long(system: System) -
 
 
 def test_so_they_are_while_hundreds_have_not_been_told_of_the_last_ones(system: System) -> None:
-    with waiting(system, "notifications", count=25, seconds=5):
+    with waiting(system, "notifications", count=110, seconds=5):
         eventually(lambda: asked(system).status_code == 503, within=5)
     eventually(lambda: asked(system).status_code == 202, within=5)
 
 
 def test_what_serves_an_accepted_request_is_let_in_for_longer(system: System) -> None:
     with (
-        waiting(system, "broadcasts", count=25, seconds=5),
+        waiting(system, "broadcasts", count=110, seconds=5),
         system.http(Role.TRANSPORTER, uuid4()) as transporter,
     ):
         eventually(lambda: asked(system).status_code == 503, within=5)
         path = f"/broadcasts/{uuid4()}/decline"
         assert transporter.post(path, headers={"Prefer": ""}).status_code == 202
-        with waiting(system, "offers", count=25, seconds=15):
+        with waiting(system, "offers", count=110, seconds=15):
             eventually(lambda: transporter.post(path, headers={"Prefer": ""}).status_code == 503, within=5)
 
 
@@ -93,7 +93,7 @@ def test_IDEM_02_a_repetition_of_what_was_accepted_is_answered_all_the_same(syst
         mine = {"Idempotency-Key": str(uuid4()), "Prefer": ""}
         first = customer.post("/bookings", json=BOOKING, headers=mine)
         assert first.status_code == 202
-        with waiting(system, "broadcasts", count=25, seconds=5):
+        with waiting(system, "broadcasts", count=110, seconds=5):
             eventually(lambda: asked(system).status_code == 503, within=5)
             again = customer.post("/bookings", json=BOOKING, headers=mine)
             assert again.status_code == 202
@@ -108,7 +108,7 @@ def test_IDEM_02_a_repetition_of_what_was_accepted_is_answered_all_the_same(syst
 
 @pytest.mark.parametrize(
     ("count", "name"),
-    [(5, "broadcasts.create_booking"), (25, "notifications.push"), (25, "broadcasts.of_a_newer_version")],
+    [(50, "broadcasts.create_booking"), (110, "notifications.push"), (110, "broadcasts.of_a_newer_version")],
     ids=["a few", "pushes that wait for FCM", "what nobody here knows"],
 )
 def test_this_stops_nobody(system: System, count: int, name: str) -> None:
