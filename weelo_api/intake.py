@@ -13,7 +13,7 @@ MAX_FRAMES_PER_SECOND = 30
 MAX_BYTES_PER_SECOND = MAX_FRAMES_PER_SECOND * (MAX_FRAME_BYTES + 16 + 140)
 
 
-class Pace:
+class PerSecond:
     """So many a second."""
 
     def __init__(self) -> None:
@@ -36,8 +36,8 @@ class Intake:
 
     def __init__(self) -> None:
         self.refused: int | None = None
-        self._frames = Pace()
-        self._controls = Pace()
+        self._frames = PerSecond()
+        self._controls = PerSecond()
         self._bytes = 0
         self._second_began = 0.0
 

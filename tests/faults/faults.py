@@ -96,7 +96,7 @@ def shut_down_the_database(at: Breaking) -> str:
     """As `pg_ctl stop -m immediate` does; the supervisor begins it again."""
     with at.stage.without(DATABASE):
         began = time.time()
-        at.stage.send(signal.SIGQUIT, [at.stage.postgres.pid() or os.getpid()])
+        at.stage.send(signal.SIGQUIT, _pids(at.stage.postgres))
         eventually(lambda: at.stage.postgres.pid() is None, within=DOWN_SECONDS)
         eventually(at.stage.database_answers, within=DOWN_SECONDS)
     return f"for {time.time() - began:.1f} s"

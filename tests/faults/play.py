@@ -64,6 +64,7 @@ def perform(
     try:
         town = Town(stage.system.url, seed)
         play.ledger, play.away = town.ledger, stage.away
+        stage.shares_its_cores = hurried
         watch = ClockWatch(stage)
         try:
             town.gather()

@@ -65,6 +65,8 @@ class Stage:
         """From when on the time of the play is counted."""
         self.deadlines: dict[str, float] = {}
         """Of requests, as they were before time was helped on."""
+        self.shares_its_cores = False
+        """With other tests, so that everything takes longer."""
         self.usual: Usage | None = None
         """What it uses while nothing happens."""
         self._lock = threading.Lock()

@@ -119,10 +119,12 @@ def test_sockets_of_a_process_that_died_do_not_count(migrated: None, someone: UU
         for _ in range(4):
             other.enter(someone)
         [died] = eventually(lambda: _processes_with_sockets_of(someone) - {ours})
-        for worker in psutil.Process(other.process.pid).children():
+        workers = psutil.Process(other.process.pid).children()
+        for worker in workers:
             worker.kill()
         other.process.kill()
         other.process.wait()
+        psutil.wait_procs(workers, timeout=10)  # else the last one to renew its mark may be a dying one
         # What time does: the mark of a process lives for 15 s after it was last renewed.
         redis().delete(f"weelo:sockets:process:{died}")
         newer = one.enter(someone)
