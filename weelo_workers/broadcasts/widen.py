@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -13,10 +14,10 @@ from weelo_workers.broadcasts.telling import TELLS, make_recipients, step_on
 from weelo_workers.contracts.broadcasts import WidenBroadcast
 from weelo_workers.contracts.statuses import BroadcastStatus, PassedOverBecause
 from weelo_workers.lifecycles import broadcast as lifecycle
-from weelo_workers.lifecycles.ladder import next_step_in, ring
+from weelo_workers.lifecycles.ladder import Ring, next_step_in, ring
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Broadcast, PassedOver
+from weelo_workers.models import Broadcast, PassedOver, TruckRequest
 from weelo_workers.queries.views import searching
 from weelo_workers.settings import settings
 
@@ -26,13 +27,13 @@ MAX_PASSED_OVER_PER_STEP = 250
 
 @handles(WidenBroadcast)
 def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
-    """Offer the broadcast to those whom this ring reaches and who have not heard of it, nearest first."""
-    this = ring(command.step, settings().radius_steps_km)
+    """Offer the broadcast to those whom this ring reaches and who have not heard of it, nearest first. If nobody
+    is there, so does the ring after it, within the same transaction."""
     asked = uow.session.get(Broadcast, command.broadcast_id)
     if asked is None:
         return
     # Redis is asked before the lock, so that an accept need not wait for it: where it is looked never changes.
-    reach = reached(asked, moves.slots_of(uow, asked.id), this.radius_km)
+    looked = _look(asked, moves.slots_of(uow, asked.id), command.step)
 
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or not _is_due(broadcast, command, uow):
@@ -42,6 +43,36 @@ def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
         # All that is open is on hold: there is nothing to offer, so this ring waits for its turn.
         uow.send(command, at=uow.now + timedelta(seconds=settings().radius_step_seconds))
         return
+    for this, reach in looked:
+        seconds = _tell(uow, broadcast, slots, this, reach)
+        if seconds != 0:
+            break
+    if seconds is not None and (next_at := uow.now + timedelta(seconds=seconds)) < broadcast.expires_at:
+        uow.send(WidenBroadcast(broadcast_id=broadcast.id, step=broadcast.radius_step + 1), at=next_at)
+
+
+def _look(
+    broadcast: Broadcast, slots: Sequence[TruckRequest], step: int
+) -> list[tuple[Ring, presence.Reached | None]]:
+    """This ring and who is there; with nobody there, the next one, too, and so on."""
+    looked = []
+    while True:
+        this = ring(step, settings().radius_steps_km)
+        reach = reached(broadcast, slots, this.radius_km)
+        looked.append((this, reach))
+        if this.radius_km is None or reach is None or reach.near:
+            return looked
+        step += 1
+
+
+def _tell(
+    uow: UnitOfWork,
+    broadcast: Broadcast,
+    slots: Sequence[TruckRequest],
+    this: Ring,
+    reach: presence.Reached | None,
+) -> float | None:
+    """One ring. Returns in how many seconds it is the next one's turn; None: there is none."""
     everyone = this.radius_km is None
     found = find(uow.session, broadcast, slots, reach, uow.now, everyone=everyone)
     left_over = found.keep_nearest(settings().max_offers_per_step)
@@ -59,15 +90,13 @@ def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
     )
     if broadcast.status == BroadcastStatus.BROADCASTING:
         moves.step(uow, broadcast, lifecycle.ACTIVATE, slots)
-    seconds = next_step_in(
+    return next_step_in(
         this,
         told=len(told),
         left_over=left_over,
         at_least=settings().min_offers_per_step,
         step_seconds=settings().radius_step_seconds,
     )
-    if seconds is not None and (next_at := uow.now + timedelta(seconds=seconds)) < broadcast.expires_at:
-        uow.send(WidenBroadcast(broadcast_id=broadcast.id, step=this.step + 1), at=next_at)
 
 
 def _is_due(broadcast: Broadcast, command: WidenBroadcast, uow: UnitOfWork) -> bool:

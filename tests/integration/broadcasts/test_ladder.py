@@ -34,6 +34,25 @@ def test_RADI_01_a_ring_that_finds_nobody_new_does_not_wait(world: World) -> Non
     assert next_step_in(world, broadcast) == pytest.approx(15, abs=0.5)
 
 
+def test_rings_where_nobody_is_are_one_command_and_leave_the_trail_of_each(world: World) -> None:
+    world.fleet(km_north=40)
+    broadcast = world.broadcast(1)
+    executed = "SELECT count(*) FROM mailbox WHERE name = 'broadcasts.widen' AND settled_at IS NOT NULL"
+    assert world.value(executed) == 1
+    trail = world.rows(
+        "SELECT name, version, details FROM transitions"
+        " WHERE broadcast_id = :id AND subject = 'broadcast' ORDER BY version",
+        id=broadcast,
+    )
+    assert [(each.name, each.version, each.details.get("step")) for each in trail] == [
+        ("create", 1, None),
+        ("begin", 2, 1),
+        ("activate", 3, None),
+        ("widen_unfilled", 4, 2),
+        ("widen_unfilled", 5, 3),
+    ]
+
+
 def test_a_ring_that_finds_too_few_does_not_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with_settings(monkeypatch, min_offers_per_step=2)
     fleets = [world.fleet(km_north=km) for km in (3, 20, 40)]
