@@ -67,7 +67,7 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
     if (refusal := _pressure.refusal(command)) and not (keyed() and find(command_id, who)):
         raise refusal
     wait = _preferred_wait()
-    with hub().expecting(command_id) as settled, _patience(wait) as patience:
+    with hub().outcomes.expecting(command_id) as settled, _patience(wait) as patience:
         until = time.monotonic() + patience
         posted = _post(command, who, command_id, _fingerprint(body))
         if posted.conflicting:

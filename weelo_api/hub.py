@@ -25,6 +25,7 @@ from weelo_api.attendance import MAX_SOCKETS_PER_USER, TO_CLOSE, Attendance, Sea
 from weelo_api.channel import GOING_AWAY, INTERNAL_ERROR, TOO_MANY_SOCKETS, Channel, Farewell, Gone
 from weelo_api.connection import Connection
 from weelo_api.frames import unlogged
+from weelo_api.outcomes import Outcomes
 from weelo_api.stream_reader import StreamReader
 from weelo_workers.models.engine import DATABASE_ERRORS, autocommitting
 from weelo_workers.notifications import news
@@ -58,6 +59,7 @@ class Hub:
         self.frames_sent = 0
         self.frames_failed = 0
         self.attendance = Attendance(self._seats)
+        self.outcomes = Outcomes()
         self._loop = asyncio.new_event_loop()
         self._loop.set_default_executor(ThreadPoolExecutor(ASIDE_THREADS, thread_name_prefix="hub-aside"))
         self._buffer = memoryview(bytearray(READ_BYTES))
@@ -68,8 +70,6 @@ class Hub:
         self._by_user: dict[UUID, tuple[Connection, ...]] = {}
         self._here: dict[Connection, Seat] = {}
         self._by_seat: dict[str, Connection] = {}
-        self._expecting = threading.Lock()
-        self._expected: dict[str, list[threading.Event]] = {}
         self._heal_now = threading.Event()
         self._stopped = threading.Event()
         self._reader = StreamReader(
@@ -188,34 +188,13 @@ class Hub:
         for channel in list(self._serving):
             channel.hang_up()
 
-    # --- what others wait for -------------------------------------------------------------------------------
-
-    @contextmanager
-    def expecting(self, command_id: UUID) -> Iterator[threading.Event]:
-        """An event whose `wait(seconds)` returns True once news of this command's outcome has passed.
-
-        News may be lost: look at the row now and then as well.
-        """
-        settled = threading.Event()
-        key = str(command_id)
-        with self._expecting:
-            self._expected.setdefault(key, []).append(settled)
-        try:
-            yield settled
-        finally:
-            with self._expecting:
-                self._expected[key].remove(settled)
-                if not self._expected[key]:
-                    del self._expected[key]
-
     # --- news -----------------------------------------------------------------------------------------------
 
     def _hear_news(self, entry: dict[str, str]) -> None:
         items = news.read(entry)
         for item in items:
             if item["event"] == "command_settled":
-                for settled in tuple(self._expected.get(item["data"].get("commandId"), ())):
-                    settled.set()
+                self.outcomes.hear(item["data"].get("commandId", ""))
         self._loop.call_soon_threadsafe(self._spread, items)
 
     def _spread(self, items: Sequence[dict[str, Any]]) -> None:

@@ -53,8 +53,9 @@ def worker_urls(system: System) -> dict[str, str]:
 
 
 def play(system: System) -> None:
-    """Something for every figure: an accept, one too late, a broadcast that expires, frames."""
+    """Something for every figure: an accept, one too late, a broadcast that expires, frames, pushes."""
     truck, late = Truck(system), Truck(system)
+    assert late.http.put(f"/devices/{uuid4().hex}", json={"platform": "android"}).is_success
     fleet = Listener(system, Role.TRANSPORTER, truck.id)
     asks = system.http(Role.CUSTOMER, uuid4())
     booking = asks.post("/bookings", json=BOOKING).json()["id"]
@@ -92,6 +93,7 @@ def test_every_figure_of_the_contract_is_at_the_api_and_moves(operated: System) 
         ("weelo_timer_late_seconds_count", {}),
         ("weelo_timers_fired_total", {"by": "countdown"}),
         ("weelo_frames_sent_total", {}),
+        ("weelo_pushes_total", {"result": "unsent"}),
     ):
         assert eventually(lambda: grew(figure, **labels)), figure  # noqa: B023
     now = scrape(url)

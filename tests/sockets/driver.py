@@ -58,6 +58,12 @@ class Api:
             return bool(answer.status == 200)
         return False
 
+    def figure(self, name: str) -> float:
+        """One of `/metrics`."""
+        with urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+            lines: list[str] = answer.read().decode().splitlines()
+        return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
+
     def connect(self, header: str | None = None, **options: Any) -> Client:
         headers = [f"Authorization: {header}"] if header else []
         url = f"ws://127.0.0.1:{self.port}/api/v1/ws"

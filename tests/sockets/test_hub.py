@@ -29,7 +29,7 @@ def settle(command_id: object) -> None:
 
 def test_news_of_the_outcome_ends_the_waiting(hub: Hub) -> None:
     command_id = uuid4()
-    with hub.expecting(command_id) as settled:
+    with hub.outcomes.expecting(command_id) as settled:
         assert not settled.wait(0.5), "nothing has happened yet"
         began = time.monotonic()
         settle(command_id)
@@ -38,15 +38,15 @@ def test_news_of_the_outcome_ends_the_waiting(hub: Hub) -> None:
 
 
 def test_others_outcomes_do_not(hub: Hub) -> None:
-    with hub.expecting(uuid4()) as settled:
+    with hub.outcomes.expecting(uuid4()) as settled:
         settle(uuid4())
         assert not settled.wait(0.5)
 
 
 def test_several_may_wait_for_the_same_command(hub: Hub) -> None:
     command_id = uuid4()
-    with hub.expecting(command_id) as first, hub.expecting(command_id) as second:
+    with hub.outcomes.expecting(command_id) as first, hub.outcomes.expecting(command_id) as second:
         threading.Timer(0.3, settle, [command_id]).start()
         assert first.wait(2)
         assert second.wait(2)
-    assert not hub._expected
+    assert not hub.outcomes._expected

@@ -67,6 +67,7 @@ def test_a_client_that_does_not_read_is_closed_and_disturbs_nobody(
     api: Api, scribe: Scribe, someone: UUID
 ) -> None:
     other = uuid4()
+    failed = api.figure("weelo_frames_failed_total")
     stalled = api.enter(someone, sockopt=((socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096),))
     awake = api.enter(other)
     for _ in range(10):
@@ -80,6 +81,7 @@ def test_a_client_that_does_not_read_is_closed_and_disturbs_nobody(
         with pytest.raises(TimeoutError):
             awake.frame(within=1)
     assert stalled.close_code(within=10) == 4413
+    assert api.figure("weelo_frames_failed_total") == failed + 1
 
 
 def test_the_sixth_socket_of_a_user_sends_the_first_away(api: Api, scribe: Scribe, someone: UUID) -> None:

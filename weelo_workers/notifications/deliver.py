@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from weelo_workers.contracts.notifications import DeliverEvents, SendPushes, Told
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.metrics import counted
 from weelo_workers.models import Broadcast, Device, EventRecord, LogHead, LogLine, MailboxRow
 from weelo_workers.notifications import news
 from weelo_workers.notifications.catalog import BY_NAME, Own
@@ -84,6 +85,7 @@ def _lines_of_all(uow: UnitOfWork, subject_id: UUID) -> list[Line]:
             .values(settled_at=uow.now, status="succeeded", http_status=200),
             execution_options={"synchronize_session": False},
         )
+        uow.after_commit(lambda: counted.COMMANDS.labels(DeliverEvents.name, "succeeded").inc(len(others)))
     return [line for of_one in lines.values() for line in of_one]
 
 

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import event, text
 
 from tests.world import World
+from weelo_workers.metrics.counted import IN_THIS_PROCESS
 
 
 def logs(world: World) -> dict[UUID, list[int]]:
@@ -16,6 +17,11 @@ def logs(world: World) -> dict[UUID, list[int]]:
     for row in world.rows("SELECT user_id, seq FROM log_lines ORDER BY user_id, seq"):
         lines[row.user_id].append(row.seq)
     return lines
+
+
+def _deliveries_counted() -> float:
+    labels = {"name": "notifications.deliver", "outcome": "succeeded"}
+    return IN_THIS_PROCESS.get_sample_value("weelo_commands_total", labels) or 0.0
 
 
 def test_every_log_is_gapless_though_deliveries_run_at_once_and_twice(world: World) -> None:
@@ -55,8 +61,11 @@ def test_deliveries_that_run_in_the_wrong_order_tell_the_right_one(world: World)
     newest_first = world.rows(
         "SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL ORDER BY position DESC"
     )
+    counted = _deliveries_counted()
     for row in newest_first:
         world.bus.execute(row.id)
+    # Also those that were told along with another.
+    assert _deliveries_counted() == counted + len(newest_first)
     versions = [frame["version"] for frame in world.heard(customer) if "version" in frame]
     assert versions == sorted(versions)
 
