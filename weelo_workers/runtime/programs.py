@@ -131,12 +131,8 @@ def migration() -> tuple[str, ...]:
 
 
 def _api(options: Options) -> Program:
-    argv = _module(
-        "gunicorn",
-        "weelo_api:create_app()",
-        "--config=python:weelo_api.gunicorn",
-        f"--bind={_in_url(options.host)}:{options.port}",
-    )
+    bind = f"--bind={_in_url(options.host)}:{options.port}"
+    argv = _module("gunicorn", "--config=python:weelo_api.gunicorn", bind)
     return Program("api", argv, stop_stage=API, grace=5.5)
 
 
