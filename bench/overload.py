@@ -24,6 +24,9 @@ from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import connect
 from weelo_workers.runtime.embedded import Postgres
 
+# Of another kind than what is accepted meanwhile. Each fleet is offered twenty requests at a time and no more.
+FLOODED = {"vehicleType": "container", "vehicleSubtype": "20 Feet"}
+AUDIENCE = 10
 AT_ONCE = 16
 CAPACITY_SECONDS = 8.0
 FLOOD_SECONDS = 15.0
@@ -36,6 +39,9 @@ MOST_LINES = 800
 def overload(system: System, data: Path) -> list[Figure]:
     """A flood of creates, and accepts in it."""
     truck = Truck(system)
+    audience = [Truck(system) for _ in range(AUDIENCE)]
+    for each in audience:
+        each.http.put(f"/vehicles/HR{uuid4().hex[:8]}", json=FLOODED)
     capacity = _capacity(system)
     calm = Tapping(system, truck)
     calm.go()
@@ -56,7 +62,8 @@ def overload(system: System, data: Path) -> list[Figure]:
     eventually(lambda: left() == 0, within=60, every=0.2)
     settled = time.monotonic() - over
     engine.dispose()
-    truck.available(False)
+    for each in (truck, *audience):
+        each.available(False)
     said = ", ".join(f"{count:,} {status}" for status, count in sorted(answers.items()))
     return [
         Figure("bookings a second, created and told, 16 at a time", f"{capacity:.0f}", ""),
@@ -192,8 +199,7 @@ def _recovered(system: System) -> float:
 
 
 def _request(system: System, *, wait: bool) -> bytes:
-    # Of another kind, for nobody: a fleet is offered twenty requests at a time and no more.
-    body = json.dumps({**BOOKING, "vehicleType": "container", "vehicleSubtype": "20 Feet"})
+    body = json.dumps({**BOOKING, **FLOODED})
     return (
         f"POST /api/v1/bookings HTTP/1.1\r\nHost: 127.0.0.1:{system.port}\r\n"
         f"Authorization: Bearer {token(Role.CUSTOMER, uuid4())}\r\nContent-Type: application/json\r\n"
