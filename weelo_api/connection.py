@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from weelo_api import auth
-from weelo_api.channel import TOO_SLOW, TRY_AGAIN_LATER, UNAUTHORIZED, Channel, Farewell, Gone
+from weelo_api.channel import FORBIDDEN, TOO_SLOW, TRY_AGAIN_LATER, UNAUTHORIZED, Channel, Farewell, Gone
 from weelo_api.feed import Feed
 from weelo_api.frames import Ack, Auth, Beat, Op, Ping, Resume, now, parse, refusal, unlogged
 from weelo_api.telemetry import transporter_heartbeat
@@ -171,7 +171,7 @@ class Connection:
         except Rejected as rejected:
             raise Farewell(UNAUTHORIZED, rejected.code.title) from None
         if (identity.caller.id, identity.caller.role) != (self.caller.id, self.caller.role):
-            raise Farewell(UNAUTHORIZED, "this token is somebody else's")
+            raise Farewell(FORBIDDEN, "this token is somebody else's")
         self._expires_at = identity.expires_at
 
 
