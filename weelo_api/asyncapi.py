@@ -8,7 +8,9 @@ from typing import Any, get_args
 from flask import Flask, Response, jsonify
 from pydantic.json_schema import models_json_schema
 
+from weelo_api.channel import FORBIDDEN, GOING_AWAY, TOO_MANY_SOCKETS, TOO_SLOW, UNAUTHORIZED
 from weelo_api.frames import Op
+from weelo_api.intake import TOO_BIG, TOO_MANY
 from weelo_workers import __version__
 from weelo_workers.contracts.trips import LocationUpdated
 from weelo_workers.notifications.catalog import CATALOG
@@ -26,6 +28,16 @@ _ASIDE: dict[str, dict[str, Any]] = {
     "location_updated": LocationUpdated.model_json_schema(mode="serialization")["properties"],
     "error": {"code": _TEXT, "detail": _TEXT},
 }  # fmt: skip
+
+_CLOSED_BECAUSE = {
+    GOING_AWAY: "the server restarts",
+    UNAUTHORIZED: "no good token within 5 s, or it has expired",
+    FORBIDDEN: "the new token is good, but somebody else's",
+    TOO_BIG: "a frame over 8 KiB",
+    TOO_MANY_SOCKETS: "this user has five newer sockets",
+    TOO_SLOW: "what was sent is not read",
+    TOO_MANY: "more than 30 frames a second",
+}
 
 
 @lru_cache(maxsize=1)
@@ -55,7 +67,8 @@ def document() -> dict[str, Any]:
         "channels": {
             "events": {
                 "address": "/api/v1/ws",
-                "description": "The caller's own log, live and resumable.",
+                "description": "The caller's own log, live and resumable. Closed with "
+                + "; ".join(f"{code}: {reason}" for code, reason in _CLOSED_BECAUSE.items()),
                 "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
             }
         },

@@ -20,7 +20,7 @@ from wsproto.utilities import LocalProtocolError
 from weelo_api.intake import TOO_BIG, TOO_MANY, Intake
 
 GOING_AWAY, POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER = 1001, 1008, 1011, 1013
-UNAUTHORIZED, TOO_MANY_SOCKETS, TOO_SLOW = 4401, 4409, 4413
+UNAUTHORIZED, FORBIDDEN, TOO_MANY_SOCKETS, TOO_SLOW = 4401, 4403, 4409, 4413
 
 _TOO_MUCH = {TOO_BIG: "frames are at most 8 KiB", TOO_MANY: "at most 30 frames a second"}
 

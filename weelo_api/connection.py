@@ -7,17 +7,16 @@ import logging
 from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from weelo_api import auth
-from weelo_api.channel import TOO_SLOW, TRY_AGAIN_LATER, UNAUTHORIZED, Channel, Farewell, Gone
-from weelo_api.feed import Feed
+from weelo_api.channel import FORBIDDEN, TOO_SLOW, TRY_AGAIN_LATER, UNAUTHORIZED, Channel, Farewell, Gone
+from weelo_api.feed import Feed, ask_log
 from weelo_api.frames import Ack, Auth, Beat, Op, Ping, Resume, now, parse, refusal, unlogged
 from weelo_api.telemetry import transporter_heartbeat
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.models.engine import DATABASE_ERRORS, autocommitting
-from weelo_workers.queries.log import newest_seq, oldest_seq
+from weelo_workers.models.engine import DATABASE_ERRORS
+from weelo_workers.queries.log import extent, newest_seq
 from weelo_workers.settings import settings
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ class Connection:
     def __init__(self, channel: Channel, identity: auth.Identity, hub: Hub) -> None:
         self.caller = identity.caller
         self.channel = channel
-        self.acked = 0
+        self._acked = 0
         self._feed = Feed(identity.caller.id)
         self._expires_at = identity.expires_at
         self._hub = hub
@@ -43,9 +42,9 @@ class Connection:
 
     # --- what the hub does ----------------------------------------------------------------------------------
 
-    def offer(self, seq: int, item: dict[str, Any], own: dict[str, Any] | None) -> None:
+    def hear(self, seq: int, item: dict[str, Any], own: dict[str, Any] | None) -> None:
         """News of a line of this user's log."""
-        self._feed.offer(seq, item, own)
+        self._feed.hear(seq, item, own)
         self.channel.wake()
 
     def hear_of(self, newest: int) -> None:
@@ -69,7 +68,7 @@ class Connection:
             await self.channel.wait(min(self._feed.wait_seconds(), self._seconds_left()))
 
     async def _greet(self) -> None:
-        newest = await asyncio.to_thread(_newest, self.caller.id)
+        newest = await ask_log(newest_seq, self.caller.id)
         if newest is None:
             raise Farewell(TRY_AGAIN_LATER, "not available at the moment")
         self._feed.begin_after(newest)
@@ -78,7 +77,7 @@ class Connection:
             "role": self.caller.role.value,
             "seq": newest,
             "serverTime": now(),
-            # Three may be lost before presence ends.
+            # Two may be lost before presence ends.
             "heartbeatSeconds": max(1, int(settings().presence_ttl_seconds / 3)),
         }
         await self._send(unlogged("connected", data))
@@ -137,10 +136,10 @@ class Connection:
                 self._renew(op.token)
 
     async def _resume(self, after: int) -> None:
-        extent = await asyncio.to_thread(_extent, self.caller.id)
-        if extent is None:
+        kept = await ask_log(extent, self.caller.id)
+        if kept is None:
             raise Rejected(Code.SERVICE_UNAVAILABLE, "Resume again in a moment.")
-        oldest, newest = extent
+        oldest, newest = kept
         self._feed.hear_of(newest)
         after = min(after, newest)
         if oldest > after + 1:
@@ -151,8 +150,8 @@ class Connection:
     def _ack(self, seq: int) -> None:
         # Nobody has seen what does not exist: an ack from the future would silence the pushes to come.
         seq = min(seq, self._feed.newest)
-        if seq > self.acked:
-            self.acked = seq
+        if seq > self._acked:
+            self._acked = seq
             self._hub.attendance.ack(self.caller.id, seq)
 
     async def _heartbeat(self, beat: Beat) -> None:
@@ -171,26 +170,5 @@ class Connection:
         except Rejected as rejected:
             raise Farewell(UNAUTHORIZED, rejected.code.title) from None
         if (identity.caller.id, identity.caller.role) != (self.caller.id, self.caller.role):
-            raise Farewell(UNAUTHORIZED, "this token is somebody else's")
+            raise Farewell(FORBIDDEN, "this token is somebody else's")
         self._expires_at = identity.expires_at
-
-
-def _newest(user_id: UUID) -> int | None:
-    """How far the log goes; None if the database does not say."""
-    try:
-        with autocommitting().connect() as connection:
-            return newest_seq(connection, user_id)
-    except DATABASE_ERRORS:
-        return None
-
-
-def _extent(user_id: UUID) -> tuple[int, int] | None:
-    """From which line to which the log is kept; None if the database does not say."""
-    try:
-        with autocommitting().connect() as connection:
-            newest = newest_seq(connection, user_id)
-            oldest = oldest_seq(connection, user_id)
-    except DATABASE_ERRORS:
-        return None
-    # With nothing left of the log, the oldest that can be had is the next that will be written.
-    return newest + 1 if oldest is None else oldest, newest

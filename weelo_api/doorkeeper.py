@@ -19,6 +19,7 @@ from functools import partial
 from selectors import EVENT_READ
 from typing import Any
 
+from gunicorn.http import get_parser
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 # Somebody who was answered without being read to the end is not read for much longer.
@@ -26,8 +27,9 @@ LEFTOVER_SECONDS = 0.5
 # The answer may still be on its way: a socket closed too early takes it along (RFC 9112, section 9.6).
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 64 * 1024
-# What is longer is for gunicorn's parser to refuse.
+# Of what is longer, gunicorn's parser gets no more than this to judge it by.
 MAX_HEAD_BYTES = 32 * 1024
+READ_BYTES = 16 * 1024
 TICK_SECONDS = 0.25
 
 
@@ -59,7 +61,9 @@ class Doorkeeper(ThreadWorker):  # type: ignore[misc]
         self.nr_conns += 1
         if self.nr_conns >= self.worker_connections:
             self._make_room()
-        self._await_head(TConn(self.cfg, client, address, listener.getsockname()))
+        conn = TConn(self.cfg, client, address, listener.getsockname())
+        conn.parser = get_parser(self.cfg, client, address)
+        self._await_head(conn)
 
     def _make_room(self) -> None:
         """Who has said nothing for longest gives way to who comes now; then who has nothing more to ask."""
@@ -85,20 +89,24 @@ class Doorkeeper(ThreadWorker):  # type: ignore[misc]
     def on_pending_socket_readable(self, conn: TConn, client: socket.socket) -> None:
         """A thread only for who has said all of the head."""
         try:
-            said = client.recv(MAX_HEAD_BYTES, socket.MSG_PEEK)
+            said = client.recv(READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
             said = b""
-        if said and b"\r\n\r\n" not in said and len(said) < MAX_HEAD_BYTES:
-            _wake_at(client, len(said) + 1)
+        head = conn.parser.unreader.take_buffered() + said
+        conn.parser.unreader.unread(head)
+        if said and not _is_whole(head) and len(head) < MAX_HEAD_BYTES:
             return
         self.poller.unregister(client)
         self.pending_conns.remove(conn)
         if not said:
             self._gone(conn)
             return
-        _wake_at(client, 1)
+        if not _is_whole(head):
+            # The parser would read on, up to the 800 KB that a hundred headers may have.
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RD)
         conn.data_ready = True
         self.enqueue_req(conn)
 
@@ -137,8 +145,17 @@ class Doorkeeper(ThreadWorker):  # type: ignore[misc]
             # Given away: it is a WebSocket now, and the hub's (see sockets.py).
             self.nr_conns -= 1
             return
-        if fs.cancelled() or fs.exception() is not None or fs.result():
+        if fs.cancelled() or fs.exception() is not None:
             super().finish_request(conn, fs)
+            return
+        if fs.result():
+            next_head = conn.parser.unreader.buf.getvalue()
+            if next_head and not _is_whole(next_head):
+                # It has come along with this request, and gthread would have a thread wait for the rest.
+                conn.sock.setblocking(False)
+                self._await_head(conn)
+            else:
+                super().finish_request(conn, fs)
             return
         try:
             conn.sock.shutdown(socket.SHUT_WR)
@@ -151,7 +168,7 @@ class Doorkeeper(ThreadWorker):  # type: ignore[misc]
 
     def _hear_out(self, conn: TConn, heard: list[int], client: socket.socket) -> None:
         try:
-            data = client.recv(16 * 1024)
+            data = client.recv(READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
@@ -219,7 +236,5 @@ def _throw_away(body: Any, conn: TConn) -> None:
         body.reader.parser = None
 
 
-def _wake_at(client: socket.socket, count: int) -> None:
-    """Let the poller speak of this socket again when so many bytes are there, not at each turn of its loop."""
-    with suppress(OSError):
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)
+def _is_whole(head: bytes) -> bool:
+    return b"\r\n\r\n" in head

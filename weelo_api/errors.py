@@ -39,6 +39,10 @@ def refuse(code: Code, detail: str = "", **extra: Any) -> Response:
 
 
 def invalid(error: ValidationError) -> Response:
+    return problem_response(not_valid(error).problem())
+
+
+def not_valid(error: ValidationError) -> Rejected:
     """400 with one entry per field, in the request's own names."""
     errors = [
         {
@@ -47,11 +51,8 @@ def invalid(error: ValidationError) -> Response:
         }
         for each in error.errors(include_url=False, include_input=False, include_context=False)
     ]
-    return refuse(
-        Code.VALIDATION_ERROR,
-        "; ".join(f"{e['field']}: {e['message']}".lstrip(": ") for e in errors[:3]),
-        errors=errors,
-    )
+    detail = "; ".join(f"{e['field']}: {e['message']}".lstrip(": ") for e in errors[:3])
+    return Rejected(Code.VALIDATION_ERROR, detail, {"errors": errors})
 
 
 def _let_them_finish() -> None:
@@ -84,7 +85,10 @@ def register(app: Flask) -> None:
         if status == 413:
             _let_them_finish()
         code = _BY_STATUS.get(status, Code.VALIDATION_ERROR if status < 500 else Code.INTERNAL_ERROR)
-        return refuse(code, error.description or "")
+        response = refuse(code, error.description or "")
+        # What belongs to the status, such as `Allow` to 405 (RFC 9110, section 15.5.6).
+        response.headers.extend([each for each in error.get_headers() if each[0] != "Content-Type"])
+        return response
 
     def _database(error: Exception) -> Response:
         if not (is_outage(error) or is_contention(error)):

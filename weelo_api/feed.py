@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 from uuid import UUID
 
 from weelo_api.frames import unlogged
 from weelo_workers.contracts.notifications import frame
 from weelo_workers.models.engine import DATABASE_ERRORS, autocommitting
 from weelo_workers.queries.log import Frame, lines_after
+
+Answer = TypeVar("Answer")
 
 PAGE = 500
 # News kept until its turn comes; what does not fit is read from the log instead.
@@ -44,7 +47,7 @@ class Feed:
     def behind(self) -> int:
         return self._newest - self.sent
 
-    def offer(self, seq: int, item: dict[str, Any], own: dict[str, Any] | None) -> None:
+    def hear(self, seq: int, item: dict[str, Any], own: dict[str, Any] | None) -> None:
         """News of a line."""
         self._newest = max(self._newest, seq)
         if seq > self.sent and len(self._pending) < MAX_PENDING:
@@ -96,7 +99,7 @@ class Feed:
 
     async def _from_log(self) -> list[Frame]:
         known = self._newest
-        frames = await asyncio.to_thread(_page, self._user_id, self.sent)
+        frames = await ask_log(lines_after, self._user_id, self.sent, PAGE)
         if frames is None:
             self._not_before = time.monotonic() + RETRY_SECONDS
             return []
@@ -115,10 +118,14 @@ class Feed:
             del self._pending[old]
 
 
-def _page(user_id: UUID, after: int) -> list[Frame] | None:
-    """The next lines of the log; None if the database does not say."""
-    try:
-        with autocommitting().connect() as connection:
-            return lines_after(connection, user_id, after, PAGE)
-    except DATABASE_ERRORS:
-        return None
+async def ask_log(question: Callable[..., Answer], *about: Any) -> Answer | None:
+    """A question of queries/log.py to the primary; None if the database does not say."""
+
+    def ask() -> Answer | None:
+        try:
+            with autocommitting().connect() as connection:
+                return question(connection, *about)
+        except DATABASE_ERRORS:
+            return None
+
+    return await asyncio.to_thread(ask)

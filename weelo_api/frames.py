@@ -60,7 +60,7 @@ def parse(message: str | bytes) -> Op:
     if isinstance(message, bytes):
         raise Rejected(Code.VALIDATION_ERROR, "Send text frames.")
     try:
-        return _OPS.validate_json(message)
+        return _OPS.validate_json(message, by_name=False)
     except ValidationError as refused:
         raise Rejected(Code.VALIDATION_ERROR, _first(refused)) from None
 

@@ -16,17 +16,17 @@ from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 from flask import Response, request
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from weelo_api.access import caller
-from weelo_api.errors import problem_response
+from weelo_api.errors import not_valid, problem_response
 from weelo_api.hub import hub
 from weelo_api.posting import bell
 from weelo_api.pressure import Pace, Pressure
 from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.notifications import CommandOutcome
 from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.contracts.wire import rfc3339
+from weelo_workers.contracts.wire import Request, rfc3339
 from weelo_workers.messaging import mailbox
 from weelo_workers.messaging.bell import BellSilent, Ring
 from weelo_workers.models.engine import DATABASE_ERRORS, autocommitting, is_cut_off
@@ -59,7 +59,12 @@ def keyed() -> bool:
 
 
 def submit(command: Command, body: BaseModel | None = None) -> Response:
-    """Record the command and answer 202, or with its outcome if the client prefers to wait for it."""
+    """Record the command and answer 202, or with its outcome if the client prefers to wait for it.
+
+    `body`: what the client said, as it was validated; None for a route that takes nothing.
+    """
+    if body is None:
+        _expect_nothing()
     who = caller()
     _pace.take(who.id)
     command_id = _command_id(who)
@@ -87,6 +92,14 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
     if wait is not None and outcome.status != "pending":
         return _answer(outcome, wait, replayed=not posted.fresh)
     return _accepted(outcome, replayed=not posted.fresh)
+
+
+def _expect_nothing() -> None:
+    """Unknown fields are refused where there are no others, too."""
+    try:
+        Request.model_validate_json(request.get_json())
+    except ValidationError as error:
+        raise not_valid(error) from None
 
 
 @contextmanager

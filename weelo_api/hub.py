@@ -44,7 +44,7 @@ STUCK_SECONDS = 1.2
 ASIDE_THREADS = 4
 READ_BYTES = 16 * 1024
 
-# At 47 KiB each.
+# At 48 KiB each.
 MAX_SOCKETS = 20_000
 FEWEST_SOCKETS = 50
 MAX_STRANGERS = 1_000
@@ -240,7 +240,7 @@ def _hand_over(connection: Connection, item: dict[str, Any], seq: int | None, ow
         # Of the moment and in no log, such as a truck's position.
         connection.aside(unlogged(item["event"], {**item["data"], **(own or {})}))
     else:
-        connection.offer(seq, item, own)
+        connection.hear(seq, item, own)
 
 
 _hub: Hub | None = None

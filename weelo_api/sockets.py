@@ -41,7 +41,7 @@ def register(app: Flask) -> None:
     @app.before_request
     def _at_the_door() -> Response | None:
         if request.path == PATH:
-            if not hub().has_room(for_a_stranger="Authorization" not in request.headers):
+            if not hub().has_room(for_a_stranger=not request.headers.get("Authorization")):
                 return refuse(Code.SERVICE_UNAVAILABLE, "Too many sockets are open. Try again.", retryAfter=5)
             # permessage-deflate costs 100 KB per socket, and lets 8 KiB on the wire be megabytes here.
             request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)

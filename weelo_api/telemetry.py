@@ -13,7 +13,7 @@ from weelo_api.posting import send
 from weelo_workers import presence
 from weelo_workers.contracts.broadcasts import CatchUp, OfferLate
 from weelo_workers.contracts.trips import LocationUpdated, TripLocation
-from weelo_workers.models.engine import read_engine
+from weelo_workers.models.engine import autocommitting
 from weelo_workers.notifications import news
 from weelo_workers.queries.trips import follower
 from weelo_workers.redis_client import redis
@@ -75,7 +75,7 @@ def _follower(driver_id: UUID, trip_id: UUID) -> UUID:
     known = redis().get(key)
     if isinstance(known, str):
         return UUID(known)
-    with Session(read_engine()) as session:
+    with Session(autocommitting()) as session:
         customer_id = follower(session, trip_id, driver_id)
     redis().set(key, str(customer_id), ex=TRIP_KNOWN_SECONDS)
     return customer_id

@@ -22,7 +22,7 @@ ACK_EVERY = 50
 QUIET_SECONDS = 20.0  # until the server has said how often it wants to hear from us
 SILENCES = 3  # so many quiet times without a sign of life, and the connection counts as dead
 
-# Reconnecting would not help: bad or expired token, wrong role, or newer sockets of the same user took this
+# Reconnecting would not help: bad or expired token, one of somebody else, or newer sockets of the same user took this
 # one's place (two apps that both insisted would throw one another out for ever).
 EXPIRED_CODE = 4401
 FINAL_CODES = {EXPIRED_CODE, 4403, 4409}

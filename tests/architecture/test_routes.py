@@ -190,6 +190,12 @@ def test_asyncapi_describes_every_event_of_the_catalog() -> None:
     assert {entry.name for entry in CATALOG.values()} <= set(asyncapi()["components"]["messages"])
 
 
+def test_asyncapi_says_why_a_socket_is_closed() -> None:
+    description = asyncapi()["channels"]["events"]["description"]
+    for code in (1001, 4401, 4403, 4408, 4409, 4413, 4429):  # CONTRACT section 5
+        assert str(code) in description
+
+
 def test_asyncapi_is_sound() -> None:
     assert asyncapi()["asyncapi"].startswith("3.")
     _every_reference_leads_somewhere(asyncapi())

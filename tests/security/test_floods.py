@@ -29,6 +29,7 @@ THREADS = 128  # of the API under test, in one process
 CROWD = 200
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
+KEPT = HEALTH.replace(b"Connection: close\r\n", b"")
 
 
 @pytest.fixture(scope="module")
@@ -85,13 +86,41 @@ def post(headers: str, body: bytes = b"", *, role: str = "customer") -> bytes:
         b"G",
         b"GET /healthz HTTP/1.1\r\nHost: here\r\n",
         HEALTH.replace(b"\r\n\r\n", b"\r\nX: " + b"y" * 4_000),
+        HEALTH.replace(b"\r\n\r\n", b"\r\nX: " + b"y" * 40_000),
     ],
-    ids=["nothing", "a letter", "half a head", "a long half"],
+    ids=["nothing", "a letter", "half a head", "a long half", "a half that is too long"],
 )
 def test_who_does_not_finish_their_head_holds_nobody_up(api: Api, said: bytes) -> None:
     with crowd(api, said) as lines:
         others_are_answered(api)
         assert hung_up(lines[0], HEAD_SECONDS + 3) == b""
+
+
+def test_who_hangs_up_within_their_head_is_let_go_at_once(api: Api) -> None:
+    """No more can come, and looking again and again whether it has would keep the door from others."""
+    with call(api, b"GET /healthz HTTP/1.1\r\n") as line:
+        line.shutdown(socket.SHUT_WR)
+        assert hung_up(line, HEAD_SECONDS / 2) == b""
+
+
+def test_who_hangs_up_behind_their_head_is_answered(api: Api) -> None:
+    with call(api, KEPT) as line:
+        line.shutdown(socket.SHUT_WR)
+        assert hung_up(line, 2).startswith(b"HTTP/1.1 200 ")
+
+
+def test_half_a_head_behind_a_request_holds_nobody_up(api: Api) -> None:
+    """It has come along with the request before it, so the poller has nothing to say of it."""
+    with crowd(api, KEPT + KEPT[:20]) as lines:
+        others_are_answered(api)
+        assert hung_up(lines[0], HEAD_SECONDS + 3).count(b"HTTP/1.1 200 ") == 1
+
+
+def test_half_a_head_behind_a_request_may_still_become_whole(api: Api) -> None:
+    with call(api, KEPT + HEALTH[:20]) as line:
+        assert line.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        line.sendall(HEALTH[20:])
+        assert hung_up(line, 2).count(b"HTTP/1.1 200 ") == 1
 
 
 def test_a_head_letter_by_letter_is_understood_and_costs_others_nothing(api: Api) -> None:
@@ -210,8 +239,7 @@ def test_a_head_without_end_is_refused(api: Api, head: bytes) -> None:
 
 def test_requests_one_behind_the_other_are_all_answered(api: Api) -> None:
     """Pipelining (RFC 9112, section 9.3.2), and a half one at its end that is not waited for."""
-    kept = HEALTH.replace(b"Connection: close\r\n", b"")
-    with call(api, kept * 10 + kept[:20]) as line:
+    with call(api, KEPT * 10 + KEPT[:20]) as line:
         assert hung_up(line, BODY_SECONDS + 5).count(b"HTTP/1.1 200 ") == 10
 
 

@@ -160,7 +160,7 @@ def test_an_open_socket_does_not_change_its_role(api: Api) -> None:
     who = uuid4()
     client = api.enter(who, "customer")
     client.say(op="auth", token=token(who, "admin"))
-    assert client.close_code() == 4401
+    assert client.close_code() == 4403
 
 
 @pytest.mark.parametrize("name", ["alg none", "another secret", "no expiry", "a second ago"])

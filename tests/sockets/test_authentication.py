@@ -89,7 +89,7 @@ def test_a_fresh_token_lets_the_socket_live_on(api: Api, someone: UUID) -> None:
 def test_a_fresh_token_of_somebody_else_does_not(api: Api, someone: UUID) -> None:
     client = api.enter(someone)
     client.say(op="auth", token=token(uuid4()))
-    assert client.close_code() == 4401
+    assert client.close_code() == 4403, "the token is good, but not here"
 
 
 @pytest.mark.parametrize("headers", [{}, {"Upgrade": "websocket", "Connection": "Upgrade"}])

@@ -7,6 +7,7 @@ from flask import Response, jsonify
 from pydantic import BaseModel, Field
 
 from weelo_api.access import anyone, caller
+from weelo_api.frames import Seq
 from weelo_api.gateway import find
 from weelo_api.views.parts import ById, PageOf, blueprint, found, reading
 from weelo_workers.contracts.notifications import CommandOutcome
@@ -28,13 +29,17 @@ class Frame(BaseModel):
 
 class PageOfLog(PageOf[Frame]):
     oldest_seq: int | None = Field(
-        default=None, description="only if lines after `after` were too old to keep: the log begins here"
+        default=None, description="only if the next lines were too old to keep: the log begins here"
     )
 
 
 class After(BaseModel):
-    after: int = Field(default=0, ge=0, le=2**63 - 1)
+    after: Seq = 0
+    cursor: Seq | None = Field(default=None, description="the last page's `nextCursor`, instead of `after`")
     limit: int = Field(default=100, ge=1, le=500)
+
+    def seq(self) -> int:
+        return self.after if self.cursor is None else self.cursor
 
 
 @api.get("/commands/<id>", responses={200: CommandOutcome})
@@ -48,16 +53,16 @@ def command(path: ById) -> Response:
 @api.get("/events", responses={200: PageOfLog})
 @anyone
 def events(query: After) -> Response:
-    """One's own log after `after`, oldest first: the same frames that the socket carries.
+    """One's own log after a `seq`, oldest first: the same frames that the socket carries.
 
     If some of what came after it is too old to be kept, `oldestSeq` says where the log begins now.
     """
     with reading() as session:
         newest = log.newest_seq(session.connection(), caller().id)
-        frames = log.lines_after(session.connection(), caller().id, query.after, query.limit)
+        frames = log.lines_after(session.connection(), caller().id, query.seq(), query.limit)
     begins = frames[0]["seq"] if frames else newest + 1
     full = len(frames) == query.limit
     page: dict[str, Any] = {"items": frames, "nextCursor": str(frames[-1]["seq"]) if full else None}
-    if begins > query.after + 1:
+    if begins > query.seq() + 1:
         page["oldestSeq"] = begins
     return jsonify(page)

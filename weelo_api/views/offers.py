@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 
 from weelo_api.access import allow, caller
 from weelo_api.gateway import submit
-from weelo_api.views.parts import Accepted, ById, PageOf, Paging, blueprint, found, page, reading
+from weelo_api.views.parts import Accepted, ById, PageOf, Paging, blueprint, deciding, found, page, reading
 from weelo_workers.contracts.offers import (
     Acceptance,
     AcceptResult,
@@ -76,7 +76,7 @@ def accept(path: ById, body: Acceptance) -> Response:
 @allow(Role.TRANSPORTER)
 def accept_slot(path: ById, body: OneTruck) -> Response:
     """Take exactly this slot."""
-    with reading() as session:
+    with deciding() as session:
         broadcast_id = broadcasts.offered_with_slot(session, path.id, caller().id)
     if broadcast_id is None:
         raise Rejected(Code.TRUCK_REQUEST_NOT_FOUND)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.wire import Timestamp, Wire
-from weelo_workers.models.engine import read_engine
+from weelo_workers.models.engine import autocommitting, read_engine
 from weelo_workers.queries.pages import Page, Window
 
 Item = TypeVar("Item")
@@ -92,6 +92,13 @@ def blueprint(domain: str) -> APIBlueprint:
 def reading() -> Iterator[Session]:
     """A session on the connections for reading."""
     with Session(read_engine()) as session:
+        yield session
+
+
+@contextmanager
+def deciding() -> Iterator[Session]:
+    """A session on the primary: what decides about a command must not be older than what its sender has heard."""
+    with Session(autocommitting()) as session:
         yield session
 
 

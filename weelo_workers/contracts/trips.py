@@ -5,13 +5,22 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.contracts.statuses import AssignmentStatus
-from weelo_workers.contracts.wire import Latitude, Longitude, LongText, Place, Request, Timestamp, Wire
+from weelo_workers.contracts.wire import (
+    ClockTime,
+    Latitude,
+    Longitude,
+    LongText,
+    Place,
+    Request,
+    Timestamp,
+    Wire,
+)
 
 # --- requests -------------------------------------------------------------------------------------------
 
@@ -35,7 +44,7 @@ class TripLocation(Request):
     longitude: Longitude
     speed: Annotated[float, Field(ge=0, le=500, allow_inf_nan=False)] | None = None
     bearing: Annotated[float, Field(ge=0, le=360, allow_inf_nan=False)] | None = None
-    recorded_at: AwareDatetime | None = None
+    recorded_at: ClockTime | None = None
 
 
 # --- commands -------------------------------------------------------------------------------------------

@@ -26,9 +26,12 @@ def newest_seqs(connection: Connection, user_ids: Collection[UUID]) -> dict[UUID
     return {row.user_id: row.seq for row in rows}
 
 
-def oldest_seq(connection: Connection, user_id: UUID) -> int | None:
-    """The first line that is still kept, or None if no line is."""
-    return connection.execute(select(func.min(LogLine.seq)).where(LogLine.user_id == user_id)).scalar()
+def extent(connection: Connection, user_id: UUID) -> tuple[int, int]:
+    """From which line to which the log is kept. With nothing left of it, the first that can be had is the next one
+    that will be written."""
+    newest = newest_seq(connection, user_id)
+    oldest = connection.execute(select(func.min(LogLine.seq)).where(LogLine.user_id == user_id)).scalar()
+    return newest + 1 if oldest is None else oldest, newest
 
 
 def lines_after(connection: Connection, user_id: UUID, after: int, limit: int) -> list[Frame]:

@@ -1,0 +1,222 @@
+"""What the API itself makes of a request, before any verb hears of it. In this process, on the real database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+import weelo_api.hub
+from tests.conftest import own_database
+from tests.integration.trips.test_trips import on_the_way
+from tests.journeys.test_bad_input import BOOKING
+from tests.sockets.driver import Scribe
+from tests.system import token
+from tests.world import World
+from weelo_api import create_app
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.models.engine import connect, read_engine
+from weelo_workers.models.migrate import upgrade_to_head
+from weelo_workers.notifications import news
+from weelo_workers.redis_client import redis
+from weelo_workers.settings import settings
+
+OF_A_REPLICA = 80  # beyond the numbers that workers, journeys and the security tests have
+
+HERE = {"latitude": 28.6, "longitude": 77.2}
+
+
+class Caller:
+    """Somebody with a token."""
+
+    def __init__(self, app: FlaskClient, role: Role, who: UUID | None = None) -> None:
+        self.id = who or uuid4()
+        self._app, self._headers = app, {"Authorization": f"Bearer {token(role, self.id)}"}
+
+    def asks(self, request: str, body: Any = None, **options: Any) -> TestResponse:
+        method, _, path = request.partition(" ")
+        options |= {} if body is None else {"json": body}
+        return self._app.open(f"/api/v1{path}", method=method, headers=self._headers, **options)
+
+
+@pytest.fixture(scope="module")
+def app(migrated: None) -> FlaskClient:
+    return create_app().test_client()
+
+
+@pytest.fixture
+def scribe(migrated: None) -> Scribe:
+    return Scribe()
+
+
+def fields(refused: TestResponse) -> set[str]:
+    """What a 400 has to say something about."""
+    assert refused.status_code == 400, refused.text
+    assert refused.content_type == "application/problem+json"
+    assert refused.json["code"] == "VALIDATION_ERROR"
+    return {error["field"] for error in refused.json["errors"]}
+
+
+# --- bodies ---------------------------------------------------------------------------------------------
+
+
+def test_a_field_has_one_name_and_python_knows_another(app: FlaskClient) -> None:
+    needed = {
+        "trucks_needed": 1,
+        **{name: value for name, value in BOOKING.items() if name != "trucksNeeded"},
+    }
+    assert "trucks_needed" in fields(Caller(app, Role.CUSTOMER).asks("POST /bookings", needed))
+    row = {"vehicle_type": "open", "vehicleSubtype": "17 Feet", "quantity": 1}
+    order = {"pickup": BOOKING["pickup"], "drop": BOOKING["drop"], "vehicleRequirements": [row]}
+    refused = Caller(app, Role.CUSTOMER).asks("POST /orders", order)
+    assert "vehicleRequirements.0.vehicle_type" in fields(refused)
+    truck = {"vehicle_id": str(uuid4()), "driver_id": str(uuid4())}
+    refused = Caller(app, Role.TRANSPORTER).asks(f"POST /broadcasts/{uuid4()}/accept", truck)
+    assert fields(refused) == {"vehicle_id", "driver_id"}
+
+
+WITHOUT_A_BODY = {
+    f"POST /assignments/{uuid4()}/accept": Role.DRIVER,
+    f"POST /holds/{uuid4()}/release": Role.TRANSPORTER,
+    f"POST /orders/{uuid4()}/continue-partial": Role.CUSTOMER,
+    f"POST /bookings/{uuid4()}/continue-partial": Role.CUSTOMER,
+    "DELETE /devices/a-token-of-fcm": Role.DRIVER,
+}
+
+
+@pytest.mark.parametrize("request_", WITHOUT_A_BODY, ids=lambda request: request.split("/")[-1])
+def test_where_nothing_is_asked_nothing_is_taken(app: FlaskClient, request_: str) -> None:
+    who = Caller(app, WITHOUT_A_BODY[request_])
+    assert who.asks(request_).status_code == 202
+    assert who.asks(request_, {}).status_code == 202
+    assert fields(who.asks(request_, {"driverId": str(uuid4()), "force": True})) == {"driverId", "force"}
+    for broken in (b"{", b"[]", b"null", b"\xff"):
+        fields(who.asks(request_, data=broken))
+
+
+def test_an_answer_about_the_method_names_those_that_there_are(app: FlaskClient) -> None:
+    refused = Caller(app, Role.CUSTOMER).asks("DELETE /bookings")
+    assert (refused.status_code, refused.json["code"]) == (405, "METHOD_NOT_ALLOWED")
+    assert set(refused.allow) == {"POST", "OPTIONS"}
+    assert refused.content_type == "application/problem+json"
+
+
+# --- times ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trip(world: World) -> Any:
+    return world.assignments(on_the_way(world))[0]
+
+
+def seen(driver: Caller, trip: Any, recorded_at: str) -> str:
+    """When the customer hears that it was."""
+    answer = driver.asks(f"POST /trips/{trip.trip_id}/location", {**HERE, "recordedAt": recorded_at})
+    assert answer.status_code == 204, answer.text
+    newest: Any = redis().xrevrange(news.OF_THE_MOMENT, count=1)
+    [(_, entry)] = newest
+    [mention] = news.read(entry)
+    return str(mention["data"]["recordedAt"])
+
+
+def test_the_customer_hears_in_utc_when_a_position_was_recorded(app: FlaskClient, trip: Any) -> None:
+    driver = Caller(app, Role.DRIVER, trip.driver_id)
+    assert seen(driver, trip, "2026-02-19T15:30:00.25+05:30") == "2026-02-19T10:00:00.250Z"
+    assert seen(driver, trip, "2026-02-19T10:00:00Z") == "2026-02-19T10:00:00.000Z"
+
+
+def test_a_phone_whose_clock_was_reset_or_runs_ahead_is_seen(app: FlaskClient, trip: Any) -> None:
+    driver = Caller(app, Role.DRIVER, trip.driver_id)
+    assert seen(driver, trip, "1970-01-01T05:30:00+05:30") == "1970-01-01T00:00:00.000Z"
+    assert seen(driver, trip, "2038-01-19T03:14:07Z") == "2038-01-19T03:14:07.000Z"
+
+
+@pytest.mark.parametrize(
+    "recorded_at",
+    [
+        "0001-01-01T00:00:00+05:30",
+        "9999-12-31T23:59:59-05:30",
+        "0001-01-01T00:00:00Z",
+        "1969-12-31T23:59:59Z",
+        "2100-01-01T00:00:00Z",
+        "2026-02-19T10:00:00",
+        "yesterday",
+    ],
+)
+def test_a_time_that_no_clock_shows_is_400(app: FlaskClient, recorded_at: str) -> None:
+    driver = Caller(app, Role.DRIVER)
+    refused = driver.asks(f"POST /trips/{uuid4()}/location", {**HERE, "recordedAt": recorded_at})
+    assert fields(refused) == {"recordedAt"}
+
+
+# --- one's own log --------------------------------------------------------------------------------------
+
+
+def test_the_log_is_paged_like_every_other_list(app: FlaskClient, scribe: Scribe) -> None:
+    reader = Caller(app, Role.CUSTOMER)
+    scribe.write(reader.id, 5)
+    pages: list[list[int]] = []
+    cursor: str | None = "0"
+    for _ in range(3):
+        page = reader.asks("GET /events", query_string={"limit": 2, "after": 0, "cursor": cursor}).json
+        pages.append([line["seq"] for line in page["items"]])
+        cursor = page["nextCursor"]
+    assert (pages, cursor) == ([[1, 2], [3, 4], [5]], None)
+    assert "cursor" in fields(reader.asks("GET /events?cursor=x"))
+
+
+def test_a_later_page_of_the_log_says_too_where_it_begins(app: FlaskClient, scribe: Scribe) -> None:
+    reader = Caller(app, Role.CUSTOMER)
+    scribe.write(reader.id, 5)
+    scribe.forget(reader.id, up_to=3)
+    assert reader.asks("GET /events?cursor=2").json["oldestSeq"] == 4
+    assert "oldestSeq" not in reader.asks("GET /events?cursor=3").json
+
+
+# --- a replica that lags --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lagging_replica(monkeypatch: pytest.MonkeyPatch, worker_id: str) -> Iterator[None]:
+    """Reads go to a database that has heard of nothing yet."""
+    number = OF_A_REPLICA + int(worker_id.removeprefix("gw") if worker_id.startswith("gw") else 0)
+    replica = connect(own_database(number))
+    upgrade_to_head(replica)
+    monkeypatch.setenv("DATABASE_READ_URL", replica.url.render_as_string(hide_password=False))
+    settings.cache_clear()
+    read_engine.cache_clear()
+    yield
+    monkeypatch.undo()
+    settings.cache_clear()
+    read_engine().dispose()
+    read_engine.cache_clear()
+    replica.dispose()
+
+
+def test_whoever_acts_on_what_they_have_just_heard_is_not_told_that_it_is_unknown(
+    app: FlaskClient, world: World, trip: Any, lagging_replica: None
+) -> None:
+    fleet = world.fleet()
+    [slot] = world.rows("SELECT id FROM truck_requests WHERE broadcast_id = :id", id=world.broadcast())
+    transporter = Caller(app, Role.TRANSPORTER, fleet.id)
+    assert transporter.asks("GET /offers").json["items"] == [], "the replica is meant to lag"
+    truck = {"vehicleId": str(fleet.trucks[0].vehicle_id), "driverId": str(fleet.trucks[0].driver_id)}
+    assert transporter.asks(f"POST /truck-requests/{slot.id}/accept", truck).status_code == 202
+    driver = Caller(app, Role.DRIVER, trip.driver_id)
+    assert driver.asks(f"POST /trips/{trip.trip_id}/location", HERE).status_code == 204
+
+
+# --- the socket's door ----------------------------------------------------------------------------------
+
+
+def test_an_empty_header_makes_nobody_known(app: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no more strangers fit in, who names themselves still does."""
+    monkeypatch.setattr(weelo_api.hub, "MAX_STRANGERS", 0)
+    for nobody in ({}, {"Authorization": ""}):
+        assert app.get("/api/v1/ws", headers=nobody).status_code == 503
+    known = {"Authorization": f"Bearer {token(Role.CUSTOMER, uuid4())}"}
+    assert app.get("/api/v1/ws", headers=known).status_code == 400, "let in, though this is no handshake"
