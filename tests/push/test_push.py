@@ -4,53 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
 from tests.push.fcm_server import FcmServer
-from tests.world import Fleet, World
+from tests.push.phones import connect, device, fleet_with_phone, reads
+from tests.world import World
 from weelo_workers.contracts.fleet import ForgetDevice, RegisterDevice
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.notifications import fcm, listening, push
 from weelo_workers.redis_client import redis
-from weelo_workers.settings import settings
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FcmServer]:
-    import firebase_admin
-
-    server = FcmServer()
-    other = settings().model_copy(update={"fcm_endpoint": server.url})
-    monkeypatch.setattr(fcm, "settings", lambda: other)
-    fcm._app.cache_clear()
-    yield server
-    server.close()
-    if fcm._app.cache_info().currsize:
-        firebase_admin.delete_app(fcm._app())
-        fcm._app.cache_clear()
-
-
-def device(world: World, who: UUID, platform: str = "android") -> str:
-    token = f"token-{uuid4()}"
-    command = RegisterDevice(user_id=who, token=token, platform=platform)
-    assert world.do(command, who, Role.TRANSPORTER).status == "succeeded"
-    return token
-
-
-def connect(who: UUID) -> None:
-    """As an API process says it of an open socket."""
-    redis().set(listening.alive("p"), 1)
-    redis().zadd(listening.sockets_of(who), {"p/1": 1})
-
-
-def fleet_with_phone(world: World) -> tuple[Fleet, str]:
-    fleet = world.fleet()
-    return fleet, device(world, fleet.id)
 
 
 def test_PUSH_01_who_has_no_socket_is_woken_at_once(world: World, server: FcmServer) -> None:
@@ -86,7 +52,7 @@ def test_who_listens_and_acknowledges_is_not_woken(world: World, server: FcmServ
     connect(fleet.id)
     world.broadcast(1)
     assert server.received == []
-    redis().set(listening.acked_by(fleet.id), world.heard(fleet.id)[-1]["seq"])
+    reads(world, fleet.id)
     world.tick(3.1)
     assert server.received == []
 

@@ -6,9 +6,10 @@ import logging
 import random
 from collections.abc import Collection, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import case, delete, func, select
 
 from weelo_workers.contracts.notifications import SendPushes
 from weelo_workers.messaging.handling import handles
@@ -16,11 +17,14 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.metrics import counted
 from weelo_workers.models import Device
 from weelo_workers.notifications import fcm, listening
+from weelo_workers.notifications.catalog import BY_WIRE_NAME
 
 log = logging.getLogger(__name__)
 
 # CONTRACT section 6: a socket that has not acknowledged within this time may be a phone in a tunnel.
 ACK_WITHIN = timedelta(seconds=3)
+# What must not overtake an announcement looks again after this long: FCM takes far less, or hangs for some seconds.
+TURN = timedelta(seconds=1)
 MAX_ATTEMPTS = 8
 
 
@@ -32,17 +36,15 @@ def push(command: SendPushes, uow: UnitOfWork) -> None:
     """
     if uow.now >= command.ends_at:
         return
-    users = command.to
+    if not _has_its_turn(command, uow):
+        uow.send(command, at=uow.now + TURN)
+        return
+    users = _unread(command, _concerned(command, uow))
     if not command.waited:
-        listening_ones = listening.connected(users)
-        patient = {who: seq for who, seq in users.items() if who in listening_ones}
+        patient = users & listening.connected(users)
         if patient:
-            later = command.model_copy(update={"to": patient, "waited": True})
-            uow.send(later, at=uow.now + ACK_WITHIN)
-        users = {who: seq for who, seq in users.items() if who not in patient}
-    elif not command.attempt:
-        read = listening.acked(users)
-        users = {who: seq for who, seq in users.items() if read[who] < seq}
+            uow.send(_for(command, patient, waited=True), at=uow.now + ACK_WITHIN)
+        users -= patient
     devices = _devices(uow, users, command.devices)
     if not devices:
         return
@@ -52,6 +54,37 @@ def push(command: SendPushes, uow: UnitOfWork) -> None:
         counted.PUSHES.labels("unsent").inc(len(devices))
         return
     _send(command, uow, devices)
+
+
+def _has_its_turn(command: SendPushes, uow: UnitOfWork) -> bool:
+    """Nothing overtakes an announcement on its way to FCM. They have one collapse key: of an offer and its
+    withdrawal a sleeping phone gets to hear what came last.
+
+    An announcement shares a lock until FCM has answered. The others glance at it and go: none that begins
+    after them will find its subject still open.
+    """
+    about = func.hashtextextended(f"pushes about {command.data['broadcastId']}", 0)
+    if "expiresAt" in command.data:
+        uow.session.execute(select(func.pg_advisory_xact_lock_shared(about)))
+        return True
+    glance = case((func.pg_try_advisory_lock(about), func.pg_advisory_unlock(about)), else_=False)
+    return bool(uow.session.scalar(select(glance)))
+
+
+def _concerned(command: SendPushes, uow: UnitOfWork) -> set[UUID]:
+    """A push that was held up may have become untrue meanwhile."""
+    still = BY_WIRE_NAME[command.event].pushed
+    return set(still(uow.session, command.data, command.to)) if still else set()
+
+
+def _unread(command: SendPushes, users: Collection[UUID]) -> set[UUID]:
+    read = listening.acked(users)
+    return {user for user in users if read[user] < command.to[user]}
+
+
+def _for(command: SendPushes, users: Collection[UUID], **changes: Any) -> SendPushes:
+    """The same for some of its users."""
+    return command.model_copy(update={"to": {user: command.to[user] for user in users}, **changes})
 
 
 def _devices(uow: UnitOfWork, users: Collection[UUID], only: tuple[UUID, ...] | None) -> Sequence[Device]:
@@ -92,11 +125,11 @@ def _send(command: SendPushes, uow: UnitOfWork, devices: Sequence[Device]) -> No
 
 
 def _try_again(
-    command: SendPushes, uow: UnitOfWork, devices: Sequence[Device], answers: Sequence[fcm.Answer]
+    command: SendPushes, uow: UnitOfWork, asked: Sequence[Device], answers: Sequence[fcm.Answer]
 ) -> None:
     """Those that FCM had no time for, when it says; otherwise after a while that doubles. Not after the end."""
     left = [
-        (d, answer) for d, answer in zip(devices, answers, strict=True) if answer.verdict is fcm.Verdict.LATER
+        (d, answer) for d, answer in zip(asked, answers, strict=True) if answer.verdict is fcm.Verdict.LATER
     ]
     if not left:
         return
@@ -106,10 +139,5 @@ def _try_again(
     if again_at >= command.ends_at or command.attempt + 1 >= MAX_ATTEMPTS:
         log.warning("%d pushes of %s were not taken by FCM: %s", len(left), command.event, left[0][1].why)
         return
-    update = {
-        "to": {d.user_id: command.to[d.user_id] for d, _ in left},
-        "devices": tuple(d.id for d, _ in left),
-        "waited": True,
-        "attempt": command.attempt + 1,
-    }
-    uow.send(command.model_copy(update=update), at=again_at)
+    users, devices = {d.user_id for d, _ in left}, tuple(d.id for d, _ in left)
+    uow.send(_for(command, users, devices=devices, waited=True, attempt=command.attempt + 1), at=again_at)
