@@ -24,6 +24,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FcmServer]:
 def hang_up() -> None:
     import firebase_admin
 
-    if fcm._app.cache_info().currsize:
-        firebase_admin.delete_app(fcm._app())
-        fcm._app.cache_clear()
+    if fcm._connection.cache_info().currsize:
+        firebase_admin.delete_app(fcm._connection())
+        fcm._connection.cache_clear()

@@ -83,8 +83,9 @@ class FcmServer:
     def _unavailable(self, handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
         self._say(handler, 503, self._error(503, "UNAVAILABLE", "UNAVAILABLE"))
 
-    def _invalid(self, handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
-        self._say(handler, 400, self._error(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT"))
+    def _invalid(self, handler: BaseHTTPRequestHandler, message: dict[str, Any]) -> None:
+        quoted = f"Invalid value at 'message.token': {message['token']}"
+        self._say(handler, 400, self._error(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", quoted))
 
     def _hang(self, handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
         self.let_go.wait(30)

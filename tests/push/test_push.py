@@ -99,6 +99,16 @@ def test_a_dead_token_is_forgotten_and_others_are_not_disturbed(world: World, se
     assert world.value("SELECT count(*) FROM devices WHERE token = :t", t=alive) == 1
 
 
+def test_a_token_of_another_project_is_refused_and_kept(world: World, server: FcmServer) -> None:
+    """With the wrong credentials every token would be one."""
+    _, token = fleet_with_phone(world)
+    server.answers[token] = "foreign"
+    world.broadcast(1)
+    world.tick(30)
+    assert len(server.asked) == 1
+    assert world.value("SELECT count(*) FROM devices WHERE token = :t", t=token) == 1
+
+
 @pytest.mark.parametrize("trouble", ["quota", "unavailable"])
 def test_FCM_is_asked_again_when_it_says(world: World, server: FcmServer, trouble: str) -> None:
     fleet, token = fleet_with_phone(world)
@@ -132,6 +142,67 @@ def test_FCM_is_not_asked_again_after_the_end(world: World, server: FcmServer) -
     world.tick(200)
     offers = [each for _, each in server.asked if each == token]
     assert len(offers) == 2  # the offer, once, and the withdrawal, once: it will be asked again in 119 s
+
+
+def test_FCM_is_never_asked_earlier_than_it_said(world: World, server: FcmServer) -> None:
+    _, token = fleet_with_phone(world)
+    server.answers[token] = ["unavailable"]
+    server.retry_after = "20"
+    world.broadcast(1)
+    (said_at, _) = server.asked[0]
+    again_at = world.value(
+        "SELECT due_at FROM mailbox WHERE name = 'notifications.push' AND settled_at IS NULL"
+    )
+    assert again_at.timestamp() - 20 > time.time() - (time.monotonic() - said_at)
+
+
+def test_one_phone_that_FCM_puts_off_for_long_does_not_keep_the_others_waiting(
+    world: World, server: FcmServer
+) -> None:
+    fleet, busy = fleet_with_phone(world)
+    cut_off = device(world, fleet.id)
+    server.answers |= {busy: ["quota"], cut_off: ["cut"]}
+    server.retry_after = "60"
+    world.broadcast(1)
+    world.tick(2)
+    assert server.tokens() == [cut_off]
+    world.tick(59)
+    assert server.tokens() == [cut_off, busy]
+
+
+def test_PUSH_01_a_withdrawal_outlives_an_outage_of_FCM(world: World, server: FcmServer) -> None:
+    fleet = world.fleet()
+    token = device(world, fleet.trucks[0].driver_id)
+    broadcast = world.broadcast(1)
+    world.accept(fleet, broadcast)
+    world.drain()
+    server.answers[token] = "unavailable"
+    world.cancel(broadcast)
+    for _ in range(15):
+        world.tick(120)
+    asked = len(server.asked)
+    assert 15 < asked < 30, "often enough, and ever less often"
+    server.answers[token] = "ok"
+    world.tick(120)
+    assert server.told(token) == ["trip_assigned", "trip_cancelled"]
+
+
+@pytest.mark.parametrize("attempt", [0, 3, 20, 10_000])
+def test_the_pauses_grow_to_two_minutes_and_not_beyond(attempt: int) -> None:
+    longest = min(2.0 ** min(attempt, 10), 120)
+    pauses = [push._pause(attempt) for _ in range(20)]
+    assert longest / 2 <= min(pauses) < max(pauses) <= longest
+
+
+def test_an_FCM_that_names_no_time_at_all_is_not_asked_without_a_pause(
+    world: World, server: FcmServer
+) -> None:
+    _, token = fleet_with_phone(world)
+    server.answers[token] = "unavailable"
+    server.retry_after = "0"
+    world.broadcast(1)
+    world.tick(1)
+    assert len(server.asked) < 6
 
 
 @pytest.mark.parametrize("trouble", ["hang", "cut"])
@@ -193,14 +264,3 @@ def test_a_driver_who_sleeps_is_woken_for_the_trip_and_its_end(world: World, ser
     assert [data["type"] for data in told] == ["trip_assigned", "trip_cancelled"]
     assignment = str(world.assignments(broadcast)[0].id)
     assert all(data["assignmentId"] == assignment for data in told)
-
-
-def test_a_thousand_sleepers_are_woken_in_batches(world: World, server: FcmServer) -> None:
-    from weelo_workers.notifications.deliver import USERS_PER_PUSH
-
-    fleets = [world.fleet() for _ in range(8)]
-    tokens = {device(world, fleet.id) for fleet in fleets for _ in range(2)}
-    world.broadcast(1)
-    assert set(server.tokens()) == tokens
-    commands = world.value("SELECT count(*) FROM mailbox WHERE name = 'notifications.push'")
-    assert commands == -(-len(fleets) // USERS_PER_PUSH)
