@@ -32,3 +32,12 @@ def connect(who: UUID) -> None:
 def reads(world: World, who: UUID) -> None:
     """And of an acknowledgement of all that there is."""
     redis().set(listening.acked_by(who), world.heard(who)[-1]["seq"])
+
+
+def pushes_to_send(world: World) -> list[UUID]:
+    """Once everything else that is due has been done."""
+    due = "SELECT id FROM mailbox WHERE settled_at IS NULL AND due_at <= clock_timestamp() AND name "
+    while others := world.rows(f"{due} <> 'notifications.push' ORDER BY position"):
+        for row in others:
+            world.bus.execute(row.id)
+    return [row.id for row in world.rows(f"{due} = 'notifications.push' ORDER BY position")]

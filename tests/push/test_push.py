@@ -9,9 +9,10 @@ from email.utils import format_datetime
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from tests.push.fcm_server import FcmServer
-from tests.push.phones import connect, device, fleet_with_phone, reads
+from tests.push.phones import connect, device, fleet_with_phone, pushes_to_send, reads
 from tests.world import World
 from weelo_workers.contracts.fleet import ForgetDevice, RegisterDevice
 from weelo_workers.contracts.statuses import Role
@@ -97,6 +98,21 @@ def test_a_dead_token_is_forgotten_and_others_are_not_disturbed(world: World, se
     assert server.tokens() == [alive]
     assert world.value("SELECT count(*) FROM devices WHERE token = :t", t=dead) == 0
     assert world.value("SELECT count(*) FROM devices WHERE token = :t", t=alive) == 1
+
+
+def test_nobody_is_pushed_again_because_somebody_else_holds_a_dead_token(
+    world: World, server: FcmServer
+) -> None:
+    fleet, alive = fleet_with_phone(world)
+    dead = device(world, fleet.id)
+    server.answers[dead] = "unregistered"
+    world.book(uuid4())
+    (push,) = pushes_to_send(world)
+    with world.engine.begin() as other:
+        other.execute(text("SELECT 1 FROM devices WHERE token = :t FOR UPDATE"), {"t": dead})
+        world.bus.execute(push)
+    world.tick(10)
+    assert server.tokens() == [alive]
 
 
 def test_a_token_of_another_project_is_refused_and_kept(world: World, server: FcmServer) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.push.fcm_server import FcmServer
-from tests.push.phones import connect, device, fleet_with_phone, reads
+from tests.push.phones import connect, device, fleet_with_phone, pushes_to_send, reads
 from tests.waiting import eventually
 from tests.world import Fleet, World
 
@@ -134,15 +134,6 @@ def test_a_withdrawal_does_not_overtake_the_offer_that_is_on_its_way(world: Worl
     sending.join(10)
     world.tick(1.1)
     assert server.told(token) == ["new_broadcast", "booking_cancelled"]
-
-
-def pushes_to_send(world: World) -> list[UUID]:
-    """Once everything else that is due has been done."""
-    due = "SELECT id FROM mailbox WHERE settled_at IS NULL AND due_at <= clock_timestamp() AND name "
-    while others := world.rows(f"{due} <> 'notifications.push' ORDER BY position"):
-        for row in others:
-            world.bus.execute(row.id)
-    return [row.id for row in world.rows(f"{due} = 'notifications.push' ORDER BY position")]
 
 
 def test_who_has_read_it_while_FCM_was_busy_is_not_woken(world: World, server: FcmServer) -> None:
