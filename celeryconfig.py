@@ -32,7 +32,7 @@ task_reject_on_worker_lost = True  # else a killed child acknowledges and loses 
 task_store_errors_even_if_ignored = False
 worker_prefetch_multiplier = 1
 # A verb that hangs outside of the database, whose own limits are shorter: the child is replaced, the row is left. The
-# notifier's threads cannot be ended so; what hangs there would be FCM, which has 4 s.
+# notifier's threads cannot be ended so; what hangs there would be FCM, which has 10 s.
 task_time_limit = 60
 worker_cancel_long_running_tasks_on_connection_loss = False
 worker_hijack_root_logger = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -19,7 +20,8 @@ class Server(ThreadingHTTPServer):
 
 class FcmServer:
     """`received` are the messages accepted, oldest first. What a token gets is decided by `answers[token]`:
-    `ok`, `unregistered`, `quota` (429), `unavailable` (503), `invalid`, `hang`, `cut`; a list is used up one by one."""
+    `ok`, `unregistered`, `foreign` (another sender's), `quota` (429), `unavailable` (503), `invalid`, `hang`, `drip` (a byte
+    now and then), `slow` (takes it once `let_go`), `cut`; a list is used up one by one."""
 
     def __init__(self) -> None:
         self.received: list[dict[str, Any]] = []
@@ -53,6 +55,10 @@ class FcmServer:
     def tokens(self) -> list[str]:
         return [message["token"] for message in self.received]
 
+    def told(self, token: str) -> list[str]:
+        """What this phone got to hear, in the order in which it was taken."""
+        return [message["data"]["type"] for message in self.received if message["token"] == token]
+
     def _next(self, token: str) -> str:
         answer = self.answers.get(token, "ok")
         if isinstance(answer, list):
@@ -68,18 +74,34 @@ class FcmServer:
     def _unregistered(self, handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
         self._say(handler, 404, self._error(404, "NOT_FOUND", "UNREGISTERED"))
 
+    def _foreign(self, handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
+        self._say(handler, 403, self._error(403, "PERMISSION_DENIED", "SENDER_ID_MISMATCH"))
+
     def _quota(self, handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
         self._say(handler, 429, self._error(429, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED"))
 
     def _unavailable(self, handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
         self._say(handler, 503, self._error(503, "UNAVAILABLE", "UNAVAILABLE"))
 
-    def _invalid(self, handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
-        self._say(handler, 400, self._error(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT"))
+    def _invalid(self, handler: BaseHTTPRequestHandler, message: dict[str, Any]) -> None:
+        quoted = f"Invalid value at 'message.token': {message['token']}"
+        self._say(handler, 400, self._error(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", quoted))
 
     def _hang(self, handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
         self.let_go.wait(30)
         handler.close_connection = True
+
+    def _drip(self, handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
+        handler.close_connection = True
+        with suppress(OSError):
+            for byte in b"HTTP/1.1 200 OK\r\nX-And-So-On: " + b"." * 40:
+                handler.wfile.write(bytes([byte]))
+                if self.let_go.wait(0.1):
+                    return
+
+    def _slow(self, handler: BaseHTTPRequestHandler, message: dict[str, Any]) -> None:
+        self.let_go.wait(30)
+        self._ok(handler, message)
 
     def _cut(self, handler: BaseHTTPRequestHandler, _: dict[str, Any]) -> None:
         handler.close_connection = True
@@ -96,6 +118,6 @@ class FcmServer:
         handler.wfile.write(text)
 
     @staticmethod
-    def _error(code: int, status: str, fcm: str) -> dict[str, Any]:
+    def _error(code: int, status: str, fcm: str, message: str = "no") -> dict[str, Any]:
         details = [{"@type": _DETAIL, "errorCode": fcm}]
-        return {"error": {"code": code, "message": "no", "status": status, "details": details}}
+        return {"error": {"code": code, "message": message, "status": status, "details": details}}

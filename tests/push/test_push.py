@@ -4,53 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from tests.push.fcm_server import FcmServer
-from tests.world import Fleet, World
+from tests.push.phones import connect, device, fleet_with_phone, pushes_to_send, reads
+from tests.world import World
 from weelo_workers.contracts.fleet import ForgetDevice, RegisterDevice
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.notifications import fcm, listening, push
 from weelo_workers.redis_client import redis
-from weelo_workers.settings import settings
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FcmServer]:
-    import firebase_admin
-
-    server = FcmServer()
-    other = settings().model_copy(update={"fcm_endpoint": server.url})
-    monkeypatch.setattr(fcm, "settings", lambda: other)
-    fcm._app.cache_clear()
-    yield server
-    server.close()
-    if fcm._app.cache_info().currsize:
-        firebase_admin.delete_app(fcm._app())
-        fcm._app.cache_clear()
-
-
-def device(world: World, who: UUID, platform: str = "android") -> str:
-    token = f"token-{uuid4()}"
-    command = RegisterDevice(user_id=who, token=token, platform=platform)
-    assert world.do(command, who, Role.TRANSPORTER).status == "succeeded"
-    return token
-
-
-def connect(who: UUID) -> None:
-    """As an API process says it of an open socket."""
-    redis().set(listening.alive("p"), 1)
-    redis().zadd(listening.sockets_of(who), {"p/1": 1})
-
-
-def fleet_with_phone(world: World) -> tuple[Fleet, str]:
-    fleet = world.fleet()
-    return fleet, device(world, fleet.id)
 
 
 def test_PUSH_01_who_has_no_socket_is_woken_at_once(world: World, server: FcmServer) -> None:
@@ -86,7 +53,7 @@ def test_who_listens_and_acknowledges_is_not_woken(world: World, server: FcmServ
     connect(fleet.id)
     world.broadcast(1)
     assert server.received == []
-    redis().set(listening.acked_by(fleet.id), world.heard(fleet.id)[-1]["seq"])
+    reads(world, fleet.id)
     world.tick(3.1)
     assert server.received == []
 
@@ -133,6 +100,31 @@ def test_a_dead_token_is_forgotten_and_others_are_not_disturbed(world: World, se
     assert world.value("SELECT count(*) FROM devices WHERE token = :t", t=alive) == 1
 
 
+def test_nobody_is_pushed_again_because_somebody_else_holds_a_dead_token(
+    world: World, server: FcmServer
+) -> None:
+    fleet, alive = fleet_with_phone(world)
+    dead = device(world, fleet.id)
+    server.answers[dead] = "unregistered"
+    world.book(uuid4())
+    (push,) = pushes_to_send(world)
+    with world.engine.begin() as other:
+        other.execute(text("SELECT 1 FROM devices WHERE token = :t FOR UPDATE"), {"t": dead})
+        world.bus.execute(push)
+    world.tick(10)
+    assert server.tokens() == [alive]
+
+
+def test_a_token_of_another_project_is_refused_and_kept(world: World, server: FcmServer) -> None:
+    """With the wrong credentials every token would be one."""
+    _, token = fleet_with_phone(world)
+    server.answers[token] = "foreign"
+    world.broadcast(1)
+    world.tick(30)
+    assert len(server.asked) == 1
+    assert world.value("SELECT count(*) FROM devices WHERE token = :t", t=token) == 1
+
+
 @pytest.mark.parametrize("trouble", ["quota", "unavailable"])
 def test_FCM_is_asked_again_when_it_says(world: World, server: FcmServer, trouble: str) -> None:
     fleet, token = fleet_with_phone(world)
@@ -166,6 +158,67 @@ def test_FCM_is_not_asked_again_after_the_end(world: World, server: FcmServer) -
     world.tick(200)
     offers = [each for _, each in server.asked if each == token]
     assert len(offers) == 2  # the offer, once, and the withdrawal, once: it will be asked again in 119 s
+
+
+def test_FCM_is_never_asked_earlier_than_it_said(world: World, server: FcmServer) -> None:
+    _, token = fleet_with_phone(world)
+    server.answers[token] = ["unavailable"]
+    server.retry_after = "20"
+    world.broadcast(1)
+    (said_at, _) = server.asked[0]
+    again_at = world.value(
+        "SELECT due_at FROM mailbox WHERE name = 'notifications.push' AND settled_at IS NULL"
+    )
+    assert again_at.timestamp() - 20 > time.time() - (time.monotonic() - said_at)
+
+
+def test_one_phone_that_FCM_puts_off_for_long_does_not_keep_the_others_waiting(
+    world: World, server: FcmServer
+) -> None:
+    fleet, busy = fleet_with_phone(world)
+    cut_off = device(world, fleet.id)
+    server.answers |= {busy: ["quota"], cut_off: ["cut"]}
+    server.retry_after = "60"
+    world.broadcast(1)
+    world.tick(2)
+    assert server.tokens() == [cut_off]
+    world.tick(59)
+    assert server.tokens() == [cut_off, busy]
+
+
+def test_PUSH_01_a_withdrawal_outlives_an_outage_of_FCM(world: World, server: FcmServer) -> None:
+    fleet = world.fleet()
+    token = device(world, fleet.trucks[0].driver_id)
+    broadcast = world.broadcast(1)
+    world.accept(fleet, broadcast)
+    world.drain()
+    server.answers[token] = "unavailable"
+    world.cancel(broadcast)
+    for _ in range(15):
+        world.tick(120)
+    asked = len(server.asked)
+    assert 15 < asked < 30, "often enough, and ever less often"
+    server.answers[token] = "ok"
+    world.tick(120)
+    assert server.told(token) == ["trip_assigned", "trip_cancelled"]
+
+
+@pytest.mark.parametrize("attempt", [0, 3, 20, 10_000])
+def test_the_pauses_grow_to_two_minutes_and_not_beyond(attempt: int) -> None:
+    longest = min(2.0 ** min(attempt, 10), 120)
+    pauses = [push._pause(attempt) for _ in range(20)]
+    assert longest / 2 <= min(pauses) < max(pauses) <= longest
+
+
+def test_an_FCM_that_names_no_time_at_all_is_not_asked_without_a_pause(
+    world: World, server: FcmServer
+) -> None:
+    _, token = fleet_with_phone(world)
+    server.answers[token] = "unavailable"
+    server.retry_after = "0"
+    world.broadcast(1)
+    world.tick(1)
+    assert len(server.asked) < 6
 
 
 @pytest.mark.parametrize("trouble", ["hang", "cut"])
@@ -227,14 +280,3 @@ def test_a_driver_who_sleeps_is_woken_for_the_trip_and_its_end(world: World, ser
     assert [data["type"] for data in told] == ["trip_assigned", "trip_cancelled"]
     assignment = str(world.assignments(broadcast)[0].id)
     assert all(data["assignmentId"] == assignment for data in told)
-
-
-def test_a_thousand_sleepers_are_woken_in_batches(world: World, server: FcmServer) -> None:
-    from weelo_workers.notifications.deliver import USERS_PER_PUSH
-
-    fleets = [world.fleet() for _ in range(8)]
-    tokens = {device(world, fleet.id) for fleet in fleets for _ in range(2)}
-    world.broadcast(1)
-    assert set(server.tokens()) == tokens
-    commands = world.value("SELECT count(*) FROM mailbox WHERE name = 'notifications.push'")
-    assert commands == -(-len(fleets) // USERS_PER_PUSH)

@@ -64,6 +64,10 @@ class UnitOfWork:
             assert self._now is not None
         return self._now
 
+    def time_has_passed(self) -> None:
+        """Somebody outside was waited for: `now` is read again."""
+        self._now = None
+
     def lock(self, model: type[Row], row_id: UUID) -> Row | None:
         """The row, locked until the end; None if there is none. The root (a broadcast) goes first, as everywhere."""
         rows = self.lock_all(model, [row_id])

@@ -1,8 +1,9 @@
-"""Who hears what: each event's wire name and its audiences. The only place that decides it."""
+"""Who hears what, and for how long it is worth waking a phone: each event's wire name, its audiences and its push.
+The only place that decides it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -13,13 +14,17 @@ from sqlalchemy.orm import Session
 from weelo_workers.contracts import broadcasts, fleet, notifications, offers, trips
 from weelo_workers.contracts.event import Event
 from weelo_workers.contracts.notifications import Told
+from weelo_workers.lifecycles import assignment as assignment_lifecycle
 from weelo_workers.lifecycles.broadcast import OPEN
-from weelo_workers.models import Broadcast, Offer
+from weelo_workers.models import Assignment, Broadcast, Offer
 
 Own = dict[str, Any] | None
 """What is one reader's alone, laid over the event's data."""
 
 Audience = Callable[[Session, Told], Mapping[UUID, Own]]
+
+Worth = Callable[[Session, Mapping[str, str], Collection[UUID]], Collection[UUID]]
+"""Those of these users whom a push still concerns at this moment. The mapping is what the push says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +33,8 @@ class Entry:
 
     name: str
     audiences: tuple[Audience, ...]
-    pushed: bool = False
-    """Worth waking a phone for (CONTRACT section 6)."""
+    pushed: Worth | None = None
+    """Worth waking a phone for (CONTRACT section 6), as long as this says so."""
 
 
 # --- audiences ------------------------------------------------------------------------------------------
@@ -98,6 +103,46 @@ def _recipients(session: Session, told: Told) -> list[UUID]:
     )
 
 
+# --- how long it is worth a push --------------------------------------------------------------------------
+
+
+def for_good(session: Session, says: Mapping[str, str], users: Collection[UUID]) -> Collection[UUID]:
+    """It has happened, and stays so."""
+    return users
+
+
+def while_on_offer(session: Session, says: Mapping[str, str], users: Collection[UUID]) -> Collection[UUID]:
+    """Trucks can still be won, and this transporter has not declined."""
+    query = select(Offer.transporter_id).join(Broadcast, Broadcast.id == Offer.broadcast_id)
+    return session.scalars(
+        query.where(
+            Broadcast.id == UUID(says["broadcastId"]),
+            Broadcast.status.in_(OPEN),
+            Offer.transporter_id.in_(users),
+            Offer.declined_at.is_(None),
+        )
+    ).all()
+
+
+def while_taken(session: Session, says: Mapping[str, str], users: Collection[UUID]) -> Collection[UUID]:
+    """A slot that came back has been announced anew, and this must not replace it."""
+    reopened = session.scalar(
+        select(Broadcast.id).where(Broadcast.id == UUID(says["broadcastId"]), Broadcast.status.in_(OPEN))
+    )
+    return () if reopened else users
+
+
+def while_unanswered(session: Session, says: Mapping[str, str], users: Collection[UUID]) -> Collection[UUID]:
+    """The driver may still say yes or no."""
+    return session.scalars(
+        select(Assignment.driver_id).where(
+            Assignment.id == UUID(says["assignmentId"]),
+            Assignment.status.in_(assignment_lifecycle.ACCEPT.when),
+            Assignment.driver_id.in_(users),
+        )
+    ).all()
+
+
 # --- the catalog ----------------------------------------------------------------------------------------
 
 WITHDRAWAL = (customer, notified_with_own_trucks)
@@ -105,20 +150,21 @@ WITHDRAWAL = (customer, notified_with_own_trucks)
 CATALOG: dict[type[Event], Entry] = {
     notifications.CommandSettled: Entry("command_settled", (caller,)),
     broadcasts.BroadcastStateChanged: Entry("broadcast_state_changed", (customer,)),
-    broadcasts.NewBroadcast: Entry("new_broadcast", (newly_offered,), pushed=True),
+    broadcasts.NewBroadcast: Entry("new_broadcast", (newly_offered,), pushed=while_on_offer),
     broadcasts.TrucksRemainingUpdate: Entry("trucks_remaining_update", (notified,)),
-    broadcasts.BookingFullyFilled: Entry("booking_fully_filled", WITHDRAWAL, pushed=True),
-    broadcasts.BookingCancelled: Entry("booking_cancelled", WITHDRAWAL, pushed=True),
-    broadcasts.BookingExpired: Entry("booking_expired", WITHDRAWAL, pushed=True),
-    broadcasts.NoVehiclesAvailable: Entry("no_vehicles_available", (customer,), pushed=True),
-    offers.TruckConfirmed: Entry("truck_confirmed", (customer,), pushed=True),
+    broadcasts.BookingFullyFilled: Entry("booking_fully_filled", WITHDRAWAL, pushed=while_taken),
+    broadcasts.BookingCancelled: Entry("booking_cancelled", WITHDRAWAL, pushed=for_good),
+    broadcasts.BookingExpired: Entry("booking_expired", WITHDRAWAL, pushed=for_good),
+    broadcasts.NoVehiclesAvailable: Entry("no_vehicles_available", (customer,), pushed=for_good),
+    offers.TruckConfirmed: Entry("truck_confirmed", (customer,), pushed=for_good),
     offers.HoldExpired: Entry("hold_expired", (named_transporter,)),
     fleet.DriverStatusChanged: Entry("driver_status_changed", (named_transporter,)),
-    trips.TripAssigned: Entry("trip_assigned", (driver,), pushed=True),
-    trips.TripCancelled: Entry("trip_cancelled", (driver,), pushed=True),
-    trips.DriverTimedOut: Entry("driver_timeout", (transporter,), pushed=True),
+    trips.TripAssigned: Entry("trip_assigned", (driver,), pushed=while_unanswered),
+    trips.TripCancelled: Entry("trip_cancelled", (driver,), pushed=for_good),
+    trips.DriverTimedOut: Entry("driver_timeout", (transporter,), pushed=for_good),
     broadcasts.BookingCompleted: Entry("booking_completed", (customer, transporters_with_trucks)),
     trips.AssignmentStatusChanged: Entry("assignment_status_changed", (customer, transporter, driver)),
 }
 
 BY_NAME = {event.__name__: entry for event, entry in CATALOG.items()}
+BY_WIRE_NAME = {entry.name: entry for entry in CATALOG.values()}

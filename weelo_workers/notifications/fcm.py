@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from functools import lru_cache
@@ -17,8 +20,16 @@ from weelo_workers.settings import settings
 # firebase-admin takes half a second to import, so only a process that pushes does it.
 
 HTTP_TIMEOUT_SECONDS = 4
-# The library starts a thread per message of a batch.
+# A message is a request in a thread. 500 of 50 ms each take 0.8 s with 100 threads or 500, and 1.6 s with 32.
 BATCH = 100
+# A transaction is open meanwhile, and looking up an address, renewing credentials or an answer that comes byte by
+# byte know no limit of their own.
+BATCH_SECONDS = 10.0
+
+A_DAY = 86_400
+
+_senders = ThreadPoolExecutor(BATCH, thread_name_prefix="fcm")
+_connecting = threading.Lock()
 
 
 class Verdict(Enum):
@@ -43,8 +54,8 @@ class Message:
 @dataclass(frozen=True, slots=True)
 class Answer:
     verdict: Verdict
-    retry_after: float | None = None
-    """Seconds, if FCM named them."""
+    retry_after: float = 0.0
+    """Seconds that FCM wants to be left in peace."""
     why: str = ""
 
 
@@ -53,37 +64,53 @@ def is_configured() -> bool:
 
 
 def send(messages: Sequence[Message], now: datetime) -> list[Answer]:
-    """Hand them to FCM, at most 100 at a time. Raises nothing: what goes wrong is an answer."""
+    """Hand up to BATCH messages to FCM, and wait for up to BATCH_SECONDS. Raises nothing: what goes wrong is an answer.
+
+    Each message by itself: the library's own batch is the same requests, but it waits for the last of them without
+    a limit, and if one has no credentials it keeps from us which others have arrived.
+    """
+    began = time.monotonic()
+
+    def clock() -> datetime:
+        return now + timedelta(seconds=time.monotonic() - began)
+
+    asked = [_senders.submit(_ask, message, clock) for message in messages]
+    wait(asked, timeout=BATCH_SECONDS)
+    return [_said(each) for each in asked]
+
+
+def _said(asked: Future[Answer]) -> Answer:
+    if asked.cancel() or not asked.done():
+        return Answer(Verdict.LATER, why=f"no answer within {BATCH_SECONDS:g} s")
+    return asked.result()
+
+
+def _ask(message: Message, clock: Callable[[], datetime]) -> Answer:
     from firebase_admin import messaging
 
-    answers: list[Answer] = []
-    for first in range(0, len(messages), BATCH):
-        batch = messages[first : first + BATCH]
-        try:
-            sent = messaging.send_each([_encoded(each, now) for each in batch], app=_app()).responses
-        except Exception as error:  # noqa: BLE001 (credentials that cannot be renewed, and the like)
-            answers += [Answer(Verdict.LATER, None, f"{type(error).__name__}: {error}")] * len(batch)
-            continue
-        answers += [_answer(each.exception, now) for each in sent]
-    return answers
+    try:
+        messaging.send(_encoded(message, clock()), app=_app())
+    except Exception as refusal:  # noqa: BLE001 (credentials that cannot be renewed, and the like)
+        # FCM may quote the token.
+        text = f"{type(refusal).__name__}: {refusal}".replace(message.token, "(token)")
+        return _answer(refusal, text.splitlines()[0][:500], clock())
+    return Answer(Verdict.SENT)
 
 
-def _answer(refusal: Any, now: datetime) -> Answer:
+def _answer(refusal: Exception, why: str, now: datetime) -> Answer:
     from firebase_admin import exceptions, messaging
 
-    gone = (messaging.UnregisteredError, messaging.SenderIdMismatchError)
     for_good = (
         exceptions.InvalidArgumentError,
+        # Also a token of another project. With the wrong credentials that is every token, so none is forgotten for it.
         exceptions.PermissionDeniedError,
         messaging.ThirdPartyAuthError,
     )
-    if refusal is None:
-        return Answer(Verdict.SENT)
-    if isinstance(refusal, gone):
-        return Answer(Verdict.GONE, None, refusal.code)
+    if isinstance(refusal, messaging.UnregisteredError):
+        return Answer(Verdict.GONE, why=why)
     if isinstance(refusal, for_good):
-        return Answer(Verdict.REFUSED, None, f"{refusal.code}: {refusal}")
-    return Answer(Verdict.LATER, _retry_after(refusal.http_response, now), refusal.code)
+        return Answer(Verdict.REFUSED, why=why)
+    return Answer(Verdict.LATER, _retry_after(getattr(refusal, "http_response", None), now), why)
 
 
 def _encoded(message: Message, now: datetime) -> Any:
@@ -106,28 +133,30 @@ def _encoded(message: Message, now: datetime) -> Any:
     return messaging.Message(token=message.token, data=message.data, android=android, apns=apns)
 
 
-def _retry_after(response: Any, now: datetime) -> float | None:
-    """`Retry-After` of RFC 9110: seconds, or a date."""
-    said = response.headers.get("Retry-After") if response is not None else None
-    if not said:
-        return None
+def _retry_after(response: Any, now: datetime) -> float:
+    """`Retry-After` of RFC 9110: seconds, or a date. At most a day, since nothing is announced for longer."""
+    said = response.headers.get("Retry-After", "") if response is not None else ""
+    if said.isdecimal():
+        return float(min(int(said[:10]), A_DAY))
     try:
-        return max(0.0, float(said))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(said) - now).total_seconds())
-    except ValueError:
-        return None
+        date = parsedate_to_datetime(said)
+    except (ValueError, OverflowError):
+        return 0.0
+    return min(max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds()), A_DAY)
+
+
+def _app() -> Any:
+    """This process's connection to FCM. The first pushes come at the same time, and one of them makes it for all."""
+    with _connecting:
+        return _connection()
 
 
 @lru_cache(maxsize=1)
-def _app() -> Any:
-    """This process's connection to FCM, or to the server that stands in for it."""
+def _connection() -> Any:
+    """To FCM, or to the server that stands in for it."""
     import firebase_admin
-    from firebase_admin import credentials, messaging
+    from firebase_admin import credentials
     from google.auth.credentials import AnonymousCredentials
-    from requests.adapters import HTTPAdapter
 
     # Our devices are known by their tokens, which the library would like to see replaced by installation ids.
     warnings.filterwarnings("ignore", message="Message.token", category=DeprecationWarning)
@@ -139,6 +168,19 @@ def _app() -> Any:
     path, endpoint = settings().google_application_credentials, settings().fcm_endpoint
     options = {"httpTimeout": HTTP_TIMEOUT_SECONDS, **({} if path else {"projectId": "weelo"})}
     app = firebase_admin.initialize_app(credentials.Certificate(path) if path else Nobody(), options, "weelo")
+    try:
+        _prepare(app, endpoint)
+    except BaseException:
+        # Else the next try would hear that there is an app of this name, and nothing of what went wrong.
+        firebase_admin.delete_app(app)
+        raise
+    return app
+
+
+def _prepare(app: Any, endpoint: str | None) -> None:
+    from firebase_admin import messaging
+    from requests.adapters import HTTPAdapter
+
     service = messaging._get_messaging_service(app)
     # The library sleeps and tries again inside a call, for minutes if FCM says so; our mailbox does it better.
     for scheme in ("http://", "https://", "https://fcm.googleapis.com"):
@@ -147,4 +189,3 @@ def _app() -> Any:
         )
     if endpoint:
         service._fcm_url = f"{endpoint.rstrip('/')}/v1/projects/{app.project_id}/messages:send"
-    return app

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import random
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import case, delete, func, select
 
 from weelo_workers.contracts.notifications import SendPushes
 from weelo_workers.messaging.handling import handles
@@ -16,12 +17,15 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.metrics import counted
 from weelo_workers.models import Device
 from weelo_workers.notifications import fcm, listening
+from weelo_workers.notifications.catalog import BY_WIRE_NAME
 
 log = logging.getLogger(__name__)
 
 # CONTRACT section 6: a socket that has not acknowledged within this time may be a phone in a tunnel.
 ACK_WITHIN = timedelta(seconds=3)
-MAX_ATTEMPTS = 8
+# What must not overtake an announcement looks again after this long: FCM takes far less, or hangs for some seconds.
+TURN = timedelta(seconds=1)
+LONGEST_PAUSE_SECONDS = 120.0
 
 
 @handles(SendPushes)
@@ -32,26 +36,61 @@ def push(command: SendPushes, uow: UnitOfWork) -> None:
     """
     if uow.now >= command.ends_at:
         return
-    users = command.to
+    if not _has_its_turn(command, uow):
+        uow.send(command, at=uow.now + TURN)
+        return
+    users = _unread(command, _concerned(command, uow))
     if not command.waited:
-        listening_ones = listening.connected(users)
-        patient = {who: seq for who, seq in users.items() if who in listening_ones}
+        patient = users & listening.connected(users)
         if patient:
-            later = command.model_copy(update={"to": patient, "waited": True})
-            uow.send(later, at=uow.now + ACK_WITHIN)
-        users = {who: seq for who, seq in users.items() if who not in patient}
-    elif not command.attempt:
-        read = listening.acked(users)
-        users = {who: seq for who, seq in users.items() if read[who] < seq}
+            later = {"to": {user: command.to[user] for user in patient}, "waited": True}
+            uow.send(command.model_copy(update=later), at=uow.now + ACK_WITHIN)
+        users -= patient
     devices = _devices(uow, users, command.devices)
     if not devices:
         return
+    devices, rest = devices[: fcm.BATCH], devices[fcm.BATCH :]
+    if rest:
+        uow.send(_for(command, rest))
     if not fcm.is_configured():
         for device in devices:
             log.warning("a push, not sent without credentials: %s to %s", command.event, device.user_id)
         counted.PUSHES.labels("unsent").inc(len(devices))
         return
     _send(command, uow, devices)
+
+
+def _has_its_turn(command: SendPushes, uow: UnitOfWork) -> bool:
+    """Nothing overtakes an announcement on its way to FCM. They have one collapse key: of an offer and its
+    withdrawal a sleeping phone gets to hear what came last.
+
+    An announcement shares a lock until FCM has answered. The others glance at it and go: none that begins
+    after them will find its subject still open.
+    """
+    about = func.hashtextextended(f"pushes about {command.data['broadcastId']}", 0)
+    if "expiresAt" in command.data:
+        uow.session.execute(select(func.pg_advisory_xact_lock_shared(about)))
+        return True
+    glance = case((func.pg_try_advisory_lock(about), func.pg_advisory_unlock(about)), else_=False)
+    return bool(uow.session.scalar(select(glance)))
+
+
+def _concerned(command: SendPushes, uow: UnitOfWork) -> set[UUID]:
+    """A push that was held up may have become untrue meanwhile."""
+    still = BY_WIRE_NAME[command.event].pushed
+    return set(still(uow.session, command.data, command.to)) if still else set()
+
+
+def _unread(command: SendPushes, users: Collection[UUID]) -> set[UUID]:
+    read = listening.acked(users)
+    return {user for user in users if read[user] < command.to[user]}
+
+
+def _for(command: SendPushes, devices: Sequence[Device], **changes: int) -> SendPushes:
+    """The same for these devices, whose sockets have had their time."""
+    to = {device.user_id: command.to[device.user_id] for device in devices}
+    ids = tuple(device.id for device in devices)
+    return command.model_copy(update={"to": to, "devices": ids, "waited": True, **changes})
 
 
 def _devices(uow: UnitOfWork, users: Collection[UUID], only: tuple[UUID, ...] | None) -> Sequence[Device]:
@@ -77,39 +116,46 @@ def _send(command: SendPushes, uow: UnitOfWork, devices: Sequence[Device]) -> No
         )
         for device in devices
     ]
-    answers = fcm.send(messages, uow.now)
-    for answer in answers:
+    answers = list(zip(devices, fcm.send(messages, uow.now), strict=True))
+    uow.time_has_passed()
+    later = []
+    for device, answer in answers:
         counted.PUSHES.labels(answer.verdict.value).inc()
-    gone = [d.id for d, answer in zip(devices, answers, strict=True) if answer.verdict is fcm.Verdict.GONE]
-    if gone:
-        uow.session.execute(
-            delete(Device).where(Device.id.in_(gone)), execution_options={"synchronize_session": False}
-        )
-    for device, answer in zip(devices, answers, strict=True):
         if answer.verdict is fcm.Verdict.REFUSED:
             log.error("FCM refuses %s to device %s: %s", command.event, device.id, answer.why)
-    _try_again(command, uow, devices, answers)
+        if answer.verdict is fcm.Verdict.LATER:
+            later.append((device, answer))
+    _forget(uow, [device.id for device, answer in answers if answer.verdict is fcm.Verdict.GONE])
+    _try_again(command, uow, later)
 
 
-def _try_again(
-    command: SendPushes, uow: UnitOfWork, devices: Sequence[Device], answers: Sequence[fcm.Answer]
-) -> None:
-    """Those that FCM had no time for, when it says; otherwise after a while that doubles. Not after the end."""
-    left = [
-        (d, answer) for d, answer in zip(devices, answers, strict=True) if answer.verdict is fcm.Verdict.LATER
-    ]
-    if not left:
-        return
-    named = [answer.retry_after for _, answer in left if answer.retry_after is not None]
-    seconds = max(named) if named else 2**command.attempt * random.uniform(0.5, 1.0)
-    again_at = uow.now + timedelta(seconds=seconds)
-    if again_at >= command.ends_at or command.attempt + 1 >= MAX_ATTEMPTS:
-        log.warning("%d pushes of %s were not taken by FCM: %s", len(left), command.event, left[0][1].why)
-        return
-    update = {
-        "to": {d.user_id: command.to[d.user_id] for d, _ in left},
-        "devices": tuple(d.id for d, _ in left),
-        "waited": True,
-        "attempt": command.attempt + 1,
-    }
-    uow.send(command.model_copy(update=update), at=again_at)
+def _forget(uow: UnitOfWork, gone: Sequence[UUID]) -> None:
+    """Unless somebody else is about to: for what they hold nobody should be pushed again."""
+    if gone:
+        free = select(Device.id).where(Device.id.in_(gone)).with_for_update(skip_locked=True)
+        uow.session.execute(
+            delete(Device).where(Device.id.in_(free)), execution_options={"synchronize_session": False}
+        )
+
+
+def _try_again(command: SendPushes, uow: UnitOfWork, later: Sequence[tuple[Device, fcm.Answer]]) -> None:
+    """Those that FCM had no time for: not before it says, after a while that doubles, and not after the end."""
+    pause = _pause(command.attempt)
+    by_pause: dict[float, list[Device]] = defaultdict(list)
+    for device, answer in later:
+        by_pause[max(pause, answer.retry_after)].append(device)
+    for seconds, devices in by_pause.items():
+        again_at = uow.now + timedelta(seconds=seconds)
+        if again_at < command.ends_at:
+            uow.send(_for(command, devices, attempt=command.attempt + 1), at=again_at)
+        else:
+            log.warning(
+                "%d pushes of %s will be out of date before FCM takes them", len(devices), command.event
+            )
+    if later:
+        log.warning("FCM did not take %d pushes of %s: %s", len(later), command.event, later[0][1].why)
+
+
+def _pause(attempt: int) -> float:
+    """Seconds: 1, 2, 4 and so on, up to half of it less, so that a crowd spreads."""
+    return min(2.0 ** min(attempt, 10), LONGEST_PAUSE_SECONDS) * random.uniform(0.5, 1.0)

@@ -1,0 +1,43 @@
+"""People with phones: what sleeps in a pocket, what has a socket open, and what has been read."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+from tests.world import Fleet, World
+from weelo_workers.contracts.fleet import RegisterDevice
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.notifications import listening
+from weelo_workers.redis_client import redis
+
+
+def device(world: World, who: UUID, platform: str = "android") -> str:
+    token = f"token-{uuid4()}"
+    command = RegisterDevice(user_id=who, token=token, platform=platform)
+    assert world.do(command, who, Role.TRANSPORTER).status == "succeeded"
+    return token
+
+
+def fleet_with_phone(world: World) -> tuple[Fleet, str]:
+    fleet = world.fleet()
+    return fleet, device(world, fleet.id)
+
+
+def connect(who: UUID) -> None:
+    """As an API process says it of an open socket."""
+    redis().set(listening.alive("p"), 1)
+    redis().zadd(listening.sockets_of(who), {"p/1": 1})
+
+
+def reads(world: World, who: UUID) -> None:
+    """And of an acknowledgement of all that there is."""
+    redis().set(listening.acked_by(who), world.heard(who)[-1]["seq"])
+
+
+def pushes_to_send(world: World) -> list[UUID]:
+    """Once everything else that is due has been done."""
+    due = "SELECT id FROM mailbox WHERE settled_at IS NULL AND due_at <= clock_timestamp() AND name "
+    while others := world.rows(f"{due} <> 'notifications.push' ORDER BY position"):
+        for row in others:
+            world.bus.execute(row.id)
+    return [row.id for row in world.rows(f"{due} = 'notifications.push' ORDER BY position")]

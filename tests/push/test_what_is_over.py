@@ -1,0 +1,155 @@
+"""A push that was held up, by a socket that might acknowledge or by FCM, goes out only if it is still true."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.push.fcm_server import FcmServer
+from tests.push.phones import connect, device, fleet_with_phone, pushes_to_send, reads
+from tests.waiting import eventually
+from tests.world import Fleet, World
+
+# What is held up waits for so much longer than it would: slow machines have to do something meanwhile.
+A_WHILE = 20
+
+
+def held_up_by_a_socket(server: FcmServer, who: UUID, token: str) -> None:
+    connect(who)
+
+
+def held_up_by_fcm(server: FcmServer, who: UUID, token: str) -> None:
+    server.answers[token] = ["unavailable"]
+    server.retry_after = "3"
+
+
+def cancelled(world: World, fleet: Fleet, broadcast: UUID) -> None:
+    assert world.cancel(broadcast).status == "succeeded"
+
+
+def declined(world: World, fleet: Fleet, broadcast: UUID) -> None:
+    assert world.decline(fleet, broadcast).status == "succeeded"
+
+
+def filled(world: World, fleet: Fleet, broadcast: UUID) -> None:
+    quicker = world.fleet()
+    world.drain()
+    assert world.accept(quicker, broadcast).status == "succeeded"
+
+
+@pytest.mark.parametrize("held_up", [held_up_by_a_socket, held_up_by_fcm])
+@pytest.mark.parametrize(
+    ("over", "hears"),
+    [(cancelled, ["booking_cancelled"]), (filled, ["booking_fully_filled"]), (declined, [])],
+)
+def test_PUSH_01_an_offer_is_not_pushed_any_more_once_it_is_over(
+    world: World,
+    server: FcmServer,
+    held_up: Callable[[FcmServer, UUID, str], None],
+    over: Callable[[World, Fleet, UUID], None],
+    hears: list[str],
+) -> None:
+    fleet, token = fleet_with_phone(world)
+    held_up(server, fleet.id, token)
+    broadcast = world.broadcast(1)
+    assert server.told(token) == []
+    world.shift(-A_WHILE)
+    over(world, fleet, broadcast)
+    world.drain()
+    world.tick(A_WHILE + 3.1)
+    assert server.told(token) == hears
+
+
+def test_PUSH_01_an_offer_that_is_still_open_is_pushed_however_it_was_held_up(
+    world: World, server: FcmServer
+) -> None:
+    _, token = fleet_with_phone(world)
+    other = world.fleet()
+    server.answers[token] = ["unavailable", "unavailable"]
+    broadcast = world.broadcast(2)
+    world.accept(other, broadcast)
+    world.tick(2)
+    world.tick(3)
+    assert server.told(token) == ["new_broadcast"]
+
+
+@pytest.mark.parametrize(("answer", "hears"), [("yes", []), ("no", []), ("cancelled", ["trip_cancelled"])])
+def test_PUSH_01_a_driver_is_not_asked_any_more_once_there_is_an_answer(
+    world: World,
+    server: FcmServer,
+    answer: str,
+    hears: list[str],
+) -> None:
+    fleet = world.fleet()
+    driver = fleet.trucks[0].driver_id
+    token = device(world, driver)
+    held_up_by_fcm(server, driver, token)
+    broadcast = world.broadcast(1)
+    world.accept(fleet, broadcast)
+    world.drain()
+    assert server.told(token) == []
+    world.shift(-A_WHILE)
+    if answer == "cancelled":
+        world.cancel(broadcast)
+    else:
+        world.answer(world.assignments(broadcast)[0], yes=answer == "yes")
+    world.drain()
+    world.tick(A_WHILE + 3.1)
+    assert server.told(token) == hears
+
+
+def test_a_broadcast_that_is_open_again_is_not_withdrawn_by_a_late_push(
+    world: World, server: FcmServer
+) -> None:
+    _, token = fleet_with_phone(world)
+    other = world.fleet()
+    broadcast = world.broadcast(1)
+    server.answers[token] = ["unavailable"]
+    server.retry_after = "30"
+    world.accept(other, broadcast)
+    world.drain()
+    world.answer(world.assignments(broadcast)[0], yes=False)
+    world.drain()
+    world.tick(31)
+    assert server.told(token) == ["new_broadcast", "new_broadcast"]
+
+
+def test_a_withdrawal_does_not_overtake_the_offer_that_is_on_its_way(world: World, server: FcmServer) -> None:
+    """They have one collapse key: what comes last is what a sleeping phone gets to hear."""
+    _, token = fleet_with_phone(world)
+    server.answers[token] = ["slow"]
+    broadcast = UUID(world.book(uuid4()).result["id"])
+    (offer,) = pushes_to_send(world)
+    sending = threading.Thread(target=world.bus.execute, args=(offer,))
+    sending.start()
+    eventually(lambda: server.asked)
+    world.cancel(broadcast)
+    for push in pushes_to_send(world):
+        if push != offer:
+            world.bus.execute(push)
+    server.let_go.set()
+    sending.join(10)
+    world.tick(1.1)
+    assert server.told(token) == ["new_broadcast", "booking_cancelled"]
+
+
+def test_who_has_read_it_while_FCM_was_busy_is_not_woken(world: World, server: FcmServer) -> None:
+    fleet, token = fleet_with_phone(world)
+    server.answers[token] = ["unavailable"]
+    server.retry_after = "30"
+    world.broadcast(1)
+    reads(world, fleet.id)
+    world.tick(31)
+    assert len(server.asked) == 1
+
+
+def test_who_has_read_it_before_anybody_came_to_push_is_not_woken(world: World, server: FcmServer) -> None:
+    fleet, _ = fleet_with_phone(world)
+    world.book(uuid4())
+    assert pushes_to_send(world)
+    reads(world, fleet.id)
+    world.drain()
+    assert server.asked == []
