@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.sockets.driver import Api, Scribe, token
+from tests.scribe import Scribe
+from tests.sockets.driver import Api, token
 from tests.waiting import eventually
 from weelo_client import Channel, WeeloClient
 from weelo_workers.redis_client import redis
