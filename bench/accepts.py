@@ -11,8 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from bench.figures import Figure, milliseconds
-from tests.journeys.test_bad_input import BOOKING
-from tests.journeys.test_life_of_a_booking import Listener, Truck
+from tests.people import BOOKING, Listener, Truck
 from tests.system import System
 from weelo_workers.contracts.statuses import Role
 

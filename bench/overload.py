@@ -16,8 +16,7 @@ from uuid import uuid4
 from sqlalchemy import text
 
 from bench.figures import Figure, milliseconds
-from tests.journeys.test_bad_input import BOOKING
-from tests.journeys.test_life_of_a_booking import Truck
+from tests.people import BOOKING, Truck
 from tests.system import System, token
 from tests.waiting import eventually
 from weelo_workers.contracts.statuses import Role
