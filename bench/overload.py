@@ -16,10 +16,10 @@ from uuid import uuid4
 from sqlalchemy import text
 
 from bench.figures import Figure, milliseconds
-from tests.journeys.test_bad_input import BOOKING
-from tests.journeys.test_life_of_a_booking import Truck
+from tests.people import BOOKING, OPEN, Truck, book
 from tests.system import System, token
 from tests.waiting import eventually
+from weelo_client import NO_KEY
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import connect
 from weelo_workers.runtime.embedded import Postgres
@@ -152,32 +152,26 @@ class Tapping:
 
     def __init__(self, system: System, truck: Truck) -> None:
         self.truck, self.taken = truck, list[float]()
-        self.fleet = []
+        self.fleet: list[tuple[str, str]] = []
         for _ in range(TAPS):
             driver, plate = uuid4(), f"DL1{uuid4().hex[:8].upper()}"
-            kind = {"vehicleType": BOOKING["vehicleType"], "vehicleSubtype": BOOKING["vehicleSubtype"]}
-            vehicle = truck.http.put(f"/vehicles/{plate}", json=kind).json()
-            truck.http.put(f"/drivers/{driver}", json={"name": "A driver", "phone": "+91 98100 00000"})
-            self.fleet.append({"vehicleId": vehicle["id"], "driverId": str(driver)})
-        self.asks = system.http(Role.CUSTOMER, uuid4())
-        request = {**BOOKING, "trucksNeeded": TAPS}
-        self.booking = eventually(
-            lambda: self.asks.post("/bookings", json=request).json().get("id"), within=30, every=0.5
-        )
+            vehicle = truck.client.register_vehicle(plate, *OPEN)
+            truck.client.register_driver(str(driver), "A driver", "+91 98100 00000")
+            self.fleet.append((vehicle["id"], str(driver)))
+        self.customer = system.client(Role.CUSTOMER, uuid4())
+        self.booking = book(self.customer, trucks=TAPS)["id"]
         eventually(self._offered, within=10)
 
     def _offered(self) -> bool:
-        offers = self.truck.http.get("/offers").json()["items"]
-        return any(offer["broadcastId"] == self.booking for offer in offers)
+        return any(offer["broadcastId"] == self.booking for offer in self.truck.client.offers())
 
     def go(self) -> None:
-        for each in self.fleet:
+        for vehicle, driver in self.fleet:
             began = time.monotonic()
-            answer = self.truck.http.post(f"/broadcasts/{self.booking}/accept", json=each)
+            self.truck.client.accept(self.booking, vehicle, driver, key=NO_KEY)
             self.taken.append(time.monotonic() - began)
-            assert answer.status_code == 200, answer.text
             time.sleep(max(0.0, TAP_EVERY_SECONDS - self.taken[-1]))
-        self.asks.put(f"/bookings/{self.booking}/cancel")
+        self.customer.cancel_booking(self.booking)
 
     def figures(self) -> str:
         return milliseconds(self.taken, 0.5, 0.95)

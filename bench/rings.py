@@ -13,7 +13,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from bench.figures import Figure, percentile
-from tests.journeys.test_life_of_a_booking import Truck
+from tests.people import Truck
 from tests.system import System, token
 from weelo_workers import presence, redis_client, settings as settings_module
 from weelo_workers.contracts.statuses import Role

@@ -10,7 +10,7 @@ from uuid import uuid4
 from sqlalchemy import text
 
 from bench.figures import Figure, milliseconds
-from tests.journeys.test_bad_input import BOOKING
+from tests.people import BOOKING
 from tests.system import System
 from tests.waiting import eventually
 from weelo_workers.contracts.statuses import Role

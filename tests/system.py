@@ -18,6 +18,7 @@ import psutil
 
 from tests.conftest import SECRET, own_roles
 from tests.waiting import eventually
+from weelo_client import WeeloClient, open_pool
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.runtime.ports import free_port
 
@@ -38,6 +39,7 @@ class System:
         self.folder, self.environment = folder, environment
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self._connections = open_pool(self.url, connections=100)
         self.printed: list[str] = []
         arguments = (
             "up",
@@ -70,6 +72,7 @@ class System:
         return False
 
     def stop(self) -> None:
+        self._connections.close()
         self.process.send_signal(signal.SIGTERM)
         try:
             self.process.wait(timeout=20)
@@ -78,8 +81,12 @@ class System:
 
     # --- people -------------------------------------------------------------------------------------
 
+    def client(self, role: Role, who: UUID) -> WeeloClient:
+        """The app of somebody: the reference client. Commands wait for their outcome unless told otherwise."""
+        return WeeloClient(self.url, token(role, who), wait=20, http=self._connections)
+
     def http(self, role: Role, who: UUID) -> httpx.Client:
-        """A signed-in HTTP client. Commands wait for their outcome unless told otherwise."""
+        """Bare HTTP, signed in, for requests that no app would make and answers that none would show."""
         headers = {"Authorization": f"Bearer {token(role, who)}", "Prefer": "wait=20"}
         return httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=30)
 

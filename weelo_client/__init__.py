@@ -8,7 +8,7 @@
         with customer.listen() as channel:
             booking = customer.create_booking(pickup, drop, "Open", "17 Feet", trucks_needed=2)
             try:
-                won = channel.wait_for("truck_confirmed", within=120, broadcastId=booking["id"])
+                won = channel.wait_for("truck_confirmed", within=60, broadcastId=booking["id"])
                 print("found", won.data["assignment"]["vehicleNumber"])
             except NotHeard:
                 customer.cancel_booking(booking["id"], reason="took too long")
@@ -21,7 +21,8 @@ What it takes care of, so that an app need not:
 - **Waiting is bounded.** A command is waited for with `Prefer: wait`, then asked after, then it is
   `StillPending`: accepted, and it will be carried out.
 - **The socket loses nothing.** `Channel` resumes where it was cut off, drops what it has heard already and
-  asks for what is missing, so that your code sees one ordered log.
+  asks for what is missing, so that your code sees one ordered log. It acknowledges what you are done with, so
+  that nobody is woken by a push for what they have seen.
 
 It knows only what travels: the shapes are in `weelo_client.shapes`, under the names they have on the wire.
 """

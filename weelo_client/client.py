@@ -19,9 +19,10 @@ class WeeloClient(CustomerVerbs, TransporterVerbs, DriverVerbs, Reads):
     """Everything a customer, a transporter or a driver can ask for; the token says which of them you are.
 
     - `base_url`: like `http://127.0.0.1:8000`, without `/api/v1`.
-    - `token`: the JWT, or a function that returns a fresh one.
-    - `wait`: for how many seconds a command waits for its outcome.
-    - `retry_for`: for how many seconds an unanswered request is repeated.
+    - `token`: the JWT, or a function that returns one that is valid (see `connection.Token`).
+    - `wait`: for how many seconds a command waits for its outcome (0: not at all).
+    - `retry_for`: for how many seconds a request is repeated that was not answered, or not let in (429, 503). Each try
+      may take 5 s to connect, and 10 s beyond what the server was asked to wait.
     - `http`: connections to share between clients (see `open_pool`).
 
     Every verb takes `key` (the Idempotency-Key; by default a new one for each call) and `wait`, and raises

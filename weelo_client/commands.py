@@ -157,6 +157,7 @@ class Commands:
             raise refusal(answer)
 
     def close(self) -> None:
+        """Close the connections, unless they are shared. Channels are closed by themselves."""
         self._connection.close()
 
 

@@ -19,7 +19,8 @@ import httpx
 from weelo_client.errors import Refused, Unreachable
 
 Token = str | Callable[[], str]
-"""A bearer token, or a function that returns a fresh one each time it is needed."""
+"""A bearer token, or a function that returns one that is valid: it is asked for each request and each connection, by
+whichever thread is about to make it. What it raises is raised by the request; a channel comes back and asks again."""
 
 PREFIX = "/api/v1"
 CONNECT_SECONDS = 5.0
@@ -74,7 +75,8 @@ class Connection:
                 never_sent = isinstance(lost, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
                 if not (never_sent or harmless_twice) or time.monotonic() + pause >= deadline:
                     raise Unreachable(
-                        f"{method} {self.base_url}{path}: {str(lost) or type(lost).__name__}"
+                        f"{method} {self.base_url}{path}: {str(lost) or type(lost).__name__}",
+                        headers.get("Idempotency-Key"),
                     ) from lost
             else:
                 if not (_turned_away(response) or (harmless_twice and _not_known(response))):

@@ -25,7 +25,8 @@ class CustomerVerbs(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Broadcast:
-        """Ask for trucks of one kind. 409 ORDER_ACTIVE_EXISTS (`activeBroadcastId`) while another is open."""
+        """Ask for trucks of one kind (see `vehicle_kinds`). 409 ORDER_ACTIVE_EXISTS (`activeBroadcastId`) while another is
+        open."""
         body = {
             "pickup": pickup,
             "drop": drop,
@@ -77,13 +78,21 @@ class CustomerVerbs(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Cancelled:
+        """As `cancel_booking`."""
         path = f"/orders/{order_id}/cancel"
         return cast(Cancelled, self.command("PUT", path, given(reason=reason), key=key, wait=wait).value())
 
-    def continue_partial(
+    def continue_booking(
+        self, booking_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
+    ) -> Broadcast:
+        """A booking that expired with some of its trucks won goes on with just those."""
+        path = f"/bookings/{booking_id}/continue-partial"
+        return cast(Broadcast, self.command("POST", path, {}, key=key, wait=wait).value())
+
+    def continue_order(
         self, order_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
     ) -> Broadcast:
-        """An expired order that won some of its trucks goes on with just those."""
+        """As `continue_booking`."""
         path = f"/orders/{order_id}/continue-partial"
         return cast(Broadcast, self.command("POST", path, {}, key=key, wait=wait).value())
 

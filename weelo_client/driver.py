@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from weelo_client.commands import FRESH_KEY, Commands, Key
 from weelo_client.customer import given
-from weelo_client.shapes import Assignment, TripStatus
+from weelo_client.shapes import Assignment, Driver, TripStatus
 
 
 class DriverVerbs(Commands):
@@ -47,7 +47,8 @@ class DriverVerbs(Commands):
         bearing: float | None = None,
         recorded_at: str | None = None,
     ) -> None:
-        """Where the truck is: the customer hears `location_updated`."""
+        """Where the truck is: the customer hears `location_updated`. Degrees; `speed` in km/h, `bearing` in degrees
+        from north, `recorded_at` in RFC 3339 (by default now)."""
         body = {"latitude": latitude, "longitude": longitude}
         self.tell(
             f"/trips/{trip_id}/location", body | given(speed=speed, bearing=bearing, recordedAt=recorded_at)
@@ -55,9 +56,10 @@ class DriverVerbs(Commands):
 
     def set_driver_availability(
         self, is_available: bool, *, key: str | Key = FRESH_KEY, wait: float | None = None
-    ) -> None:
+    ) -> Driver:
+        """On duty, or off: then no truck can be accepted with this driver. The transporter hears of a change."""
         body = {"isAvailable": is_available}
-        self.command("PUT", "/driver/availability", body, key=key, wait=wait).value()
+        return cast(Driver, self.command("PUT", "/driver/availability", body, key=key, wait=wait).value())
 
     # --- any role -----------------------------------------------------------------------------------------
 

@@ -11,6 +11,8 @@ class WeeloError(Exception):
 
 class Refused(WeeloError):
     """The API said no, and said why. Branch on `code`, which is stable; show `problem["title"]` to people.
+    Nothing happened; but of 500 INTERNAL_ERROR and of a proxy's 502 or 504 nobody knows, so where that matters give
+    the command a `key` of your own, and repeat it with that.
 
     `problem` is the whole RFC 9457 body, with the members that some codes add: `remaining`,
     `activeBroadcastId`, `errors` (field by field), `retryAfter`.
@@ -34,7 +36,12 @@ class Refused(WeeloError):
 
 
 class Unreachable(WeeloError):
-    """Nobody answered within the bound. A command may have arrived or not: repeat it with the same key."""
+    """Nobody answered within the bound. A command may have arrived or not: repeat it with the same `key`, and it is
+    the same command. None: it was a read, or bore no key."""
+
+    def __init__(self, trouble: str, key: str | None = None) -> None:
+        self.key = key
+        super().__init__(f"{trouble}; it may have arrived, so repeat it with key={key!r}" if key else trouble)
 
 
 class StillPending(WeeloError):
@@ -51,7 +58,13 @@ class NotHeard(WeeloError, TimeoutError):
 
 
 class ChannelEnded(WeeloError):
-    """The channel is closed and will not reconnect: closed by you, or turned away by the server (`code`)."""
+    """The channel is closed and will not reconnect: closed by you, or turned away by the server (`code`).
+
+    - 4401 (or 401): the token is bad or has expired. Get a new one, and listen again with `after=channel.last_seq`.
+    - 4403 (or 403): not for this user.
+    - 4409: this user has five newer sockets. Stay away until somebody wants to see something here.
+    - None: you closed it, or your `on_frame` raised.
+    """
 
     def __init__(self, reason: str, code: int | None = None) -> None:
         self.code = code

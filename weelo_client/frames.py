@@ -58,6 +58,8 @@ class Frames:
         self._ended: ChannelEnded | None = None
         self.count = 0
         """How many there have been, forgotten ones included."""
+        self.trouble: str | None = None
+        """Why no more can come at the moment."""
 
     def add(self, frame: Frame) -> None:
         with self._news:
@@ -109,4 +111,5 @@ class Frames:
         name = wanted if isinstance(wanted, str) else "the awaited frame"
         details = "".join(f" {key}={value}" for key, value in data.items())
         heard = ", ".join(frame.event for frame in list(self._kept)[-8:]) or "nothing"
-        return f"{name}{details} did not come within {within:.1f} s; heard last: {heard}"
+        trouble = f"; not connected: {self.trouble}" if self.trouble else ""
+        return f"{name}{details} did not come within {within:.1f} s; heard last: {heard}{trouble}"

@@ -15,6 +15,7 @@ from weelo_client.shapes import (
     Offer,
     TimelineEntry,
     Vehicle,
+    VehicleKind,
 )
 
 
@@ -67,7 +68,12 @@ class Reads(Commands):
 
     # --- anybody ------------------------------------------------------------------------------------------
 
+    def vehicle_kinds(self) -> list[VehicleKind]:
+        """What can be asked for and registered. Another kind is a 400 that names the nearest ones."""
+        return self.items("/vehicle-kinds")
+
     def events(self, after: int = 0, limit: int | None = None) -> list[LoggedEvent]:
-        """One's own log after `after`, in order: what a socket would have carried."""
+        """One's own log after `after`, in order: what a socket would have carried. One page of up to `limit` (at most
+        500, by default 100); go on after its last `seq`. Is its first not `after + 1`, the rest was too old to keep."""
         page = self.get("/events", after=after, limit=limit)
         return cast(list[LoggedEvent], page["items"])

@@ -41,7 +41,8 @@ class TruckRequest(TypedDict):
 
 
 class Broadcast(TypedDict):
-    """A customer's request. `version` grows with every transition: drop what is older than what you have."""
+    """A customer's request. `version` grows with every transition: drop what is older than what you have.
+    Times are RFC 3339 in UTC, distances in km, prices in whole rupees."""
 
     id: str
     kind: Literal["booking", "order"]
@@ -55,6 +56,7 @@ class Broadcast(TypedDict):
     drop: Place
     distanceKm: float | None
     goodsType: str | None
+    notes: str | None
     trucksNeeded: int
     trucksFilled: int
     truckRequests: list[TruckRequest]
@@ -95,6 +97,13 @@ class Truck(TypedDict):
     vehicleId: str
     driverId: str
     truckRequestId: NotRequired[str]
+
+
+class HeldTruck(TypedDict):
+    """A truck and its driver for one of the slots on hold."""
+
+    vehicleId: str
+    driverId: str
 
 
 class Accepted(TypedDict):
@@ -143,18 +152,32 @@ class Driver(TypedDict):
 
 class Availability(TypedDict):
     isAvailable: bool
+    changedAt: str | None
+
+
+class VehicleKind(TypedDict):
+    """A kind of the catalogue. Equal kinds have equal keys, however people write them."""
+
+    vehicleType: str
+    vehicleSubtype: str
+    label: str
+    key: str
+    capacityKg: int
 
 
 class TimelineEntry(TypedDict):
-    """One transition of a broadcast, of one of its slots, or of one of its trucks."""
+    """One transition of a broadcast, of one of its slots, holds or trucks. `actorId`: none, if it was a timer."""
 
     at: str
     subject: str
     subjectId: str
+    transition: str
     fromStatus: str | None
     toStatus: str
     version: int
     cause: str
+    commandId: str
+    actorId: str | None
     details: dict[str, Any]
 
 

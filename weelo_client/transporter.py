@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from weelo_client.commands import FRESH_KEY, Commands, Key
 from weelo_client.customer import given
-from weelo_client.shapes import Accepted, Availability, Driver, Hold, Truck, Vehicle
+from weelo_client.shapes import Accepted, Availability, Driver, HeldTruck, Hold, Truck, Vehicle
 
 
 class TransporterVerbs(Commands):
@@ -127,23 +127,29 @@ class TransporterVerbs(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Hold:
-        """Keep slots from others while choosing trucks. 409 NOT_ENOUGH_AVAILABLE."""
+        """Keep slots from others while choosing trucks, until `expiresAt`. 409 NOT_ENOUGH_AVAILABLE."""
         body = {"quantity": quantity, **given(vehicleType=vehicle_type, vehicleSubtype=vehicle_subtype)}
         return cast(
             Hold, self.command("POST", f"/broadcasts/{broadcast_id}/hold", body, key=key, wait=wait).value()
         )
 
     def confirm_hold(
-        self, hold_id: str, trucks: Sequence[Truck], *, key: str | Key = FRESH_KEY, wait: float | None = None
+        self,
+        hold_id: str,
+        trucks: Sequence[HeldTruck],
+        *,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
     ) -> Accepted:
-        """Name the trucks for the held slots. 409 HOLD_EXPIRED."""
+        """Name the trucks for the held slots; slots left over come back. 409 HOLD_EXPIRED."""
         body = {"assignments": list(trucks)}
         return cast(
             Accepted, self.command("POST", f"/holds/{hold_id}/confirm", body, key=key, wait=wait).value()
         )
 
-    def release_hold(self, hold_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None) -> None:
-        self.command("POST", f"/holds/{hold_id}/release", {}, key=key, wait=wait).value()
+    def release_hold(self, hold_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None) -> Hold:
+        """Let go of the slots before the hold runs out. Twice is fine; 409 INVALID_TRANSITION once confirmed."""
+        return cast(Hold, self.command("POST", f"/holds/{hold_id}/release", {}, key=key, wait=wait).value())
 
 
 def _one(vehicle_id: str, driver_id: str) -> dict[str, Any]:

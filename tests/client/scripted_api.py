@@ -41,8 +41,9 @@ class ScriptedApi:
 class Socket:
     """The server's end of one socket."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, authorization: str) -> None:
         self._server = server
+        self.authorization = authorization
         self.heard: list[dict[str, Any]] = []
 
     def connected(self, seq: int) -> None:
@@ -109,7 +110,7 @@ def _handler(api: ScriptedApi) -> type[BaseHTTPRequestHandler]:
                 f"HTTP_{name.upper().replace('-', '_')}": value for name, value in self.headers.items()
             }
             server = Server({**environ, "werkzeug.socket": self.connection})
-            end = Socket(server)
+            end = Socket(server, self.headers["Authorization"])
             api.sockets.append(end)
             with suppress(ConnectionClosed):
                 api.on_socket.pop(0)(end)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
+from itertools import count
 from typing import Any
 
 import pytest
 
 from tests.client.scripted_api import ScriptedApi, Socket
-from weelo_client import Channel, ChannelEnded, NotHeard, WeeloClient
+from tests.waiting import eventually
+from weelo_client import Channel, ChannelEnded, Frame, NotHeard, WeeloClient
 
 WITHIN = 5.0
 
@@ -40,6 +43,73 @@ def test_frames_come_in_order_and_are_acknowledged_together(api: ScriptedApi) ->
         assert acked.wait(WITHIN)
         assert seqs(channel) == [42, 43, 44]
         assert channel.last_seq == 44
+
+
+def test_what_is_of_the_moment_holds_no_acknowledgement_up(api: ScriptedApi) -> None:
+    acked, over = threading.Event(), threading.Event()
+
+    def serve(end: Socket) -> None:
+        end.connected(seq=0)
+        end.hear("resume")
+        end.send("new_broadcast", {}, 1)
+        threading.Thread(target=drive, args=[end]).start()
+        assert end.hear("ack")["seq"] == 1
+        acked.set()
+        end.wait_until_left()
+
+    def drive(end: Socket) -> None:
+        while not over.wait(0.1):
+            end.send("location_updated")
+
+    api.on_socket = [serve]
+    with client_of(api).listen():
+        assert acked.wait(1.5)
+        over.set()
+
+
+def test_acknowledged_is_what_the_app_is_done_with(api: ScriptedApi) -> None:
+    stored: list[int] = []
+    acked: list[tuple[int, bool]] = []
+
+    def serve(end: Socket) -> None:
+        end.connected(seq=0)
+        end.hear("resume")
+        for seq in (1, 2):
+            end.send("new_broadcast", {}, seq)
+        while acked[-1:] != [(2, True)]:
+            seq = end.hear("ack")["seq"]
+            acked.append((seq, seq in stored))
+        end.wait_until_left()
+
+    def store(frame: Frame) -> None:
+        if frame.seq:
+            time.sleep(0.4)
+            stored.append(frame.seq)
+
+    api.on_socket = [serve]
+    with client_of(api).listen(on_frame=store) as channel:
+        eventually(lambda: acked[-1:] and acked[-1][0] == 2, within=WITHIN)
+        assert all(done for _, done in acked)
+        assert channel.last_seq == 2
+
+
+def test_what_was_not_acknowledged_before_a_break_is_afterwards(api: ScriptedApi) -> None:
+    acked = threading.Event()
+
+    def first(end: Socket) -> None:
+        end.connected(seq=0)
+        end.hear("resume")
+        end.send("new_broadcast", {}, 1)
+
+    def second(end: Socket) -> None:
+        end.connected(seq=1)
+        assert end.hear("ack")["seq"] == 1
+        acked.set()
+        end.wait_until_left()
+
+    api.on_socket = [first, second]
+    with client_of(api).listen():
+        assert acked.wait(WITHIN)
 
 
 def test_a_broken_socket_is_resumed_where_it_broke(api: ScriptedApi) -> None:
@@ -183,6 +253,69 @@ def test_an_expired_token_is_replaced_where_there_is_a_fresh_one(api: ScriptedAp
     tokens = iter(["old", "fresh"])
     with WeeloClient(api.url, lambda: next(tokens)).listen() as channel:
         channel.wait_for("new_broadcast", within=WITHIN)
+
+
+def test_a_fresh_token_is_shown_on_the_living_socket_and_on_the_next(api: ScriptedApi) -> None:
+    heard: list[str] = []
+
+    def shown(end: Socket) -> None:
+        end.connected(seq=0)
+        heard.append(end.hear("auth")["token"])
+
+    def next_one(end: Socket) -> None:
+        heard.append(end.authorization)
+        end.connected(seq=0)
+        end.send("new_broadcast", {}, 1)
+        end.wait_until_left()
+
+    api.on_socket = [shown, next_one]
+    with client_of(api).listen() as channel:
+        assert channel.renew("a fresh token")
+        channel.wait_for("new_broadcast", within=WITHIN)
+    assert heard == ["a fresh token", "Bearer a fresh token"]
+
+
+def test_a_token_that_cannot_be_had_at_the_moment_is_asked_for_again(api: ScriptedApi) -> None:
+    def cut(end: Socket) -> None:
+        end.connected(seq=0)
+
+    def welcome(end: Socket) -> None:
+        end.connected(seq=0)
+        end.send("new_broadcast", {}, 1)
+        end.wait_until_left()
+
+    asked = count()
+
+    def token() -> str:
+        if next(asked) == 1:
+            raise LookupError("the token server is away as well")
+        return "a token"
+
+    api.on_socket = [cut, welcome]
+    with WeeloClient(api.url, token).listen() as channel:
+        channel.wait_for("new_broadcast", within=WITHIN)
+
+
+def test_whoever_is_thrown_out_again_and_again_comes_back_ever_more_slowly(api: ScriptedApi) -> None:
+    came: list[float] = []
+
+    def throw_out(end: Socket) -> None:
+        came.append(time.monotonic())
+        end.connected(seq=0)
+        end.close(4429)
+
+    api.on_socket = [throw_out] * 9
+    with client_of(api).listen():
+        eventually(lambda: len(came) >= 5, within=WITHIN)
+    assert came[4] - came[0] > 0.7
+
+
+def test_waiting_in_vain_says_what_keeps_the_line_down() -> None:
+    with socket.socket() as reserved:  # bound, not listening: connections are refused
+        reserved.bind(("127.0.0.1", 0))
+        client = WeeloClient(f"http://127.0.0.1:{reserved.getsockname()[1]}", "a token")
+        with pytest.raises(NotHeard, match="refused"):
+            client.listen(within=0.3)
 
 
 def test_waiting_is_bounded_and_says_what_came_instead(api: ScriptedApi) -> None:

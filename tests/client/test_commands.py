@@ -134,6 +134,21 @@ def test_nobody_there_is_unreachable_within_the_bound() -> None:
         assert time.monotonic() - began < 2
 
 
+def test_what_nobody_answered_can_be_repeated_under_its_key(api: ScriptedApi) -> None:
+    api.answers = [HANG_UP]
+    with WeeloClient(api.url, "a token", retry_for=0.3) as client:
+        with pytest.raises(Unreachable, match="key=") as lost:
+            book(client)
+        api.answers = [(201, {"id": "b-1"})]
+        assert lost.value.key is not None
+        assert book(client, key=lost.value.key)["id"] == "b-1"
+        api.answers = [HANG_UP]
+        with pytest.raises(Unreachable) as unanswered:
+            client.offers()
+        assert unanswered.value.key is None
+    assert len(set(keys_of(api)) - {None}) == 1
+
+
 def test_after_a_202_the_outcome_is_looked_for(api: ScriptedApi, client: WeeloClient) -> None:
     settled = {**TICKET, "status": "succeeded", "httpStatus": 201, "result": {"id": "b-1"}, "replayed": True}
     api.answers = [(202, TICKET), (200, TICKET), (200, TICKET), (200, settled)]

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from tests.faults.disks import no_room
 from tests.faults.stage import Stage
-from tests.journeys.test_bad_input import BOOKING
+from tests.people import BOOKING
 from tests.system import doctor
 from tests.waiting import eventually
 from weelo_workers.contracts.queues import QUEUES

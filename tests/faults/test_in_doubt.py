@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.engine import make_url
 
 from tests.faults.line import Line
-from tests.journeys.test_bad_input import BOOKING
+from tests.people import BOOKING
 from tests.system import token
 from tests.world import World
 from weelo_api import create_app, gateway

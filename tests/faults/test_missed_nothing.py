@@ -46,7 +46,7 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from tests.journeys.test_bad_input import BOOKING
+from tests.people import book
 from tests.system import System, doctor, token
 from tests.waiting import eventually
 from weelo_client import Channel, Frame, Refused, WeeloClient, WeeloError, open_pool
@@ -512,7 +512,7 @@ class Town:
         customer = self.client(Role.CUSTOMER, uuid4())
         began = time.monotonic()
         try:
-            booking = _ask(customer, wish.trucks)
+            booking = book(customer, trucks=wish.trucks)["id"]
         except WeeloError as problem:
             self.said[f"not asked: {_why(problem)}"] += 1
             return
@@ -593,7 +593,7 @@ class Town:
         self.be_quiet()
         customers = [self.client(Role.CUSTOMER, uuid4()) for _ in range(STANDING)]
         for customer in customers:
-            self.standing.append(_ask(customer, 3))
+            self.standing.append(book(customer, trucks=3)["id"])
             # Else they might be over before all lists have been looked at. It is what happens to a request whose
             # truck is lost: the timer finds a later deadline.
             with self.engine.begin() as connection:
@@ -661,13 +661,6 @@ connections: {sum(phone.connections for phone in phones)} of {len(phones)} bare 
 killed: {dict(self.deaths)}
 done: {dict(self.said)}
 ended: {[tuple(row) for row in ended]}"""
-
-
-def _ask(customer: WeeloClient, trucks: int) -> str:
-    booking = customer.create_booking(
-        BOOKING["pickup"], BOOKING["drop"], "open", "17 Feet", trucks_needed=trucks
-    )
-    return str(booking["id"])
 
 
 def _why(problem: WeeloError) -> str:

@@ -10,19 +10,11 @@ import httpx
 import jwt
 import pytest
 
+from tests.people import BOOKING
 from tests.system import System, token
 from weelo_workers.contracts.statuses import Role
 
 pytestmark = pytest.mark.xdist_group("system")
-
-PLACE = {"latitude": 28.6, "longitude": 77.2, "address": "New Delhi"}
-BOOKING: dict[str, Any] = {
-    "pickup": PLACE,
-    "drop": {"latitude": 26.9, "longitude": 75.8, "address": "Jaipur"},
-    "vehicleType": "open",
-    "vehicleSubtype": "17 Feet",
-    "trucksNeeded": 1,
-}
 
 
 def with_field(path: str, value: Any) -> dict[str, Any]:

@@ -2,181 +2,125 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import httpx
 import pytest
-import websocket
 
-from tests.journeys.test_bad_input import BOOKING
-from tests.system import System, token
+from tests.people import BOOKING, NOBODY_HAS, PICKUP, BareSocket, Listener, Truck, book
+from tests.system import System
 from tests.waiting import eventually
+from weelo_client import Refused
 from weelo_workers.contracts.statuses import Role
 
 pytestmark = pytest.mark.xdist_group("system")
 
 
-class Listener:
-    """A bare socket client: what a phone would see."""
-
-    def __init__(self, system: System, role: Role, who: UUID) -> None:
-        url = system.url.replace("http", "ws", 1) + "/api/v1/ws"
-        self.socket = websocket.create_connection(
-            url, header=[f"Authorization: Bearer {token(role, who)}"], timeout=15
-        )
-        self.frames: list[dict[str, Any]] = []
-        assert self.next()["event"] == "connected"
-
-    def next(self) -> dict[str, Any]:
-        frame: dict[str, Any] = json.loads(self.socket.recv())
-        self.frames.append(frame)
-        return frame
-
-    def until(self, event: str, **data: Any) -> dict[str, Any]:
-        while True:
-            frame = self.next()
-            if frame["event"] == event and all(
-                frame["data"].get(name) == value for name, value in data.items()
-            ):
-                return frame
-
-    def send(self, **frame: Any) -> None:
-        self.socket.send(json.dumps(frame))
-
-    def close(self) -> None:
-        self.socket.close()
-
-
-class Truck:
-    """A fleet of one truck, online near the pickup of BOOKING."""
-
-    def __init__(self, system: System, north: float = 0.01) -> None:
-        self.id, self.driver = uuid4(), uuid4()
-        self.http = system.http(Role.TRANSPORTER, self.id)
-        vehicle = self.http.put(
-            f"/vehicles/HR{self.id.hex[:8]}", json={"vehicleType": "open", "vehicleSubtype": "17 Feet"}
-        )
-        assert vehicle.status_code == 201, vehicle.text
-        self.vehicle = vehicle.json()["id"]
-        assert self.http.put(
-            f"/drivers/{self.driver}", json={"name": "Driver", "phone": "+91 98100 00000"}
-        ).is_success
-        self.available(True)
-        here = {"latitude": 28.6 + north, "longitude": 77.2}
-        assert self.http.post("/transporter/heartbeat", json=here).status_code == 204
-
-    def available(self, wanted: bool) -> None:
-        answer = self.http.put("/transporter/availability", json={"isAvailable": wanted})
-        assert answer.json()["isAvailable"] is wanted
-
-    def accept(self, broadcast: str) -> httpx.Response:
-        body = {"vehicleId": self.vehicle, "driverId": str(self.driver)}
-        return self.http.post(f"/broadcasts/{broadcast}/accept", json=body)
-
-
 def test_a_booking_is_asked_offered_accepted_and_cancelled_and_everyone_hears_of_it(system: System) -> None:
-    truck, customer = Truck(system), uuid4()
-    asks = system.http(Role.CUSTOMER, customer)
-    phone, cab = Listener(system, Role.CUSTOMER, customer), Listener(system, Role.DRIVER, truck.driver)
-    fleet = Listener(system, Role.TRANSPORTER, truck.id)
+    truck = Truck(system)
+    customer, driver = system.client(Role.CUSTOMER, uuid4()), system.client(Role.DRIVER, truck.driver)
+    phone, cab, fleet = Listener(customer), Listener(driver), Listener(truck.client)
 
-    booking = asks.post("/bookings", json=BOOKING).json()["id"]
-    offer = fleet.until("new_broadcast", broadcastId=booking)["data"]
+    booking = book(customer)["id"]
+    offer = fleet.until("new_broadcast", broadcastId=booking).data
     assert offer["pickupDistanceKm"] < 2 and offer["bookingId"] == booking
-    assert [o["broadcastId"] for o in truck.http.get("/offers").json()["items"]] == [booking]
+    assert [o["broadcastId"] for o in truck.client.offers()] == [booking]
 
-    won = truck.accept(booking).json()
+    won = truck.accept(booking)
     assert won["isFullyFilled"] and won["status"] == "fully_filled"
-    assert phone.until("truck_confirmed")["data"]["assignment"]["vehicleId"] == truck.vehicle
-    assert cab.until("trip_assigned")["data"]["pickup"]["lat"] == BOOKING["pickup"]["latitude"]
-    assert fleet.until("booking_fully_filled")["data"]["assignedToYou"] == 1
-    assert truck.http.get("/offers").json()["items"] == []
-    assert asks.get("/broadcasts/current").status_code == 404
+    assert phone.until("truck_confirmed").data["assignment"]["vehicleId"] == truck.vehicle
+    assert cab.until("trip_assigned").data["pickup"]["lat"] == PICKUP["latitude"]
+    assert fleet.until("booking_fully_filled").data["assignedToYou"] == 1
+    assert truck.client.offers() == []
+    assert customer.current_broadcast() is None
 
-    assert (
-        asks.put(f"/bookings/{booking}/cancel", json={"reason": "Plans changed"}).json()[
-            "assignmentsCancelled"
-        ]
-        == 1
-    )
-    assert cab.until("trip_cancelled")["data"]["assignment"]["status"] == "cancelled"
+    assert customer.cancel_booking(booking, "Plans changed")["assignmentsCancelled"] == 1
+    assert cab.until("trip_cancelled").data["assignment"]["status"] == "cancelled"
     fleet.until("booking_cancelled", assignedToYou=1)
     phone.until("booking_cancelled")
-    states = [f["data"]["status"] for f in phone.frames if f["event"] == "broadcast_state_changed"]
+    states = [f.data["status"] for f in phone.frames if f.event == "broadcast_state_changed"]
     assert states == ["created", "broadcasting", "active", "fully_filled", "cancelled"]
-    seqs = [frame["seq"] for frame in phone.frames if "seq" in frame]
-    assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+    assert phone.seqs() == list(range(1, len(phone.seqs()) + 1))
 
-    shown = asks.get(f"/bookings/{booking}").json()
+    shown = customer.booking(booking)
     assert (shown["status"], shown["version"], len(shown["assignments"])) == ("cancelled", 5, 1)
-    story = asks.get(f"/broadcasts/{booking}/timeline").json()["items"]
+    story = customer.timeline(booking)
     assert [e["toStatus"] for e in story if e["subject"] == "broadcast"] == states
-    assert asks.get("/broadcasts").json()["items"][0]["id"] == booking
-    log = asks.get("/events?after=0").json()["items"]
+    assert customer.broadcasts()[0]["id"] == booking
+    log = customer.events()
     assert [line["seq"] for line in log] == list(range(1, len(log) + 1))
     truck.available(False)
-    for socket in (phone, cab, fleet):
-        socket.close()
+    for each in (phone, cab, fleet):
+        assert each.channel.reconnects == 0
+        each.close()
 
 
-def test_a_socket_that_comes_back_resumes_without_gap_or_repeat(system: System) -> None:
-    customer = uuid4()
-    asks = system.http(Role.CUSTOMER, customer)
-    phone = Listener(system, Role.CUSTOMER, customer)
-    booking = asks.post("/bookings", json=BOOKING).json()["id"]
-    seen = phone.until("broadcast_state_changed", status="created")["seq"]
-    phone.send(op="ack", seq=seen)
+def test_an_app_that_was_closed_hears_what_it_missed_and_no_more(system: System) -> None:
+    who = uuid4()
+    customer = system.client(Role.CUSTOMER, who)
+    phone = Listener(customer)
+    booking = book(customer)["id"]
+    seen = phone.until("broadcast_state_changed", status="created").seq
+    assert seen is not None
     phone.close()
-    asks.put(f"/bookings/{booking}/cancel")
+    customer.cancel_booking(booking)
 
-    back = Listener(system, Role.CUSTOMER, customer)
-    back.send(op="resume", after=seen)
+    back = Listener(customer, after=seen)
     back.until("command_settled", command="broadcasts.cancel")
-    seqs = [frame["seq"] for frame in back.frames if "seq" in frame]
-    assert seqs == list(range(seen + 1, seen + 1 + len(seqs)))
+    assert back.seqs() == list(range(seen + 1, seen + 1 + len(back.seqs())))
     back.close()
+
+    # The same on the wire, where no app would drop a line that comes twice, or ask for one that is missing.
+    bare = BareSocket(system, Role.CUSTOMER, who)
+    bare.say(op="resume", after=seen)
+    bare.until("command_settled", command="broadcasts.cancel")
+    assert [frame["seq"] for frame in bare.frames if "seq" in frame] == back.seqs()
+    bare.close()
 
 
 def test_a_booking_that_nobody_takes_expires_by_its_timer_and_the_customer_may_ask_again(
     system: System,
 ) -> None:
-    customer = uuid4()
-    asks = system.http(Role.CUSTOMER, customer)
-    phone = Listener(system, Role.CUSTOMER, customer)
-    lonely = {**BOOKING, "vehicleType": "bulker", "vehicleSubtype": "32 Ton"}
-    booking = asks.post("/bookings", json=lonely).json()
-    told = phone.until("no_vehicles_available")["data"]
-    assert (told["broadcastId"], told["reason"], told["retryable"]) == (
+    customer = system.client(Role.CUSTOMER, uuid4())
+    phone = Listener(customer)
+    booking = book(customer, NOBODY_HAS)
+    told = phone.until("no_vehicles_available")
+    assert (told.data["broadcastId"], told.data["reason"], told.data["retryable"]) == (
         booking["id"],
         "no_transporter_online",
         True,
     )
-    late = phone.frames[-1]["at"] > booking["expiresAt"]
-    assert late, "the timer came before its time"
-    again = asks.post("/bookings", json=lonely)
-    assert again.status_code == 201
-    asks.put(f"/bookings/{again.json()['id']}/cancel")
+    assert told.at is not None and told.at > booking["expiresAt"], "the timer came before its time"
+    again = book(customer, NOBODY_HAS)
+    assert again["id"] != booking["id"]
+    customer.cancel_booking(again["id"])
     phone.close()
 
 
 def test_sixty_phones_tap_accept_at_once_and_one_wins(system: System) -> None:
     with ThreadPoolExecutor(16) as pool:
         trucks = list(pool.map(lambda _: Truck(system), range(60)))
-    asks = system.http(Role.CUSTOMER, uuid4())
-    booking = asks.post("/bookings", json=BOOKING).json()["id"]
-    eventually(lambda: asks.get(f"/bookings/{booking}").json()["transportersNotified"] >= 60)
+    customer = system.client(Role.CUSTOMER, uuid4())
+    booking = book(customer)["id"]
+    eventually(lambda: customer.booking(booking)["transportersNotified"] >= 60)
+
+    def tap(truck: Truck) -> tuple[int, str]:
+        try:
+            return 200, truck.accept(booking)["status"]
+        except Refused as refused:
+            return refused.status, refused.code
+
     with ThreadPoolExecutor(60) as pool:
-        answers = list(pool.map(lambda truck: truck.accept(booking), trucks))
-    assert sorted(answer.status_code for answer in answers) == [200] + [409] * 59
-    assert {answer.json()["code"] for answer in answers if answer.status_code == 409} == {"BROADCAST_FILLED"}
+        answers = sorted(pool.map(tap, trucks))
+    assert answers == [(200, "fully_filled")] + [(409, "BROADCAST_FILLED")] * 59
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda truck: truck.available(False), trucks))
 
 
 def test_a_command_is_accepted_at_once_and_its_outcome_is_found_later(system: System) -> None:
+    """Over bare HTTP: what the 202 and the outcome look like is what this is about."""
     customer = uuid4()
     asks = system.http(Role.CUSTOMER, customer)
     accepted = asks.post("/bookings", json=BOOKING, headers={"Prefer": "respond-async"})

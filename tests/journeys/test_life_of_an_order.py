@@ -7,91 +7,82 @@ from uuid import uuid4
 
 import pytest
 
-from tests.journeys.test_bad_input import BOOKING
-from tests.journeys.test_life_of_a_booking import Listener, Truck
+from tests.people import DROP, OPEN, PICKUP, Listener, Truck, book, refusal
 from tests.system import System
 from tests.waiting import eventually
+from weelo_client import WeeloClient
+from weelo_client.shapes import Broadcast, HeldTruck, VehicleRequirement
 from weelo_workers.contracts.statuses import Role
 
 pytestmark = pytest.mark.xdist_group("system")
 
-DROP_THESE = ("vehicleType", "vehicleSubtype", "trucksNeeded", "pricePerTruck")
+HERE: dict[str, Any] = {"latitude": 28.65, "longitude": 77.25, "speed": 40.5, "bearing": 90}
 
 
-def an_order(*kinds: str) -> dict[str, Any]:
-    asked = {name: value for name, value in BOOKING.items() if name not in DROP_THESE}
-    rows = [{"vehicleType": "open", "vehicleSubtype": kind, "quantity": 1} for kind in kinds]
-    return {**asked, "vehicleRequirements": rows}
+def order(customer: WeeloClient) -> Broadcast:
+    row: VehicleRequirement = {"vehicleType": OPEN[0], "vehicleSubtype": OPEN[1], "quantity": 1}
+    return customer.create_order(PICKUP, DROP, [row])
 
 
 def test_an_order_is_held_confirmed_driven_and_followed_on_the_map(system: System) -> None:
-    truck, other, customer = Truck(system), Truck(system), uuid4()
-    asks = system.http(Role.CUSTOMER, customer)
-    follows = Listener(system, Role.CUSTOMER, customer)
-    fleet = Listener(system, Role.TRANSPORTER, truck.id)
-    rival = Listener(system, Role.TRANSPORTER, other.id)
-    order = asks.post("/orders", json=an_order("17 Feet")).json()["orderId"]
-    offer = fleet.until("new_broadcast", orderId=order)["data"]
-    rival.until("new_broadcast", orderId=order)
+    truck, other = Truck(system), Truck(system)
+    customer, driver = system.client(Role.CUSTOMER, uuid4()), system.client(Role.DRIVER, truck.driver)
+    follows, fleet, rival = Listener(customer), Listener(truck.client), Listener(other.client)
+    ordered = order(customer)["orderId"]
+    offer = fleet.until("new_broadcast", orderId=ordered).data
+    rival.until("new_broadcast", orderId=ordered)
 
-    held = truck.http.post(f"/broadcasts/{order}/hold", json={"quantity": 1}).json()
+    held = truck.client.hold(ordered, quantity=1)
     assert held["truckRequestIds"] == offer["truckRequestIds"]
-    rival.until("trucks_remaining_update", orderId=order, trucksRemaining=0)
-    body = {"vehicleId": other.vehicle, "driverId": str(other.driver)}
-    refused = other.http.post(f"/broadcasts/{order}/accept", json=body)
-    assert (refused.status_code, refused.json()["code"]) == (409, "REQUEST_ALREADY_TAKEN")
+    rival.until("trucks_remaining_update", orderId=ordered, trucksRemaining=0)
+    assert refusal(lambda: other.accept(ordered)) == (409, "REQUEST_ALREADY_TAKEN")
 
-    named = [{"vehicleId": truck.vehicle, "driverId": str(truck.driver)}]
-    won = truck.http.post(f"/holds/{held['holdId']}/confirm", json={"assignments": named}).json()
-    (assignment,) = won["assignments"]
-    drives = system.http(Role.DRIVER, truck.driver)
-    assert drives.post(f"/assignments/{assignment['id']}/accept").status_code == 200
+    named: HeldTruck = {"vehicleId": truck.vehicle, "driverId": str(truck.driver)}
+    (assignment,) = truck.client.confirm_hold(held["holdId"], [named])["assignments"]
+    driver.accept_assignment(assignment["id"])
 
-    trip = f"/trips/{assignment['tripId']}"
-    assert drives.put(f"{trip}/status", json={"status": "at_pickup"}).status_code == 200
+    trip = assignment["tripId"]
+    driver.report_trip(trip, "at_pickup")
     follows.until("broadcast_state_changed", status="in_progress")
-    here = {"latitude": 28.65, "longitude": 77.25, "speed": 40.5, "bearing": 90}
-    assert drives.post(f"{trip}/location", json=here).status_code == 204
+    driver.report_location(trip, **HERE)
     seen = follows.until("location_updated")
-    assert {name: seen["data"][name] for name in here} == here
-    assert seen["data"]["tripId"] == assignment["tripId"] and "seq" not in seen
-    stranger = system.http(Role.DRIVER, uuid4()).post(f"{trip}/location", json=here)
-    assert (stranger.status_code, stranger.json()["code"]) == (404, "ASSIGNMENT_NOT_FOUND")
+    assert {name: seen.data[name] for name in HERE} == HERE
+    assert seen.data["tripId"] == trip and seen.seq is None
+    stranger = system.client(Role.DRIVER, uuid4())
+    assert refusal(lambda: stranger.report_location(trip, **HERE)) == (404, "ASSIGNMENT_NOT_FOUND")
 
-    assert drives.put(f"{trip}/status", json={"status": "completed"}).status_code == 200
-    follows.until("booking_completed", orderId=order)
-    fleet.until("booking_completed", orderId=order)
-    eventually(lambda: drives.post(f"{trip}/location", json=here).status_code == 409, within=15)
+    driver.report_trip(trip, "completed")
+    follows.until("booking_completed", orderId=ordered)
+    fleet.until("booking_completed", orderId=ordered)
+    eventually(lambda: refusal(lambda: driver.report_location(trip, **HERE))[0] == 409, within=15)
 
-    steps = asks.get(f"/broadcasts/{order}/timeline").json()["items"]
+    steps = customer.timeline(ordered)
     assert [step["transition"] for step in steps if step["subject"] == "hold"] == ["hold", "confirm"]
-    for socket in (follows, fleet, rival):
-        socket.close()
+    for each in (follows, fleet, rival):
+        each.close()
     truck.available(False)
     other.available(False)
 
 
 def test_a_hold_let_go_is_everybodys_again(system: System) -> None:
-    truck, asks = Truck(system), system.http(Role.CUSTOMER, uuid4())
-    fleet = Listener(system, Role.TRANSPORTER, truck.id)
-    booking = asks.post("/bookings", json=BOOKING).json()["id"]
+    truck, customer = Truck(system), system.client(Role.CUSTOMER, uuid4())
+    fleet = Listener(truck.client)
+    booking = book(customer)["id"]
     fleet.until("new_broadcast", broadcastId=booking)
-    held = truck.http.post(f"/broadcasts/{booking}/hold", json={"quantity": 1}).json()
+    held = truck.client.hold(booking, quantity=1)
     fleet.until("trucks_remaining_update", trucksRemaining=0)
-    released = truck.http.post(f"/holds/{held['holdId']}/release")
-    assert (released.status_code, released.json()["status"]) == (200, "released")
+    assert truck.client.release_hold(held["holdId"])["status"] == "released"
     fleet.until("trucks_remaining_update", trucksRemaining=1)
-    asks.put(f"/bookings/{booking}/cancel")
+    customer.cancel_booking(booking)
     fleet.close()
     truck.available(False)
 
 
 def test_PRES_02_a_transporter_hears_of_its_drivers(system: System) -> None:
     truck = Truck(system)
-    fleet = Listener(system, Role.TRANSPORTER, truck.id)
-    drives = system.http(Role.DRIVER, truck.driver)
-    assert drives.put("/driver/availability", json={"isAvailable": False}).status_code == 200
-    heard = fleet.until("driver_status_changed")["data"]
+    fleet = Listener(truck.client)
+    system.client(Role.DRIVER, truck.driver).set_driver_availability(False)
+    heard = fleet.until("driver_status_changed").data
     assert (heard["driverId"], heard["isOnline"]) == (str(truck.driver), False)
     fleet.close()
     truck.available(False)

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from tests.journeys.test_bad_input import BOOKING
+from tests.people import BOOKING
 from tests.system import System
 from tests.waiting import eventually
 from weelo_workers.contracts.statuses import Role

@@ -10,8 +10,7 @@ from uuid import uuid4
 import pytest
 
 from tests.conftest import own_database, own_redis
-from tests.journeys.test_bad_input import BOOKING
-from tests.journeys.test_life_of_a_booking import Listener, Truck
+from tests.people import Listener, Truck, book
 from tests.push.fcm_server import FcmServer
 from tests.system import System
 from tests.waiting import eventually
@@ -46,17 +45,17 @@ def test_PUSH_01_a_sleeping_transporter_is_woken_and_one_who_reads_is_not(
     asleep, awake = Truck(pushing), Truck(pushing)
     phones = {truck: f"phone-of-{truck.id}" for truck in (asleep, awake)}
     for truck, phone in phones.items():
-        assert truck.http.put(f"/devices/{phone}", json={"platform": "android"}).status_code == 200
-    reads = Listener(pushing, Role.TRANSPORTER, awake.id)
-    asks = pushing.http(Role.CUSTOMER, uuid4())
-    booking = asks.post("/bookings", json=BOOKING).json()["id"]
-    reads.send(op="ack", seq=reads.until("new_broadcast", broadcastId=booking)["seq"])
+        truck.client.register_device(phone, "android")
+    reads = Listener(awake.client)
+    customer = pushing.client(Role.CUSTOMER, uuid4())
+    booking = book(customer)["id"]
+    reads.until("new_broadcast", broadcastId=booking)
     eventually(lambda: phones[asleep] in fcm.tokens(), within=10)
     time.sleep(3.5)  # the time that a socket has; there is no sign of a push that is not sent
-    assert phones[awake] not in fcm.tokens()
-    assert asleep.http.delete(f"/devices/{phones[asleep]}").json()["forgotten"]
-    asks.put(f"/bookings/{booking}/cancel")
-    reads.send(op="ack", seq=reads.until("booking_cancelled", broadcastId=booking)["seq"])
+    assert phones[awake] not in fcm.tokens(), "the app has acknowledged it"
+    assert asleep.client.command("DELETE", f"/devices/{phones[asleep]}").value()["forgotten"]
+    customer.cancel_booking(booking)
+    reads.until("booking_cancelled", broadcastId=booking)
     reads.close()
     for truck in phones:
         truck.available(False)
@@ -67,14 +66,14 @@ def test_a_push_outlives_its_notifier_and_nobody_waits_for_a_hanging_FCM(
 ) -> None:
     asleep, awake = Truck(pushing), Truck(pushing)
     phone = f"phone-of-{asleep.id}"
-    asleep.http.put(f"/devices/{phone}", json={"platform": "android"})
+    asleep.client.register_device(phone, "android")
     fcm.answers[phone] = ["hang", "hang"]
-    reads = Listener(pushing, Role.TRANSPORTER, awake.id)
-    asks = pushing.http(Role.CUSTOMER, uuid4())
-    booking = asks.post("/bookings", json=BOOKING).json()["id"]
+    reads = Listener(awake.client)
+    customer = pushing.client(Role.CUSTOMER, uuid4())
+    booking = book(customer)["id"]
     reads.until("new_broadcast", broadcastId=booking)
     eventually(lambda: any(token == phone for _, token in fcm.asked), within=10)
-    asks.put(f"/bookings/{booking}/cancel")
+    customer.cancel_booking(booking)
     reads.until("booking_cancelled", broadcastId=booking)
     hanging = [token for _, token in fcm.asked if token == phone]
     assert len(hanging) == 1, "the frame has come while FCM was still hanging"

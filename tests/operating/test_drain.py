@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.conftest import own_database, own_redis
-from tests.journeys.test_bad_input import BOOKING
+from tests.people import BOOKING
 from tests.sockets.driver import Api, token
 from tests.system import System
 from tests.waiting import eventually

@@ -16,9 +16,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.journeys.test_bad_input import BOOKING
-from tests.journeys.test_life_of_a_booking import Listener, Truck
 from tests.operating.conftest import Rows
+from tests.people import BareSocket, Listener, Truck, book, refusal
 from tests.system import System
 from tests.waiting import eventually
 from weelo_workers.contracts.queues import QUEUES
@@ -55,15 +54,14 @@ def worker_urls(system: System) -> dict[str, str]:
 def play(system: System) -> None:
     """Something for every figure: an accept, one too late, a broadcast that expires, frames, pushes."""
     truck, late = Truck(system), Truck(system)
-    assert late.http.put(f"/devices/{uuid4().hex}", json={"platform": "android"}).is_success
-    fleet = Listener(system, Role.TRANSPORTER, truck.id)
-    asks = system.http(Role.CUSTOMER, uuid4())
-    booking = asks.post("/bookings", json=BOOKING).json()["id"]
+    late.client.register_device(uuid4().hex, "android")
+    fleet, customer = Listener(truck.client), system.client(Role.CUSTOMER, uuid4())
+    booking = book(customer)["id"]
     fleet.until("new_broadcast", broadcastId=booking)
-    assert truck.accept(booking).status_code == 200
-    assert late.accept(booking).status_code == 409
-    asks.put(f"/bookings/{booking}/cancel")
-    expiring = asks.post("/bookings", json=BOOKING).json()["id"]
+    truck.accept(booking)
+    assert refusal(lambda: late.accept(booking)) == (409, "BROADCAST_FILLED")
+    customer.cancel_booking(booking)
+    expiring = book(customer)["id"]
     fleet.until("booking_expired", broadcastId=expiring)
     for each in (truck, late):
         each.available(False)
@@ -74,7 +72,7 @@ def test_every_figure_of_the_contract_is_at_the_api_and_moves(operated: System) 
     url = f"{operated.url}/metrics"
     before = scrape(url)
     assert of(before, "weelo_database_up") == 1
-    socket = Listener(operated, Role.CUSTOMER, uuid4())
+    socket = BareSocket(operated, Role.CUSTOMER, uuid4())
     eventually(lambda: of(scrape(url), "weelo_sockets_open") >= 1)
     play(operated)
     socket.close()
@@ -148,13 +146,13 @@ def test_each_worker_and_beat_show_their_own_at_a_port_of_their_own(operated: Sy
 
 def test_both_api_processes_say_the_same(operated: System) -> None:
     """Each scrape comes by a new connection, so now one process answers and now the other."""
-    listeners = [Listener(operated, Role.CUSTOMER, uuid4()) for _ in range(8)]
+    sockets = [BareSocket(operated, Role.CUSTOMER, uuid4()) for _ in range(8)]
     url = f"{operated.url}/metrics"
     eventually(lambda: of(scrape(url), "weelo_sockets_open") == 8)
     for _ in range(20):
         assert of(scrape(url), "weelo_sockets_open") == 8
-    for listener in listeners:
-        listener.close()
+    for each in sockets:
+        each.close()
     play(operated)
     quiet = _quiet(lambda: of(scrape(url), "weelo_frames_sent_total"))
     assert {of(scrape(url), "weelo_frames_sent_total") for _ in range(20)} == {quiet}
@@ -194,7 +192,7 @@ def test_what_children_counted_outlives_them_and_their_files_do_not(operated: Sy
 
 def test_an_api_process_that_is_killed_takes_its_sockets_along_and_not_its_counts(operated: System) -> None:
     url = f"{operated.url}/metrics"
-    listeners = [Listener(operated, Role.CUSTOMER, uuid4()) for _ in range(6)]
+    sockets = [BareSocket(operated, Role.CUSTOMER, uuid4()) for _ in range(6)]
     eventually(lambda: of(scrape(url), "weelo_sockets_open") == 6)
     sent = of(scrape(url), "weelo_frames_sent_total")
     for pid in operated.api_processes():
@@ -208,8 +206,8 @@ def test_an_api_process_that_is_killed_takes_its_sockets_along_and_not_its_count
 
     eventually(back, within=20)
     assert of(scrape(url), "weelo_frames_sent_total") >= sent
-    for listener in listeners:
-        listener.close()
+    for each in sockets:
+        each.close()
 
 
 def test_a_command_that_fails_and_one_that_is_parked_are_counted(operated: System, rows: Rows) -> None:

@@ -12,9 +12,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.journeys.test_bad_input import BOOKING
-from tests.journeys.test_life_of_a_booking import Listener, Truck
 from tests.operating.conftest import Rows
+from tests.people import Listener, Truck, book
 from tests.system import System, doctor
 from tests.waiting import eventually
 from tests.world import World
@@ -51,8 +50,7 @@ def weelo(system: System, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: System, rows: Rows) -> None:
     truck, customer = Truck(operated), uuid4()
-    fleet = Listener(operated, Role.TRANSPORTER, truck.id)
-    asks = operated.http(Role.CUSTOMER, customer)
+    fleet, asks = Listener(truck.client), operated.client(Role.CUSTOMER, customer)
     poison = [
         write(rows, "broadcasts.create_booking", "broadcasts", {"customer_id": str(customer)}),
         write(rows, "offers.accept", "offers", {"trucks": "all"}),
@@ -86,15 +84,15 @@ def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: Sys
         assert time.monotonic() < give_up_at, rows(
             "SELECT name, attempts, trouble FROM mailbox WHERE trouble IS NOT NULL"
         )
-        booking = asks.post("/bookings", json=BOOKING).json()["id"]
+        booking = book(asks)["id"]
         fleet.until("new_broadcast", broadcastId=booking)
-        assert asks.put(f"/bookings/{booking}/cancel").status_code == 200
+        assert asks.cancel_booking(booking)["broadcast"]["status"] == "cancelled"
         fleet.until("booking_cancelled", broadcastId=booking)
         served += 1
     assert served > 10
     attempts = rows("SELECT attempts FROM mailbox WHERE parked_at IS NOT NULL")
     assert {row.attempts for row in attempts} == {5}
-    log = asks.get("/events?limit=500").json()["items"]
+    log = asks.events(limit=500)
     assert [line["seq"] for line in log] == list(range(1, len(log) + 1))
 
     findings = doctor(operated)
@@ -172,10 +170,9 @@ def test_what_kills_its_process_every_time_is_parked_too_and_the_queue_goes_on(w
 
 def test_a_timer_that_always_fails_makes_no_other_late(operated: System, rows: Rows) -> None:
     poison = [write(rows, "broadcasts.expire", "timers", {"broadcast_id": "none"}) for _ in range(50)]
-    customer = uuid4()
-    asks = operated.http(Role.CUSTOMER, customer)
-    booking = asks.post("/bookings", json=BOOKING).json()["id"]
-    eventually(lambda: asks.get(f"/bookings/{booking}").json()["status"] == "expired", within=15)
+    asks = operated.client(Role.CUSTOMER, uuid4())
+    booking = book(asks)["id"]
+    eventually(lambda: asks.booking(booking)["status"] == "expired", within=15)
     [late] = rows(
         "SELECT EXTRACT(EPOCH FROM state_changed_at - expires_at) AS late FROM broadcasts WHERE id = :id",
         id=booking,

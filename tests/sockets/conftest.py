@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
 
-from tests.sockets.driver import Api, Scribe
+from tests.sockets.driver import Api
+
+if TYPE_CHECKING:
+    from tests.scribe import Scribe
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +23,8 @@ def api(migrated: None) -> Iterator[Api]:
 
 @pytest.fixture
 def scribe(migrated: None) -> Scribe:
+    from tests.scribe import Scribe
+
     return Scribe()
 
 

@@ -1,4 +1,4 @@
-"""What socket tests act with: a real API process, its clients, and a scribe who writes people's logs."""
+"""What socket tests act with: a real API process and its clients."""
 
 from __future__ import annotations
 
@@ -17,13 +17,8 @@ from uuid import UUID, uuid4
 
 import jwt
 import websocket
-from sqlalchemy import delete, insert, select
-from sqlalchemy.dialects.postgresql import insert as upsert
 
 from tests.waiting import eventually
-from weelo_workers.models import EventRecord, LogHead, LogLine
-from weelo_workers.models.engine import engine
-from weelo_workers.notifications import news
 
 
 def token(user_id: UUID, role: str = "customer", *, seconds: float = 600, secret: str | None = None) -> str:
@@ -134,48 +129,3 @@ class Client:
 
     def leave(self) -> None:
         self.ws.close()
-
-
-class Scribe:
-    """Writes lines as the notifier does, but spreads the news only when told to."""
-
-    def write(
-        self, user_id: UUID, count: int = 1, *, own: dict[str, Any] | None = None, size: int = 0
-    ) -> list[news.Item]:
-        now = datetime.now(UTC)
-        with engine().begin() as connection:
-            newest = connection.execute(
-                upsert(LogHead)
-                .values(user_id=user_id, seq=count)
-                .on_conflict_do_update(index_elements=["user_id"], set_={"seq": LogHead.seq + count})
-                .returning(LogHead.seq)
-            ).scalar_one()
-            items = [
-                news.Item(
-                    uuid4(), "tested", now, {"number": seq, "padding": "x" * size}, {str(user_id): (seq, own)}
-                )
-                for seq in range(newest - count + 1, newest + 1)
-            ]
-            connection.execute(
-                insert(EventRecord),
-                [{"id": i.id, "event": i.event, "at": i.at, "data": i.data} for i in items],
-            )
-            connection.execute(
-                insert(LogLine),
-                [
-                    {"user_id": user_id, "seq": seq, "event_id": item.id, "own": own}
-                    for seq, item in enumerate(items, start=newest - count + 1)
-                ],
-            )
-        return items
-
-    def tell(self, user_id: UUID, count: int = 1, **options: Any) -> list[news.Item]:
-        items = self.write(user_id, count, **options)
-        news.spread(items)
-        return items
-
-    def forget(self, user_id: UUID, up_to: int) -> None:
-        """As retention does: events go, and their lines with them."""
-        old = select(LogLine.event_id).where(LogLine.user_id == user_id, LogLine.seq <= up_to)
-        with engine().begin() as connection:
-            connection.execute(delete(EventRecord).where(EventRecord.id.in_(old)))

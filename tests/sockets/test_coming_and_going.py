@@ -23,11 +23,12 @@ from weelo_workers.redis_client import redis
 CONNECTS = int(os.environ.get("WEELO_CONNECTS", "600"))
 AT_ONCE = 20
 WARM_UP = 400
-MEGABYTE = 1 << 20
 # gunicorn's threads stay, to be used again: as many as there were requests at a time.
 MORE_THREADS = AT_ONCE
 MORE_FILES = 10  # connections to PostgreSQL and Redis that a pool has opened meanwhile
-MORE_MEMORY = 8 * MEGABYTE  # what a thousandth part of 10,000 sockets would keep, were it lost
+# An open socket costs about 48 KiB. Of one that has left nothing stays; what grows (caches and threads that the warm-up has
+# not met) was 0.4 to 1 KiB a visit in the first 600 after it, and less in each 600 after those.
+MORE_MEMORY = CONNECTS * 4 * 1024
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from uuid import UUID, uuid4
 
-from tests.sockets.driver import Api, Scribe
+from tests.scribe import Scribe
+from tests.sockets.driver import Api
 from weelo_workers.notifications import news
 from weelo_workers.redis_client import redis
 

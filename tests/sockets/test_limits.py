@@ -10,7 +10,8 @@ import psutil
 import pytest
 import websocket
 
-from tests.sockets.driver import Api, Scribe
+from tests.scribe import Scribe
+from tests.sockets.driver import Api
 from tests.waiting import eventually
 from weelo_workers.redis_client import redis
 

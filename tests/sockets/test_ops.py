@@ -7,7 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from tests.sockets.driver import Api, Scribe
+from tests.scribe import Scribe
+from tests.sockets.driver import Api
 from tests.waiting import eventually
 from weelo_workers import presence
 from weelo_workers.redis_client import redis

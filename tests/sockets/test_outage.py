@@ -12,7 +12,8 @@ from uuid import UUID
 
 import pytest
 
-from tests.sockets.driver import Api, Scribe
+from tests.scribe import Scribe
+from tests.sockets.driver import Api
 from weelo_workers.notifications import news
 from weelo_workers.redis_client import connect
 from weelo_workers.runtime.embedded import Valkey

@@ -8,7 +8,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from tests.sockets.driver import Api, Scribe, token
+from tests.scribe import Scribe
+from tests.sockets.driver import Api, token
 
 PAGE = 500
 

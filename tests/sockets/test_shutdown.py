@@ -10,7 +10,8 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from tests.sockets.driver import Api, Scribe
+from tests.scribe import Scribe
+from tests.sockets.driver import Api
 
 GRACE_SECONDS = 5.0
 

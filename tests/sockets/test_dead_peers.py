@@ -1,0 +1,90 @@
+"""A peer that is gone without a word: nothing tells of it but the pongs that do not come."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+
+import pytest
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, CloseConnection, Event, Ping, Request
+
+from weelo_api import channel
+from weelo_api.channel import POLICY_VIOLATION, Channel, Gone
+
+PING_SECONDS = 0.15
+NO_ANSWER = CloseConnection(POLICY_VIOLATION, "no answer to a ping")
+
+
+@pytest.fixture
+def _pings_come_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel, "PING_SECONDS", PING_SECONDS)
+
+
+class Peer:
+    """The other end of a channel's socket, after the handshake."""
+
+    def __init__(self) -> None:
+        self.ws = WSConnection(ConnectionType.CLIENT)
+        server = WSConnection(ConnectionType.SERVER)
+        server.receive_data(self.ws.send(Request(host="weelo", target="/")))
+        assert [type(event) for event in server.events()] == [Request]
+        self.ws.receive_data(server.send(AcceptConnection()))
+        assert [type(event) for event in self.ws.events()] == [AcceptConnection]
+        self._server = server
+
+    async def connect(self) -> Channel:
+        ours, theirs = socket.socketpair()
+        self.line, self._writer = await asyncio.open_connection(sock=theirs)
+        made = Channel(self._server, memoryview(bytearray(1_024)))
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: made, ours)
+        return made
+
+    async def hear(self, *, answer: bool, at_most: int = 1_000) -> list[Event]:
+        """What comes until the end, or until there have been so many pings."""
+        heard: list[Event] = []
+        while len(heard) < at_most and (data := await asyncio.wait_for(self.line.read(1_024), 5)):
+            self.ws.receive_data(data)
+            for event in self.ws.events():
+                heard.append(event)
+                if answer and isinstance(event, Ping):
+                    self._writer.write(self.ws.send(event.response()))
+        if self.line.at_eof():
+            self._writer.close()
+        return heard
+
+
+@pytest.mark.usefixtures("_pings_come_often")
+def test_a_peer_that_answers_no_ping_is_let_go_when_the_second_is_due() -> None:
+    async def play() -> None:
+        peer = Peer()
+        began = time.monotonic()
+        ours = await peer.connect()
+        ping, farewell = await peer.hear(answer=False)
+        assert time.monotonic() - began >= 2 * PING_SECONDS
+        assert isinstance(ping, Ping)
+        assert farewell == NO_ANSWER
+        with pytest.raises(Gone):
+            ours.take()
+
+    asyncio.run(play())
+
+
+@pytest.mark.usefixtures("_pings_come_often")
+def test_one_that_answers_lives_on() -> None:
+    async def play() -> None:
+        peer = Peer()
+        ours = await peer.connect()
+        heard = await peer.hear(answer=True, at_most=6)
+        assert [type(event) for event in heard] == [Ping] * 6
+        assert ours.take() is None
+        # And once it is silent it is let go as well.
+        *_, farewell = await peer.hear(answer=False)
+        assert farewell == NO_ANSWER
+
+    asyncio.run(play())
+
+
+def test_nobody_is_kept_for_40_s_after_the_last_sign_of_life() -> None:
+    assert 2 * channel.PING_SECONDS < 40
