@@ -19,7 +19,7 @@ from weelo_workers.messaging.bus import Bus
 from weelo_workers.models import EventRecord, LogLine
 from weelo_workers.models.engine import engine
 from weelo_workers.notifications import news
-from weelo_workers.notifications.catalog import BY_NAME, Entry, Own
+from weelo_workers.notifications.catalog import BY_NAME, Entry, Own, for_good
 
 
 def _named(_session: Session, told: Told) -> Mapping[UUID, Own]:
@@ -28,7 +28,7 @@ def _named(_session: Session, told: Told) -> Mapping[UUID, Own]:
 
 # Told to whomever the scribe likes. Pushed, so that devices are looked for as they are for an offer.
 EVENT = "Tested"
-BY_NAME[EVENT] = Entry("tested", (_named,), pushed=True)
+BY_NAME[EVENT] = Entry("tested", (_named,), pushed=for_good)
 
 
 class Scribe:

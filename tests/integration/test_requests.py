@@ -13,8 +13,8 @@ from werkzeug.test import TestResponse
 import weelo_api.hub
 from tests.conftest import own_database
 from tests.integration.trips.test_trips import on_the_way
-from tests.journeys.test_bad_input import BOOKING
-from tests.sockets.driver import Scribe
+from tests.people import BOOKING
+from tests.scribe import Scribe
 from tests.system import token
 from tests.world import World
 from weelo_api import create_app

@@ -28,7 +28,7 @@ def operated(tmp_path_factory: pytest.TempPathFactory, database: str) -> Iterato
         tmp_path_factory.mktemp("operated") / "data",
         DATABASE_URL=database,
         REDIS_URL=own_redis(OF_ITS_OWN),
-        BROADCAST_TIMEOUT_SECONDS="8",
+        BROADCAST_TIMEOUT_SECONDS="5",
         RADIUS_STEP_SECONDS="1",
     )
     yield running

@@ -53,19 +53,26 @@ def worker_urls(system: System) -> dict[str, str]:
 
 def play(system: System) -> None:
     """Something for every figure: an accept, one too late, a broadcast that expires, frames, pushes."""
-    truck, late = Truck(system), Truck(system)
+    truck, late = accept_and_too_late(system)
     late.client.register_device(uuid4().hex, "android")
     fleet, customer = Listener(truck.client), system.client(Role.CUSTOMER, uuid4())
-    booking = book(customer)["id"]
-    fleet.until("new_broadcast", broadcastId=booking)
-    truck.accept(booking)
-    assert refusal(lambda: late.accept(booking)) == (409, "BROADCAST_FILLED")
-    customer.cancel_booking(booking)
     expiring = book(customer)["id"]
     fleet.until("booking_expired", broadcastId=expiring)
     for each in (truck, late):
         each.available(False)
     fleet.close()
+
+
+def accept_and_too_late(system: System) -> tuple[Truck, Truck]:
+    """Two fleets and one truck that is wanted."""
+    truck, late = Truck(system), Truck(system)
+    customer = system.client(Role.CUSTOMER, uuid4())
+    booking = book(customer)["id"]
+    eventually(lambda: all(each.client.offers() for each in (truck, late)))
+    truck.accept(booking)
+    assert refusal(lambda: late.accept(booking)) == (409, "BROADCAST_FILLED")
+    customer.cancel_booking(booking)
+    return truck, late
 
 
 def test_every_figure_of_the_contract_is_at_the_api_and_moves(operated: System) -> None:
@@ -153,7 +160,7 @@ def test_both_api_processes_say_the_same(operated: System) -> None:
         assert of(scrape(url), "weelo_sockets_open") == 8
     for each in sockets:
         each.close()
-    play(operated)
+    accept_and_too_late(operated)
     quiet = _quiet(lambda: of(scrape(url), "weelo_frames_sent_total"))
     assert {of(scrape(url), "weelo_frames_sent_total") for _ in range(20)} == {quiet}
 
@@ -168,7 +175,7 @@ def _quiet(figure: Callable[[], float]) -> float:
 
 
 def test_what_children_counted_outlives_them_and_their_files_do_not(operated: System) -> None:
-    play(operated)
+    accept_and_too_late(operated)
     url, api = worker_urls(operated)["offers"], f"{operated.url}/metrics"
     counted = of(scrape(url), "weelo_commands_total", name="offers.accept")
     at_the_api = of(scrape(api), "weelo_commands_total", name="offers.accept")
@@ -186,7 +193,7 @@ def test_what_children_counted_outlives_them_and_their_files_do_not(operated: Sy
 
     eventually(added_up)
     # The counts go on from there.
-    play(operated)
+    accept_and_too_late(operated)
     eventually(lambda: of(scrape(url), "weelo_commands_total", name="offers.accept") > counted)
 
 
