@@ -157,6 +157,17 @@ def test_everything_goes_on_while_the_disk_of_the_log_is_full(stage: Stage) -> N
     booked(stage)
 
 
+def test_a_server_that_dies_while_the_disk_is_full_comes_back_when_there_is_room(stage: Stage) -> None:
+    def begun_and_not_written() -> bool:
+        return any(stage.valkey.home.glob("port.*.new"))
+
+    with no_room(stage.system.process.pid):
+        stage.valkey.kill()
+        eventually(begun_and_not_written, within=10)
+    eventually(lambda: stage.valkey.pid() is not None, within=20)
+    booked(stage)
+
+
 def test_CNCL_05_afterwards_nothing_is_left_and_the_doctor_finds_nothing(stage: Stage) -> None:
     stage.hurry()
     eventually(lambda: not stage.rows("SELECT 1 FROM mailbox WHERE settled_at IS NULL"), within=40, every=0.2)
