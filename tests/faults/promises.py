@@ -95,9 +95,11 @@ def known_answers(seen: Seen) -> tuple[str, list[str]]:
 
 @counts("no command takes effect twice")
 def no_double_effect(seen: Seen) -> tuple[str, list[str]]:
+    """A ring that meets nobody goes on to the next within one command: each of these steps once."""
     moves = seen.stage.rows("SELECT count(*) AS n FROM transitions")[0].n
     twice = seen.stage.rows(
-        "SELECT cause, command_id, subject_id, name FROM transitions GROUP BY 1, 2, 3, 4 HAVING count(*) > 1"
+        "SELECT cause, command_id, subject_id, name FROM transitions"
+        " GROUP BY 1, 2, 3, 4, details->>'step' HAVING count(*) > 1"
     )
     return f"{moves} transitions", [
         f"{row.cause} {row.command_id}: {row.name} {row.subject_id}" for row in twice
