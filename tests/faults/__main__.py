@@ -6,7 +6,6 @@ import argparse
 import os
 import secrets
 import sys
-import tempfile
 from pathlib import Path
 
 LONGEST_MINUTES = 24 * 60
@@ -28,13 +27,12 @@ def main() -> int:
 
     from tests.faults.play import perform
     from tests.faults.report import write
+    from tests.faults.stage import Stage
 
     said.into.mkdir(parents=True, exist_ok=True)
     _say(f"SEED={seed} MINUTES={said.minutes:g}")
-    with tempfile.TemporaryDirectory(prefix="weelo-soak-") as folder:
-        Path(folder).chmod(0o755)  # root's PostgreSQL runs as somebody else, who has to get in
-        log = said.into / "system.log"
-        play = perform(Path(folder) / "data", seed, said.minutes * 60, long=10.0, log=log, tell=_say)
+    with Stage(said.into / "system.log") as stage:
+        play = perform(stage, seed, said.minutes * 60, long=10.0, tell=_say)
     for count in play.counted:
         _say(f"{'NO ' if count.wrong else 'yes'}  {count.sentence} ({count.figure})")
         for wrong in count.wrong[:10]:

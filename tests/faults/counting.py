@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -71,16 +72,17 @@ class Seen:
         """By command, what came over the callers' sockets."""
         said: dict[str, list[dict[str, Any]]] = {}
         for ear in self.ledger.ears.values():
-            for frame in ear.frames:
-                if frame.event == "command_settled":
-                    said.setdefault(frame.data["commandId"], []).append(frame.data)
+            for line in ear.lines:
+                if line.event == "command_settled":
+                    outcome = json.loads(line.data)
+                    said.setdefault(outcome["commandId"], []).append(outcome)
         return said
 
     def everybody_has_heard_all(self) -> bool:
         behind = {
-            who: (len(self.ledger.ear(who).frames), len(lines))
+            who: (self.ledger.ear(who).newest, len(lines))
             for who, lines in self.logs.items()
-            if len(self.ledger.ear(who).frames) < len(lines)
+            if self.ledger.ear(who).newest < len(lines)
         }
         assert not behind, f"heard, of how many lines: {behind}"
         return True

@@ -1,4 +1,4 @@
-"""Disks that are full: for one process by its limit on files, for Redis by a small file system of its own."""
+"""Disks that are full: for one process by its limit on files, for a server by a small file system of its own."""
 
 from __future__ import annotations
 
@@ -13,42 +13,44 @@ from pathlib import Path
 
 import psutil
 
-SIZE = "256m"  # Redis rewrites its log from 64 MB on
+from tests.waiting import eventually
 
 
 class SmallDisk:
     """A file system in memory at this place. `why_not`: it cannot be had here, and why."""
 
-    def __init__(self, at: Path) -> None:
-        self.at = at
-        self.why_not = ""
+    def __init__(self, at: Path, megabytes: int) -> None:
+        self._at, self._size = at, megabytes << 20
         at.mkdir(parents=True, mode=0o700)
         if os.geteuid() == 0:
             at.parent.chmod(0o711)
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=0700", "tmpfs", str(at)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if mounted.returncode:
-            self.why_not = mounted.stderr.strip() or "mount refused"
+        self.why_not = _mount("-t", "tmpfs", "-o", f"size={self._size},mode=0711", "tmpfs", str(at))
 
     @contextmanager
     def full(self) -> Iterator[None]:
-        ballast = self.at / "ballast"
-        with ballast.open("wb") as file, suppress(OSError):
-            while True:
-                file.write(bytes(1 << 20))
-                file.flush()
+        """Meanwhile it is as small as what lies on it."""
+        eventually(lambda: self._resize(self._used()), within=5)  # it may grow between the two
         try:
             yield
         finally:
-            ballast.unlink()
+            assert self._resize(self._size)
 
     def remove(self) -> None:
         if not self.why_not:
-            subprocess.run(["umount", "--lazy", str(self.at)], check=False)
+            subprocess.run(["umount", "--lazy", str(self._at)], check=False)
+
+    def _used(self) -> int:
+        now = os.statvfs(self._at)
+        return (now.f_blocks - now.f_bfree) * now.f_frsize
+
+    def _resize(self, size: int) -> bool:
+        return not _mount("-o", f"remount,size={size}", str(self._at))
+
+
+def _mount(*arguments: str) -> str:
+    """Empty, or why it was refused."""
+    done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
+    return (done.stderr.strip() or "mount refused") if done.returncode else ""
 
 
 @contextmanager

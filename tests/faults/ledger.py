@@ -8,12 +8,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import uuid5
 
-from weelo_client import Frame
-
-# As the gateway names a command by its caller and key, so that also one without an answer can be asked after.
-_KEYS = uuid5(UUID(int=0), "weelo idempotency keys")
+from tests.faults.ear import Ear
+from weelo_api.gateway import _KEYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +38,7 @@ class Entry:
 
     @property
     def command_id(self) -> str:
+        """As the gateway makes it, so that also one without an answer can be asked after."""
         return str(uuid5(_KEYS, f"{self.who}:{self.key}"))
 
     @property
@@ -55,21 +54,6 @@ class Entry:
     def outcomes(self) -> list[tuple[int, Any]]:
         """What was said to have become of it: status and body, when the caller waited for that."""
         return [(a.status, a.body) for a in self.answers if a.recorded and a.status != 202]
-
-
-class Ear:
-    """What one user has heard, in the order in which the reference client handed it over."""
-
-    def __init__(self) -> None:
-        self.frames: list[Frame] = []
-        self.strays: list[str] = []
-
-    def take(self, frame: Frame) -> None:
-        if frame.seq is None:
-            return
-        if frame.seq != len(self.frames) + 1:
-            self.strays.append(f"{frame.seq} came behind {len(self.frames)}")
-        self.frames.append(frame)
 
 
 class Ledger:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 TREE = Path(__file__).parent.parent.parent
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".weelo", "soak", "*_cache", "__pycache__", "*.egg-info")
-SUITE = ("tests/faults/test_ledger.py", "tests/faults/test_faults.py")
+SUITE = ("tests/faults/test_ledger.py", "tests/faults/test_single_faults.py")
 LONGEST_SECONDS = 900
 
 SWEEP = "weelo_workers/messaging/sweep.py"

@@ -41,7 +41,7 @@ class Person:
             self.channel.close()
 
     def _hear(self, frame: Frame) -> None:
-        self.ear.take(frame)
+        self.ear.take_frame(frame)
         if not self.town.over:
             self.hears(frame.event, frame.data)
 

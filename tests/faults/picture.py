@@ -55,7 +55,12 @@ def draw(play: Play) -> str:
         for each in play.broken:
             if each.fault == fault:
                 sheet.box(
-                    x(each.began), y + 3, (each.ended - each.began) * scale, LANE - 6, BROKEN, each.what
+                    x(each.began),
+                    y + 3,
+                    (each.ended - each.began) * scale,
+                    LANE - 6,
+                    BROKEN,
+                    each.effect.what,
                 )
     step = next(s for s in (10, 30, 60, 120, 300, 600, 1800) if span / s <= 14)
     for second in range(0, int(span) + 1, step):

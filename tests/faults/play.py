@@ -7,14 +7,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from redis.exceptions import RedisError
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from tests.faults.breaking import Breaking, Effect, NotHere
 from tests.faults.counting import Count
-from tests.faults.faults import FAULTS, Breaking
+from tests.faults.faults import FAULTS
 from tests.faults.ledger import Ledger
 from tests.faults.leftovers import Usage
 from tests.faults.plan import Moment, plan
@@ -27,12 +26,12 @@ from tests.waiting import eventually
 
 @dataclass(slots=True)
 class Broken:
-    """A fault that has happened: seconds since the epoch."""
+    """A moment of the plan as it came out: seconds since the epoch."""
 
     fault: str
     began: float
     ended: float
-    what: str
+    effect: Effect
 
 
 @dataclass(slots=True)
@@ -43,6 +42,8 @@ class Play:
     ended: float = 0.0
     rested: float = 0.0
     broken: list[Broken] = field(default_factory=list)
+    not_here: dict[str, str] = field(default_factory=dict)
+    """Which faults this machine does not let happen, and why."""
     away: list[Away] = field(default_factory=list)
     ledger: Ledger = field(default_factory=Ledger)
     counted: list[Count] = field(default_factory=list)
@@ -50,46 +51,41 @@ class Play:
 
 
 def perform(
-    folder: Path,
+    stage: Stage,
     seed: int,
     seconds: float,
     *,
     long: float = 3.0,
-    log: Path,
     hurried: bool = False,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Play:
     play = Play(seed, seconds)
-    stage = Stage(folder, log)
+    town = Town(stage.system.url, seed)
+    play.ledger, play.away = town.ledger, stage.away
+    stage.shares_its_cores = hurried
+    watch = ClockWatch(stage)
     try:
-        town = Town(stage.system.url, seed)
-        play.ledger, play.away = town.ledger, stage.away
-        stage.shares_its_cores = hurried
-        watch = ClockWatch(stage)
+        town.gather()
+        stage.usual = Usage.now(stage)
+        town.begin()
+        play.began = stage.zero = time.time()
+        _break(play, stage, plan(seed, seconds, list(FAULTS)), town, long, tell)
+        play.ended = time.time()
+        tell("the play is over; all comes to rest")
+        town.end(all_of_it=hurried)
         try:
-            town.gather()
-            stage.usual = Usage.now(stage)
-            town.begin()
-            play.began = stage.zero = time.time()
-            _break(play, stage, plan(seed, seconds, list(FAULTS)), town, long, tell)
-            play.ended = time.time()
-            tell("the play is over; all comes to rest")
-            town.end(all_of_it=hurried)
-            try:
-                if hurried:
-                    _let_a_minute_pass(stage)
-                _rest(stage)
-            except AssertionError as busy:  # what is wrong then shall be counted as well
-                town.ledger.spoiled.append(f"it does not come to rest: {busy}")
-            play.rested = time.time()
-            tell(f"at rest after {play.rested - play.ended:.0f} s; counting")
-            play.counted = reckon(stage, town)
-            play.delays = delays(stage, TIMERS)
-        finally:
-            watch.close()
-            town.close()
+            if hurried:
+                _let_a_minute_pass(stage)
+            _rest(stage)
+        except AssertionError as busy:  # what is wrong then shall be counted as well
+            town.ledger.spoiled.append(f"it does not come to rest: {busy}")
+        play.rested = time.time()
+        tell(f"at rest after {play.rested - play.ended:.0f} s; counting")
+        play.counted = reckon(stage, town)
+        play.delays = delays(stage, TIMERS)
     finally:
-        stage.close()
+        watch.close()
+        town.close()
     return play
 
 
@@ -98,20 +94,14 @@ def _break(
 ) -> None:
     """Each fault in a thread of its own: the next may come before the last is mended."""
     threads = []
-    until = time.monotonic() + play.seconds
     began = time.monotonic()
+    until = began + play.seconds
 
     def strike(moment: Moment) -> None:
-        at = time.time()
-        try:
-            what = FAULTS[moment.fault](Breaking(stage, random.Random(moment.seed), long))
-        except (RedisError, DBAPIError) as away:
-            what = f"nobody was there: {type(away).__name__}"  # another fault was quicker
-        except Exception as problem:
-            what = f"failed: {problem!r}"
-            play.ledger.spoiled.append(f"{moment.fault}: {problem!r}")
-        play.broken.append(Broken(moment.fault, at, time.time(), what))
-        tell(f"{at - play.began:6.1f} s  {moment.fault}: {what}")
+        at = Breaking(stage, random.Random(moment.seed), long)
+        broken = _until_it_matters(play, moment.fault, at)
+        play.broken.append(broken)
+        tell(f"{broken.began - play.began:6.1f} s  {broken.fault}: {broken.effect.what}")
 
     for moment in moments:
         time.sleep(max(0.0, began + moment.at - time.monotonic()))
@@ -122,6 +112,29 @@ def _break(
     for thread in threads:
         thread.join()
     time.sleep(max(0.0, until - time.monotonic()))
+
+
+AGAIN_SECONDS = 30.0
+
+
+def _until_it_matters(play: Play, fault: str, at: Breaking) -> Broken:
+    """Again and again for a while: another fault may have been quicker, or there was nothing to break yet."""
+    until = time.monotonic() + AGAIN_SECONDS
+    while True:
+        began = time.time()
+        try:
+            effect = FAULTS[fault](at)
+        except NotHere as why:
+            play.not_here[fault] = str(why)
+            return Broken(fault, began, time.time(), Effect(0, f"not possible here: {why}"))
+        except (RedisError, DBAPIError) as away:
+            effect = Effect(0, f"nobody was there: {type(away).__name__}")
+        except Exception as problem:
+            play.ledger.spoiled.append(f"{fault}: {problem!r}")
+            return Broken(fault, began, time.time(), Effect(0, f"failed: {problem!r}"))
+        if effect.much or time.monotonic() > until:
+            return Broken(fault, began, time.time(), effect)
+        time.sleep(0.3)
 
 
 REST_SECONDS = 90.0  # a slot that came back is offered for a minute
@@ -136,21 +149,7 @@ def _let_a_minute_pass(stage: Stage) -> None:
         return True
 
     eventually(only_deadlines, within=REST_SECONDS, every=0.3)
-    later = "SELECT id, EXTRACT(EPOCH FROM expires_at)::float AS ends FROM broadcasts"
-    stage.deadlines = {str(row.id): row.ends for row in stage.rows(later)}
-    soon = "now() + (1 + abs(hashtext({})) % 5) * interval '1 second'"
-    with stage.engine.begin() as connection:
-        connection.execute(
-            text(f"""
-                UPDATE broadcasts SET expires_at = {soon.format("id::text")}
-                 WHERE expires_at > now() + interval '5 s'""")
-        )
-        due = soon.format("payload->>'broadcast_id'")
-        connection.execute(
-            text(f"""
-                UPDATE mailbox SET due_at = {due}, ring_at = {due} + interval '0.25 s'
-                 WHERE settled_at IS NULL AND due_at > now() + interval '5 s'""")
-        )
+    stage.hurry()
 
 
 def _rest(stage: Stage) -> None:

@@ -49,7 +49,7 @@ class Delay:
 def delays(stage: Stage, query: str) -> list[Delay]:
     found = []
     for row in stage.rows(query):
-        if row.settled is None:
+        if row.settled is None or row.due < stage.zero:
             continue
         forgiven = stage.away_between(row.due, row.settled, str(row.broadcast))
         name, swept = getattr(row, "name", ""), bool(getattr(row, "sweeps", 0))

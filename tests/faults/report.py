@@ -61,7 +61,12 @@ def told(play: Play) -> str:
                 _table(
                     ("at", "for", "what", "how"),
                     [
-                        (f"{b.began - play.began:.1f} s", f"{b.ended - b.began:.1f} s", b.fault, b.what)
+                        (
+                            f"{b.began - play.began:.1f} s",
+                            f"{b.ended - b.began:.1f} s",
+                            b.fault,
+                            b.effect.what,
+                        )
                         for b in sorted(play.broken, key=lambda b: b.began)
                     ],
                 ),

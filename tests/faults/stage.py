@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import os
+import shutil
 import signal
+import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
+from psycopg2.errors import DiskFull
 from redis import Redis
+from redis.exceptions import RedisError, ResponseError
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from tests.faults.disks import SmallDisk
 from tests.system import System
@@ -35,6 +39,10 @@ QUICK = {
     "MAX_OPEN_OFFERS": "1000",
 }
 
+# Memory that is used only if something is written there.
+DATABASE_MEGABYTES = 2048  # PostgreSQL lets its log grow to 1 GB
+REDIS_MEGABYTES = 256  # Redis rewrites its log from 64 MB on
+
 DATABASE, CLOCK, MACHINE = "database", "second clock", "machine"
 STALL_SECONDS = 0.5
 """Who asks to sleep a tenth of a second and sleeps so much longer was not given the processor, nor was anybody."""
@@ -54,11 +62,17 @@ class Away:
 
 
 class Stage:
-    def __init__(self, folder: Path, log: Path) -> None:
-        self.folder = folder
-        self.redis_disk = SmallDisk(folder / Valkey.name)
-        self.system = System(folder, log, DATABASE_URL="", REDIS_URL="", **QUICK)
-        self.postgres, self.valkey = Postgres(folder), Valkey(folder)
+    """Use as a context manager. `log`: where the system writes what it says."""
+
+    def __init__(self, log: Path, settings: Mapping[str, str] = QUICK) -> None:
+        self.log = log
+        self._folder = Path(tempfile.mkdtemp(prefix="weelo-stage-"))
+        self._folder.chmod(0o755)  # root's PostgreSQL runs as somebody else, who has to get in
+        data = self._folder / "data"
+        self.postgres, self.valkey = Postgres(data), Valkey(data)
+        self.database_disk = SmallDisk(self.postgres.home, DATABASE_MEGABYTES)
+        self.redis_disk = SmallDisk(self.valkey.home, REDIS_MEGABYTES)
+        self.system = System(data, log, DATABASE_URL="", REDIS_URL="", **settings)
         self.engine: Engine = connect(self.postgres.url("weelo"), pool_size=4)
         self.away: list[Away] = []
         self.zero = time.time()
@@ -71,15 +85,24 @@ class Stage:
         """What it uses while nothing happens."""
         self._lock = threading.Lock()
 
-    def close(self) -> None:
+    def __enter__(self) -> Stage:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nobody is asked to end gently: that is shown elsewhere, and takes its time."""
         self.engine.dispose()
-        try:
-            self.system.stop()
-        finally:
-            self.postgres.remove()
-            self.valkey.kill()
-            self.redis_disk.remove()
-            self.valkey.remove()
+        me = psutil.Process(self.system.process.pid)
+        family = [me, *me.children(recursive=True)]
+        for each in family:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        self.system.process.wait()
+        psutil.wait_procs(family, timeout=10)
+        self.postgres.remove()
+        self.valkey.remove()
+        self.database_disk.remove()
+        self.redis_disk.remove()
+        shutil.rmtree(self._folder)
 
     # --- looking ------------------------------------------------------------------------------------------
 
@@ -96,6 +119,23 @@ class Stage:
             return bool(self.rows("SELECT 1"))
         except Exception:
             return False
+
+    def database_has_no_room(self) -> bool:
+        """Not even for what a query puts aside, which is more than it is granted memory for."""
+        try:
+            self.rows("SELECT count(*) FROM generate_series(1, 300000)")
+        except DBAPIError as refusal:
+            return isinstance(refusal.orig, DiskFull)
+        return False
+
+    def redis_takes_nothing(self) -> bool:
+        """It answers, and refuses whatever it would have to write down."""
+        with suppress(RedisError), self.redis() as redis:
+            try:
+                redis.set("weelo:test", 1, ex=5)
+            except ResponseError:
+                return True
+        return False
 
     def locked_by(self, pids: Sequence[int]) -> list[str]:
         """The requests that transactions of these processes have locked at this moment."""
@@ -161,12 +201,37 @@ class Stage:
             reached = max(reached, ended)
         return total
 
+    # --- time ---------------------------------------------------------------------------------------------
+
+    def hurry(self) -> None:
+        """What is due in more than five seconds is due in one to five, and so are the deadlines that it is about."""
+        later = "SELECT id, EXTRACT(EPOCH FROM expires_at)::float AS ends FROM broadcasts"
+        self.deadlines |= {str(row.id): row.ends for row in self.rows(later)}
+        soon = "now() + (1 + abs(hashtext({})) % 5) * interval '1 second'"
+        with self.engine.begin() as connection:
+            connection.execute(
+                text(f"""
+                    UPDATE broadcasts SET expires_at = {soon.format("id::text")}
+                     WHERE expires_at > now() + interval '5 s'""")
+            )
+            due = soon.format("payload->>'broadcast_id'")
+            connection.execute(
+                text(f"""
+                    UPDATE mailbox SET due_at = {due}, ring_at = {due} + interval '0.25 s'
+                     WHERE settled_at IS NULL AND due_at > now() + interval '5 s'""")
+            )
+
     # --- processes ----------------------------------------------------------------------------------------
 
     def children(self) -> list[int]:
         """Those whom the supervisor keeps running: leaders of what they started themselves. Not the servers."""
         me = psutil.Process(self.system.process.pid)
         return [child.pid for child in me.children() if {"celery", "gunicorn"} & set(_words(child))]
+
+    def leader(self, program: str) -> int | None:
+        """Of the supervisor's children the one that runs this."""
+        family = self.system.pids(program)
+        return next((pid for pid in self.children() if pid in family), None)
 
     def works(self, leader: int) -> bool:
         """It, or a process of its, has come as far as the database."""
@@ -185,9 +250,9 @@ class Stage:
         """How many of them were there to hear it."""
         heard = 0
         for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signum)
-                heard += 1
+            with suppress(psutil.NoSuchProcess):
+                heard += psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+                psutil.Process(pid).send_signal(signum)
         return heard
 
     @contextmanager
@@ -197,6 +262,14 @@ class Stage:
             yield
         finally:
             self.send(signal.SIGCONT, pids)
+
+    @staticmethod
+    def standing_still(pids: Sequence[int]) -> int:
+        still = 0
+        for pid in pids:
+            with suppress(psutil.NoSuchProcess):
+                still += psutil.Process(pid).status() == psutil.STATUS_STOPPED
+        return still
 
 
 class ClockWatch:

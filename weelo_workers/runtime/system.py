@@ -231,6 +231,8 @@ def _start_again(server: EmbeddedServer, journal: Journal) -> None:
             journal.line("weelo", f"embedded {server.name} has lost its port; stop weelo and start it again")
     except ServerError as problem:
         journal.line("weelo", str(problem))
+    except OSError as problem:  # a full disk: there may be room the next time
+        journal.line("weelo", f"embedded {server.name} cannot be started: {problem}")
 
 
 def _migrate(environment: dict[str, str]) -> None:

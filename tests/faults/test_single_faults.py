@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from uuid import uuid4
 
+import httpx
 import pytest
-from redis.exceptions import ResponseError
 from sqlalchemy import text
 
 from tests.faults.disks import no_room
@@ -20,14 +19,6 @@ from weelo_workers.contracts.queues import QUEUES
 from weelo_workers.contracts.statuses import Role
 
 pytestmark = [pytest.mark.xdist_group("faults"), pytest.mark.timeout(180)]
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    folder = tmp_path_factory.mktemp("faults")
-    stage = Stage(folder / "data", folder / "system.log")
-    yield stage
-    stage.close()
 
 
 def ask(stage: Stage) -> tuple[str, str]:
@@ -64,6 +55,7 @@ def _lateness(stage: Stage, broadcasts: list[str]) -> list[float]:
 
 def test_TIMR_02_a_timer_outlives_a_kill_of_the_worker_that_held_its_countdown(stage: Stage) -> None:
     broadcasts = [booked(stage)[1] for _ in range(5)]
+    stage.hurry()
     stage.system.kill("timers")
 
     eventually(lambda: len(_lateness(stage, broadcasts)) == 5, within=20)
@@ -82,6 +74,7 @@ def test_TIMR_02_deadlines_are_kept_while_redis_takes_connections_and_does_not_a
     """An outage of Redis is no excuse: the second clock waits for nobody."""
     broadcasts = [booked(stage)[1] for _ in range(6)]
     with stage.stopped([stage.valkey.pid() or os.getpid()]):
+        stage.hurry()
         stage.system.kill("timers")  # and with it the countdowns
         eventually(lambda: len(_lateness(stage, broadcasts)) == len(broadcasts), within=25)
     assert all(0 <= late < 2 for late in _lateness(stage, broadcasts)), _lateness(stage, broadcasts)
@@ -124,20 +117,31 @@ def test_commands_are_executed_while_the_disk_of_redis_is_full(stage: Stage) -> 
     if stage.redis_disk.why_not:
         pytest.skip(stage.redis_disk.why_not)
     with stage.redis_disk.full():
-        eventually(lambda: _refuses(stage), within=10)
+        eventually(stage.redis_takes_nothing, within=10)
         booked(stage)
         booked(stage)
-    eventually(lambda: not _refuses(stage), within=20)
+    eventually(lambda: not stage.redis_takes_nothing(), within=20)
     booked(stage)
 
 
-def _refuses(stage: Stage) -> bool:
-    with stage.redis() as redis:
-        try:
-            redis.set("weelo:test", 1, ex=5)
-        except ResponseError:
-            return True
-    return False
+def test_what_is_accepted_while_the_disk_of_the_database_fills_is_done_and_the_rest_is_refused(
+    stage: Stage,
+) -> None:
+    if stage.database_disk.why_not:
+        pytest.skip(stage.database_disk.why_not)
+    answers: list[httpx.Response] = []
+
+    def refused() -> bool:
+        with stage.system.http(Role.CUSTOMER, uuid4()) as client:
+            answers.append(client.post("/bookings", json=BOOKING, headers={"Prefer": ""}))
+        return answers[-1].status_code == 503
+
+    with stage.database_disk.full():
+        eventually(refused, within=20)
+    assert {answer.status_code for answer in answers} <= {202, 503}
+    accepted = [answer.json()["commandId"] for answer in answers if answer.status_code == 202]
+    eventually(lambda: all(settled(stage, command) for command in accepted), within=20)
+    booked(stage)
 
 
 def test_everything_goes_on_while_the_disk_of_the_log_is_full(stage: Stage) -> None:
@@ -153,6 +157,18 @@ def test_everything_goes_on_while_the_disk_of_the_log_is_full(stage: Stage) -> N
     booked(stage)
 
 
+def test_a_server_that_dies_while_the_disk_is_full_comes_back_when_there_is_room(stage: Stage) -> None:
+    def begun_and_not_written() -> bool:
+        return any(stage.valkey.home.glob("port.*.new"))
+
+    with no_room(stage.system.process.pid):
+        stage.valkey.kill()
+        eventually(begun_and_not_written, within=10)
+    eventually(lambda: stage.valkey.pid() is not None, within=20)
+    booked(stage)
+
+
 def test_CNCL_05_afterwards_nothing_is_left_and_the_doctor_finds_nothing(stage: Stage) -> None:
+    stage.hurry()
     eventually(lambda: not stage.rows("SELECT 1 FROM mailbox WHERE settled_at IS NULL"), within=40, every=0.2)
     eventually(lambda: not doctor(stage.system), within=30, every=1.0)

@@ -1,0 +1,98 @@
+"""Who listens: transporters of one truck each, and their lists of open offers, made of nothing but frames."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+from collections import defaultdict
+from contextlib import suppress
+from typing import Any
+from uuid import UUID, uuid4
+
+from tests.faults.crowd.phone import Phone
+from tests.faults.ear import Ear, Line
+from weelo_client import Channel, WeeloClient
+
+WITHDRAWALS = {
+    "fully_filled": "booking_fully_filled",
+    "cancelled": "booking_cancelled",
+    "expired": "booking_expired",
+}
+
+
+class Cards(Ear):
+    """An ear that keeps the list of open offers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: set[str] = set()
+        self.withdrawn: dict[str, list[str]] = defaultdict(list)
+        self._announced: set[str] = set()
+
+    def take(self, seq: int, line: Line) -> bool:
+        if new := super().take(seq, line):
+            self._follow(line.event, json.loads(line.data))
+        return new
+
+    def _follow(self, event: str, data: dict[str, Any]) -> None:
+        if event == "new_broadcast":
+            broadcast = data["broadcastId"]
+            # Nothing is offered again in this play: no driver refuses, and none has to answer soon.
+            if broadcast in self._announced or broadcast in self.withdrawn:
+                self.wrong.append(f"{broadcast} was announced again, or after its end")
+            self._announced.add(broadcast)
+            self.open.add(broadcast)
+        elif event in WITHDRAWALS.values():
+            self.withdrawn[data["broadcastId"]].append(event)
+            self.open.discard(data["broadcastId"])
+        elif (event, data.get("command"), data.get("status")) == (
+            "command_settled",
+            "offers.decline",
+            "succeeded",
+        ):
+            self.open.discard(data["result"]["broadcastId"])
+
+
+class Listener:
+    """A transporter with one truck, somewhere within the rings, or just outside. Listens by a bare phone or by the
+    reference client."""
+
+    def __init__(self, client: WeeloClient, who: UUID, dice: random.Random) -> None:
+        self.id, self.driver = who, uuid4()
+        self.client = client
+        self.cards = Cards()
+        self.phone: Phone | None = None
+        self.channel: Channel | None = None
+        self.vehicle = ""
+        self._latitude = 28.6 + dice.uniform(0.0, 0.7)  # degrees, of 111 km each
+
+    def sign_on(self) -> None:
+        self.vehicle = self.client.register_vehicle(f"HR{self.id.hex[:8]}", "open", "17 Feet")["id"]
+        self.client.register_driver(str(self.driver), "A driver", "+91 98100 00000")
+        self.client.set_availability(True)
+        self.client.heartbeat(self._latitude, 77.2)
+
+    def listen(self) -> None:
+        """By the reference client."""
+        self.channel = self.client.listen(after=0, remember=10, on_frame=self.cards.take_frame)
+
+    def is_cut_off(self) -> None:
+        """The reference client, in the middle of whatever it does."""
+        line = self.channel._line if self.channel is not None else None
+        with suppress(OSError, AttributeError):  # it may be cut off already
+            line.sock.shutdown(socket.SHUT_RDWR)
+
+    def accept(self, booking: str) -> object:
+        return self.client.accept(booking, self.vehicle, str(self.driver))
+
+    def log(self) -> list[Any]:
+        """What `GET /events` has."""
+        items: list[Any] = []
+        while page := self.client.events(after=len(items), limit=500):
+            items += page
+        return items
+
+    def listed(self) -> set[str]:
+        """What `GET /offers` has."""
+        return {offer["broadcastId"] for offer in self.client.offers()}

@@ -1,0 +1,269 @@
+"""The play: the script is acted while things break, and in the end the server is asked what it has."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+
+from tests.faults.crowd.listener import WITHDRAWALS, Listener
+from tests.faults.crowd.phone import Exchange, Phone
+from tests.faults.crowd.script import LINES, LISTENERS, REDIS_HANGS_SECONDS, Script, Wish
+from tests.faults.stage import Stage
+from tests.people import book
+from tests.system import token
+from tests.waiting import eventually
+from weelo_client import Refused, WeeloClient, WeeloError, open_pool
+from weelo_workers.contracts.statuses import Role
+
+SETTINGS = {
+    "BROADCAST_TIMEOUT_SECONDS": "6",
+    "RADIUS_STEP_SECONDS": "1",
+    # What is no part of this: all are online for as long as it takes, and nothing is offered again.
+    "PRESENCE_TTL_SECONDS": "3600",
+    "DRIVER_ACCEPT_SECONDS": "86400",
+    "MAX_OPEN_OFFERS": "10000",
+}
+REFERENCE_CLIENTS = 5
+STANDING = 3
+QUIET_WITHIN = 60 + LINES / 300
+
+
+class Crowd:
+    """Use as a context manager. What the server says in the end: `listed`, while some requests were open and when
+    none was (who, what follows from their frames, what the server has), and `logs`."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.listeners: list[Listener] = []
+        self.exchange: Exchange | None = None
+        self.said: Counter[str] = Counter()
+        self.deaths: Counter[str] = Counter()
+        self.listed: list[tuple[Listener, set[str], set[str]]] = []
+        self.logs: list[list[Any]] = []
+        self._standing: list[str] = []
+        self._http = open_pool(stage.system.url, connections=64)
+
+    def __enter__(self) -> Crowd:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.exchange is not None:
+            self.exchange.close()
+        for listener in self.listeners:
+            if listener.channel is not None:
+                listener.channel.close()
+        self._http.close()
+
+    @property
+    def phones(self) -> list[Phone]:
+        return [each.phone for each in self.listeners if each.phone is not None]
+
+    def gather(self, dice: random.Random) -> None:
+        """Everybody signs on and listens."""
+        for _ in range(LISTENERS):
+            who = uuid4()
+            self.listeners.append(Listener(self._client(Role.TRANSPORTER, who), who, dice))
+        with ThreadPoolExecutor(12) as pool:
+            list(pool.map(Listener.sign_on, self.listeners))
+        for each in self.listeners[:REFERENCE_CLIENTS]:
+            each.listen()
+        for each in self.listeners[REFERENCE_CLIENTS:]:
+            bearer = token(Role.TRANSPORTER, each.id, ttl=7200)
+            each.phone = Phone(self.stage.system.port, bearer, each.cards)
+        self.exchange = Exchange(self.phones)
+
+    def _client(self, role: Role, who: UUID) -> WeeloClient:
+        bearer = token(role, who, ttl=7200)
+        return WeeloClient(self.stage.system.url, bearer, wait=20, retry_for=40, http=self._http)
+
+    # --- the play -----------------------------------------------------------------------------------------
+
+    def play(self, script: Script) -> None:
+        acts: list[tuple[float, Callable[[], None]]] = [
+            *((wish.at, partial(self._wish, wish)) for wish in script.wishes),
+            *((at, partial(self._cut, self.listeners[whose], how)) for at, whose, how in script.cuts),
+            *(
+                (at, partial(self._kill_an_api_process, which))
+                for at, which in script.deaths_of_an_api_process
+            ),
+            *((at, self._kill_the_notifier) for at in script.deaths_of_the_notifier),
+            (script.redis_hangs_at, self._break_redis),
+        ]
+        began = time.monotonic()
+        with ThreadPoolExecutor(64) as pool:
+            under_way: list[Future[None]] = []
+            for at, act in sorted(acts, key=lambda each: each[0]):
+                _wait_until(began + at)
+                under_way.append(pool.submit(act))
+            for each in under_way:
+                each.result()
+
+    def _wish(self, wish: Wish) -> None:
+        """One request from its beginning to its end, or to where its timer ends it."""
+        customer = self._client(Role.CUSTOMER, uuid4())
+        began = time.monotonic()
+        try:
+            booking = book(customer, trucks=wish.trucks)["id"]
+        except WeeloError as problem:
+            self.said[f"not asked: {_why(problem)}"] += 1
+            return
+        listeners = random.Random(wish.seed).sample(self.listeners, len(self.listeners))
+        unwilling, willing = listeners[: wish.declined_by], listeners[wish.declined_by :]
+        for listener in unwilling:
+            with suppress(AssertionError):  # not everybody is near enough, and told in time
+                left = began + wish.after - time.monotonic()
+                eventually(lambda: booking in listener.cards.open, within=left)  # noqa: B023
+                self._decline(listener, booking)
+        _wait_until(began + wish.after)
+        if wish.ending in ("taken", "taken, then cancelled"):
+            self._accept(willing, booking, wish.trucks)
+        if wish.ending == "partly taken":
+            self._accept(willing, booking, max(1, wish.trucks - 1))
+        if wish.ending in ("cancelled", "taken, then cancelled"):
+            self._did("cancel", partial(customer.cancel_booking, booking))
+
+    def _accept(self, willing: Sequence[Listener], booking: str, trucks: int) -> None:
+        """Of those who have it on their list, as many as it takes say yes."""
+        for listener in [each for each in willing if booking in each.cards.open][: 2 * trucks]:
+            if trucks and self._did("accept", partial(listener.accept, booking)):
+                trucks -= 1
+
+    def _decline(self, listener: Listener, booking: str) -> None:
+        self._did("decline", partial(listener.client.decline, booking))
+
+    def _did(self, what: str, command: Callable[[], object]) -> bool:
+        """Whether it was done. It may come too late and be refused: no matter here."""
+        try:
+            command()
+        except WeeloError as problem:
+            self.said[f"no {what}: {_why(problem)}"] += 1
+            return False
+        self.said[what] += 1
+        return True
+
+    def _cut(self, listener: Listener, how: str) -> None:
+        if listener.phone is not None and self.exchange is not None:
+            self.exchange.cut(listener.phone, how)
+        else:
+            listener.is_cut_off()
+
+    def _kill_an_api_process(self, which: float) -> None:
+        processes = eventually(self.stage.system.api_processes, within=20)
+        doomed = processes[int(which * len(processes))]
+        self.deaths["an API process"] += self.stage.send(signal.SIGKILL, [doomed])
+
+    def _kill_the_notifier(self) -> None:
+        notifier = eventually(partial(self.stage.system.pids, "notifications"), within=20)
+        self.deaths["the notifier"] += self.stage.send(signal.SIGKILL, notifier)
+
+    def _break_redis(self) -> None:
+        """It takes connections and answers nobody; then it is dead; then it is back with what it had on disk."""
+        with self.stage.stopped(self._redis()):
+            _wait_until(time.monotonic() + REDIS_HANGS_SECONDS)
+            self.stage.valkey.kill()
+            self.deaths["Redis"] += 1
+
+    def _redis(self) -> list[int]:
+        running = self.stage.valkey.pid()
+        assert running
+        return [running]
+
+    # --- and afterwards -----------------------------------------------------------------------------------
+
+    def compare(self, dice: random.Random) -> None:
+        """Ask the server what it has: lists while some requests are open, logs when all are over."""
+        self._be_quiet()
+        customers = [self._client(Role.CUSTOMER, uuid4()) for _ in range(STANDING)]
+        for customer in customers:
+            self._standing.append(book(customer, trucks=3)["id"])
+            # Else they might be over before all lists have been looked at. It is what happens to a request whose
+            # truck is lost: the timer finds a later deadline.
+            with self.stage.engine.begin() as connection:
+                later = "UPDATE broadcasts SET expires_at = expires_at + interval '1 hour' WHERE id = :id"
+                connection.execute(text(later), {"id": self._standing[-1]})
+        for booking in self._standing:
+            some = eventually(partial(self._four_who_have, booking, dice), within=QUIET_WITHIN)
+            self._accept(some[:1], booking, 1)
+            for listener in some[1:]:
+                self._decline(listener, booking)
+        self._compare_lists()
+        # What is told last has no later news after it, from which one could see that something is missing.
+        with self.stage.stopped(self._redis()):
+            with ThreadPoolExecutor(STANDING) as pool:
+                list(pool.map(WeeloClient.cancel_booking, customers, self._standing))
+            self._standing = []
+            self._be_quiet()
+        self._compare_lists()
+        with ThreadPoolExecutor(8) as pool:
+            self.logs = list(pool.map(Listener.log, self.listeners))
+
+    def _four_who_have(self, booking: str, dice: random.Random) -> list[Listener]:
+        near = [each for each in self.listeners if booking in each.cards.open]
+        return dice.sample(near, 4) if len(near) >= 4 else []
+
+    def _compare_lists(self) -> None:
+        self._be_quiet()
+        with ThreadPoolExecutor(8) as pool:
+            listed = list(pool.map(Listener.listed, self.listeners))
+        for each, theirs in zip(self.listeners, listed, strict=True):
+            self.listed.append((each, set(each.cards.open), theirs))
+
+    def _be_quiet(self) -> None:
+        """Until all is over but what stands, all that is due is done, and all that was told is heard."""
+
+        def over() -> bool:
+            others = "SELECT DISTINCT status FROM broadcasts WHERE id <> ALL(CAST(:ids AS uuid[]))"
+            return {row.status for row in self.stage.rows(others, ids=self._standing)} <= set(WITHDRAWALS)
+
+        def done() -> bool:
+            return not self.stage.rows(
+                "SELECT 1 FROM mailbox WHERE settled_at IS NULL AND parked_at IS NULL"
+                " AND (due_at <= clock_timestamp() OR name = 'broadcasts.widen') LIMIT 1"
+            )
+
+        def heard() -> bool:
+            newest = {row.user_id: row.seq for row in self.stage.rows("SELECT user_id, seq FROM log_heads")}
+            behind = [each.cards for each in self.listeners if each.cards.newest < newest[each.id]]
+            assert not behind, (
+                f"{len(behind)} wait for lines; {[cards.wrong for cards in behind if cards.wrong]}"
+            )
+            return True
+
+        for condition in (over, done, heard):
+            eventually(condition, within=QUIET_WITHIN, every=0.2)
+
+    def summary(self) -> str:
+        cards = [each.cards for each in self.listeners]
+        reconnects = sum(each.channel.reconnects for each in self.listeners if each.channel is not None)
+        ended = self.stage.rows(
+            "SELECT status, end_reason, count(*) AS n FROM broadcasts GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+        turned_away = sum((phone.turned_away for phone in self.phones), Counter[int]())
+        connections = sum(phone.connections for phone in self.phones)
+        return f"""\
+{len(cards)} listeners, {sum(row.n for row in ended)} broadcasts
+lines: {sum(each.newest for each in cards)} heard, {sum(each.repeated for each in cards)} repeated
+connections: {connections} of {len(self.phones)} bare phones, turned away {dict(turned_away)};
+  {reconnects} returns of {REFERENCE_CLIENTS} reference clients
+killed: {dict(self.deaths)}
+done: {dict(self.said)}
+ended: {[tuple(row) for row in ended]}"""
+
+
+def _why(problem: WeeloError) -> str:
+    return problem.code if isinstance(problem, Refused) else type(problem).__name__
+
+
+def _wait_until(moment: float) -> None:
+    """What the script says when."""
+    time.sleep(max(0.0, moment - time.monotonic()))

@@ -1,0 +1,71 @@
+"""The script: from a seed, what each customer does and what breaks when. The same seed is the same script."""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import dataclass
+
+LISTENERS = int(os.environ.get("WEELO_LISTENERS", "40"))
+BROADCASTS = int(os.environ.get("WEELO_BROADCASTS", "25"))
+
+LINES = LISTENERS * BROADCASTS  # about half of those that will be written
+PLAY_SECONDS = max(18.0, LINES / 350)  # what two cores can tell in that time
+REDIS_HANGS_SECONDS = 3.0 if LINES < 10_000 else 10.0  # before it dies
+
+CUTS_EACH = 3
+ENDINGS = ("taken", "taken, then cancelled", "partly taken", "cancelled", "expired")
+WAYS_TO_PART = ("closed", "reset", "left behind")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What one customer does, and when: in seconds from the beginning, and from the asking."""
+
+    at: float
+    trucks: int
+    ending: str
+    after: float
+    declined_by: int
+    seed: int
+    """Of who declines, and who accepts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """All times in seconds from the beginning."""
+
+    wishes: list[Wish]
+    cuts: list[tuple[float, int, str]]
+    """When, whose line, and how."""
+    deaths_of_an_api_process: list[tuple[float, float]]
+    """When, and which one: from 0 to 1."""
+    deaths_of_the_notifier: list[float]
+    redis_hangs_at: float
+
+    @classmethod
+    def of(cls, dice: random.Random) -> Script:
+        some = max(1, int(PLAY_SECONDS / 60))
+        return cls(
+            wishes=[
+                Wish(
+                    at=dice.uniform(0, PLAY_SECONDS),
+                    trucks=dice.randint(1, 3),
+                    ending=ENDINGS[number % len(ENDINGS)],
+                    after=dice.uniform(0.2, 4.0),
+                    declined_by=dice.randint(0, 3),
+                    seed=dice.randrange(1 << 30),
+                )
+                for number in range(BROADCASTS)
+            ],
+            cuts=[
+                (dice.uniform(0, PLAY_SECONDS + 4), listener, dice.choice(WAYS_TO_PART))
+                for listener in range(LISTENERS)
+                for _ in range(dice.randint(0, 2 * CUTS_EACH))
+            ],
+            deaths_of_an_api_process=[
+                (dice.uniform(1, PLAY_SECONDS), dice.random()) for _ in range(2 * some)
+            ],
+            deaths_of_the_notifier=[dice.uniform(1, PLAY_SECONDS) for _ in range(some)],
+            redis_hangs_at=dice.uniform(PLAY_SECONDS * 0.2, PLAY_SECONDS * 0.7),
+        )

@@ -1,0 +1,82 @@
+"""Whatever breaks while requests come and go, everybody's log is whole and everybody's list is right.
+
+A crowd of transporters listens, each on a socket of its own; customers ask, cancel, let expire; transporters accept and
+decline. Meanwhile sockets are cut, and API processes, the notifier and Redis are killed. In the end every phone must have
+heard what the server's log has, line by line, and a list of open offers made of nothing but frames must be the server's.
+
+The script is made of a seed, which is printed: `WEELO_SEED=… pytest tests/faults/crowd` plays it again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.crowd.listener import WITHDRAWALS
+from tests.faults.crowd.playing import QUIET_WITHIN, SETTINGS, Crowd
+from tests.faults.crowd.script import BROADCASTS, LISTENERS, PLAY_SECONDS, Script
+from tests.faults.ear import Line
+from tests.faults.stage import Stage
+from tests.system import doctor
+from tests.waiting import eventually
+from weelo_client.channel import FINAL_CODES
+
+SEED = int(os.environ.get("WEELO_SEED") or secrets.randbelow(1_000_000))
+
+pytestmark = [
+    pytest.mark.xdist_group("faults"),
+    pytest.mark.timeout(150 + PLAY_SECONDS + 2 * QUIET_WITHIN),
+]
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
+    """As it is when everything has been played and broken, and all is quiet again."""
+    print(f"WEELO_SEED={SEED} WEELO_LISTENERS={LISTENERS} WEELO_BROADCASTS={BROADCASTS}")  # noqa: T201 (how to play it again)
+    dice = random.Random(SEED)
+    with Stage(tmp_path_factory.mktemp("crowd") / "system.log", SETTINGS) as stage, Crowd(stage) as crowd:
+        try:
+            crowd.gather(dice)
+            crowd.play(Script.of(dice))
+            crowd.compare(dice)
+            yield crowd
+        finally:
+            print(crowd.summary())  # noqa: T201 (what came of it)
+
+
+def test_SOCK_01_every_phone_has_heard_its_whole_log_in_order_and_nothing_else(crowd: Crowd) -> None:
+    assert crowd.exchange is not None and crowd.exchange.failed is None
+    for each, log in zip(crowd.listeners, crowd.logs, strict=True):
+        assert [line["seq"] for line in log] == list(range(1, len(log) + 1))
+        assert each.cards.lines == [Line.written(line) for line in log]
+
+
+def test_SOCK_01_on_no_connection_a_line_was_left_out_or_came_twice_or_in_two_versions(crowd: Crowd) -> None:
+    assert [wrong for each in crowd.listeners for wrong in each.cards.wrong] == []
+
+
+def test_CNCL_03_a_list_made_of_frames_alone_is_the_servers_list(crowd: Crowd) -> None:
+    assert any(ours for _, ours, _ in crowd.listed), "no list was compared while something was on it"
+    assert [each for each in crowd.listed if each[1] != each[2]] == []
+
+
+def test_BCAST_05_everybody_who_was_notified_has_had_each_withdrawal_once(crowd: Crowd) -> None:
+    cards = {each.id: each.cards for each in crowd.listeners}
+    offered = crowd.stage.rows(
+        "SELECT o.transporter_id, o.broadcast_id, b.status FROM offers o JOIN broadcasts b ON b.id = o.broadcast_id"
+    )
+    assert offered
+    for row in offered:
+        heard = cards[row.transporter_id].withdrawn[str(row.broadcast_id)]
+        # A filled one may have been cancelled afterwards: then both have been heard, in this order.
+        assert heard[-1:] == [WITHDRAWALS[row.status]] and len(heard) == len(set(heard)), (row, heard)
+
+
+def test_nobody_was_turned_away_for_good_and_the_doctor_finds_nothing(crowd: Crowd) -> None:
+    assert all(crowd.deaths[who] for who in ("an API process", "the notifier", "Redis"))
+    assert not [phone.turned_away for phone in crowd.phones if phone.turned_away.keys() & FINAL_CODES]
+    eventually(lambda: not doctor(crowd.stage.system), within=60)  # workers report to Redis every few seconds
