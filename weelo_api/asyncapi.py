@@ -21,7 +21,7 @@ _TEXT = {"type": "string"}
 _SEQ = {"type": "integer", "minimum": 0}
 
 # Frames that are no part of the log carry no `seq` (CONTRACT section 5).
-_ASIDE: dict[str, dict[str, Any]] = {
+_OF_THE_MOMENT: dict[str, dict[str, Any]] = {
     "connected": {"userId": _TEXT, "role": _TEXT, "seq": _SEQ, "serverTime": _TIME, "heartbeatSeconds": {"type": "number"}},
     "pong": {"serverTime": _TIME},
     "resync_required": {"oldestSeq": _SEQ},
@@ -53,7 +53,7 @@ def document() -> dict[str, Any]:
         entry.name: _message(entry.name, event.__doc__, _line(entry.name, names[event, "validation"]))
         for event, entry in CATALOG.items()
     }
-    heard |= {name: _message(name, None, _aside(name, data)) for name, data in _ASIDE.items()}
+    heard |= {name: _message(name, None, _of_the_moment(name, data)) for name, data in _OF_THE_MOMENT.items()}
     said = {
         f"op_{op.model_fields['op'].annotation.__args__[0]}": _message(
             op.__name__, op.__doc__, names[op, "validation"]
@@ -96,7 +96,7 @@ def _line(event: str, data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _aside(event: str, data: dict[str, Any]) -> dict[str, Any]:
+def _of_the_moment(event: str, data: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
         "required": ["event", "at", "data"],

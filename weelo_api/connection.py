@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from weelo_api import auth
+from weelo_api.attendance import Attendance
 from weelo_api.channel import FORBIDDEN, TOO_SLOW, TRY_AGAIN_LATER, UNAUTHORIZED, Channel, Farewell, Gone
 from weelo_api.feed import Feed, ask_log
 from weelo_api.frames import Ack, Auth, Beat, Op, Ping, Resume, now, parse, refusal, unlogged
@@ -19,26 +21,34 @@ from weelo_workers.models.engine import DATABASE_ERRORS
 from weelo_workers.queries.log import extent, newest_seq
 from weelo_workers.settings import settings
 
-if TYPE_CHECKING:
-    from weelo_api.hub import Hub
-
 log = logging.getLogger(__name__)
 
 # A live client that reads, but always too slowly, falls behind by this many lines and is let go.
 MAX_BEHIND = 1_000
 # Frames outside of the log are of the moment: a client that does not get round to them loses the oldest.
-MAX_ASIDES = 100
+MAX_OF_THE_MOMENT = 100
+
+
+@dataclass(slots=True)
+class Frames:
+    """Of all sockets of this process, since it began."""
+
+    sent: int = 0
+    failed: int = 0
 
 
 class Connection:
-    def __init__(self, channel: Channel, identity: auth.Identity, hub: Hub) -> None:
+    def __init__(
+        self, channel: Channel, identity: auth.Identity, frames: Frames, attendance: Attendance
+    ) -> None:
         self.caller = identity.caller
         self.channel = channel
         self._acked = 0
         self._feed = Feed(identity.caller.id)
         self._expires_at = identity.expires_at
-        self._hub = hub
-        self._asides: deque[dict[str, Any]] = deque(maxlen=MAX_ASIDES)
+        self._frames = frames
+        self._attendance = attendance
+        self._of_the_moment: deque[dict[str, Any]] = deque(maxlen=MAX_OF_THE_MOMENT)
 
     # --- what the hub does ----------------------------------------------------------------------------------
 
@@ -52,9 +62,9 @@ class Connection:
         if self._feed.hear_of(newest):
             self.channel.wake()
 
-    def aside(self, frame: dict[str, Any]) -> None:
+    def mention(self, frame: dict[str, Any]) -> None:
         """A frame that is no part of the log, to be sent when it is its turn."""
-        self._asides.append(frame)
+        self._of_the_moment.append(frame)
         self.channel.wake()
 
     # --- the conversation -----------------------------------------------------------------------------------
@@ -99,9 +109,9 @@ class Connection:
             raise Farewell(UNAUTHORIZED, "the token has expired")
 
     async def _speak(self) -> None:
-        for _ in range(len(self._asides)):
+        for _ in range(len(self._of_the_moment)):
             self._stay()
-            await self._send(self._asides.popleft())
+            await self._send(self._of_the_moment.popleft())
         frames = await self._feed.next()
         for frame in frames:
             self._stay()
@@ -116,9 +126,9 @@ class Connection:
         try:
             await self.channel.send(frame)
         except (Farewell, Gone):
-            self._hub.frames_failed += 1
+            self._frames.failed += 1
             raise
-        self._hub.frames_sent += 1
+        self._frames.sent += 1
 
     # --- what clients may say -------------------------------------------------------------------------------
 
@@ -152,7 +162,7 @@ class Connection:
         seq = min(seq, self._feed.newest)
         if seq > self._acked:
             self._acked = seq
-            self._hub.attendance.ack(self.caller.id, seq)
+            self._attendance.ack(self.caller.id, seq)
 
     async def _heartbeat(self, beat: Beat) -> None:
         if self.caller.role not in (Role.TRANSPORTER, Role.DRIVER):

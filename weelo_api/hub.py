@@ -23,7 +23,7 @@ from wsproto import WSConnection
 
 from weelo_api.attendance import MAX_SOCKETS_PER_USER, TO_CLOSE, Attendance, Seat
 from weelo_api.channel import GOING_AWAY, INTERNAL_ERROR, TOO_MANY_SOCKETS, Channel, Farewell, Gone
-from weelo_api.connection import Connection
+from weelo_api.connection import Connection, Frames
 from weelo_api.frames import unlogged
 from weelo_api.outcomes import Outcomes
 from weelo_api.stream_reader import StreamReader
@@ -41,7 +41,7 @@ SPREAD_SECONDS = 0.8
 STUCK_SECONDS = 1.2
 # Where sockets' questions to the database wait. When all have missed something (Redis was away), they take turns
 # instead of emptying the pool.
-ASIDE_THREADS = 4
+ASKING_THREADS = 4
 READ_BYTES = 16 * 1024
 
 # At 48 KiB each.
@@ -52,16 +52,15 @@ FILES_FOR_THE_REST = 500  # requests, the database, Redis
 
 
 class Hub:
-    """`frames_sent`, `frames_failed` and `sockets` are for the metrics, `closing` for whoever might wait long."""
+    """`frames` and `sockets` are for the metrics, `closing` for whoever might wait long."""
 
     def __init__(self) -> None:
         self.closing = False
-        self.frames_sent = 0
-        self.frames_failed = 0
+        self.frames = Frames()
         self.attendance = Attendance(self._seats)
         self.outcomes = Outcomes()
         self._loop = asyncio.new_event_loop()
-        self._loop.set_default_executor(ThreadPoolExecutor(ASIDE_THREADS, thread_name_prefix="hub-aside"))
+        self._loop.set_default_executor(ThreadPoolExecutor(ASKING_THREADS, thread_name_prefix="hub-log"))
         self._buffer = memoryview(bytearray(READ_BYTES))
         # These belong to the loop's thread; others may look at them, but not go through them.
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -238,7 +237,7 @@ class Hub:
 def _hand_over(connection: Connection, item: dict[str, Any], seq: int | None, own: Own) -> None:
     if seq is None:
         # Of the moment and in no log, such as a truck's position.
-        connection.aside(unlogged(item["event"], {**item["data"], **(own or {})}))
+        connection.mention(unlogged(item["event"], {**item["data"], **(own or {})}))
     else:
         connection.hear(seq, item, own)
 

@@ -94,7 +94,7 @@ class _Published:
     def publish(self) -> None:
         with self._lock:
             SOCKETS_OPEN.set(hub().sockets)
-            sent, failed = hub().frames_sent, hub().frames_failed
+            sent, failed = hub().frames.sent, hub().frames.failed
             FRAMES_SENT.inc(sent - self._sent)
             FRAMES_FAILED.inc(failed - self._failed)
             self._sent, self._failed = sent, failed

@@ -62,7 +62,7 @@ def register(app: Flask) -> None:
 async def converse(channel: Channel, authorization: str | None) -> None:
     """One socket from its handshake to its end, which is a Farewell or Gone."""
     identity = _by_header(authorization) if authorization else await _by_first_frame(channel)
-    connection = Connection(channel, identity, hub())
+    connection = Connection(channel, identity, hub().frames, hub().attendance)
     with hub().hosting(connection):
         await connection.hold()
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any, cast
 from uuid import uuid4
 
 import pytest
 
+from weelo_api.attendance import Attendance
 from weelo_api.auth import Identity
 from weelo_api.channel import GOING_AWAY, UNAUTHORIZED, Channel, Farewell
-from weelo_api.connection import Connection
-from weelo_api.hub import Hub
+from weelo_api.connection import Connection, Frames
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.statuses import Role
 
@@ -30,7 +29,7 @@ class SlowChannel:
     async def send(self, frame: dict[str, Any]) -> None:
         await asyncio.sleep(0)
         self.sent.append(frame)
-        self.connection.aside({"event": "location_updated"})
+        self.connection.mention({"event": "location_updated"})
         assert len(self.sent) < 1_000, "nothing else has its turn"
         if len(self.sent) == 20:
             self.leaving = Farewell(GOING_AWAY, "the server is restarting")
@@ -46,15 +45,14 @@ class SlowChannel:
 
 def connection(channel: SlowChannel, expires_at: datetime) -> Connection:
     identity = Identity(Caller(uuid4(), Role.CUSTOMER), expires_at)
-    hub = cast(Hub, SimpleNamespace(frames_sent=0, frames_failed=0))
-    channel.connection = Connection(cast(Channel, channel), identity, hub)
+    channel.connection = Connection(cast(Channel, channel), identity, Frames(), Attendance(list))
     return channel.connection
 
 
 def test_positions_without_end_keep_nobody_from_leaving(migrated: None) -> None:
     channel = SlowChannel()
     slow = connection(channel, datetime.now(UTC) + timedelta(hours=1))
-    slow.aside({"event": "location_updated"})
+    slow.mention({"event": "location_updated"})
 
     async def speak() -> None:
         while True:
@@ -67,7 +65,7 @@ def test_positions_without_end_keep_nobody_from_leaving(migrated: None) -> None:
 
 def test_nor_a_token_from_expiring(migrated: None) -> None:
     slow = connection(SlowChannel(), datetime.now(UTC) - timedelta(seconds=1))
-    slow.aside({"event": "location_updated"})
+    slow.mention({"event": "location_updated"})
     with pytest.raises(Farewell) as farewell:
         asyncio.run(slow._speak())
     assert farewell.value.code == UNAUTHORIZED
