@@ -19,14 +19,14 @@ SIZE = "256m"  # Redis rewrites its log from 64 MB on
 class SmallDisk:
     """A file system in memory at this place. `why_not`: it cannot be had here, and why."""
 
-    def __init__(self, at: Path) -> None:
+    def __init__(self, at: Path, size: str = SIZE) -> None:
         self.at = at
         self.why_not = ""
         at.mkdir(parents=True, mode=0o700)
         if os.geteuid() == 0:
             at.parent.chmod(0o711)
         mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=0700", "tmpfs", str(at)],
+            ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(at)],
             capture_output=True,
             text=True,
             check=False,
@@ -39,7 +39,7 @@ class SmallDisk:
         ballast = self.at / "ballast"
         with ballast.open("wb") as file, suppress(OSError):
             while True:
-                file.write(bytes(1 << 20))
+                file.write(bytes(1 << 16))
                 file.flush()
         try:
             yield
