@@ -12,9 +12,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 import weelo_workers.notifications.deliver  # noqa: F401 (the bus knows the verbs that have been imported)
+from tests.bells import NoBell
 from weelo_workers.contracts.notifications import DeliverEvents, Told
 from weelo_workers.messaging import mailbox
-from weelo_workers.messaging.bell import NoBell
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.models import EventRecord, LogLine
 from weelo_workers.models.engine import engine

@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Engine, text
 
+from tests.bells import NoBell
 from weelo_api.telemetry import transporter_heartbeat
 from weelo_workers.app import find_verbs
 from weelo_workers.contracts.broadcasts import CancelBroadcast, CreateBooking, NewBooking
@@ -41,7 +42,6 @@ from weelo_workers.contracts.statuses import AssignmentStatus, Kind, Role
 from weelo_workers.contracts.trips import AdvanceTrip, DriverAccepts, DriverDeclines
 from weelo_workers.contracts.wire import Place
 from weelo_workers.messaging import mailbox
-from weelo_workers.messaging.bell import NoBell
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.models.engine import engine
 from weelo_workers.redis_client import redis

@@ -133,9 +133,8 @@ class Attendance:
             for user_id, seq in acked.items():
                 self.ack(user_id, seq)
             with self._lock:
-                self._left = [*left, *self._left][
-                    -MAX_REMEMBERED:
-                ]  # else their seats stay taken as long as the user has another socket
+                # Else their seats stay taken as long as the user has another socket.
+                self._left = [*left, *self._left][-MAX_REMEMBERED:]
             raise
 
 

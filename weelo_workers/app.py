@@ -8,7 +8,7 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -125,15 +125,13 @@ class SweepingScheduler(Scheduler):
 def _task_for(name: str) -> None:
     @app.task(name=name, bind=True)
     def settle(self: Any, command_id: str) -> None:
-        # A message that comes again may have killed whoever had it: if so, not for ever.
         came_again = bool((self.request.delivery_info or {}).get("redelivered"))
-        if came_again and not bus().may_be_tried_again(UUID(command_id)):
-            return
+        execute = partial(bus().execute, UUID(command_id), came_again=came_again)
         if REGISTRY[name].aside:
             # The message is done with; should this process die, the row is still there for the sweep.
-            _aside().submit(bus().execute, UUID(command_id))
+            _aside().submit(execute)
         else:
-            bus().execute(UUID(command_id))
+            execute()
 
 
 @lru_cache(maxsize=1)

@@ -20,7 +20,7 @@ class SmallDisk:
     """A file system in memory at this place. `why_not`: it cannot be had here, and why."""
 
     def __init__(self, at: Path, megabytes: int) -> None:
-        self._at, self._size = at, megabytes << 20
+        self.at, self._size = at, megabytes << 20
         at.mkdir(parents=True, mode=0o700)
         if os.geteuid() == 0:
             at.parent.chmod(0o711)
@@ -37,14 +37,14 @@ class SmallDisk:
 
     def remove(self) -> None:
         if not self.why_not:
-            subprocess.run(["umount", "--lazy", str(self._at)], check=False)
+            subprocess.run(["umount", "--lazy", str(self.at)], check=False)
 
     def _used(self) -> int:
-        now = os.statvfs(self._at)
+        now = os.statvfs(self.at)
         return (now.f_blocks - now.f_bfree) * now.f_frsize
 
     def _resize(self, size: int) -> bool:
-        return not _mount("-o", f"remount,size={size}", str(self._at))
+        return not _mount("-o", f"remount,size={size}", str(self.at))
 
 
 def _mount(*arguments: str) -> str:

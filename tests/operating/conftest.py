@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.conftest import own_database, own_redis
 from tests.system import System
 from weelo_workers.models.engine import connect
 
+DEADLY = Path(__file__).parent / "deadly"
 OF_ITS_OWN = 25  # beyond the numbers that workers have, and another than the journeys have
 
 Rows = Callable[..., list[Any]]
@@ -30,6 +32,7 @@ def operated(tmp_path_factory: pytest.TempPathFactory, database: str) -> Iterato
         REDIS_URL=own_redis(OF_ITS_OWN),
         BROADCAST_TIMEOUT_SECONDS="5",
         RADIUS_STEP_SECONDS="1",
+        PYTHONPATH=str(DEADLY),
     )
     yield running
     running.stop()

@@ -7,21 +7,17 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from tests.operating.conftest import Rows
-from tests.people import Listener, Truck, book
+from tests.people import BOOKING, Listener, Truck, book
 from tests.system import System, doctor
 from tests.waiting import eventually
-from tests.world import World
-from weelo_workers.contracts.fleet import DriverDetails, RegisterDriver, SetAvailability
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.messaging.bell import Ring
-from weelo_workers.messaging.celery_bell import CeleryBell
-from weelo_workers.messaging.roll_call import consumers
 
 pytestmark = pytest.mark.xdist_group("operated")
 
@@ -31,8 +27,10 @@ WRITE = """
 """
 
 
-def write(rows: Rows, name: str, queue: str, payload: Any, subject: UUID | None = None) -> UUID:
-    poison = uuid4()
+def write(
+    rows: Rows, name: str, queue: str, payload: Any, subject: UUID | None = None, *, as_id: UUID | None = None
+) -> UUID:
+    poison = as_id or uuid4()
     rows(WRITE, id=poison, name=name, queue=queue, payload=json.dumps(payload), subject=subject)
     return poison
 
@@ -130,42 +128,53 @@ def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: Sys
     truck.available(False)
 
 
-KILLS = """
-import os, signal, sys
-from weelo_workers import app
-from weelo_workers.messaging import handling
+def test_what_kills_whoever_executes_it_is_counted_and_parked_while_everybody_is_served(
+    operated: System, rows: Rows
+) -> None:
+    """No exception tells of it. It is met in a worker's child, in the notifier's threads, in beat: wherever it runs."""
+    customer, about = uuid4(), uuid4()
+    asks = operated.http(Role.CUSTOMER, customer)
 
-handling._handlers["fleet.register_driver"] = lambda command, uow: os.kill(os.getpid(), signal.SIGKILL)
-app.app.worker_main(sys.argv[1:])
-"""
+    def deadly() -> UUID:  # see deadly/sitecustomize.py
+        return UUID(f"{str(uuid4())[:-4]}dead")
 
+    def telling(*events: str) -> dict[str, Any]:
+        told = [
+            {"id": str(uuid4()), "event": event, "at": "2026-01-01T00:00:00Z", "data": {}} for event in events
+        ]
+        return {"subject_id": str(about), "events": told}
 
-def test_what_kills_its_process_every_time_is_parked_too_and_the_queue_goes_on(world: World) -> None:
-    """No exception tells of it: the message comes again to the next process, which dies of it as well."""
-    arguments = ("worker", "--queues=fleet", "--concurrency=1", "--loglevel=CRITICAL")
-    worker = subprocess.Popen([sys.executable, "-c", KILLS, *arguments])
-    try:
-        eventually(lambda: consumers()["fleet"] >= 1, within=30)
-        who, bell = uuid4(), CeleryBell()
-        details = DriverDetails(name="A driver", phone="+91 98100 00000")
-        kills = world.post(
-            RegisterDriver(transporter_id=who, driver_id=uuid4(), details=details), who, Role.TRANSPORTER
-        )
-        bell.ring(Ring(kills, RegisterDriver.name, "fleet"))
-        served = []
-        for _ in range(5):
-            served.append(
-                world.post(SetAvailability(transporter_id=who, is_available=True), who, Role.TRANSPORTER)
-            )
-            bell.ring(Ring(served[-1], SetAvailability.name, "fleet"))
-        parked = "SELECT trouble FROM mailbox WHERE id = :id AND parked_at IS NOT NULL AND settled_at IS NULL"
-        [row] = eventually(lambda: world.rows(parked, id=kills), within=40)
-        assert "died of it" in row.trouble
-        done = "SELECT count(*) FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[])) AND settled_at IS NOT NULL"
-        eventually(lambda: world.value(done, ids=served) == 5, within=20)
-    finally:
-        worker.kill()
-        worker.wait()
+    command = write(rows, "fleet.sign_on", "fleet", {"transporter_id": str(uuid4())}, as_id=deadly())
+    delivery = write(rows, "notifications.deliver", "notifications", telling("Deadly"), about)
+    behind = write(rows, "notifications.deliver", "notifications", telling(), about)
+    timer = write(rows, "broadcasts.expire", "timers", {"broadcast_id": str(uuid4())}, as_id=deadly())
+    poison = [command, delivery, timer]
+
+    def standing(*ids: UUID) -> list[Any]:
+        query = "SELECT *, now() AS now FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY position"
+        return rows(query, ids=list(ids))
+
+    def has_heard(cancellations: int) -> bool:
+        query = """SELECT FROM log_lines l JOIN events e ON e.id = l.event_id
+                    WHERE user_id = :who AND event = 'booking_cancelled'"""
+        return len(rows(query, who=customer)) == cancellations
+
+    served, beats, give_up_at = 0, set(operated.pids("beat")), time.monotonic() + 90
+    while not all(row.parked_at for row in standing(command, delivery)):
+        assert time.monotonic() < give_up_at, standing(*poison)
+        booking = asks.post("/bookings", json=BOOKING).json()["id"]
+        assert asks.put(f"/bookings/{booking}/cancel").status_code == 200
+        served += 1
+        eventually(partial(has_heard, served), within=30, every=0.1)
+        beats.update(operated.pids("beat"))
+    assert served > 5
+    for row in standing(command, delivery):
+        assert row.losses == 5 and "died of it" in row.trouble
+    [goes_on] = standing(timer)
+    assert goes_on.parked_at is None and goes_on.losses >= 3 and goes_on.retry_at > goes_on.now
+    assert len(beats) <= 3, "what may kill it as well it leaves to the workers"
+    eventually(lambda: standing(behind)[0].settled_at, within=30)
+    rows("DELETE FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[]))", ids=poison)
 
 
 def test_a_timer_that_always_fails_makes_no_other_late(operated: System, rows: Rows) -> None:

@@ -11,13 +11,13 @@ from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from tests.bells import NoBell
 from tests.security.conftest import Database
 from weelo_workers.app import find_verbs
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.fleet import SetAvailability, SignOn
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.messaging import mailbox
-from weelo_workers.messaging.bell import NoBell
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.retention import forget_what_is_old
 from weelo_workers.messaging.sweep import sweep

@@ -26,12 +26,9 @@ class Ring:
 
 
 class Bell(Protocol):
+    @property
+    def was_silent(self) -> bool:
+        """Whether it could not be rung of late."""
+
     def ring(self, ring: Ring) -> None:
         """Send it. Raises BellSilent when the broker cannot be reached."""
-
-
-class NoBell:
-    """For a place without a broker: the sweep finds everything."""
-
-    def ring(self, ring: Ring) -> None:
-        raise BellSilent(ring.name)

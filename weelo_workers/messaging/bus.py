@@ -6,15 +6,17 @@ This is where every command, timer and delivery passes, whoever woke it: a worke
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import (
+    Boolean,
     Engine,
     Table,
     Text,
@@ -56,6 +58,18 @@ GATHER_SECONDS = 0.05
 REMEMBERED_CALLERS = 10_000
 
 
+_Consequences = tuple[list[Ring], list[Callable[[], None]]]
+"""What follows a commit: whom to ring, and what to do outside of the database."""
+
+
+class _Suspected(Exception):
+    """Whoever had this before has not settled it, and may have died of it. `lost_before`: on the record."""
+
+    def __init__(self, *, lost_before: bool) -> None:
+        super().__init__(lost_before)
+        self.lost_before = lost_before
+
+
 class Bus:
     """Executes commands by id against one database, and rings one bell."""
 
@@ -68,21 +82,17 @@ class Bus:
         self.bell = bell
         self.aside = aside
         self._known: set[UUID] = set()
+        self._suspects = threading.Lock()
         # For a look at one row, which needs no transaction around it.
         self._looking = engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    def execute(self, command_id: UUID, *, swept: bool = False) -> None:
-        """Settle this command if it is due and unsettled. What goes wrong is noted, and left to the sweep."""
+    def execute(self, command_id: UUID, *, swept: bool = False, came_again: bool = False) -> None:
+        """Settle this command if it is due and unsettled. What goes wrong is noted, and left to the sweep.
+
+        `came_again`: somebody had the message before, and may have died of it.
+        """
         try:
-            for attempt in Retrying(
-                retry=retry_if_exception(lambda error: is_contention(error) or is_cut_off(error)),
-                stop=stop_after_attempt(8),
-                wait=wait_random_exponential(multiplier=0.01, max=0.2),
-                before_sleep=lambda _: counted.SERIALIZATION_RETRIES.inc(),
-                reraise=True,
-            ):
-                with attempt:
-                    rings, acts = self._in_one_transaction(command_id, swept)
+            rings, acts = self._settle(command_id, swept, came_again)
         except Exception as error:
             self._note_trouble(command_id, error)
             return
@@ -91,6 +101,38 @@ class Bus:
             afterwards()
         elif acts or rings:
             self.aside(afterwards)
+
+    def _settle(self, command_id: UUID, swept: bool, came_again: bool) -> _Consequences:
+        try:
+            return self._patiently(command_id, swept=swept, came_again=came_again)
+        except _Suspected as suspected:
+            # Of those who have lost somebody one at a time: else who only runs beside a killer would look like one.
+            with self._suspects if suspected.lost_before else nullcontext():
+                return self._settle_on_record(command_id, swept)
+
+    def _settle_on_record(self, command_id: UUID, swept: bool) -> _Consequences:
+        """What may kill this process is counted as lost before it is tried, and not any more if we come back."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            before = trouble.count_a_loss(session, command_id)
+        if before is None:
+            return [], []
+        try:
+            return self._patiently(command_id, swept=swept, on_record=True)
+        except BaseException:
+            with suppress(*DATABASE_ERRORS), Session(self.engine) as session, session.begin():
+                trouble.take_back(session, command_id, before)
+            raise
+
+    def _patiently(self, command_id: UUID, **how: bool) -> _Consequences:
+        """In one transaction, and in another if it lost a race or its connection."""
+        again = Retrying(
+            retry=retry_if_exception(lambda error: is_contention(error) or is_cut_off(error)),
+            stop=stop_after_attempt(8),
+            wait=wait_random_exponential(multiplier=0.01, max=0.2),
+            before_sleep=lambda _: counted.SERIALIZATION_RETRIES.inc(),
+            reraise=True,
+        )
+        return again(self._in_one_transaction, command_id, **how)
 
     def _afterwards(self, command_id: UUID, acts: list[Callable[[], None]], rings: list[Ring]) -> None:
         for act in acts:
@@ -130,10 +172,10 @@ class Bus:
                     self.execute(left)
 
     def _in_one_transaction(
-        self, command_id: UUID, swept: bool
-    ) -> tuple[list[Ring], list[Callable[[], None]]]:
+        self, command_id: UUID, *, swept: bool, came_again: bool = False, on_record: bool = False
+    ) -> _Consequences:
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
-            claimed = _claim(session, command_id)
+            claimed = _claim(session, command_id, on_record)
             if claimed is None:
                 return [], []
             row, now = claimed
@@ -146,6 +188,8 @@ class Bus:
             if row.due_at > now:
                 # Early by the database's clock, or woken by a stray bell: set the alarm again.
                 return [Ring(row.id, row.name, row.queue, (row.due_at - now).total_seconds())], []  # type: ignore[arg-type]
+            if not on_record and (came_again or row.sweeps or row.losses):
+                raise _Suspected(lost_before=row.losses > 0)
             caller = _caller(row)
             new_caller = caller if caller is not None and caller.id not in self._known else None
             if new_caller is not None:
@@ -167,18 +211,6 @@ class Bus:
         if len(self._known) >= REMEMBERED_CALLERS:
             self._known.clear()
         self._known.add(caller_id)
-
-    def may_be_tried_again(self, command_id: UUID) -> bool:
-        """Before a try whose message came before: a process may have been lost by it, which no exception tells.
-
-        Counted beforehand, so that the fifth loss parks it; whoever was only handed back settles now.
-        """
-        try:
-            with Session(self.engine, expire_on_commit=False) as session, session.begin():
-                return trouble.count_a_loss(session, command_id)
-        except DATABASE_ERRORS as error:
-            log.warning("command %s waits for the database: %s", command_id, trouble.one_line(error))
-            return False
 
     def _note_trouble(self, command_id: UUID, error: Exception) -> None:
         """Leave the row to the sweep; after too many unexpected errors park it with the reason."""
@@ -207,14 +239,14 @@ class Bus:
                 self.ring(Ring(behind, DeliverEvents.name, DeliverEvents.queue))
 
 
-def _claim(session: Session, command_id: UUID) -> tuple[MailboxRow, datetime] | None:
+def _claim(session: Session, command_id: UUID, on_record: bool) -> tuple[MailboxRow, datetime] | None:
     """Lock the row before anything is looked at: of several messages for one command, one acts. With it, the
-    time. None if it is settled, parked, in the pause after a failure, or aged out.
+    time. None if it is settled, parked, in the pause after a failure, or aged out. `on_record`: that pause is ours.
 
     Deliveries about one subject go one at a time: each settles the others that wait, so they must not
     hold one row and want another's. Of a crowd of them most find themselves settled, and lock nothing.
     """
-    claimed = session.execute(_CLAIM, {"id": command_id}).one_or_none()
+    claimed = session.execute(_CLAIM, {"id": command_id, "on_record": on_record}).one_or_none()
     return (claimed[0], claimed[1]) if claimed else None
 
 
@@ -243,7 +275,11 @@ _CLAIM = (
         MailboxRow.settled_at.is_(None),
         MailboxRow.parked_at.is_(None),
         # After a failure not before its next try, however often it is rung.
-        or_(MailboxRow.retry_at.is_(None), MailboxRow.retry_at <= func.clock_timestamp()),
+        or_(
+            bindparam("on_record", type_=Boolean()),
+            MailboxRow.retry_at.is_(None),
+            MailboxRow.retry_at <= func.clock_timestamp(),
+        ),
     )
     .with_for_update(of=MailboxRow)
 )

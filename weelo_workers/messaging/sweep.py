@@ -25,7 +25,11 @@ log = logging.getLogger(__name__)
 
 BATCH = 200
 
-_Overdue = Row[tuple[UUID, str, Queue, int, int]]
+# So often a worker is rung for before beat, which must live on, executes a command itself: with the pauses between them
+# for longer than a worker takes that it killed, to come back.
+RINGS = 2
+
+_Overdue = Row[tuple[UUID, str, Queue, int, int, int]]
 
 # statement_timestamp(), since an index cannot be searched by what changes meanwhile (clock_timestamp()).
 # SKIP LOCKED: a row that a worker is settling at this moment, or that another sweep has, is not overdue.
@@ -35,13 +39,13 @@ _TAKE_UP = text("""
     UPDATE mailbox
        SET sweeps = LEAST(sweeps + 1, 1000),
            ring_at = clock_timestamp() + interval '1 second'
-                     * LEAST(power(2, LEAST(CASE queue WHEN 'timers' THEN attempts ELSE sweeps END, 10)), 30)
+                     * LEAST(power(2, LEAST(CASE queue WHEN 'timers' THEN attempts + losses ELSE sweeps END, 10)), 30)
      WHERE id IN (SELECT id FROM mailbox
                    WHERE settled_at IS NULL AND parked_at IS NULL AND ring_at <= statement_timestamp()
-                   ORDER BY (queue = 'timers' AND attempts = 0) DESC, ring_at
+                   ORDER BY (queue = 'timers' AND attempts + losses = 0) DESC, ring_at
                    LIMIT :batch
                      FOR UPDATE SKIP LOCKED)
-    RETURNING id, name, queue, sweeps, attempts
+    RETURNING id, name, queue, sweeps, attempts, losses
 """)
 
 
@@ -49,7 +53,7 @@ def sweep(bus: Bus, *, seconds: float) -> int:
     """Take up what is overdue, for at most about `seconds`. Returns how many rows were taken up.
 
     A timer is settled here and now: it has waited long enough. A command is rung again first, since a
-    busy queue is no fault; if its bell is silent, or had been rung again before, it is settled here too.
+    busy queue is no fault; if its bell is silent, or was rung again in vain, it is settled here too.
     So is the next try of a timer that has failed: many of those must not be what the sweep is busy with.
     """
     taken, cut_off = 0, False
@@ -81,15 +85,14 @@ def sweep(bus: Bus, *, seconds: float) -> int:
 
 
 def _is_fresh_timer(row: _Overdue) -> bool:
-    return row.queue == TIMERS and not row.attempts
+    return row.queue == TIMERS and not row.attempts and not row.losses
 
 
 def _rung_again(bus: Bus, row: _Overdue) -> bool:
     command = REGISTRY.get(row.name)
-    aside = (
-        command is not None and command.aside
-    )  # whoever waits for somebody outside would hold up the sweep
-    if not aside and (_is_fresh_timer(row) or row.sweeps > 1):
+    # Whoever waits for somebody outside would hold up the sweep.
+    aside = command is not None and command.aside
+    if not aside and not _is_worth_a_ring(bus, row):
         return False
     ring = Ring(row.id, row.name, row.queue)
     if bus.aside is not None:
@@ -100,3 +103,8 @@ def _rung_again(bus: Bus, row: _Overdue) -> bool:
     except BellSilent:
         return aside
     return True
+
+
+def _is_worth_a_ring(bus: Bus, row: _Overdue) -> bool:
+    rung = row.sweeps - 1 - bool(row.losses)  # since somebody came, and was lost
+    return not _is_fresh_timer(row) and rung < (1 if bus.bell.was_silent else RINGS)

@@ -1,4 +1,5 @@
-"""What raises something unexpected: tried again with growing pauses, given up after five tries, given back by hand.
+"""What raises something unexpected, or kills whoever executes it: tried again with growing pauses, given up after five
+tries, given back by hand.
 
 A row in trouble holds up nobody: it waits apart until its next try, whatever rings for it.
 """
@@ -8,7 +9,8 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from pydantic import ValidationError
@@ -22,7 +24,7 @@ from weelo_workers.models import MailboxRow
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 5
-"""A command that raised something unexpected so often is parked: an operator looks, the queue goes on."""
+"""A command that went wrong so often is parked: an operator looks, the queue goes on."""
 
 MAY_HAVE_KILLED = "whoever executed it may have died of it"
 
@@ -57,49 +59,77 @@ def note(session: Session, command_id: UUID, error: Exception) -> MailboxRow | N
         return None
     row.attempts = min(row.attempts + 1, _MOST_COUNTED)
     row.trouble = one_line(error)
-    _wait_or_park(session, row)
+    row.sweeps = 0  # the next try is rung for, as the first was
+    _wait(session, row)
+    if _is_enough(row):
+        row.parked_at = _now(session)
     # What went wrong where is worth a page of the log a few times; then a line will do.
     page = error if row.attempts <= MAX_ATTEMPTS else None
     log.error("%s %s failed, try %d: %s", row.name, row.id, row.attempts, row.trouble, exc_info=page)
     return row
 
 
-def count_a_loss(session: Session, command_id: UUID) -> bool:
-    """A message came again: maybe a worker ended in the middle of it. Whether it is tried now.
+def count_a_loss(session: Session, command_id: UUID) -> dict[str, Any] | None:
+    """Before a try from which perhaps nobody comes back: count it as lost, since whoever is lost counts nothing.
 
-    Mostly nobody died of it, so it does not have to wait, until it has been so five times.
+    None: it is not to be tried now. Otherwise what `take_back` needs if somebody does come back, with nothing settled.
     """
     row = session.get(MailboxRow, command_id, with_for_update=True)
+    now = _now(session)
     if row is None or row.settled_at is not None or row.parked_at is not None:
-        return False
-    if row.due_at > session.scalars(select(func.clock_timestamp())).one():
-        return True  # a timer in somebody's hands when it was handed back: nobody has executed it
-    row.attempts = min(row.attempts + 1, _MOST_COUNTED)
-    row.trouble = row.trouble or MAY_HAVE_KILLED
-    if row.attempts < MAX_ATTEMPTS:
-        return True
-    _wait_or_park(session, row)
-    log.error("%s %s came again %d times: %s", row.name, row.id, row.attempts, row.trouble)
-    return False
+        return None
+    if row.due_at > now or (row.retry_at is not None and row.retry_at > now):
+        return None  # somebody else counts on it at this moment, or it waits
+    before = {name: getattr(row, name) for name in ("trouble", "ring_at", "retry_at", "sweeps")}
+    lost_before = row.losses
+    row.losses = min(row.losses + 1, _MOST_COUNTED)
+    row.sweeps = min(row.sweeps, 1)  # the next try is rung for again; that this one was swept stays known
+    _wait(session, row)
+    if lost_before:
+        row.trouble = MAY_HAVE_KILLED
+        log.error("%s %s: %d times nobody came back from it", row.name, row.id, lost_before)
+        if _is_enough(row):
+            row.parked_at = now
+            return None
+    return before
 
 
-def _wait_or_park(session: Session, row: MailboxRow) -> None:
-    now = session.scalars(select(func.clock_timestamp())).one()
-    row.retry_at = row.ring_at = now + timedelta(seconds=pause(row.attempts))
-    row.sweeps = 0  # the next try is rung for, as the first was
-    if row.attempts >= MAX_ATTEMPTS and row.queue != TIMERS:
-        row.parked_at = now
+def take_back(session: Session, command_id: UUID, before: dict[str, Any]) -> None:
+    """Somebody came back: whatever went wrong, it did not kill them."""
+    session.execute(
+        update(MailboxRow)
+        .where(MailboxRow.id == command_id, MailboxRow.settled_at.is_(None))
+        .values(losses=MailboxRow.losses - 1, **before)
+    )
 
 
-def pause(attempts: int) -> float:
+def _wait(session: Session, row: MailboxRow) -> None:
+    row.retry_at = row.ring_at = _now(session) + timedelta(seconds=pause(row.attempts + row.losses))
+
+
+def _is_enough(row: MailboxRow) -> bool:
+    return row.attempts + row.losses >= MAX_ATTEMPTS and row.queue != TIMERS
+
+
+def _now(session: Session) -> datetime:
+    now: datetime = session.scalars(select(func.clock_timestamp())).one()
+    return now
+
+
+def pause(tries: int) -> float:
     """Seconds until the next try: about 1, 2, 4, 8, and so on, a quarter more or less, so that a crowd spreads."""
-    return min(2.0 ** min(attempts - 1, 30), LONGEST_PAUSE_SECONDS) * random.uniform(0.75, 1.25)
+    return min(2.0 ** min(tries - 1, 30), LONGEST_PAUSE_SECONDS) * random.uniform(0.75, 1.25)
 
 
 def requeue(connection: Connection, command_id: UUID) -> str:
     """Give a parked command, or a timer in its pause, a fresh start. Returns its name; raises NotRequeued."""
     row = connection.execute(
-        select(MailboxRow.name, MailboxRow.attempts, MailboxRow.settled_at, MailboxRow.status)
+        select(
+            MailboxRow.name,
+            MailboxRow.settled_at,
+            MailboxRow.status,
+            (MailboxRow.attempts + MailboxRow.losses).label("tries"),
+        )
         .where(MailboxRow.id == command_id)
         .with_for_update()
     ).one_or_none()
@@ -109,13 +139,19 @@ def requeue(connection: Connection, command_id: UUID) -> str:
         raise NotRequeued(
             f"{row.name} is settled already: it {row.status} at {row.settled_at:%Y-%m-%d %H:%M:%S} UTC"
         )
-    if row.attempts == 0:
+    if row.tries == 0:
         raise NotRequeued(f"{row.name} is not parked: it is waiting for its turn, and has not failed")
     connection.execute(
         update(MailboxRow)
         .where(MailboxRow.id == command_id)
         .values(
-            attempts=0, sweeps=0, trouble=None, parked_at=None, retry_at=None, ring_at=func.clock_timestamp()
+            attempts=0,
+            losses=0,
+            sweeps=0,
+            trouble=None,
+            parked_at=None,
+            retry_at=None,
+            ring_at=func.clock_timestamp(),
         )
     )
     return str(row.name)

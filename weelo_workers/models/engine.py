@@ -27,6 +27,12 @@ DATABASE_ERRORS = (SQLAlchemyError, psycopg2.Error)
 """Whatever a statement may raise. The driver's own errors come bare when a connection that autocommits is given back:
 its isolation level is reset then, outside of all that SQLAlchemy wraps."""
 
+# A server that has become a standby goes on answering, but only who reads.
+_STANDBY = "25006"
+# SQLSTATEs: connections; disk, memory and connections running out; statements cancelled and servers ending; the disk or
+# the machine; a lock not had in time. Not all that the driver calls operational: 54 (too complex) stays so for ever.
+_OUTAGES = ("08", "53", "57", "58", "55P03", _STANDBY)
+
 # A handler that waits longer than this has met a fault, not a queue: give up, let the bell or the sweep retry.
 _WAITS = {
     "statement_timeout": "10s",
@@ -64,6 +70,7 @@ def connect(
         },
     )
     event.listen(made, "handle_error", _leave_rows_out)
+    event.listen(made, "handle_error", _leave_a_standby)
     event.listen(made, "checkin", _note_the_time)
     event.listen(made, "checkout", _ping_if_it_idled)
     return made
@@ -74,6 +81,12 @@ def _leave_rows_out(context: ExceptionContext) -> None:
     for error in (context.original_exception, context.sqlalchemy_exception):
         if error is not None and error.args and isinstance(error.args[0], str):
             error.args = (error.args[0].partition("\nDETAIL:")[0], *error.args[1:])
+
+
+def _leave_a_standby(context: ExceptionContext) -> None:
+    """After a failover the pool's connections may lead to the old server. New ones find the one that writes."""
+    if getattr(context.original_exception, "pgcode", None) == _STANDBY:
+        context.is_disconnect = True
 
 
 def _note_the_time(_: Any, record: ConnectionPoolEntry) -> None:
@@ -120,18 +133,25 @@ def is_contention(error: BaseException) -> bool:
 
 
 def is_outage(error: BaseException) -> bool:
-    """The database is away or over-busy: nobody's fault who asked, and worth asking again later."""
-    return isinstance(error, OperationalError | PoolExhausted | psycopg2.Error) or (
-        isinstance(error, DBAPIError)
-        and (error.connection_invalidated or isinstance(error.orig, pg.QueryCanceled | pg.LockNotAvailable))
-    )
+    """The database is away, over-busy, or short of something: nobody's fault who asked, and worth asking again later."""
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, PoolExhausted | psycopg2.Error)
+    state = _sqlstate(error)
+    away = isinstance(error, OperationalError) if state is None else state.startswith(_OUTAGES)
+    return away or error.connection_invalidated
 
 
 def is_cut_off(error: BaseException) -> bool:
     """The connection broke while it was used: whether the last statement was executed, nobody knows."""
     return isinstance(error, psycopg2.Error) or (
-        isinstance(error, DBAPIError) and error.connection_invalidated
+        isinstance(error, DBAPIError) and error.connection_invalidated and _sqlstate(error) != _STANDBY
     )
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    """What PostgreSQL calls it; None if it was the driver that noticed, as when nobody answers."""
+    state: str | None = getattr(error.orig, "pgcode", None)
+    return state
 
 
 def forget_connections() -> None:

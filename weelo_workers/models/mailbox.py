@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Identity, Index, SmallInteger, text
+from sqlalchemy import BigInteger, ColumnElement, Identity, Index, SmallInteger, or_, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -40,10 +40,12 @@ class MailboxRow(Base):
     sweeps: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     """How often it raised something unexpected."""
+    losses: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    """How many of those who began it on the record have not come back: perhaps it kills whoever executes it."""
     trouble: Mapped[str | None]
-    """What it raised last, in one line."""
+    """What went wrong last, in one line."""
     retry_at: Mapped[datetime | None]
-    """Not before then, after it raised something: whatever rings meanwhile."""
+    """Not before then, after it went wrong: whatever rings meanwhile."""
     parked_at: Mapped[datetime | None]
     """Given up on after too many attempts; an operator looks at it."""
 
@@ -71,6 +73,12 @@ class MailboxRow(Base):
         Index("mailbox_parked_by_age", "parked_at", postgresql_where=text("parked_at IS NOT NULL")),
         Index("mailbox_settled_by_age", "settled_at", postgresql_where=text("settled_at IS NOT NULL")),
     )
+
+
+def has_failed(row: Any) -> ColumnElement[bool]:
+    """Whether a row (the model, or the columns of an alias) is known to fail. One loss may be chance: a restart, a
+    power cut, a `kill -9`."""
+    return or_(row.attempts > 0, row.losses > 1)
 
 
 class Replay(Base):

@@ -51,8 +51,10 @@ def customer(session: Session, told: Told) -> Mapping[UUID, Own]:
 
 
 def newly_offered(session: Session, told: Told) -> Mapping[UUID, Own]:
-    """Those whom this step reached, each with the own distance and the slots they could take. Unless it is over: offers of what is gone
-    would be ghosts, so the broadcast is looked at again at the moment of telling."""
+    """Those whom this step reached, each with their own distance and the slots that they could take.
+
+    Nobody if it is over by the time of telling: offers of what is gone would be ghosts.
+    """
     broadcast = session.get(Broadcast, UUID(told.data["broadcastId"]))
     if broadcast is None or broadcast.status not in OPEN:
         return {}

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, ScalarSelect, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, insert, not_, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -19,6 +19,7 @@ from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.metrics import counted
 from weelo_workers.models import Broadcast, Device, EventRecord, LogHead, LogLine, MailboxRow
+from weelo_workers.models.mailbox import has_failed
 from weelo_workers.notifications import news
 from weelo_workers.notifications.catalog import BY_NAME, Own
 
@@ -107,15 +108,21 @@ def _waiting(uow: UnitOfWork, subject_id: UUID) -> Sequence[Row[tuple[UUID, dict
             MailboxRow.name == DeliverEvents.name,
             MailboxRow.settled_at.is_(None),
             MailboxRow.parked_at.is_(None),
-            # One that has failed before is tried alone, so that it takes no innocent ones with it.
-            or_(MailboxRow.id == uow.command_id, and_(MailboxRow.attempts == 0, _own_attempts(uow) == 0)),
+            # One that has failed before is tried alone, so that it takes no innocent ones with it. One that was only
+            # handed back has not: it keeps its place.
+            or_(
+                MailboxRow.id == uow.command_id,
+                and_(not_(has_failed(MailboxRow)), not_(_ours_has_failed(uow))),
+            ),
         )
         .order_by(MailboxRow.position)
     ).all()
 
 
-def _own_attempts(uow: UnitOfWork) -> ScalarSelect[int]:
-    return select(MailboxRow.attempts).where(MailboxRow.id == uow.command_id).scalar_subquery()
+def _ours_has_failed(uow: UnitOfWork) -> ColumnElement[bool]:
+    # Our present try may be among its losses.
+    ours = or_(MailboxRow.attempts > 0, MailboxRow.losses > 2)
+    return select(ours).where(MailboxRow.id == uow.command_id).scalar_subquery()
 
 
 def _broadcasts_of(session: Session, told: Sequence[Told]) -> list[Broadcast]:

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from weelo_workers.contracts.statuses import BroadcastStatus, HoldStatus, TruckRequestStatus
+from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, HoldStatus, TruckRequestStatus
 from weelo_workers.contracts.wire import rfc3339
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.broadcast import OPEN
@@ -51,6 +51,10 @@ INVARIANTS = {
     "{n} broadcasts open past their deadline": f"""
         SELECT count(*) FROM broadcasts
          WHERE status IN ({quoted(OPEN)}) AND expires_at < clock_timestamp() - interval '{OVERDUE_SECONDS} s'""",
+    "{n} assignments unanswered past their end": f"""
+        SELECT count(*) FROM assignments
+         WHERE status = '{AssignmentStatus.PENDING}'
+           AND expires_at < clock_timestamp() - interval '{OVERDUE_SECONDS} s'""",
     "{n} users whose log does not end where its counter stands": """
         SELECT count(*) FROM log_heads h
          WHERE EXISTS (SELECT 1 FROM log_lines l WHERE l.user_id = h.user_id)
@@ -95,7 +99,7 @@ def _database(connection: Connection) -> Iterator[str]:
         yield f"parked: {row.name} {row.id} since {_time(row.parked_at)}: {row.trouble}"
     for row in trouble.failing(connection, MOST_NAMED):
         next_try = f", next try {_time(row.retry_at)}" if row.retry_at else ""
-        yield f"failing: {row.name} {row.id}, due {_time(row.due_at)}, {row.attempts} tries{next_try}: {row.trouble}"
+        yield f"failing: {row.name} {row.id}, due {_time(row.due_at)}, {row.attempts + row.losses} tries{next_try}: {row.trouble}"
     for sentence, query in INVARIANTS.items():
         if count := connection.execute(text(query)).scalar_one():
             yield "invariant: " + sentence.format(n=count)

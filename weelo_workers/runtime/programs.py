@@ -16,9 +16,8 @@ from weelo_workers.runtime.supervisor import Program
 # so that all of it is over in 15 s. First who gives work, then who takes it.
 DEMO, BEAT, FLOWER, API, WORKERS = range(5)
 
-NOTIFIER_THREADS = (
-    2  # so that one that waits for a lock does not stop the rest; more only share the interpreter
-)
+# So that one that waits for a lock does not stop the rest; more only share the interpreter.
+NOTIFIER_THREADS = 2
 
 API_ROLE, WORKERS_ROLE = ROLES = ("DATABASE_API_URL", "DATABASE_WORKERS_URL")
 

@@ -5,29 +5,25 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
+from tests.bells import Recorded
 from tests.world import World
-from weelo_workers.contracts.statuses import Role
+from weelo_workers.contracts.broadcasts import CancelBroadcast
+from weelo_workers.contracts.notifications import DeliverEvents, SendPushes
+from weelo_workers.contracts.statuses import Kind, Role
 from weelo_workers.messaging import handling, trouble
-from weelo_workers.messaging.bell import Ring
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.sweep import sweep
+from weelo_workers.models.engine import connect
 from weelo_workers.queries import doctor
-
-
-class Recorded:
-    """A bell that takes note of what it was asked to ring."""
-
-    def __init__(self) -> None:
-        self.rings: list[Ring] = []
-
-    def ring(self, ring: Ring) -> None:
-        self.rings.append(ring)
+from weelo_workers.settings import settings
 
 
 def write(
@@ -132,11 +128,11 @@ def test_the_next_try_is_rung_for_and_settled_by_the_sweep_if_nobody_comes(world
     bell = Recorded()
     bus = Bus(world.engine, bell)
     bus.execute(poison)
-    for tries in (1, 2):
+    for tries in (1, 1, 2):
         world.shift(30)
         sweep(bus, seconds=1)
         assert row_of(world, poison).attempts == tries
-    assert [ring.id for ring in bell.rings] == [poison]
+    assert [ring.id for ring in bell.rings] == [poison, poison]
 
 
 def test_parked_ones_are_named_by_the_doctor_with_reason_and_time_until_they_are_tried_again(
@@ -192,8 +188,8 @@ def test_a_timer_handed_back_before_its_time_has_not_been_tried(world: World) ->
     world.broadcast(1)
     timer = world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.expire'")
     for _ in range(trouble.MAX_ATTEMPTS + 1):
-        assert world.bus.may_be_tried_again(timer)
-    assert row_of(world, timer).attempts == 0
+        world.bus.execute(timer, came_again=True)
+    assert (row_of(world, timer).losses, row_of(world, timer).retry_at) == (0, None)
 
 
 def test_a_timer_that_fails_is_tried_less_and_less_often_and_named_by_the_doctor(
@@ -255,6 +251,194 @@ def test_a_failing_timer_may_be_hastened_by_hand(world: World, monkeypatch: pyte
         trouble.requeue(connection, timer)
     sweep(world.bus, seconds=1)
     assert world.status(broadcast) == "expired"
+
+
+# --- what kills whoever executes it -----------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """Ends the try as a `kill -9` does: whoever tried does nothing any more."""
+
+
+@pytest.fixture
+def cancel_kills(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[UUID]]:
+    """`broadcasts.cancel` kills whoever executes it; the list is of those that were tried."""
+    tried: list[UUID] = []
+
+    def deadly(command: Any, uow: Any) -> None:
+        tried.append(uow.command_id)
+        raise Killed
+
+    def the_dead_write_nothing(*_: Any) -> None:
+        pass
+
+    monkeypatch.setitem(handling._handlers, "broadcasts.cancel", deadly)
+    monkeypatch.setattr(trouble, "take_back", the_dead_write_nothing)
+    return tried  # type: ignore[return-value]
+
+
+def cancelling(world: World) -> UUID:
+    customer = uuid4()
+    command = CancelBroadcast(broadcast_id=uuid4(), customer_id=customer, kind=Kind.BOOKING)
+    return world.post(command, customer, Role.CUSTOMER)
+
+
+def test_what_kills_whoever_has_its_message_is_parked_after_five_losses(
+    world: World, cancel_kills: list[UUID]
+) -> None:
+    poison = cancelling(world)
+    for _ in range(10):
+        with suppress(Killed):
+            world.bus.execute(poison, came_again=bool(cancel_kills))
+        world.shift(30)
+    row = row_of(world, poison)
+    assert len(cancel_kills) == 5
+    assert row.parked_at is not None and row.trouble == trouble.MAY_HAVE_KILLED
+    with world.engine.connect() as connection:
+        assert any(str(poison) in line and "died of it" in line for line in doctor._database(connection))
+    with world.engine.begin() as connection:
+        trouble.requeue(connection, poison)
+    assert row_of(world, poison).losses == 0
+
+
+def test_what_kills_the_sweep_is_counted_there_and_then_left_to_the_workers_as_long_as_any_come(
+    world: World, cancel_kills: list[UUID]
+) -> None:
+    poison = cancelling(world)
+    bell = Recorded()
+
+    def beat_goes_on() -> bool:
+        world.shift(30)
+        try:
+            sweep(Bus(world.engine, bell), seconds=1)
+        except Killed:
+            return False
+        return True
+
+    while beat_goes_on():
+        assert len(bell.rings) <= 2, "nobody comes for it"
+    for losses in (2, 3, 4):
+        assert beat_goes_on() and bell.rings.pop().id == poison
+        with suppress(Killed):
+            world.bus.execute(poison)
+        assert len(cancel_kills) == row_of(world, poison).losses == losses
+    assert [beat_goes_on() for _ in range(3)] == [True, True, True]
+    assert len(cancel_kills) == 4 and row_of(world, poison).parked_at is not None
+
+
+def test_with_a_silent_bell_the_sweep_itself_finds_out_what_kills(
+    world: World, cancel_kills: list[UUID]
+) -> None:
+    poison = cancelling(world)
+    for losses in range(1, 5):
+        world.shift(30)
+        with pytest.raises(Killed):
+            sweep(world.bus, seconds=1)
+        assert row_of(world, poison).losses == losses
+    innocent = world.post(world.booking(customer := uuid4()), customer, Role.CUSTOMER)
+    world.shift(30)
+    sweep(world.bus, seconds=1)
+    assert row_of(world, poison).parked_at is not None and row_of(world, innocent).settled_at is not None
+
+
+@pytest.mark.parametrize("name", ["notifications.deliver", "notifications.push"])
+def test_what_kills_the_notifier_whose_messages_do_not_come_again_is_parked_too(
+    world: World, monkeypatch: pytest.MonkeyPatch, cancel_kills: list[UUID], name: str
+) -> None:
+    """Of its threads none outlives the others, and a push was acknowledged before: only the sweep rings again."""
+    monkeypatch.setitem(handling._handlers, name, handling._handlers["broadcasts.cancel"])
+    about = uuid4()
+    push = SendPushes(
+        event_id=uuid4(), event="trip_assigned", data={}, ends_at=datetime.max.replace(tzinfo=UTC), to={}
+    )
+    payload = DeliverEvents(subject_id=about, events=()) if name == "notifications.deliver" else push
+    poison = write(world, name, payload.model_dump(mode="json"), "notifications", about)
+    bell = Recorded()
+    with suppress(Killed):
+        world.bus.execute(poison)
+    while row_of(world, poison).parked_at is None:
+        world.shift(30)
+        rung = len(bell.rings)
+        sweep(Bus(world.engine, bell), seconds=1)
+        assert len(bell.rings) == rung + 1, "never executed by the sweep itself"
+        with suppress(Killed):
+            world.bus.execute(poison)
+    assert len(cancel_kills) == 5 and row_of(world, poison).trouble == trouble.MAY_HAVE_KILLED
+
+
+def test_a_timer_that_kills_is_tried_less_and_less_often_but_never_given_up(
+    world: World, monkeypatch: pytest.MonkeyPatch, cancel_kills: list[UUID]
+) -> None:
+    monkeypatch.setitem(handling._handlers, "broadcasts.expire", handling._handlers["broadcasts.cancel"])
+    timer = write(world, "broadcasts.expire", {"broadcast_id": str(uuid4())}, "timers")
+    for losses in range(1, 12):
+        with suppress(Killed):
+            sweep(world.bus, seconds=1)
+        assert (row_of(world, timer).losses, len(cancel_kills)) == (losses, losses)
+        world.shift(400)
+    assert row_of(world, timer).parked_at is None
+    with suppress(Killed):
+        sweep(world.bus, seconds=1)
+    pause = "SELECT EXTRACT(EPOCH FROM retry_at - clock_timestamp()) FROM mailbox WHERE id = :id"
+    assert 200 < float(world.value(pause, id=timer)) <= 375
+
+
+def test_who_lost_a_process_waits_a_moment_whatever_rings_for_it(
+    world: World, cancel_kills: list[UUID]
+) -> None:
+    poison = cancelling(world)
+    for _ in range(10):
+        with suppress(Killed):
+            world.bus.execute(poison, came_again=True)
+    assert len(cancel_kills) == 1
+
+
+def test_however_often_it_is_handed_back_it_is_not_given_up_if_nobody_died_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each restart of its worker, at each end of a connection to the broker, while the database is in trouble too."""
+
+    def locked(command: Any, uow: Any) -> None:
+        uow.session.execute(text("SET LOCAL lock_timeout = '1ms'"))
+        uow.session.execute(text("SELECT FROM alembic_version FOR UPDATE"))
+
+    customer = uuid4()
+    command = world.post(world.booking(customer), customer, Role.CUSTOMER)
+    with monkeypatch.context() as patched, world.engine.begin() as somebody:
+        patched.setitem(handling._handlers, "broadcasts.create_booking", locked)
+        somebody.execute(text("SELECT FROM alembic_version FOR UPDATE"))
+        before = row_of(world, command)
+        for _ in range(2 * trouble.MAX_ATTEMPTS):
+            world.bus.execute(command, came_again=True)
+            assert row_of(world, command) == before
+    world.bus.execute(command, came_again=True)
+    assert world.outcome(command, customer).status == "succeeded"
+
+
+def test_whoever_raises_lives_so_that_only_the_failure_is_counted(world: World) -> None:
+    poison = write(world, "broadcasts.cancel", {})
+    for tries in range(1, trouble.MAX_ATTEMPTS + 1):
+        world.bus.execute(poison, came_again=True)
+        row = row_of(world, poison)
+        assert (row.attempts, row.losses, row.parked_at is not None) == (tries, 0, tries == 5)
+        world.shift(30)
+
+
+def test_what_is_settled_by_the_first_who_comes_is_settled_in_one_transaction(world: World) -> None:
+    """Only where there is suspicion it is counted beforehand."""
+    begun: list[object] = []
+
+    def note(connection: object) -> None:
+        begun.append(connection)
+
+    for came_again, transactions in ((False, 1), (True, 3)):
+        customer = uuid4()
+        command = world.post(world.booking(customer), customer, Role.CUSTOMER)
+        begun.clear()
+        event.listen(world.engine, "begin", note)
+        world.bus.execute(command, came_again=came_again)
+        event.remove(world.engine, "begin", note)
+        assert len(begun) == transactions
 
 
 # --- deliveries -----------------------------------------------------------------------------------------
@@ -324,3 +508,48 @@ def test_a_command_that_nobody_knows_is_never_parked_but_named(world: World) -> 
     assert (row.attempts, row.parked_at) == (0, None)
     with world.engine.connect() as connection:
         assert any(str(unknown) in line and "does not know" in line for line in doctor._database(connection))
+
+
+def test_deliveries_that_were_handed_back_are_told_in_their_order(world: World) -> None:
+    """By whoever comes first: as after a restart of the notifier, while the database is in trouble."""
+    fleet, customer = world.fleet(), uuid4()
+    broadcast = world.broadcast(1, customer=customer)
+    world.drain()
+    world.accept(fleet, broadcast)
+    world.cancel(broadcast)
+    older, newer = (
+        row.id
+        for row in world.rows(
+            "SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL ORDER BY position"
+        )
+    )
+    quick = connect(settings().database_url, lock_timeout="50ms")
+    with world.engine.begin() as somebody:
+        somebody.execute(text("SELECT FROM log_heads FOR UPDATE"))
+        Bus(quick, world.bus.bell).execute(older, came_again=True)
+    quick.dispose()
+    world.bus.execute(newer, came_again=True)
+    versions = [frame["version"] for frame in world.heard(customer) if "version" in frame]
+    assert row_of(world, older).settled_at is not None
+    assert versions == sorted(versions)
+
+
+def test_a_delivery_that_lost_a_process_keeps_its_place_and_one_that_lost_two_takes_no_other_with_it(
+    world: World,
+) -> None:
+    fleet, customer = world.fleet(), uuid4()
+    for losses in (1, 2):
+        broadcast = world.broadcast(1, customer=customer)
+        world.accept(fleet, broadcast)
+        older = world.value(
+            "SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL"
+        )
+        with world.engine.begin() as connection:
+            connection.exec_driver_sql(f"UPDATE mailbox SET losses = {losses} WHERE id = '{older}'")
+        world.cancel(broadcast)
+        world.bus.execute(
+            world.value(
+                "SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL AND losses = 0"
+            )
+        )
+        assert (row_of(world, older).settled_at is not None) is (losses == 1)

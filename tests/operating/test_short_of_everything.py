@@ -1,0 +1,162 @@
+"""A database that is there and cannot: its disk is full, it has become a standby, it has no memory or connections left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+
+from tests.faults.disks import SmallDisk
+from tests.people import BOOKING
+from tests.system import token
+from tests.world import World
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.models.engine import autocommitting, forget_connections
+
+OUTAGES = {
+    "53100": "disk full",
+    "53200": "out of memory",
+    "53300": "too many connections",
+    "58030": "an error of its disk",
+    "57P03": "starting up",
+    "55P03": "somebody has what it needs",
+    "57014": "it takes too long",
+    "25006": "a standby",
+}
+MOVED = ("mailbox", "broadcasts")
+FAULTS = {
+    "54000": "more than PostgreSQL can do for anybody",
+    "54001": "nested too deeply",
+    "XX001": "corrupted data",
+    "P0001": "a bug",
+}
+
+
+def refuse_rows(world: World, state: str, *tables: str) -> None:
+    with world.engine.begin() as connection:
+        connection.execute(
+            text(
+                "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$"
+                f" BEGIN RAISE 'no room' USING ERRCODE = '{state}'; END $$"
+            )
+        )
+        for table in tables:
+            connection.execute(
+                text(f"CREATE TRIGGER no_room BEFORE INSERT ON {table} EXECUTE FUNCTION no_room()")
+            )
+
+
+@pytest.fixture
+def world(world: World) -> Iterator[World]:
+    yield world
+    with world.engine.begin() as connection:
+        connection.execute(text("DROP FUNCTION IF EXISTS no_room CASCADE"))
+
+
+def ask() -> Any:
+    from weelo_api import create_app
+
+    bearer = {"Authorization": f"Bearer {token(Role.CUSTOMER, uuid4())}"}
+    return create_app().test_client().post("/api/v1/bookings", json=BOOKING, headers=bearer)
+
+
+@pytest.mark.parametrize("state", OUTAGES)
+def test_a_command_that_cannot_be_recorded_for_want_of_something_is_refused_for_now(
+    world: World, state: str
+) -> None:
+    refuse_rows(world, state, "mailbox")
+    answer = ask()
+    assert answer.status_code == 503, answer.json
+    assert answer.json["code"] == "SERVICE_UNAVAILABLE" and answer.headers["Retry-After"]
+    assert world.value("SELECT count(*) FROM mailbox") == 0
+
+
+@pytest.mark.parametrize("state", OUTAGES)
+def test_a_command_waits_for_what_the_database_is_short_of_and_is_never_given_up_for_it(
+    world: World, state: str
+) -> None:
+    customer = uuid4()
+    refuse_rows(world, state, "broadcasts")
+    command = world.post(world.booking(customer), customer, Role.CUSTOMER)
+    for came_again in (False, True) * 4:
+        world.bus.execute(command, came_again=came_again)
+    row = world.rows("SELECT attempts, losses, retry_at FROM mailbox WHERE id = :id", id=command)[0]
+    assert tuple(row) == (0, 0, None)
+    with world.engine.begin() as connection:
+        connection.execute(text("DROP FUNCTION no_room CASCADE"))
+    world.bus.execute(command)
+    assert world.outcome(command, customer).status == "succeeded"
+
+
+@pytest.mark.parametrize("state", FAULTS)
+def test_what_waiting_does_not_mend_is_a_failure(world: World, state: str) -> None:
+    """Otherwise it would be tried for ever, and nobody would be told."""
+    customer = uuid4()
+    command = world.post(world.booking(customer), customer, Role.CUSTOMER)
+    refuse_rows(world, state, "mailbox", "broadcasts")
+    world.bus.execute(command)
+    assert world.value("SELECT attempts FROM mailbox WHERE id = :id", id=command) == 1
+    assert ask().status_code == 500
+
+
+def test_after_a_failover_nobody_stays_with_the_server_that_has_become_a_standby(world: World) -> None:
+    """Its connections go on working, for reading: they are given up, so that the next lead to the new one."""
+    forget_connections()
+    with autocommitting().connect() as connection:
+        connection.execute(text("SET default_transaction_read_only = on"))
+    assert ask().status_code == 503
+    assert ask().status_code == 202
+
+
+@pytest.fixture
+def small_disk(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
+    """A tablespace `small` on a disk of its own."""
+    home = Path(world.value("SHOW data_directory"))
+    if os.geteuid() != 0 or not home.exists():
+        pytest.skip("a disk for PostgreSQL can be made by root alone, on PostgreSQL's own machine")
+    folder = Path(tempfile.mkdtemp(prefix="weelo-small-"))
+    folder.chmod(0o711)
+    disk = SmallDisk(folder / "disk", megabytes=4)
+    if disk.why_not:
+        pytest.skip(disk.why_not)
+    shutil.chown(disk.at, home.stat().st_uid)
+    alone = world.engine.execution_options(isolation_level="AUTOCOMMIT")
+    with alone.connect() as connection:
+        connection.execute(text(f"CREATE TABLESPACE small LOCATION '{disk.at}'"))
+    yield disk
+    with alone.connect() as connection:
+        for table in MOVED:
+            connection.execute(text(f"ALTER TABLE {table} SET TABLESPACE pg_default"))
+        connection.execute(text("DROP TABLESPACE small"))
+    disk.remove()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_while_the_disk_of_the_database_is_full_nothing_is_accepted_and_nothing_given_up(
+    world: World, small_disk: SmallDisk
+) -> None:
+    customer = uuid4()
+    waits = world.post(world.booking(customer), customer, Role.CUSTOMER)
+    with world.engine.begin() as connection:
+        for table in MOVED:
+            connection.execute(text(f"ALTER TABLE {table} SET TABLESPACE small"))
+    with small_disk.full():
+        for _ in range(100):
+            answer = ask()
+            if answer.status_code != 202:
+                break
+        assert (answer.status_code, answer.json["code"]) == (503, "SERVICE_UNAVAILABLE")
+        for _ in range(6):
+            world.bus.execute(waits, came_again=True)
+    assert world.outcome(waits, customer).status == "pending"
+    assert world.value("SELECT attempts FROM mailbox WHERE id = :id", id=waits) == 0
+    assert ask().status_code == 202
+    world.bus.execute(waits, came_again=True)
+    assert world.outcome(waits, customer).status == "succeeded"
