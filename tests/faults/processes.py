@@ -85,8 +85,7 @@ def _stopped(at: Breaking, pids: list[int], seconds: float, whose: str = "") -> 
         locked = at.stage.locked_by(pids) if at.stage.database_answers() else []
         for broadcast in locked:
             undo.enter_context(at.stage.without(DATABASE, broadcast))
-        time.sleep(seconds)
-        still = at.stage.standing_still(pids)
+        still = at.stage.stand_still(pids, seconds)
     kept = f", with {len(locked)} requests locked" if locked else ""
     return Effect(still, f"{still} processes{whose} for {seconds:.0f} s{kept}")
 

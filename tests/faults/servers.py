@@ -55,8 +55,7 @@ def stop_the_database(at: Breaking) -> Effect:
         with at.stage.stopped(postmaster):
             backends = [each.pid for pid in postmaster for each in Process(pid).children()]
             with at.stage.stopped(backends):
-                time.sleep(at.long)
-                still = at.stage.standing_still(postmaster + backends)
+                still = at.stage.stand_still(postmaster + backends, at.long)
         eventually(at.stage.database_answers, within=DOWN_SECONDS)
     return Effect(still, f"{still} processes for {at.long:.0f} s")
 
@@ -143,8 +142,7 @@ def stop_redis(at: Breaking) -> Effect:
     """Worse than dead: it takes connections and answers nobody."""
     running = _pids(at.stage.valkey)
     with at.stage.stopped(running):
-        time.sleep(at.long)
-        still = at.stage.standing_still(running)
+        still = at.stage.stand_still(running, at.long)
     return Effect(still, f"for {at.long:.0f} s")
 
 

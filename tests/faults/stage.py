@@ -264,12 +264,17 @@ class Stage:
             self.send(signal.SIGCONT, pids)
 
     @staticmethod
-    def standing_still(pids: Sequence[int]) -> int:
-        still = 0
-        for pid in pids:
-            with suppress(psutil.NoSuchProcess):
-                still += psutil.Process(pid).status() == psutil.STATUS_STOPPED
-        return still
+    def stand_still(pids: Sequence[int], seconds: float) -> int:
+        """For so long, but no longer than one of them does. How many do in the end."""
+        until = time.monotonic() + seconds
+        while True:
+            still = 0
+            for pid in pids:
+                with suppress(psutil.NoSuchProcess):
+                    still += psutil.Process(pid).status() == psutil.STATUS_STOPPED
+            if not still or time.monotonic() > until:
+                return still
+            time.sleep(0.1)
 
 
 class ClockWatch:

@@ -136,6 +136,8 @@ def test_what_is_accepted_while_the_disk_of_the_database_fills_is_done_and_the_r
             answers.append(client.post("/bookings", json=BOOKING, headers={"Prefer": ""}))
         return answers[-1].status_code == 503
 
+    with stage.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text("VACUUM FULL mailbox"))  # else there may be room for hundreds within it
     with stage.database_disk.full():
         eventually(refused, within=20)
     assert {answer.status_code for answer in answers} <= {202, 503}
