@@ -188,7 +188,7 @@ class Bus:
             if row.due_at > now:
                 # Early by the database's clock, or woken by a stray bell: set the alarm again.
                 return [Ring(row.id, row.name, row.queue, (row.due_at - now).total_seconds())], []  # type: ignore[arg-type]
-            if not on_record and (came_again or row.sweeps or row.losses):
+            if not on_record and (came_again or _had_somebody(row)):
                 raise _Suspected(lost_before=row.losses > 0)
             caller = _caller(row)
             new_caller = caller if caller is not None and caller.id not in self._known else None
@@ -237,6 +237,11 @@ class Bus:
                 behind = mailbox.waiting_delivery(connection, subject_id)
             if behind is not None:
                 self.ring(Ring(behind, DeliverEvents.name, DeliverEvents.queue))
+
+
+def _had_somebody(row: MailboxRow) -> bool:
+    """Perhaps. The first to come for a timer may well be the sweep, for everything else it has rung."""
+    return row.losses > 0 or row.sweeps > (1 if row.queue == TIMERS else 0)
 
 
 def _claim(session: Session, command_id: UUID, on_record: bool) -> tuple[MailboxRow, datetime] | None:
