@@ -12,7 +12,8 @@ EVERY_SECONDS = 4.0
 RECOVERY = {
     "all of the supervisor's children are killed at once": 3,
     "a power cut: children and servers are killed at once": 4,
-    "the children are ended gently, one after another": 5,
+    "the children are ended gently, one after another": 3,
+    "the disk of Redis is full": 3,  # Celery's workers end of that
 }
 """Times as long until the next fault: so many processes begin that on two cores nothing else could be seen."""
 
