@@ -43,6 +43,7 @@ from weelo_workers.contracts.trips import AdvanceTrip, DriverAccepts, DriverDecl
 from weelo_workers.contracts.wire import Place
 from weelo_workers.messaging import mailbox
 from weelo_workers.messaging.bus import Bus
+from weelo_workers.models import Base
 from weelo_workers.models.engine import engine
 from weelo_workers.redis_client import redis
 
@@ -80,11 +81,10 @@ class World:
         self.bus = Bus(executing_on or self.engine, NoBell())
 
     def empty(self) -> None:
-        tables = (
-            "broadcasts, devices, drivers, events, log_heads, mailbox, replays, transporters, users, vehicles"
-        )
+        # TRUNCATE makes new files of all tables, and takes forty times as long.
+        tables = reversed(Base.metadata.sorted_tables)
         with self.engine.begin() as connection:
-            connection.execute(text(f"TRUNCATE {tables} CASCADE"))
+            connection.execute(text("; ".join(f"DELETE FROM {table.name}" for table in tables)))
         redis().flushdb()
 
     # --- acting -------------------------------------------------------------------------------------
