@@ -19,7 +19,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stage(report: Path) -> Iterator[Stage]:
     with Stage(report / "system.log") as stage:
         yield stage

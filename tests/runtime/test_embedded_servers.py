@@ -214,6 +214,16 @@ def test_valkey_keeps_a_log_and_never_evicts(data_dir: Path) -> None:
         assert {name: client.config_get(name)[name] for name in wanted} == wanted
 
 
+def test_a_valkey_whose_pid_could_not_be_written_is_found_all_the_same(data_dir: Path) -> None:
+    """As when it begins on a full disk."""
+    server = Valkey(data_dir)
+    server.start()
+    running = server.pid()
+    (server.home / "pid").unlink()
+    assert running and server.pid() == running
+    server.remove()
+
+
 def test_a_cluster_whose_making_was_interrupted_is_made_again(data_dir: Path) -> None:
     half = data_dir / "postgres" / "making"
     half.mkdir(parents=True)

@@ -185,6 +185,19 @@ def test_embedded_servers_that_die_are_started_again(data_dir: Path, begin: Begi
     up.stop()
 
 
+def test_a_server_that_does_not_begin_keeps_no_other_waiting(data_dir: Path, begin: Begin) -> None:
+    up = Up(begin, data_dir).ready()
+    postgres, valkey = Postgres(data_dir), Valkey(data_dir)
+    before = postgres.pid()
+    assert before is not None
+    with FileLock(valkey.home / "start.lock"):  # as if somebody else were beginning it
+        valkey.kill()
+        up.until("embedded valkey has died")
+        os.kill(before, signal.SIGKILL)
+        eventually(lambda: postgres.pid() not in (None, before), within=20)
+    up.stop()
+
+
 def test_the_demo_plays_once_undecorated_and_the_system_goes_on(data_dir: Path, begin: Begin) -> None:
     up = Up(begin, data_dir, "--demo").ready()
     assert "shortened for the demo: BROADCAST_TIMEOUT_SECONDS=30" in up.printed

@@ -91,7 +91,8 @@ class EmbeddedServer(ABC):
         """The pid of the running server, None if it does not run."""
         for child in list(_started):
             if child.poll() is not None:
-                _started.remove(child)
+                with suppress(ValueError):  # another thread was quicker
+                    _started.remove(child)
         pid = self._recorded_pid()
         return pid if pid is not None and self._is_this_server(pid) else None
 

@@ -206,21 +206,25 @@ def _start_servers(data: DataDir, journal: Journal, undo: ExitStack) -> Sequence
 
 @contextmanager
 def _tended(servers: Sequence[EmbeddedServer], journal: Journal, stop: threading.Event) -> Iterator[None]:
-    """Meanwhile, start again the servers that die."""
+    """Meanwhile, start again the servers that die: each by a thread of its own, for a start may take minutes."""
 
-    def tend() -> None:
+    def tend(server: EmbeddedServer) -> None:
         while not stop.wait(TICK_SECONDS * 5):
-            for server in servers:
-                if server.pid() is None:
-                    _start_again(server, journal)
+            if server.pid() is None:
+                _start_again(server, journal)
 
-    thread = threading.Thread(target=tend, name="tender of the servers", daemon=True)
-    thread.start()
+    threads = [
+        threading.Thread(target=tend, args=(server,), name=f"tender of {server.name}", daemon=True)
+        for server in servers
+    ]
+    for thread in threads:
+        thread.start()
     try:
         yield
     finally:
         stop.set()
-        thread.join(timeout=1.0)
+        for thread in threads:
+            thread.join(timeout=1.0)
 
 
 def _start_again(server: EmbeddedServer, journal: Journal) -> None:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
 from weelo_workers.runtime.datadir import kept_secret, write_private
+from weelo_workers.runtime.processes import named_and_working_in
 from weelo_workers.runtime.server import EmbeddedServer, ServerError
 
 # Paths are relative, because the server is started in its own directory: nothing to quote, nothing too long.
@@ -77,10 +79,11 @@ class Valkey(EmbeddedServer):
             return False
 
     def _recorded_pid(self) -> int | None:
-        try:
+        with suppress(OSError, ValueError):
             return int((self.home / "pid").read_text())
-        except (OSError, ValueError):
-            return None
+        # On a full disk it begins all the same, and leaves its pid unwritten.
+        running = named_and_working_in(self.process_name, str(self.working_directory()))
+        return running[0].pid if running else None
 
 
 def _binary() -> Path:
