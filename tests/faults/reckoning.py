@@ -33,4 +33,11 @@ def nothing_spoiled(seen: Seen) -> tuple[str, list[str]]:
 
 def reckon(stage: Stage, town: Town) -> list[Count]:
     seen = Seen(stage, town)
-    return [Count(sentence, *counting(seen)) for sentence, counting in COUNTS.items()]
+    return [_count(sentence, counting, seen) for sentence, counting in COUNTS.items()]
+
+
+def _count(sentence: str, counting: Counting, seen: Seen) -> Count:
+    try:
+        return Count(sentence, *counting(seen))
+    except Exception as problem:  # the others are counted all the same
+        return Count(sentence, "not counted", [repr(problem)])

@@ -118,6 +118,7 @@ def test_commands_are_executed_while_the_disk_of_redis_is_full(stage: Stage) -> 
         pytest.skip(stage.redis_disk.why_not)
     with stage.redis_disk.full():
         eventually(stage.redis_takes_nothing, within=10)
+        assert stage.valkey.start() == stage.valkey.url(), "it runs, and is taken over"
         booked(stage)
         booked(stage)
     eventually(lambda: not stage.redis_takes_nothing(), within=20)

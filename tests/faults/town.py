@@ -85,7 +85,11 @@ class Town:
         self._http.close()
 
     def _close_up(self, customer: Customer, all_of_it: bool) -> None:
-        current = self.read(customer, "/broadcasts/current")
+        try:
+            current = self.read(customer, "/broadcasts/current")
+        except RuntimeError as silence:
+            self.ledger.spoiled.append(str(silence))
+            return
         if current is None:
             return
         customer.current = {**current, "broadcastId": current["id"]}

@@ -77,6 +77,8 @@ class Valkey(EmbeddedServer):
                 return self.pid() is not None and bool(client.ping())
         except (redis.ConnectionError, redis.TimeoutError):  # also while it loads its data
             return False
+        except redis.ResponseError:  # on a full disk it refuses even that
+            return True
 
     def _recorded_pid(self) -> int | None:
         with suppress(OSError, ValueError):
