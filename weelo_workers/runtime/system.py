@@ -235,7 +235,7 @@ def _start_again(server: EmbeddedServer, journal: Journal) -> None:
             journal.line("weelo", f"embedded {server.name} has lost its port; stop weelo and start it again")
     except ServerError as problem:
         journal.line("weelo", str(problem))
-    except Exception as problem:  # such as a full disk: nobody else would try again, when there may be room
+    except Exception as problem:  # noqa: BLE001 (such as a full disk: nobody else tries again when there is room)
         journal.line("weelo", f"embedded {server.name} cannot be started: {problem}")
 
 
