@@ -48,7 +48,7 @@ def play(url: str, secret: str, console: Console | None = None) -> int:
             show.title(url)
             _knock(installation)
             fleet = stage.enter_context(cast(installation))
-            acts = _play(show, installation, fleet)
+            verdict = _close(show, _play(show, installation, fleet), fleet)
             show.say("Everybody goes offline.")
     except NotPlayable as why:
         show.say(f"[bold red]The demo cannot begin.[/bold red] {escape(str(why))}")
@@ -56,7 +56,7 @@ def play(url: str, secret: str, console: Console | None = None) -> int:
     except KeyboardInterrupt:
         show.say("Interrupted; everybody is offline.")
         return INTERRUPTED
-    return _close(show, acts, fleet)
+    return verdict
 
 
 def _knock(installation: Installation) -> None:
@@ -117,6 +117,7 @@ def _side_by_side(lanes: Sequence[Sequence[Act]]) -> None:
 
 
 def _close(show: Show, acts: Sequence[Act], fleet: Fleet) -> int:
+    """While there is still somebody who can be asked what happened."""
     show.table(acts)
     failed = [act for act in acts if act.state is not State.DONE]
     for act in failed:

@@ -44,6 +44,7 @@ class Fleet:
 
     def __init__(self, transporters: list[Transporter]) -> None:
         self.transporters = transporters
+        self._online: list[Transporter] = []
         self._stopped = threading.Event()
         self._beating = threading.Thread(target=self._beat, name="heartbeats", daemon=True)
 
@@ -63,12 +64,20 @@ class Fleet:
 
     def sign_on(self, each_done: Callable[[Transporter], None] = lambda _: None) -> None:
         """Everybody registers and goes online. The first one whom the server refuses stops it."""
-        _all(self.transporters, Transporter.sign_on, each_done)
+
+        def online(transporter: Transporter) -> None:
+            self._online.append(transporter)
+            each_done(transporter)
+
+        # From the beginning: on a busy machine the first would be forgotten before the last has come.
         self._beating.start()
+        _all(self.transporters, Transporter.sign_on, online)
 
     def leave(self) -> None:
         """Everybody hangs up and goes offline. What the server does not take any more, presence forgets."""
         self._stopped.set()
+        if self._beating.is_alive():
+            self._beating.join(timeout=HEARTBEAT_SECONDS)
         _all(self.transporters, _leave, lambda _: None)
 
     def __enter__(self) -> Fleet:
@@ -79,11 +88,12 @@ class Fleet:
 
     def _beat(self) -> None:
         while not self._stopped.wait(HEARTBEAT_SECONDS):
-            for transporter in self.transporters:
-                if self._stopped.is_set():
-                    return
-                with suppress(WeeloError):
-                    transporter.still_here()
+            _all(tuple(self._online), self._say_so, lambda _: None)
+
+    def _say_so(self, transporter: Transporter) -> None:
+        if not self._stopped.is_set():
+            with suppress(WeeloError):
+                transporter.still_here()
 
 
 def cast(installation: Installation, size: int = SIZE) -> Fleet:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import io
 import socket
+import threading
 from collections.abc import Callable
 
 import httpx
 import pytest
 from rich.console import Console
 
+import weelo_demo
+import weelo_demo.fleet
 from tests.client.scripted_api import ScriptedApi
 from weelo_client import Frame, Refused
 from weelo_client.frames import Frames
 from weelo_demo import play
 from weelo_demo.act import Act, NotAsItShould, Scenario, State, together
 from weelo_demo.fleet import Fleet
-from weelo_demo.people import Customer, Installation
+from weelo_demo.people import Customer, Installation, Transporter
 from weelo_demo.scenarios import PROGRAMME
 from weelo_demo.show import Show
+from weelo_demo.towns import CONNAUGHT_PLACE, Town
 
 SECRET = "a secret of at least thirty-two bytes"
 
@@ -67,6 +71,41 @@ def test_a_scenario_that_goes_wrong_is_shown_with_its_history(api: ScriptedApi, 
     assert "NOT as it should" in paper.getvalue()
     assert "two winners" in paper.getvalue()
     assert "1 × Open 17 Feet" in paper.getvalue()
+
+
+def test_what_became_of_the_requests_of_a_scenario_that_went_wrong_is_asked_while_there_is_somebody_to_ask(
+    api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask_and_go_wrong(act: Act) -> str:
+        act.about(Customer(act._installation, "The customer"), "b-1")
+        raise NotAsItShould("two winners for one truck")
+
+    monkeypatch.setattr(weelo_demo, "cast", lambda _: Fleet([]))
+    monkeypatch.setattr(weelo_demo, "PROGRAMME", [Scenario("a", "A truck", ask_and_go_wrong)])
+    api.answers = [(200, {}), (404, {"code": "NOT_FOUND", "status": 404}), (200, {"items": []})]
+    code, said = played(api.url)
+    assert code == 1
+    assert "0 of 1 scenarios" in said
+    assert api.requests[-1].path.startswith("/api/v1/broadcasts/b-1/timeline")
+
+
+def test_who_has_signed_on_is_not_forgotten_while_the_others_do(
+    api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = threading.Event()
+
+    def sign_on(transporter: Transporter) -> None:
+        if transporter.name == "the last":
+            assert heard.wait(5), "nobody has heard of the first again"
+
+    monkeypatch.setattr(Transporter, "sign_on", sign_on)
+    monkeypatch.setattr(Transporter, "still_here", lambda _: heard.set())
+    monkeypatch.setattr(Transporter, "sign_off", lambda _: None)
+    monkeypatch.setattr(weelo_demo.fleet, "HEARTBEAT_SECONDS", 0.05)
+    town = Town("Delhi", CONNAUGHT_PLACE, 1, "DL")
+    names = ("the first", "the last")
+    with Fleet([Transporter(installation_of(api), name, town, CONNAUGHT_PLACE) for name in names]) as fleet:
+        fleet.sign_on()
 
 
 def test_an_order_that_is_left_over_is_cancelled_as_an_order(api: ScriptedApi) -> None:

@@ -24,15 +24,12 @@ def test_PUSH_01_a_sleeping_transporter_is_woken_and_one_who_reads_is_not(
     for truck, phone in phones.items():
         truck.client.register_device(phone, "android")
     reads = Listener(awake.client)
-    customer = system.client(Role.CUSTOMER, uuid4())
-    booking = book(customer)["id"]
+    booking = book(system.client(Role.CUSTOMER, uuid4()))["id"]
     reads.until("new_broadcast", broadcastId=booking)
     eventually(lambda: phones[asleep] in fcm.tokens(), within=10)
     time.sleep(3.5)  # the time that a socket has; there is no sign of a push that is not sent
     assert phones[awake] not in fcm.tokens(), "the app has acknowledged it"
     assert asleep.client.command("DELETE", f"/devices/{phones[asleep]}").value()["forgotten"]
-    customer.cancel_booking(booking)
-    reads.until("booking_cancelled", broadcastId=booking)
     reads.close()
     for truck in phones:
         truck.available(False)
