@@ -141,7 +141,10 @@ def parked(data_dir: Path, limit: int) -> None:
     from weelo_workers.models.engine import engine
 
     with engine().connect() as connection:
-        for row in trouble.parked(connection, limit):
+        rows = trouble.parked(connection, limit)
+        if not rows:
+            click.echo("nothing is parked", err=True)
+        for row in rows:
             since = rfc3339(row.parked_at) if row.parked_at else ""
             click.echo(f"{row.id}  {since}  {row.name}  {row.trouble}")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from functools import partial
 from uuid import UUID
 
@@ -29,6 +30,9 @@ BATCH = 200
 # for longer than a worker takes that it killed, to come back.
 RINGS = 2
 
+# Where beat has many commands to settle itself, what comes due meanwhile has its turn this often.
+TIMERS_EVERY_SECONDS = 0.3
+
 _Overdue = Row[tuple[UUID, str, Queue, int, int, int]]
 
 # statement_timestamp(), since an index cannot be searched by what changes meanwhile (clock_timestamp()).
@@ -42,6 +46,7 @@ _TAKE_UP = text("""
                      * LEAST(power(2, LEAST(CASE queue WHEN 'timers' THEN attempts + losses ELSE sweeps END, 10)), 30)
      WHERE id IN (SELECT id FROM mailbox
                    WHERE settled_at IS NULL AND parked_at IS NULL AND ring_at <= statement_timestamp()
+                     AND (NOT :fresh_timers_only OR (queue = 'timers' AND attempts + losses = 0))
                    ORDER BY (queue = 'timers' AND attempts + losses = 0) DESC, ring_at
                    LIMIT :batch
                      FOR UPDATE SKIP LOCKED)
@@ -60,20 +65,21 @@ def sweep(bus: Bus, *, seconds: float) -> int:
     give_way_at = time.monotonic() + seconds
     while time.monotonic() < give_way_at:
         try:
-            with bus.engine.begin() as connection:
-                overdue = connection.execute(_TAKE_UP, {"batch": BATCH}).all()
+            overdue = _take_up(bus)
         except DBAPIError as error:
             if is_cut_off(error) and not cut_off:
                 cut_off = True  # the others from before the same end are gone as well: this one is new
                 continue
             log.warning("the sweep waits for the database: %s", str(error).splitlines()[0])
             return taken
-        for row in overdue:
-            counted.SWEPT.labels(row.queue).inc()
+        timers_at = time.monotonic() + TIMERS_EVERY_SECONDS
         # RETURNING has an order of its own; a timer is worth more than a command, since nobody else wakes it.
         for row in sorted(overdue, key=lambda row: not _is_fresh_timer(row)):
             if time.monotonic() >= give_way_at and not _is_fresh_timer(row):
                 break  # its turn comes again
+            if time.monotonic() >= timers_at and not _is_fresh_timer(row):
+                taken += _settle_fresh_timers(bus)
+                timers_at = time.monotonic() + TIMERS_EVERY_SECONDS
             if not _rung_again(bus, row):
                 bus.execute(row.id, swept=True)
         taken += len(overdue)
@@ -82,6 +88,25 @@ def sweep(bus: Bus, *, seconds: float) -> int:
     if taken:
         log.info("took up %d overdue", taken)
     return taken
+
+
+def _take_up(bus: Bus, *, fresh_timers_only: bool = False) -> Sequence[_Overdue]:
+    with bus.engine.begin() as connection:
+        overdue = connection.execute(_TAKE_UP, {"batch": BATCH, "fresh_timers_only": fresh_timers_only}).all()
+    for row in overdue:
+        counted.SWEPT.labels(row.queue).inc()
+    return overdue
+
+
+def _settle_fresh_timers(bus: Bus) -> int:
+    """Those that have come due while commands were settled here: they can wait, a deadline cannot."""
+    try:
+        due = _take_up(bus, fresh_timers_only=True)
+    except DBAPIError:
+        return 0  # whoever comes next says so
+    for row in due:
+        bus.execute(row.id, swept=True)
+    return len(due)
 
 
 def _is_fresh_timer(row: _Overdue) -> bool:

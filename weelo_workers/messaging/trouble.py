@@ -139,7 +139,7 @@ def requeue(connection: Connection, command_id: UUID) -> str:
         raise NotRequeued("is not in the mailbox (or was settled, and has aged out)")
     if row.settled_at is not None:
         raise NotRequeued(
-            f"{row.name} is settled already: it {row.status} at {row.settled_at:%Y-%m-%d %H:%M:%S} UTC"
+            f"{row.name} was settled already ({row.status}), at {row.settled_at:%Y-%m-%d %H:%M:%S} UTC"
         )
     if row.tries == 0:
         raise NotRequeued(f"{row.name} is not parked: it is waiting for its turn, and has not failed")

@@ -123,6 +123,8 @@ def _send(command: SendPushes, uow: UnitOfWork, devices: Sequence[Device]) -> No
         counted.PUSHES.labels(answer.verdict.value).inc()
         if answer.verdict is fcm.Verdict.REFUSED:
             log.error("FCM refuses %s to device %s: %s", command.event, device.id, answer.why)
+        if answer.verdict is fcm.Verdict.GONE:
+            log.info("device %s of %s is gone, says FCM", device.id, device.user_id)
         if answer.verdict is fcm.Verdict.LATER:
             later.append((device, answer))
     _forget(uow, [device.id for device, answer in answers if answer.verdict is fcm.Verdict.GONE])
