@@ -25,7 +25,7 @@ from weelo_workers.models.engine import connect
 from weelo_workers.runtime.embedded import Postgres
 
 # Of another kind than what is accepted meanwhile. Each fleet is offered twenty requests at a time and no more.
-FLOODED = {"vehicleType": "container", "vehicleSubtype": "20 Feet"}
+FLOODED = ("container", "20 Feet")
 AUDIENCE = 10
 AT_ONCE = 16
 CAPACITY_SECONDS = 8.0
@@ -41,7 +41,7 @@ def overload(system: System, data: Path) -> list[Figure]:
     truck = Truck(system)
     audience = [Truck(system) for _ in range(AUDIENCE)]
     for each in audience:
-        each.http.put(f"/vehicles/HR{uuid4().hex[:8]}", json=FLOODED)
+        each.client.register_vehicle(f"HR{uuid4().hex[:8]}", *FLOODED)
     capacity = _capacity(system)
     calm = Tapping(system, truck)
     calm.go()
@@ -193,7 +193,7 @@ def _recovered(system: System) -> float:
 
 
 def _request(system: System, *, wait: bool) -> bytes:
-    body = json.dumps({**BOOKING, **FLOODED})
+    body = json.dumps({**BOOKING, "vehicleType": FLOODED[0], "vehicleSubtype": FLOODED[1]})
     return (
         f"POST /api/v1/bookings HTTP/1.1\r\nHost: 127.0.0.1:{system.port}\r\n"
         f"Authorization: Bearer {token(Role.CUSTOMER, uuid4())}\r\nContent-Type: application/json\r\n"

@@ -23,7 +23,7 @@ from weelo_workers.settings import settings
 LOOK_EVERY_SECONDS = 0.5
 STALE_AFTER_SECONDS = 2.0
 # A few old rows are somebody's lock or a slow moment; too much work is many.
-MANY = 100
+MANY = 50
 # What serves a request that was accepted before (accept, cancel, a trip's status) is let in for longer.
 OLD_WISHES_WAIT_LONGER = 5.0
 LONGEST_PAUSE_SECONDS = 30

@@ -218,7 +218,7 @@ def test_whatever_people_and_timers_do_what_must_be_true_is_true(world: World) -
     run_state_machine_as_test(
         Here,
         settings=settings(
-            max_examples=LOOK or 20,
+            max_examples=LOOK or 12,
             stateful_step_count=50,
             deadline=None,
             derandomize=not LOOK,
