@@ -108,7 +108,7 @@ def test_IDEM_02_a_repetition_of_what_was_accepted_is_answered_all_the_same(syst
 
 @pytest.mark.parametrize(
     ("count", "name"),
-    [(50, "broadcasts.create_booking"), (110, "notifications.push"), (110, "broadcasts.of_a_newer_version")],
+    [(25, "broadcasts.create_booking"), (110, "notifications.push"), (110, "broadcasts.of_a_newer_version")],
     ids=["a few", "pushes that wait for FCM", "what nobody here knows"],
 )
 def test_this_stops_nobody(system: System, count: int, name: str) -> None:
