@@ -123,6 +123,8 @@ def main() -> int:
     def say(line: str) -> None:
         print(line, flush=True)  # noqa: T201 (a table, for whoever waits)
 
+    if unknown := set(sys.argv[1:]) - {mutant.name for mutant in MUTANTS}:
+        raise SystemExit(f"no mutant {', '.join(unknown)}; there are {', '.join(m.name for m in MUTANTS)}")
     chosen = [mutant for mutant in MUTANTS if mutant.name in sys.argv[1:] or not sys.argv[1:]]
     say("| mutant | caught | by | in |\n| --- | --- | --- | --- |")
     escaped = 0
