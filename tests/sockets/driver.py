@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 from uuid import UUID, uuid4
@@ -29,7 +30,8 @@ def token(user_id: UUID, role: str = "customer", *, seconds: float = 600, secret
 class Api:
     """gunicorn as it runs in production, on a port of its own."""
 
-    def __init__(self, workers: int = 1, **environment: str) -> None:
+    def __init__(self, workers: int = 1, *, log: Path | None = None, **environment: str) -> None:
+        """`log`: a file for what it says, instead of the terminal."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -44,6 +46,8 @@ class Api:
                 *options,
             ],
             env={**os.environ, **environment},
+            stdout=log.open("w") if log else None,
+            stderr=subprocess.STDOUT if log else None,
         )
         eventually(self._answers, within=30)
 

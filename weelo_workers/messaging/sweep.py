@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from uuid import UUID
 
@@ -32,6 +33,16 @@ RINGS = 2
 
 # Where beat has many commands to settle itself, what comes due meanwhile has its turn this often.
 TIMERS_EVERY_SECONDS = 0.3
+
+# By the index of what the sweep looks for, and most often by its first entry.
+_NEXT_TIMER = text("""
+    SELECT EXTRACT(EPOCH FROM min(ring_at) - clock_timestamp())::float
+      FROM mailbox
+     WHERE settled_at IS NULL AND parked_at IS NULL AND queue = 'timers'
+""")
+
+# Between two sweeps, however many timers come due one after the other, or are held by somebody.
+SHORTEST_PAUSE_SECONDS = 0.1
 
 _Overdue = Row[tuple[UUID, str, Queue, int, int, int]]
 
@@ -88,6 +99,14 @@ def sweep(bus: Bus, *, seconds: float) -> int:
     if taken:
         log.info("took up %d overdue", taken)
     return taken
+
+
+def next_sweep_in(bus: Bus, *, at_most: float) -> float:
+    """Seconds until the sweep is worth while again: when it could take up the next timer, if nobody else does."""
+    until_timer = None
+    with suppress(DBAPIError), bus.engine.connect() as connection:
+        until_timer = connection.execute(_NEXT_TIMER).scalar()
+    return max(SHORTEST_PAUSE_SECONDS, at_most if until_timer is None else min(at_most, until_timer))
 
 
 def _take_up(bus: Bus, *, fresh_timers_only: bool = False) -> Sequence[_Overdue]:

@@ -155,6 +155,20 @@ def test_TIMR_02_what_comes_due_while_the_sweep_settles_commands_does_not_wait_f
     assert len(in_time) == 1
 
 
+def test_TIMR_02_the_second_clock_is_there_when_a_timer_could_be_missed(world: World) -> None:
+    assert sweeping.next_sweep_in(world.bus, at_most=1) == 1, "there is none"
+    world.broadcast(1)
+    assert sweeping.next_sweep_in(world.bus, at_most=1) == 1, "the next is far away"
+    [due_in] = world.rows(
+        "SELECT EXTRACT(EPOCH FROM min(due_at) - clock_timestamp())::float AS seconds FROM mailbox"
+        " WHERE settled_at IS NULL AND queue = 'timers'"
+    )
+    world.shift(due_in.seconds - 0.5)
+    assert 0.5 < sweeping.next_sweep_in(world.bus, at_most=1) < 0.5 + mailbox.TIMER_GRACE.total_seconds()
+    world.shift(60)
+    assert sweeping.next_sweep_in(world.bus, at_most=1) == sweeping.SHORTEST_PAUSE_SECONDS, "somebody has it"
+
+
 def test_two_sweeps_at_once_take_each_row_once(world: World) -> None:
     for _ in range(30):
         customer = uuid4()
