@@ -46,13 +46,13 @@ def refusal(act: Callable[[], object]) -> tuple[int, str]:
 
 
 class Truck:
-    """A fleet of one truck, online near the pickup of BOOKING."""
+    """A fleet of one truck, online near the pickup of BOOKING, and asked by whoever else is asking for its kind."""
 
-    def __init__(self, system: System, north: float = 0.01) -> None:
+    def __init__(self, system: System, north: float = 0.01, kind: tuple[str, str] = OPEN) -> None:
         """`north`: of the pickup, in degrees of 111 km."""
         self.id, self.driver = uuid4(), uuid4()
         self.client = system.client(Role.TRANSPORTER, self.id)
-        self.vehicle = self.client.register_vehicle(f"HR{self.id.hex[:8]}", *OPEN)["id"]
+        self.vehicle = self.client.register_vehicle(f"HR{self.id.hex[:8]}", *kind)["id"]
         self.client.register_driver(str(self.driver), "Driver", "+91 98100 00000")
         self.available(True)
         self.client.heartbeat(PICKUP["latitude"] + north, PICKUP["longitude"])

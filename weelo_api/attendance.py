@@ -75,6 +75,7 @@ class Attendance:
         self._present = present
         self._process = uuid4().hex
         self._lock = threading.Lock()
+        self._somebody_came = threading.Event()
         self._arrived: list[Seat] = []
         self._left: list[Seat] = []
         self._acked: dict[UUID, int] = {}
@@ -85,6 +86,7 @@ class Attendance:
         seat = Seat(f"{self._process}/{uuid4().hex}", user_id)
         with self._lock:
             self._arrived.append(seat)
+        self._somebody_came.set()
         return seat
 
     def leave(self, seat: Seat) -> None:
@@ -96,8 +98,11 @@ class Attendance:
             self._acked[user_id] = max(seq, self._acked.get(user_id, 0))
 
     def keep(self, stopped: threading.Event) -> None:
-        """The thread's work: tell Redis what is new, until stopped."""
-        while not stopped.wait(EVERY_SECONDS):
+        """The thread's work: tell Redis what is new, until stopped. At once who has come: else a phone whose app has
+        just been opened would be woken for what it shows already."""
+        while not stopped.is_set():
+            self._somebody_came.wait(EVERY_SECONDS)
+            self._somebody_came.clear()
             try:
                 self.tell()
                 self._away = False
@@ -116,7 +121,7 @@ class Attendance:
         now = time.monotonic()
         if now >= self._announce_at:
             self._announce_at = now + ANNOUNCE_EVERY_SECONDS
-            arrived = list(self._present())
+            arrived = list({*arrived, *self._present()})
         elif not (arrived or left or acked):
             return
         try:
