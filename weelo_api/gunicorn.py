@@ -52,8 +52,6 @@ def post_fork(server: Any, worker: Any) -> None:
     from weelo_workers.models.engine import forget_connections
 
     forget_connections()
-    # The collector need not walk over everything for every few hundred new objects.
-    gc.set_threshold(10_000, 20, 20)
     # Each socket is an open file, and the usual limit is a thousand.
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

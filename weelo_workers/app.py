@@ -161,9 +161,7 @@ def _after_fork(**_: Any) -> None:
         server.forget()
     forget_connections()
     bus.cache_clear()
-    # What was imported stays; the collector need not walk over it for every few hundred new objects.
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
+    gc.freeze()  # what was imported stays
     # A rehearsal with a command that does not exist: connected, and with its statements ready, before somebody
     # waits for it. If the database is away, the bus says so and goes on.
     bus().execute(UUID(int=0))
