@@ -52,7 +52,7 @@ def crowd(api: Api, said: bytes, count: int = CROWD) -> Iterator[list[socket.soc
         yield [lines.enter_context(call(api, said)) for _ in range(count)]
 
 
-def others_are_answered(api: Api, within: float = 2.0) -> None:
+def others_are_answered(api: Api, within: float = 3.0) -> None:
     who = {"Authorization": f"Bearer {token(uuid4())}"}
     for _ in range(5):
         began = time.monotonic()
@@ -140,7 +140,7 @@ def test_a_head_dripping_for_ever_is_hung_up_on_all_the_same(api: Api) -> None:
         while time.monotonic() - began < HEAD_SECONDS * 4:
             line.sendall(b"y")
             time.sleep(0.1)
-    assert HEAD_SECONDS - 1 < time.monotonic() - began < HEAD_SECONDS + 4
+    assert HEAD_SECONDS - 1 < time.monotonic() - began < HEAD_SECONDS * 3
     line.close()
 
 

