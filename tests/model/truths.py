@@ -22,6 +22,12 @@ def _awaits(timer: str, key: str, of: str) -> str:
     )
 
 
+# Once for all readers and requests: asked for each by itself, half an hour of play would take minutes to count.
+_HEARD = """
+    SELECT l.user_id AS who, e.data->>'broadcastId' AS about, count(*) AS times,
+           (array_agg(e.event ORDER BY l.seq DESC))[1] AS last
+      FROM log_lines l JOIN events e ON e.id = l.event_id"""
+
 TRUTHS = {
     "a request keeps as many slots as were asked for": """
         SELECT b.id FROM broadcasts b
@@ -97,24 +103,27 @@ WHEN_AT_REST = {
         SELECT id, status FROM broadcasts WHERE status IN ({_OPEN})
          UNION ALL SELECT id, status FROM holds WHERE status = 'open'
          UNION ALL SELECT id, status FROM assignments WHERE status = 'pending'""",
-    "the customer has heard every transition": """
-        SELECT b.id FROM broadcasts b
-         WHERE b.version <> (SELECT count(*) FROM log_lines l JOIN events e ON e.id = l.event_id
-                              WHERE l.user_id = b.customer_id AND e.event = 'broadcast_state_changed'
-                                AND e.data->>'broadcastId' = b.id::text)""",
-    "each time that a request ends or fills, everyone who knew of it hears so, once": """
-        SELECT o.* FROM offers o
-         WHERE (SELECT count(*) FROM transitions x
-                 WHERE x.subject_id = o.broadcast_id AND x.version >= o.version
-                   AND x.name IN ('take_last', 'cancel', 'expire', 'lapse'))
-            <> (SELECT count(*) FROM log_lines l JOIN events e ON e.id = l.event_id
-                 WHERE l.user_id = o.transporter_id AND e.data->>'broadcastId' = o.broadcast_id::text
-                   AND e.event IN ('booking_fully_filled', 'booking_cancelled', 'booking_expired'))""",
+    "the customer has heard every transition": f"""
+        WITH heard AS ({_HEARD}
+                        WHERE e.event = 'broadcast_state_changed' GROUP BY 1, 2)
+        SELECT b.id, b.version, heard.times FROM broadcasts b
+          LEFT JOIN heard ON heard.who = b.customer_id AND heard.about = b.id::text
+         WHERE b.version <> COALESCE(heard.times, 0)""",
+    "each time that a request ends or fills, everyone who knew of it hears so, once": f"""
+        WITH heard AS ({_HEARD}
+                        WHERE e.event IN ('booking_fully_filled', 'booking_cancelled', 'booking_expired') GROUP BY 1, 2),
+             ended AS (SELECT o.broadcast_id, o.transporter_id, count(x.id) AS times
+                         FROM offers o LEFT JOIN transitions x
+                           ON x.subject_id = o.broadcast_id AND x.version >= o.version
+                          AND x.name IN ('take_last', 'cancel', 'expire', 'lapse')
+                        GROUP BY 1, 2)
+        SELECT ended.*, heard.times AS heard FROM ended
+          LEFT JOIN heard ON heard.who = ended.transporter_id AND heard.about = ended.broadcast_id::text
+         WHERE ended.times <> COALESCE(heard.times, 0)""",
     "no card is left: the last word on what is over is its withdrawal": f"""
-        SELECT o.transporter_id, b.id, b.status FROM offers o JOIN broadcasts b ON b.id = o.broadcast_id
-         WHERE b.status NOT IN ({_OPEN})
-           AND (SELECT e.event FROM log_lines l JOIN events e ON e.id = l.event_id
-                 WHERE l.user_id = o.transporter_id AND e.data->>'broadcastId' = b.id::text
-                   AND e.event IN ('new_broadcast', 'booking_fully_filled', 'booking_cancelled', 'booking_expired')
-                 ORDER BY l.seq DESC LIMIT 1) = 'new_broadcast'""",
+        WITH heard AS ({_HEARD}
+                        WHERE e.event IN ('new_broadcast', 'booking_fully_filled', 'booking_cancelled', 'booking_expired')
+                        GROUP BY 1, 2)
+        SELECT heard.who, b.id, b.status FROM heard JOIN broadcasts b ON heard.about = b.id::text
+         WHERE b.status NOT IN ({_OPEN}) AND heard.last = 'new_broadcast'""",
 }

@@ -83,6 +83,7 @@ class Bus:
         self.aside = aside
         self._known: set[UUID] = set()
         self._suspects = threading.Lock()
+        self._survived: dict[UUID, trouble.Loss] = {}
         # For a look at one row, which needs no transaction around it.
         self._looking = engine.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -96,6 +97,8 @@ class Bus:
         except Exception as error:
             self._note_trouble(command_id, error)
             return
+        if self._survived:
+            self.take_back_losses()
         afterwards = partial(self._afterwards, command_id, acts, rings)
         if self.aside is None:
             afterwards()
@@ -113,15 +116,23 @@ class Bus:
     def _settle_on_record(self, command_id: UUID, swept: bool) -> _Consequences:
         """What may kill this process is counted as lost before it is tried, and not any more if we come back."""
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
-            before = trouble.count_a_loss(session, command_id)
-        if before is None:
+            loss = trouble.count_a_loss(session, command_id)
+        if loss is None:
             return [], []
         try:
             return self._patiently(command_id, swept=swept, on_record=True)
         except BaseException:
-            with suppress(*DATABASE_ERRORS), Session(self.engine) as session, session.begin():
-                trouble.take_back(session, command_id, before)
+            self._survived[command_id] = loss
+            self.take_back_losses()
             raise
+
+    def take_back_losses(self) -> None:
+        """Say of what we have survived that it did not kill us: later, if the database is away just now."""
+        for command_id, loss in list(self._survived.items()):
+            with suppress(*DATABASE_ERRORS):
+                with Session(self.engine) as session, session.begin():
+                    trouble.take_back(session, command_id, loss)
+                self._survived.pop(command_id, None)
 
     def _patiently(self, command_id: UUID, **how: bool) -> _Consequences:
         """In one transaction, and in another if it lost a race or its connection."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -31,6 +32,14 @@ MAY_HAVE_KILLED = "whoever executed it may have died of it"
 # A timer is never given up, or somebody's request would stay open for ever: but nobody needs it every second.
 LONGEST_PAUSE_SECONDS = 300.0
 _MOST_COUNTED = 1_000  # the column is a smallint, and a timer may go on failing for weeks
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A try that was counted as lost beforehand: the row as it was, and what tells that nobody has tried since."""
+
+    before: Mapping[str, Any]
+    retry_at: datetime
 
 
 class Unreadable(Exception):
@@ -69,7 +78,7 @@ def note(session: Session, command_id: UUID, error: Exception) -> MailboxRow | N
     return row
 
 
-def count_a_loss(session: Session, command_id: UUID) -> dict[str, Any] | None:
+def count_a_loss(session: Session, command_id: UUID) -> Loss | None:
     """Before a try from which perhaps nobody comes back: count it as lost, since whoever is lost counts nothing.
 
     None: it is not to be tried now. Otherwise what `take_back` needs if somebody does come back, with nothing settled.
@@ -86,27 +95,30 @@ def count_a_loss(session: Session, command_id: UUID) -> dict[str, Any] | None:
     lost_before = row.losses
     row.losses = min(row.losses + 1, _MOST_COUNTED)
     row.sweeps = min(row.sweeps, 1)  # the next try is rung for again; that this one was swept stays known
-    _wait(session, row)
+    again_at = _wait(session, row)
     if lost_before:
         row.trouble = MAY_HAVE_KILLED
         log.error("%s %s: %d times nobody came back from it", row.name, row.id, lost_before)
         if _is_enough(row):
             row.parked_at = now
             return None
-    return before
+    return Loss(before, again_at)
 
 
-def take_back(session: Session, command_id: UUID, before: dict[str, Any]) -> None:
+def take_back(session: Session, command_id: UUID, loss: Loss) -> None:
     """Somebody came back: whatever went wrong, it did not kill them."""
-    session.execute(
-        update(MailboxRow)
-        .where(MailboxRow.id == command_id, MailboxRow.settled_at.is_(None))
-        .values(losses=MailboxRow.losses - 1, **before)
+    row = update(MailboxRow).where(
+        MailboxRow.id == command_id, MailboxRow.settled_at.is_(None), MailboxRow.losses > 0
     )
+    one_less = {"losses": MailboxRow.losses - 1}
+    as_before = row.where(MailboxRow.retry_at == loss.retry_at).values(**one_less, **loss.before)
+    if session.execute(as_before).rowcount == 0:  # type: ignore[attr-defined]
+        session.execute(row.values(**one_less))  # somebody has tried since: the rest is theirs
 
 
-def _wait(session: Session, row: MailboxRow) -> None:
+def _wait(session: Session, row: MailboxRow) -> datetime:
     row.retry_at = row.ring_at = _now(session) + timedelta(seconds=pause(row.attempts + row.losses))
+    return row.retry_at
 
 
 def _is_enough(row: MailboxRow) -> bool:

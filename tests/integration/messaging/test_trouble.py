@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import event, text
+from sqlalchemy.exc import OperationalError
 
 from tests.bells import Recorded
 from tests.world import World
@@ -190,6 +191,47 @@ def test_a_timer_handed_back_before_its_time_has_not_been_tried(world: World) ->
     for _ in range(trouble.MAX_ATTEMPTS + 1):
         world.bus.execute(timer, came_again=True)
     assert (row_of(world, timer).losses, row_of(world, timer).retry_at) == (0, None)
+
+
+def lost_sight_of(world: World, monkeypatch: pytest.MonkeyPatch) -> UUID:
+    """A deadline that was tried on record when the database went away, so that whoever tried could not say that they
+    had come back."""
+
+    def away(*_: Any) -> None:
+        raise OperationalError("", {}, Exception("the database is away"))
+
+    world.broadcast(1)
+    timer: UUID = world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.expire'")
+    world.shift(121)
+    with monkeypatch.context() as patched:
+        patched.setitem(handling._handlers, "broadcasts.expire", away)
+        patched.setattr(trouble, "take_back", away)
+        world.bus.execute(timer, came_again=True)
+    assert row_of(world, timer).losses == 1
+    return timer
+
+
+def test_TIMR_02_who_came_back_says_so_as_soon_as_the_database_does(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the sweep would take the deadline for a killer, and leave it to workers."""
+    timer = lost_sight_of(world, monkeypatch)
+    sweep(world.bus, seconds=1)
+    row = row_of(world, timer)
+    assert row.settled_at is not None and row.losses == 0
+
+
+def test_who_came_back_leaves_alone_what_others_have_found_out_since(
+    world: World, monkeypatch: pytest.MonkeyPatch, expiry_fails: list[UUID]
+) -> None:
+    timer = lost_sight_of(world, monkeypatch)
+    world.shift(30)
+    Bus(world.engine, Recorded()).execute(timer)
+    found = row_of(world, timer)
+    assert expiry_fails == [timer] and (found.attempts, found.losses) == (1, 1)
+    world.bus.take_back_losses()
+    row = row_of(world, timer)
+    assert (row.attempts, row.losses, row.retry_at, row.trouble) == (1, 0, found.retry_at, found.trouble)
 
 
 def test_a_timer_that_fails_is_tried_less_and_less_often_and_named_by_the_doctor(
