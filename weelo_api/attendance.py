@@ -30,6 +30,7 @@ TO_CLOSE = "weelo:sockets:to_close"
 MAX_SOCKETS_PER_USER = 5
 
 EVERY_SECONDS = 0.25
+GATHER_SECONDS = 0.02  # who comes within this time is told together
 ANNOUNCE_EVERY_SECONDS = 5.0
 PROCESS_TTL_SECONDS = 15
 USER_TTL_SECONDS = 60
@@ -98,10 +99,12 @@ class Attendance:
             self._acked[user_id] = max(seq, self._acked.get(user_id, 0))
 
     def keep(self, stopped: threading.Event) -> None:
-        """The thread's work: tell Redis what is new, until stopped. At once who has come: else a phone whose app has
-        just been opened would be woken for what it shows already."""
-        while not stopped.is_set():
+        """The thread's work: tell Redis what is new, until stopped. Soon who has come: else a phone whose app has just
+        been opened would be woken for what it shows already."""
+        while True:
             self._somebody_came.wait(EVERY_SECONDS)
+            if stopped.wait(GATHER_SECONDS):
+                return
             self._somebody_came.clear()
             try:
                 self.tell()
@@ -110,8 +113,10 @@ class Attendance:
                 if not self._away:
                     log.warning("Redis does not hear who is connected: %s", error)
                 self._away = True
+                stopped.wait(EVERY_SECONDS)  # a crowd that comes back shall not make us try for each of them
             except Exception:
                 log.exception("telling Redis who is connected failed")
+                stopped.wait(EVERY_SECONDS)
 
     def tell(self) -> None:
         """Everything that Redis does not know yet. Raises RedisError; acknowledgements are then kept."""
@@ -121,7 +126,7 @@ class Attendance:
         now = time.monotonic()
         if now >= self._announce_at:
             self._announce_at = now + ANNOUNCE_EVERY_SECONDS
-            arrived = list({*arrived, *self._present()})
+            arrived = list({*arrived, *self._present()})  # who is just arriving may not be present yet
         elif not (arrived or left or acked):
             return
         try:
@@ -140,6 +145,7 @@ class Attendance:
             with self._lock:
                 # Else their seats stay taken as long as the user has another socket.
                 self._left = [*left, *self._left][-MAX_REMEMBERED:]
+            self._announce_at = 0.0  # with whoever arrived
             raise
 
 

@@ -100,13 +100,14 @@ class SweepingScheduler(Scheduler):
             target=keep_forgetting, args=(engine(), *ages), name="forgetting", daemon=True
         ).start()
         self._tidying: Future[None] | None = None
-        self._forget_unacked_next = 0.0
+        self._tidy_next = self._forget_unacked_next = 0.0
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """One sweep. Returns the seconds until the next, as beat expects: sooner if a timer comes due before."""
         began = time.monotonic()
         sweep(self._bus, seconds=settings().sweep_seconds * 5)
-        if self._tidying is None or self._tidying.done():
+        if time.monotonic() >= self._tidy_next and (self._tidying is None or self._tidying.done()):
+            self._tidy_next = time.monotonic() + settings().sweep_seconds
             self._tidying = self._aside.submit(self._tidy_redis)
         took = time.monotonic() - began
         if took > 2 * settings().sweep_seconds:

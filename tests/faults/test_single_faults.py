@@ -80,10 +80,9 @@ def test_TIMR_02_deadlines_are_kept_while_redis_takes_connections_and_does_not_a
         stage.hurry()
         stage.system.kill("timers")  # and with it the countdowns
         eventually(lambda: len(_lateness(stage, broadcasts)) == len(broadcasts), within=25)
-    print("seconds late:", sorted(_lateness(stage, broadcasts)))  # noqa: T201
-    assert all(0 <= late < IN_TIME_SECONDS for late in _lateness(stage, broadcasts)), _lateness(
-        stage, broadcasts
-    )
+    late = sorted(_lateness(stage, broadcasts))
+    print("seconds late:", late)  # noqa: T201
+    assert late[0] >= 0 and late[-1] < IN_TIME_SECONDS, late
 
 
 def test_a_killed_childs_message_is_given_to_another_without_the_second_clock(stage: Stage) -> None:

@@ -61,7 +61,7 @@ def waiting(system: System, queue: str, count: int, seconds: int, name: str = ""
 def _calm(system: System) -> None:
     """Nothing waits any more of what earlier tests have asked for."""
     engine = database(system)
-    waits = "SELECT 1 FROM mailbox WHERE settled_at IS NULL AND due_at <= clock_timestamp() LIMIT 1"
+    waits = "SELECT 1 FROM mailbox WHERE settled_at IS NULL AND parked_at IS NULL AND due_at <= clock_timestamp() LIMIT 1"
     with engine.connect() as connection:
         eventually(lambda: connection.execute(text(waits)).first() is None, within=30)
     engine.dispose()

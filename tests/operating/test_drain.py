@@ -152,6 +152,7 @@ def test_everything_ends_in_time_under_load_and_what_was_accepted_is_executed_af
     system.process.send_signal(signal.SIGTERM)
     assert system.process.wait(timeout=20) == 0
     assert time.monotonic() - began < 15
+    assert "did not stop in time" not in "".join(system.printed), "it was killed"
     stopping.set()
     for thread in threads:
         thread.join()

@@ -6,5 +6,5 @@ from weelo_api.doorkeeper import Doorkeeper
 
 
 class Hasty(Doorkeeper):
-    head_seconds = 2.0
+    head_seconds = 3.0
     body_seconds = 4.0

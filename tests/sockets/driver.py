@@ -36,19 +36,20 @@ class Api:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
         options = (f"--bind=127.0.0.1:{self.port}", f"--workers={workers}", "--threads=128")
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "gunicorn",
-                "--config=python:weelo_api.gunicorn",
-                "--log-level=warning",
-                *options,
-            ],
-            env={**os.environ, **environment},
-            stdout=log.open("w") if log else None,
-            stderr=subprocess.STDOUT if log else None,
+        command = (
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "--config=python:weelo_api.gunicorn",
+            "--log-level=warning",
         )
+        with log.open("w") if log else contextlib.nullcontext() as file:
+            self.process = subprocess.Popen(
+                [*command, *options],
+                env={**os.environ, **environment},
+                stdout=file,
+                stderr=subprocess.STDOUT if log else None,
+            )
         eventually(self._answers, within=30)
 
     def _answers(self) -> bool:

@@ -28,7 +28,7 @@ MORE_THREADS = AT_ONCE
 MORE_FILES = 10  # connections to PostgreSQL and Redis that a pool has opened meanwhile
 # An open socket costs about 48 KiB. Of one that has left nothing stays; what grows (caches and threads that the warm-up has
 # not met) was 0.4 to 1 KiB a visit in the first 600 after it, and less in each 600 after those.
-MORE_MEMORY = CONNECTS * 4 * 1024
+MORE_MEMORY = min(CONNECTS * 4 * 1024, 8 * 1024**2)
 
 
 @pytest.fixture(scope="module")

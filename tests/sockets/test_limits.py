@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from uuid import UUID, uuid4
 
 import psutil
@@ -75,14 +76,18 @@ def test_a_client_that_does_not_read_is_closed_and_disturbs_nobody(
         scribe.tell(someone, 30, size=4_000)
         scribe.tell(other)
     assert awake.seqs(10, within=5) == list(range(1, 11))
+    waits = []
     for second in range(13):
+        began = time.monotonic()
         scribe.tell(other)
         assert awake.seqs(1, within=5) == [11 + second]
+        waits.append(time.monotonic() - began)
         awake.ws.sock.settimeout(1)
         with pytest.raises(TimeoutError):
             awake.frame(within=1)
     assert stalled.close_code(within=10) == 4413
     assert api.figure("weelo_frames_failed_total") == failed + 1
+    assert sorted(waits)[6] < 1, "sooner than the look at the log that heals what got lost"
 
 
 def test_the_sixth_socket_of_a_user_sends_the_first_away(api: Api, scribe: Scribe, someone: UUID) -> None:

@@ -18,8 +18,8 @@ from weelo_workers.models import MailboxRow, Replay
 from weelo_workers.models.mailbox import has_failed
 
 # How long the bell may take before the sweep takes a row up. A countdown that is alive is milliseconds
-# late, so a timer gets little grace; a command may rightly wait behind others for a moment.
-TIMER_GRACE = timedelta(seconds=0.25)
+# late, hundreds on a busy machine, so a timer gets little grace; a command may rightly wait behind others for a moment.
+TIMER_GRACE = timedelta(seconds=0.5)
 COMMAND_GRACE = timedelta(seconds=1)
 
 _table = cast(Table, MailboxRow.__table__)

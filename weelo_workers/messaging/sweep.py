@@ -21,7 +21,7 @@ from weelo_workers.contracts.queues import TIMERS, Queue
 from weelo_workers.messaging.bell import BellSilent, Ring
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.metrics import counted
-from weelo_workers.models.engine import is_cut_off
+from weelo_workers.models.engine import DATABASE_ERRORS, is_cut_off
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +72,7 @@ def sweep(bus: Bus, *, seconds: float) -> int:
     busy queue is no fault; if its bell is silent, or was rung again in vain, it is settled here too.
     So is the next try of a timer that has failed: many of those must not be what the sweep is busy with.
     """
+    bus.take_back_losses()
     taken, cut_off = 0, False
     give_way_at = time.monotonic() + seconds
     while time.monotonic() < give_way_at:
@@ -102,9 +103,11 @@ def sweep(bus: Bus, *, seconds: float) -> int:
 
 
 def next_sweep_in(bus: Bus, *, at_most: float) -> float:
-    """Seconds until the sweep is worth while again: when it could take up the next timer, if nobody else does."""
+    """Seconds until the sweep is worthwhile again: when it could take up the next timer, if nobody else does."""
+    if at_most <= SHORTEST_PAUSE_SECONDS:
+        return SHORTEST_PAUSE_SECONDS  # also when it took so long because the database is not there
     until_timer = None
-    with suppress(DBAPIError), bus.engine.connect() as connection:
+    with suppress(*DATABASE_ERRORS), bus.engine.connect() as connection:
         until_timer = connection.execute(_NEXT_TIMER).scalar()
     return max(SHORTEST_PAUSE_SECONDS, at_most if until_timer is None else min(at_most, until_timer))
 

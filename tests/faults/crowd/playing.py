@@ -17,7 +17,14 @@ from sqlalchemy import text
 
 from tests.faults.crowd.listener import WITHDRAWALS, Listener
 from tests.faults.crowd.phone import Exchange, Phone
-from tests.faults.crowd.script import LINES, LISTENERS, REDIS_HANGS_SECONDS, Script, Wish
+from tests.faults.crowd.script import (
+    LINES,
+    LISTENERS,
+    REDIS_HANGS_SECONDS,
+    REDIS_IS_DEAD_SECONDS,
+    Script,
+    Wish,
+)
 from tests.faults.stage import Stage
 from tests.people import book
 from tests.system import token
@@ -167,11 +174,16 @@ class Crowd:
         self.deaths["the notifier"] += self.stage.send(signal.SIGKILL, notifier)
 
     def _break_redis(self) -> None:
-        """It takes connections and answers nobody; then it is dead; then it is back with what it had on disk."""
+        """It takes connections and answers nobody; then it is dead, also whenever somebody begins it again; then it is
+        back with what it had on disk."""
         with self.stage.stopped(self._redis()):
             _wait_until(time.monotonic() + REDIS_HANGS_SECONDS)
             self.stage.valkey.kill()
             self.deaths["Redis"] += 1
+        back_at = time.monotonic() + REDIS_IS_DEAD_SECONDS
+        while time.monotonic() < back_at:
+            self.stage.valkey.kill()
+            time.sleep(0.2)
 
     def _redis(self) -> list[int]:
         running = self.stage.valkey.pid()

@@ -12,6 +12,7 @@ BROADCASTS = int(os.environ.get("WEELO_BROADCASTS", "25"))
 LINES = LISTENERS * BROADCASTS  # about half of those that will be written
 PLAY_SECONDS = max(18.0, LINES / 350)  # what two cores can tell in that time
 REDIS_HANGS_SECONDS = 3.0 if LINES < 10_000 else 10.0  # before it dies
+REDIS_IS_DEAD_SECONDS = 2.0 if LINES < 10_000 else 10.0
 
 CUTS_EACH = 3
 ENDINGS = ("taken", "taken, then cancelled", "partly taken", "cancelled", "expired")
