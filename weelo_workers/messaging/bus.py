@@ -97,8 +97,7 @@ class Bus:
         except Exception as error:
             self._note_trouble(command_id, error)
             return
-        if self._survived:
-            self.take_back_losses()
+        self.take_back_losses()
         afterwards = partial(self._afterwards, command_id, acts, rings)
         if self.aside is None:
             afterwards()
@@ -115,6 +114,7 @@ class Bus:
 
     def _settle_on_record(self, command_id: UUID, swept: bool) -> _Consequences:
         """What may kill this process is counted as lost before it is tried, and not any more if we come back."""
+        self.take_back_losses()
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             loss = trouble.count_a_loss(session, command_id)
         if loss is None:
@@ -128,11 +128,15 @@ class Bus:
 
     def take_back_losses(self) -> None:
         """Say of what we have survived that it did not kill us: later, if the database is away just now."""
-        for command_id, loss in list(self._survived.items()):
-            with suppress(*DATABASE_ERRORS):
+        for command_id in list(self._survived):
+            loss = self._survived.pop(command_id, None)
+            if loss is None:
+                continue  # another thread says it
+            try:
                 with Session(self.engine) as session, session.begin():
                     trouble.take_back(session, command_id, loss)
-                self._survived.pop(command_id, None)
+            except DATABASE_ERRORS:
+                self._survived[command_id] = loss
 
     def _patiently(self, command_id: UUID, **how: bool) -> _Consequences:
         """In one transaction, and in another if it lost a race or its connection."""
