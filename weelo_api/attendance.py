@@ -30,7 +30,7 @@ TO_CLOSE = "weelo:sockets:to_close"
 MAX_SOCKETS_PER_USER = 5
 
 EVERY_SECONDS = 0.25
-GATHER_SECONDS = 0.02  # who comes within this time is told together
+GATHER_SECONDS = 0.02  # who comes and goes within this time is told together
 ANNOUNCE_EVERY_SECONDS = 5.0
 PROCESS_TTL_SECONDS = 15
 USER_TTL_SECONDS = 60
@@ -76,7 +76,7 @@ class Attendance:
         self._present = present
         self._process = uuid4().hex
         self._lock = threading.Lock()
-        self._somebody_came = threading.Event()
+        self._somebody_moved = threading.Event()
         self._arrived: list[Seat] = []
         self._left: list[Seat] = []
         self._acked: dict[UUID, int] = {}
@@ -87,25 +87,26 @@ class Attendance:
         seat = Seat(f"{self._process}/{uuid4().hex}", user_id)
         with self._lock:
             self._arrived.append(seat)
-        self._somebody_came.set()
+        self._somebody_moved.set()
         return seat
 
     def leave(self, seat: Seat) -> None:
         with self._lock:
             self._left.append(seat)
+        self._somebody_moved.set()
 
     def ack(self, user_id: UUID, seq: int) -> None:
         with self._lock:
             self._acked[user_id] = max(seq, self._acked.get(user_id, 0))
 
     def keep(self, stopped: threading.Event) -> None:
-        """The thread's work: tell Redis what is new, until stopped. Soon who has come: else a phone whose app has just
-        been opened would be woken for what it shows already."""
+        """The thread's work: tell Redis what is new, until stopped. Soon who has come, or gone: else a phone whose app has
+        just been opened would be woken for what it shows already."""
         while True:
-            self._somebody_came.wait(EVERY_SECONDS)
+            self._somebody_moved.wait(EVERY_SECONDS)
             if stopped.wait(GATHER_SECONDS):
                 return
-            self._somebody_came.clear()
+            self._somebody_moved.clear()
             try:
                 self.tell()
                 self._away = False
@@ -126,16 +127,17 @@ class Attendance:
         now = time.monotonic()
         if now >= self._announce_at:
             self._announce_at = now + ANNOUNCE_EVERY_SECONDS
-            arrived = list({*arrived, *self._present()})  # who is just arriving may not be present yet
+            arrived = [*arrived, *self._present()]  # who is just arriving may not be present yet
         elif not (arrived or left or acked):
             return
         try:
             pipe = redis().pipeline(transaction=False)
             pipe.set(alive(self._process), 1, ex=PROCESS_TTL_SECONDS)
-            for seat in arrived:
-                _announce(pipe, seat)
+            # First who has left: else somebody who comes and goes would have one socket too many for a moment.
             for seat in left:
                 pipe.zrem(sockets_of(seat.user_id), seat.id)
+            for seat in set(arrived) - set(left):
+                _announce(pipe, seat)
             for user_id, seq in acked.items():
                 pipe.eval(_ACK, 1, acked_by(user_id), seq, settings().event_retention_days * 86_400)
             pipe.execute()

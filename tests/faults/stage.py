@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.faults.disks import SmallDisk
 from tests.system import System
+from weelo_workers.messaging.mailbox import TIMER_GRACE
 from weelo_workers.models.engine import connect
 from weelo_workers.runtime.embedded import Postgres, Valkey
 
@@ -209,16 +210,20 @@ class Stage:
         self.deadlines |= {str(row.id): row.ends for row in self.rows(later)}
         soon = "now() + (1 + abs(hashtext({})) % 5) * interval '1 second'"
         with self.engine.begin() as connection:
-            connection.execute(
+            hurried = connection.execute(
                 text(f"""
                     UPDATE broadcasts SET expires_at = {soon.format("id::text")}
-                     WHERE expires_at > now() + interval '5 s'""")
+                     WHERE expires_at > now() + interval '5 s' RETURNING id::text""")
             )
+            # Of a deadline that was put off the timer may be due before it, to be set again.
             due = soon.format("payload->>'broadcast_id'")
             connection.execute(
                 text(f"""
-                    UPDATE mailbox SET due_at = {due}, ring_at = {due} + interval '0.25 s'
-                     WHERE settled_at IS NULL AND due_at > now() + interval '5 s'""")
+                    UPDATE mailbox SET due_at = {due}, ring_at = {due} + :grace
+                     WHERE settled_at IS NULL
+                       AND (due_at > now() + interval '5 s'
+                            OR (name = 'broadcasts.expire' AND payload->>'broadcast_id' = ANY(:hurried)))"""),
+                {"grace": TIMER_GRACE, "hurried": list(hurried.scalars())},
             )
 
     # --- processes ----------------------------------------------------------------------------------------
