@@ -17,10 +17,12 @@ from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, 
 from weelo_workers.contracts.trips import AssignmentStatusChanged
 from weelo_workers.lifecycles import broadcast as lifecycle, hold as hold_lifecycle
 from weelo_workers.lifecycles.assignment import HAS_SET_OUT, LIVE
+from weelo_workers.lifecycles.ladder import is_last_step
 from weelo_workers.lifecycles.lifecycle import Transition
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, Hold, TruckRequest
 from weelo_workers.queries.views import about, assignment_view, filled
+from weelo_workers.settings import settings
 
 _AS_IT_IS_NOW = {"populate_existing": True}
 
@@ -76,9 +78,13 @@ def announce(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest
 def show(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
     """Let the heartbeats of those who come into its rings find it, as long as there is something to offer.
 
-    Once everyone online has been asked, who comes online is told by catching up, and place does not matter.
+    In the last step, who comes online is told by catching up: its reach is too wide for a search per heartbeat.
     """
-    in_rings = broadcast.status in lifecycle.OPEN and broadcast.radius_km is not None
+    in_rings = (
+        broadcast.status in lifecycle.OPEN
+        and broadcast.radius_step > 0
+        and not is_last_step(broadcast.radius_step, settings().radius_steps_km)
+    )
     kinds = {s.vehicle_key for s in slots if s.status == TruckRequestStatus.SEARCHING} if in_rings else set()
     shown = partial(
         presence.show_open,

@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     driver_accept_seconds: Annotated[float, Field(gt=0, le=86_400)] = 45.0
     hold_seconds: Annotated[float, Field(gt=0, le=86_400)] = 90.0
     presence_ttl_seconds: Annotated[float, Field(gt=0, le=3_600)] = 60.0
+    # 0: the last step has no limit.
+    last_step_max_km: Annotated[float, Field(ge=0, le=20_100)] = 0.0
     min_offers_per_step: Annotated[int, Field(ge=0, le=10_000)] = 1
     max_offers_per_step: Annotated[int, Field(ge=1, le=10_000)] = 250
     max_open_offers: Annotated[int, Field(ge=1, le=10_000)] = 20
@@ -118,6 +120,15 @@ class Settings(BaseSettings):
         if secret is not None and len(secret.encode()) < MIN_SECRET_BYTES:
             raise ValueError(f"must have at least {MIN_SECRET_BYTES} bytes")
         return secret
+
+    @model_validator(mode="after")
+    def _last_step_reaches_beyond_the_rings(self) -> Self:
+        if 0 < self.last_step_max_km < self.radius_steps_km[-1]:
+            raise ValueError(
+                "LAST_STEP_MAX_KM: must be 0 (no limit) or at least the last of RADIUS_STEPS_KM, "
+                f"{self.radius_steps_km[-1]:g}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _production_invents_nothing(self) -> Self:

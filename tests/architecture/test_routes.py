@@ -51,6 +51,7 @@ READS = {
     "GET /broadcasts/{}/timeline",
     "GET /offers",
     "GET /assignments",
+    "GET /broadcasts/{}/offers",
     "GET /broadcasts/{}/offers/{}",
     "GET /vehicle-kinds",
     "GET /vehicles",

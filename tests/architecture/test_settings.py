@@ -24,6 +24,7 @@ DEFAULTS: dict[str, object] = {
     "HOLD_SECONDS": 90,
     "PRESENCE_TTL_SECONDS": 60,
     "MIN_OFFERS_PER_STEP": 1,
+    "LAST_STEP_MAX_KM": 0.0,
     "MAX_OFFERS_PER_STEP": 250,
     "MAX_OPEN_OFFERS": 20,
     "SWEEP_SECONDS": 1,
@@ -70,6 +71,8 @@ BAD_VALUES = [
     ("PRESENCE_TTL_SECONDS", "-60"),
     ("MIN_OFFERS_PER_STEP", "-1"),
     ("MAX_OPEN_OFFERS", "0"),
+    ("LAST_STEP_MAX_KM", "-1"),
+    ("LAST_STEP_MAX_KM", "74"),  # the last ring has 75
     ("MAX_OFFERS_PER_STEP", "0"),
     ("MAX_OFFERS_PER_STEP", "2.5"),
     ("SWEEP_SECONDS", "0"),

@@ -38,6 +38,12 @@ def somewhere(dice: random.Random, near: Point) -> Point:
     return Point(max(-90.0, min(90.0, near.latitude + dice.gauss(0, 0.4))), (longitude + 180) % 360 - 180)
 
 
+def where_people_live(dice: random.Random, near: Point) -> Point:
+    """As `somewhere`, but where Redis's index knows the latitude."""
+    where = somewhere(dice, near)
+    return Point(max(-80.0, min(80.0, where.latitude)), where.longitude)
+
+
 CENTRES = (
     Point(28.63, 77.22),
     Point(0, 0),
@@ -144,3 +150,51 @@ def test_an_emptied_memory_says_that_it_is_partial() -> None:
     assert presence.reached_by(KINDS, CENTRES[0], None).partial
     comes(random.Random(6), [KINDS[0]], CENTRES[0])
     assert presence.reached_by(KINDS, CENTRES[0], None).partial
+
+
+@pytest.mark.parametrize("centre", CENTRES[:3], ids=str)
+@pytest.mark.parametrize("max_km", [None, 120.0], ids=["no limit", "within 120 km"])
+def test_the_nearest_are_those_of_a_matcher_that_looks_at_everybody(
+    centre: Point, max_km: float | None
+) -> None:
+    dice = random.Random(f"nearest {centre}")
+    fleets: dict[UUID, tuple[list[str], Point | None]] = {}
+    for _ in range(120):
+        kinds, where = dice.sample(KINDS, dice.randint(1, 2)), where_people_live(dice, centre)
+        fleets[comes(dice, kinds, where)] = (kinds, where)
+    for _ in range(5):
+        unplaced = UUID(int=dice.getrandbits(128), version=4)
+        presence.online(unplaced, [KINDS[0]], stamp=1.0)
+        fleets[unplaced] = ([KINDS[0]], None)
+    for _ in range(60):
+        kinds, pickup = dice.sample(KINDS, dice.randint(1, 2)), where_people_live(dice, centre)
+        wanted = dice.choice((1, 7, 40, 500))
+        fitting = {
+            who: None if where is None else pickup.km_to(where)
+            for who, (theirs, where) in fleets.items()
+            if set(theirs) & set(kinds)
+        }
+        if max_km is not None:
+            fitting = {who: km for who, km in fitting.items() if km is not None and km <= max_km}
+        found = presence.nearest(kinds, pickup, wanted, max_km)
+        assert len(found.near) >= min(wanted, len(fitting))
+        assert found.near.items() <= fitting.items()
+        left_out = [km for who, km in fitting.items() if who not in found.near]
+        assert bool(left_out) <= found.more
+        if left_out:
+            farthest = max(km for km in found.near.values() if km is not None)
+            assert all(km is None or km > farthest for km in left_out)
+
+
+def test_who_is_online_within_a_radius_does_not_depend_on_free_trucks() -> None:
+    dice = random.Random(6)
+    here = comes(dice, [KINDS[0]], CENTRES[0])
+    busy, far, silent, absent = (comes(dice, [KINDS[0]], CENTRES[0]) for _ in range(4))
+    presence.online(busy, [], stamp=2.0)
+    presence.heartbeat(far, Point(19.07, 72.88))
+    redis().zincrby("weelo:presence:seen", -TTL - 1, str(silent))
+    presence.offline(absent, stamp=2.0)
+    everyone = [here, busy, far, silent, absent]
+    assert presence.online_within(everyone, CENTRES[0], 10) == {here, busy}
+    assert presence.online_within(everyone, CENTRES[0], None) == {here, busy, far}
+    assert presence.online_within([], CENTRES[0], None) == set()

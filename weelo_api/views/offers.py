@@ -21,6 +21,7 @@ from weelo_workers.contracts.offers import (
     HoldView,
     OfferView,
     OneTruck,
+    RecipientView,
     Refusal,
     SlotsWanted,
     Truck,
@@ -30,6 +31,7 @@ from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.notifications.listening import acked
 from weelo_workers.queries import broadcasts
+from weelo_workers.queries.recipients import recipients as recipients_of
 from weelo_workers.queries.why import why as why_offered
 
 api = blueprint("offers")
@@ -47,6 +49,17 @@ def offers(query: Paging) -> Response:
     """Open offers, newest first."""
     with reading() as session:
         return page(broadcasts.offers(session, caller().id, query.window()))
+
+
+@api.get("/broadcasts/<id>/offers", responses={200: PageOf[RecipientView]})
+@allow(Role.ADMIN)
+def recipients(path: ById, query: Paging) -> Response:
+    """Everybody it was offered to or who was passed over, newest first: step, distance, time, reason, answer."""
+    with reading() as session:
+        items = recipients_of(session, path.id, query.window())
+    if items is None:
+        raise Rejected(Code.BROADCAST_NOT_FOUND)
+    return page(items)
 
 
 @api.get("/broadcasts/<id>/offers/<transporterId>", responses={200: WhyView})

@@ -2,62 +2,127 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, exists, false, func, or_, select
+from dataclasses import dataclass
+from math import pi
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, exists, false, func, literal, or_, select
 
 from weelo_workers import presence
-from weelo_workers.broadcasts.matching import pickup_of, reaches
+from weelo_workers.broadcasts.matching import LeftOut, in_last_step, pickup_of, reaches
+from weelo_workers.broadcasts.telling import record_passed_over
 from weelo_workers.contracts.broadcasts import CatchUp, OfferLate
-from weelo_workers.contracts.statuses import TruckRequestStatus
+from weelo_workers.contracts.statuses import PassedOverBecause, TruckRequestStatus
 from weelo_workers.lifecycles.broadcast import OPEN
+from weelo_workers.lifecycles.offer_cap import Reach, split_by_room
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Broadcast, Offer, TruckRequest, Vehicle, on_the_road
+from weelo_workers.models import Broadcast, Offer, Transporter, TruckRequest, Vehicle, on_the_road
+from weelo_workers.queries.open_offers import open_offers_of
 from weelo_workers.settings import settings
 
-# Of a whole country's open broadcasts, the newest.
-MAX_LOOKED_AT = 500
-KM_PER_DEGREE = 110.5
+# The sphere of the haversine formula, and by how much its distances differ from those on Earth at most.
+SPHERE_KM = 6371.0
+SPHERE_ERROR = 1.01
+
+
+_NO_ROOM = PassedOverBecause.TOO_MANY_OFFERS
+
+
+@dataclass(frozen=True, slots=True)
+class Missed(Reach):
+    """An open broadcast within whose reach the transporter is, and that was not offered to them."""
+
+    broadcast_id: UUID
+    step: int
 
 
 @handles(CatchUp)
 def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
-    """The nearest ones within reach, as many as somebody may have open. Each is offered under its own lock."""
-    who = command.transporter_id
-    here = presence.place_of(who)
+    """Offer the nearest missed broadcasts for which there is room, one after the other, each under its own lock."""
+    missed = _missed(uow, command.transporter_id)
+    if not missed:
+        return
+    cap = settings().max_open_offers
+    open_offers = open_offers_of(uow.session, command.transporter_id, uow.now)
+    fit, refused = split_by_room(open_offers, missed, cap)
+    record_passed_over(
+        uow,
+        [
+            (each.broadcast_id, each.step, LeftOut(command.transporter_id, _NO_ROOM, each.km))
+            for each in refused[:cap]
+        ],
+    )
+    if fit:
+        first, *others = (each.broadcast_id for each in fit)
+        uow.send(OfferLate(broadcast_id=first, transporter_id=command.transporter_id, then=tuple(others)))
+
+
+def _missed(uow: UnitOfWork, transporter_id: UUID) -> list[Missed]:
+    """Return the nearest ones in reach, nearest first. Those of the last step are counted apart, and of each class
+    twice as many as the cap are enough: the rest would be refused whatever the others are."""
+    here = presence.place_of(transporter_id)
     fits = (
         exists()
         .where(
             TruckRequest.broadcast_id == Broadcast.id,
             TruckRequest.status == TruckRequestStatus.SEARCHING,
             Vehicle.vehicle_key == TruckRequest.vehicle_key,
-            Vehicle.transporter_id == who,
+            Vehicle.transporter_id == transporter_id,
         )
         .where(~on_the_road)
     )
-    heard = exists().where(Offer.broadcast_id == Broadcast.id, Offer.transporter_id == who)
-    missed = uow.session.scalars(
-        select(Broadcast)
+    offered = exists().where(Offer.broadcast_id == Broadcast.id, Offer.transporter_id == transporter_id)
+    wants_work = exists().where(Transporter.id == transporter_id, Transporter.is_available)
+    last_step = Broadcast.radius_step > len(settings().radius_steps_km)
+    half_chord = _half_chord_squared(here)
+    of_its_class = (
+        func.row_number()
+        .over(partition_by=last_step, order_by=(half_chord, Broadcast.id))
+        .label("of_its_class")
+    )
+    # On a sphere, so a little wider; how far it really is, is measured afterwards.
+    half_angle = func.least(Broadcast.radius_km * SPHERE_ERROR / (2 * SPHERE_KM), pi / 2)
+    in_reach = false() if here is None else half_chord <= func.power(func.sin(half_angle), 2)
+    nearest = (
+        select(Broadcast.id, of_its_class)
         .where(
             Broadcast.status.in_(OPEN),
             Broadcast.expires_at > uow.now,
             Broadcast.radius_step > 0,
-            or_(Broadcast.radius_km.is_(None), _about_here(here)),
+            or_(Broadcast.radius_km.is_(None), in_reach),
             fits,
-            ~heard,
+            ~offered,
+            wants_work,
         )
-        .order_by(Broadcast.expires_at.desc())
-        .limit(MAX_LOOKED_AT)
+        .subquery()
     )
-    by_distance = [(None if here is None else pickup_of(b).km_to(here), b.id, b) for b in missed]
-    in_reach = [each for each in by_distance if reaches(each[2], each[0])]
-    in_reach.sort(key=lambda each: (each[0] or 0.0, each[1]))
-    for _, broadcast_id, _ in in_reach[: settings().max_open_offers]:
-        uow.send(OfferLate(broadcast_id=broadcast_id, transporter_id=who))
+    broadcasts = uow.session.scalars(
+        select(Broadcast)
+        .join(nearest, nearest.c.id == Broadcast.id)
+        .where(nearest.c.of_its_class <= 2 * settings().max_open_offers)
+    )
+    missed = []
+    for broadcast in broadcasts:
+        km = None if here is None else pickup_of(broadcast).km_to(here)
+        if reaches(broadcast, km):
+            missed.append(Missed(km, in_last_step(broadcast), broadcast.id, broadcast.radius_step))
+    return sorted(missed, key=lambda each: (each.km or 0.0, each.broadcast_id))
 
 
-def _about_here(here: presence.Point | None) -> ColumnElement[bool]:
-    """On a parallel near enough; how far it really is, is measured afterwards."""
+def _half_chord_squared(here: presence.Point | None) -> ColumnElement[float]:
+    """Return the square of half the chord to the pickup on a unit sphere (the haversine formula's `a`), which grows
+    with the distance; 0 if it is not known where they are."""
     if here is None:
-        return false()
-    degrees = Broadcast.radius_km / KM_PER_DEGREE
-    return func.abs(Broadcast.pickup["latitude"].as_float() - here.latitude) <= degrees
+        return literal(0.0)
+    latitude, longitude = _degrees("latitude"), _degrees("longitude")
+    by_latitude = func.power(func.sin(func.radians(latitude - here.latitude) / 2), 2)
+    by_longitude = func.power(func.sin(func.radians(longitude - here.longitude) / 2), 2)
+    parallels = func.cos(func.radians(literal(here.latitude))) * func.cos(func.radians(latitude))
+    chord: ColumnElement[float] = by_latitude + parallels * by_longitude
+    return chord
+
+
+def _degrees(which: str) -> ColumnElement[float]:
+    degrees: ColumnElement[float] = Broadcast.pickup[which].as_float()
+    return degrees

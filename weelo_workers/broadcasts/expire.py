@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy import exists, select
-
 from weelo_workers import moves
+from weelo_workers.broadcasts.unfilled import fleets_online, unfilled_because
 from weelo_workers.contracts.broadcasts import BookingExpired, ExpireBroadcast, NoVehiclesAvailable
 from weelo_workers.lifecycles import (
     assignment as assignment_lifecycle,
@@ -13,17 +12,20 @@ from weelo_workers.lifecycles import (
 )
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Broadcast, Offer
+from weelo_workers.models import Broadcast
 from weelo_workers.queries.views import about, filled
 
-NO_TRANSPORTER_ONLINE = "no_transporter_online"
-NOBODY_ACCEPTED = "nobody_accepted"
 PARTLY_FILLED = "partly_filled"
 
 
 @handles(ExpireBroadcast)
 def expire(command: ExpireBroadcast, uow: UnitOfWork) -> None:
     """End an open broadcast whose time is up, and say why: nobody online, nobody accepted, partly filled."""
+    asked = uow.session.get(Broadcast, command.broadcast_id)
+    if asked is None:
+        return
+    # Redis is asked before the lock, so that an accept need not wait for it.
+    online = None if asked.transporters_notified else fleets_online(uow, asked)
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or broadcast.status in lifecycle.FINAL:
         return
@@ -38,17 +40,11 @@ def expire(command: ExpireBroadcast, uow: UnitOfWork) -> None:
     live = [a for a in moves.assignments_of(uow, broadcast.id) if a.status in assignment_lifecycle.LIVE]
     uow.advance_all([s for s in slots if s.status in slot_lifecycle.EXPIRE.when], slot_lifecycle.EXPIRE)
     moves.end_holds(uow, broadcast)
-    reason = _reason(uow, broadcast, filled(slots))
+    unfilled = None if filled(slots) else unfilled_because(uow, broadcast, online)
+    reason = unfilled or PARTLY_FILLED
     moves.step(uow, broadcast, lifecycle.EXPIRE, slots, why={"reason": reason}, end_reason=reason)
     uow.publish(
         BookingExpired(**about(broadcast), reason=reason), assigned_to=moves.trucks_by_transporter(live)
     )
-    if reason != PARTLY_FILLED:
-        uow.publish(NoVehiclesAvailable(**about(broadcast), reason=reason))
-
-
-def _reason(uow: UnitOfWork, broadcast: Broadcast, trucks_filled: int) -> str:
-    if trucks_filled:
-        return PARTLY_FILLED
-    somebody_heard = uow.session.scalar(select(exists().where(Offer.broadcast_id == broadcast.id)))
-    return NOBODY_ACCEPTED if somebody_heard else NO_TRANSPORTER_ONLINE
+    if unfilled:
+        uow.publish(NoVehiclesAvailable(**about(broadcast), reason=unfilled))

@@ -3,24 +3,37 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, distinct, exists, func, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Double,
+    Select,
+    TableValuedAlias,
+    Uuid,
+    and_,
+    column,
+    distinct,
+    exists,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.orm import Session
 
 from weelo_workers import presence
 from weelo_workers.contracts.statuses import PassedOverBecause, TruckRequestStatus
-from weelo_workers.lifecycles.broadcast import OPEN
+from weelo_workers.lifecycles import ladder
 from weelo_workers.models import Broadcast, Offer, Transporter, TruckRequest, Vehicle, on_the_road
+from weelo_workers.queries.open_offers import open_offers_against
 from weelo_workers.settings import settings
 
 log = logging.getLogger(__name__)
-
-# Offers older than this are of no open broadcast, or of one that was opened again: they count for no limit.
-_RECENT = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +80,30 @@ def reaches(broadcast: Broadcast, km: float | None) -> bool:
     return broadcast.radius_km is None or (km is not None and km <= broadcast.radius_km)
 
 
+def in_last_step(broadcast: Broadcast) -> bool:
+    return ladder.is_last_step(broadcast.radius_step, settings().radius_steps_km)
+
+
 def searched_kinds(slots: Sequence[TruckRequest]) -> set[str]:
     return {slot.vehicle_key for slot in slots if slot.status == TruckRequestStatus.SEARCHING}
 
 
-def reached(
-    broadcast: Broadcast, slots: Sequence[TruckRequest], radius_km: float | None
-) -> presence.Reached | None:
-    """Who is near enough and has such a truck, as presence knows it; None: it does not know. `radius_km` None:
-    wherever they are.
+def search(broadcast: Broadcast, slots: Sequence[TruckRequest], this: ladder.Ring) -> presence.Reached | None:
+    """Return who is within this ring and has such a truck, as presence knows it; None if presence does not answer.
 
     Redis may take a moment to answer, so this is asked before anything is locked.
     """
-    keys = {slot.vehicle_key for slot in slots}
+    keys, pickup = {slot.vehicle_key for slot in slots}, pickup_of(broadcast)
     try:
-        return presence.reached_by(keys, pickup_of(broadcast), radius_km)
+        if not this.last:
+            return presence.reached_by(keys, pickup, this.radius_km)
+        count = ladder.portion_size(
+            this.step,
+            settings().radius_steps_km,
+            settings().max_offers_per_step,
+            broadcast.transporters_notified,
+        )
+        return presence.nearest(keys, pickup, count, this.radius_km)
     except presence.PresenceUnknown as unknown:
         log.info("matching without presence: %s", unknown)
         return None
@@ -94,9 +116,10 @@ def find(
     reach: presence.Reached | None,
     now: datetime,
     *,
-    everyone: bool = False,
+    last_step: bool,
+    unlimited: bool = False,
 ) -> Found:
-    """Whom to offer this to, and who was left out and why. `everyone`: wherever they are.
+    """Whom to offer this to, and who was left out and why. `unlimited`: wherever they are.
 
     Presence proposes, the rows dispose: only who wants work at this moment, has a free truck of an open
     kind, room for another offer and has not been told yet is a candidate. Asked under the broadcast's lock.
@@ -106,25 +129,38 @@ def find(
     found = Found(left_out=[LeftOut(who, PassedOverBecause.SILENT) for who in reach.silent] if reach else [])
     # Within a radius, those whom presence has not heard again yet may drive into the ring. Of everyone, it is
     # the rows that say who wants work: silence would lose the customer a truck, an offer too many nobody anything.
-    all_who_want_work = reach is None or (everyone and reach.partial)
+    all_who_want_work = reach is None or (unlimited and reach.partial)
     if not keys or not (near or all_who_want_work):
         return found
+    places = distances(near)
+    query = _with_trucks_of(keys, places.c.km, last_step=last_step, now=now)
+    if all_who_want_work:
+        query = query.outerjoin(places, places.c.id == Transporter.id).where(Transporter.is_available)
+    else:
+        query = query.join(places, places.c.id == Transporter.id)
     told = exists().where(Offer.broadcast_id == broadcast.id, Offer.transporter_id == Transporter.id)
-    query = _with_trucks_of(keys, now).where(~told)
-    query = query.where(Transporter.is_available if all_who_want_work else Transporter.id.in_(near))
-    for row in session.execute(query):
-        km = near.get(row.id)
+    # Where no distance is known, those with the fewest offers come first: otherwise a surge in one town would
+    # take all that the others' transporters have room for.
+    nearest_first = (places.c.km.asc().nulls_last(), "open_offers", Transporter.id)
+    for row in session.execute(query.where(~told).order_by(*nearest_first)):
         if not row.is_available:
-            found.left_out.append(LeftOut(row.id, PassedOverBecause.OFFLINE, km))
+            found.left_out.append(LeftOut(row.id, PassedOverBecause.OFFLINE, row.km))
         elif not row.kinds:
-            found.left_out.append(LeftOut(row.id, PassedOverBecause.NO_FREE_TRUCK, km))
+            found.left_out.append(LeftOut(row.id, PassedOverBecause.NO_FREE_TRUCK, row.km))
         elif row.open_offers >= settings().max_open_offers:
-            found.left_out.append(LeftOut(row.id, PassedOverBecause.TOO_MANY_OFFERS, km))
+            found.left_out.append(LeftOut(row.id, PassedOverBecause.TOO_MANY_OFFERS, row.km))
         else:
-            found.candidates.append(Candidate(row.id, km, row.kinds))
-    found.candidates.sort(key=lambda each: (each.distance_km is None, each.distance_km or 0.0))
+            found.candidates.append(Candidate(row.id, row.km, row.kinds))
     found.left_out.sort(key=lambda each: (each.distance_km is None, each.distance_km or 0.0))
     return found
+
+
+def distances(km_by_transporter: Mapping[UUID, float | None]) -> TableValuedAlias:
+    """Return a table of a query: `id` of a transporter, `km` from the pickup (null: not known)."""
+    ids = literal(list(km_by_transporter), ARRAY(Uuid()))
+    km: ColumnElement[Any] = literal(list(km_by_transporter.values()), ARRAY(Double()))
+    table = func.unnest(ids, km).table_valued(column("id", Uuid()), column("km", Double()), name="places")
+    return table.render_derived()
 
 
 def knowing(session: Session, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> list[Candidate]:
@@ -148,29 +184,23 @@ def knowing(session: Session, broadcast: Broadcast, slots: Sequence[TruckRequest
     return [Candidate(row.transporter_id, row.distance_km, row.kinds) for row in rows]
 
 
-def _with_trucks_of(keys: set[str], now: datetime) -> Select[UUID, bool, Sequence[str], int]:
-    """Transporters with vehicles of these kinds; `kinds`: of which one is free, `open_offers`: how many they have."""
-    open_offers = (
-        select(func.count())
-        .select_from(Offer)
-        .join(Broadcast, Broadcast.id == Offer.broadcast_id)
-        .where(
-            Offer.transporter_id == Transporter.id,
-            Offer.offered_at > now - _RECENT,
-            Offer.declined_at.is_(None),
-            Broadcast.status.in_(OPEN),
-        )
-        .correlate(Transporter)
-        .scalar_subquery()
-    )
+def _with_trucks_of(
+    keys: set[str], km: ColumnElement[float], *, last_step: bool, now: datetime
+) -> Select[UUID, bool, float, Sequence[str], int]:
+    """Transporters with vehicles of these kinds; `kinds`: of which one is free, `open_offers`: how many of theirs
+    count against one from `km` away."""
+    kinds = func.array_agg(distinct(Vehicle.vehicle_key)).filter(~on_the_road)
+    open_offers = open_offers_against(Transporter.id, km, last_step=last_step, now=now)
     return (
         select(
             Transporter.id,
             Transporter.is_available,
-            func.array_agg(distinct(Vehicle.vehicle_key)).filter(~on_the_road).label("kinds"),
+            km.label("km"),
+            kinds.label("kinds"),
             open_offers.label("open_offers"),
         )
+        .select_from(Transporter)
         .join(Vehicle, Vehicle.transporter_id == Transporter.id)
         .where(Vehicle.vehicle_key.in_(keys))
-        .group_by(Transporter.id)
+        .group_by(Transporter.id, km)
     )

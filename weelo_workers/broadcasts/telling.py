@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
+from uuid import UUID
 
+from sqlalchemy import literal, select
 from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers import moves, presence
-from weelo_workers.broadcasts.matching import Candidate
+from weelo_workers.broadcasts.matching import Candidate, LeftOut, distances
 from weelo_workers.contracts.broadcasts import NewBroadcast
-from weelo_workers.contracts.statuses import BroadcastStatus, TruckRequestStatus
+from weelo_workers.contracts.statuses import BroadcastStatus, PassedOverBecause, TruckRequestStatus
 from weelo_workers.lifecycles import broadcast as lifecycle
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Broadcast, Offer, TruckRequest
+from weelo_workers.models import Broadcast, Offer, PassedOver, Transporter, TruckRequest
+from weelo_workers.queries.open_offers import open_offers_against
 from weelo_workers.queries.views import about, filled, place, requested_vehicles
+from weelo_workers.settings import settings
+
+# Enough to answer "why not me" for everyone near, in the densest town.
+MAX_PASSED_OVER_PER_STEP = 250
+# How long heartbeats do not bring up again what a transporter cannot take at this moment.
+ASK_AGAIN_SECONDS = 60.0
 
 TELLS = {
     BroadcastStatus.CREATED: lifecycle.BEGIN,
@@ -25,33 +35,104 @@ TELLS = {
 """The transition of telling somebody: the first ring begins it, every other leaves it as it is."""
 
 
-def make_recipients(
-    uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate], step: int
-) -> list[Candidate]:
-    """Who is one already is left out by the table, whatever the search said. Returns the new ones."""
+def insert_offers(
+    uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate], step: int, *, last_step: bool
+) -> tuple[list[Candidate], list[LeftOut]]:
+    """Insert an offer for each candidate who still has room for it. Return those, and who was left out.
+
+    Rings and late offers of other broadcasts may be making offers to the same transporters at this moment. Their rows
+    are locked, in id order and after the broadcast's as everywhere, and counted again by a statement that begins
+    afterwards, so the cap holds exactly. The locks last until the commit, so they are taken as late as possible.
+    """
     if not these:
-        return []
-    rows = [
-        {
-            "broadcast_id": broadcast.id,
-            "transporter_id": candidate.transporter_id,
-            "step": step,
-            "distance_km": candidate.distance_km,
+        return [], []
+    ids = [candidate.transporter_id for candidate in these]
+    locked = uow.session.scalars(
+        select(Transporter.id)
+        .where(Transporter.id.in_(ids))
+        .order_by(Transporter.id)
+        .with_for_update(key_share=True)
+    )
+    locked.all()
+    places = distances({candidate.transporter_id: candidate.distance_km for candidate in these})
+    open_offers = open_offers_against(places.c.id, places.c.km, last_step=last_step, now=uow.now)
+    rows = (
+        select(
+            literal(broadcast.id),
+            places.c.id,
+            literal(step),
+            places.c.km,
+            literal(last_step),
             # The offer is part of the transition that follows.
-            "version": broadcast.version + 1,
-            "offered_at": uow.now,
-        }
-        for candidate in these
+            literal(broadcast.version + 1),
+            literal(uow.now),
+        )
+        .join(Transporter, Transporter.id == places.c.id)
+        .where(Transporter.is_available, open_offers < settings().max_open_offers)
+    )
+    columns = [
+        Offer.broadcast_id,
+        Offer.transporter_id,
+        Offer.step,
+        Offer.distance_km,
+        Offer.last_step,
+        Offer.version,
+        Offer.offered_at,
     ]
     new = set(
         uow.session.scalars(
-            insert(Offer).values(rows).on_conflict_do_nothing().returning(Offer.transporter_id)
+            insert(Offer)
+            .from_select(columns, rows, include_defaults=False)
+            .on_conflict_do_nothing()
+            .returning(Offer.transporter_id)
         )
     )
-    broadcast_id, left = broadcast.id, (broadcast.expires_at - uow.now).total_seconds()
-    told = [candidate.transporter_id for candidate in these]
-    uow.after_commit(lambda: presence.mark_told(broadcast_id, told, left))
-    return [candidate for candidate in these if candidate.transporter_id in new]
+    refused = [candidate for candidate in these if candidate.transporter_id not in new]
+    return [candidate for candidate in these if candidate.transporter_id in new], _why_refused(uow, refused)
+
+
+def _why_refused(uow: UnitOfWork, refused: Sequence[Candidate]) -> list[LeftOut]:
+    """Of those whom the search had found, and who went offline or were offered something nearer meanwhile."""
+    if not refused:
+        return []
+    ids = [candidate.transporter_id for candidate in refused]
+    available = set(
+        uow.session.scalars(select(Transporter.id).where(Transporter.id.in_(ids), Transporter.is_available))
+    )
+    return [
+        LeftOut(
+            each.transporter_id,
+            PassedOverBecause.TOO_MANY_OFFERS
+            if each.transporter_id in available
+            else PassedOverBecause.OFFLINE,
+            each.distance_km,
+        )
+        for each in refused
+    ]
+
+
+def most_telling(left_out: Sequence[LeftOut]) -> list[LeftOut]:
+    """Return the 250 that are kept of a step. Transporters who are online but have no room come first, since the
+    customer's reason depends on them; then the nearest."""
+    decisive = (PassedOverBecause.TOO_MANY_OFFERS, PassedOverBecause.NO_FREE_TRUCK)
+    return sorted(left_out, key=lambda each: each.because not in decisive)[:MAX_PASSED_OVER_PER_STEP]
+
+
+def record_passed_over(uow: UnitOfWork, passed_over: Iterable[tuple[UUID, int, LeftOut]]) -> None:
+    """Store who was not offered which broadcast at which step, and why. The first reason of a step stands."""
+    rows = [
+        {
+            "broadcast_id": broadcast_id,
+            "transporter_id": each.transporter_id,
+            "step": step,
+            "reason": each.because,
+            "distance_km": each.distance_km,
+            "at": uow.now,
+        }
+        for broadcast_id, step, each in passed_over
+    ]
+    if rows:
+        uow.session.execute(insert(PassedOver).on_conflict_do_nothing(), rows)
 
 
 def step_on(
@@ -74,6 +155,9 @@ def step_on(
         **columns,
     )
     if told:
+        seconds_left = (broadcast.expires_at - uow.now).total_seconds()
+        ids = [candidate.transporter_id for candidate in told]
+        uow.after_commit(partial(presence.mark_told, broadcast.id, ids, seconds_left))
         offer_to(uow, broadcast, slots, told)
 
 

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
-from sqlalchemy.dialects.postgresql import insert
-
 from weelo_workers import moves, presence
-from weelo_workers.broadcasts.matching import LeftOut, find, reached
-from weelo_workers.broadcasts.telling import TELLS, make_recipients, step_on
+from weelo_workers.broadcasts.matching import Found, LeftOut, find, search
+from weelo_workers.broadcasts.telling import (
+    TELLS,
+    insert_offers,
+    most_telling,
+    record_passed_over,
+    step_on,
+)
 from weelo_workers.contracts.broadcasts import WidenBroadcast
 from weelo_workers.contracts.statuses import BroadcastStatus, PassedOverBecause
 from weelo_workers.lifecycles import broadcast as lifecycle
 from weelo_workers.lifecycles.ladder import Ring, next_step_in, ring
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Broadcast, PassedOver, TruckRequest
+from weelo_workers.models import Broadcast, TruckRequest
 from weelo_workers.queries.views import searching
 from weelo_workers.settings import settings
-
-# Enough to answer "why not me" for everyone near, in the densest town.
-MAX_PASSED_OVER_PER_STEP = 250
 
 
 @handles(WidenBroadcast)
@@ -57,10 +59,10 @@ def _look(
     """This ring and who is there; with nobody there, the next one, too, and so on."""
     looked = []
     while True:
-        this = ring(step, settings().radius_steps_km)
-        reach = reached(broadcast, slots, this.radius_km)
+        this = ring(step, settings().radius_steps_km, settings().last_step_max_km)
+        reach = search(broadcast, slots, this)
         looked.append((this, reach))
-        if this.radius_km is None or reach is None or reach.near:
+        if this.last or reach is None or reach.near:
             return looked
         step += 1
 
@@ -73,20 +75,23 @@ def _tell(
     reach: presence.Reached | None,
 ) -> float | None:
     """One ring. Returns in how many seconds it is the next one's turn; None: there is none."""
-    everyone = this.radius_km is None
-    found = find(uow.session, broadcast, slots, reach, uow.now, everyone=everyone)
+    unlimited = this.radius_km is None
+    found = find(uow.session, broadcast, slots, reach, uow.now, last_step=this.last, unlimited=unlimited)
     left_over = found.keep_nearest(settings().max_offers_per_step)
-    told = make_recipients(uow, broadcast, found.candidates, this.step)
-    _remember(uow, broadcast, this.step, found.left_out)
-    _let_wait(uow, broadcast, found.left_out)
+    told, refused = insert_offers(uow, broadcast, found.candidates, this.step, last_step=this.last)
+    left_out = [*found.left_out, *refused]
+    record_passed_over(uow, [(broadcast.id, this.step, each) for each in most_telling(left_out)])
+    _let_wait(uow, broadcast, left_out)
+    if this.last and reach is not None and reach.more:
+        left_over = True
     step_on(
         uow,
         broadcast,
         slots,
         told,
-        why={"step": this.step, "radiusKm": this.radius_km},
+        why={"step": this.step, "radiusKm": this.radius_km, "passedOver": _counted(left_out)},
         radius_step=this.step,
-        radius_km=this.radius_km,
+        radius_km=_reached_km(this, found, left_over=left_over),
     )
     if broadcast.status == BroadcastStatus.BROADCASTING:
         moves.step(uow, broadcast, lifecycle.ACTIVATE, slots)
@@ -97,6 +102,19 @@ def _tell(
         at_least=settings().min_offers_per_step,
         step_seconds=settings().radius_step_seconds,
     )
+
+
+def _reached_km(this: Ring, found: Found, *, left_over: bool) -> float | None:
+    """How far a step has asked: a ring's radius; in the last step up to the farthest of this portion, as long as
+    there are more, so that transporters who come online meanwhile wait for the portion of their distance."""
+    if not (this.last and left_over):
+        return this.radius_km
+    return max((each.distance_km or 0.0 for each in found.candidates), default=settings().radius_steps_km[-1])
+
+
+def _counted(left_out: Sequence[LeftOut]) -> dict[str, int]:
+    """By reason, all of them: the rows that are kept per step are limited."""
+    return dict(Counter(each.because.value for each in left_out))
 
 
 def _is_due(broadcast: Broadcast, command: WidenBroadcast, uow: UnitOfWork) -> bool:
@@ -114,20 +132,3 @@ def _let_wait(uow: UnitOfWork, broadcast: Broadcast, left_out: list[LeftOut]) ->
     if waiting:
         left = (broadcast.expires_at - uow.now).total_seconds()
         uow.after_commit(partial(presence.mark_told, broadcast.id, waiting, left))
-
-
-def _remember(uow: UnitOfWork, broadcast: Broadcast, step: int, left_out: list[LeftOut]) -> None:
-    """Why not they: kept for whoever asks later."""
-    rows = [
-        {
-            "broadcast_id": broadcast.id,
-            "transporter_id": each.transporter_id,
-            "step": step,
-            "reason": each.because,
-            "distance_km": each.distance_km,
-            "at": uow.now,
-        }
-        for each in left_out[:MAX_PASSED_OVER_PER_STEP]
-    ]
-    if rows:
-        uow.session.execute(insert(PassedOver).on_conflict_do_nothing(), rows)

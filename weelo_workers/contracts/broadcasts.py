@@ -10,7 +10,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_validator, mode
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import TIMERS
-from weelo_workers.contracts.statuses import BroadcastStatus, Kind, TruckRequestStatus
+from weelo_workers.contracts.statuses import BroadcastStatus, Kind, TruckRequestStatus, UnfilledBecause
 from weelo_workers.contracts.vehicle_kinds import KindName
 from weelo_workers.contracts.wire import (
     LongText,
@@ -137,10 +137,15 @@ class CatchUp(Command, name="broadcasts.catch_up"):
 
 
 class OfferLate(Command, name="broadcasts.offer_late"):
-    """Somebody has come within a ring that was told before."""
+    """Offer a broadcast to a transporter who has come within a ring that was told before.
+
+    `then`: further broadcasts to offer them afterwards, nearest first. Only one command per transporter is under way,
+    so that a transporter who comes online to many open requests delays nobody else's command by more than one.
+    """
 
     broadcast_id: UUID
     transporter_id: UUID
+    then: tuple[UUID, ...] = ()
 
 
 class ReofferBroadcast(Command, name="broadcasts.reoffer"):
@@ -221,9 +226,10 @@ class BookingCompleted(AboutBroadcast):
 
 
 class NoVehiclesAvailable(AboutBroadcast):
-    """`reason`: `no_transporter_online` or `nobody_accepted`."""
+    """`reason`: `no_transporter_online` (no fitting transporter was online in reach), `nobody_free` (there were, all
+    with MAX_OPEN_OFFERS nearer offers or with their trucks on the road) or `nobody_accepted`."""
 
-    reason: str
+    reason: UnfilledBecause
     retryable: bool = True
 
 

@@ -12,7 +12,7 @@ from weelo_workers.contracts.broadcasts import MAX_TRUCKS, BroadcastView
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import TIMERS
-from weelo_workers.contracts.statuses import BroadcastStatus, HoldStatus
+from weelo_workers.contracts.statuses import BroadcastStatus, HoldStatus, OfferAnswer, PassedOverBecause
 from weelo_workers.contracts.trips import AboutAssignment, AssignmentView
 from weelo_workers.contracts.vehicle_kinds import KindName
 from weelo_workers.contracts.wire import LongText, Request, ShortText, Timestamp, Wire
@@ -195,6 +195,23 @@ class PassedOverView(Wire):
     reason: str
     distance_km: float | None
     at: Timestamp
+
+
+class RecipientView(Wire):
+    """A transporter whom a broadcast was offered to, or whom a step passed over.
+
+    `at`: when that was. `reason`: why they were passed over; null if it was offered. `answer`: null if there is none.
+    """
+
+    transporter_id: UUID
+    offered: bool
+    radius_step: int
+    pickup_distance_km: float | None
+    at: Timestamp
+    reason: PassedOverBecause | None
+    answer: OfferAnswer | None
+    declined_at: Timestamp | None
+    trucks_won: int
 
 
 class WhyView(Wire):

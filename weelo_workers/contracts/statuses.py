@@ -50,9 +50,27 @@ class PassedOverBecause(StrEnum):
     NO_FREE_TRUCK = "no_free_truck"
     """All their trucks of this kind were on the road."""
     TOO_MANY_OFFERS = "too_many_offers"
-    """They had MAX_OPEN_OFFERS open ones."""
+    """They had MAX_OPEN_OFFERS open ones at least as near."""
     NEXT_STEP = "next_step"
     """More were found than MAX_OFFERS_PER_STEP, and they were farther away."""
+
+
+class OfferAnswer(StrEnum):
+    """What a transporter has answered to an offer."""
+
+    ACCEPTED = "accepted"
+    """They have won a truck, and it was not given back."""
+    DECLINED = "declined"
+
+
+class UnfilledBecause(StrEnum):
+    """Why a broadcast ended without a truck, as its customer reads it."""
+
+    NO_TRANSPORTER_ONLINE = "no_transporter_online"
+    """No transporter with trucks of the kind was online in reach."""
+    NOBODY_FREE = "nobody_free"
+    """There were some, all with MAX_OPEN_OFFERS nearer offers or with their trucks on the road."""
+    NOBODY_ACCEPTED = "nobody_accepted"
 
 
 class AssignmentStatus(StrEnum):

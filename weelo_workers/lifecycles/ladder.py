@@ -1,34 +1,58 @@
-"""The radius ladder: how far a broadcast is heard at each step, and when the next one comes (MISSION, RADI-01)."""
+"""The radius ladder: how far a broadcast is offered at each step, and when the next step comes (MISSION, RADI-01).
+
+The steps with a radius are rings. The last step has none, or `LAST_STEP_MAX_KM`: it asks every matching transporter
+online, nearest first, in portions. Each portion is a step of its own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+# Beyond this many doublings a portion covers every transporter that one Redis can index.
+_MOST_DOUBLINGS = 12
+
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """One step. `step` counts from 1; `radius_km` None: every matching transporter online."""
+    """One step. `step` counts from 1; `radius_km` None: no limit."""
 
     step: int
     radius_km: float | None
+    last: bool = False
+    """Whether this is (a portion of) the last step."""
 
 
-def ring(step: int, radii_km: Sequence[float]) -> Ring:
-    """The ring of this step. After the last radius everyone is asked, as often as there is somebody left to ask."""
-    return Ring(step, radii_km[step - 1] if 1 <= step <= len(radii_km) else None)
+def ring(step: int, radii_km: Sequence[float], last_step_max_km: float = 0.0) -> Ring:
+    """Return the ring of this step, counted from 1. `last_step_max_km` 0: the last step has no limit."""
+    if is_last_step(step, radii_km):
+        return Ring(step, last_step_max_km or None, last=True)
+    return Ring(step, radii_km[step - 1])
+
+
+def is_last_step(step: int, radii_km: Sequence[float]) -> bool:
+    """Return whether this step, counted from 1, comes after all radii."""
+    return step > len(radii_km)
+
+
+def portion_size(step: int, radii_km: Sequence[float], at_most: int, already_told: int) -> int:
+    """Return how many of the nearest transporters a portion of the last step looks at.
+
+    Those who were told before are among the nearest, so they are added. The rest doubles with each portion, so that
+    transporters who cannot take the offer are passed in few steps.
+    """
+    doublings = min(step - len(radii_km) - 1, _MOST_DOUBLINGS)
+    return already_told + (at_most << doublings)
 
 
 def next_step_in(
     this: Ring, *, told: int, left_over: bool, at_least: int, step_seconds: float
 ) -> float | None:
-    """Seconds until the next step; None: nobody further to tell.
+    """Return the seconds until the next step; None if there is nobody left to ask.
 
-    `told`: how many new ones this step reached; with fewer than `at_least` it waits for nobody's answer.
-    `left_over`: more were found than one step may tell; they have their turn in the next, wherever they are.
+    `told`: how many transporters this step has told; with fewer than `at_least` there are no answers to wait for.
+    `left_over`: there are more within this step's reach; the next step tells them.
     """
-    if left_over:
-        return step_seconds
-    if this.radius_km is None:
+    if this.last and not left_over:
         return None
     return step_seconds if told >= at_least else 0.0

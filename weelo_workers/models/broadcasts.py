@@ -50,7 +50,8 @@ class Broadcast(Base):
     keyed: Mapped[bool]
     radius_step: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     radius_km: Mapped[float | None]
-    """Reach of the newest ring; none before the first and in the one that asks everyone."""
+    """How far the newest step reaches: a ring's radius; of the last step, the distance up to which its portions have
+    asked. None before the first step, and once every matching transporter was asked."""
     transporters_notified: Mapped[int] = mapped_column(server_default=text("0"))
     end_reason: Mapped[str | None]
     expires_at: Mapped[datetime]
@@ -131,6 +132,8 @@ class Offer(Base):
     transporter_id: Mapped[UUID] = mapped_column(primary_key=True)
     step: Mapped[int] = mapped_column(SmallInteger)
     distance_km: Mapped[float | None]
+    last_step: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Made by the last step, which has no ring: such offers count least towards MAX_OPEN_OFFERS."""
     version: Mapped[int]
     """The broadcast's version when this offer was made: what happened before does not concern its reader."""
     offered_at: Mapped[datetime]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from weelo_workers.contracts.broadcasts import CatchUp
 from weelo_workers.contracts.offers import DeclineOffer, DeclineResult
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.lifecycles import hold as hold_lifecycle
@@ -9,6 +10,8 @@ from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer
 from weelo_workers.offers.holding import give_back, open_hold
+from weelo_workers.queries.open_offers import open_offers_of
+from weelo_workers.settings import settings
 
 
 @handles(DeclineOffer)
@@ -22,8 +25,14 @@ def decline(command: DeclineOffer, uow: UnitOfWork) -> DeclineResult:
     if broadcast is None or offer is None:
         raise Rejected(Code.BROADCAST_NOT_FOUND)
     if offer.declined_at is None:
+        had_room = (
+            len(open_offers_of(uow.session, command.transporter_id, uow.now)) < settings().max_open_offers
+        )
         offer.declined_at = uow.now
         offer.decline_reason = command.reason
+        if not had_room:
+            # Something farther may have been kept from them, and has room now.
+            uow.send(CatchUp(transporter_id=command.transporter_id))
     hold = open_hold(uow, command.broadcast_id, command.transporter_id)
     if hold is not None:
         give_back(uow, broadcast, hold, hold_lifecycle.RELEASE)

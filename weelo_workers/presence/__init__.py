@@ -28,6 +28,8 @@ from weelo_workers.presence.scripts import (
     GO_ONLINE,
     HEARTBEAT,
     MARK_TOLD,
+    NEAREST,
+    ONLINE_AT,
     REACHED,
     SHOW_OPEN,
 )
@@ -43,8 +45,10 @@ __all__ = [
     "heartbeat",
     "mark_asked",
     "mark_told",
+    "nearest",
     "offline",
     "online",
+    "online_within",
     "place_of",
     "reached_by",
     "remembers",
@@ -53,6 +57,8 @@ __all__ = [
 
 # Redis measures on a sphere, at most 0.6 % longer than the Earth is between the same two points.
 _SPHERE_EXCESS = 1.007
+# No two places on Earth are farther apart.
+_EVERYWHERE_KM = 20_100.0
 # Where Redis's index ends; beyond, it has everybody on this parallel. `at` has where they are.
 _INDEX_ENDS_AT = 85.05
 _KM_PER_DEGREE = 111.7
@@ -77,11 +83,12 @@ class Point:
 class Reached:
     """`near`: who is, with their distance in km (None: it is not known where they are). `silent`: who has such
     a truck nearby but was not heard within the TTL. `partial`: Redis was emptied less than one TTL ago, so there
-    may be others online."""
+    may be others online. `more`: others are online beyond the farthest of `near`."""
 
     near: dict[UUID, float | None]
     silent: frozenset[UUID] = frozenset()
     partial: bool = False
+    more: bool = False
 
 
 def online(transporter_id: UUID, free_kinds: Collection[str], *, stamp: float, heard: bool = True) -> bool:
@@ -153,6 +160,61 @@ def reached_by(kinds: Collection[str], pickup: Point, radius_km: float | None) -
         if radius_km is None or (km is not None and km <= radius_km):
             near[UUID(transporter_id)] = km
     return Reached(near, frozenset(map(UUID, silent)), partial=not complete)
+
+
+def nearest(kinds: Collection[str], pickup: Point, count: int, max_km: float | None) -> Reached:
+    """Return at least the `count` nearest transporters online who have a free truck of these kinds, if there are so many.
+
+    `max_km` None: no limit, and transporters whose place is unknown are added once nobody farther is left.
+    The cost depends on `count`, not on how many are online. Beyond 85 degrees of latitude, where the index of Redis
+    ends, the order is that of the index. Raises PresenceUnknown if Redis does not answer.
+    """
+    limit = _EVERYWHERE_KM if max_km is None else _to_search(pickup, max_km)
+    arguments: list[str | int | float] = [
+        json.dumps(sorted(kinds)),
+        repr(pickup.longitude),
+        repr(pickup.latitude),
+        count,
+        repr(limit),
+        int(max_km is None),
+        settings().presence_ttl_seconds,
+    ]
+    try:
+        complete, found, silent, cutoff = redis().register_script(NEAREST)(args=arguments)
+    except RedisError as error:
+        raise PresenceUnknown(f"Redis is away ({error})") from error
+    more = bool(cutoff)
+    # The script has searched so far beyond its cutoff that everybody within this true distance was found.
+    within = float(cutoff) * _SPHERE_EXCESS if more else _EVERYWHERE_KM
+    if abs(pickup.latitude) + within / _KM_PER_DEGREE > _INDEX_ENDS_AT:
+        within = _EVERYWHERE_KM
+    if max_km is not None:
+        within = min(within, max_km)
+    near: dict[UUID, float | None] = {}
+    for transporter_id, at in zip(found[::2], found[1::2], strict=True):
+        km = pickup.km_to(_point(at)) if at else None
+        if (km is None and max_km is None) or (km is not None and km <= within):
+            near[UUID(transporter_id)] = km
+    return Reached(near, frozenset(map(UUID, silent)), partial=not complete, more=more)
+
+
+def online_within(transporter_ids: Collection[UUID], pickup: Point, radius_km: float | None) -> set[UUID]:
+    """Return which of these transporters were heard within the TTL and are within the radius (None: anywhere).
+
+    It does not matter whether their trucks are free. Raises PresenceUnknown if Redis does not answer.
+    """
+    ids = [str(transporter_id) for transporter_id in transporter_ids]
+    if not ids:
+        return set()
+    try:
+        found = redis().register_script(ONLINE_AT)(args=[settings().presence_ttl_seconds, *ids])
+    except RedisError as error:
+        raise PresenceUnknown(f"Redis is away ({error})") from error
+    online: set[UUID] = set()
+    for transporter_id, at in zip(found[::2], found[1::2], strict=True):
+        if radius_km is None or (at and pickup.km_to(_point(at)) <= radius_km):
+            online.add(UUID(transporter_id))
+    return online
 
 
 def forget_the_silent(at_most: int) -> int:

@@ -97,47 +97,115 @@ return missed
 """
 )
 
+_SEARCH = (
+    _COMMON
+    + """
+-- A list without repeats of what is added to it.
+local function collector()
+  local ids, known = {}, {}
+  local function add(hits)
+    for _, id in ipairs(hits) do
+      if not known[id] then
+        known[id] = true
+        ids[#ids + 1] = id
+      end
+    end
+  end
+  return ids, add
+end
+-- Those heard within the TTL with their "longitude,latitude" ('' if unknown), and the silent ones.
+local function split(ids, alive_since)
+  local found, silent = {}, {}
+  for first = 1, #ids, 1000 do
+    local last = math.min(first + 999, #ids)
+    local seen = redis.call('ZMSCORE', P..'seen', unpack(ids, first, last))
+    local at = redis.call('HMGET', P..'at', unpack(ids, first, last))
+    for n = 1, last - first + 1 do
+      local id = ids[first + n - 1]
+      if seen[n] and tonumber(seen[n]) >= alive_since then
+        found[#found + 1] = id
+        found[#found + 1] = at[n] or ''
+      else
+        silent[#silent + 1] = id
+      end
+    end
+  end
+  return found, silent
+end
+local function complete(alive_since)
+  local since = redis.call('GET', P..'since')
+  return since and tonumber(since) <= alive_since and 1 or 0
+end
+"""
+)
+
 # kinds (JSON), longitude, latitude, radius in km (-1: wherever they are), the TTL in seconds. Answers whether this
 # memory is older than one TTL, who was found with their "longitude,latitude", and who is listed but silent.
 REACHED = (
-    _COMMON
+    _SEARCH
     + """
 local kinds, lon, lat, radius, ttl = cjson.decode(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local alive_since = now() - ttl
-local ids, known = {}, {}
+local ids, add = collector()
 for _, kind in ipairs(kinds) do
-  local hits
   if radius < 0 then
-    hits = redis.call('SMEMBERS', P..'kind:'..kind)
+    add(redis.call('SMEMBERS', P..'kind:'..kind))
   else
-    hits = redis.call('GEOSEARCH', P..'geo:'..kind, 'FROMLONLAT', lon, clamped(lat), 'BYRADIUS', radius, 'km')
-  end
-  for _, id in ipairs(hits) do
-    if not known[id] then
-      known[id] = true
-      ids[#ids + 1] = id
-    end
+    add(redis.call('GEOSEARCH', P..'geo:'..kind, 'FROMLONLAT', lon, clamped(lat), 'BYRADIUS', radius, 'km'))
   end
 end
-local found, silent = {}, {}
-for first = 1, #ids, 1000 do
-  local last = math.min(first + 999, #ids)
-  local seen = redis.call('ZMSCORE', P..'seen', unpack(ids, first, last))
-  local at = redis.call('HMGET', P..'at', unpack(ids, first, last))
-  for n = 1, last - first + 1 do
-    local id = ids[first + n - 1]
-    if seen[n] and tonumber(seen[n]) >= alive_since then
-      found[#found + 1] = id
-      found[#found + 1] = at[n] or ''
-    else
-      silent[#silent + 1] = id
-      forget(id)
+local found, silent = split(ids, alive_since)
+for _, id in ipairs(silent) do forget(id) end
+return {complete(alive_since), found, silent}
+"""
+)
+
+# kinds (JSON), longitude, latitude, how many at least, the widest radius in km, whether members without a place count,
+# the TTL in seconds. Returns what REACHED returns, and the cutoff: everybody nearer was found; '' if nobody is left.
+# The radius doubles until it holds enough, so that the cost depends on how many are wanted.
+NEAREST = (
+    _SEARCH
+    + """
+local kinds, lon, lat = cjson.decode(ARGV[1]), ARGV[2], clamped(ARGV[3])
+local count, widest, anywhere, ttl = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1', tonumber(ARGV[7])
+local alive_since = now() - ttl
+local ids, add = collector()
+local radius, cutoff = math.min(150, widest), nil
+while true do
+  for _, kind in ipairs(kinds) do
+    local hits = redis.call('GEOSEARCH', P..'geo:'..kind, 'FROMLONLAT', lon, lat, 'BYRADIUS', radius, 'km',
+                            'ASC', 'COUNT', count, 'WITHDIST')
+    if #hits >= count then
+      local farthest = tonumber(hits[#hits][2])
+      if not cutoff or farthest < cutoff then cutoff = farthest end
     end
   end
+  if cutoff or radius >= widest then break end
+  radius = math.min(radius * 2, widest)
 end
-local since = redis.call('GET', P..'since')
-local complete = since and tonumber(since) <= alive_since and 1 or 0
-return {complete, found, silent}
+for _, kind in ipairs(kinds) do
+  if anywhere and not cutoff then
+    add(redis.call('SMEMBERS', P..'kind:'..kind))
+  else
+    -- A sphere and the Earth differ by up to 0.7 % either way, and the distances are printed to 0.1 m.
+    local reach = cutoff and math.min(cutoff * 1.015 + 0.01, widest) or widest
+    add(redis.call('GEOSEARCH', P..'geo:'..kind, 'FROMLONLAT', lon, lat, 'BYRADIUS', reach, 'km'))
+  end
+end
+local found, silent = split(ids, alive_since)
+for _, id in ipairs(silent) do forget(id) end
+return {complete(alive_since), found, silent, cutoff and string.format('%.4f', cutoff) or ''}
+"""
+)
+
+# the TTL in seconds, transporters. Returns those heard within it, each with "longitude,latitude" ('' if unknown).
+ONLINE_AT = (
+    _SEARCH
+    + """
+local ids, add = collector()
+for first = 2, #ARGV, 1000 do add({unpack(ARGV, first, math.min(first + 999, #ARGV))}) end
+local found = split(ids, now() - tonumber(ARGV[1]))
+return found
 """
 )
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Select, tuple_
+from sqlalchemy import ColumnElement, Select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from weelo_workers.contracts.rejections import Code, Rejected
@@ -41,13 +41,24 @@ class Window:
         tie: InstrumentedAttribute[UUID],
     ) -> tuple[list[Row], str | None]:
         """The rows of this window, and the cursor of the next one if there is more."""
+        return self._cut(list(session.scalars(self._cutout(query, time, tie))), time.key, tie.key)
+
+    def apply_to_columns(
+        self, session: Session, query: Select[Any], time: ColumnElement[datetime], tie: ColumnElement[UUID]
+    ) -> tuple[list[Any], str | None]:
+        """As `apply`, for a query of columns, among them the labelled `time` and `tie`."""
+        return self._cut(list(session.execute(self._cutout(query, time, tie))), time.key, tie.key)
+
+    def _cutout(self, query: Select[Any], time: Any, tie: Any) -> Select[Any]:
         if self.cursor is not None:
             query = query.where(tuple_(time, tie) < tuple_(*_decode(self.cursor)))
-        rows = list(session.scalars(query.order_by(time.desc(), tie.desc()).limit(self.limit + 1)))
+        return query.order_by(time.desc(), tie.desc()).limit(self.limit + 1)
+
+    def _cut(self, rows: list[Row], time: str | None, tie: str | None) -> tuple[list[Row], str | None]:
         if len(rows) <= self.limit:
             return rows, None
         last = rows[self.limit - 1]
-        return rows[: self.limit], _encode(getattr(last, time.key), getattr(last, tie.key))
+        return rows[: self.limit], _encode(getattr(last, str(time)), getattr(last, str(tie)))
 
 
 def _encode(moment: datetime, tie: UUID) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, exists, func, or_, select
@@ -12,6 +13,8 @@ from weelo_workers import presence
 from weelo_workers.contracts.offers import PassedOverView, WhyView
 from weelo_workers.contracts.statuses import AssignmentStatus, PassedOverBecause
 from weelo_workers.lifecycles.assignment import LIVE
+from weelo_workers.lifecycles.ladder import is_last_step
+from weelo_workers.lifecycles.offer_cap import Reach, has_room
 from weelo_workers.models import (
     Assignment,
     Broadcast,
@@ -24,6 +27,8 @@ from weelo_workers.models import (
     TruckRequest,
     Vehicle,
 )
+from weelo_workers.queries.open_offers import open_offers_of
+from weelo_workers.settings import settings
 
 NO_TRUCK, OUT_OF_RADIUS, CAME_TOO_LATE = "no_truck_of_this_kind", "out_of_radius", "came_too_late"
 
@@ -31,7 +36,7 @@ SENTENCES = {
     PassedOverBecause.OFFLINE: "they were not available",
     PassedOverBecause.SILENT: "their phone was silent",
     PassedOverBecause.NO_FREE_TRUCK: "no free truck of this kind",
-    PassedOverBecause.TOO_MANY_OFFERS: "they had too many open offers",
+    PassedOverBecause.TOO_MANY_OFFERS: "they had too many open offers at least as near",
     PassedOverBecause.NEXT_STEP: "nearer ones came first, and it was over before their turn",
     NO_TRUCK: "no truck of this kind",
     CAME_TOO_LATE: "nothing was left to take when they came within reach",
@@ -139,6 +144,12 @@ def _had_a_free_truck(broadcast_id: UUID, transporter_id: UUID) -> ColumnElement
     )
 
 
+def _has_room(session: Session, broadcast: Broadcast, transporter_id: UUID, km: float) -> bool:
+    open_offers = open_offers_of(session, transporter_id, datetime.now(UTC))
+    new = Reach(km, is_last_step(broadcast.radius_step, settings().radius_steps_km))
+    return has_room(open_offers, new, settings().max_open_offers)
+
+
 def _else(session: Session, broadcast: Broadcast, transporter_id: UUID) -> tuple[str, bool, str]:
     """No step came across them. What the rows and presence say: (reason, whether only of this moment, more words)."""
     keys = select(TruckRequest.vehicle_key).where(TruckRequest.broadcast_id == broadcast.id)
@@ -156,6 +167,7 @@ def _else(session: Session, broadcast: Broadcast, transporter_id: UUID) -> tuple
         return PassedOverBecause.SILENT, True, ""
     km = presence.Point(broadcast.pickup["latitude"], broadcast.pickup["longitude"]).km_to(here)
     if broadcast.radius_step and (broadcast.radius_km is None or km <= broadcast.radius_km):
-        return CAME_TOO_LATE, True, ""
+        room = _has_room(session, broadcast, transporter_id, km)
+        return (CAME_TOO_LATE if room else PassedOverBecause.TOO_MANY_OFFERS), True, ""
     rings = f"the rings reached {broadcast.radius_km} km" if broadcast.radius_step else "no ring was told"
     return OUT_OF_RADIUS, True, f"they are {km:.1f} km away, {rings}"

@@ -13,7 +13,7 @@ from weelo_workers.contracts.broadcasts import (
     ReofferBroadcast,
     TrucksRemainingUpdate,
 )
-from weelo_workers.contracts.statuses import BroadcastStatus
+from weelo_workers.contracts.statuses import BroadcastStatus, UnfilledBecause
 from weelo_workers.lifecycles import (
     assignment as assignment_lifecycle,
     broadcast as lifecycle,
@@ -25,7 +25,7 @@ from weelo_workers.queries.views import about, filled, searching
 
 # CONTRACT section 4: who looks for a truck again has at least this long.
 AT_LEAST = timedelta(seconds=60)
-NOBODY_ACCEPTED = "nobody_accepted"
+NOBODY_ACCEPTED = UnfilledBecause.NOBODY_ACCEPTED
 
 
 def give_back(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignment, reason: str) -> None:

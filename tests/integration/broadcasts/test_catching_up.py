@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.integration.broadcasts.test_ladder import with_settings
+from tests.changed_settings import with_settings
 from tests.world import DELHI, Fleet, World, place
 from weelo_workers import presence
 from weelo_workers.contracts.fleet import SetAvailability

@@ -6,16 +6,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from tests.changed_settings import with_settings
 from tests.integration.broadcasts.test_widen import told_at
 from tests.world import World
-from weelo_workers.broadcasts import matching, widen
-from weelo_workers.settings import settings
-
-
-def with_settings(monkeypatch: pytest.MonkeyPatch, **changed: int) -> None:
-    other = settings().model_copy(update=changed)
-    for module in (widen, matching):
-        monkeypatch.setattr(module, "settings", lambda: other)
 
 
 def next_step_in(world: World, broadcast: UUID) -> float | None:

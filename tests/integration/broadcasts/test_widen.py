@@ -130,14 +130,14 @@ def test_what_an_accept_changed_while_a_ring_was_searched_for_is_told_as_it_is(
     near, _ = world.fleet(km_north=3), world.fleet(km_north=20)
     customer = uuid4()
     broadcast = world.broadcast(3, customer=customer)
-    search = matching.reached
+    search = matching.search
 
     def slow_search(*args: Any) -> Any:
         found = search(*args)
         world.accept(near, broadcast)
         return found
 
-    monkeypatch.setattr(widen, "reached", slow_search)
+    monkeypatch.setattr(widen, "search", slow_search)
     world.tick(15)
     filled = [(f["version"], f["trucksFilled"]) for f in world.heard(customer, "broadcast_state_changed")]
     assert filled == [(1, 0), (2, 0), (3, 0), (4, 1), (5, 1)]
@@ -150,13 +150,13 @@ def test_who_goes_offline_while_a_ring_is_searched_for_is_not_told(
 
     near, fleet = world.fleet(km_north=2), world.fleet(km_north=20)
     broadcast = world.broadcast(1)
-    search = matching.reached
+    search = matching.search
 
     def slow_search(*args: Any) -> Any:
         found = search(*args)
         world.go(fleet, online=False)
         return found
 
-    monkeypatch.setattr(widen, "reached", slow_search)
+    monkeypatch.setattr(widen, "search", slow_search)
     world.tick(15)
     assert set(told_at(world, broadcast)) == {near.id}

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.orm import Session
 
-from tests.integration.broadcasts.test_ladder import with_settings
+from tests.changed_settings import with_settings
 from tests.world import Fleet, World
 from weelo_workers.queries.why import why
 from weelo_workers.redis_client import redis

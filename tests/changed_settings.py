@@ -1,0 +1,19 @@
+"""Other settings for one test, in this process."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from weelo_workers.settings import Settings, settings
+
+
+def with_settings(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> None:
+    """Let every module that has imported `settings` see these values until the end of the test."""
+    other = Settings.model_validate({**settings().model_dump(), **changed})
+    for name, module in list(sys.modules.items()):
+        ours = name.partition(".")[0] in ("weelo_workers", "weelo_api") and name != "weelo_workers.settings"
+        if ours and getattr(module, "settings", None) is settings:
+            monkeypatch.setattr(module, "settings", lambda: other)

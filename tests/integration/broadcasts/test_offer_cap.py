@@ -1,0 +1,288 @@
+"""How many open offers a transporter has: what is far never keeps out what is near."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid4
+
+import pytest
+from redis.exceptions import RedisError
+from sqlalchemy.orm import Session
+
+from tests.changed_settings import with_settings
+from tests.integration.broadcasts.test_widen import told_at
+from tests.world import Fleet, World, place
+from weelo_workers import presence
+from weelo_workers.broadcasts import telling
+from weelo_workers.contracts.broadcasts import OfferLate
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.queries.pages import Window
+from weelo_workers.queries.recipients import recipients
+from weelo_workers.queries.why import why
+from weelo_workers.redis_client import redis
+
+MUMBAI = -1142.0
+"""Kilometres north of the usual place."""
+
+
+def all_rings_told(world: World, many: int) -> list[UUID]:
+    """Requests in Delhi for which every transporter online was asked."""
+    broadcasts = [world.broadcast(1) for _ in range(many)]
+    for _ in range(5):
+        world.tick(15)
+    return broadcasts
+
+
+def comes_online(world: World, km_north: float) -> Fleet:
+    """A transporter whose phone is known to be there before going online."""
+    fleet = world.fleet(km_north=km_north)
+    world.drain()
+    return fleet
+
+
+def offered(world: World, fleet: Fleet) -> set[UUID]:
+    rows = world.rows("SELECT broadcast_id FROM offers WHERE transporter_id = :id", id=fleet.id)
+    return {row.broadcast_id for row in rows}
+
+
+def passed_over(world: World, broadcast: UUID) -> list[tuple[UUID, str]]:
+    rows = world.rows(
+        "SELECT DISTINCT transporter_id, reason FROM passed_over WHERE broadcast_id = :id", id=broadcast
+    )
+    return [(row.transporter_id, row.reason) for row in rows]
+
+
+def test_RADI_01_a_surge_elsewhere_keeps_no_near_offer_out(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, max_open_offers=3)
+    surge = all_rings_told(world, 5)
+    fleet = comes_online(world, MUMBAI)
+    assert offered(world, fleet) < set(surge)
+    assert len(offered(world, fleet)) == 3
+    near = world.broadcast(1, at=place(MUMBAI + 3.5))
+    assert told_at(world, near) == {fleet.id: 1}
+
+
+def test_at_its_cap_a_transporter_still_gets_what_is_nearer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, max_open_offers=2)
+    fleet = world.fleet(km_north=0)
+    for km in (6, 7):
+        world.broadcast(1, at=place(km))
+    farther, nearer = world.broadcast(1, at=place(8)), world.broadcast(1, at=place(6.5))
+    assert farther not in offered(world, fleet)
+    assert nearer in offered(world, fleet)
+    assert passed_over(world, farther) == [(fleet.id, "too_many_offers")]
+
+
+def test_offers_of_the_last_step_leave_room_for_rings_and_the_nearest_of_them_come_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, max_open_offers=2)
+    kilometres = (300, 100, 200)
+    requests = {km: world.broadcast(1, at=place(km)) for km in kilometres}
+    for _ in range(5):
+        world.tick(15)
+    fleet = comes_online(world, 0)
+    assert offered(world, fleet) == {requests[100], requests[200]}
+    in_ring = world.broadcast(1, at=place(2))
+    assert in_ring in offered(world, fleet)
+    still_nearer = world.broadcast(1, at=place(9))
+    assert still_nearer in offered(world, fleet)
+    assert passed_over(world, requests[300]) == [(fleet.id, "too_many_offers")]
+
+
+@pytest.mark.parametrize("way", ["rings", "late offers"])
+def test_the_cap_holds_exactly_when_many_offers_are_made_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    with_settings(monkeypatch, max_open_offers=3)
+    if way == "rings":
+        fleets = [world.fleet(km_north=0) for _ in range(4)]
+        due = "broadcasts.widen"
+        for _ in range(10):
+            world.book(uuid4(), at=place(5))
+    else:
+        fleets = []
+        due = "broadcasts.offer_late"
+        all_rings_told(world, 10)
+        for _ in range(2):
+            fleet = world.fleet(km_north=0)
+            for row in world.rows("SELECT id FROM broadcasts"):
+                late = OfferLate(broadcast_id=row.id, transporter_id=fleet.id)
+                world.post(late, uuid4(), Role.ADMIN)
+            fleets.append(fleet)
+    commands = world.rows("SELECT id FROM mailbox WHERE name = :due AND settled_at IS NULL", due=due)
+    assert len(commands) >= 10
+    world.race(*[lambda row=row: world.bus.execute(row.id) for row in commands])
+    world.drain()
+    assert [len(offered(world, fleet)) for fleet in fleets] == [3] * len(fleets)
+
+
+def test_what_a_decline_makes_room_for_is_offered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_settings(monkeypatch, max_open_offers=1)
+    fleet = world.fleet(km_north=0)
+    nearer, farther = world.broadcast(1, at=place(2)), world.broadcast(1, at=place(3))
+    assert offered(world, fleet) == {nearer}
+    world.decline(fleet, nearer)
+    world.drain()
+    assert offered(world, fleet) == {nearer, farther}
+
+
+def test_the_last_step_asks_the_nearest_first_and_who_comes_online_waits_for_their_portion(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, max_offers_per_step=2)
+    fleets = {km: world.fleet(km_north=km) for km in (500, 100, 400, 200, 300)}
+    broadcast = world.broadcast(1)
+    assert set(told_at(world, broadcast)) == {fleets[100].id, fleets[200].id}
+    assert float(world.value("SELECT radius_km FROM broadcasts")) == pytest.approx(200, rel=0.01)
+    late_near, late_far = comes_online(world, 150), comes_online(world, 450)
+    assert late_near.id in told_at(world, broadcast)
+    assert late_far.id not in told_at(world, broadcast)
+    world.tick(15)
+    assert {fleets[300].id, fleets[400].id} <= set(told_at(world, broadcast))
+    world.tick(15)
+    assert {late_far.id, fleets[500].id} <= set(told_at(world, broadcast))
+    world.tick(15)
+    assert world.value("SELECT radius_km FROM broadcasts") is None
+    assert comes_online(world, 3000).id in told_at(world, broadcast)
+
+
+def test_LAST_STEP_MAX_KM_bounds_the_last_step(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_settings(monkeypatch, last_step_max_km=200)
+    within, beyond = world.fleet(km_north=150), world.fleet(km_north=300)
+    broadcast = world.broadcast(1)
+    for _ in range(3):
+        world.tick(15)
+    late_within, late_beyond = comes_online(world, -190), comes_online(world, -210)
+    assert set(told_at(world, broadcast)) == {within.id, late_within.id}
+    with Session(world.engine) as session:
+        answer = why(session, broadcast, beyond.id, 0)
+    assert answer is not None
+    assert answer.answer == "not offered: they are 299.6 km away, the rings reached 200.0 km"
+    assert late_beyond.id not in told_at(world, broadcast)
+
+
+def test_transporters_without_room_are_passed_in_portions_without_waiting(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, max_offers_per_step=1, max_open_offers=1)
+    full = [world.fleet(km_north=100 + n) for n in range(4)]
+    for fleet, km in zip(full, range(4), strict=True):
+        world.broadcast(1, at=place(100 + km))
+        assert len(offered(world, fleet)) == 1
+    free = world.fleet(km_north=400)
+    broadcast = world.broadcast(1, at=place(0))
+    assert set(told_at(world, broadcast)) == {free.id}
+
+
+def expired_because(world: World, broadcast: UUID) -> str:
+    customer = world.customer_of(broadcast)
+    world.tick(121)
+    assert world.status(broadcast) == "expired"
+    reasons = {frame["reason"] for frame in world.heard(customer, "no_vehicles_available")}
+    assert reasons == {frame["reason"] for frame in world.heard(customer, "booking_expired")}
+    assert len(reasons) == 1
+    return str(reasons.pop())
+
+
+def test_TMOT_02_a_request_that_met_only_full_lists_ends_because_nobody_was_free(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, max_open_offers=1)
+    world.fleet(km_north=0)
+    world.broadcast(1, at=place(1))
+    assert expired_because(world, world.broadcast(1, at=place(2))) == "nobody_free"
+
+
+def test_TMOT_02_a_request_while_all_trucks_are_on_the_road_ends_because_nobody_was_free(
+    world: World,
+) -> None:
+    fleet = world.fleet(km_north=1)
+    first = world.broadcast(1)
+    world.accept(fleet, first)
+    world.drivers_accept(first)
+    world.drain()
+    assert expired_because(world, world.broadcast(1)) == "nobody_free"
+
+
+@pytest.mark.parametrize("absent", ["offline", "silent", "of another kind", "out of reach"])
+def test_TMOT_02_a_transporter_who_cannot_be_told_is_not_online(
+    world: World, monkeypatch: pytest.MonkeyPatch, absent: str
+) -> None:
+    with_settings(monkeypatch, last_step_max_km=100)
+    kind = "14 Feet" if absent == "of another kind" else "17 Feet"
+    fleet = world.fleet(km_north=110 if absent == "out of reach" else 1, kind=kind)
+    first = world.broadcast(1, kind=kind, at=place(110 if absent == "out of reach" else 1))
+    world.accept(fleet, first)
+    world.drivers_accept(first)
+    world.drain()
+    if absent == "offline":
+        world.go(fleet, online=False)
+    if absent == "silent":
+        redis().zadd("weelo:presence:seen", {str(fleet.id): 1})
+    assert expired_because(world, world.broadcast(1)) == "no_transporter_online"
+
+
+def test_TMOT_02_with_redis_away_fleets_that_want_work_count_as_online(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = world.fleet(km_north=1)
+    first = world.broadcast(1)
+    world.accept(fleet, first)
+    world.drivers_accept(first)
+    world.drain()
+    broadcast = world.broadcast(1)
+
+    def unreachable() -> None:
+        raise RedisError
+
+    monkeypatch.setattr(presence, "redis", unreachable)
+    assert expired_because(world, broadcast) == "nobody_free"
+
+
+def test_everybody_told_or_passed_over_is_listed_with_reason_and_answer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, max_open_offers=1, max_offers_per_step=2)
+    declines, wins, full, next_one = (world.fleet(km_north=km) for km in (1, 2, 0.5, 3))
+    world.broadcast(1, at=place(0.5))
+    for fleet in (declines, wins, next_one):
+        for each in offered(world, fleet):
+            world.decline(fleet, each)
+    broadcast = world.broadcast(1)
+    world.decline(declines, broadcast)
+    world.accept(wins, broadcast)
+    with Session(world.engine) as session:
+        everybody = recipients(session, broadcast, Window(10, None))
+        assert everybody is not None
+        first = recipients(session, broadcast, Window(2, None))
+        assert first is not None
+        assert first.next_cursor is not None
+        second = recipients(session, broadcast, Window(2, first.next_cursor))
+        assert second is not None
+        assert recipients(session, uuid4(), Window(2, None)) is None
+    assert first.items + second.items == everybody.items
+    by_id = {item["transporterId"]: item for item in everybody.items}
+    assert {who: (item["offered"], item["reason"], item["answer"]) for who, item in by_id.items()} == {
+        str(declines.id): (True, None, "declined"),
+        str(wins.id): (True, None, "accepted"),
+        str(full.id): (False, "too_many_offers", None),
+        str(next_one.id): (False, "next_step", None),
+    }
+    assert by_id[str(wins.id)]["trucksWon"] == 1
+    assert by_id[str(next_one.id)]["pickupDistanceKm"] == pytest.approx(3, rel=0.01)
+    assert {item["radiusStep"] for item in everybody.items} == {1}
+
+
+def test_a_step_counts_everybody_whom_it_passed_over(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_settings(monkeypatch, max_offers_per_step=1)
+    monkeypatch.setattr(telling, "MAX_PASSED_OVER_PER_STEP", 1)
+    for km in (1, 2, 3):
+        world.fleet(km_north=km)
+    broadcast = world.broadcast(1)
+    assert len(passed_over(world, broadcast)) == 1
+    details = world.value("SELECT details FROM transitions WHERE name = 'begin'")
+    assert details["passedOver"] == {"next_step": 2}

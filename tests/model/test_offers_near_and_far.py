@@ -1,0 +1,174 @@
+"""Fleets and requests of several towns come and go: who is offered what, compared with counting everything.
+
+`WEELO_MODEL_EXAMPLES=500 pytest tests/model` looks for longer, and elsewhere each time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings as hypothesis_settings, strategies as st
+
+from tests.changed_settings import with_settings
+from tests.world import DELHI, KM_NORTH, Fleet, World, place
+from weelo_workers.lifecycles.broadcast import OPEN
+from weelo_workers.lifecycles.offer_cap import Reach, counts_against
+from weelo_workers.presence import Point
+from weelo_workers.redis_client import redis
+
+LOOK = int(os.environ.get("WEELO_MODEL_EXAMPLES", "0"))
+CAP = 2
+TOWNS_KM_NORTH = (0.0, -1142.0, 300.0)
+RINGS = 4
+
+kilometres = st.sampled_from((0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 20.0))
+town = st.sampled_from((0, 0, 0, 1, 2))
+which = st.integers(0, 4)
+acts = st.lists(
+    st.one_of(
+        st.tuples(st.just("asks"), town, kilometres),
+        st.tuples(st.just("asks"), town, kilometres),
+        st.tuples(st.just("joins"), town, kilometres),
+        st.tuples(st.just("comes_or_goes"), which, st.none()),
+        st.tuples(st.just("declines"), which, st.none()),
+        st.tuples(st.just("cancels"), which, st.none()),
+        st.tuples(st.just("time_passes"), st.sampled_from((16, 31, 121)), st.none()),
+    ),
+    min_size=6,
+    max_size=16,
+)
+
+
+class Towns:
+    """Plays the acts, and knows from its own books which offers are open."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.world.empty()
+        self.fleets: list[tuple[Fleet, float]] = []
+        self.online: set[UUID] = set()
+        self.open_before: dict[tuple[UUID, UUID], Reach] = {}
+        self.known: set[tuple[UUID, UUID]] = set()
+
+    def asks(self, town: int, km: float) -> None:
+        self.world.book(uuid4(), at=place(TOWNS_KM_NORTH[town] + km))
+
+    def joins(self, town: int, km: float) -> None:
+        if len(self.fleets) < 6:
+            where = TOWNS_KM_NORTH[town] - km
+            fleet = self.world.fleet(km_north=where)
+            self.fleets.append((fleet, where))
+            self.online.add(fleet.id)
+
+    def comes_or_goes(self, which: int, _: None) -> None:
+        if self.fleets:
+            fleet, where = self.fleets[which % len(self.fleets)]
+            online = fleet.id not in self.online
+            if self.world.go(fleet, online=online).status == "succeeded":
+                self.online ^= {fleet.id}
+            if online:
+                self.world.heartbeat(fleet, where)
+
+    def declines(self, which: int, _: None) -> None:
+        offers = sorted(self.open_before)
+        if offers:
+            broadcast, who = offers[which % len(offers)]
+            fleet = next(fleet for fleet, _ in self.fleets if fleet.id == who)
+            self.world.decline(fleet, broadcast)
+
+    def cancels(self, which: int, _: None) -> None:
+        rows = self.world.rows(
+            "SELECT id FROM broadcasts WHERE status = ANY(:open) ORDER BY created_at", open=list(OPEN)
+        )
+        if rows:
+            self.world.cancel(rows[which % len(rows)].id)
+
+    def time_passes(self, seconds: int, _: None) -> None:
+        self.world.tick(seconds)
+
+    def everybody_is_heard(self) -> None:
+        """Heartbeats bring what has come within a ring or has room by now."""
+        for _ in range(2):
+            for key in redis().scan_iter("weelo:open:asked:*"):
+                redis().delete(key)
+            for fleet, where in self.fleets:
+                if fleet.id in self.online:
+                    self.world.heartbeat(fleet, where)
+            self.world.drain()
+
+    # --- what must be true ------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        rows = self.world.rows(
+            "SELECT o.*, b.status FROM offers o JOIN broadcasts b ON b.id = o.broadcast_id"
+            " ORDER BY o.offered_at, o.distance_km, o.broadcast_id"
+        )
+        self._the_cap_was_kept(rows)
+        self._nobody_with_room_was_left_out(rows)
+
+    def _the_cap_was_kept(self, rows: list[Any]) -> None:
+        """No new offer had CAP open ones at least as near beside it, before the act or made in it."""
+        open_offers: dict[UUID, list[Reach]] = defaultdict(list)
+        for (_, who), reach in self.open_before.items():
+            open_offers[who].append(reach)
+        for row in rows:
+            key, new = (row.broadcast_id, row.transporter_id), Reach(row.distance_km, row.last_step)
+            if key not in self.known:
+                against = [each for each in open_offers[row.transporter_id] if counts_against(each, new)]
+                assert len(against) < CAP, f"{new} was offered beside {against}"
+                open_offers[row.transporter_id].append(new)
+        self.known = {(row.broadcast_id, row.transporter_id) for row in rows}
+        self.open_before = {
+            (row.broadcast_id, row.transporter_id): Reach(row.distance_km, row.last_step)
+            for row in rows
+            if row.declined_at is None and row.status in OPEN
+        }
+
+    def _nobody_with_room_was_left_out(self, rows: list[Any]) -> None:
+        """Of the requests that rings are being told of, whoever is within the ring has it, or has no room."""
+        offered = {(row.broadcast_id, row.transporter_id) for row in rows}
+        broadcasts = self.world.rows(
+            "SELECT * FROM broadcasts WHERE status = ANY(:open) AND radius_step BETWEEN 1 AND :rings",
+            open=list(OPEN),
+            rings=RINGS,
+        )
+        for broadcast in broadcasts:
+            pickup = Point(broadcast.pickup["latitude"], broadcast.pickup["longitude"])
+            for fleet, where in self.fleets:
+                km = pickup.km_to(Point(DELHI[0] + where * KM_NORTH, DELHI[1]))
+                missed = (broadcast.id, fleet.id) not in offered
+                if fleet.id in self.online and km <= broadcast.radius_km and missed:
+                    new = Reach(km, last_step=False)
+                    mine = [reach for (_, who), reach in self.open_before.items() if who == fleet.id]
+                    against = [each for each in mine if counts_against(each, new)]
+                    assert len(against) >= CAP, f"{new} was not offered beside {mine}"
+
+
+def test_RADI_01_what_is_far_never_keeps_out_what_is_near(
+    migrated: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, max_open_offers=CAP)
+    world = World()
+
+    @hypothesis_settings(
+        max_examples=LOOK or 15,
+        deadline=None,
+        derandomize=not LOOK,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.explicit, Phase.generate, Phase.shrink),
+    )
+    @given(acts)
+    def play(these: list[tuple[str, Any, Any]]) -> None:
+        towns = Towns(world)
+        for name, first, second in these:
+            getattr(towns, name)(first, second)
+            world.drain()
+            towns.check()
+            towns.everybody_is_heard()
+            towns.check()
+
+    play()

@@ -1,0 +1,80 @@
+"""Which open offers keep a new one out."""
+
+from __future__ import annotations
+
+import pytest
+
+from weelo_workers.lifecycles.ladder import Ring, next_step_in, portion_size, ring
+from weelo_workers.lifecycles.offer_cap import Reach, counts_against, has_room, split_by_room
+
+RADII = (10.0, 25.0)
+
+
+def in_ring(km: float | None) -> Reach:
+    return Reach(km, last_step=False)
+
+
+def last(km: float | None) -> Reach:
+    return Reach(km, last_step=True)
+
+
+@pytest.mark.parametrize(
+    ("open_offer", "new", "counts"),
+    [
+        (in_ring(5), in_ring(9), True),
+        (in_ring(9), in_ring(9), True),
+        (in_ring(9), in_ring(5), False),
+        (in_ring(None), in_ring(5), False),
+        (in_ring(5), in_ring(None), True),
+        (in_ring(None), in_ring(None), True),
+        (last(5), in_ring(9), False),
+        (last(5), last(9), True),
+        (last(9), last(5), False),
+        (in_ring(9), last(5), False),
+        (in_ring(5), last(9), True),
+        (last(None), last(None), True),
+    ],
+)
+def test_only_offers_at_least_as_near_count_and_those_of_the_last_step_least(
+    open_offer: Reach, new: Reach, counts: bool
+) -> None:
+    assert counts_against(open_offer, new) is counts
+
+
+def test_a_cap_full_of_far_offers_has_room_for_a_near_one() -> None:
+    far = [last(1142)] * 21
+    assert has_room(far, in_ring(3.5), cap=20)
+    assert has_room(far, last(3.5), cap=20)
+    assert not has_room(far, last(1142), cap=20)
+
+
+def test_wanted_offers_are_taken_in_their_order_as_long_as_there_is_room() -> None:
+    fit, refused = split_by_room([in_ring(1)], [in_ring(2), in_ring(3), last(1), in_ring(4)], cap=2)
+    assert fit == [in_ring(2), last(1)]
+    assert refused == [in_ring(3), in_ring(4)]
+
+
+def test_the_last_step_has_a_limit_only_if_one_is_set() -> None:
+    assert ring(2, RADII, 300) == Ring(2, 25.0)
+    assert ring(3, RADII, 300) == Ring(3, 300.0, last=True)
+    assert ring(4, RADII, 0) == Ring(4, None, last=True)
+
+
+def test_portions_of_the_last_step_look_at_twice_as_many_each_time() -> None:
+    assert [portion_size(step, RADII, 250, already_told=7) for step in (3, 4, 5)] == [257, 507, 1007]
+
+
+@pytest.mark.parametrize(
+    ("this", "told", "left_over", "seconds"),
+    [
+        (Ring(1, 10.0), 3, False, 15),
+        (Ring(1, 10.0), 0, False, 0),
+        (Ring(3, None, last=True), 3, True, 15),
+        (Ring(3, None, last=True), 0, True, 0),
+        (Ring(3, None, last=True), 3, False, None),
+    ],
+)
+def test_a_step_is_followed_at_once_if_it_told_nobody(
+    this: Ring, told: int, left_over: bool, seconds: float | None
+) -> None:
+    assert next_step_in(this, told=told, left_over=left_over, at_least=1, step_seconds=15) == seconds

@@ -1,0 +1,54 @@
+"""The cap on a transporter's open offers (MAX_OPEN_OFFERS): which open offers count against a new one.
+
+Only those at least as near do, so what is far away never keeps out what is near. Offers of the last step count
+least: never against an offer made within a ring. `matching.open_offers_against` is the same rule in SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import TypeVar
+
+Wanted = TypeVar("Wanted", bound="Reach")
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """From how far an offer is made. `km`: from transporter to pickup; None: not known, so farther than any known."""
+
+    km: float | None
+    last_step: bool
+
+
+def counts_against(open_offer: Reach, new: Reach) -> bool:
+    """Return whether this open offer counts towards the cap of the new one."""
+    if open_offer.last_step and not new.last_step:
+        return False
+    return _distance(open_offer) <= _distance(new)
+
+
+def has_room(open_offers: Iterable[Reach], new: Reach, cap: int) -> bool:
+    """Return whether a transporter with these open offers may be made the new one."""
+    return sum(counts_against(each, new) for each in open_offers) < cap
+
+
+def split_by_room(
+    open_offers: Iterable[Reach], wanted: Sequence[Wanted], cap: int
+) -> tuple[list[Wanted], list[Wanted]]:
+    """Return which of the wanted offers may be made, one after the other in their order, and which may not."""
+    taken: list[Reach] = list(open_offers)
+    fit: list[Wanted] = []
+    refused: list[Wanted] = []
+    for new in wanted:
+        if has_room(taken, new, cap):
+            taken.append(new)
+            fit.append(new)
+        else:
+            refused.append(new)
+    return fit, refused
+
+
+def _distance(reach: Reach) -> float:
+    return inf if reach.km is None else reach.km

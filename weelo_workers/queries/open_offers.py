@@ -1,0 +1,63 @@
+"""Open offers of a transporter: what counts towards MAX_OPEN_OFFERS."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, ScalarSelect, false, func, literal, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from weelo_workers.lifecycles.broadcast import OPEN
+from weelo_workers.lifecycles.offer_cap import Reach
+from weelo_workers.models import Broadcast, Offer
+from weelo_workers.settings import settings
+
+# A broadcast whose slots came back again and again outlives its timeout, though hardly by more than this. Offers
+# older than both are of no open broadcast, so that a long past costs nothing.
+_REOPENED_FOR = timedelta(hours=1)
+
+
+def open_offers_against(
+    transporter_id: InstrumentedAttribute[UUID] | ColumnElement[UUID],
+    km: ColumnElement[float],
+    *,
+    last_step: bool,
+    now: datetime,
+) -> ScalarSelect[int]:
+    """Return how many open offers of this transporter count against a new one from `km` away.
+
+    The rule of `lifecycles.offer_cap.counts_against`, in SQL.
+    """
+    at_least_as_near = or_(km.is_(None), Offer.distance_km <= km)
+    return (
+        select(func.count())
+        .select_from(Offer)
+        .join(Broadcast, Broadcast.id == Offer.broadcast_id)
+        .where(
+            Offer.transporter_id == transporter_id,
+            *_is_open(now),
+            at_least_as_near,
+            or_(literal(last_step), Offer.last_step == false()),
+        )
+        .scalar_subquery()
+    )
+
+
+def open_offers_of(session: Session, transporter_id: UUID, now: datetime) -> list[Reach]:
+    """Return what of this transporter counts towards the cap: offers of open broadcasts that were not declined."""
+    rows = session.execute(
+        select(Offer.distance_km, Offer.last_step)
+        .join(Broadcast, Broadcast.id == Offer.broadcast_id)
+        .where(Offer.transporter_id == transporter_id, *_is_open(now))
+    )
+    return [Reach(row.distance_km, row.last_step) for row in rows]
+
+
+def _is_open(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    lifetime = timedelta(seconds=settings().broadcast_timeout_seconds) + _REOPENED_FOR
+    return (
+        Offer.offered_at > now - lifetime,
+        Offer.declined_at.is_(None),
+        Broadcast.status.in_(OPEN),
+    )

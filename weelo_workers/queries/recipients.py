@@ -1,0 +1,78 @@
+"""Whom a broadcast was offered to, and whom a step passed over: one line per transporter."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import DateTime, Text, cast, func, literal, null, select, union_all
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.orm import Session
+
+from weelo_workers.contracts.offers import RecipientView
+from weelo_workers.contracts.statuses import AssignmentStatus, OfferAnswer, PassedOverBecause
+from weelo_workers.lifecycles.assignment import LIVE
+from weelo_workers.models import Assignment, Broadcast, Offer, PassedOver
+from weelo_workers.queries.pages import Page, Window
+
+
+def recipients(session: Session, broadcast_id: UUID, window: Window) -> Page | None:
+    """Return a page of transporters, the newest first; None if there is no such broadcast.
+
+    A transporter who was passed over and offered it later is shown with the offer; one who was passed over at several
+    steps, with the newest reason. `weelo_workers.queries.why` has all steps of one transporter.
+    """
+    if session.get(Broadcast, broadcast_id) is None:
+        return None
+    offered = select(
+        Offer.transporter_id,
+        literal(True).label("offered"),
+        Offer.step,
+        Offer.distance_km,
+        Offer.offered_at.label("at"),
+        cast(null(), Text()).label("reason"),
+        Offer.declined_at,
+    ).where(Offer.broadcast_id == broadcast_id)
+    passed_over = select(
+        PassedOver.transporter_id,
+        literal(False).label("offered"),
+        PassedOver.step,
+        PassedOver.distance_km,
+        PassedOver.at,
+        PassedOver.reason,
+        cast(null(), DateTime(timezone=True)).label("declined_at"),
+    ).where(PassedOver.broadcast_id == broadcast_id)
+    every = union_all(offered, passed_over).subquery()
+    one_each = (
+        select(every)
+        .ext(distinct_on(every.c.transporter_id))
+        .order_by(every.c.transporter_id, every.c.offered.desc(), every.c.step.desc())
+        .subquery()
+    )
+    won = (
+        select(func.count())
+        .where(
+            Assignment.broadcast_id == broadcast_id,
+            Assignment.transporter_id == one_each.c.transporter_id,
+            Assignment.status.in_({*LIVE, AssignmentStatus.COMPLETED}),
+        )
+        .scalar_subquery()
+    )
+    query = select(one_each, won.label("trucks_won"))
+    rows, next_cursor = window.apply_to_columns(session, query, one_each.c.at, one_each.c.transporter_id)
+    return Page([_view(row).json_dict() for row in rows], next_cursor)
+
+
+def _view(row: Any) -> RecipientView:
+    declined = OfferAnswer.DECLINED if row.declined_at is not None else None
+    return RecipientView(
+        transporter_id=row.transporter_id,
+        offered=row.offered,
+        radius_step=row.step,
+        pickup_distance_km=row.distance_km,
+        at=row.at,
+        reason=None if row.reason is None else PassedOverBecause(row.reason),
+        answer=OfferAnswer.ACCEPTED if row.trucks_won else declined,
+        declined_at=row.declined_at,
+        trucks_won=row.trucks_won,
+    )
