@@ -19,7 +19,7 @@ from tests.conftest import SECRET
 
 os.environ["JWT_SECRET"] = SECRET
 
-from bench import accepts, ceiling, history, overload, rings, sockets, timers
+from bench import accepts, ceiling, history, overload, rings, sockets, surge, timers
 from bench.figures import Figure
 from tests.system import System
 
@@ -30,6 +30,7 @@ MEASURES = (
     ceiling.transactions,
     rings.ring,
     rings.heartbeats,
+    surge.surge,
     sockets.one_reader,
     sockets.a_thousand_readers,
     sockets.a_stalled_reader,

@@ -21,15 +21,16 @@ from weelo_workers.presence import Point
 from weelo_workers.redis_client import redis
 
 LOOK = int(os.environ.get("WEELO_MODEL_EXAMPLES", "0"))
-CAP = 2
+CAP = 1
 TOWNS_KM_NORTH = (0.0, -1142.0, 300.0)
 RINGS = 4
 
 kilometres = st.sampled_from((0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 20.0))
-town = st.sampled_from((0, 0, 0, 1, 2))
+town = st.sampled_from((0, 0, 1, 2, 2))
 which = st.integers(0, 4)
 acts = st.lists(
     st.one_of(
+        st.tuples(st.just("asks"), town, kilometres),
         st.tuples(st.just("asks"), town, kilometres),
         st.tuples(st.just("asks"), town, kilometres),
         st.tuples(st.just("joins"), town, kilometres),
@@ -38,8 +39,8 @@ acts = st.lists(
         st.tuples(st.just("cancels"), which, st.none()),
         st.tuples(st.just("time_passes"), st.sampled_from((16, 31, 121)), st.none()),
     ),
-    min_size=6,
-    max_size=16,
+    min_size=10,
+    max_size=20,
 )
 
 
@@ -53,12 +54,14 @@ class Towns:
         self.online: set[UUID] = set()
         self.open_before: dict[tuple[UUID, UUID], Reach] = {}
         self.known: set[tuple[UUID, UUID]] = set()
+        for town in range(len(TOWNS_KM_NORTH) - 1):
+            self.joins(town, 0.0)
 
     def asks(self, town: int, km: float) -> None:
         self.world.book(uuid4(), at=place(TOWNS_KM_NORTH[town] + km))
 
     def joins(self, town: int, km: float) -> None:
-        if len(self.fleets) < 6:
+        if len(self.fleets) < 5:
             where = TOWNS_KM_NORTH[town] - km
             fleet = self.world.fleet(km_north=where)
             self.fleets.append((fleet, where))
@@ -111,10 +114,18 @@ class Towns:
         self._nobody_with_room_was_left_out(rows)
 
     def _the_cap_was_kept(self, rows: list[Any]) -> None:
-        """No new offer had CAP open ones at least as near beside it, before the act or made in it."""
+        """No new offer had CAP open ones at least as near beside it, of before the act or made earlier in it.
+
+        What the act itself has ended is not counted: whether that was before or after the offer is not known.
+        """
+        still_open = {
+            (row.broadcast_id, row.transporter_id): Reach(row.distance_km, row.last_step)
+            for row in rows
+            if row.declined_at is None and row.status in OPEN
+        }
         open_offers: dict[UUID, list[Reach]] = defaultdict(list)
-        for (_, who), reach in self.open_before.items():
-            open_offers[who].append(reach)
+        for key in self.open_before.keys() & still_open.keys():
+            open_offers[key[1]].append(still_open[key])
         for row in rows:
             key, new = (row.broadcast_id, row.transporter_id), Reach(row.distance_km, row.last_step)
             if key not in self.known:
@@ -122,11 +133,7 @@ class Towns:
                 assert len(against) < CAP, f"{new} was offered beside {against}"
                 open_offers[row.transporter_id].append(new)
         self.known = {(row.broadcast_id, row.transporter_id) for row in rows}
-        self.open_before = {
-            (row.broadcast_id, row.transporter_id): Reach(row.distance_km, row.last_step)
-            for row in rows
-            if row.declined_at is None and row.status in OPEN
-        }
+        self.open_before = still_open
 
     def _nobody_with_room_was_left_out(self, rows: list[Any]) -> None:
         """Of the requests that rings are being told of, whoever is within the ring has it, or has no room."""
@@ -155,7 +162,7 @@ def test_RADI_01_what_is_far_never_keeps_out_what_is_near(
     world = World()
 
     @hypothesis_settings(
-        max_examples=LOOK or 15,
+        max_examples=LOOK or 12,
         deadline=None,
         derandomize=not LOOK,
         suppress_health_check=list(HealthCheck),

@@ -15,6 +15,7 @@ from weelo_workers.broadcasts.telling import (
     step_on,
 )
 from weelo_workers.contracts.broadcasts import OfferLate
+from weelo_workers.contracts.statuses import PassedOverBecause
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer
@@ -48,7 +49,12 @@ def _offer(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID, here: pres
         step_on(uow, broadcast, slots, told, why={"step": step, "late": True})
         return
     record_passed_over(uow, [(broadcast.id, step, each) for each in (*found.left_out, *refused)])
-    # Already offered, or they cannot take it now: heartbeats need not bring it up again for a while.
+    # Already offered, or they cannot take it now: heartbeats need not bring it up again for a while. With hundreds open
+    # around a transporter who has no room, each of their heartbeats would otherwise bring up twenty in vain.
+    # They are asked again after what is nearest of it, and after all of it once a decline has made room.
+    no_room = any(each.because == PassedOverBecause.TOO_MANY_OFFERS for each in (*found.left_out, *refused))
+    if no_room and km is not None and not last_step:
+        uow.after_commit(partial(presence.mark_full, transporter_id, km, ASK_AGAIN_SECONDS))
     offered = uow.session.get(Offer, (broadcast.id, transporter_id)) is not None
     remember = presence.mark_told if offered else presence.mark_asked
     seconds = (broadcast.expires_at - uow.now).total_seconds() if offered else ASK_AGAIN_SECONDS

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from weelo_workers import presence
 from weelo_workers.contracts.broadcasts import CatchUp
 from weelo_workers.contracts.offers import DeclineOffer, DeclineResult
 from weelo_workers.contracts.rejections import Code, Rejected
@@ -33,6 +36,7 @@ def decline(command: DeclineOffer, uow: UnitOfWork) -> DeclineResult:
         if not had_room:
             # Something farther may have been kept from them, and has room now.
             uow.send(CatchUp(transporter_id=command.transporter_id))
+            uow.after_commit(partial(presence.mark_room, command.transporter_id))
     hold = open_hold(uow, command.broadcast_id, command.transporter_id)
     if hold is not None:
         give_back(uow, broadcast, hold, hold_lifecycle.RELEASE)

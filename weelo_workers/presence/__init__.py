@@ -7,7 +7,8 @@ Keys of presence, below `weelo:presence:`: `geo:<kind>` (places of those with a 
 `kind:<kind>` (the same, also without a place), `kinds` (transporter → kinds, JSON), `at` (→ "longitude,latitude"),
 `seen` (→ time last heard), `stamp` (→ as of when the rows said so), `since` (when this memory began).
 Of open broadcasts that are told in rings, below `weelo:open:`: `geo:<kind>` (pickups), `about:<id>`, `told:<id>`,
-`asked:<id>:<transporter>` (for a few seconds), `ends` (→ until when each is shown), `reach` (the widest radius).
+`asked:<id>:<transporter>` (for a few seconds), `full:<transporter>` (from how far on they have no room),
+`ends` (→ until when each is shown), `reach` (the widest radius).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from weelo_workers.presence.scripts import (
     GO_OFFLINE,
     GO_ONLINE,
     HEARTBEAT,
+    MARK_FULL,
     MARK_TOLD,
     NEAREST,
     ONLINE_AT,
@@ -44,6 +46,8 @@ __all__ = [
     "forget_the_silent",
     "heartbeat",
     "mark_asked",
+    "mark_full",
+    "mark_room",
     "mark_told",
     "nearest",
     "offline",
@@ -261,6 +265,16 @@ def mark_asked(broadcast_id: UUID, transporter_ids: Sequence[UUID], seconds: flo
     """Their heartbeats do not ask after it for so long."""
     for transporter_id in transporter_ids:
         redis().set(f"weelo:open:asked:{broadcast_id}:{transporter_id}", 1, ex=max(1, int(seconds)))
+
+
+def mark_full(transporter_id: UUID, km: float, seconds: float) -> None:
+    """Their heartbeats do not ask for so long after what is farther than this: they have no room for it."""
+    redis().register_script(MARK_FULL)(args=[str(transporter_id), repr(km), max(1, int(seconds))])
+
+
+def mark_room(transporter_id: UUID) -> None:
+    """Their heartbeats ask after everything again."""
+    redis().delete(f"weelo:open:full:{transporter_id}")
 
 
 def _to_search(pickup: Point, radius_km: float) -> float:

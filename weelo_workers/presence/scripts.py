@@ -75,13 +75,15 @@ local time = now()
 redis.call('ZADD', P..'seen', time, id)
 redis.call('HSET', P..'at', id, lon..','..lat)
 local missed = {}
+-- Nothing farther than this has room on their list. Distances on a sphere are up to 0.7 % longer.
+local full = tonumber(redis.call('GET', O..'full:'..id) or 1e6) * 1.007
 for _, kind in ipairs(cjson.decode(kinds)) do
   redis.call('GEOADD', P..'geo:'..kind, lon, clamped(lat), id)
   local reach = tonumber(redis.call('GET', O..'reach') or 0)
   if reach > 0 and redis.call('EXISTS', O..'geo:'..kind) == 1 then
     for _, hit in ipairs(redis.call('GEOSEARCH', O..'geo:'..kind, 'FROMLONLAT', lon, clamped(lat),
                                     'BYRADIUS', reach * 1.007, 'km', 'ASC', 'COUNT', 500, 'WITHDIST')) do
-      if #missed >= 20 then break end
+      if #missed >= 20 or tonumber(hit[2]) > full then break end
       local radius, ends = unpack(redis.call('HMGET', O..'about:'..hit[1], 'radius', 'ends'))
       if not radius or tonumber(ends) < time then
         redis.call('ZREM', O..'geo:'..kind, hit[1])
@@ -268,6 +270,17 @@ MARK_TOLD = (
 local told = O..'told:'..ARGV[1]
 for first = 3, #ARGV, 1000 do redis.call('SADD', told, unpack(ARGV, first, math.min(first + 999, #ARGV))) end
 redis.call('EXPIRE', told, math.max(1, math.ceil(tonumber(ARGV[2])) + 5))
+return 1
+"""
+)
+
+# transporter, from how many km on they have no room, seconds to remember. The nearest of several is kept.
+MARK_FULL = (
+    _COMMON
+    + """
+local key = O..'full:'..ARGV[1]
+local known = tonumber(redis.call('GET', key) or 1e6)
+if tonumber(ARGV[2]) < known then redis.call('SET', key, ARGV[2], 'EX', ARGV[3]) end
 return 1
 """
 )

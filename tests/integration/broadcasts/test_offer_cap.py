@@ -178,6 +178,27 @@ def test_transporters_without_room_are_passed_in_portions_without_waiting(
     assert set(told_at(world, broadcast)) == {free.id}
 
 
+def test_COST_02_the_heartbeats_of_who_has_no_room_bring_up_nothing_farther(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, max_open_offers=2)
+    fleet = world.fleet(km_north=0)
+    for km in (2, 3, 4, 5, 6, 7):
+        world.fleet(km_north=km)  # who has room, so that the rings wait
+        world.broadcast(1, at=place(km))
+    assert len(offered(world, fleet)) == 2
+    for _ in range(4):
+        for key in redis().scan_iter("weelo:open:asked:*"):
+            redis().delete(key)
+        world.heartbeat(fleet, 0)
+        world.drain()
+    looked_at = "name = 'broadcasts.offer_late' AND payload->>'transporter_id' = :id"
+    count = world.value(f"SELECT count(*) FROM mailbox WHERE {looked_at}", id=str(fleet.id))
+    assert count == 4 + 3, "the first heartbeat brings up all four, the others the nearest"
+    nearer = world.broadcast(1, at=place(1))
+    assert nearer in offered(world, fleet)
+
+
 def expired_because(world: World, broadcast: UUID) -> str:
     customer = world.customer_of(broadcast)
     world.tick(121)

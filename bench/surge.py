@@ -1,0 +1,48 @@
+"""How soon a request is offered in one town while hundreds are open in another and transporters come and go."""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from uuid import uuid4
+
+from bench.figures import Figure, milliseconds
+from tests.people import BareSocket
+from tests.surge import TOWNS, TownTruck, book_near, surge as surge_of
+from tests.system import System
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.models.engine import connect
+
+MANY = 500
+ROUNDS = 5
+
+
+def surge(system: System, data: Path) -> list[Figure]:
+    """500 requests open in Delhi, a transporter each in ten towns coming and going: request to offer, town by town."""
+    database = connect(json.loads((data / "runtime.json").read_text())["databaseUrl"])
+    taken = []
+    with surge_of(database, MANY), ThreadPoolExecutor(len(TOWNS)) as pool:
+        trucks = list(pool.map(lambda where: TownTruck(system, where), TOWNS.values()))
+        sockets = [BareSocket(system, Role.TRANSPORTER, truck.id) for truck in trucks]
+        for round_number in range(ROUNDS):
+            for number, (where, phone) in enumerate(zip(TOWNS.values(), sockets, strict=True)):
+                moving: Future[None] | None = None
+                if round_number < 3:  # ten changes in five minutes are allowed
+                    other = trucks[(number + 1) % len(trucks)]
+                    moving = pool.submit(other.comes_and_goes)
+                customer = system.client(Role.CUSTOMER, uuid4())
+                began = time.monotonic()
+                booking = book_near(customer, where, 0.03)
+                phone.until("new_broadcast", broadcastId=booking)
+                taken.append(time.monotonic() - began)
+                if moving is not None:
+                    moving.result(timeout=60)
+                customer.cancel_booking(booking)
+        for truck, phone in zip(trucks, sockets, strict=True):
+            truck.available(False)
+            phone.close()
+    database.dispose()
+    name = f"request to offer in ten towns, {MANY} open in another, {len(taken)} requests"
+    return [Figure(name, milliseconds(taken, 0.5, 0.99), "p99 1,000 ms")]

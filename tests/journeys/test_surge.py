@@ -1,0 +1,39 @@
+"""Hundreds of requests are open in one town: in every other town requests are offered as on any other day."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+from tests.people import Listener
+from tests.surge import TOWNS, TownTruck, book_near, surge
+from tests.system import System
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.models.engine import connect
+
+MANY = int(os.environ.get("WEELO_SURGE", "100"))
+
+
+def test_RADI_01_a_surge_in_one_town_keeps_no_offer_from_another(system: System) -> None:
+    database = connect(system.environment["DATABASE_URL"])
+    with surge(database, MANY), ThreadPoolExecutor(len(TOWNS)) as pool:
+        trucks = list(pool.map(lambda where: TownTruck(system, where), TOWNS.values()))
+        listeners = [Listener(truck.client) for truck in trucks]
+        moving = [pool.submit(truck.comes_and_goes) for truck in trucks]
+        customers = [system.client(Role.CUSTOMER, uuid4()) for _ in trucks]
+        bookings = [
+            book_near(customer, where, 0.03)
+            for customer, where in zip(customers, TOWNS.values(), strict=True)
+        ]
+        for listener, booking in zip(listeners, bookings, strict=True):
+            frame = listener.until("new_broadcast", broadcastId=booking)
+            assert frame.data["pickupDistanceKm"] < 10
+        for each in moving:
+            each.result(timeout=30)
+        for customer, booking in zip(customers, bookings, strict=True):
+            customer.cancel_booking(booking)
+        for truck, listener in zip(trucks, listeners, strict=True):
+            truck.available(False)
+            listener.close()
+    database.dispose()
