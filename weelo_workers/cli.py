@@ -75,9 +75,10 @@ def demo(url: str | None, data_dir: Path) -> None:
 
     It uses nothing but the system's public API.
     """
-    from weelo_demo import play
+    from weelo_demo import play, show_cursor_when_terminated
     from weelo_workers.runtime.datadir import DataDir
 
+    show_cursor_when_terminated()
     running = DataDir.at(data_dir).running()
     address = url or (running.url if running else "http://127.0.0.1:8000")
     sys.exit(play(address.rstrip("/"), _signing_secret(data_dir)))
