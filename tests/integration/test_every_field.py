@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sqlalchemy import select
 
-from tests.architecture.sources import ROOT, import_all_contracts, name_of, python_files
+from tests.architecture.sources import import_all_contracts, name_of, python_files
 from tests.integration.trips.test_trips import on_the_way
 from tests.system import token
 from tests.world import World
@@ -48,7 +48,7 @@ from weelo_workers.redis_client import redis
 import_all_contracts()
 
 COMMAND, ROWS, VIEWS = "the command's payload", "the rows", "the views and events"
-NO_COMMAND = {place: "telemetry is no command and touches no table" for place in (COMMAND, ROWS)}
+NO_COMMAND = dict.fromkeys((COMMAND, ROWS), "telemetry is no command and touches no table")
 
 # What may be missing, and why. A field that is found there nevertheless must leave this list.
 MAY_BE_MISSING: dict[str, dict[str, str]] = {
@@ -68,7 +68,7 @@ OTHER_NAMES: dict[str, set[str]] = {
 }
 # Requests that no route takes as its body.
 NO_BODIES: dict[type[Request], str] = {
-    **{op: "said over the socket; tests/sockets show what each does" for op in get_args(frames.Op)},
+    **dict.fromkeys(get_args(frames.Op), "said over the socket; tests/sockets show what each does"),
     Waypoint: "a view",
 }
 # Copies of the whole request, in which every field is found whatever is done with it.
@@ -448,13 +448,18 @@ def trip_status(probe: Probe) -> None:
 
 def trip_location(probe: Probe) -> None:
     [assignment] = probe.world.assignments(on_the_way(probe.world))
+
+    def newest(_: Any) -> list[Any]:
+        entries: Any = redis().xrevrange(news.OF_THE_MOMENT, count=1)
+        return [news.read(entry) for _, entry in entries]
+
     probe.send(
         TripLocation,
         filled_in(TripLocation),
         Role.DRIVER,
         assignment.driver_id,
         f"POST /trips/{assignment.trip_id}/location",
-        lambda _: [news.read(entry) for _, entry in redis().xrevrange(news.OF_THE_MOMENT, count=1)],
+        newest,
     )
 
 
@@ -504,9 +509,9 @@ def bodies() -> dict[str, str]:
             for decorator in node.decorator_list:
                 if taken and isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Attribute):
                     method = decorator.func.attr.upper()
-                    if method in ("POST", "PUT", "PATCH") and isinstance(decorator.args[0], ast.Constant):
+                    if method in ("POST", "PUT", "PATCH"):
                         assert taken[0] is not None
-                        found[f"{method} {decorator.args[0].value}"] = name_of(taken[0])
+                        found[f"{method} {ast.literal_eval(decorator.args[0])}"] = name_of(taken[0])
     return found
 
 
