@@ -93,13 +93,13 @@ def terminal() -> Iterator[Open]:
 WEELO = """#!/bin/sh
 trap 'sleep 0.2; echo weelo stopped; exit 0' INT
 echo "weelo $*"
-while :; do sleep 0.1; done
+for _ in $(seq 200); do sleep 0.1; done  # not for ever: nothing ends it once its terminal is gone
 """
 
 
-def test_ctrl_c_ends_make_run_with_exit_code_0_and_stopped_as_its_last_line(
-    terminal: Open, tmp_path: Path
-) -> None:
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The Makefile, installed, with a weelo that only waits for Ctrl-C."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     (tmp_path / "setup.cfg").touch()
     (tmp_path / "pyproject.toml").touch()
@@ -108,12 +108,24 @@ def test_ctrl_c_ends_make_run_with_exit_code_0_and_stopped_as_its_last_line(
     program.write_text(WEELO)
     program.chmod(0o755)
     (tmp_path / ".venv" / ".installed").touch()
-    make = terminal("make", "run", cwd=tmp_path)
+    return tmp_path
+
+
+def test_ctrl_c_ends_make_run_with_exit_code_0_and_stopped_as_its_last_line(
+    terminal: Open, project: Path
+) -> None:
+    make = terminal("make", "run", cwd=project)
     make.until(b"weelo up --demo")
     make.press(CTRL_C)
     assert make.end() == 0
     assert make.last_line().endswith(b"weelo stopped")
     assert b"Interrupt" not in make.shown
+
+
+def test_make_run_runs_in_the_background_as_well(terminal: Open, project: Path) -> None:
+    """A background job that asks for the terminal is stopped."""
+    shell = terminal("bash", "-c", "set -m; make run & wait", cwd=project)
+    shell.until(b"weelo up --demo", within=20)
 
 
 # A demo that has hidden the cursor and draws. The second one does not end when it is asked to.
