@@ -50,7 +50,7 @@ def test_with_a_system_running_a_truck_is_found_and_the_output_can_be_read(syste
     session = pasted(system.url, **os.environ)
     assert (session.returncode, session.stderr) == (0, "")
     assert "Traceback" not in session.stdout
-    steps = re.findall(r"^\S+Z  (\w+) +(\w+) → (\w+)  by (\S+)", session.stdout, re.MULTILINE)
+    steps = re.findall(r"^\S+Z  (\w+) +(\w+|–) → (\w+)  by (\S+)", session.stdout, re.MULTILINE)
     assert ("assignment", "pending", "driver_accepted", "trips.driver_accept") in [
         (subject, before, after, cause) for subject, before, after, cause in steps
     ]
