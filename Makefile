@@ -18,8 +18,10 @@ $(VENV)/.installed: setup.cfg pyproject.toml
 
 install: $(VENV)/.installed ## make .venv with everything in it
 
+# With `set -m` the shell of a foreground process (ps: "+") gives the terminal to weelo alone: Ctrl-C then reaches weelo
+# and not make, which would end by the signal although weelo has stopped in order.
 run: install ## the whole system with the demo played once, then serving until Ctrl-C
-	"$(BIN)/weelo" up --demo
+	@case "$$(ps -o stat= -p $$$$ 2>/dev/null)" in *+*) set -m;; esac; "$(BIN)/weelo" up --demo; status=$$?; exit $$status
 
 test: install ## the whole test suite, on real servers
 	"$(BIN)/python" -m pytest

@@ -15,6 +15,7 @@ from uuid import UUID
 import httpx
 import jwt
 import psutil
+import pytest
 
 from tests.conftest import SECRET, own_roles
 from tests.waiting import eventually
@@ -61,15 +62,16 @@ class System:
         if log is None:
             threading.Thread(target=self._read, daemon=True).start()
         said = log.read_text if log else lambda: "".join(self.printed)
-        eventually(lambda: "weelo ready on" in said() or self._died(), within=60)
+        eventually(lambda: "weelo ready on" in said() or self._died(said()), within=60)
 
     def _read(self) -> None:
         assert self.process.stdout is not None
         self.printed.extend(iter(self.process.stdout.readline, ""))
 
-    def _died(self) -> bool:
-        assert self.process.poll() is None, "weelo up ended:\n" + "".join(self.printed)
-        return False
+    def _died(self, printed: str) -> bool:
+        if self.process.poll() is not None:
+            pytest.fail(f"weelo up ended with code {self.process.returncode}:\n{printed}")
+        raise AssertionError(f"weelo up is not ready; it printed:\n{printed}")
 
     def stop(self) -> None:
         self._connections.close()
@@ -100,8 +102,8 @@ class System:
 
     def api_processes(self) -> list[int]:
         """Those that answer, without their parent, who only starts others in their place."""
-        [parent, *_] = self.pids("gunicorn")
-        return sorted(child.pid for child in psutil.Process(parent).children())
+        parents = self.pids("gunicorn")[:1]
+        return sorted(child.pid for parent in parents for child in psutil.Process(parent).children())
 
     @staticmethod
     def _is(process: psutil.Process, program: str) -> bool:

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from weelo_workers.runtime.server import EmbeddedServer
+
 T = TypeVar("T")
 
+MOST_PATIENT = (
+    4.0  # times as long as on a machine with nothing else to do; pytest-timeout ends a test in any case
+)
 
-def eventually(condition: Callable[[], T], within: float = 10.0, every: float = 0.02) -> T:
-    """The first true answer of `condition`. Raises AssertionError if there is none `within` seconds.
 
-    An AssertionError of the condition counts as "not yet", and is the one shown if the time runs out.
+def slowdown() -> float:
+    """Return how many processes compete for each processor (load average of a minute), from 1 to MOST_PATIENT."""
+    return min(MOST_PATIENT, max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
+
+
+def eventually(
+    condition: Callable[[], T], within: float = 10.0, every: float = 0.02, *, exactly: bool = False
+) -> T:
+    """Return the first true answer of `condition`. Raises AssertionError if there is none `within` seconds.
+
+    The seconds are those of a quiet machine: beside other load the wait is as much longer as the machine is slower,
+    unless `exactly`. An AssertionError of the condition counts as "not yet", and is the one shown if the time runs out.
     """
-    deadline = time.monotonic() + within
+    began = time.monotonic()
     while True:
         failure: AssertionError | None = None
         try:
@@ -22,8 +37,25 @@ def eventually(condition: Callable[[], T], within: float = 10.0, every: float = 
                 return answer
         except AssertionError as not_yet:
             failure = not_yet
-        if time.monotonic() >= deadline:
+        waited = time.monotonic() - began
+        if waited >= within and (exactly or waited >= within * slowdown()):
             raise failure or AssertionError(
-                f"not within {within} s: {getattr(condition, '__name__', condition)}"
+                f"not within {waited:.1f} s: {getattr(condition, '__name__', condition)}"
             )
         time.sleep(every)
+
+
+def pid_of(server: EmbeddedServer, within: float = 20.0) -> int:
+    """Return the server's pid as soon as it runs. Raises AssertionError with the end of its log if it does not.
+
+    For tests that send it signals: a server that was killed takes its time to be started again on a busy machine, and a
+    signal to the pid 0 would reach the tests themselves.
+    """
+
+    def running() -> int:
+        pid = server.pid()
+        log = server.log.read_text(errors="replace")[-1_000:] if pid is None and server.log.exists() else ""
+        assert pid is not None, f"{server.name} does not run; the end of its log:\n{log}"
+        return pid
+
+    return eventually(running, within)

@@ -19,8 +19,9 @@ from weelo_demo.fleet import Fleet, cast
 from weelo_demo.people import Customer, Installation
 from weelo_demo.scenarios import PROGRAMME
 from weelo_demo.show import Show
+from weelo_demo.terminal import show_cursor_when_terminated
 
-__all__ = ["play"]
+__all__ = ["play", "show_cursor_when_terminated"]
 
 AS_IT_SHOULD, NOT_AS_IT_SHOULD, NOT_PLAYED, INTERRUPTED = 0, 1, 2, 130
 CONNECTIONS = 64  # thirty racers, those who sign on, and some who read

@@ -16,7 +16,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from weelo_demo.act import Act, State
+from weelo_demo.act import Act, Line, State
 from weelo_demo.chart import Chart
 from weelo_demo.fleet import SCATTER_KM, WITHIN_KM, Fleet
 from weelo_demo.people import Transporter
@@ -24,7 +24,9 @@ from weelo_demo.people import Transporter
 PLAIN_WIDTH = 150  # for logs and pipes, which have no width of their own
 PICTURES_PER_SECOND = 8
 INDENT = 4
-WIDE = 130  # columns from which on names need not be cut
+HEADING_INDENT = 6  # the mark, the letter, and a space behind each
+WIDE = 130  # columns from which on a line has room for names and events in columns
+NARROW = 100  # columns below which the table puts what happened under the scenario's title
 MARKS = {State.WAITING: "·", State.DONE: "✓", State.FAILED: "✗", State.PLAYING: "▸"}
 COLOURS = {
     State.WAITING: "dim",
@@ -45,7 +47,8 @@ class Show:
             console.width = PLAIN_WIDTH
 
     def title(self, url: str) -> None:
-        self._console.print(Rule(f"[bold]Weelo[/bold] · real broadcasts, played against {url}", style="cyan"))
+        self._console.print(Rule("[bold]Weelo[/bold]", style="cyan"))
+        self.say(f"Real broadcasts, played against {url}")
 
     def say(self, text: str) -> None:
         self._console.print(text, highlight=False)
@@ -66,15 +69,14 @@ class Show:
             return
         rows = max(8, min(28, self._console.height - 6))
         chart = Chart(fleet.transporters, WITHIN_KM + SCATTER_KM, rows)
-        bar = Progress(TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        bar = Progress(TextColumn(what), BarColumn(12), MofNCompleteColumn(), TimeElapsedColumn())
         task = bar.add_task("", total=size)
 
         def online(transporter: Transporter) -> None:
             chart.light(transporter)
             bar.advance(task)
 
-        picture = Group(chart, bar)
-        with Live(picture, console=self._console, refresh_per_second=PICTURES_PER_SECOND, transient=True):
+        with self._drawing(lambda: Group(chart, bar), transient=True):
             yield online
 
     def _count_aloud(self, what: str, size: int) -> Callable[[Transporter], None]:
@@ -94,12 +96,7 @@ class Show:
     def watching(self, acts: Sequence[Act]) -> Iterator[None]:
         """Meanwhile, show what happens in these acts."""
         if self._console.is_terminal:
-            with Live(
-                console=self._console,
-                get_renderable=lambda: self._picture(acts),
-                refresh_per_second=PICTURES_PER_SECOND,
-                vertical_overflow="crop",
-            ):
+            with self._drawing(lambda: self._picture(acts)):
                 yield
             return
         over = threading.Event()
@@ -111,49 +108,91 @@ class Show:
             over.set()
             reader.join(timeout=5.0)
 
+    @contextmanager
+    def _drawing(self, picture: Callable[[], RenderableType], *, transient: bool = False) -> Iterator[None]:
+        """Draw the picture anew several times a second. `transient`: remove it at the end."""
+        live = Live(
+            console=self._console,
+            get_renderable=picture,
+            refresh_per_second=PICTURES_PER_SECOND,
+            vertical_overflow="crop",
+            transient=transient,
+        )
+        try:
+            with live:
+                yield
+        finally:
+            self._console.show_cursor()  # Live forgets it if Ctrl-C comes just after it has hidden the cursor
+
     def _picture(self, acts: Sequence[Act]) -> RenderableType:
-        spare = self._console.height - 3 - 2 * len(acts)  # each has its heading and an empty line
-        told = [act for act in acts if act.state is not State.WAITING]
-        if spare < len(told):
-            # A low terminal: the heading of what is over says how it ended.
-            told = [act for act in told if act.state is State.PLAYING]
+        """Headings of all acts, and below each as many of its newest lines as the terminal is high enough for."""
+        height = self._console.height - 1
+        begun = [act for act in acts if act.state is not State.WAITING]
+        playing = [act for act in acts if act.state is State.PLAYING]
+        # What a low terminal has no room for is left out in this order: the lines of acts that are over, the empty
+        # lines, and the outcomes, which the table tells in the end.
+        for told, gap, outcome in (
+            (begun, 1, True),
+            (playing, 1, True),
+            (playing, 0, True),
+            (playing, 0, False),
+        ):
+            headings = [self._heading(act, outcome) for act in acts]
+            used = sum(len(heading) for heading in headings) + gap * len(acts)
+            if used + len(told) <= height:
+                break
+        room = max(1, (height - used) // max(1, len(told)))
         parts: list[RenderableType] = []
-        for act in acts:
-            parts.append(self._heading(act))
+        for act, heading in zip(acts, headings, strict=True):
+            parts.append(self._marked(act, heading))
             if act in told:
-                room = max(1, spare // len(told))
-                parts.append(Padding(self._newest(act, room), (0, 0, 0, INDENT)))
-            parts.append(Text(""))
+                parts.append(Padding(Group(*self._newest(act, room)), (0, 0, 0, INDENT)))
+            parts.extend([Text("")] * gap)
         return Group(*parts)
 
-    def _heading(self, act: Act) -> RenderableType:
+    def _heading(self, act: Act, outcome: bool) -> list[Text]:
+        """The act's title and seconds, and how it ended if `outcome` says so, wrapped."""
+        title = Text(act.scenario.title, COLOURS[act.state])
+        if act.began:
+            title.append(f"   {act.seconds:.1f} s", "dim")
+        if act.happened and outcome:
+            title.append(f"   {act.happened}", "red" if act.state is State.FAILED else "green")
+        return self._wrapped(title, self._console.width - HEADING_INDENT)
+
+    def _marked(self, act: Act, heading: Sequence[Text]) -> RenderableType:
+        """The heading behind the act's mark and letter."""
         colour = COLOURS[act.state]
+        playing = act.state is State.PLAYING
+        mark: RenderableType = Spinner("dots", style=colour) if playing else Text(MARKS[act.state], colour)
         row = Table.grid(padding=(0, 1))
-        mark: RenderableType = Text(MARKS[act.state], style=colour)
-        if act.state is State.PLAYING:
-            mark = Spinner("dots", style=colour)
-        title = Text.assemble(
-            (f"{act.scenario.title}", colour), (f"   {act.seconds:.1f} s" if act.began else "", "dim")
-        )
-        if act.happened:
-            title.append(f"   {act.happened}", style="red" if act.state is State.FAILED else "green")
-        title.truncate(max(20, self._console.width - 8), overflow="ellipsis")
-        row.add_row(mark, Text(f"({act.scenario.letter})", style="dim"), title)
+        row.add_row(mark, Text(f"({act.scenario.letter})", style="dim"), Group(*heading))
         return row
 
-    def _newest(self, act: Act, room: int) -> RenderableType:
-        who = 36 if self._console.width >= WIDE else 22
-        lines = []
-        for line in act.lines()[-room:]:
-            text = Text.assemble(
-                (f"{line.at - self._began:7.2f}  ", "dim"),
-                f"{line.who:<{who}.{who}}  ",
-                (f"{line.event:<26}", "cyan"),
-                (line.what, "dim"),
-            )
-            text.truncate(self._console.width - INDENT, overflow="ellipsis")
-            lines.append(text)
-        return Group(*lines)
+    def _newest(self, act: Act, room: int) -> list[Text]:
+        """The newest lines of an act, each wrapped, that fit into `room` rows."""
+        rows: list[Text] = []
+        for line in reversed(act.lines()):
+            entry = self._entry(line)
+            if rows and len(rows) + len(entry) > room:
+                break
+            rows = entry + rows
+        return rows[:room]
+
+    def _entry(self, line: Line) -> list[Text]:
+        """One line of an act, wrapped below its own beginning."""
+        head = Text(f"{line.at - self._began:7.2f}  ", "dim")
+        body = Text.assemble(line.who, " ", (line.event, "cyan"), " ", (line.what, "dim"))
+        if self._console.width >= WIDE:
+            head.append(f"{line.who:<36}  ", "default")
+            head.append(f"{line.event:<26}", "cyan")
+            body = Text(line.what, "dim")
+        wrapped = self._wrapped(body, self._console.width - INDENT - head.cell_len)
+        blank = Text(" " * head.cell_len)
+        return [(blank if number else head) + part for number, part in enumerate(wrapped)]
+
+    def _wrapped(self, text: Text, width: int) -> list[Text]:
+        """The text in lines of at most so many columns. An empty text is one empty line."""
+        return list(text.wrap(self._console, max(10, width))) or [Text("")]
 
     def _read_out(self, acts: Sequence[Act], over: threading.Event) -> None:
         """Plain lines, each once, as they come."""
@@ -183,19 +222,23 @@ class Show:
     # --- the end ------------------------------------------------------------------------------------------
 
     def table(self, acts: Sequence[Act]) -> None:
+        """Print a row per act, with a legend. On a narrow terminal there are fewer columns."""
+        narrow = self._console.width < NARROW
         table = Table(title="What happened", title_style="bold", header_style="dim", show_lines=True)
-        table.add_column("Scenario", ratio=3)
-        table.add_column("What happened", ratio=4)
-        table.add_column("How long it took", ratio=4)
-        table.add_column("Verdict", no_wrap=True)
+        table.caption, table.caption_justify = Text(_legend(acts), style="dim"), "left"
+        table.add_column("Scenario, and what happened" if narrow else "Scenario", ratio=3)
+        if not narrow:
+            table.add_column("What happened", ratio=4)
+        table.add_column("How long it took", ratio=3 if narrow else 4)
+        table.add_column("" if narrow else "Verdict", no_wrap=True)
         for act in acts:
             steps = [f"{step}: {_time(seconds)}" for step, seconds in act.took]
             steps.append(f"altogether: {_time(act.seconds)}")
-            verdict = Text(
-                f"{MARKS[act.state]} {VERDICTS.get(act.state, 'cut short')}", style=COLOURS[act.state]
-            )
+            mark = MARKS[act.state] if narrow else _verdict(act.state)
+            verdict = Text(mark, style=COLOURS[act.state])
             title = f"({act.scenario.letter}) {act.scenario.title}"
-            table.add_row(Text(title), Text(act.happened), Text("\n".join(steps)), verdict)
+            happened = [Text(f"{title}\n{act.happened}")] if narrow else [Text(title), Text(act.happened)]
+            table.add_row(*happened, Text("\n".join(steps)), verdict)
         self._console.print(table)
 
     def failure(self, act: Act) -> None:
@@ -205,6 +248,19 @@ class Show:
             self._print_line(f"{at - self._began:7.2f}  {text}")
         for text in act.history():
             self._print_line(text)
+
+
+def _verdict(state: State) -> str:
+    return f"{MARKS[state]} {VERDICTS.get(state, 'cut short')}"
+
+
+def _legend(acts: Sequence[Act]) -> str:
+    """What the marks and the times of the table mean."""
+    marks = ", ".join(_verdict(state) for state in State if any(act.state is state for act in acts))
+    return (
+        f"{marks}. Each scenario checks every answer and every frame that it should get. "
+        '"a → b" is the time from a to b as the app measures it; "altogether" includes waiting for timers.'
+    )
 
 
 def _time(seconds: float) -> str:

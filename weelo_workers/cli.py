@@ -71,11 +71,15 @@ def up(
 )
 @data_dir_option
 def demo(url: str | None, data_dir: Path) -> None:
-    """Play real broadcasts against a running system, through its public API."""
-    from weelo_demo import play
+    """Play real broadcasts against a running system.
+
+    It uses nothing but the system's public API.
+    """
+    from weelo_demo import play, show_cursor_when_terminated
     from weelo_workers.runtime.datadir import DataDir
 
-    running = DataDir(data_dir.absolute()).running()
+    show_cursor_when_terminated()
+    running = DataDir.at(data_dir).running()
     address = url or (running.url if running else "http://127.0.0.1:8000")
     sys.exit(play(address.rstrip("/"), _signing_secret(data_dir)))
 
@@ -113,7 +117,10 @@ def migrate(data_dir: Path) -> None:
 @weelo.command()
 @data_dir_option
 def doctor(data_dir: Path) -> None:
-    """Examine a system: connections, schema, queues, timers, invariants."""
+    """Check connections, schema, queues, timers and invariants.
+
+    Prints one line per finding and what to do about it. Exit code 1 if there is any.
+    """
     _use_running_system(data_dir, "DATABASE_URL", "REDIS_URL")
     from weelo_workers.queries.doctor import findings
 
@@ -134,7 +141,10 @@ def mailbox_commands() -> None:
 @data_dir_option
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, help="How many at most.")
 def parked(data_dir: Path, limit: int) -> None:
-    """List what is parked, the oldest first: id, since when, name, reason."""
+    """List parked commands, the oldest first.
+
+    Each line has the id, the time of parking, the command's name and the reason.
+    """
     _use_running_system(data_dir, "DATABASE_URL")
     from weelo_workers.contracts.wire import rfc3339
     from weelo_workers.messaging import trouble
@@ -175,7 +185,10 @@ def show(command_id: UUID, data_dir: Path) -> None:
 @click.argument("command_ids", metavar="ID...", type=click.UUID, nargs=-1, required=True)
 @data_dir_option
 def retry(command_ids: tuple[UUID, ...], data_dir: Path) -> None:
-    """Give parked commands a fresh start. Timers that fail may be hastened, too. Exit code 1 if any could not be."""
+    """Give parked commands a fresh start.
+
+    A timer that fails is tried again at once. Exit code 1 if any command could not be given a fresh start.
+    """
     _use_running_system(data_dir, "DATABASE_URL")
     from weelo_workers.messaging import trouble
     from weelo_workers.models.engine import engine
@@ -202,7 +215,7 @@ def _use_running_system(data_dir: Path, *variables: str) -> None:
 
     # What is set has to be usable, and production takes nothing from a data dir.
     production = settings().weelo_env == "production"
-    running = None if production else DataDir(data_dir.absolute()).running()
+    running = None if production else DataDir.at(data_dir).running()
     for variable in variables:
         if os.environ.get(variable):
             continue
@@ -219,21 +232,23 @@ def _use_running_system(data_dir: Path, *variables: str) -> None:
 
 
 def _signing_secret(data_dir: Path) -> str:
-    """JWT_SECRET, or in development the data dir's own, which is made if there is none."""
+    """Return JWT_SECRET, or in development the secret that `weelo up` keeps in the data dir.
+
+    Raises Refused if there is neither. Nothing is made: a token signed with a new secret would fit no system.
+    """
     from weelo_workers.runtime import Refused
     from weelo_workers.runtime.datadir import DataDir
     from weelo_workers.settings import settings
 
     if secret := settings().jwt_secret:
         return secret
-    running = DataDir(data_dir.absolute()).running()
+    data = DataDir.at(data_dir)
+    running = data.running()
     if running and running.jwt_secret_file is None:
         raise Refused("JWT_SECRET: the running system has it from its environment; set it here as well")
-    data = DataDir.open(data_dir)
     if not data.jwt_secret_file.exists():
-        click.echo(
-            f"weelo: made a new secret in {data.path}; a system on another data dir does not know it",
-            err=True,
+        raise Refused(
+            f"JWT_SECRET: not set, and {data.path} has no secret; start `weelo up` on this --data-dir first"
         )
     return data.jwt_secret()
 

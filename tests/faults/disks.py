@@ -29,11 +29,11 @@ class SmallDisk:
     @contextmanager
     def full(self) -> Iterator[None]:
         """Meanwhile it is as small as what lies on it."""
-        eventually(lambda: self._resize(self._used()), within=5)  # it may grow between the two
+        eventually(self._fits_what_is_on_it, within=5)  # it may grow between the two
         try:
             yield
         finally:
-            assert self._resize(self._size)
+            assert self._resize(self._size), f"{self.at} cannot be made as large as it was"
 
     def remove(self) -> None:
         if not self.why_not:
@@ -42,6 +42,9 @@ class SmallDisk:
     def _used(self) -> int:
         now = os.statvfs(self.at)
         return (now.f_blocks - now.f_bfree) * now.f_frsize
+
+    def _fits_what_is_on_it(self) -> bool:
+        return self._resize(self._used())
 
     def _resize(self, size: int) -> bool:
         return not _mount("-o", f"remount,size={size}", str(self.at))

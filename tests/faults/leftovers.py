@@ -120,6 +120,6 @@ class Usage:
 @counts("connections, files, threads and memory are back to where they were, but for what pools keep")
 def back_to_normal(seen: Seen) -> tuple[str, list[str]]:
     before = seen.stage.usual
-    assert before is not None
+    assert before is not None, "what the system uses at rest was not measured before the play"
     wrong = left_after(lambda: Usage.now(seen.stage).exceeds(before), within=20)
     return f"before {before}, now {Usage.now(seen.stage)}", wrong

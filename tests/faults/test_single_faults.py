@@ -15,7 +15,7 @@ from tests.faults.punctuality import LATE_SECONDS, SHARING_SECONDS
 from tests.faults.stage import Stage
 from tests.people import BOOKING
 from tests.system import doctor
-from tests.waiting import eventually
+from tests.waiting import eventually, pid_of
 from weelo_workers.contracts.queues import QUEUES
 from weelo_workers.contracts.statuses import Role
 
@@ -66,9 +66,7 @@ def test_TIMR_02_a_timer_outlives_a_kill_of_the_worker_that_held_its_countdown(s
 
 
 def test_commands_are_executed_while_redis_takes_connections_and_does_not_answer(stage: Stage) -> None:
-    valkey = stage.valkey.pid()
-    assert valkey
-    with stage.stopped([valkey]):
+    with stage.stopped([pid_of(stage.valkey)]):
         commands = [ask(stage)[1] for _ in range(3)]
         eventually(lambda: all(settled(stage, command) for command in commands), within=30)
 
@@ -76,7 +74,7 @@ def test_commands_are_executed_while_redis_takes_connections_and_does_not_answer
 def test_TIMR_02_deadlines_are_kept_while_redis_takes_connections_and_does_not_answer(stage: Stage) -> None:
     """An outage of Redis is no excuse: the second clock waits for nobody."""
     broadcasts = [booked(stage)[1] for _ in range(6)]
-    with stage.stopped([stage.valkey.pid() or os.getpid()]):
+    with stage.stopped([pid_of(stage.valkey)]):
         stage.hurry()
         stage.system.kill("timers")  # and with it the countdowns
         eventually(lambda: len(_lateness(stage, broadcasts)) == len(broadcasts), within=25)
@@ -172,7 +170,7 @@ def test_a_server_that_dies_while_the_disk_is_full_comes_back_when_there_is_room
     with no_room(stage.system.process.pid):
         stage.valkey.kill()
         eventually(begun_and_not_written, within=10)
-    eventually(lambda: stage.valkey.pid() is not None, within=20)
+    pid_of(stage.valkey)
     booked(stage)
 
 

@@ -1,4 +1,4 @@
-"""The example of docs/apps.md, as somebody would copy it."""
+"""The examples of docs/apps.md, as they would be copied."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from uuid import uuid4
 
 import pytest
 
-from tests.people import Listener, Truck
 from tests.system import System, token
 from weelo_workers.contracts.statuses import Role
 
@@ -19,21 +18,22 @@ pytestmark = pytest.mark.xdist_group("system")
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "apps.md"
 
 
-def test_the_example_of_the_documentation_finds_a_truck(system: System) -> None:
-    _, rest = DOCUMENT.read_text().split("```python\n", 1)
-    example = rest.split("```", 1)[0]
-    assert example.count("http://127.0.0.1:8000") == 1
-    truck = Truck(system)
-    fleet = Listener(truck.client)
-    asking = subprocess.Popen(
-        [sys.executable, "-c", example.replace("http://127.0.0.1:8000", system.url)],
-        env={**os.environ, "TOKEN": token(Role.CUSTOMER, uuid4())},
+def example(number: int, system: System, role: Role) -> subprocess.Popen[str]:
+    """Start one of the page's Python examples against `system`, as a user of this role."""
+    code = DOCUMENT.read_text().split("```python\n")[number].split("```", 1)[0]
+    assert code.count("http://127.0.0.1:8000") == 1
+    return subprocess.Popen(
+        [sys.executable, "-c", code.replace("http://127.0.0.1:8000", system.url)],
+        env={**os.environ, "TOKEN": token(role, uuid4())},
         stdout=subprocess.PIPE,
         text=True,
     )
-    offer = fleet.until("new_broadcast").data
-    plate = truck.accept(offer["broadcastId"])["assignments"][0]["vehicleNumber"]
-    said, _ = asking.communicate(timeout=20)
-    assert said.split() == ["truck_confirmed", plate]
-    fleet.close()
-    truck.available(False)
+
+
+def test_the_examples_of_the_documentation_find_one_another(system: System) -> None:
+    fleet = example(2, system, Role.TRANSPORTER)
+    assert fleet.stdout is not None and fleet.stdout.readline() == "online\n"
+    asked, _ = example(1, system, Role.CUSTOMER).communicate(timeout=60)
+    won, _ = fleet.communicate(timeout=60)
+    event, number = asked.split()
+    assert (event, number[:5], won) == ("truck_confirmed", "DL1LA", "fully_filled\n")

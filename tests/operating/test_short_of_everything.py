@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -43,7 +44,7 @@ def refuse_rows(world: World, state: str, *tables: str) -> None:
     with world.engine.begin() as connection:
         connection.execute(
             text(
-                "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$"
+                "CREATE OR REPLACE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$"
                 f" BEGIN RAISE 'no room' USING ERRCODE = '{state}'; END $$"
             )
         )
@@ -116,27 +117,45 @@ def test_after_a_failover_nobody_stays_with_the_server_that_has_become_a_standby
 
 
 @pytest.fixture
-def small_disk(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
-    """A tablespace `small` on a disk of its own."""
+def leftovers(world: World) -> None:
+    """More room in the files of the mailbox than the small disk has, as earlier tests leave it."""
+    customer = uuid4()
+    world.post(world.booking(customer), customer, Role.CUSTOMER)
+    columns = "name, queue, payload, due_at, ring_at"
+    many = f"INSERT INTO mailbox (id, {columns}) SELECT gen_random_uuid(), {columns} FROM mailbox, generate_series(1, 15000)"
+    with world.engine.begin() as connection:
+        connection.execute(text(many))
+    world.empty()
+
+
+@pytest.fixture
+def small_disk(world: World, leftovers: None) -> Iterator[SmallDisk]:
+    """The disk of a tablespace in which the moved tables lie, empty."""
     home = Path(world.value("SHOW data_directory"))
     if os.geteuid() != 0 or not home.exists():
         pytest.skip("a disk for PostgreSQL can be made by root alone, on PostgreSQL's own machine")
-    folder = Path(tempfile.mkdtemp(prefix="weelo-small-"))
-    folder.chmod(0o711)
-    disk = SmallDisk(folder / "disk", megabytes=4)
-    if disk.why_not:
-        pytest.skip(disk.why_not)
-    shutil.chown(disk.at, home.stat().st_uid)
     alone = world.engine.execution_options(isolation_level="AUTOCOMMIT")
-    with alone.connect() as connection:
-        connection.execute(text(f"CREATE TABLESPACE small LOCATION '{disk.at}'"))
-    yield disk
-    with alone.connect() as connection:
+    # Tablespaces belong to the whole server, which may be older than this run.
+    tablespace = f"small_{os.getpid()}"
+    with ExitStack() as undo:
+        folder = Path(tempfile.mkdtemp(prefix="weelo-small-"))
+        undo.callback(shutil.rmtree, folder, ignore_errors=True)
+        folder.chmod(0o711)
+        disk = SmallDisk(folder / "disk", megabytes=4)
+        undo.callback(disk.remove)
+        if disk.why_not:
+            pytest.skip(disk.why_not)
+        shutil.chown(disk.at, home.stat().st_uid)
+        connection = undo.enter_context(alone.connect())
+        connection.execute(text(f"CREATE TABLESPACE {tablespace} LOCATION '{disk.at}'"))
+        undo.callback(connection.execute, text(f"DROP TABLESPACE {tablespace}"))
+        # The tables have the size of everything that earlier tests wrote and deleted, which may be more than the disk
+        # has, and is room in which more could be written. TRUNCATE gives them new, empty files.
+        connection.execute(text(f"TRUNCATE {', '.join(MOVED)} CASCADE"))
         for table in MOVED:
-            connection.execute(text(f"ALTER TABLE {table} SET TABLESPACE pg_default"))
-        connection.execute(text("DROP TABLESPACE small"))
-    disk.remove()
-    shutil.rmtree(folder, ignore_errors=True)
+            connection.execute(text(f"ALTER TABLE {table} SET TABLESPACE {tablespace}"))
+            undo.callback(connection.execute, text(f"ALTER TABLE {table} SET TABLESPACE pg_default"))
+        yield disk
 
 
 def test_while_the_disk_of_the_database_is_full_nothing_is_accepted_and_nothing_given_up(
@@ -144,11 +163,6 @@ def test_while_the_disk_of_the_database_is_full_nothing_is_accepted_and_nothing_
 ) -> None:
     customer = uuid4()
     waits = world.post(world.booking(customer), customer, Role.CUSTOMER)
-    with world.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        for table in MOVED:
-            connection.execute(text(f"ALTER TABLE {table} SET TABLESPACE small"))
-            # What other tests have left free would be room.
-            connection.execute(text(f"VACUUM FULL {table}"))
     with small_disk.full():
         for _ in range(100):
             answer = ask()

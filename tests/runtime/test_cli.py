@@ -5,13 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import click
 import jwt
 import pytest
 
 from tests.runtime.test_up import weelo
+from weelo_workers import cli
+from weelo_workers.runtime.datadir import DataDir
 
 SECRET = "a secret of at least thirty-two bytes"
 
@@ -39,12 +43,60 @@ def test_a_token_needs_no_name_and_lasts_a_day() -> None:
     assert claims["exp"] - claims["iat"] == 86_400
 
 
-def test_in_development_the_data_dir_has_a_secret_of_its_own(data_dir: Path) -> None:
-    for _ in range(2):
-        printed = weelo("token", "--role", "admin", "--sub", str(uuid4()), "--data-dir", str(data_dir))
-        secret = (data_dir / "jwt-secret").read_text().strip()
-        assert len(secret) >= 32
-        assert jwt.decode(printed.stdout.strip(), secret, algorithms=["HS256"])["role"] == "admin"
+def test_in_development_a_token_is_signed_with_the_secret_of_the_data_dir(data_dir: Path) -> None:
+    secret = DataDir.open(data_dir).jwt_secret()
+    assert len(secret) >= 32
+    printed = weelo("token", "--role", "admin", "--sub", str(uuid4()), "--data-dir", str(data_dir))
+    assert jwt.decode(printed.stdout.strip(), secret, algorithms=["HS256"])["role"] == "admin"
+
+
+def commands(group: click.Group, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield each command below `group` with its path, such as `("mailbox", "show")`."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, *path, name)
+        else:
+            yield (*path, name), command
+
+
+# What a command needs besides --data-dir.
+NEEDS = {
+    ("token",): ("--role", "admin", "--sub", str(uuid4())),
+    ("mailbox", "show"): (str(uuid4()),),
+    ("mailbox", "retry"): (str(uuid4()),),
+}
+ONLY_READ_THE_DATA_DIR = [
+    path
+    for path, command in commands(cli.weelo)
+    if path != ("up",) and any("--data-dir" in option.opts for option in command.params)
+]
+
+
+@pytest.mark.parametrize("path", ONLY_READ_THE_DATA_DIR, ids=" ".join)
+def test_only_up_makes_a_data_dir_and_the_others_say_in_one_line_that_it_is_missing(
+    path: tuple[str, ...], tmp_path: Path
+) -> None:
+    missing = tmp_path / "no" / "such" / "place"
+    refused = weelo(*path, *NEEDS.get(path, ()), "--data-dir", str(missing))
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("weelo: ") and refused.stderr.count("\n") == 1
+    assert str(missing) in refused.stderr and "weelo up" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ONLY_READ_THE_DATA_DIR, ids=" ".join)
+def test_only_up_writes_to_a_data_dir(path: tuple[str, ...], tmp_path: Path) -> None:
+    refused = weelo(*path, *NEEDS.get(path, ()), "--data-dir", str(tmp_path))
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("group", [(), ("mailbox",)], ids=["weelo", "weelo mailbox"])
+def test_the_summary_of_every_command_is_shown_whole_at_80_columns(group: tuple[str, ...]) -> None:
+    shown = weelo(*group, "--help", COLUMNS="80").stdout
+    _, _, listed = shown.partition("Commands:\n")
+    assert listed and "..." not in listed
+    assert all(len(line) <= 80 for line in shown.splitlines())
 
 
 def test_in_production_no_secret_is_made(data_dir: Path) -> None:

@@ -20,10 +20,11 @@ from filelock import FileLock
 from tests.runtime.conftest import Begin, without_weelo
 from tests.waiting import eventually
 from weelo_workers.contracts.queues import QUEUES
-from weelo_workers.runtime import programs
+from weelo_workers.runtime import programs, system
 from weelo_workers.runtime.embedded import Postgres, Valkey
 from weelo_workers.runtime.ports import free_port
 from weelo_workers.runtime.processes import Identity
+from weelo_workers.runtime.programs import Options
 
 # The whole of `weelo up` with the processes replaced by two small ones: an API that is ready, and a worker.
 STAND_IN = """
@@ -203,8 +204,22 @@ def test_the_demo_plays_once_undecorated_and_the_system_goes_on(data_dir: Path, 
     assert "shortened for the demo: BROADCAST_TIMEOUT_SECONDS=30" in up.printed
     assert up.until("show") == "the show"
     assert "exit code 7" in up.until("weelo demo ended")
+    assert f"http://127.0.0.1:{up.port}/docs" in up.until("^  docs ")
+    up.until("^  timers .*still shortened")
+    assert up.until("=30") == "            BROADCAST_TIMEOUT_SECONDS=30"
+    assert "start: weelo up" in up.until("normal ones")
     assert httpx.get(f"http://127.0.0.1:{up.port}").status_code == 200
     up.stop()
+
+
+def test_after_the_demo_it_is_said_where_the_system_is_and_that_its_timers_are_shortened() -> None:
+    after = system._after_the_demo(
+        Options(Path("unused"), port=8001, flower_port=5556), 0, programs.DEMO_PACE
+    )
+    assert {"http://127.0.0.1:8001/docs", "http://127.0.0.1:5556", "HOLD_SECONDS=6"} <= set(after.split())
+    assert all(len(line) <= 80 for line in after.splitlines())
+    usual = system._after_the_demo(Options(Path("unused"), flower_port=None), 0, {})
+    assert "Flower" not in usual and "timers" not in usual
 
 
 def test_a_signal_during_the_start_stops_it_as_well(data_dir: Path, begin: Begin) -> None:

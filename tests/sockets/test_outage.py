@@ -14,6 +14,7 @@ import pytest
 
 from tests.scribe import Scribe
 from tests.sockets.driver import Api
+from tests.waiting import pid_of
 from weelo_workers.notifications import news
 from weelo_workers.redis_client import connect
 from weelo_workers.runtime.embedded import Valkey
@@ -62,11 +63,12 @@ def test_a_redis_that_hangs_is_noticed(
     valkey: Valkey, api_beside: Api, scribe: Scribe, someone: UUID
 ) -> None:
     client = api_beside.enter(someone)
-    os.kill(valkey.pid() or 0, signal.SIGSTOP)
+    pid = pid_of(valkey)
+    os.kill(pid, signal.SIGSTOP)
     try:
         scribe.write(someone, 3)
         assert client.seqs(3, within=HEALED_WITHIN_SECONDS) == [1, 2, 3]
     finally:
-        os.kill(valkey.pid() or 0, signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
     scribe.write(someone)
     assert client.seqs(1, within=HEALED_WITHIN_SECONDS) == [4]

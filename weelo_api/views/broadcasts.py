@@ -6,6 +6,7 @@ from weelo_api.access import allow, anyone, caller
 from weelo_api.gateway import keyed, submit
 from weelo_api.views.parts import Accepted, ById, PageOf, Paging, blueprint, found, page, reading
 from weelo_workers.contracts.broadcasts import (
+    BroadcastDetails,
     BroadcastView,
     CancelBroadcast,
     Cancellation,
@@ -72,7 +73,7 @@ def continue_booking(path: ById) -> Response:
     return submit(ContinuePartial(broadcast_id=path.id, customer_id=caller().id, kind=Kind.BOOKING))
 
 
-@api.get("/orders/<id>", responses={200: BroadcastView})
+@api.get("/orders/<id>", responses={200: BroadcastDetails})
 @anyone
 def order(path: ById) -> Response:
     """An order with its slots and assignments."""
@@ -80,7 +81,7 @@ def order(path: ById) -> Response:
         return found(broadcasts.find(session, path.id, caller(), Kind.ORDER), Code.ORDER_NOT_FOUND)
 
 
-@api.get("/bookings/<id>", responses={200: BroadcastView})
+@api.get("/bookings/<id>", responses={200: BroadcastDetails})
 @anyone
 def booking(path: ById) -> Response:
     """A booking with its slots and assignments."""
@@ -96,7 +97,7 @@ def current_broadcast() -> Response:
         return found(broadcasts.current(session, caller().id), Code.BROADCAST_NOT_FOUND)
 
 
-@api.get("/broadcasts/<id>", responses={200: BroadcastView})
+@api.get("/broadcasts/<id>", responses={200: BroadcastDetails})
 @anyone
 def broadcast(path: ById) -> Response:
     """A broadcast with its slots and the assignments that concern the reader."""

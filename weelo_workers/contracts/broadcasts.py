@@ -11,6 +11,7 @@ from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.contracts.statuses import BroadcastStatus, Kind, TruckRequestStatus, UnfilledBecause
+from weelo_workers.contracts.trips import AssignmentView
 from weelo_workers.contracts.vehicle_kinds import KindName
 from weelo_workers.contracts.wire import (
     LongText,
@@ -274,6 +275,12 @@ class BroadcastView(Wire):
         for absent in ("orderId", "order_id") if self.kind is Kind.BOOKING else ("bookingId", "booking_id"):
             data.pop(absent, None)
         return data
+
+
+class BroadcastDetails(BroadcastView):
+    """A broadcast as it is read alone, with the assignments that concern its reader."""
+
+    assignments: list[AssignmentView]
 
 
 class CancelResult(Wire):

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from weelo_workers.contracts.broadcasts import BroadcastView, TimelineEntry
+from weelo_workers.contracts.broadcasts import BroadcastDetails, BroadcastView, TimelineEntry
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.offers import OfferView
 from weelo_workers.contracts.statuses import HoldStatus, Kind, Role, TruckRequestStatus
@@ -33,10 +33,9 @@ def find(
     broadcast = session.scalar(query)
     if broadcast is None:
         return None
-    return {
-        **_views(session, [broadcast], reader)[0].json_dict(),
-        "assignments": [assignment_view(a).json_dict() for a in _assignments(session, broadcast.id, reader)],
-    }
+    [view] = _views(session, [broadcast], reader)
+    assignments = [assignment_view(each) for each in _assignments(session, broadcast.id, reader)]
+    return BroadcastDetails(**dict(view), assignments=assignments).json_dict()
 
 
 def current(session: Session, customer_id: UUID) -> dict[str, Any] | None:

@@ -42,9 +42,14 @@ class DataDir:
     path: Path
 
     @classmethod
+    def at(cls, path: Path) -> DataDir:
+        """Return the data dir at `path`, which may not exist. Nothing is made."""
+        return cls(path.expanduser().absolute())
+
+    @classmethod
     def open(cls, path: Path) -> DataDir:
-        """The data dir at `path`, made if it is missing."""
-        opened = cls(path.expanduser().absolute())
+        """Return the data dir at `path`, made if it is missing."""
+        opened = cls.at(path)
         make_directory(opened.path)
         return opened
 

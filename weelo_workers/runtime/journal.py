@@ -11,6 +11,7 @@ from typing import TextIO
 # ANSI foregrounds; red is left to what the processes shout.
 COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 HELD_LINES = 2_000
+USUAL_TERMINAL = "\033[0m\033[?25h"  # ECMA-48 SGR 0: no colours; DECTCEM: the cursor is shown
 
 
 class Journal:
@@ -53,9 +54,14 @@ class Journal:
             self._held = deque(maxlen=HELD_LINES)
 
     def release(self) -> None:
-        """Write what was kept back, and go on as usual."""
+        """Write the lines that were kept back, and go on as usual.
+
+        The program that drew on the terminal may have been killed with the cursor hidden, so it is shown again here.
+        """
         with self._lock:
             held, self._held = self._held, None
+            if held is not None and self.drawn_on:
+                self._write(USUAL_TERMINAL)
             for text in held or ():
                 self._write(text)
 

@@ -96,6 +96,13 @@ class Supervisor:
         absent = [child for child in self._children.values() if child.due is not None]
         return [f"{child.program.name} ({child.last_line or 'without a word'})" for child in absent]
 
+    def end(self, name: str) -> None:
+        """Stop one program for good: TERM, its grace, then KILL."""
+        child = self._children[name]
+        child.due = None
+        if child.process is not None:
+            self._stop_together([child])
+
     def stop(self) -> None:
         """Stop everything, stage after stage: TERM, the longest grace of the stage, then KILL."""
         for child in self._children.values():

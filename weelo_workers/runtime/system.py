@@ -9,9 +9,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 
 from redis.exceptions import RedisError
@@ -81,9 +82,10 @@ def _serve(options: Options, data: DataDir, journal: Journal, stopping: _Stoppin
     _check_ports(options)
     options = replace(options, metrics_ports=programs.metrics_ports(settings().metrics_port))
 
-    provided = programs.demo_pace() if options.demo else {}
-    if provided:
-        pace = ", ".join(f"{name}={value}" for name, value in provided.items())
+    shortened = programs.demo_pace() if options.demo else {}
+    provided = dict(shortened)
+    if shortened:
+        pace = ", ".join(f"{name}={value}" for name, value in shortened.items())
         journal.line("weelo", f"shortened for the demo: {pace}")
 
     servers = _start_servers(data, journal, undo)
@@ -111,7 +113,7 @@ def _serve(options: Options, data: DataDir, journal: Journal, stopping: _Stoppin
         _await_workers(supervisor, stopping, environment["REDIS_URL"])
         supervisor.run(programs.front(options), programs.entrusted(environment, programs.API_ROLE))
         supervisor.run(programs.watch(options), programs.entrusted(environment, None))
-        _watch(options, supervisor, journal, stopping, environment)
+        _watch(options, supervisor, journal, stopping, environment, shortened)
 
 
 def _await_workers(supervisor: Supervisor, stopping: _Stopping, redis_url: str) -> None:
@@ -135,6 +137,7 @@ def _watch(
     journal: Journal,
     stopping: _Stopping,
     environment: dict[str, str],
+    shortened: Mapping[str, str],
 ) -> None:
     """Keep the children running; say when the system is ready; play the demo once if that was asked for."""
     readiness = Readiness(f"{options.own_url}/readyz")
@@ -157,10 +160,29 @@ def _watch(
         if demo_plays and (code := supervisor.exit_code("demo")) is not None:
             demo_plays = False
             journal.release()
-            journal.say(
-                f"weelo demo ended with exit code {code}; still serving on {options.url}, Ctrl-C stops"
-            )
-    journal.release()
+            journal.say(_after_the_demo(options, code, shortened))
+    if demo_plays:
+        supervisor.end("demo")  # before the terminal is ours again: it draws until it has ended
+        journal.release()
+
+
+def _after_the_demo(options: Options, code: int, shortened: Mapping[str, str]) -> str:
+    """Return what to know about the system that goes on: its addresses, and that its timers are not the usual ones."""
+    command = sys.argv[0] if Path(sys.argv[0]).name == "weelo" else "weelo"
+    lines = [
+        f"weelo demo ended with exit code {code}; the system goes on until Ctrl-C",
+        f"  API     {options.url}",
+        f"  docs    {options.own_url}/docs",
+    ]
+    if options.flower_url:
+        lines.append(f"  Flower  {options.flower_url}")
+    if shortened:
+        lines += [
+            "  timers  still shortened for the demo:",
+            *(f"            {name}={value}" for name, value in shortened.items()),
+            f"          for the normal ones press Ctrl-C and start: {command} up",
+        ]
+    return "\n".join(lines)
 
 
 def _check_configuration() -> None:

@@ -28,7 +28,7 @@ from tests.faults.crowd.script import (
 from tests.faults.stage import Stage
 from tests.people import book
 from tests.system import token
-from tests.waiting import eventually
+from tests.waiting import eventually, pid_of
 from weelo_client import Refused, WeeloClient, WeeloError, open_pool
 from weelo_workers.contracts.statuses import Role
 
@@ -129,7 +129,7 @@ class Crowd:
         for listener in unwilling:
             with suppress(AssertionError):  # not everybody is near enough, and told in time
                 left = began + wish.after - time.monotonic()
-                eventually(lambda: booking in listener.cards.open, within=left)  # noqa: B023
+                eventually(lambda: booking in listener.cards.open, within=left, exactly=True)  # noqa: B023
                 self._decline(listener, booking)
         _wait_until(began + wish.after)
         if wish.ending in ("taken", "taken, then cancelled"):
@@ -186,9 +186,7 @@ class Crowd:
             time.sleep(0.2)
 
     def _redis(self) -> list[int]:
-        running = self.stage.valkey.pid()
-        assert running
-        return [running]
+        return [pid_of(self.stage.valkey, within=QUIET_WITHIN)]
 
     # --- and afterwards -----------------------------------------------------------------------------------
 

@@ -1,0 +1,394 @@
+"""docs/contract.md, which clients read, and the code say the same, both ways."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import click
+import pytest
+from pydantic import BaseModel
+
+from tests.architecture.sources import ROOT, import_all_contracts
+from tests.architecture.test_routes import OFF_THE_PREFIX, PREFIX, app, asyncapi, operations
+from weelo_api import frames
+from weelo_api.views import notifications, parts
+from weelo_workers import cli
+from weelo_workers.contracts import (
+    broadcasts,
+    fleet,
+    notifications as told,
+    offers,
+    trips,
+    vehicle_kinds,
+    wire,
+)
+from weelo_workers.contracts.event import AboutBroadcast
+from weelo_workers.contracts.queues import QUEUES
+from weelo_workers.contracts.rejections import Code
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.contracts.wire import Wire
+from weelo_workers.notifications.catalog import CATALOG
+from weelo_workers.settings import Settings
+
+import_all_contracts()
+
+# --- the page -------------------------------------------------------------------------------------------
+
+Row = list[str]
+
+
+@lru_cache
+def page() -> str:
+    return (ROOT / "docs" / "contract.md").read_text()
+
+
+def tables() -> Iterator[list[Row]]:
+    """Yield each table of the page as its rows, headings first."""
+    rows: list[Row] = []
+    for line in [*page().splitlines(), ""]:
+        if line.startswith("|"):
+            cells = [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+            if not all(re.fullmatch(r"-+", cell) for cell in cells):
+                rows.append(cells)
+        elif rows:
+            yield rows
+            rows = []
+
+
+def table(*headings: str) -> list[Row]:
+    """Return the rows of all tables whose headings begin like this."""
+    found = [rows for rows in tables() if tuple(rows[0][: len(headings)]) == headings]
+    assert found, f"docs/contract.md has no table with the headings {headings}"
+    return [row for rows in found for row in rows[1:]]
+
+
+@dataclass(frozen=True)
+class Field:
+    """`optional`: may be left out or null. `shape`: the name of the shape that it has, `many` of them in a list."""
+
+    name: str
+    optional: bool = False
+    shape: str | None = None
+    many: bool = False
+
+    def __str__(self) -> str:
+        kind = f"[{self.shape}]" if self.many else self.shape
+        return self.name + ("?" if self.optional else "") + (f": {kind}" if kind else "")
+
+
+FIELD = re.compile(r"(?P<name>\w+)(?P<optional>\?)?(?:: (?P<list>\[)?(?P<shape>\w+)\]?)?")
+
+
+def written(cell: str) -> set[str]:
+    """The fields in the `{…}` of a cell, as text: `{a, b?}` → `a`, `b?`. Empty where there is none."""
+    braces = re.search(r"`\{([^}]*)\}`", cell)
+    if braces is None:
+        return set()
+    fields = set()
+    for each in braces[1].split(", "):
+        match = FIELD.fullmatch(each)
+        assert match, f"docs/contract.md: cannot read the field {each!r} of {cell!r}"
+        many = bool(match["list"])
+        fields.add(str(Field(match["name"], bool(match["optional"]), match["shape"], many)))
+    return fields
+
+
+# --- the models -----------------------------------------------------------------------------------------
+
+
+def modelled(model: type[BaseModel], *, request: bool = False) -> set[str]:
+    """The fields of a model, written as the page writes them."""
+    return {str(_field(model, name, request)) for name in model.model_fields} | _extra(model)
+
+
+def _field(model: type[BaseModel], name: str, request: bool) -> Field:
+    field = model.model_fields[name]
+    kinds = _union(field.annotation)
+    optional = not field.is_required() if request else type(None) in kinds
+    # An outcome's `result` may be anything, null as well, and is then left out.
+    [kind] = [each for each in kinds if each is not type(None)] or [Any]
+    many = get_origin(kind) in (list, tuple)
+    item = get_args(kind)[0] if many else kind
+    shape = _name(item) if isinstance(item, type) and issubclass(item, BaseModel) else None
+    return Field(field.alias or name, optional, shape, many and shape is not None)
+
+
+def _union(annotation: Any) -> list[Any]:
+    if get_origin(annotation) is Annotated:
+        return _union(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [each for part in get_args(annotation) for each in _union(part)]
+    return [annotation]
+
+
+def _extra(model: type[BaseModel]) -> set[str]:
+    """What a serializer adds to an event about a broadcast: its id under the name of its kind."""
+    return {"bookingId?", "orderId?"} if issubclass(model, AboutBroadcast) else set()
+
+
+def _name(model: type[BaseModel]) -> str:
+    return model.__name__.removesuffix("View")
+
+
+# Every shape of the page. Answers and parts of requests; a request itself stands beside its route.
+REQUEST_PARTS = (wire.Place, broadcasts.VehicleRequirement, offers.Truck, offers.OneTruck)
+SHAPES: dict[str, type[BaseModel]] = {
+    _name(model): model
+    for model in (
+        *REQUEST_PARTS,
+        parts.Accepted,
+        told.CommandOutcome,
+        broadcasts.BroadcastView,
+        broadcasts.BroadcastDetails,
+        broadcasts.TruckRequestView,
+        trips.AssignmentView,
+        offers.AcceptResult,
+        broadcasts.CancelResult,
+        offers.DeclineResult,
+        offers.HoldView,
+        offers.OfferView,
+        broadcasts.TimelineEntry,
+        offers.WhyView,
+        offers.PassedOverView,
+        fleet.VehicleView,
+        vehicle_kinds.VehicleKindView,
+        fleet.DriverView,
+        fleet.AvailabilityView,
+        fleet.DeviceView,
+        fleet.ForgottenView,
+        notifications.Frame,
+        broadcasts.RequestedVehicles,
+        trips.Waypoint,
+    )
+}
+
+
+# --- shapes ---------------------------------------------------------------------------------------------
+
+
+def test_the_page_has_every_shape_and_no_other() -> None:
+    assert {name for name, _ in table("shape", "fields")} == set(SHAPES)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_shape_has_the_fields_of_its_model(name: str) -> None:
+    cells = dict(table("shape", "fields"))
+    model = SHAPES[name]
+    fields = written(cells[name])
+    if base := re.match(r"`(\w+)` and ", cells[name]):
+        fields |= written(cells[base[1]])
+    assert fields == modelled(model, request=model in REQUEST_PARTS)
+
+
+# --- routes ---------------------------------------------------------------------------------------------
+
+WHO = {**{role.value: {role} for role in Role}, "any": set(Role)}
+
+
+def promised_routes() -> dict[str, Row]:
+    """`POST /bookings/{}/cancel` → its row: who, request, body (– if it takes none), result."""
+    found: dict[str, Row] = {}
+    commands, reads = table("who", "request", "body", "result"), table("who", "request", "result")
+    for who, requests, *rest in (*commands, *reads):
+        body, result = rest if len(rest) == 2 else ("–", *rest)
+        for method, path in re.findall(rf"`([A-Z]+) {PREFIX}(/[^`]+)`", requests):
+            route = f"{method} {re.sub(r'{[^}]+}', '{}', path)}"
+            assert route not in found, f"{route} stands twice on the page"
+            found[route] = [who, requests, body, result]
+    return found
+
+
+def given_routes() -> dict[str, dict[str, Any]]:
+    return dict(operations())
+
+
+def test_the_page_has_every_route_and_no_other() -> None:
+    assert set(promised_routes()) == set(given_routes())
+    assert set(re.findall(r"`([A-Z]+ /[^`]+)`", page())) >= OFF_THE_PREFIX
+
+
+@pytest.mark.parametrize("route", given_routes())
+def test_a_route_is_for_those_whom_the_page_names(route: str) -> None:
+    who = promised_routes()[route][0]
+    roles: set[Role] = set().union(*(WHO[each] for each in who.split(", ")))
+    rules = {
+        f"{method} {re.sub(r'<[^>]+>', '{}', rule.rule.removeprefix(PREFIX))}": rule.endpoint
+        for rule in app().url_map.iter_rules()
+        for method in rule.methods or ()
+    }
+    assert roles == getattr(app().view_functions[rules[route]], "roles", None)
+
+
+@pytest.mark.parametrize("route", given_routes())
+def test_a_route_takes_the_body_of_the_page(route: str) -> None:
+    body = _body(given_routes()[route])
+    models = {model.__name__: model for model in _below(wire.Request)}
+    assert written(promised_routes()[route][2]) == (modelled(models[body], request=True) if body else set())
+
+
+@pytest.mark.parametrize("route", given_routes())
+def test_a_route_answers_what_the_page_says(route: str) -> None:
+    result = promised_routes()[route][3]
+    match = re.match(r"(?P<statuses>\d{3}(?:, \d{3})*)(?: `(?P<list>\[)?(?P<shape>\w+)\]?`)?", result)
+    assert match, result
+    assert match["shape"] in {None, *SHAPES}
+    promised = {status: (match["shape"], bool(match["list"])) for status in match["statuses"].split(", ")}
+    given = {
+        status: _answer(response)
+        for status, response in given_routes()[route]["responses"].items()
+        if status in ("200", "201", "204")
+    }
+    assert given == promised
+
+
+def _body(operation: dict[str, Any]) -> str:
+    schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    return str(schema.get("$ref", "")).rpartition("/")[2]
+
+
+def _answer(response: dict[str, Any]) -> tuple[str | None, bool]:
+    content = response.get("content") or {}
+    name = str(content.get("application/json", {}).get("schema", {}).get("$ref", "")).rpartition("/")[2]
+    if name == "PageOfLog":
+        return "Frame", True
+    paged = re.fullmatch(r"PageOf_(\w+)_", name)
+    return (paged[1] if paged else name).removesuffix("View") or None, bool(paged)
+
+
+def _below(model: type[wire.Request]) -> Iterator[type[wire.Request]]:
+    for each in model.__subclasses__():
+        yield each
+        yield from _below(each)
+
+
+# --- the socket -----------------------------------------------------------------------------------------
+
+EVENTS = {entry.name: event for event, entry in CATALOG.items()}
+
+
+def test_the_page_has_every_event_and_no_other() -> None:
+    assert {row[0].strip("`") for row in table("event", "to", "data")} == set(EVENTS)
+
+
+def test_what_every_event_about_a_broadcast_carries() -> None:
+    about = re.search(r"\*\*About\*\* = (`[^`]+`)", page())
+    assert about
+    assert written(about[1]) == modelled(AboutBroadcast)
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_an_event_has_the_data_of_the_page(name: str) -> None:
+    [data] = [row[2] for row in table("event", "to", "data") if row[0] == f"`{name}`"]
+    model = EVENTS[name]
+    about = issubclass(model, AboutBroadcast)
+    assert data.startswith("About") == about
+    assert written(data) == modelled(model) - (modelled(AboutBroadcast) if about else set())
+
+
+def test_frames_that_are_no_part_of_the_log_are_those_of_the_page() -> None:
+    given = {
+        name: {field.removesuffix("?") for field in message["payload"]["properties"]["data"]["properties"]}
+        for name, message in asyncapi()["components"]["messages"].items()
+        if name not in EVENTS and not name.startswith("op_")
+    }
+    promised = {
+        name.strip("`"): {field.removesuffix("?") for field in written(data)}
+        for name, data in table("frame", "data")
+    }
+    assert promised == given
+    assert modelled(trips.LocationUpdated) == written(dict(table("frame", "data"))["`location_updated`"])
+
+
+def test_what_clients_may_say_over_the_socket_is_on_the_page() -> None:
+    ops = get_args(frames.Op)
+    given = {get_args(op.model_fields["op"].annotation)[0]: modelled(op, request=True) for op in ops}
+    assert {
+        name.strip("`"): written(fields) for name, fields, _ in table("client → server", "fields")
+    } == given
+
+
+# --- codes, queues, settings, commands ------------------------------------------------------------------
+
+
+def test_the_page_has_every_code_with_its_status_and_no_other() -> None:
+    _, _, rest = page().partition("### Codes\n")
+    listed, _, _ = rest.partition("\n\n")
+    promised = {
+        (int(status), code)
+        for status, codes in re.findall(r"(\d{3}) ((?:`[A-Z_]+`(?: \([^)]*\))?(?:, )?)+)", listed)
+        for code in re.findall(r"`([A-Z_]+)`", codes)
+    }
+    assert promised == {(code.http_status, code.name) for code in Code}
+
+
+def test_the_page_has_every_queue_in_order_and_no_other() -> None:
+    line = re.search(r"^Queues .*?: ((?:`\w+`(?:, )?)+)\.", page(), re.MULTILINE)
+    assert line
+    assert tuple(re.findall(r"`(\w+)`", line[1])) == QUEUES
+
+
+def test_the_page_has_every_setting_with_its_default_and_no_other() -> None:
+    promised = {
+        variable.strip("`"): default.strip("`") for variable, default, _ in table("variable", "default")
+    }
+    assert promised == {
+        name.upper(): _default(field.default) for name, field in Settings.model_fields.items()
+    }
+
+
+def _default(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, tuple):
+        return ",".join(_default(each) for each in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{path} {name}")
+        else:
+            yield f"{path} {name}", command
+
+
+def test_the_page_has_every_command_of_weelo_with_its_options_and_no_other() -> None:
+    promised: dict[str, set[str]] = {}
+    for line, _ in table("command", "does"):
+        if words := re.match(r"`(weelo(?: [a-z]+)+)", line):
+            promised[words[1]] = set(re.findall(r"--[a-z-]+", line))
+    given = {
+        name: {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+        for name, command in commands(cli.weelo, "weelo")
+    }
+    assert promised == given
+
+
+def test_the_page_says_nothing_of_how_it_came_about() -> None:
+    assert "(added)" not in page()
+    assert not re.search(r"^(Also|Further)\b", page(), re.MULTILINE)
+
+
+def test_every_wire_model_is_known_to_these_tests() -> None:
+    """A new one must stand on the page, as a shape, a body, an event or what the socket carries."""
+    known = {model.__name__ for model in SHAPES.values()} | {model.__name__ for model in CATALOG}
+    known |= {_body(operation) for _, operation in operations()} | {op.__name__ for op in get_args(frames.Op)}
+    bases = {"Request", "Asking", "Event", "AboutBroadcast", "AboutAssignment", "BroadcastEnded", "Outcome"}
+    pages = {"PageOf", "PageOfLog", "LocationUpdated"}
+
+    def below(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+        for each in model.__subclasses__():
+            yield each
+            yield from below(each)
+
+    ours = {
+        each.__name__
+        for each in below(Wire)
+        if each.__module__.startswith("weelo_") and "[" not in each.__name__
+    }
+    assert ours <= known | bases | pages

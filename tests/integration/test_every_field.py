@@ -1,0 +1,575 @@
+"""Every field that a client may send arrives: in the command, in a row, and in a view or an event.
+
+For each route a request is sent with a value of its own in every field. Then each value is looked for, under the
+field's name, in three places. A field that is validated and then thrown away is missing in one of them, and the failure
+says in which. A new field of a request model is filled in and looked for by itself; a new route needs a scenario here.
+"""
+
+from __future__ import annotations
+
+import ast
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import lru_cache
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from uuid import UUID, uuid4
+
+import pytest
+from flask.testing import FlaskClient
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from sqlalchemy import select
+
+from tests.architecture.sources import import_all_contracts, name_of, python_files
+from tests.integration.trips.test_trips import on_the_way
+from tests.system import token
+from tests.world import World
+from weelo_api import create_app, frames
+from weelo_workers import presence
+from weelo_workers.contracts.broadcasts import Cancellation, NewBooking, NewOrder
+from weelo_workers.contracts.fleet import (
+    Availability,
+    DeviceDetails,
+    DriverDetails,
+    Heartbeat,
+    VehicleDetails,
+)
+from weelo_workers.contracts.offers import Acceptance, Confirmation, OneTruck, Refusal, SlotsWanted
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.contracts.trips import DriverRefusal, TripLocation, TripStep, Waypoint
+from weelo_workers.contracts.wire import Request
+from weelo_workers.models import Base
+from weelo_workers.notifications import news
+from weelo_workers.redis_client import redis
+
+import_all_contracts()
+
+COMMAND, ROWS, VIEWS = "the command's payload", "the rows", "the views and events"
+NO_COMMAND = dict.fromkeys((COMMAND, ROWS), "telemetry is no command and touches no table")
+
+# What may be missing, and why. A field that is found there nevertheless must leave this list.
+MAY_BE_MISSING: dict[str, dict[str, str]] = {
+    "DriverDetails.licenseNumber": {VIEWS: "kept for operators; CONTRACT section 3 shows no Driver with it"},
+    "Refusal.reason": {VIEWS: "kept for operators, in offers.decline_reason"},
+    **{f"Heartbeat.{name}": NO_COMMAND for name in ("latitude", "longitude")},
+    **{
+        f"TripLocation.{name}": NO_COMMAND
+        for name in ("latitude", "longitude", "speed", "bearing", "recordedAt")
+    },
+}
+# Under which other name a field is found.
+OTHER_NAMES: dict[str, set[str]] = {
+    "Refusal.reason": {"decline_reason"},
+    "VehicleRequirement.quantity": {"count", "trucks_needed", "trucksNeeded"},
+    "TripLocation.recordedAt": {"recordedAt"},
+}
+# Requests that no route takes as its body.
+NO_BODIES: dict[type[Request], str] = {
+    **dict.fromkeys(get_args(frames.Op), "said over the socket; tests/sockets show what each does"),
+    Waypoint: "a view",
+}
+# Copies of the whole request, in which every field is found whatever is done with it.
+COPIES = {("broadcasts", "request")}
+# The engine's own tables: the command itself, and what was told of it, which counts as a view.
+NOT_ROWS = {"mailbox", "replays", "events", "log_lines", "log_heads"}
+
+FIXED: dict[str, Any] = {
+    "vehicleType": "Open",
+    "vehicleSubtype": "19 Feet",
+    "quantity": 3,
+    "phone": "+91 98100 00017",
+    "recordedAt": "2026-02-19T10:00:00.250Z",
+}
+
+_numbers = itertools.count(3)
+
+
+# --- values ---------------------------------------------------------------------------------------------
+
+
+def filled_in(model: type[BaseModel], **given: Any) -> dict[str, Any]:
+    """Return a body with every field of the model. `given`: values that must be what they are, by field name."""
+    names = {name: field.alias or name for name, field in model.model_fields.items()}
+    unknown = set(given) - set(names.values())
+    assert not unknown, f"{model.__name__} has no {unknown}"
+    return {
+        alias: given[alias] if alias in given else _value(model, name, alias)
+        for name, alias in names.items()
+        if given.get(alias, ...) is not None
+    }
+
+
+def _value(model: type[BaseModel], name: str, alias: str) -> Any:
+    """A value that no other field has, as far as its type has so many."""
+    if alias in FIXED:
+        return FIXED[alias]
+    field = model.model_fields[name]
+    kind = _core(field.annotation)
+    number = next(_numbers)
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return filled_in(kind)
+    if get_origin(kind) is list:
+        (item,) = get_args(kind)
+        return [filled_in(item)]
+    if get_origin(kind) is Literal:
+        return get_args(kind)[0]
+    of_kind: dict[Any, Any] = {
+        str: f"{alias} {number}",
+        int: number,
+        float: number + 0.25,
+        bool: field.default is not True,
+        UUID: str(uuid4()),
+        datetime: datetime.now(UTC).isoformat(timespec="milliseconds"),
+    }
+    assert kind in of_kind, f"say in FIXED what {model.__name__}.{alias} may be"
+    return of_kind[kind]
+
+
+def _core(annotation: Any) -> Any:
+    """The type without `None` and without its limits."""
+    while get_origin(annotation) in (Annotated, Union, UnionType):
+        annotation = next(each for each in get_args(annotation) if each is not type(None))
+    return annotation
+
+
+def leaves(model: type[BaseModel], body: Any, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Yield (`NewBooking.pickup.latitude`, `Place.latitude`, value) for each value in a body."""
+    for name, field in model.model_fields.items():
+        alias = field.alias or name
+        if alias not in body:
+            continue
+        path, value, kind = f"{prefix or model.__name__}.{alias}", body[alias], _core(field.annotation)
+        item = get_args(kind)[0] if get_origin(kind) is list else kind
+        if isinstance(item, type) and issubclass(item, BaseModel):
+            for each in value if isinstance(value, list) else [value]:
+                yield from leaves(item, each, path)
+        else:
+            yield path, f"{model.__name__}.{alias}", value
+
+
+# --- places ---------------------------------------------------------------------------------------------
+
+Pairs = Counter[tuple[str, str]]
+
+
+def pairs(tree: Any) -> Iterator[tuple[str, str]]:
+    """Yield every (name, value) in nested data."""
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            if not isinstance(value, dict | list):
+                yield name, _text(value)
+            yield from pairs(value)
+    elif isinstance(tree, list | tuple):
+        for each in tree:
+            yield from pairs(each)
+
+
+def _text(value: Any) -> str:
+    return str(float(value)) if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+class Probe:
+    """Sends requests, and keeps for each of its values where it was found."""
+
+    def __init__(self, world: World, app: FlaskClient) -> None:
+        self.world = world
+        self.missing: dict[str, set[str]] = {}
+        self.fields: set[str] = set()
+        self.proved: set[str] = set()
+        self._app = app
+
+    def ask(self, role: Role, who: UUID, request: str, body: Any = None) -> Any:
+        method, _, path = request.partition(" ")
+        headers = {"Authorization": f"Bearer {token(role, who)}"}
+        options = {} if body is None else {"json": body}
+        answer = self._app.open(f"/api/v1{path}", method=method, headers=headers, **options)
+        assert answer.status_code in (200, 202, 204), f"{request}: {answer.text}"
+        return answer.get_json()
+
+    def send(
+        self,
+        model: type[Request],
+        body: dict[str, Any],
+        role: Role,
+        who: UUID,
+        request: str,
+        reads: Callable[[Any], list[Any]] = lambda _: [],
+    ) -> Any:
+        """Send it, execute it, and look for each value. `reads`: what is read afterwards, from the result."""
+        before = self._rows(), Counter(pairs(self._told()))
+        accepted = self.ask(role, who, request, body)
+        payload: Any = None
+        result: Any = None
+        if accepted is not None:
+            command = UUID(accepted["commandId"])
+            self.world.bus.execute(command)
+            outcome = self.world.outcome(command, who)
+            assert outcome.status == "succeeded", f"{request}: {outcome.error}"
+            payload = self.world.value("SELECT payload FROM mailbox WHERE id = :id", id=command)
+            result = outcome.result
+            self.world.drain()
+        seen: dict[str, Pairs] = {
+            COMMAND: Counter(pairs(payload)),
+            ROWS: self._rows() - before[0],
+            VIEWS: Counter(pairs(result))
+            + (Counter(pairs(self._told())) - before[1])
+            + Counter(pairs(reads(result))),
+        }
+        for path, own, value in leaves(model, body):
+            self.fields.add(own)
+            names = {path.rpartition(".")[2], *_snake(path), *OTHER_NAMES.get(own, ())}
+            absent = {
+                place for place, found in seen.items() if not any(found[name, _text(value)] for name in names)
+            }
+            self.missing[path] = self.missing.get(path, absent) & absent
+        return result
+
+    def proves(self, path: str, fact: bool) -> None:
+        """What the field brings about, if it is not kept as a value."""
+        assert fact, f"{path} has no effect"
+        self.proved.add(path)
+
+    def _rows(self) -> Pairs:
+        found: Pairs = Counter()
+        with self.world.engine.connect() as connection:
+            for table in Base.metadata.sorted_tables:
+                if table.name in NOT_ROWS:
+                    continue
+                columns = [column for column in table.columns if (table.name, column.name) not in COPIES]
+                for row in connection.execute(select(*columns)).mappings():
+                    found.update(pairs(dict(row)))
+        return found
+
+    def _told(self) -> list[Any]:
+        """Everything that was told to anybody."""
+        lines = self.world.rows("SELECT e.data, l.own FROM log_lines l JOIN events e ON e.id = l.event_id")
+        return [[line.data, line.own] for line in lines]
+
+
+def _snake(path: str) -> set[str]:
+    name = path.rpartition(".")[2]
+    return {"".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)}
+
+
+# --- scenarios: one per route that takes a body ---------------------------------------------------------
+
+
+def create_booking(probe: Probe) -> None:
+    who = uuid4()
+    body = filled_in(NewBooking)
+    probe.send(NewBooking, body, Role.CUSTOMER, who, "POST /bookings")
+
+
+def create_order(probe: Probe) -> None:
+    who = uuid4()
+    body = filled_in(NewOrder)
+    [row] = body["vehicleRequirements"]
+    probe.send(NewOrder, body, Role.CUSTOMER, who, "POST /orders")
+    slots = probe.world.value("SELECT count(*) FROM truck_requests")
+    probe.proves("NewOrder.vehicleRequirements.quantity", slots == row["quantity"])
+
+
+def _timeline(probe: Probe, broadcast: Any) -> list[Any]:
+    return [probe.ask(Role.ADMIN, uuid4(), f"GET /broadcasts/{broadcast}/timeline")]
+
+
+def cancel_booking(probe: Probe) -> None:
+    broadcast = probe.world.broadcast()
+    probe.send(
+        Cancellation,
+        filled_in(Cancellation),
+        Role.CUSTOMER,
+        probe.world.customer_of(broadcast),
+        f"PUT /bookings/{broadcast}/cancel",
+        lambda _: _timeline(probe, broadcast),
+    )
+
+
+def _order(probe: Probe, kinds: tuple[str, ...] = ("17 Feet", "19 Feet"), quantity: int = 2) -> UUID:
+    """An order of so many trucks of each kind, as the world places bookings."""
+    who = uuid4()
+    booking = probe.world.booking(who)
+    rows = [{"vehicleType": "Open", "vehicleSubtype": kind, "quantity": quantity} for kind in kinds]
+    body = {
+        "pickup": booking.request.pickup.json_dict(),
+        "drop": booking.request.drop.json_dict(),
+        "vehicleRequirements": rows,
+    }
+    command = UUID(probe.ask(Role.CUSTOMER, who, "POST /orders", body)["commandId"])
+    probe.world.drain()
+    return UUID(probe.world.outcome(command, who).result["id"])
+
+
+def cancel_order(probe: Probe) -> None:
+    broadcast = _order(probe)
+    probe.send(
+        Cancellation,
+        filled_in(Cancellation),
+        Role.CUSTOMER,
+        probe.world.customer_of(broadcast),
+        f"PUT /orders/{broadcast}/cancel",
+        lambda _: _timeline(probe, broadcast),
+    )
+
+
+def accept(probe: Probe) -> None:
+    fleet = probe.world.fleet(trucks=4)
+    first, second, third, fourth = fleet.trucks
+    one, several = probe.world.broadcast(), probe.world.broadcast(2)
+    body = filled_in(
+        Acceptance,
+        vehicleId=str(first.vehicle_id),
+        driverId=str(first.driver_id),
+        trucks=None,
+        partial=None,
+    )
+    probe.send(Acceptance, body, Role.TRANSPORTER, fleet.id, f"POST /broadcasts/{one}/accept")
+    slots = probe.world.rows(
+        "SELECT id FROM truck_requests WHERE broadcast_id = :id ORDER BY request_number", id=several
+    )
+    # The second slot is named, so it is taken because of its name. Of the three trucks one finds no slot.
+    trucks = [
+        {
+            "vehicleId": str(second.vehicle_id),
+            "driverId": str(second.driver_id),
+            "truckRequestId": str(slots[1].id),
+        },
+        {"vehicleId": str(third.vehicle_id), "driverId": str(third.driver_id)},
+        {"vehicleId": str(fourth.vehicle_id), "driverId": str(fourth.driver_id)},
+    ]
+    body = filled_in(Acceptance, vehicleId=None, driverId=None, trucks=trucks[:1], partial=None)
+    probe.send(Acceptance, body, Role.TRANSPORTER, fleet.id, f"POST /broadcasts/{several}/accept")
+    body = filled_in(Acceptance, vehicleId=None, driverId=None, trucks=trucks[1:])
+    result = probe.send(Acceptance, body, Role.TRANSPORTER, fleet.id, f"POST /broadcasts/{several}/accept")
+    probe.proves("Acceptance.partial", body["partial"] and len(result["assignments"]) == 1)
+
+
+def accept_slot(probe: Probe) -> None:
+    fleet = probe.world.fleet()
+    slot = probe.world.value(
+        "SELECT id FROM truck_requests WHERE broadcast_id = :id", id=probe.world.broadcast()
+    )
+    [truck] = fleet.trucks
+    body = filled_in(OneTruck, vehicleId=str(truck.vehicle_id), driverId=str(truck.driver_id))
+    probe.send(OneTruck, body, Role.TRANSPORTER, fleet.id, f"POST /truck-requests/{slot}/accept")
+
+
+def decline(probe: Probe) -> None:
+    fleet = probe.world.fleet()
+    broadcast = probe.world.broadcast()
+    probe.send(
+        Refusal,
+        filled_in(Refusal),
+        Role.TRANSPORTER,
+        fleet.id,
+        f"POST /broadcasts/{broadcast}/decline",
+        lambda _: [
+            *_timeline(probe, broadcast),
+            probe.ask(Role.ADMIN, uuid4(), f"GET /broadcasts/{broadcast}/offers/{fleet.id}"),
+        ],
+    )
+
+
+def hold(probe: Probe) -> None:
+    fleet = probe.world.fleet(trucks=3, kind="19 Feet")
+    broadcast = _order(probe, quantity=3)
+    body = filled_in(SlotsWanted, quantity=2)
+    result = probe.send(SlotsWanted, body, Role.TRANSPORTER, fleet.id, f"POST /broadcasts/{broadcast}/hold")
+    probe.proves("SlotsWanted.quantity", len(result["truckRequestIds"]) == 2)
+    kinds = probe.world.rows(
+        "SELECT DISTINCT vehicle_type, vehicle_subtype FROM truck_requests WHERE hold_id IS NOT NULL"
+    )
+    wanted = [(body["vehicleType"], body["vehicleSubtype"])]
+    for name in ("vehicleType", "vehicleSubtype"):
+        probe.proves(f"SlotsWanted.{name}", [tuple(kind) for kind in kinds] == wanted)
+
+
+def confirm(probe: Probe) -> None:
+    fleet = probe.world.fleet()
+    broadcast = probe.world.broadcast()
+    held = probe.world.hold(fleet, broadcast).result["holdId"]
+    [truck] = fleet.trucks
+    trucks = [filled_in(OneTruck, vehicleId=str(truck.vehicle_id), driverId=str(truck.driver_id))]
+    body = filled_in(Confirmation, assignments=trucks)
+    probe.send(Confirmation, body, Role.TRANSPORTER, fleet.id, f"POST /holds/{held}/confirm")
+
+
+def transporter_availability(probe: Probe) -> None:
+    who = uuid4()
+    body = filled_in(Availability, isAvailable=True)
+    probe.send(Availability, body, Role.TRANSPORTER, who, "PUT /transporter/availability")
+
+
+def driver_availability(probe: Probe) -> None:
+    [truck] = probe.world.fleet().trucks
+    body = filled_in(Availability, isAvailable=False)
+    probe.send(Availability, body, Role.DRIVER, truck.driver_id, "PUT /driver/availability")
+
+
+def register_vehicle(probe: Probe) -> None:
+    who = uuid4()
+    body = filled_in(VehicleDetails)
+    probe.send(VehicleDetails, body, Role.TRANSPORTER, who, "PUT /vehicles/HR55A1234")
+
+
+def register_driver(probe: Probe) -> None:
+    who = uuid4()
+    body = filled_in(DriverDetails)
+    probe.send(DriverDetails, body, Role.TRANSPORTER, who, f"PUT /drivers/{uuid4()}")
+
+
+def register_device(probe: Probe) -> None:
+    probe.send(DeviceDetails, filled_in(DeviceDetails), Role.CUSTOMER, uuid4(), "PUT /devices/a-token-of-fcm")
+
+
+def driver_decline(probe: Probe) -> None:
+    fleet = probe.world.fleet()
+    broadcast = probe.world.broadcast()
+    probe.world.accept(fleet, broadcast)
+    [assignment] = probe.world.assignments(broadcast)
+    probe.send(
+        DriverRefusal,
+        filled_in(DriverRefusal),
+        Role.DRIVER,
+        assignment.driver_id,
+        f"POST /assignments/{assignment.id}/decline",
+        lambda _: _timeline(probe, broadcast),
+    )
+
+
+def trip_status(probe: Probe) -> None:
+    [assignment] = probe.world.assignments(on_the_way(probe.world))
+    body = filled_in(TripStep)
+    probe.send(TripStep, body, Role.DRIVER, assignment.driver_id, f"PUT /trips/{assignment.trip_id}/status")
+
+
+def trip_location(probe: Probe) -> None:
+    [assignment] = probe.world.assignments(on_the_way(probe.world))
+
+    def newest(_: Any) -> list[Any]:
+        entries: Any = redis().xrevrange(news.OF_THE_MOMENT, count=1)
+        return [news.read(entry) for _, entry in entries]
+
+    probe.send(
+        TripLocation,
+        filled_in(TripLocation),
+        Role.DRIVER,
+        assignment.driver_id,
+        f"POST /trips/{assignment.trip_id}/location",
+        newest,
+    )
+
+
+def heartbeat(probe: Probe) -> None:
+    fleet = probe.world.fleet()
+
+    def marker(_: Any) -> list[Any]:
+        at = presence.place_of(fleet.id)
+        assert at is not None
+        return [{"latitude": at.latitude, "longitude": at.longitude}]
+
+    probe.send(
+        Heartbeat, filled_in(Heartbeat), Role.TRANSPORTER, fleet.id, "POST /transporter/heartbeat", marker
+    )
+
+
+SCENARIOS: dict[tuple[str, type[Request]], Callable[[Probe], None]] = {
+    ("POST /bookings", NewBooking): create_booking,
+    ("POST /orders", NewOrder): create_order,
+    ("PUT /bookings/<id>/cancel", Cancellation): cancel_booking,
+    ("PUT /orders/<id>/cancel", Cancellation): cancel_order,
+    ("POST /broadcasts/<id>/accept", Acceptance): accept,
+    ("POST /truck-requests/<id>/accept", OneTruck): accept_slot,
+    ("POST /broadcasts/<id>/decline", Refusal): decline,
+    ("POST /broadcasts/<id>/hold", SlotsWanted): hold,
+    ("POST /holds/<id>/confirm", Confirmation): confirm,
+    ("PUT /transporter/availability", Availability): transporter_availability,
+    ("PUT /driver/availability", Availability): driver_availability,
+    ("PUT /vehicles/<vehicleNumber>", VehicleDetails): register_vehicle,
+    ("PUT /drivers/<driverId>", DriverDetails): register_driver,
+    ("PUT /devices/<token>", DeviceDetails): register_device,
+    ("POST /assignments/<id>/decline", DriverRefusal): driver_decline,
+    ("PUT /trips/<tripId>/status", TripStep): trip_status,
+    ("POST /trips/<tripId>/location", TripLocation): trip_location,
+    ("POST /transporter/heartbeat", Heartbeat): heartbeat,
+}
+
+
+def bodies() -> dict[str, str]:
+    """The request model's name of each route that takes a body, from the views' source."""
+    found: dict[str, str] = {}
+    for path in python_files("weelo_api/views"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            taken = [each.annotation for each in node.args.args if each.arg == "body"]
+            for decorator in node.decorator_list:
+                if taken and isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Attribute):
+                    method = decorator.func.attr.upper()
+                    if method in ("POST", "PUT", "PATCH"):
+                        assert taken[0] is not None
+                        found[f"{method} {ast.literal_eval(decorator.args[0])}"] = name_of(taken[0])
+    return found
+
+
+@lru_cache
+def _app() -> FlaskClient:
+    return create_app().test_client()
+
+
+@pytest.mark.parametrize(
+    ("route", "model"), SCENARIOS, ids=lambda each: each if isinstance(each, str) else each.__name__
+)
+def test_every_field_of_a_request_arrives(world: World, route: str, model: type[Request]) -> None:
+    probe = Probe(world, _app())
+    SCENARIOS[route, model](probe)
+    lost = {
+        f"{path} is not in {place}"
+        for path, places in probe.missing.items()
+        for place in places - MAY_BE_MISSING.get(path, {}).keys()
+        if path not in probe.proved or place == COMMAND
+    }
+    assert lost == set()
+    # Each field of the model, and of the models in it, has been sent.
+    assert _fields(model) <= probe.fields
+    stale = {
+        f"{path} is in {place} after all"
+        for path, places in probe.missing.items()
+        for place in MAY_BE_MISSING.get(path, {}).keys() - places
+    }
+    assert stale == set()
+
+
+def _fields(model: type[BaseModel]) -> set[str]:
+    found: set[str] = set()
+    for name, field in model.model_fields.items():
+        inner = _inner(field)
+        found |= _fields(inner) if inner else {f"{model.__name__}.{field.alias or name}"}
+    return found
+
+
+def _inner(field: FieldInfo) -> type[BaseModel] | None:
+    kind = _core(field.annotation)
+    item = get_args(kind)[0] if get_origin(kind) is list else kind
+    return item if isinstance(item, type) and issubclass(item, BaseModel) else None
+
+
+def test_every_route_that_takes_a_body_has_a_scenario() -> None:
+    assert {route: model.__name__ for route, model in SCENARIOS} == bodies()
+
+
+def test_every_request_model_is_the_body_of_a_route_or_part_of_one() -> None:
+    sent = {own.partition(".")[0] for _, model in SCENARIOS for own in _fields(model)}
+    outer = {model.__name__ for _, model in SCENARIOS}
+    shared = {"Asking"}  # what bookings and orders have in common
+    others = {each.__name__ for each in NO_BODIES}
+    assert {each.__name__ for each in _below(Request)} == sent | outer | shared | others
+
+
+def _below(model: type[Request]) -> Iterator[type[Request]]:
+    for each in model.__subclasses__():
+        yield each
+        yield from _below(each)

@@ -1,0 +1,176 @@
+"""On a terminal: Ctrl-C ends everything in order, and the terminal is left as it was found."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.runtime.conftest import without_weelo
+from tests.runtime.test_up import STAND_IN
+from weelo_workers.runtime.ports import free_port
+
+ROOT = Path(__file__).parents[2]
+CTRL_C = b"\x03"
+HIDE_CURSOR, SHOW_CURSOR = b"\x1b[?25l", b"\x1b[?25h"
+
+
+class Terminal:
+    """A program on a terminal of its own (a pty). `shown`: everything written to the terminal so far."""
+
+    def __init__(self, *argv: str, cwd: Path | None = None, **environment: str) -> None:
+        self.shown = b""
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            os.chdir(cwd or ROOT)
+            os.execvpe(argv[0], argv, {**without_weelo(), "TERM": "xterm", **environment})  # noqa: S606 (no shell)
+
+    def until(self, text: bytes, within: float = 60.0) -> None:
+        deadline = time.monotonic() + within
+        while text not in self.shown:
+            assert time.monotonic() < deadline, f"no {text!r} within {within} s:\n{self.shown.decode()}"
+            assert self._read(0.2), f"ended without {text!r}:\n{self.shown.decode()}"
+
+    def press(self, key: bytes) -> None:
+        os.write(self._fd, key)
+
+    def end(self, within: float = 30.0) -> int:
+        """Wait for the program's end. Return its exit code, negative for a signal."""
+        deadline = time.monotonic() + within
+        while self._read(0.2):
+            assert time.monotonic() < deadline, f"still running after {within} s:\n{self.shown.decode()}"
+        _, status = os.waitpid(self.pid, 0)
+        self.pid = 0
+        return os.waitstatus_to_exitcode(status)
+
+    def close(self) -> None:
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self._fd)
+
+    def last_line(self) -> bytes:
+        return self.shown.strip().splitlines()[-1]
+
+    def has_its_cursor(self) -> bool:
+        """Whether the cursor is visible after everything that was written."""
+        return self.shown.rfind(SHOW_CURSOR) >= self.shown.rfind(HIDE_CURSOR)
+
+    def _read(self, within: float) -> bool:
+        """Read what there is. Return False once the program has closed the terminal."""
+        if select.select([self._fd], [], [], within)[0]:
+            try:
+                self.shown += os.read(self._fd, 65_536)
+            except OSError:  # Linux: EIO when the other side is closed
+                return False
+        return True
+
+
+Open = Callable[..., Terminal]
+
+
+@pytest.fixture
+def terminal() -> Iterator[Open]:
+    opened: list[Terminal] = []
+
+    def start(*argv: str, cwd: Path | None = None, environment: Mapping[str, str] | None = None) -> Terminal:
+        opened.append(Terminal(*argv, cwd=cwd, **(environment or {})))
+        return opened[-1]
+
+    yield start
+    for each in opened:
+        each.close()
+
+
+WEELO = """#!/bin/sh
+trap 'sleep 0.2; echo weelo stopped; exit 0' INT
+echo "weelo $*"
+for _ in $(seq 200); do sleep 0.1; done  # not for ever: nothing ends it once its terminal is gone
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """The Makefile, installed, with a weelo that only waits for Ctrl-C."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / "setup.cfg").touch()
+    (tmp_path / "pyproject.toml").touch()
+    program = tmp_path / ".venv" / "bin" / "weelo"
+    program.parent.mkdir(parents=True)
+    program.write_text(WEELO)
+    program.chmod(0o755)
+    (tmp_path / ".venv" / ".installed").touch()
+    return tmp_path
+
+
+def test_ctrl_c_ends_make_run_with_exit_code_0_and_stopped_as_its_last_line(
+    terminal: Open, project: Path
+) -> None:
+    make = terminal("make", "run", cwd=project)
+    make.until(b"weelo up --demo")
+    make.press(CTRL_C)
+    assert make.end() == 0
+    assert make.last_line().endswith(b"weelo stopped")
+    assert b"Interrupt" not in make.shown
+
+
+def test_make_run_runs_in_the_background_as_well(terminal: Open, project: Path) -> None:
+    """A background job that asks for the terminal is stopped."""
+    shell = terminal("bash", "-c", "set -m; make run & wait", cwd=project)
+    shell.until(b"weelo up --demo", within=20)
+
+
+# A demo that has hidden the cursor and draws. The second one does not end when it is asked to.
+DRAWS = {
+    "draws": "import time; print('\\x1b[?25lDRAWING', flush=True); time.sleep(600)",
+    "draws on and ignores SIGTERM": (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        " print('\\x1b[?25lDRAWING', flush=True); time.sleep(600)"
+    ),
+}
+
+
+@pytest.mark.parametrize("demo", DRAWS)
+def test_ctrl_c_while_the_demo_draws_shows_the_cursor_again(
+    demo: str, terminal: Open, data_dir: Path
+) -> None:
+    up = STAND_IN.replace("print('the show'); raise SystemExit(7)", DRAWS[demo])
+    assert DRAWS[demo] in up
+    options = ("--demo", "--no-flower", "--port", str(free_port()), "--data-dir", str(data_dir))
+    weelo = terminal(sys.executable, "-c", up, "up", *options)
+    weelo.until(b"DRAWING")
+    weelo.press(CTRL_C)
+    assert weelo.end() == 0
+    assert weelo.has_its_cursor()
+    assert weelo.last_line().endswith(b"stopped")
+
+
+LIVE = """
+import time
+from rich.console import Console
+from weelo_demo.show import Show
+from weelo_demo.terminal import show_cursor_when_terminated
+
+show_cursor_when_terminated()
+with Show(Console()).watching([]):
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_demos_picture_shows_the_cursor_again_however_it_is_ended(
+    signum: signal.Signals, terminal: Open
+) -> None:
+    demo = terminal(sys.executable, "-c", LIVE)
+    demo.until(HIDE_CURSOR)
+    os.kill(demo.pid, signum)
+    assert demo.end() != 0
+    assert demo.has_its_cursor()
