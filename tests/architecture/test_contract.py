@@ -155,6 +155,7 @@ SHAPES: dict[str, type[BaseModel]] = {
         broadcasts.TimelineEntry,
         offers.WhyView,
         offers.PassedOverView,
+        offers.RecipientView,
         fleet.VehicleView,
         vehicle_kinds.VehicleKindView,
         fleet.DriverView,
