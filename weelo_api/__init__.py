@@ -14,7 +14,7 @@ MAX_BODY_BYTES = 64 * 1024
 def create_app() -> Flask:
     """The WSGI application. Raises ConfigurationError if the environment is not usable."""
     # Imported here, so that `import weelo_api` alone connects to nothing and reads no environment.
-    from weelo_api import access, asyncapi, errors, headers, sockets
+    from weelo_api import access, addresses, asyncapi, errors, headers, sockets
     from weelo_api.json_body import JsonBody
     from weelo_api.views import broadcasts, devices, fleet, notifications, offers, operating, trips
 
@@ -31,6 +31,7 @@ def create_app() -> Flask:
     app.request_class = JsonBody
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     errors.register(app)
+    addresses.register(app)
     access.register(app)
     headers.register(app)
     for view in (broadcasts, offers, trips, fleet, devices, notifications):
