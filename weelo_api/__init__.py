@@ -16,7 +16,7 @@ def create_app() -> Flask:
     # Imported here, so that `import weelo_api` alone connects to nothing and reads no environment.
     from weelo_api import access, addresses, asyncapi, errors, headers, sockets
     from weelo_api.json_body import JsonBody
-    from weelo_api.views import broadcasts, devices, fleet, notifications, offers, operating, trips
+    from weelo_api.views import broadcasts, devices, fleet, notifications, offers, operating, parts, trips
 
     settings()
     app = OpenAPI(
@@ -36,6 +36,7 @@ def create_app() -> Flask:
     headers.register(app)
     for view in (broadcasts, offers, trips, fleet, devices, notifications):
         app.register_api(view.api)
+    parts.document_bodies(app.api_doc)
     app.register_blueprint(operating.api)
     asyncapi.register(app)
     sockets.register(app)

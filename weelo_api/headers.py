@@ -27,4 +27,8 @@ def register(app: Flask) -> None:
             response.headers.setdefault(name, value)
         if response.status_code == 401:
             response.headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 11.6.1
+        if response.status_code == 415:
+            # RFC 9110, section 15.5.16: what would have been taken.
+            response.headers["Accept"] = "application/json"
+            response.headers["Accept-Encoding"] = "identity"
         return response
