@@ -74,10 +74,11 @@ def demo(url: str | None, data_dir: Path) -> None:
     """Play real broadcasts against a running system, through its public API."""
     from weelo_demo import play
     from weelo_workers.runtime.datadir import DataDir
+    from weelo_workers.settings import settings
 
     running = DataDir(data_dir.absolute()).running()
     address = url or (running.url if running else "http://127.0.0.1:8000")
-    sys.exit(play(address.rstrip("/"), _signing_secret(data_dir)))
+    sys.exit(play(address.rstrip("/"), _signing_secret(data_dir), audience=settings().jwt_audience))
 
 
 @weelo.command()
@@ -93,8 +94,18 @@ def token(role: str, sub: UUID, name: str | None, phone: str | None, ttl: int, d
     """Print a JWT signed with this installation's secret."""
     import jwt
 
+    from weelo_workers.settings import settings
+
     now = int(time.time())
-    claims = {"sub": str(sub), "role": role, "iat": now, "exp": now + ttl, "name": name, "phone": phone}
+    times = {"iat": now, "exp": now + ttl}
+    claims = {
+        "sub": str(sub),
+        "role": role,
+        "aud": settings().jwt_audience,
+        **times,
+        "name": name,
+        "phone": phone,
+    }
     given = {claim: value for claim, value in claims.items() if value is not None}
     click.echo(jwt.encode(given, _signing_secret(data_dir), algorithm="HS256"))
 

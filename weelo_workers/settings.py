@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
     celery_broker_url: str | None = Field(default=None, repr=False)
     jwt_secret: str | None = Field(default=None, repr=False)
+    jwt_audience: str | None = None
 
     broadcast_timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 120
     radius_steps_km: Annotated[tuple[float, ...], NoDecode] = (10.0, 25.0, 50.0, 75.0)

@@ -15,6 +15,7 @@ DEFAULTS: dict[str, object] = {
     "DATABASE_WORKERS_URL": None,
     "CELERY_BROKER_URL": None,
     "JWT_SECRET": None,
+    "JWT_AUDIENCE": None,
     "GOOGLE_APPLICATION_CREDENTIALS": None,
     "FCM_ENDPOINT": None,
     "BROADCAST_TIMEOUT_SECONDS": 120,
