@@ -65,6 +65,9 @@ class Settings(BaseSettings):
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     metrics_dir: str | None = None
 
+    # Only a link on the API's front page.
+    flower_url: str | None = None
+
     google_application_credentials: str | None = None
     fcm_endpoint: str | None = None
 
@@ -99,7 +102,7 @@ class Settings(BaseSettings):
             raise ValueError("must begin with redis:// or rediss://")
         return _with_sound_address(url)
 
-    @field_validator("fcm_endpoint")
+    @field_validator("fcm_endpoint", "flower_url")
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("http://", "https://")):
