@@ -14,7 +14,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from selectors import EVENT_READ
@@ -39,6 +39,10 @@ MAX_HEAD_BYTES = 32 * 1024
 READ_BYTES = 16 * 1024
 TICK_SECONDS = 0.25
 
+# What operators ask has threads of its own: the others may all be waiting for a database that hangs.
+PROBE_THREADS = 16
+_PROBE = re.compile(rb"(?:GET|HEAD) /(?:healthz|readyz|metrics)[? ]")
+
 # The empty line, or a line feed without its carriage return, with which the parser refuses the head at once.
 _WHOLE = re.compile(rb"\r\n\r\n|(?<!\r)\n")
 
@@ -55,6 +59,10 @@ class Doorkeeper(ThreadWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._leaving: deque[tuple[float, TConn]] = deque()
         self._read_until: dict[TConn, float] = {}
+
+    def init_process(self) -> None:
+        self._probes = ThreadPoolExecutor(max_workers=PROBE_THREADS, thread_name_prefix="probe")
+        super().init_process()
 
     # --- coming in ------------------------------------------------------------------------------------------
 
@@ -115,6 +123,12 @@ class Doorkeeper(ThreadWorker):  # type: ignore[misc]
             return
         conn.data_ready = True
         self.enqueue_req(conn)
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Give the request a thread."""
+        pool = self._probes if _PROBE.match(conn.parser.unreader.buf.getvalue()) else self.tpool
+        handled = pool.submit(self.handle, conn)
+        handled.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
 
     # --- being read -----------------------------------------------------------------------------------------
 

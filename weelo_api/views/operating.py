@@ -7,12 +7,19 @@ from flask_openapi3 import OpenAPI
 from prometheus_client import CONTENT_TYPE_LATEST
 from werkzeug.wrappers import Response as WerkzeugResponse
 
+from weelo_api.bounded import Bounded
 from weelo_api.metrics import exposition
 from weelo_api.views import home
 from weelo_workers.models.engine import engine
 from weelo_workers.models.migrate import is_at_head
 
 api = Blueprint("operating", __name__)
+
+
+@Bounded
+def _is_migrated() -> bool:
+    with engine().connect() as connection:
+        return is_at_head(connection)
 
 
 @api.get("/")
@@ -32,8 +39,9 @@ def ready() -> tuple[Response, int]:
     """The database answers and has the schema that this code expects. Redis is no condition: commands
     are accepted without it."""
     try:
-        with engine().connect() as connection:
-            migrated = is_at_head(connection)
+        migrated = _is_migrated()
+    except TimeoutError:
+        return jsonify(status="unavailable", reason="database: no answer within 2 s"), 503
     except Exception as error:
         return jsonify(status="unavailable", reason=f"database: {type(error).__name__}"), 503
     if not migrated:
