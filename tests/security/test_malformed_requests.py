@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -198,3 +199,111 @@ def test_a_malformed_head_is_a_problem_and_the_connection_ends(api: Api, name: s
     assert problem(answer, status, "VALIDATION_ERROR")["retryable"] is False
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+UNUSUAL = {
+    "HTTP/1.0": (b"GET /healthz HTTP/1.0\r\n\r\n", 200),
+    "an empty line before the request": (
+        b"\r\nGET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        200,
+    ),
+    "an absolute target": (b"GET http://elsewhere.example/healthz HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+    "an absolute target without a path": (b"GET http://elsewhere.example HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "an absolute target of two slashes": (
+        b"GET http://elsewhere.example//healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+        404,
+    ),
+    "a target with a scheme alone": (b"GET http:///healthz HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+    "CONNECT": (b"CONNECT elsewhere.example:443 HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "OPTIONS of everything": (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "TRACE": (b"TRACE /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+    "a method of twenty letters": (b"ABCDEFGHIJKLMNOPQRST /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+    "a NUL in the path": (b"GET /healthz%00 HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "a line end in the path": (b"GET /healthz%0d%0aX:%20y HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "a slash in the path": (b"GET /api%2fv1%2fbroadcasts HTTP/1.1\r\nHost: x\r\n\r\n", 401),
+    "two slashes in the path": (b"GET /%2fhealthz HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "half an escape in the path": (b"GET /healthz% HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "bytes that are no UTF-8": (b"GET /%ff%fe HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "a surrogate in the path": (b"GET /%ed%a0%80 HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "a path above the root": (b"GET /../healthz HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "a file outside": (b"GET /swagger/..%2f..%2f..%2fetc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "a query that is odd": (b"GET /healthz?%ff=%00&&==&[]=%zz HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+    "many parameters": (b"GET /healthz?" + b"a=1&" * 1_900 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+    "a fragment": (b"GET /healthz#x HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+    "no host": (b"GET /healthz HTTP/1.1\r\n\r\n", 200),
+    "cookies without sense": (b"GET /healthz HTTP/1.1\r\nHost: x\r\nCookie: ;=;a;\xff=\x80\r\n\r\n", 200),
+    "a range": (b"GET /healthz HTTP/1.1\r\nHost: x\r\nRange: bytes=9-1,x\r\n\r\n", 200),
+    "bytes beyond ASCII in the token": (
+        b"GET /api/v1/offers HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\r\n\r\n",
+        401,
+    ),
+    "a token that is a digest": (
+        b'GET /api/v1/offers HTTP/1.1\r\nHost: x\r\nAuthorization: Digest a="\r\n\r\n',
+        401,
+    ),
+    "an empty token": (b"GET /api/v1/offers HTTP/1.1\r\nHost: x\r\nAuthorization:\r\n\r\n", 401),
+}
+
+
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_a_request_that_is_unusual_has_its_answer(api: Api, name: str) -> None:
+    sent, status = UNUSUAL[name]
+    [answer] = exchange(api.port, sent, half_close=True)
+    if status < 400:
+        assert answer.status == status
+    else:
+        problem(answer, status, answer.json()["code"])
+
+
+def test_an_expected_100_comes_before_the_answer(api: Api) -> None:
+    line, role = READERS["telemetry"]
+    body = b'{"latitude": 1.0, "longitude": 1.0}'
+    sent = request(line, "Expect: 100-continue", f"Content-Length: {len(body)}", role=role, body=body)
+    assert [answer.status for answer in exchange(api.port, sent)] == [100, 204]
+
+
+def test_an_answer_to_head_has_the_head_of_get_and_no_body(api: Api) -> None:
+    with socket.create_connection(("127.0.0.1", api.port), timeout=10) as line:
+        line.sendall(request("HEAD /healthz"))
+        received = b"".join(iter(lambda: line.recv(65_536), b""))
+    assert received.startswith(b"HTTP/1.1 200 ") and received.endswith(b"\r\n\r\n")
+
+
+HANDSHAKES = {
+    "no key": ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"],
+    "an old version": [
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 8",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ],
+    "no version": [
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ],
+    "another upgrade": ["Upgrade: h2c", "Connection: Upgrade", "HTTP2-Settings: AAMAAABk"],
+    "no connection header": [
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", HANDSHAKES)
+@pytest.mark.parametrize("role", [None, "customer"])
+def test_a_handshake_that_is_none_is_400(api: Api, name: str, role: str | None) -> None:
+    sent = request("GET /api/v1/ws", *HANDSHAKES[name], role=role, content_type=None, close=False)
+    [answer] = exchange(api.port, sent, half_close=True)
+    assert answer.status in (400, 426)
+    problem(answer, answer.status, "VALIDATION_ERROR")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_a_handshake_by_another_method_is_405(api: Api, method: str) -> None:
+    upgrade = HANDSHAKES["an old version"]
+    [answer] = exchange(
+        api.port, request(f"{method} /api/v1/ws", *upgrade, content_type=None), half_close=True
+    )
+    problem(answer, 405, "METHOD_NOT_ALLOWED")
