@@ -14,9 +14,11 @@ MAX_BODY_BYTES = 64 * 1024
 def create_app() -> Flask:
     """The WSGI application. Raises ConfigurationError if the environment is not usable."""
     # Imported here, so that `import weelo_api` alone connects to nothing and reads no environment.
-    from weelo_api import access, asyncapi, errors, headers, sockets
+    from flask_openapi3_swagger.plugins import RegisterPlugin
+
+    from weelo_api import access, addresses, asyncapi, errors, headers, sockets
     from weelo_api.json_body import JsonBody
-    from weelo_api.views import broadcasts, devices, fleet, notifications, offers, operating, trips
+    from weelo_api.views import broadcasts, devices, fleet, notifications, offers, operating, parts, trips
 
     settings()
     app = OpenAPI(
@@ -25,17 +27,20 @@ def create_app() -> Flask:
         security_schemes={"jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         validation_error_status=400,
         validation_error_callback=errors.invalid,
-        doc_prefix="",
-        doc_url="/openapi.json",
+        doc_ui=False,  # it would add a front page of its own
+        static_folder=None,
     )
     app.request_class = JsonBody
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     errors.register(app)
+    addresses.register(app)
     access.register(app)
     headers.register(app)
     for view in (broadcasts, offers, trips, fleet, devices, notifications):
         app.register_api(view.api)
+    parts.document_bodies(app.api_doc)
     app.register_blueprint(operating.api)
+    app.register_blueprint(RegisterPlugin.register(doc_url="openapi.json"))
     asyncapi.register(app)
     sockets.register(app)
     return app

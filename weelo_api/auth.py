@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,12 +15,15 @@ from weelo_workers.contracts.statuses import Role
 from weelo_workers.settings import settings
 
 MAX_NAME = 100
+# The clocks of a sign-in service and of this machine may differ by so much.
+LEEWAY = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     caller: Caller
     expires_at: datetime
+    """By our clock, with the leeway: from then on the token is refused."""
 
 
 def authenticate_header(header: str | None) -> Identity:
@@ -38,7 +41,20 @@ def authenticate(token: str) -> Identity:
         raise Rejected(Code.UNAUTHORIZED, "This installation has no JWT_SECRET: no token can be valid.")
     try:
         # The algorithm is ours to say, never the token's: `alg: none` and others are not looked at.
-        claims = jwt.decode(token, secret, algorithms=["HS256"], options={"require": ["sub", "role", "exp"]})
+        claims = jwt.decode(
+            token,
+            secret,
+            algorithms=["HS256"],
+            audience=settings().jwt_audience,
+            leeway=LEEWAY,
+            options={
+                "require": ["sub", "role", "exp"],
+                # When it was issued, and under which number, limits nothing (RFC 7519, sections 4.1.6 and 4.1.7).
+                "verify_iat": False,
+                "verify_jti": False,
+                "verify_aud": settings().jwt_audience is not None,
+            },
+        )
         return _identity(claims)
     except jwt.ExpiredSignatureError:
         raise Rejected(Code.TOKEN_EXPIRED, "Get a new token and try again.") from None
@@ -52,7 +68,7 @@ def _identity(claims: dict[str, Any]) -> Identity:
         Caller(
             UUID(claims["sub"]), Role(claims["role"]), _text(claims.get("name")), _text(claims.get("phone"))
         ),
-        datetime.fromtimestamp(claims["exp"], UTC),
+        datetime.fromtimestamp(claims["exp"], UTC) + LEEWAY,
     )
 
 

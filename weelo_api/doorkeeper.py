@@ -9,28 +9,42 @@ from __future__ import annotations
 
 import errno
 import io
+import re
 import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from selectors import EVENT_READ
 from typing import Any
 
 from gunicorn.http import get_parser
+from gunicorn.http.body import Body
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine
+from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import TConn, ThreadWorker
+from werkzeug.exceptions import BadRequest
+
+from weelo_api import malformed
 
 # Somebody who was answered without being read to the end is not read for much longer.
 LEFTOVER_SECONDS = 0.5
 # The answer may still be on its way: a socket closed too early takes it along (RFC 9112, section 9.6).
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 64 * 1024
-# Of what is longer, gunicorn's parser gets no more than this to judge it by.
+# A longer head is refused when so much of it has come.
 MAX_HEAD_BYTES = 32 * 1024
 READ_BYTES = 16 * 1024
 TICK_SECONDS = 0.25
+
+# What operators ask has threads of its own: the others may all be waiting for a database that hangs.
+PROBE_THREADS = 16
+_PROBE = re.compile(rb"(?:GET|HEAD) /(?:healthz|readyz|metrics)[? ]")
+
+# The empty line, or a line feed without its carriage return, with which the parser refuses the head at once.
+_WHOLE = re.compile(rb"\r\n\r\n|(?<!\r)\n")
 
 
 class Doorkeeper(ThreadWorker):  # type: ignore[misc]
@@ -45,6 +59,10 @@ class Doorkeeper(ThreadWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._leaving: deque[tuple[float, TConn]] = deque()
         self._read_until: dict[TConn, float] = {}
+
+    def init_process(self) -> None:
+        self._probes = ThreadPoolExecutor(max_workers=PROBE_THREADS, thread_name_prefix="probe")
+        super().init_process()
 
     # --- coming in ------------------------------------------------------------------------------------------
 
@@ -103,16 +121,23 @@ class Doorkeeper(ThreadWorker):  # type: ignore[misc]
         if not said:
             self._gone(conn)
             return
-        if not _is_whole(head):
-            # The parser would read on, up to the 800 KB that a hundred headers may have.
-            with suppress(OSError):
-                client.shutdown(socket.SHUT_RD)
         conn.data_ready = True
         self.enqueue_req(conn)
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Give the request a thread."""
+        pool = self._probes if _PROBE.match(conn.parser.unreader.buf.getvalue()) else self.tpool
+        handled = pool.submit(self.handle, conn)
+        handled.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
 
     # --- being read -----------------------------------------------------------------------------------------
 
     def handle(self, conn: TConn) -> Any:
+        head = conn.parser.unreader.buf.getvalue()
+        if not _is_whole(head):
+            # The parser would read on, up to the 800 KB that a hundred headers may have.
+            self.handle_error(None, conn.sock, conn.client, _too_long(head))
+            return False
         self._read_until[conn] = time.monotonic() + self.body_seconds
         try:
             return super().handle(conn)
@@ -124,7 +149,7 @@ class Doorkeeper(ThreadWorker):  # type: ignore[misc]
         if getattr(req.body.reader, "length", None) == 0:
             read_to_the_end()
         else:
-            req.body = _Body(req.body, read_to_the_end)
+            req.body = Body(_Reader(req.body.reader, read_to_the_end))
         keepalive = super().handle_request(req, conn)
         if not keepalive:
             _throw_away(req.body, conn)
@@ -132,11 +157,25 @@ class Doorkeeper(ThreadWorker):  # type: ignore[misc]
 
     def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
         leftover = time.monotonic() + LEFTOVER_SECONDS
-        if keepalive and conn.parser.finish_body(deadline=leftover):
-            return True
+        with suppress(
+            BadRequest
+        ):  # it has been answered already, and where the next request begins is unknown
+            if keepalive and conn.parser.finish_body(deadline=leftover):
+                return True
         if conn.parser.mesg is not None:
             _throw_away(conn.parser.mesg.body, conn)
         return False
+
+    def handle_error(self, _req: Any, client: socket.socket, _addr: Any, exc: Exception) -> None:
+        """Answer what the parser refuses, and whatever escaped the application, as the application answers."""
+        problem = malformed.problem_of(exc)
+        if problem["status"] == 500:
+            self.log.error("unexpected", exc_info=exc)
+        else:
+            # Not its text: it quotes the request, which may hold a token.
+            self.log.warning("a malformed request was refused: %s", type(exc).__name__)
+        with suppress(OSError):
+            write_nonblock(client, malformed.response(problem))
 
     # --- going ----------------------------------------------------------------------------------------------
 
@@ -208,33 +247,44 @@ class Doorkeeper(ThreadWorker):  # type: ignore[misc]
             conn.timeout = min(conn.timeout, deadline)
 
 
-class _Body:
-    """A request's body that says when it has been read."""
+class _Reader:
+    """A reader of gunicorn's that reports the body's end, and raises BadRequest if the body cannot be read."""
 
-    def __init__(self, body: Any, at_its_end: Callable[[], object]) -> None:
-        self._body = body
+    def __init__(self, reader: Any, at_its_end: Callable[[], object]) -> None:
+        self.reader = reader
         self._at_its_end = at_its_end
+        self._missing: int = getattr(reader, "length", 0)
 
-    def read(self, *size: int | None) -> bytes:
-        data: bytes = self._body.read(*size)
-        if not data or getattr(self._body.reader, "length", None) == 0:
+    def read(self, size: int) -> bytes:
+        try:
+            data: bytes = self.reader.read(size)
+        except Exception as error:
+            # gunicorn parses chunks and trailers while they are read, and raises many kinds of errors here.
+            raise BadRequest(f"The body cannot be read: {error}") from error
+        self._missing -= len(data)
+        if not data and self._missing > 0:
+            # What has come may be valid by chance, and was not meant to be all.
+            raise BadRequest(f"The body ended {self._missing} bytes before its Content-Length.")
+        if not data or getattr(self.reader, "length", None) == 0:
             self._at_its_end()
         return data
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._body, name)
 
 
 def _throw_away(body: Any, conn: TConn) -> None:
     """What was read ahead of a request that is over, up to a megabyte. Else it would wait for the collector, which
     comes rarely here, and a flood of large bodies would be quicker."""
-    holders: list[Any] = [body, getattr(body, "_body", None), body.reader, conn.parser.unreader]
-    for reader in holders:
-        if hasattr(reader, "buf"):
-            reader.buf = io.BytesIO()
-    if hasattr(body.reader, "parser"):
-        body.reader.parser = None
+    reader = getattr(body.reader, "reader", body.reader)
+    for holder in (body, reader, conn.parser.unreader):
+        if hasattr(holder, "buf"):
+            holder.buf = io.BytesIO()
+    if hasattr(reader, "parser"):
+        reader.parser = None
 
 
 def _is_whole(head: bytes) -> bool:
-    return b"\r\n\r\n" in head
+    return _WHOLE.search(head) is not None
+
+
+def _too_long(head: bytes) -> Exception:
+    error: Exception = LimitRequestHeaders("") if b"\r\n" in head.lstrip() else LimitRequestLine(len(head))
+    return error

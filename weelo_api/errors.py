@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from flask import Flask, Response, request
 from pydantic import ValidationError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
 
 from weelo_workers.contracts.rejections import Code, Rejected, problem
 from weelo_workers.models.engine import DATABASE_ERRORS, is_contention, is_outage
@@ -64,7 +64,7 @@ def _let_them_finish() -> None:
     line: socket | None = request.environ.get("gunicorn.socket")
     if line is not None:
         line.settimeout(SENDING_PAUSE_SECONDS)
-    with suppress(OSError):
+    with suppress(OSError, BadRequest):
         for _ in range(16):
             if not unread.read(64 * 1024):
                 break
@@ -85,7 +85,8 @@ def register(app: Flask) -> None:
         if status == 413:
             _let_them_finish()
         code = _BY_STATUS.get(status, Code.VALIDATION_ERROR if status < 500 else Code.INTERNAL_ERROR)
-        response = refuse(code, error.description or "")
+        extra: dict[str, Any] = {"errors": []} if code is Code.VALIDATION_ERROR else {}
+        response = refuse(code, error.description or "", **extra)
         # What belongs to the status, such as `Allow` to 405 (RFC 9110, section 15.5.6).
         response.headers.extend([each for each in error.get_headers() if each[0] != "Content-Type"])
         return response

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from weelo_api.json_body import refuse_duplicates
 from weelo_workers.contracts.fleet import Heartbeat
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.wire import Request, rfc3339
@@ -59,6 +60,7 @@ def parse(message: str | bytes) -> Op:
     """
     if isinstance(message, bytes):
         raise Rejected(Code.VALIDATION_ERROR, "Send text frames.")
+    refuse_duplicates(message)
     try:
         return _OPS.validate_json(message, by_name=False)
     except ValidationError as refused:

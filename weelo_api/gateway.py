@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4, uuid5
 
 from flask import Response, request
@@ -21,6 +21,7 @@ from pydantic import BaseModel, ValidationError
 from weelo_api.access import caller
 from weelo_api.errors import not_valid, problem_response
 from weelo_api.hub import hub
+from weelo_api.json_body import JsonBody
 from weelo_api.posting import bell
 from weelo_api.pressure import Pace, Pressure
 from weelo_workers.contracts.command import Caller, Command
@@ -97,7 +98,7 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
 def _expect_nothing() -> None:
     """Unknown fields are refused where there are no others, too."""
     try:
-        Request.model_validate_json(request.get_json())
+        Request.model_validate_json(cast(JsonBody, request).get_nothing())
     except ValidationError as error:
         raise not_valid(error) from None
 

@@ -38,6 +38,14 @@ preload_app = True
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 control_socket_disable = True  # several on one machine would share it
 accesslog = None
+# An FCM token is part of an address and may have 4,096 characters.
+limit_request_line = 8_190
+# Nothing here depends on the client's address or scheme as a proxy sees them, so no peer is trusted to say them. By default
+# gunicorn believes loopback and Unix-socket peers, and a header could then change the path behind a proxy's rules.
+forwarded_allow_ips = ""
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
+os.environ.pop("SCRIPT_NAME", None)  # the same by an environment variable
 
 LOOK_EVERY_SECONDS = 0.1
 CLOSE_WITHIN_SECONDS = 3.0

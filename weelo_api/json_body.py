@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from typing import Any
 
 from flask import Request
@@ -15,12 +17,66 @@ class JsonBody(Request):
     JSON as a validation error, and knows that a UUID in JSON is text."""
 
     def get_json(self, *args: Any, **kwargs: Any) -> str:
-        """The body as text; an empty one counts as `{}`, so that routes without required fields need no body."""
+        """Return the body as text; an empty one counts as `{}`, so that routes without required fields need no body.
+
+        Raises Rejected(UNSUPPORTED_MEDIA_TYPE | VALIDATION_ERROR).
+        """
+        body = self._whole_body()
+        if body:
+            self._refuse_other_types()
+        return _text(body)
+
+    def get_nothing(self) -> str:
+        """Return the body of a route that takes none, as text. Its type does not matter: no field of it is used."""
+        return _text(self._whole_body())
+
+    def _whole_body(self) -> bytes:
         body = self.get_data()
         # A chunked body has no length to look at beforehand: Werkzeug cuts it off at the limit, silently.
         if self.content_length is None and len(body) >= (self.max_content_length or len(body) + 1):
             raise RequestEntityTooLarge
-        try:
-            return body.decode("utf-8") or "{}"
-        except UnicodeDecodeError:
-            raise Rejected(Code.VALIDATION_ERROR, "The body is not UTF-8 text.", {"errors": []}) from None
+        return body
+
+    def _refuse_other_types(self) -> None:
+        coding = self.headers.get("Content-Encoding", "identity")
+        if coding.strip().lower() != "identity":
+            raise Rejected(
+                Code.UNSUPPORTED_MEDIA_TYPE,
+                "Send the body as it is, without a Content-Encoding such as gzip.",
+            )
+        charset = self.mimetype_params.get("charset", "utf-8")
+        if self.mimetype != "application/json" or charset.lower() not in ("utf-8", "utf8"):
+            raise Rejected(
+                Code.UNSUPPORTED_MEDIA_TYPE,
+                "Send JSON in UTF-8 with the header Content-Type: application/json",
+            )
+
+
+def _text(body: bytes) -> str:
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Rejected(Code.VALIDATION_ERROR, "The body is not UTF-8 text.", {"errors": []}) from None
+    refuse_duplicates(text)
+    return text or "{}"
+
+
+def refuse_duplicates(text: str) -> None:
+    """Raise Rejected(VALIDATION_ERROR) if an object in this JSON has a name twice: parsers disagree which one counts.
+
+    Text that is no JSON passes: pydantic, which reads it next, tells what is wrong with it.
+    """
+    try:
+        # Numbers are not looked at: Python refuses to convert those with thousands of digits.
+        json.loads(text, object_pairs_hook=_unique, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        return
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> None:
+    if len({name for name, _ in pairs}) < len(pairs):
+        [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
+        shown = name.encode("utf-8", "replace").decode()[:100]
+        message = "stands more than once"
+        errors = [{"field": shown, "message": message}]
+        raise Rejected(Code.VALIDATION_ERROR, f"{shown}: {message}", {"errors": errors})

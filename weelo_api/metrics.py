@@ -10,13 +10,13 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-from sqlalchemy.exc import DBAPIError
 
+from weelo_api.bounded import Bounded
 from weelo_api.hub import hub
 from weelo_workers.metrics import folder
 from weelo_workers.metrics.counted import IN_THIS_PROCESS
-from weelo_workers.models.engine import read_engine
-from weelo_workers.queries.backlog import by_queue, unsent_events
+from weelo_workers.models.engine import DATABASE_ERRORS, read_engine
+from weelo_workers.queries import backlog as queries
 
 log = logging.getLogger(__name__)
 
@@ -31,16 +31,21 @@ FRAMES_FAILED = Counter(
 )
 
 
+@Bounded
+def _rows() -> tuple[list[queries.Backlog], queries.Unsent]:
+    with read_engine().connect() as connection:
+        return queries.by_queue(connection), queries.unsent_events(connection)
+
+
 class Backlog(Collector):
     """Asked anew at each scrape, so every API process says the same."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         up = GaugeMetricFamily("weelo_database_up", "1 if the database answered this scrape")
         try:
-            with read_engine().connect() as connection:
-                backlog, unsent = by_queue(connection), unsent_events(connection)
-        except DBAPIError as error:
-            log.warning("no metrics from the database: %s", error)
+            backlog, unsent = _rows()
+        except (TimeoutError, *DATABASE_ERRORS) as error:
+            log.warning("no metrics from the database: %s", error or "it does not answer")
             up.add_metric([], 0)
             yield up
             return

@@ -1,4 +1,4 @@
-"""Telemetry: frequent, short-lived, never through Celery, never into a table (one is read when Redis forgot)."""
+"""Telemetry: frequent, short-lived, never through Celery, never into a table (those that decide about it are read)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,9 @@ from weelo_workers.contracts.trips import LocationUpdated, TripLocation
 from weelo_workers.models.engine import autocommitting
 from weelo_workers.notifications import news
 from weelo_workers.queries.trips import follower
-from weelo_workers.redis_client import redis
 from weelo_workers.signing_on import look, tell_presence
 
 log = logging.getLogger(__name__)
-
-
-# How long the answer to "whose trip is this, and does it go on" is taken from Redis instead of the rows.
-TRIP_KNOWN_SECONDS = 3
 
 
 def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: float) -> None:
@@ -53,29 +48,20 @@ def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: floa
 def trip_location(driver_id: UUID, trip_id: UUID, where: TripLocation) -> None:
     """The trip's customer sees the truck move, if they look. With Redis away a position is simply lost.
 
+    The row is read each time: a remembered answer would pass positions on after the trip is over.
     Raises Rejected as `follower` does.
     """
+    with Session(autocommitting()) as session:
+        customer_id = follower(session, trip_id, driver_id)
+    seen = LocationUpdated(
+        trip_id=trip_id,
+        latitude=where.latitude,
+        longitude=where.longitude,
+        speed=where.speed,
+        bearing=where.bearing,
+        recorded_at=where.recorded_at or datetime.now(UTC),
+    )
     try:
-        customer_id = _follower(driver_id, trip_id)
-        seen = LocationUpdated(
-            trip_id=trip_id,
-            latitude=where.latitude,
-            longitude=where.longitude,
-            speed=where.speed,
-            bearing=where.bearing,
-            recorded_at=where.recorded_at or datetime.now(UTC),
-        )
         news.mention(customer_id, "location_updated", seen.json_dict())
     except RedisError as error:
         log.warning("a location was lost: %s", error)
-
-
-def _follower(driver_id: UUID, trip_id: UUID) -> UUID:
-    key = f"weelo:trip:{trip_id}:{driver_id}"
-    known = redis().get(key)
-    if isinstance(known, str):
-        return UUID(known)
-    with Session(autocommitting()) as session:
-        customer_id = follower(session, trip_id, driver_id)
-    redis().set(key, str(customer_id), ex=TRIP_KNOWN_SECONDS)
-    return customer_id

@@ -33,8 +33,10 @@ class NotPlayable(Exception):
     """The demo cannot begin. Its text says what to do about it."""
 
 
-def play(url: str, secret: str, console: Console | None = None) -> int:
+def play(url: str, secret: str, console: Console | None = None, *, audience: str | None = None) -> int:
     """Play every scenario against the installation at `url`, whose tokens are signed with `secret`.
+
+    `audience`: what its tokens must have in `aud`, if anything.
 
     Shows it on `console` (standard output by default). Returns the exit code: 0 if each ended as it should,
     1 if one did not, 2 if the demo could not begin, 130 if it was interrupted.
@@ -45,7 +47,7 @@ def play(url: str, secret: str, console: Console | None = None) -> int:
     try:
         with ExitStack() as stage:
             http = stage.enter_context(open_pool(url, CONNECTIONS))
-            installation = Installation(url, secret, http)
+            installation = Installation(url, secret, http, audience)
             show.title(url)
             _knock(installation)
             fleet = stage.enter_context(cast(installation))

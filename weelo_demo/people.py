@@ -20,6 +20,7 @@ class Installation:
     url: str
     secret: str
     http: httpx.Client
+    audience: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Person:
     def __init__(self, installation: Installation, name: str, person_id: str | None = None) -> None:
         self.id = person_id or str(uuid4())
         self.name = name
-        token = mint(installation.secret, self.id, self.role, name=name)
+        token = mint(installation.secret, self.id, self.role, name=name, audience=installation.audience)
         self.client = WeeloClient(installation.url, token, http=installation.http)
         self._channel: Channel | None = None
         self._opening = threading.Lock()

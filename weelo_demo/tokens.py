@@ -16,8 +16,11 @@ def mint(
     ttl: float = TOKEN_SECONDS,
     name: str | None = None,
     phone: str | None = None,
+    audience: str | None = None,
 ) -> str:
     """A bearer token (JWT, HS256) for the user `sub`, valid for `ttl` seconds."""
     claims: dict[str, object] = {"sub": sub, "role": role, "exp": int(time.time() + ttl)}
-    claims |= {claim: value for claim, value in (("name", name), ("phone", phone)) if value}
+    claims |= {
+        claim: value for claim, value in (("name", name), ("phone", phone), ("aud", audience)) if value
+    }
     return jwt.encode(claims, secret, algorithm="HS256")

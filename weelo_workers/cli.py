@@ -77,11 +77,12 @@ def demo(url: str | None, data_dir: Path) -> None:
     """
     from weelo_demo import play, show_cursor_when_terminated
     from weelo_workers.runtime.datadir import DataDir
+    from weelo_workers.settings import settings
 
     show_cursor_when_terminated()
     running = DataDir.at(data_dir).running()
     address = url or (running.url if running else "http://127.0.0.1:8000")
-    sys.exit(play(address.rstrip("/"), _signing_secret(data_dir)))
+    sys.exit(play(address.rstrip("/"), _signing_secret(data_dir), audience=settings().jwt_audience))
 
 
 @weelo.command()
@@ -97,8 +98,18 @@ def token(role: str, sub: UUID, name: str | None, phone: str | None, ttl: int, d
     """Print a JWT signed with this installation's secret."""
     import jwt
 
+    from weelo_workers.settings import settings
+
     now = int(time.time())
-    claims = {"sub": str(sub), "role": role, "iat": now, "exp": now + ttl, "name": name, "phone": phone}
+    times = {"iat": now, "exp": now + ttl}
+    claims = {
+        "sub": str(sub),
+        "role": role,
+        "aud": settings().jwt_audience,
+        **times,
+        "name": name,
+        "phone": phone,
+    }
     given = {claim: value for claim, value in claims.items() if value is not None}
     click.echo(jwt.encode(given, _signing_secret(data_dir), algorithm="HS256"))
 

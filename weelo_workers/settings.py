@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
     celery_broker_url: str | None = Field(default=None, repr=False)
     jwt_secret: str | None = Field(default=None, repr=False)
+    jwt_audience: str | None = None
 
     broadcast_timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 120
     radius_steps_km: Annotated[tuple[float, ...], NoDecode] = (10.0, 25.0, 50.0, 75.0)
@@ -65,6 +66,9 @@ class Settings(BaseSettings):
     metrics_host: str = "127.0.0.1"
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     metrics_dir: str | None = None
+
+    # Only a link on the API's front page.
+    flower_url: str | None = None
 
     google_application_credentials: str | None = None
     fcm_endpoint: str | None = None
@@ -100,7 +104,7 @@ class Settings(BaseSettings):
             raise ValueError("must begin with redis:// or rediss://")
         return _with_sound_address(url)
 
-    @field_validator("fcm_endpoint")
+    @field_validator("fcm_endpoint", "flower_url")
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("http://", "https://")):

@@ -69,7 +69,12 @@ CODES = {
     503: {"SERVICE_UNAVAILABLE", "ACCEPT_RETRY_EXHAUSTED"},
 }
 # What HTTP itself refuses, or what is our fault: no answer of a command.
-CODES_OF_HTTP = {405: {"METHOD_NOT_ALLOWED"}, 413: {"PAYLOAD_TOO_LARGE"}, 500: {"INTERNAL_ERROR"}}
+CODES_OF_HTTP = {
+    405: {"METHOD_NOT_ALLOWED"},
+    413: {"PAYLOAD_TOO_LARGE"},
+    415: {"UNSUPPORTED_MEDIA_TYPE"},
+    500: {"INTERNAL_ERROR"},
+}
 
 # The unit of work sends it, for every verb that has something to tell.
 SENT_BY_THE_ENGINE = {"notifications.deliver"}

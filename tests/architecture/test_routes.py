@@ -149,6 +149,13 @@ def test_nobody_gets_in_without_a_token(route: str) -> None:
 # --- openapi.json ---------------------------------------------------------------------------------------
 
 
+def test_what_is_refused_about_a_body_is_described_where_there_is_one() -> None:
+    with_a_body = {route for route, operation in operations() if "requestBody" in operation}
+    assert len(with_a_body) > 10
+    for status in ("413", "415"):
+        assert with_a_body == {route for route, operation in operations() if status in operation["responses"]}
+
+
 def test_openapi_names_every_route() -> None:
     """Except the socket, which OpenAPI cannot describe: asyncapi.json does."""
     assert openapi()["openapi"].startswith("3.1.")

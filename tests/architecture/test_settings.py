@@ -15,6 +15,7 @@ DEFAULTS: dict[str, object] = {
     "DATABASE_WORKERS_URL": None,
     "CELERY_BROKER_URL": None,
     "JWT_SECRET": None,
+    "JWT_AUDIENCE": None,
     "GOOGLE_APPLICATION_CREDENTIALS": None,
     "FCM_ENDPOINT": None,
     "BROADCAST_TIMEOUT_SECONDS": 120,
@@ -35,6 +36,7 @@ DEFAULTS: dict[str, object] = {
     "METRICS_HOST": "127.0.0.1",
     "METRICS_PORT": None,
     "METRICS_DIR": None,
+    "FLOWER_URL": None,
 }
 # The contract gives them no default; `weelo up` and Compose always set them.
 WITHOUT_A_PROMISED_DEFAULT = {"DATABASE_URL", "REDIS_URL"}
@@ -52,6 +54,7 @@ BAD_VALUES = [
     ("CELERY_BROKER_URL", "amqp://localhost"),
     ("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/file.json"),
     ("FCM_ENDPOINT", "nonsense"),
+    ("FLOWER_URL", "javascript:alert(1)"),
     ("JWT_SECRET", "too short"),
     ("BROADCAST_TIMEOUT_SECONDS", "two minutes"),
     ("BROADCAST_TIMEOUT_SECONDS", "0"),

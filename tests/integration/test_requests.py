@@ -153,6 +153,40 @@ def test_a_time_that_no_clock_shows_is_400(app: FlaskClient, recorded_at: str) -
     assert fields(refused) == {"recordedAt"}
 
 
+# --- a trip's position ----------------------------------------------------------------------------------
+
+
+def mentions() -> int:
+    """How many positions were passed on so far."""
+    return int(redis().xlen(news.OF_THE_MOMENT))
+
+
+@pytest.mark.parametrize("end", ["completed", "cancelled"])
+def test_no_position_is_passed_on_once_the_trip_is_over(
+    app: FlaskClient, world: World, trip: Any, end: str
+) -> None:
+    driver = Caller(app, Role.DRIVER, trip.driver_id)
+    for _ in range(2):
+        assert driver.asks(f"POST /trips/{trip.trip_id}/location", HERE).status_code == 204
+    passed_on = mentions()
+    if end == "completed":
+        assert world.report(trip, "completed").error is None
+    else:
+        assert world.cancel(trip.broadcast_id).error is None
+    refused = driver.asks(f"POST /trips/{trip.trip_id}/location", HERE)
+    assert (refused.status_code, refused.json["code"]) == (409, "INVALID_TRANSITION")
+    assert mentions() == passed_on
+
+
+def test_a_position_before_the_trip_is_over_stays_possible_while_redis_has_forgotten_everything(
+    app: FlaskClient, trip: Any
+) -> None:
+    driver = Caller(app, Role.DRIVER, trip.driver_id)
+    assert driver.asks(f"POST /trips/{trip.trip_id}/location", HERE).status_code == 204
+    redis().flushdb()
+    assert driver.asks(f"POST /trips/{trip.trip_id}/location", HERE).status_code == 204
+
+
 # --- one's own log --------------------------------------------------------------------------------------
 
 

@@ -165,6 +165,9 @@ def test_free_text_comes_back_as_it_was_written(embedded: System, text: str) -> 
         assert done(customer.put(f"/bookings/{booking['id']}/cancel", json={"reason": text}))
 
 
+JSON = {"Content-Type": "application/json"}
+
+
 @pytest.mark.parametrize("name", HUGE)
 def test_a_number_out_of_bounds_is_400(embedded: System, name: str) -> None:
     fields = ("trucksNeeded", "pricePerTruck", "distanceKm", "pickup.latitude", "drop.longitude")
@@ -177,13 +180,13 @@ def test_a_number_out_of_bounds_is_400(embedded: System, name: str) -> None:
                 place = place[parent]
             place[last] = "HERE"
             content = json.dumps(body).replace('"HERE"', HUGE[name])
-            assert is_refused(customer.post("/bookings", content=content)), path
+            assert is_refused(customer.post("/bookings", content=content, headers=JSON)), path
 
 
 def test_a_field_given_twice_is_no_way_around_anything(embedded: System) -> None:
     content = json.dumps(BOOKING)[:-1] + ', "trucksNeeded": 9999}'
     with embedded.http(Role.CUSTOMER, uuid4()) as customer:
-        assert is_refused(customer.post("/bookings", content=content))
+        assert is_refused(customer.post("/bookings", content=content, headers=JSON))
 
 
 # --- fields that are the server's -----------------------------------------------------------------------

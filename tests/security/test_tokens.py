@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -87,6 +91,98 @@ def test_a_token_elsewhere_is_not_looked_at(api: Api, name: str) -> None:
     assert refusal(httpx.put(url, json={"platform": "android", name: good})) == "UNAUTHORIZED"
 
 
+# --- times and audiences --------------------------------------------------------------------------------
+
+
+def answer_and_close_code(api: Api, **changed: Any) -> tuple[int, int | None]:
+    """The status over HTTP, and the code with which the socket is closed at once, if it is."""
+    good = signed(claims(**changed))
+    client = api.connect(f"Bearer {good}")
+    try:
+        first = client.frame()
+    except AssertionError:
+        return events(api, {"Authorization": f"Bearer {good}"}).status_code, 4401
+    assert first["event"] == "connected" and client.silent()
+    client.leave()
+    return events(api, {"Authorization": f"Bearer {good}"}).status_code, None
+
+
+# Seconds from now; generous, since the machine may be slow.
+WITHIN_THE_LEEWAY = [
+    {"nbf": 20},
+    {"exp": -10},
+    {"iat": 20},
+    {"iat": 86_400},
+    {"iat": 20, "nbf": 20, "exp": 20},
+]
+BEYOND_THE_LEEWAY = [{"nbf": 60}, {"exp": -31}, {"exp": -86_400}]
+
+
+def at(changed: dict[str, int]) -> dict[str, int]:
+    return {claim: int(time.time()) + seconds for claim, seconds in changed.items()}
+
+
+@pytest.mark.parametrize("changed", WITHIN_THE_LEEWAY, ids=str)
+def test_clocks_may_differ_by_some_seconds(api: Api, changed: dict[str, int]) -> None:
+    assert answer_and_close_code(api, **at(changed)) == (200, None)
+
+
+@pytest.mark.parametrize("changed", BEYOND_THE_LEEWAY, ids=str)
+def test_clocks_may_not_differ_by_more(api: Api, changed: dict[str, int]) -> None:
+    assert answer_and_close_code(api, **at(changed)) == (401, 4401)
+
+
+ADDITIONAL = [
+    {"aud": "another service"},
+    {"aud": ["one", "another"]},
+    {"aud": 7},
+    {"iss": "https://elsewhere.example"},
+    {"jti": 7},
+    {"iat": "yesterday"},
+    {"iat": [1]},
+    {"email": "a@b.example", "scope": {"a": [1]}},
+]
+
+
+@pytest.mark.parametrize("changed", ADDITIONAL, ids=str)
+def test_claims_that_limit_nothing_here_refuse_nothing(api: Api, changed: dict[str, Any]) -> None:
+    assert answer_and_close_code(api, **changed) == (200, None)
+
+
+@pytest.fixture(scope="module")
+def strict(migrated: None) -> Iterator[Api]:
+    """An API that wants tokens to be for itself."""
+    api = Api(JWT_AUDIENCE="weelo")
+    yield api
+    api.stop()
+
+
+@pytest.mark.parametrize("audience", ["weelo", ["weelo"], ["another", "weelo"]], ids=str)
+def test_a_configured_audience_has_to_be_in_the_token(strict: Api, audience: Any) -> None:
+    assert answer_and_close_code(strict, aud=audience) == (200, None)
+
+
+@pytest.mark.parametrize("audience", [None, "", "Weelo", "weelo ", [], ["another"], 7, {"weelo": 1}], ids=str)
+def test_a_token_without_the_configured_audience_is_401(strict: Api, audience: Any) -> None:
+    assert answer_and_close_code(strict, aud=audience) == (401, 4401)
+
+
+def test_a_token_of_weelo_token_is_for_the_configured_audience(strict: Api) -> None:
+    command = (
+        sys.executable,
+        "-m",
+        "weelo_workers.cli",
+        "token",
+        "--role",
+        "customer",
+        "--sub",
+        str(uuid4()),
+    )
+    environment = {**os.environ, "JWT_AUDIENCE": "weelo"}
+    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert events(strict, {"Authorization": f"Bearer {printed.strip()}"}).status_code == 200
+
+
 # --- roles ----------------------------------------------------------------------------------------------
 
 
@@ -163,7 +259,7 @@ def test_an_open_socket_does_not_change_its_role(api: Api) -> None:
     assert client.close_code() == 4403
 
 
-@pytest.mark.parametrize("name", ["alg none", "another secret", "no expiry", "a second ago"])
+@pytest.mark.parametrize("name", ["alg none", "another secret", "no expiry", "in 1970"])
 def test_an_open_socket_does_not_live_on_by_a_bad_token(api: Api, name: str) -> None:
     client = api.enter()
     client.say(op="auth", token=BAD[name])

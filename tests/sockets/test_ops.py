@@ -109,6 +109,8 @@ def test_a_customer_has_no_heartbeat(api: Api, someone: UUID) -> None:
         '{"op":"resume","after":99999999999999999999}',
         '{"op":"ack","seq":null}',
         '{"op":"ping","extra":1}',
+        '{"op":"resume","after":0,"after":1}',
+        '{"op":"ping","op":"ping"}',
         '{"op":"heartbeat","latitude":91,"longitude":0}',
         '{"op":"heartbeat","latitude":"28","longitude":0}',
         '{"op":"heartbeat","latitude":NaN,"longitude":0}',

@@ -1,14 +1,31 @@
-"""For operators and probes: alive, ready, metrics."""
+"""For operators and probes: the front page, alive, ready, metrics, the documentation."""
 
-from flask import Blueprint, Response, jsonify, redirect
+from typing import cast
+
+from flask import Blueprint, Response, current_app, jsonify, redirect
+from flask_openapi3 import OpenAPI
 from prometheus_client import CONTENT_TYPE_LATEST
 from werkzeug.wrappers import Response as WerkzeugResponse
 
+from weelo_api.bounded import Bounded
 from weelo_api.metrics import exposition
+from weelo_api.views import home
 from weelo_workers.models.engine import engine
 from weelo_workers.models.migrate import is_at_head
 
 api = Blueprint("operating", __name__)
+
+
+@Bounded
+def _is_migrated() -> bool:
+    with engine().connect() as connection:
+        return is_at_head(connection)
+
+
+@api.get("/")
+def front_page() -> Response:
+    """What this is, for people."""
+    return home.page()
 
 
 @api.get("/healthz")
@@ -22,8 +39,9 @@ def ready() -> tuple[Response, int]:
     """The database answers and has the schema that this code expects. Redis is no condition: commands
     are accepted without it."""
     try:
-        with engine().connect() as connection:
-            migrated = is_at_head(connection)
+        migrated = _is_migrated()
+    except TimeoutError:
+        return jsonify(status="unavailable", reason="database: no answer within 2 s"), 503
     except Exception as error:
         return jsonify(status="unavailable", reason=f"database: {type(error).__name__}"), 503
     if not migrated:
@@ -35,6 +53,12 @@ def ready() -> tuple[Response, int]:
 def docs() -> WerkzeugResponse:
     """Where people look first; the page itself comes with flask-openapi3."""
     return redirect("/swagger")
+
+
+@api.get("/openapi.json")
+def description() -> Response:
+    """All requests, for programs."""
+    return jsonify(cast(OpenAPI, current_app).api_doc)
 
 
 @api.get("/metrics")

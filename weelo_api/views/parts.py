@@ -63,18 +63,31 @@ class Problem(BaseModel):
     retryable: bool
 
 
-PROBLEMS: dict[Any, Any] = {
-    status: {
-        "description": text,
-        "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
+def _documented(statuses: dict[str, str]) -> dict[Any, Any]:
+    schema = Problem.model_json_schema()
+    return {
+        status: {"description": text, "content": {"application/problem+json": {"schema": schema}}}
+        for status, text in statuses.items()
     }
-    for status, text in {
+
+
+PROBLEMS = _documented(
+    {
         "400": "Not valid",
         "401": "Not signed in",
         "403": "Not for this role",
         "404": "Not found, or somebody else's",
-    }.items()
-}
+    }
+)
+PROBLEMS_OF_BODIES = _documented({"413": "Larger than 64 KiB", "415": "Not application/json in UTF-8"})
+
+
+def document_bodies(description: dict[str, Any]) -> None:
+    """Add to an OpenAPI description what every operation with a body may answer about it."""
+    for operations in description["paths"].values():
+        for operation in operations.values():
+            if "requestBody" in operation:
+                operation["responses"].update(PROBLEMS_OF_BODIES)
 
 
 def blueprint(domain: str) -> APIBlueprint:

@@ -47,6 +47,7 @@ class Code(Enum):
     VEHICLE_EXISTS = Meaning(409, "Another fleet has registered this vehicle")
     DRIVER_EXISTS = Meaning(409, "Another fleet has registered this driver")
     PAYLOAD_TOO_LARGE = Meaning(413, "The body is larger than 64 KiB")
+    UNSUPPORTED_MEDIA_TYPE = Meaning(415, "The body is not JSON in UTF-8")
     IDEMPOTENCY_CONFLICT = Meaning(422, "This Idempotency-Key was used for another request")
     RATE_LIMITED = Meaning(429, "Too many requests", retryable=True)
     TOGGLE_RATE_LIMITED = Meaning(429, "Too many availability changes", retryable=True)

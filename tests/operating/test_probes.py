@@ -1,0 +1,139 @@
+"""Probes and scrapes are answered within 3 s, whatever hangs: PostgreSQL, Redis, or every thread for requests."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.security.raw import Answer, exchange, request
+from tests.sockets.driver import Api
+from tests.waiting import eventually
+from weelo_workers.models import migrate
+from weelo_workers.models.engine import connect
+from weelo_workers.runtime.embedded import Postgres, Valkey
+
+WITHIN_SECONDS = 3.0
+THREADS = 128  # of the API under test, in one process
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[tuple[Postgres, Valkey]]:
+    """A PostgreSQL and a Redis of our own, to be stopped."""
+    folder = Path(tempfile.mkdtemp(prefix="weelo-probes-"))
+    folder.chmod(0o755)  # root's PostgreSQL runs as another user
+    postgres, valkey = Postgres(folder, {"fsync": "off"}), Valkey(folder)
+    postgres.start()
+    valkey.start()
+    yield postgres, valkey
+    postgres.remove()
+    valkey.remove()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def api(servers: tuple[Postgres, Valkey]) -> Iterator[Api]:
+    postgres, valkey = servers
+    url = postgres.create_database("weelo")
+    engine = connect(url)
+    migrate.upgrade_to_head(engine)
+    engine.dispose()
+    api = Api(DATABASE_URL=url, REDIS_URL=valkey.url())
+    yield api
+    api.stop()
+
+
+@contextmanager
+def stopped(server: Postgres | Valkey) -> Iterator[None]:
+    """All processes of a server hang: connections are open, and no answer comes."""
+    main = psutil.Process(server.pid())
+    processes = [main, *main.children(recursive=True)]
+    for process in processes:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGCONT)
+
+
+def ask(api: Api, path: str) -> Answer:
+    """The answer of a probe, which must come in time."""
+    began = time.monotonic()
+    [answer] = exchange(api.port, request(f"GET {path}", role=None), within=20)
+    assert time.monotonic() - began < WITHIN_SECONDS, path
+    return answer
+
+
+def is_ready(api: Api) -> bool:
+    [answer] = exchange(api.port, request("GET /readyz", role=None), within=20)
+    return answer.status == 200
+
+
+def say_that_the_database_is_away(api: Api) -> None:
+    assert ask(api, "/healthz").status == 200
+    for _ in range(2):
+        not_ready = ask(api, "/readyz")
+        assert not_ready.status == 503
+        assert "database" in not_ready.json()["reason"]
+        figures = ask(api, "/metrics")
+        assert figures.status == 200
+        assert "\nweelo_database_up 0.0\n" in figures.body.decode()
+        assert "weelo_sockets_open" in figures.body.decode()
+
+
+def test_probes_are_answered_while_postgresql_hangs_and_recover_with_it(
+    api: Api, servers: tuple[Postgres, Valkey]
+) -> None:
+    assert is_ready(api)
+    with stopped(servers[0]):
+        say_that_the_database_is_away(api)
+    eventually(lambda: is_ready(api), within=10)
+    assert "\nweelo_database_up 1.0\n" in ask(api, "/metrics").body.decode()
+
+
+def test_probes_are_answered_while_redis_hangs(api: Api, servers: tuple[Postgres, Valkey]) -> None:
+    with stopped(servers[1]):
+        for _ in range(3):
+            assert ask(api, "/healthz").status == 200
+            assert ask(api, "/readyz").status == 200
+            assert "\nweelo_database_up 1.0\n" in ask(api, "/metrics").body.decode()
+
+
+def test_probes_are_answered_while_every_thread_for_requests_hangs(
+    api: Api, servers: tuple[Postgres, Valkey]
+) -> None:
+    """As many requests as there are threads, and as many again, all of them waiting for the database."""
+    with ExitStack() as lines:
+        with stopped(servers[0]):
+            readers = [lines.enter_context(call(api, "GET /api/v1/events")) for _ in range(2 * THREADS)]
+            [worker] = psutil.Process(api.process.pid).children()
+            eventually(lambda: worker.num_threads() > THREADS, within=10)
+            say_that_the_database_is_away(api)
+        for reader in readers:
+            assert reader.recv(12).startswith(b"HTTP/1.1 ")
+    eventually(lambda: is_ready(api), within=10)
+
+
+def test_many_probes_at_once_take_no_longer_than_one(api: Api, servers: tuple[Postgres, Valkey]) -> None:
+    with ExitStack() as lines, stopped(servers[0]):
+        began = time.monotonic()
+        probes = [lines.enter_context(call(api, f"GET {path}")) for path in ("/readyz", "/metrics") * 8]
+        for probe in probes:
+            assert probe.recv(12).startswith(b"HTTP/1.1 ")
+        assert time.monotonic() - began < WITHIN_SECONDS
+
+
+def call(api: Api, line: str) -> socket.socket:
+    """A connection on which this request has been sent."""
+    connection = socket.create_connection(("127.0.0.1", api.port), timeout=60)
+    connection.sendall(request(line))
+    return connection

@@ -1,0 +1,62 @@
+"""Every address has one spelling: another one is 404, and never a redirect that loses the method or the body."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from uuid import uuid4
+
+import pytest
+from flask import Flask
+
+from tests.security.tokens import claims, signed
+
+
+@lru_cache
+def app() -> Flask:
+    from weelo_api import create_app
+
+    return create_app()
+
+
+def addresses() -> list[tuple[str, str]]:
+    """(method, path) of every route that we define, with something in the place of its arguments."""
+    found = set()
+    for rule in app().url_map.iter_rules():
+        path = re.sub(r"<[^>]+>", str(uuid4()), rule.rule)
+        if path != "/":
+            found |= {(method, path) for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
+    return sorted(found, key=lambda each: (re.sub(r"[0-9a-f-]{36}", "{}", each[1]), each[0]))
+
+
+def spellings(path: str) -> list[str]:
+    return [
+        path + "/",
+        path + "//",
+        "/" + path,
+        path.replace("/", "//"),
+        path.replace("/api/v1/", "/api/v1//"),
+        path.replace("/api/v1/", "/api//v1/"),
+        path.replace("/api/v1/", "/api/v1/./"),
+        path.replace("/api/v1/", "/api/v1/../v1/"),
+        path.replace("/api/v1/", "/API/v1/"),
+        path.removeprefix("/"),
+        "///" + path,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), addresses(), ids=lambda each: re.sub(r"[0-9a-f-]{36}", "{}", each)
+)
+def test_another_spelling_of_an_address_is_404_and_no_redirect(method: str, path: str) -> None:
+    headers = {"Authorization": f"Bearer {signed(claims())}"}
+    for spelling in {"", *spellings(path)} - {path}:
+        # As the server passes it on: the test client would take `//x` for a host.
+        as_sent = {"PATH_INFO": spelling}
+        answer = app().test_client().open(method=method, headers=headers, environ_overrides=as_sent)
+        assert (answer.status_code, answer.content_type) == (404, "application/problem+json"), spelling
+        assert "Location" not in answer.headers
+
+
+def test_no_route_ends_in_a_slash_since_it_would_redirect_those_who_leave_it_out() -> None:
+    assert [rule.rule for rule in app().url_map.iter_rules() if rule.rule.endswith("/")] == ["/"]
