@@ -73,9 +73,9 @@ def up(
 def demo(url: str | None, data_dir: Path) -> None:
     """Play real broadcasts against a running system, through its public API."""
     from weelo_demo import play
-    from weelo_workers.runtime.datadir import DataDir
+    from weelo_workers.runtime.datadir import DataDir, absolute
 
-    running = DataDir(data_dir.absolute()).running()
+    running = DataDir(absolute(data_dir)).running()
     address = url or (running.url if running else "http://127.0.0.1:8000")
     sys.exit(play(address.rstrip("/"), _signing_secret(data_dir)))
 
@@ -197,12 +197,12 @@ def retry(command_ids: tuple[UUID, ...], data_dir: Path) -> None:
 def _use_running_system(data_dir: Path, *variables: str) -> None:
     """Fill in what the environment leaves out from the system that runs on the data dir."""
     from weelo_workers.runtime import Refused
-    from weelo_workers.runtime.datadir import DataDir
+    from weelo_workers.runtime.datadir import DataDir, absolute
     from weelo_workers.settings import settings
 
     # What is set has to be usable, and production takes nothing from a data dir.
     production = settings().weelo_env == "production"
-    running = None if production else DataDir(data_dir.absolute()).running()
+    running = None if production else DataDir(absolute(data_dir)).running()
     for variable in variables:
         if os.environ.get(variable):
             continue
@@ -221,12 +221,12 @@ def _use_running_system(data_dir: Path, *variables: str) -> None:
 def _signing_secret(data_dir: Path) -> str:
     """JWT_SECRET, or in development the data dir's own, which is made if there is none."""
     from weelo_workers.runtime import Refused
-    from weelo_workers.runtime.datadir import DataDir
+    from weelo_workers.runtime.datadir import DataDir, absolute
     from weelo_workers.settings import settings
 
     if secret := settings().jwt_secret:
         return secret
-    running = DataDir(data_dir.absolute()).running()
+    running = DataDir(absolute(data_dir)).running()
     if running and running.jwt_secret_file is None:
         raise Refused("JWT_SECRET: the running system has it from its environment; set it here as well")
     data = DataDir.open(data_dir)

@@ -44,7 +44,7 @@ class DataDir:
     @classmethod
     def open(cls, path: Path) -> DataDir:
         """The data dir at `path`, made if it is missing."""
-        opened = cls(path.expanduser().absolute())
+        opened = cls(absolute(path))
         make_directory(opened.path)
         return opened
 
@@ -98,6 +98,14 @@ class DataDir:
 
     def withdraw(self) -> None:
         self.running_file.unlink(missing_ok=True)
+
+
+def absolute(path: Path) -> Path:
+    """Return the absolute path of a data dir."""
+    try:
+        return path.expanduser().absolute()
+    except (OSError, RuntimeError) as problem:  # the current directory was removed; there is no home
+        raise Refused(f"{path} cannot be found from here ({problem}); give an absolute --data-dir") from None
 
 
 def make_directory(path: Path) -> None:
