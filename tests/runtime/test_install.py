@@ -65,7 +65,7 @@ def make(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=400,
     )
 
 
@@ -77,7 +77,7 @@ def runs(folder: Path) -> str:
     return ran.stdout.strip()
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_an_environment_is_made_anew_exactly_when_it_cannot_work(checkout: Path, tmp_path: Path) -> None:
     foreign = {
         "PIP_PREFIX": str(tmp_path / "prefix"),
@@ -106,24 +106,15 @@ def test_an_environment_is_made_anew_exactly_when_it_cannot_work(checkout: Path,
     assert runs(copied) == str(copied / "small.py")
     assert runs(checkout) == str(checkout / "small.py")
 
-    moved = tmp_path / "moved"
-    copied.rename(moved)
-    assert f"making {moved}" in make(moved).stdout
-    assert runs(moved) == str(moved / "small.py")
-
-    python = moved / ".venv/bin/python3"
-    for link in (moved / ".venv/bin").glob("python*"):
+    # Its Python and its command are gone, as after an upgrade of the system.
+    for link in (copied / ".venv/bin").glob("*"):
         link.unlink()
-    python.symlink_to("/no/such/python")
-    assert "making" in make(moved).stdout
-    assert runs(moved) == str(moved / "small.py")
-
-    (moved / ".venv/bin/weelo").unlink()
-    assert "making" in make(moved).stdout
-    assert runs(moved) == str(moved / "small.py")
+    (copied / ".venv/bin/python").symlink_to("/no/such/python")
+    assert "making" in make(copied).stdout
+    assert runs(copied) == str(copied / "small.py")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(500)
 def test_what_a_pip_conf_sends_elsewhere_is_not_stamped_as_installed(checkout: Path, tmp_path: Path) -> None:
     conf = tmp_path / "pip.conf"
     conf.write_text(f"[install]\ntarget = {tmp_path / 'elsewhere'}\n")

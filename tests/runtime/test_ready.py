@@ -23,11 +23,11 @@ supervisor.FIRST_PAUSE_SECONDS = 0.01
 NO_SERVER = "redis://127.0.0.1:1/0"
 
 
-def begin_up(begin: Begin, data_dir: Path, worker: str, port: int | None = None, **environment: str) -> str:
+def begin_up(begin: Begin, data_dir: Path, worker: str, **environment: str) -> str:
     """Run `weelo up` with this worker to its end. Returns what it printed; the exit code has to be 1."""
     script = STAND_IN.replace("cli.main()", f"{IN_A_HURRY}\n{worker}\ncli.main()")
     servers = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL")}
-    arguments = ("up", "--no-flower", "--port", str(port or free_port()), "--data-dir", str(data_dir))
+    arguments = ("up", "--no-flower", "--port", str(free_port()), "--data-dir", str(data_dir))
     process = begin("-c", script, *arguments, **{**servers, **environment})
     printed, _ = process.communicate(timeout=60)
     assert process.returncode == 1, printed
