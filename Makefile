@@ -9,14 +9,44 @@ BIN    := $(VENV)/bin
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
 
-# The stamp says that the environment matches setup.cfg; it is written last, so a broken install is tried again.
-$(VENV)/.installed: setup.cfg pyproject.toml
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "weelo needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
-	"$(PYTHON)" -m venv "$(VENV)"
-	"$(BIN)/python" -m pip install --disable-pip-version-check --quiet --editable ".[dev]"
-	@touch "$(VENV)/.installed"
+# Variables of other programs must not change what is installed or run. pip keeps what says where packages come from.
+PIP_SOURCES := PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_NO_INDEX PIP_TRUSTED_HOST PIP_CERT PIP_CLIENT_CERT \
+  PIP_PROXY PIP_CACHE_DIR PIP_NO_CACHE_DIR PIP_TIMEOUT PIP_DEFAULT_TIMEOUT PIP_RETRIES PIP_CONFIG_FILE PIP_KEYRING_PROVIDER
+FOREIGN := $(filter-out PYTHON $(PIP_SOURCES),$(filter PIP_% PYTHON% SETUPTOOLS_% __PYVENV_LAUNCHER__,$(.VARIABLES)))
+$(foreach name,$(FOREIGN),$(eval unexport $(name)))
+PIP_INSTALL = "$(BIN)/python" -m pip install --disable-pip-version-check --quiet --no-user
 
-install: $(VENV)/.installed ## make .venv with everything in it
+# What the stamp says of an environment: where it is, its Python, and the files that it was made from. A Python that was
+# named with PYTHON= has to be the one inside.
+IDENTITY = printf '%s\n' "$(CURDIR)" && "$(BIN)/python" -I -S -c 'import sys; print(sys.version, sys.prefix)' && \
+  cksum setup.cfg pyproject.toml
+SAME_PYTHON = import sys; print(sys.version_info[:3], sys.base_prefix)
+ifeq ($(origin PYTHON),file)
+IS_WANTED = true
+else
+IS_WANTED = [ "$$("$(PYTHON)" -I -S -c '$(SAME_PYTHON)')" = "$$("$(BIN)/python" -I -S -c '$(SAME_PYTHON)')" ]
+endif
+
+# If all is as the stamp says, nothing is done. If only setup.cfg has changed, pip brings the environment up to date. If
+# the folder was moved or copied, or its Python or the entry point is gone, the environment is made anew, because it holds
+# absolute paths. The stamp is written last, after the environment was tried, so a broken install is tried again.
+install: ## make .venv with everything in it
+	@usable() { [ -x "$(BIN)/weelo" ] && $(IS_WANTED); }; \
+	now() { { $(IDENTITY); } 2>/dev/null; }; \
+	stamped() { cat "$(VENV)/.installed" 2>/dev/null; }; \
+	if usable && [ "$$(now)" = "$$(stamped)" ]; then exit 0; fi; \
+	set -e; \
+	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "weelo needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }; \
+	if ! usable || [ "$$(now | head -n 2)" != "$$(stamped | head -n 2)" ]; then \
+	  echo "making $(CURDIR)/$(VENV)"; rm -rf "$(VENV)"; "$(PYTHON)" -m venv "$(VENV)"; \
+	fi; \
+	rm -f "$(VENV)/.installed"; \
+	echo "installing what setup.cfg names into $(VENV)"; \
+	$(PIP_INSTALL) --editable ".[dev]"; \
+	{ "$(BIN)/python" -I -m pip check --disable-pip-version-check && "$(BIN)/weelo" --version; } >/dev/null \
+	  || { echo "$(VENV) is not complete; look for prefix, target or root in: $(BIN)/python -m pip config list"; exit 1; }; \
+	now > "$(VENV)/.new"; mv "$(VENV)/.new" "$(VENV)/.installed"
 
 # With `set -m` the shell of a foreground process (ps: "+") gives the terminal to weelo alone: Ctrl-C then reaches weelo
 # and not make, which would end by the signal although weelo has stopped in order.
@@ -33,12 +63,12 @@ lint: install ## ruff, mypy and the import rules
 	"$(BIN)/lint-imports" --config setup.cfg
 
 lock: install ## pin everything that setup.cfg brings along, with hashes: requirements.lock
-	"$(BIN)/python" -m pip install --disable-pip-version-check --quiet --editable ".[audit]"
+	$(PIP_INSTALL) --editable ".[audit]"
 	CUSTOM_COMPILE_COMMAND="make lock" "$(BIN)/pip-compile" --quiet --generate-hashes --allow-unsafe --strip-extras \
 	  --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements.lock setup.cfg
 
 audit: install ## ask PyPI for known weaknesses of what requirements.lock pins; what cannot be asked about fails
-	"$(BIN)/python" -m pip install --disable-pip-version-check --quiet --editable ".[audit]"
+	$(PIP_INSTALL) --editable ".[audit]"
 	"$(BIN)/pip-audit" --strict --disable-pip --require-hashes --requirement requirements.lock
 
 bench: install ## what it costs, against a ceiling in the same run

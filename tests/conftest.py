@@ -27,6 +27,11 @@ _stop_servers: list[Callable[[], None]] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Our servers are on this machine, and their addresses are complete.
+    foreign = ("PG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+    for name in [each for each in os.environ if each.upper().startswith(foreign)]:
+        if not (name.startswith("PG") and os.environ.get("DATABASE_URL")):
+            del os.environ[name]
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is None:
         _start_servers()

@@ -29,6 +29,16 @@ def token(role: Role, sub: UUID, *, ttl: float = 3600, secret: str = SECRET, **c
     return jwt.encode({"sub": str(sub), "role": role, "exp": expires, **claims}, secret, "HS256")
 
 
+# `weelo`, whose processes see PYTHONPATH as well: tests replace parts of them by a sitecustomize.py.
+WITH_PYTHONPATH = """
+import os
+from weelo_workers import cli, python_variables
+kept = python_variables.kept
+python_variables.kept = lambda given: kept(given) | {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+cli.main()
+"""
+
+
 class System:
     """Real processes. `pids(name)` are those of one program, parents first."""
 
@@ -53,7 +63,7 @@ class System:
             "2",
         )
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "weelo_workers.cli", *arguments],
+            [sys.executable, "-c", WITH_PYTHONPATH, *arguments],
             env={**os.environ, **environment},
             stdout=log.open("w") if log else subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -9,6 +9,7 @@ import resource
 import signal
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
 os.environ.pop("SCRIPT_NAME", None)  # the same by an environment variable
 
+FILE_LIMITS = (65_536, 24_576, 10_240)  # tried after the hard limit
 LOOK_EVERY_SECONDS = 0.1
 CLOSE_WITHIN_SECONDS = 3.0
 
@@ -60,9 +62,19 @@ def post_fork(server: Any, worker: Any) -> None:
     from weelo_workers.models.engine import forget_connections
 
     forget_connections()
-    # Each socket is an open file, and the usual limit is a thousand.
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    raise_file_limit()
+
+
+def raise_file_limit() -> None:
+    """Raise this process's limit of open files as far as the system permits: each socket is one, and the usual limit is
+    a thousand. macOS refuses what is above its OPEN_MAX although its hard limit is infinite."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for wanted in (hard, *FILE_LIMITS):
+        if soft == resource.RLIM_INFINITY or (wanted != resource.RLIM_INFINITY and wanted <= soft):
+            return
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return
 
 
 def post_worker_init(worker: Any) -> None:

@@ -64,7 +64,9 @@ class Hub:
         self._buffer = memoryview(bytearray(READ_BYTES))
         # These belong to the loop's thread; others may look at them, but not go through them.
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._most_sockets = max(FEWEST_SOCKETS, min(MAX_SOCKETS, files - FILES_FOR_THE_REST))
+        unlimited = files == resource.RLIM_INFINITY
+        room = MAX_SOCKETS if unlimited else min(MAX_SOCKETS, files - FILES_FOR_THE_REST)
+        self._most_sockets = max(FEWEST_SOCKETS, room)
         self._serving: dict[Channel, asyncio.Task[None]] = {}
         self._by_user: dict[UUID, tuple[Connection, ...]] = {}
         self._here: dict[Connection, Seat] = {}

@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import websocket
 
-from weelo_client.connection import PREFIX, Token, back_off, fresh
+from weelo_client.connection import PREFIX, Token, back_off, fresh, is_loopback
 from weelo_client.errors import ChannelEnded
 from weelo_client.frames import Frame, Frames, NotAFrame, Predicate
 
@@ -198,12 +199,25 @@ class Channel:
                 header=[f"Authorization: Bearer {token}"],
                 enable_multithread=True,
                 redirect_limit=0,
-                http_no_proxy=["127.0.0.1", "localhost", "::1"],
+                **self._past_proxies(),
             )
         except websocket.WebSocketBadStatusException as refused:
             if refused.status_code in (401, 403):
                 raise ChannelEnded(f"HTTP {refused.status_code}", refused.status_code) from refused
             raise
+
+    def _past_proxies(self) -> dict[str, Any]:
+        """Return the options that keep a connection to this machine away from a proxy that the environment names.
+
+        websocket-client looks at `http_no_proxy` only if `http_proxy_host` is given; that one is then not used.
+        """
+        if not is_loopback(self._url):
+            return {}
+        return {
+            "http_proxy_host": "unused",
+            "http_proxy_port": 1,
+            "http_no_proxy": [urlsplit(self._url).hostname],
+        }
 
     def _why_closed(self, payload: bytes, greeted: bool) -> str:
         """What the server's close frame says. Raises ChannelEnded if that is final."""

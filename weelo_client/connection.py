@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -112,10 +113,22 @@ class Connection:
 
 def open_pool(base_url: str, connections: int = 32) -> httpx.Client:
     """Connections to one API, for any number of callers and threads."""
-    # What runs on this machine is never reached through a proxy, whatever the environment says.
-    local = urlsplit(base_url).hostname in {"127.0.0.1", "::1", "localhost"}
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-    return httpx.Client(limits=limits, trust_env=not local)
+    return httpx.Client(limits=limits, trust_env=not is_loopback(base_url))
+
+
+def is_loopback(url: str) -> bool:
+    """Return whether the host of `url` is this machine. It is then reached without a proxy, whatever the environment
+    says: a proxy cannot reach it, and would get the token."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback or address.is_unspecified
 
 
 def fresh(token: Token) -> str:

@@ -21,10 +21,19 @@ from kombu.transport import redis as redis_transport
 from redis.exceptions import RedisError
 
 from weelo_workers.contracts.command import REGISTRY
+from weelo_workers.contracts.queues import QUEUES
+from weelo_workers.messaging.bell import BellSilent, Ring
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.celery_bell import CeleryBell
+from weelo_workers.messaging.celery_settings import celery_settings
 from weelo_workers.messaging.retention import keep_forgetting
-from weelo_workers.messaging.roll_call import PRESENT_EVERY_SECONDS, present
+from weelo_workers.messaging.roll_call import (
+    NO_COMMAND,
+    PRESENT_EVERY_SECONDS,
+    present,
+    queues_consumed,
+    record_consumption,
+)
 from weelo_workers.messaging.sweep import next_sweep_in, sweep
 from weelo_workers.messaging.unacked import forget_unacked
 from weelo_workers.metrics import counted
@@ -37,10 +46,11 @@ log = logging.getLogger(__name__)
 
 ASIDE_THREADS = 4
 FORGET_UNACKED_EVERY_SECONDS = 10.0
+PROVE_AGAIN_SECONDS = 5.0
 
 DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications")
 
-app = Celery("weelo", config_source="celeryconfig")
+app = Celery("weelo", config_source=celery_settings())
 
 
 class ForgivingQoS(redis_transport.QoS):
@@ -100,7 +110,8 @@ class SweepingScheduler(Scheduler):
             target=keep_forgetting, args=(engine(), *ages), name="forgetting", daemon=True
         ).start()
         self._tidying: Future[None] | None = None
-        self._tidy_next = self._forget_unacked_next = 0.0
+        self._tidy_next = self._forget_unacked_next = self._prove_next = 0.0
+        self._unproved, self._prove_pause = set(QUEUES), PROVE_AGAIN_SECONDS
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """One sweep. Returns the seconds until the next, as beat expects: sooner if a timer comes due before."""
@@ -121,6 +132,22 @@ class SweepingScheduler(Scheduler):
         if time.monotonic() >= self._forget_unacked_next:
             self._forget_unacked_next = time.monotonic() + FORGET_UNACKED_EVERY_SECONDS
             forget_unacked(self._bus.engine)
+        if self._unproved and time.monotonic() >= self._prove_next:
+            self._prove_consumption()
+
+    def _prove_consumption(self) -> None:
+        """Send a message without a command to each queue of which none was consumed since beat began.
+
+        A message waits until a worker comes, so another is sent only in case the first was lost, ever later.
+        """
+        self._prove_next = time.monotonic() + self._prove_pause
+        self._prove_pause *= 2
+        with suppress(RedisError):
+            self._unproved -= queues_consumed()
+        names = {command.queue: name for name, command in REGISTRY.items() if not command.aside}
+        with suppress(BellSilent):
+            for queue in self._unproved:
+                _bell.ring(Ring(NO_COMMAND, names[queue], queue))
 
 
 def _task_for(name: str) -> None:
@@ -133,6 +160,8 @@ def _task_for(name: str) -> None:
             _aside().submit(execute)
         else:
             execute()
+        if UUID(command_id) == NO_COMMAND:
+            record_consumption(REGISTRY[name].queue)
 
 
 @lru_cache(maxsize=1)

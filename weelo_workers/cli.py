@@ -266,6 +266,9 @@ def _signing_secret(data_dir: Path) -> str:
 
 def main() -> None:
     """Expected problems become one line on stderr; everything else is a defect and shows its traceback."""
+    from weelo_workers.runtime.environment import keep_only_composed
+
+    keep_only_composed()
     try:
         weelo.main(prog_name="weelo")
     except Exception as problem:
@@ -273,7 +276,7 @@ def main() -> None:
         if line is None:
             raise
         click.echo(f"weelo: {line}", err=True)
-        sys.exit(REFUSED)
+        sys.exit(getattr(problem, "exit_code", REFUSED))
 
 
 def _expected(problem: Exception) -> str | None:

@@ -64,7 +64,7 @@ def test_a_command_line_is_the_one_of_weelo_up(name: str) -> None:
 
 
 def test_the_migration_is_the_one_of_weelo_up() -> None:
-    assert compose.command("migrate") == ["weelo", *migration()[3:]]
+    assert compose.command("migrate") == ["weelo", *migration()[4:]]
 
 
 def test_every_program_is_installed_with_the_project() -> None:
@@ -220,8 +220,8 @@ def test_redis_keeps_what_it_is_given_and_refuses_rather_than_evicts() -> None:
 
 def _words(program: Program) -> list[str]:
     """Without the interpreter: in the image a program is called by its name."""
-    _python, dash_m, module, *arguments = program.argv
-    assert dash_m == "-m"
+    _python, safe_path, dash_m, module, *arguments = program.argv
+    assert (safe_path, dash_m) == ("-P", "-m")
     return [module, *arguments]
 
 

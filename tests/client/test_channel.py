@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from tests.client.scripted_api import ScriptedApi, Socket
 from tests.waiting import eventually
 from weelo_client import Channel, ChannelEnded, Frame, NotHeard, WeeloClient
+from weelo_client.connection import is_loopback
 
 WITHIN = 5.0
 
@@ -370,3 +372,68 @@ def test_both_may_hang_up_at_once(api: ScriptedApi) -> None:
     api.on_socket = [serve] * 60
     for _ in range(30):
         client_of(api).listen().close()
+
+
+class _Proxy:
+    """A server in the place of a proxy, which notes that it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._socket.accept()
+                self.asked += 1
+                connection.close()
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_neither_socket_nor_request_to_this_machine_goes_to_a_proxy(
+    host: str, api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that gets the request gets the token as well."""
+    proxy = _Proxy()
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy", "https_proxy"):
+        monkeypatch.setenv(name, proxy.url)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    url = api.url.replace("127.0.0.1", host)
+    api.answers = [(200, {"broadcast": None})]
+
+    def serve(end: Socket) -> None:
+        end.connected(seq=0)
+        end.wait_until_left()
+
+    api.on_socket = [serve]
+    with WeeloClient(url, "a token") as client, client.listen() as channel:
+        channel.wait_for("connected", within=5)
+        client.current_broadcast()
+    proxy.close()
+    assert proxy.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://127.0.0.1:8000", True),
+        ("http://127.8.9.1", True),
+        ("ws://localhost:1/api", True),
+        ("http://LOCALHOST.:1", True),
+        ("http://weelo.localhost", True),
+        ("http://[::1]:8000", True),
+        ("http://[::ffff:127.0.0.1]:8000", True),
+        ("http://0.0.0.0:8000", True),
+        ("http://10.0.0.1", False),
+        ("https://localhost.example", False),
+        ("https://127.0.0.1.example", False),
+    ],
+)
+def test_which_addresses_are_this_machine(url: str, expected: bool) -> None:
+    assert is_loopback(url) is expected

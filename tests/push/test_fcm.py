@@ -47,6 +47,16 @@ def test_the_first_pushes_of_a_process_may_come_all_at_once(server: FcmServer) -
     assert [(answer.verdict, answer.why) for answer in answers] == [(Verdict.SENT, "")] * 8
 
 
+def test_a_server_on_this_machine_is_asked_past_a_proxy(
+    server: FcmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert send(message())[0].verdict is Verdict.SENT
+
+
 def test_why_FCM_cannot_be_asked_is_said_each_time(
     tmp_path: Path, server: FcmServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

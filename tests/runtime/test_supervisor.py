@@ -91,7 +91,8 @@ def test_a_child_that_fails_again_and_again_is_reported_with_its_last_words(
 ) -> None:
     monkeypatch.setattr(supervision, "FIRST_PAUSE_SECONDS", 0.001)
     stage.supervisor.run([program("broken", "raise SystemExit('no such thing')")])
-    stage.soon(lambda: "broken keeps failing at its start (5 times); it said: no such thing" in stage.log)
+    stage.soon(lambda: "broken keeps failing at its start (3 times): no such thing" in stage.log)
+    assert stage.supervisor.looping() == ["broken has ended 3 times at its start, last with: no such thing"]
 
 
 def test_pauses_grow_up_to_a_bound(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +109,7 @@ def test_what_cannot_even_be_started_is_reported_and_does_not_hurt_the_others(st
     stage.supervisor.run([Program("missing", ("/no/such/program",)), program("worker", SLEEP)])
     assert list(stage.supervisor.pids()) == ["worker"]
     assert "missing cannot be started" in stage.log
-    assert any(line.startswith("missing (") for line in stage.supervisor.missing())
+    assert any(line.startswith("missing ") for line in stage.supervisor.unsteady(within=60))
 
 
 def test_stages_stop_one_after_the_other(stage: Stage) -> None:

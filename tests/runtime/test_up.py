@@ -44,14 +44,22 @@ print("sees", *(name for name in ("DATABASE_URL", "REDIS_URL", "JWT_SECRET") if 
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Ready).serve_forever()
 '''
 
+WORKER = '''
+import time
+from weelo_workers.contracts.queues import QUEUES
+from weelo_workers.messaging.roll_call import record_consumption
+for queue in QUEUES:
+    record_consumption(queue)
+time.sleep(600)
+'''
+
 def front(options):
     return [Program("api", (sys.executable, "-c", API, str(options.port)), stop_stage=programs.API)]
 
 def back(options):
-    return [Program("offers", (sys.executable, "-c", "import time; time.sleep(600)"), stop_stage=programs.WORKERS)]
+    return [Program("offers", (sys.executable, "-c", WORKER), stop_stage=programs.WORKERS)]
 
 programs.back, programs.front = back, front
-system.WORKERS_SECONDS = 0  # this worker reports to nobody
 programs.demo = lambda options: Program("demo", (sys.executable, "-c", "print('the show'); raise SystemExit(7)"), once=True)
 programs.migration = lambda: (sys.executable, "-c", "")
 cli.main()

@@ -11,6 +11,7 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from weelo_workers.messaging.bell import BellSilent, Ring
+from weelo_workers.messaging.celery_settings import celery_settings
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ class CeleryBell:
     AT_ONCE = 10
 
     def __init__(self) -> None:
-        self._celery = Celery("weelo-bell", config_source="celeryconfig", set_as_current=False)
+        self._celery = Celery("weelo-bell", config_source=celery_settings(), set_as_current=False)
         self._celery.conf.broker_transport_options = {
             **self._celery.conf.broker_transport_options,
             "socket_timeout": self.TIMEOUT_SECONDS,

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
+from uuid import UUID
 
 from redis import Redis
 from redis.exceptions import RedisError
 
-from weelo_workers.contracts.queues import QUEUES
+from weelo_workers.contracts.queues import QUEUES, Queue
 from weelo_workers.redis_client import redis
 
 PRESENT_EVERY_SECONDS = 2.0
 FORGOTTEN_AFTER_SECONDS = 8  # after three missed calls it counts as gone
 _PREFIX = "weelo:consumer:"
+_CONSUMED = "weelo:consumed:"
+CONSUMED_KNOWN_SECONDS = 300  # longer than a start may take
+
+NO_COMMAND = UUID(int=0)
+"""The id of no mailbox row. A message with it does nothing, but it proves that its queue is consumed."""
 
 
 def present(worker: str, queues: Iterable[str]) -> None:
@@ -30,3 +37,19 @@ def consumers(at: Redis | None = None) -> dict[str, int]:
     """How many workers consume each queue, as this Redis knows. Raises RedisError."""
     keys = [key.removeprefix(_PREFIX) for key in (at or redis()).scan_iter(match=f"{_PREFIX}*", count=1000)]
     return {queue: sum(key.startswith(f"{queue}:") for key in keys) for queue in QUEUES}
+
+
+def record_consumption(queue: Queue) -> None:
+    """Store that a worker has consumed a message of this queue, for `weelo up`, which waits for it at a start."""
+    with suppress(RedisError):
+        redis().set(f"{_CONSUMED}{queue}", 1, ex=CONSUMED_KNOWN_SECONDS)
+
+
+def queues_consumed(at: Redis | None = None) -> set[Queue]:
+    """Return the queues of which a message was consumed since `forget_consumption`. Raises RedisError."""
+    return {queue for queue in QUEUES if (at or redis()).exists(f"{_CONSUMED}{queue}")}
+
+
+def forget_consumption(at: Redis) -> None:
+    """Delete what an earlier run has recorded. Raises RedisError."""
+    at.delete(*(f"{_CONSUMED}{queue}" for queue in QUEUES))

@@ -12,7 +12,9 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from weelo_workers.contracts.statuses import Platform
 from weelo_workers.settings import settings
@@ -145,6 +147,14 @@ def _retry_after(response: Any, now: datetime) -> float:
     return min(max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds()), A_DAY)
 
 
+def _is_loopback(endpoint: str) -> bool:
+    host = (urlsplit(endpoint).hostname or "").rstrip(".")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def _app() -> Any:
     """This process's connection to FCM. The first pushes come at the same time, and one of them makes it for all."""
     with _connecting:
@@ -188,4 +198,6 @@ def _prepare(app: Any, endpoint: str | None) -> None:
             scheme, HTTPAdapter(pool_connections=4, pool_maxsize=BATCH, max_retries=0)
         )
     if endpoint:
+        if _is_loopback(endpoint):
+            service._client.session.trust_env = False  # no proxy of the environment can reach it
         service._fcm_url = f"{endpoint.rstrip('/')}/v1/projects/{app.project_id}/messages:send"

@@ -3,3 +3,5 @@
 
 class Refused(Exception):
     """An expected problem that ends the command. Its text is one line that says what to do about it."""
+
+    exit_code = 2

@@ -44,7 +44,7 @@ class DataDir:
     @classmethod
     def at(cls, path: Path) -> DataDir:
         """Return the data dir at `path`, which may not exist. Nothing is made."""
-        return cls(path.expanduser().absolute())
+        return cls(absolute(path))
 
     @classmethod
     def open(cls, path: Path) -> DataDir:
@@ -103,6 +103,14 @@ class DataDir:
 
     def withdraw(self) -> None:
         self.running_file.unlink(missing_ok=True)
+
+
+def absolute(path: Path) -> Path:
+    """Return the absolute path of a data dir."""
+    try:
+        return path.expanduser().absolute()
+    except (OSError, RuntimeError) as problem:  # the current directory was removed; there is no home
+        raise Refused(f"{path} cannot be found from here ({problem}); give an absolute --data-dir") from None
 
 
 def make_directory(path: Path) -> None:

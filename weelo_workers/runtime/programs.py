@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from weelo_workers.contracts.queues import NOTIFICATIONS, QUEUES
+from weelo_workers.runtime.environment import for_server
 from weelo_workers.runtime.ports import free_port
 from weelo_workers.runtime.supervisor import Program
 
@@ -94,6 +95,12 @@ def watch(options: Options) -> list[Program]:
     return [] if options.flower_port is None else [_flower(options.flower_port)]
 
 
+def addresses(options: Options) -> dict[str, str]:
+    """Return the URLs that answer 200 once the system is ready, by program."""
+    flower = {} if options.flower_url is None else {"flower": f"{options.flower_url}/healthcheck"}
+    return {"api": f"{options.own_url}/readyz", **flower}
+
+
 def demo(options: Options) -> Program:
     arguments = ("--url", options.own_url, "--data-dir", str(options.data_dir))
     argv = _module("weelo_workers.cli", "demo", *arguments)
@@ -101,13 +108,8 @@ def demo(options: Options) -> Program:
 
 
 def environment(overrides: Mapping[str, str]) -> dict[str, str]:
-    """What the children see: our environment, and what we provide."""
-    inherited = dict(os.environ)
-    inherited["PYTHONUNBUFFERED"] = "1"
-    # Celery warns each root worker in six lines; whoever is root in a container knows.
-    quiet = "ignore:You're running the worker with superuser privileges"
-    inherited["PYTHONWARNINGS"] = ",".join(filter(None, (quiet, os.environ.get("PYTHONWARNINGS"))))
-    return {**inherited, **overrides}
+    """Return what the children get: what is kept of our environment, and what we provide."""
+    return {**for_server(os.environ), **overrides}
 
 
 def entrusted(environment: Mapping[str, str], role: str | None) -> dict[str, str]:
@@ -169,8 +171,11 @@ def _celery(*arguments: str) -> tuple[str, ...]:
 
 
 def _module(name: str, *arguments: str) -> tuple[str, ...]:
-    """A program by its module: scripts in a venv break when its path has spaces or is long."""
-    return (sys.executable, "-m", name, *arguments)
+    """Return the command line of a program by its module: scripts in a venv break when its path has spaces or is long.
+
+    `-P`: nothing is imported from the current directory.
+    """
+    return (sys.executable, "-P", "-m", name, *arguments)
 
 
 def _in_url(host: str) -> str:

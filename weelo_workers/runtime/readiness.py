@@ -1,12 +1,28 @@
-"""Whether the system answers that it is ready, and if not, what it says."""
+"""Whether the system that was started works, and if not, the cause in one line."""
 
 from __future__ import annotations
 
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterable, Mapping
 
-PATIENCE_SECONDS = 60.0
+from redis import Redis
+from redis.exceptions import RedisError
+
+from weelo_workers.contracts.queues import QUEUES
+from weelo_workers.messaging.roll_call import consumers, forget_consumption, queues_consumed
+from weelo_workers.redis_client import ImpatientRedis, connect
+from weelo_workers.runtime import Refused
+from weelo_workers.runtime.supervisor import Supervisor
+
+LIMIT_SECONDS = 30.0
+"""From the start of the processes on. A fault must then have lasted for FAULT_SECONDS."""
+FAULT_SECONDS = 5.0
+SLOW_LIMIT_SECONDS = 120.0
+"""For a process that runs and has not answered yet: on a busy machine its imports alone can take longer than 30 s."""
+STEADY_SECONDS = 5.0  # so long no process may have ended
+FIRST_NOTICE_SECONDS = 10.0
 PAUSE_SECONDS = 0.2
 ANSWER_SECONDS = 2.0
 
@@ -14,40 +30,144 @@ ANSWER_SECONDS = 2.0
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-class Readiness:
-    """Asks `url` now and then until it answers 200."""
+class NotReady(Refused):
+    """The system was started and does not work. Its text is one line with the cause."""
 
-    def __init__(self, url: str) -> None:
+    exit_code = 1
+
+
+class Readiness:
+    """Looks now and then whether every queue is consumed, the addresses answer and no process ends again and again.
+
+    `brokers`: Redis URLs by the variable that names them, REDIS_URL first. The addresses are added with `expect` when
+    the processes behind them have been started.
+    """
+
+    def __init__(self, supervisor: Supervisor, brokers: Mapping[str, str]) -> None:
         self.reached = False
-        self.reason = "nothing asked yet"
-        self._url = url
-        self._began = time.monotonic()
-        self._next_question = 0.0
-        self._next_complaint = self._began + PATIENCE_SECONDS
+        self.cause = "nothing was looked at yet"
+        self._supervisor = supervisor
+        self._brokers = {variable: connect(url) for variable, url in brokers.items()}
+        self._addresses: dict[str, str] = {}
+        self._signs: set[str] = set()
+        """Of life, of each process the first."""
+        self._began = self._progressed = time.monotonic()
+        self._forgotten = self._slow = self._certain = False
+        self._fault_since: float | None = None
+        self._next_look = 0.0
+        self._next_notice = self._began + FIRST_NOTICE_SECONDS
+
+    def expect(self, addresses: Mapping[str, str]) -> None:
+        """From now on these URLs, by the program that answers there, have to answer 200 as well."""
+        self.reached = False
+        self._addresses |= addresses
+        self._progressed = time.monotonic()
 
     def check(self) -> bool:
-        """Ask, unless it was asked just now. True once it is ready."""
-        if not self.reached and time.monotonic() >= self._next_question:
-            self.reached = self._ask()
-            self._next_question = time.monotonic() + PAUSE_SECONDS
+        """Look, unless that was done just now. True once all of it works. Raises NotReady when that takes too long."""
+        now = time.monotonic()
+        if not self.reached and now >= self._next_look:
+            self._next_look = now + PAUSE_SECONDS
+            self._slow = False
+            cause = self._find_cause()
+            self.reached = cause is None
+            self.cause = cause or self.cause
+            if self.reached or self._slow:
+                self._fault_since = None
+            elif self._fault_since is None:
+                self._fault_since = now
+            if not self.reached:
+                self._give_up_if_late(time.monotonic())
         return self.reached
 
-    def overdue(self) -> float:
-        """The seconds waited, once per minute of waiting; 0 at all other times."""
+    def notice(self) -> str | None:
+        """Return a line about what is missing: after 10 s, 20 s, 40 s and so on, None at all other times."""
         now = time.monotonic()
-        if self.reached or now < self._next_complaint:
-            return 0.0
-        self._next_complaint = now + PATIENCE_SECONDS
-        return now - self._began
+        if self.reached or now < self._next_notice:
+            return None
+        waited = now - self._began
+        self._next_notice = now + waited
+        return f"not ready after {waited:.0f} s: {self.cause}"
 
-    def _ask(self) -> bool:
+    def close(self) -> None:
+        for redis in self._brokers.values():
+            redis.close()
+
+    def _give_up_if_late(self, now: float) -> None:
+        waited = now - self._began
+        faulty = self._fault_since is not None and now - self._fault_since >= FAULT_SECONDS
+        stands_still = faulty and now - self._progressed >= LIMIT_SECONDS
+        limit = LIMIT_SECONDS if stands_still or (faulty and self._certain) else SLOW_LIMIT_SECONDS
+        if waited >= limit:
+            raise NotReady(f"not ready after {waited:.0f} s: {self.cause}")
+
+    def _find_cause(self) -> str | None:
+        """Return why the system is not ready, None if it is. Sets `_certain` if waiting longer is of no use, `_slow` if
+        the cause is only a process that has not answered for the first time."""
+        self._certain = True
+        for variable, redis in self._brokers.items():
+            if trouble := self._of_redis(redis):
+                return f"{variable}: {trouble}"
+        if looping := self._supervisor.looping():
+            return "; ".join(looping)
+        self._certain = False
+        return self._of_queues() or self._of_addresses() or self._of_processes()
+
+    def _of_redis(self, redis: Redis) -> str | None:
         try:
-            with _direct.open(self._url, timeout=ANSWER_SECONDS) as answer:
-                self.reason = f"{self._url} answers {answer.status}"
-                return bool(answer.status == 200)
+            redis.ping()
+            if not self._forgotten:
+                forget_consumption(next(iter(self._brokers.values())))
+                self._forgotten = True
+        except RedisError as problem:
+            # It answers nothing but a refusal of its own for so long.
+            self._next_look = time.monotonic() + ImpatientRedis.PAUSE_SECONDS + PAUSE_SECONDS
+            return f"Redis cannot be used: {problem}"
+        return None
+
+    def _of_queues(self) -> str | None:
+        redis = next(iter(self._brokers.values()))
+        try:
+            present, consumed = consumers(redis), queues_consumed(redis)
+        except RedisError as problem:
+            return f"REDIS_URL: {problem}"
+        for queue, workers in present.items():
+            self._note(f"worker of {queue}", workers > 0)
+        for queue in consumed:
+            self._note(f"consumption of {queue}", True)
+        missing = [queue for queue in QUEUES if queue not in consumed]
+        if not missing:
+            return None
+        self._slow = self._any_unheard(f"worker of {queue}" for queue in missing)
+        lines = "; ".join(self._supervisor.last_lines(missing))
+        return f"no worker has consumed a message of {', '.join(missing)}" + (f"; {lines}" if lines else "")
+
+    def _of_addresses(self) -> str | None:
+        for name, url in self._addresses.items():
+            trouble = self._ask(name, url)
+            if trouble is not None:
+                self._slow = name not in self._signs
+                return trouble
+        return None
+
+    def _of_processes(self) -> str | None:
+        return next(iter(self._supervisor.unsteady(STEADY_SECONDS)), None)
+
+    def _ask(self, name: str, url: str) -> str | None:
+        try:
+            with _direct.open(url, timeout=ANSWER_SECONDS) as answer:
+                self._note(name, True)
+                return None if answer.status == 200 else f"{url} answers {answer.status}"
         except urllib.error.HTTPError as answer:
-            said = answer.read(500).decode(errors="replace").strip()
-            self.reason = f"{self._url} answers {answer.code} {said}"
+            self._note(name, True)
+            return f"{url} answers {answer.code} {answer.read(500).decode(errors='replace').strip()}"
         except OSError as problem:
-            self.reason = f"{self._url} does not answer ({problem})"
-        return False
+            return f"{url} does not answer ({problem})"
+
+    def _note(self, sign: str, seen: bool) -> None:
+        if seen and sign not in self._signs:
+            self._signs.add(sign)
+            self._progressed = time.monotonic()
+
+    def _any_unheard(self, signs: Iterable[str]) -> bool:
+        return any(sign not in self._signs for sign in signs)

@@ -23,8 +23,12 @@ from weelo_workers.runtime.undertaker import Roster, hire
 
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
-LIVED_SECONDS = 5.0  # whoever lived so long has not failed at its start
-REPORT_EVERY = 5  # early deaths in a row
+LIVED_SECONDS = 5.0  # after so long a life the next pause is short again
+STARTED_SECONDS = (
+    15.0  # on a busy machine a start takes so long; a process that ends earlier has failed at it
+)
+LOOP_ENDS = 3  # so many failed starts in a row are a restart loop
+REPORT_EVERY = 5
 POLL_SECONDS = 0.05
 
 
@@ -53,6 +57,10 @@ class Child:
     identity: Identity | None = None
     started: float = 0.0
     early_deaths: int = 0
+    failed_starts: int = 0
+    """In a row."""
+    ended: float | None = None
+    """When it last ended by itself (monotonic)."""
     last_line: str = ""
     exit_code: int | None = None
     reader: threading.Thread | None = field(default=None, repr=False)
@@ -91,10 +99,28 @@ class Supervisor:
     def pids(self) -> dict[str, int]:
         return {name: child.process.pid for name, child in self._children.items() if child.process}
 
-    def missing(self) -> list[str]:
-        """Who should run and does not, each with its last words."""
-        absent = [child for child in self._children.values() if child.due is not None]
-        return [f"{child.program.name} ({child.last_line or 'without a word'})" for child in absent]
+    def looping(self) -> list[str]:
+        """Return a description of each program that ends at its start again and again, with its last line."""
+        return [
+            f"{child.program.name} has ended {child.failed_starts} times at its start, last with: {_last_line(child)}"
+            for child in self._children.values()
+            if child.failed_starts >= LOOP_ENDS
+            and (child.process is None or time.monotonic() - child.started < STARTED_SECONDS)
+        ]
+
+    def last_lines(self, names: Iterable[str]) -> list[str]:
+        """Return what these programs printed last, of those that printed anything."""
+        children = [self._children[name] for name in names if name in self._children]
+        return [f"{child.program.name} printed: {child.last_line}" for child in children if child.last_line]
+
+    def unsteady(self, within: float) -> list[str]:
+        """Return a description of each program that does not run, or has ended in the last `within` seconds."""
+        since = time.monotonic() - within
+        return [
+            f"{child.program.name} has ended and is started again; its last line: {_last_line(child)}"
+            for child in self._children.values()
+            if child.due is not None or (child.ended is not None and child.ended > since)
+        ]
 
     def end(self, name: str) -> None:
         """Stop one program for good: TERM, its grace, then KILL."""
@@ -126,6 +152,8 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=None if program.once else subprocess.PIPE,
                 stderr=None if program.once else subprocess.STDOUT,
+                # Python, Celery, gunicorn and Flower import and read files from the current directory.
+                cwd="/",
                 start_new_session=True,  # Ctrl-C in the terminal reaches us alone; KILL reaches all of it
             )
         except OSError as problem:
@@ -166,15 +194,16 @@ class Supervisor:
             child.reader.join(timeout=0.5)  # its last words
 
     def _plan_restart(self, child: Child, manner: str) -> None:
-        lived = time.monotonic() - child.started
+        child.ended = time.monotonic()
+        lived = child.ended - child.started
+        child.failed_starts = child.failed_starts + 1 if lived < STARTED_SECONDS else 0
         child.early_deaths = child.early_deaths + 1 if lived < LIVED_SECONDS else 0
         pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** max(0, child.early_deaths - 1))
         child.due = time.monotonic() + pause
         name = child.program.name
         self._journal.line("weelo", f"{name} {manner}; starting it again in {pause:.1f} s")
-        if child.early_deaths and child.early_deaths % REPORT_EVERY == 0:
-            said = child.last_line or "nothing"
-            failing = f"{name} keeps failing at its start ({child.early_deaths} times); it said: {said}"
+        if child.failed_starts % REPORT_EVERY == LOOP_ENDS:
+            failing = f"{name} keeps failing at its start ({child.failed_starts} times): {_last_line(child)}"
             self._journal.line("weelo", failing)
 
     def _stop_together(self, children: list[Child]) -> None:
@@ -190,6 +219,10 @@ class Supervisor:
             if child.process is not None and child.process.poll() is None:
                 self._journal.line("weelo", f"{child.program.name} did not stop in time and is killed")
             self._lay_to_rest(child)
+
+
+def _last_line(child: Child) -> str:
+    return child.last_line or "it printed nothing"
 
 
 def _manner(code: int | None) -> str:

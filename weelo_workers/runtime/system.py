@@ -15,13 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from redis.exceptions import RedisError
-
-from weelo_workers.messaging.roll_call import consumers
-from weelo_workers.redis_client import connect as connect_redis
 from weelo_workers.runtime import Refused, programs
 from weelo_workers.runtime.datadir import DataDir, Running
 from weelo_workers.runtime.embedded import EmbeddedServer, Postgres, ServerError, Valkey
+from weelo_workers.runtime.environment import OUTPUT_ENCODING, composed
 from weelo_workers.runtime.journal import Journal
 from weelo_workers.runtime.ports import can_listen
 from weelo_workers.runtime.processes import Identity
@@ -35,7 +32,6 @@ DATABASE = "weelo"
 EMBEDDED_ROLES = {programs.API_ROLE: "weelo_api", programs.WORKERS_ROLE: "weelo_workers"}
 SERVER_STOP_SECONDS = 1.0  # each; PostgreSQL then recovers from its log at the next start
 TICK_SECONDS = 0.1
-WORKERS_SECONDS = 20.0  # until the API opens even if no worker has reported
 
 
 class _StopEarly(BaseException):
@@ -65,6 +61,7 @@ def up(options: Options) -> int:
     stopping = _Stopping()
     journal = Journal(sys.stdout)
     data = DataDir.open(options.data_dir)
+    options = replace(options, data_dir=data.path)  # the processes run in another directory
     with suppress(_StopEarly), ExitStack() as undo:
         undo.enter_context(data.claimed())
         try:
@@ -109,26 +106,37 @@ def _serve(options: Options, data: DataDir, journal: Journal, stopping: _Stoppin
     supervisor = Supervisor(journal, data.children_file)
     undo.callback(supervisor.stop)  # undone first: the servers outlive those who use them
     with _tended(servers, journal, stopping.asked):
+        readiness = Readiness(supervisor, _brokers(environment))
+        undo.callback(readiness.close)
+        readiness.check()  # before a worker can have consumed anything
         supervisor.run(programs.back(options), programs.entrusted(environment, programs.WORKERS_ROLE))
-        _await_workers(supervisor, stopping, environment["REDIS_URL"])
+        # The API opens when commands are executed at once.
+        if not _wait_until_ready(readiness, supervisor, journal, stopping):
+            return
         supervisor.run(programs.front(options), programs.entrusted(environment, programs.API_ROLE))
         supervisor.run(programs.watch(options), programs.entrusted(environment, None))
-        _watch(options, supervisor, journal, stopping, environment, shortened)
+        readiness.expect(programs.addresses(options))
+        if _wait_until_ready(readiness, supervisor, journal, stopping):
+            _watch(options, supervisor, journal, stopping, environment, shortened)
 
 
-def _await_workers(supervisor: Supervisor, stopping: _Stopping, redis_url: str) -> None:
-    """The API opens when somebody works behind it, so that "ready" means that commands are executed at once.
+def _brokers(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the Redis URLs in use, by the variable that names them."""
+    named = {name: environment.get(name) for name in ("REDIS_URL", "CELERY_BROKER_URL")}
+    return {name: url for name, url in named.items() if url}
 
-    Not for ever: what is accepted without workers is not lost, so after a while it opens all the same.
-    """
-    redis = connect_redis(redis_url)
-    until = time.monotonic() + WORKERS_SECONDS
-    while time.monotonic() < until and not stopping.asked.wait(TICK_SECONDS):
+
+def _wait_until_ready(
+    readiness: Readiness, supervisor: Supervisor, journal: Journal, stopping: _Stopping
+) -> bool:
+    """Keep the children running until what was started works. False if a signal came first. Raises NotReady."""
+    while not stopping.asked.wait(TICK_SECONDS):
         supervisor.tick()
-        with suppress(RedisError):
-            if all(consumers(redis).values()):
-                break
-    redis.close()
+        if readiness.check():
+            return True
+        if notice := readiness.notice():
+            journal.line("weelo", notice)
+    return False
 
 
 def _watch(
@@ -139,24 +147,15 @@ def _watch(
     environment: dict[str, str],
     shortened: Mapping[str, str],
 ) -> None:
-    """Keep the children running; say when the system is ready; play the demo once if that was asked for."""
-    readiness = Readiness(f"{options.own_url}/readyz")
-    demo_plays = False
+    """Keep the children running until a signal comes; play the demo once if that was asked for."""
+    journal.say(f"weelo ready on {options.url}")
+    if options.demo:
+        if journal.drawn_on:
+            journal.hold()
+        supervisor.run([programs.demo(options)], programs.entrusted(_for_the_terminal(environment), None))
+    demo_plays = options.demo
     while not stopping.asked.wait(TICK_SECONDS):
         supervisor.tick()
-        if not readiness.reached:
-            if readiness.check():
-                journal.say(f"weelo ready on {options.url}")
-                if options.demo:
-                    if journal.drawn_on:
-                        journal.hold()
-                    supervisor.run([programs.demo(options)], programs.entrusted(environment, None))
-                    demo_plays = True
-            elif overdue := readiness.overdue():
-                absent = ", ".join(supervisor.missing()) or "none"
-                journal.line(
-                    "weelo", f"not ready after {overdue:.0f} s: {readiness.reason}; not running: {absent}"
-                )
         if demo_plays and (code := supervisor.exit_code("demo")) is not None:
             demo_plays = False
             journal.release()
@@ -183,6 +182,15 @@ def _after_the_demo(options: Options, code: int, shortened: Mapping[str, str]) -
             f"          for the normal ones press Ctrl-C and start: {command} up",
         ]
     return "\n".join(lines)
+
+
+def _for_the_terminal(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a process that writes to the terminal itself, in the terminal's encoding."""
+    kept = composed(os.environ)
+    return {
+        **{name: value for name, value in environment.items() if name not in OUTPUT_ENCODING},
+        **{name: kept[name] for name in OUTPUT_ENCODING if name in kept},
+    }
 
 
 def _check_configuration() -> None:
@@ -266,6 +274,7 @@ def _migrate(environment: dict[str, str]) -> None:
     done = subprocess.run(
         programs.migration(),
         env=environment,
+        cwd="/",
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weelo_workers.runtime.datadir import write_private
+from weelo_workers.runtime.environment import composed
 from weelo_workers.runtime.processes import Identity, kill_session
 
 
@@ -49,10 +50,12 @@ class Roster:
 def hire(roster: Roster) -> subprocess.Popen[bytes]:
     """Begin the undertaker of this process. It goes by itself when `stdin` of the returned process closes."""
     return subprocess.Popen(
-        [sys.executable, "-m", __name__, str(roster.path), str(os.getpid())],
+        [sys.executable, "-P", "-m", __name__, str(roster.path), str(os.getpid())],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         start_new_session=True,
+        cwd="/",  # so that it keeps no file system busy
+        env=composed(os.environ),
     )
 
 

@@ -1,0 +1,94 @@
+"""`weelo ready` means that the system works; if it does not, `weelo up` ends with one line that names the cause."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.runtime.conftest import Begin
+from tests.runtime.test_up import STAND_IN
+from weelo_workers.runtime.ports import free_port
+
+# The limits in small, and a worker of which each test says what it does.
+IN_A_HURRY = """
+from weelo_workers.runtime import readiness, supervisor
+readiness.LIMIT_SECONDS, readiness.SLOW_LIMIT_SECONDS, readiness.FAULT_SECONDS = 4, 8, 0.5
+readiness.FIRST_NOTICE_SECONDS = 1
+supervisor.FIRST_PAUSE_SECONDS = 0.01
+"""
+NO_SERVER = "redis://127.0.0.1:1/0"
+
+
+def begin_up(begin: Begin, data_dir: Path, worker: str, **environment: str) -> str:
+    """Run `weelo up` with this worker to its end. Returns what it printed; the exit code has to be 1."""
+    script = STAND_IN.replace("cli.main()", f"{IN_A_HURRY}\n{worker}\ncli.main()")
+    servers = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL")}
+    arguments = ("up", "--no-flower", "--port", str(free_port()), "--data-dir", str(data_dir))
+    process = begin("-c", script, *arguments, **{**servers, **environment})
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 1, printed
+    assert "weelo ready" not in printed
+    assert "Traceback" not in printed
+    return printed
+
+
+@pytest.mark.parametrize(
+    ("variable", "worker", "cause"),
+    [
+        ("REDIS_URL", "", r"REDIS_URL: Redis cannot be used: .*Connection refused"),
+        ("CELERY_BROKER_URL", "", r"CELERY_BROKER_URL: Redis cannot be used: .*Connection refused"),
+        (
+            None,
+            "WORKER = 'raise SystemExit(\"no such loader\")'",
+            r"offers has ended \d+ times .*no such loader",
+        ),
+        (
+            None,
+            "WORKER = 'print(\"idle\"); import time; time.sleep(600)'",
+            r"no worker has consumed a message of broadcasts, offers, .*; offers printed: idle",
+        ),
+        (None, "API = 'import time; time.sleep(600)'", r"http://\S+/readyz does not answer .*refused"),
+    ],
+    ids=["dead-redis", "dead-broker", "restart-loop", "nothing-consumed", "no-api"],
+)
+def test_a_system_that_does_not_work_ends_with_one_line_that_names_the_cause(
+    variable: str | None, worker: str, cause: str, begin: Begin, data_dir: Path
+) -> None:
+    printed = begin_up(begin, data_dir, worker, **({variable: NO_SERVER} if variable else {}))
+    last = printed.splitlines()[-1]
+    assert re.fullmatch(rf"weelo: not ready after \d+ s: {cause}.*", last), printed
+    assert "| not ready after" in printed, "and it is said before the time is over"
+
+
+def test_a_restart_loop_after_ready_is_reported_and_the_rest_goes_on_serving(
+    begin: Begin, data_dir: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    worker = f"""
+WORKER = WORKER.replace("time.sleep(600)", '''
+import pathlib
+while not pathlib.Path({str(broken)!r}).exists():
+    time.sleep(0.05)
+raise SystemExit("the disk is on fire")
+''')
+"""
+    script = STAND_IN.replace("cli.main()", f"{IN_A_HURRY}\n{worker}\ncli.main()")
+    servers = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL")}
+    port = free_port()
+    process = begin(
+        "-c", script, "up", "--no-flower", "--port", str(port), "--data-dir", str(data_dir), **servers
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("weelo ready"):
+            broken.touch()
+        if "offers keeps failing at its start" in line:
+            break
+    else:
+        raise AssertionError("the loop was not reported")
+    assert line.rstrip().endswith("times): the disk is on fire")
+    assert httpx.get(f"http://127.0.0.1:{port}/").status_code == 200

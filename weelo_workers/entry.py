@@ -1,0 +1,21 @@
+"""The console script `weelo`: runs the command line in an interpreter that no PYTHON… variable has changed.
+
+PYTHONPATH, PYTHONOPTIMIZE, PYTHONWARNINGS and the like are often set for other programs. They act before our first
+line, so the interpreter is replaced by one without them.
+"""
+
+import os
+import sys
+
+from weelo_workers.python_variables import kept
+
+
+def main() -> None:
+    others = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment = {**others, **kept(os.environ)}
+    if environment != dict(os.environ):
+        command = [sys.executable, "-P", "-m", "weelo_workers.cli", *sys.argv[1:]]
+        os.execve(sys.executable, command, environment)  # noqa: S606 (the same program with the same arguments)
+    from weelo_workers.cli import main as weelo  # noqa: PLC0415
+
+    weelo()
