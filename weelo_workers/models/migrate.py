@@ -32,8 +32,8 @@ def upgrade_to_head(on: Engine | None = None, chosen: Settings | None = None) ->
     Raises ConfigurationError for a database that cannot be used.
     """
     with (on or engine()).begin() as connection:
-        for reason in refusals(connection):
-            raise ConfigurationError(f"DATABASE_URL: {reason}")
+        if reasons := refusals(connection):
+            raise ConfigurationError(f"DATABASE_URL: {reasons[0]}")
         # A migration may rightly take longer than a request, and may wait for another migrator.
         connection.execute(text("SET LOCAL statement_timeout = '10min'"))
         connection.execute(text("SET LOCAL lock_timeout = '10min'"))
