@@ -3,6 +3,7 @@
 Celery is the bell, not the memory: a message may be lost or doubled, the mailbox row decides.
 """
 
+from weelo_workers import redis_url
 from weelo_workers.settings import ConfigurationError, settings
 
 try:
@@ -10,9 +11,15 @@ try:
 except ConfigurationError as unusable:
     raise SystemExit(f"weelo: {unusable}") from None  # one line, where Celery would print ninety
 
-broker_url = settings().broker_url
+_broker = redis_url.read(settings().broker_url).for_celery()
+broker_url = _broker["broker_url"]
+broker_use_ssl = _broker["broker_use_ssl"]
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # a worker waits for Redis as long as it takes
+broker_channel_error_retry = (
+    True  # also for one that refuses commands: a replica, a full one, one with other rights
+)
+worker_consumer = "weelo_workers.app:PatientConsumer"
 broker_transport_options = {
     "socket_timeout": 5,  # without it a publisher hangs for ever on a hung Redis
     "socket_connect_timeout": 2,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import random
 import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -22,16 +23,17 @@ from weelo_api.access import caller
 from weelo_api.errors import not_valid, problem_response
 from weelo_api.hub import hub
 from weelo_api.json_body import JsonBody
-from weelo_api.posting import bell
+from weelo_api.posting import wake
 from weelo_api.pressure import Pace, Pressure
 from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.notifications import CommandOutcome
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.wire import Request, rfc3339
 from weelo_workers.messaging import mailbox
-from weelo_workers.messaging.bell import BellSilent, Ring
 from weelo_workers.models.engine import DATABASE_ERRORS, autocommitting, is_cut_off
 from weelo_workers.settings import settings
+
+log = logging.getLogger(__name__)
 
 MAX_WAIT_SECONDS = 30
 # News of an outcome comes by Redis within milliseconds; looking at the row now and then covers its absence.
@@ -79,20 +81,29 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
         if posted.conflicting:
             raise Rejected(Code.IDEMPOTENCY_CONFLICT, "Use a new key for a new request.")
         if posted.fresh:
-            with suppress(BellSilent):
-                bell.ring(Ring(command_id, command.name, command.queue))
-        outcome = posted.outcome
-        closing = False
-        while outcome.status == "pending" and (left := until - time.monotonic()) > 0:
-            settled.wait(min(left, LOOK_EVERY_SECONDS))
-            # It is recorded: whatever happens now, that is no reason to refuse it.
-            with suppress(*DATABASE_ERRORS):
-                outcome = find(command_id, who) or outcome
-            if hub().closing and not closing:
-                closing, until = True, min(until, time.monotonic() + CLOSING_WAIT_SECONDS)
+            wake(command_id, command)
+        outcome = _outcome(posted.outcome, who, until, settled)
     if wait is not None and outcome.status != "pending":
         return _answer(outcome, wait, replayed=not posted.fresh)
     return _accepted(outcome, replayed=not posted.fresh)
+
+
+def _outcome(known: CommandOutcome, who: Caller, until: float, settled: threading.Event) -> CommandOutcome:
+    """Wait for the outcome until then; return what is known by then. Raises nothing: the command is recorded, so no
+    failure is a reason to refuse it."""
+    closing = False
+    while known.status == "pending" and (left := until - time.monotonic()) > 0:
+        settled.wait(min(left, LOOK_EVERY_SECONDS))
+        try:
+            known = find(known.command_id, who) or known
+        except DATABASE_ERRORS:
+            pass  # the next look may succeed
+        except Exception:
+            log.exception("the outcome of %s could not be read", known.command_id)
+            return known
+        if hub().closing and not closing:
+            closing, until = True, min(until, time.monotonic() + CLOSING_WAIT_SECONDS)
+    return known
 
 
 def _expect_nothing() -> None:

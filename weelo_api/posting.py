@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import logging
+from uuid import UUID
 
 from weelo_workers.contracts.command import Command
 from weelo_workers.messaging import mailbox
 from weelo_workers.messaging.bell import BellSilent, Ring
 from weelo_workers.messaging.celery_bell import CeleryBell
 from weelo_workers.models.engine import autocommitting
+
+log = logging.getLogger(__name__)
 
 bell = CeleryBell()
 
@@ -17,5 +20,14 @@ def send(command: Command) -> None:
     """Record it as due now, and ring."""
     with autocommitting().connect() as connection:
         command_id = mailbox.send(connection, command)
-    with suppress(BellSilent):
+    wake(command_id, command)
+
+
+def wake(command_id: UUID, command: Command) -> None:
+    """Wake a worker for this committed row. Raises nothing: without a wake-up the sweep executes the row."""
+    try:
         bell.ring(Ring(command_id, command.name, command.queue))
+    except BellSilent:
+        pass  # logged there
+    except Exception:
+        log.exception("no worker could be woken for %s", command_id)

@@ -12,6 +12,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from weelo_workers import redis_url
 from weelo_workers.settings import settings
 
 log = logging.getLogger(__name__)
@@ -82,8 +83,8 @@ class StreamReader:
 
 def _connect() -> Redis:
     """A connection of its own, since it blocks. The timeout is what notices a hung or half-open one."""
-    return Redis.from_url(
-        settings().redis_url,
+    return Redis(
+        **redis_url.read(settings().redis_url).for_redis(),
         decode_responses=True,
         socket_timeout=BLOCK_SECONDS + 2,
         socket_connect_timeout=1,

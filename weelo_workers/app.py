@@ -6,6 +6,7 @@ import gc
 import logging
 import threading
 import time
+import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache, partial
@@ -17,8 +18,11 @@ from uuid import UUID
 
 from celery import Celery, signals
 from celery.beat import Scheduler
+from celery.exceptions import CPendingDeprecationWarning
+from celery.worker.consumer import Consumer
+from celery.worker.state import maybe_shutdown
 from kombu.transport import redis as redis_transport
-from redis.exceptions import RedisError
+from redis.exceptions import ExecAbortError, OutOfMemoryError, RedisError
 
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.queues import QUEUES
@@ -71,8 +75,66 @@ class ForgivingQoS(redis_transport.QoS):
         except AttributeError as lost:
             log.warning("a message could not be acknowledged: %s", lost)
 
+    def append(self, message: Any, delivery_tag: Any) -> None:
+        try:
+            super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
+        except (OutOfMemoryError, ExecAbortError) as full:
+            # The message has left its queue, so it is executed. Only the record is missing by which Redis would give
+            # it to another worker later.
+            log.warning("a message could not be recorded as taken: %s", full)
+            super(redis_transport.QoS, self).append(message, delivery_tag)  # type: ignore[no-untyped-call]
+
 
 redis_transport.Channel.QoS = ForgivingQoS
+
+
+class PatientConsumer(Consumer):
+    """A worker's consumer that waits for a Redis that answers and refuses, as it waits for one that does not answer.
+
+    A replica, a Redis that loads its data, is full, or gives this user other rights, accepts connections. Celery
+    would reconnect at once, several times a second, and log each try.
+    """
+
+    RETRY_SECONDS = 1.0
+
+    _connected_at = -RETRY_SECONDS
+
+    def connect(self) -> Any:
+        self._pause_until(self._connected_at + self.RETRY_SECONDS)
+        connection = super().connect()
+        self._connected_at = time.monotonic()
+        return connection
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Return the connection once its Redis accepts writes. One line is logged when it does not, one when it does."""
+        refused = False
+        while True:
+            conn = super().ensure_connected(conn)
+            try:
+                # A write that changes nothing and needs no memory.
+                conn.default_channel.client.delete("no such key")
+            except self.connection_errors + self.channel_errors as refusal:
+                conn.close()
+                if not refused:
+                    log.warning("waiting for Redis, which refuses what we send: %s", refusal)
+                refused = True
+                self._pause_until(time.monotonic() + self.RETRY_SECONDS)
+            else:
+                if refused:
+                    log.warning("Redis accepts again what we send")
+                return conn
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        with warnings.catch_warnings():
+            # Seven lines about a default, although celeryconfig.py says what a lost connection does to running tasks.
+            warnings.simplefilter("ignore", CPendingDeprecationWarning)
+            super().on_connection_error_after_connected(exc)
+
+    @staticmethod
+    def _pause_until(moment: float) -> None:
+        while (left := moment - time.monotonic()) > 0:
+            maybe_shutdown()
+            time.sleep(min(left, 0.1))
 
 
 def find_verbs() -> None:

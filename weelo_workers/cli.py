@@ -133,14 +133,17 @@ def doctor(data_dir: Path) -> None:
     Prints one line per finding and what to do about it. Exit code 1 if there is any.
     """
     _use_running_system(data_dir, "DATABASE_URL", "REDIS_URL")
-    from weelo_workers.queries.doctor import findings
+    from weelo_workers.queries.doctor import cautions, findings
 
     found = findings()
     for finding in found:
         click.echo(finding)
+    warnings = cautions()
+    for warning in warnings:
+        click.echo(f"warning: {warning}")
     if found:
         sys.exit(1)
-    click.echo("all is well")
+    click.echo("nothing is broken; see the warnings" if warnings else "all is well")
 
 
 @weelo.group(name="mailbox")
@@ -222,13 +225,13 @@ def _use_running_system(data_dir: Path, *variables: str) -> None:
     """Fill in what the environment leaves out from the system that runs on the data dir."""
     from weelo_workers.runtime import Refused
     from weelo_workers.runtime.datadir import DataDir
-    from weelo_workers.settings import settings
+    from weelo_workers.settings import given, settings
 
     # What is set has to be usable, and production takes nothing from a data dir.
     production = settings().weelo_env == "production"
     running = None if production else DataDir.at(data_dir).running()
     for variable in variables:
-        if os.environ.get(variable):
+        if given(variable):
             continue
         address = getattr(running, variable.lower(), None)
         if address is None:
@@ -236,7 +239,7 @@ def _use_running_system(data_dir: Path, *variables: str) -> None:
                 f"{variable}: not set, and no embedded server runs on {data_dir}; set it or `weelo up`"
             )
         os.environ[variable] = address
-    if running and running.jwt_secret_file and not os.environ.get("JWT_SECRET"):
+    if running and running.jwt_secret_file and not given("JWT_SECRET"):
         os.environ["JWT_SECRET"] = Path(running.jwt_secret_file).read_text().strip()
     settings.cache_clear()
     settings()
@@ -287,9 +290,13 @@ def _expected(problem: Exception) -> str | None:
     if isinstance(problem, (Refused, ConfigurationError)):
         return str(problem)
     if "sqlalchemy" in sys.modules:
-        from sqlalchemy.exc import OperationalError
+        from sqlalchemy.exc import DBAPIError, OperationalError
 
-        if isinstance(problem, OperationalError):
+        if isinstance(problem, DBAPIError) and (
+            isinstance(problem, OperationalError)
+            # What the role may not do, and what a standby cannot do.
+            or getattr(problem.orig, "pgcode", None) in {"42501", "25006"}
+        ):
             return f"DATABASE_URL: {str(problem.orig).strip().splitlines()[0]}"
     return None
 

@@ -11,6 +11,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError, TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
+from weelo_workers import redis_url
 from weelo_workers.settings import settings
 
 
@@ -32,8 +33,8 @@ class ImpatientRedis(Redis):
 
 def connect(url: str) -> Redis:
     """A client that gives up quickly: Redis only carries news and nearness, and nobody should wait for it long."""
-    return ImpatientRedis.from_url(
-        url,
+    return ImpatientRedis(
+        **redis_url.read(url).for_redis(),
         decode_responses=True,
         socket_timeout=1,
         socket_connect_timeout=1,

@@ -6,13 +6,17 @@ In development nothing has to be set: `weelo up` provides the two servers and th
 
 from __future__ import annotations
 
+import os
+import socket
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from weelo_workers import database_url, google_account, redis_url
 
 MIN_SECRET_BYTES = 32  # RFC 7518, section 3.2: an HS256 key is at least as long as the hash
 # Random ones have more, even in hexadecimal; what was typed to fill the gap has not.
@@ -73,6 +77,15 @@ class Settings(BaseSettings):
     google_application_credentials: str | None = None
     fcm_endpoint: str | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _strip(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Remove the white space around every value: mounted secrets and files with CRLF end in some."""
+        stripped = {
+            name: value.strip() if isinstance(value, str) else value for name, value in values.items()
+        }
+        return {name: value for name, value in stripped.items() if value != ""}
+
     @field_validator("radius_steps_km", mode="before")
     @classmethod
     def _split_steps(cls, value: object) -> object:
@@ -93,29 +106,46 @@ class Settings(BaseSettings):
     @field_validator("database_url", "database_read_url", "database_api_url", "database_workers_url")
     @classmethod
     def _is_postgres(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("postgresql://", "postgres://", "postgresql+psycopg2://")):
-            raise ValueError("must begin with postgresql://")
-        return _with_sound_address(url)
+        if url is not None:
+            database_url.read(url)
+        return url
 
     @field_validator("redis_url", "celery_broker_url")
     @classmethod
     def _is_redis(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must begin with redis:// or rediss://")
-        return _with_sound_address(url)
+        if url is not None:
+            _check_address(url)
+            redis_url.read(url)
+        return url
 
     @field_validator("fcm_endpoint", "flower_url")
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("http://", "https://")):
-            raise ValueError("must begin with http:// or https://")
-        return _with_sound_address(url)
+        if url is not None:
+            if not url.startswith(("http://", "https://")):
+                raise ValueError("must begin with http:// or https://")
+            _check_address(url)
+            parts = urlsplit(url)
+            if not parts.hostname or parts.query or parts.fragment:
+                raise ValueError("must be an address like https://host:port, without ? or #")
+        return url
 
     @field_validator("google_application_credentials")
     @classmethod
-    def _is_a_file(cls, path: str | None) -> str | None:
-        if path is not None and not Path(path).is_file():
-            raise ValueError(f"there is no file {path}")
+    def _can_sign(cls, path: str | None) -> str | None:
+        if path is not None:
+            google_account.load(path)
+        return path
+
+    @field_validator("metrics_dir")
+    @classmethod
+    def _is_a_directory_to_write_to(cls, path: str | None) -> str | None:
+        if path is not None:
+            there = Path(path)
+            while not there.exists() and there != there.parent:
+                there = there.parent  # what is missing is made
+            if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+                raise ValueError(f"must be a directory that this process may write to; {there} is not")
         return path
 
     @field_validator("jwt_secret")
@@ -142,20 +172,39 @@ class Settings(BaseSettings):
             raise ValueError("JWT_SECRET: must be random in production, as `openssl rand -hex 32` makes it")
         return self
 
+    @model_validator(mode="after")
+    def _metrics_have_an_address(self) -> Self:
+        if self.metrics_port is not None:
+            try:
+                found = socket.getaddrinfo(self.metrics_host, 0, type=socket.SOCK_STREAM)
+                family, kind, protocol, _, address = found[0]
+                with socket.socket(family, kind, protocol) as probe:
+                    probe.bind(address)  # to any port: a taken one keeps no worker from its work
+            except (OSError, UnicodeError):
+                raise ValueError(
+                    "METRICS_HOST: must be an address of this machine, like 127.0.0.1 or 0.0.0.0"
+                ) from None
+        return self
+
     @property
     def broker_url(self) -> str:
         return self.celery_broker_url or self.redis_url
 
 
-def _with_sound_address(url: str | None) -> str | None:
-    if url is not None:
-        try:
-            port = urlsplit(url).port
-        except ValueError:
-            port = 0
-        if port == 0:
-            raise ValueError("the port must be a number from 1 to 65535")
-    return url
+def given(variable: str) -> str | None:
+    """Return the environment variable without white space around it, None if nothing is left."""
+    return os.environ.get(variable, "").strip() or None
+
+
+def _check_address(url: str) -> None:
+    try:
+        port = urlsplit(url).port
+    except ValueError:  # also for a host in brackets that is no IPv6 address
+        port = 0
+    if port == 0:
+        raise ValueError(
+            "the port must be a number from 1 to 65535 (write special characters of a password percent-encoded)"
+        )
 
 
 @lru_cache(maxsize=1)

@@ -49,12 +49,42 @@ BAD_VALUES = [
     ("DATABASE_READ_URL", "sqlite:///weelo.db"),
     ("DATABASE_API_URL", "mysql://localhost/weelo"),
     ("DATABASE_WORKERS_URL", "postgresql://localhost:port/weelo"),
+    ("DATABASE_URL", "postgresql://localhost"),
+    ("DATABASE_URL", "postgresql://localhost/weelo?colour=red"),
+    ("DATABASE_URL", "postgresql://localhost/weelo?sslmode=sometimes"),
+    ("DATABASE_URL", "postgresql://localhost/weelo?connect_timeout=soon"),
+    ("DATABASE_URL", "postgresql://weelo:pass@word@localhost/weelo"),
+    ("DATABASE_URL", "postgresql://weelo:pass/word@localhost/weelo"),
+    ("DATABASE_URL", "postgresql://weelo:100%zz@localhost/weelo"),
     ("REDIS_URL", "http://localhost:6379"),
+    ("REDIS_URL", "redis://localhost/first"),
+    ("REDIS_URL", "redis://localhost/0/1"),
+    ("REDIS_URL", "redis://localhost?db=-1"),
+    ("REDIS_URL", "redis://localhost?db=first"),
+    ("REDIS_URL", "redis://:pass#word@localhost/0"),
+    ("REDIS_URL", "redis://:pass@word@localhost/0"),
+    ("REDIS_URL", "redis://[::1/0"),
+    ("REDIS_URL", "redis+cluster://localhost"),
+    ("REDIS_URL", "unix://"),
+    ("REDIS_URL", "redis://localhost?ssl_cert_reqs=none"),
+    ("REDIS_URL", "rediss://localhost?ssl_cert_reqs=sometimes"),
+    ("REDIS_URL", "rediss://localhost?ssl_ca_certs=/no/such/file.pem"),
+    ("REDIS_URL", f"rediss://localhost?ssl_ca_certs={__file__}"),
+    ("REDIS_URL", "rediss://localhost?ssl_certfile=/no/such/file.pem"),
+    ("REDIS_URL", "rediss://localhost?ssl_keyfile=/no/such/file.pem"),
+    ("REDIS_URL", "rediss://localhost?ssl_check_hostname="),
     ("REDIS_URL", "redis://localhost:port/0"),
     ("CELERY_BROKER_URL", "amqp://localhost"),
     ("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/file.json"),
+    ("GOOGLE_APPLICATION_CREDENTIALS", "/"),
+    ("GOOGLE_APPLICATION_CREDENTIALS", __file__),
+    ("GOOGLE_APPLICATION_CREDENTIALS", "/proc/self/mem"),  # reading it fails, even as root
     ("FCM_ENDPOINT", "nonsense"),
     ("FLOWER_URL", "javascript:alert(1)"),
+    ("FCM_ENDPOINT", "https://"),
+    ("FCM_ENDPOINT", "https://localhost/?key=1"),
+    ("METRICS_DIR", __file__),
+    ("METRICS_DIR", f"{__file__}/figures"),
     ("JWT_SECRET", "too short"),
     ("BROADCAST_TIMEOUT_SECONDS", "two minutes"),
     ("BROADCAST_TIMEOUT_SECONDS", "0"),
@@ -124,6 +154,54 @@ def test_a_bad_value_is_one_line_that_names_the_variable(
     line = str(refused.value)
     assert line.startswith(f"{variable}: ")
     assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    "parameter", ["socket_timeout=3", "protocol=3", "max_connections=5", "virtual_host=1"]
+)
+@pytest.mark.parametrize("variable", ["REDIS_URL", "CELERY_BROKER_URL"])
+@pytest.mark.parametrize("address", ["redis://localhost/0", "rediss://localhost/0", "unix:///run/redis.sock"])
+def test_a_parameter_that_only_one_library_understands_is_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, address: str, parameter: str
+) -> None:
+    monkeypatch.setenv(variable, f"{address}?{parameter}")
+    with pytest.raises(ConfigurationError) as refused:
+        settings()
+    assert str(refused.value).startswith(f"{variable}: {parameter.partition('=')[0]} ")
+
+
+@pytest.mark.parametrize("space", ["\n", "\r\n", " ", "\t"])
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("JWT_SECRET", "a secret of at least thirty-two bytes"),
+        ("WEELO_ENV", "development"),
+        ("DATABASE_URL", "postgresql://weelo:secret@localhost/weelo"),
+        ("REDIS_URL", "redis://localhost/0"),
+        ("CELERY_BROKER_URL", "redis://localhost/0"),
+        ("FCM_ENDPOINT", "http://localhost:9"),
+        ("METRICS_HOST", "127.0.0.1"),
+    ],
+)
+def test_white_space_around_a_value_is_no_part_of_it(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, space: str
+) -> None:
+    """Mounted secrets end in a newline, files with CRLF in a carriage return."""
+    monkeypatch.setenv(variable, f"{space}{value}{space}")
+    assert getattr(settings(), variable.lower()) == value
+
+
+def test_a_variable_of_white_space_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JWT_SECRET", "\n")
+    assert settings().jwt_secret is None
+
+
+@pytest.mark.parametrize("host", ["203.0.113.1", "no such host", "http://127.0.0.1"])
+def test_figures_are_shown_at_an_address_of_this_machine(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("METRICS_HOST", host)
+    monkeypatch.setenv("METRICS_PORT", "9540")
+    with pytest.raises(ConfigurationError, match=r"^METRICS_HOST: "):
+        settings()
 
 
 @pytest.mark.parametrize("variable", ["DATABASE_URL", "REDIS_URL", "JWT_SECRET"])

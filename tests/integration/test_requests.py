@@ -17,8 +17,9 @@ from tests.people import BOOKING
 from tests.scribe import Scribe
 from tests.system import token
 from tests.world import World
-from weelo_api import create_app
+from weelo_api import create_app, posting
 from weelo_workers.contracts.statuses import Role
+from weelo_workers.messaging.celery_bell import CeleryBell
 from weelo_workers.models.engine import connect, read_engine
 from weelo_workers.models.migrate import upgrade_to_head
 from weelo_workers.notifications import news
@@ -254,3 +255,19 @@ def test_an_empty_header_makes_nobody_known(app: FlaskClient, monkeypatch: pytes
         assert app.get("/api/v1/ws", headers=nobody).status_code == 503
     known = {"Authorization": f"Bearer {token(Role.CUSTOMER, uuid4())}"}
     assert app.get("/api/v1/ws", headers=known).status_code == 400, "let in, though this is no handshake"
+
+
+@pytest.mark.parametrize("prefer", [{}, {"Prefer": "wait=1"}])
+@pytest.mark.parametrize("parameter", ["socket_timeout=3", "db=5", "protocol=3"])
+def test_a_recorded_command_is_accepted_whatever_fails_while_workers_are_woken(
+    world: World, app: FlaskClient, monkeypatch: pytest.MonkeyPatch, parameter: str, prefer: dict[str, str]
+) -> None:
+    """kombu raises a TypeError for these parameters, which no settings of ours hand to it any more."""
+    broken = CeleryBell()
+    broken._celery.conf.broker_url = f"{settings().redis_url}?{parameter}"
+    monkeypatch.setattr(posting, "bell", broken)
+    bearer = {"Authorization": f"Bearer {token(Role.CUSTOMER, uuid4())}"}
+    answer = app.post("/api/v1/bookings", json=BOOKING, headers={**bearer, **prefer})
+    assert answer.status_code == 202, answer.text
+    assert world.value("SELECT count(*) FROM mailbox WHERE id = :id", id=answer.json["commandId"]) == 1
+    assert broken.was_silent, "this broker cannot be used"

@@ -25,6 +25,8 @@ PRODUCT = ("weelo_workers", "weelo_api", "weelo_client", "weelo_demo")
 # What begins to wait for somebody outside, and the argument that bounds it.
 BOUNDED_BY = {
     "from_url": {"socket_timeout", "socket_connect_timeout"},
+    "Redis": {"socket_timeout", "socket_connect_timeout"},
+    "ImpatientRedis": {"socket_timeout", "socket_connect_timeout"},
     "create_engine": {"pool_timeout", "connect_args"},
     "psycopg2.connect": {"connect_timeout"},
     "urlopen": {"timeout"},

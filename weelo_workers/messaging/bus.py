@@ -48,8 +48,10 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.metrics import counted
 from weelo_workers.models import MailboxRow, User
 from weelo_workers.models.engine import DATABASE_ERRORS, is_contention, is_cut_off, is_outage
+from weelo_workers.sparse_log import Sparse
 
 log = logging.getLogger(__name__)
+log.addFilter(Sparse())
 
 # In a race what comes within this time is written together, instead of one or two at a time.
 GATHER_SECONDS = 0.05

@@ -12,8 +12,10 @@ from redis.exceptions import RedisError
 
 from weelo_workers.messaging.bell import BellSilent, Ring
 from weelo_workers.messaging.celery_settings import celery_settings
+from weelo_workers.sparse_log import Sparse
 
 log = logging.getLogger(__name__)
+log.addFilter(Sparse())
 
 
 class CeleryBell:
@@ -65,7 +67,9 @@ class CeleryBell:
                 countdown=ring.countdown or None,
                 retry=False,
             )
-        except (KombuError, RedisError, OSError) as error:
+        except Exception as error:
+            # Whatever it is: the row is committed, so the caller must not fail, and the sweep finds the row.
             self._silent_until = time.monotonic() + self.PAUSE_SECONDS
-            log.warning("the bell is silent: %s", error)
+            known = isinstance(error, KombuError | RedisError | OSError)
+            log.warning("the bell is silent: %s", str(error) or type(error).__name__, exc_info=not known)
             raise BellSilent(ring.name) from error

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 import psycopg2
 from psycopg2 import errors as pg
-from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.engine import ExceptionContext, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import (
     DBAPIError,
     InvalidatePoolError,
@@ -19,6 +20,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from weelo_workers import database_url
 from weelo_workers.settings import settings
 
 PING_AFTER_SECONDS = 1.0
@@ -34,11 +36,26 @@ _STANDBY = "25006"
 _OUTAGES = ("08", "53", "57", "58", "55P03", _STANDBY)
 
 # A handler that waits longer than this has met a fault, not a queue: give up, let the bell or the sweep retry.
-_WAITS = {
+LIMITS = {
     "statement_timeout": "10s",
+    "lock_timeout": "8s",
     "idle_in_transaction_session_timeout": "20s",
-    "timezone": "UTC",
 }
+# What statements of ours rely on, whatever the server's, the database's or the role's defaults are.
+SESSION = {"timezone": "UTC", "standard_conforming_strings": "on"}
+
+# Unless the URL says otherwise.
+_CONNECTION = {
+    "connect_timeout": "5",
+    "application_name": "weelo",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "15000",  # a partition in the middle of a query has no keepalives
+}
+
+# PgBouncer's answer to `options`, which it cannot keep when its server connections change hands.
+_REFUSED_BY_POOLER = "unsupported startup parameter"
 
 
 def connect(
@@ -47,33 +64,91 @@ def connect(
     pool_size: int = 10,
     max_overflow: int = 5,
     isolation: str = "READ COMMITTED",
-    lock_timeout: str = "8s",
+    lock_timeout: str | None = None,
 ) -> Engine:
-    """An engine for `postgresql://…`. SQLAlchemy 2.1 reads the bare scheme as psycopg 3; the driver here is psycopg2."""
+    """Return an engine for `postgresql://…`. What the URL says about the connection takes precedence.
+
+    Raises ValueError for a URL that libpq cannot read. `lock_timeout`: instead of the usual one.
+    """
+    given = database_url.read(url)
+    limits = {**LIMITS, **({"lock_timeout": lock_timeout} if lock_timeout else {})}
+    ours = " ".join(f"-c {name}={value}" for name, value in {**limits, **SESSION}.items())
+    named = {name: given.get(name) for name in ("user", "password", "host", "port", "dbname")}
+    one_host = "," not in (named["host"] or "") + (named["port"] or "")
     made = create_engine(
-        make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+psycopg2"),
+        # For what is shown of an engine; libpq gets all of it from connect_args.
+        URL.create(
+            "postgresql+psycopg2",
+            username=named["user"],
+            password=named["password"],
+            host=named["host"] if one_host else None,
+            port=int(named["port"]) if one_host and named["port"] else None,
+            database=named["dbname"],
+        ),
         isolation_level=isolation,
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_timeout=5,
         hide_parameters=True,  # an error's text goes to the log; names, phones and tokens do not
-        connect_args={
-            "connect_timeout": 5,
-            "application_name": "weelo",
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 15_000,  # a partition in the middle of a query has no keepalives
-            "options": " ".join(
-                f"-c {name}={value}" for name, value in {**_WAITS, "lock_timeout": lock_timeout}.items()
-            ),
-        },
+        connect_args={**_CONNECTION, **given, "options": f"{ours} {given.get('options', '')}".strip()},
     )
+    pooler = _Pooler(given.get("options"), limits)
+    event.listen(made, "do_connect", pooler.connect)
+    event.listen(made, "begin", pooler.limit_locks)
     event.listen(made, "handle_error", _leave_rows_out)
     event.listen(made, "handle_error", _leave_a_standby)
     event.listen(made, "checkin", _note_the_time)
     event.listen(made, "checkout", _ping_if_it_idled)
     return made
+
+
+class _Pooler:
+    """Connects through poolers that refuse settings at the start of a connection (PgBouncer).
+
+    The limits then come from the role, where `weelo migrate` writes them: a SET would stay on a server connection that
+    the pooler gives to other clients. Only a lock_timeout of one's own is set, per transaction.
+    """
+
+    def __init__(self, options: str | None, limits: Mapping[str, str]) -> None:
+        """`options`: the URL's own, which are never left out."""
+        self._options = {"options": options} if options else {}
+        self._own = limits["lock_timeout"]
+        differs = self._own != LIMITS["lock_timeout"]
+        self._set_lock_timeout = f"SET LOCAL lock_timeout = '{self._own}'" if differs else None
+        self._refuses = False
+
+    def connect(
+        self, dialect: Any, _: ConnectionPoolEntry, arguments: list[Any], parameters: dict[str, Any]
+    ) -> Any:
+        if not self._refuses:
+            try:
+                made = dialect.connect(*arguments, **parameters)
+            except psycopg2.OperationalError as refusal:
+                if _REFUSED_BY_POOLER not in str(refusal):
+                    raise
+            else:
+                self._refuses = self._leaves_out(made)
+                return made
+        without = {name: value for name, value in parameters.items() if name != "options"}
+        made = dialect.connect(*arguments, **without, **self._options)
+        self._refuses = True
+        return made
+
+    def _leaves_out(self, made: Any) -> bool:
+        """Whether settings got lost on the way without an error. It is asked only where it makes a difference."""
+        if self._set_lock_timeout is None:
+            return False
+        with made.cursor() as cursor:
+            cursor.execute("SELECT current_setting('lock_timeout')")
+            (there,) = cursor.fetchone()
+        made.rollback()
+        return bool(there != self._own)
+
+    def limit_locks(self, connection: Connection) -> None:
+        if self._refuses and self._set_lock_timeout:
+            raw: Any = connection.connection.driver_connection
+            if not raw.autocommit:
+                connection.exec_driver_sql(self._set_lock_timeout)
 
 
 def _leave_rows_out(context: ExceptionContext) -> None:

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Engine, text
 
 from weelo_workers.models.engine import engine
 from weelo_workers.models.roles import grant_roles
-from weelo_workers.settings import Settings, settings
+from weelo_workers.models.server import refusals
+from weelo_workers.settings import ConfigurationError, Settings, settings
 
 # Any constant will do as long as all migrators use the same one ("weelo" in ASCII).
 _MIGRATING = 0x7765656C6F
@@ -26,8 +27,13 @@ def alembic_config(connection: Connection) -> Config:
 
 
 def upgrade_to_head(on: Engine | None = None, chosen: Settings | None = None) -> None:
-    """One migrator at a time: the others wait on an advisory lock and then find nothing left to do."""
+    """One migrator at a time: the others wait on an advisory lock and then find nothing left to do.
+
+    Raises ConfigurationError for a database that cannot be used.
+    """
     with (on or engine()).begin() as connection:
+        if reasons := refusals(connection):
+            raise ConfigurationError(f"DATABASE_URL: {reasons[0]}")
         # A migration may rightly take longer than a request, and may wait for another migrator.
         connection.execute(text("SET LOCAL statement_timeout = '10min'"))
         connection.execute(text("SET LOCAL lock_timeout = '10min'"))

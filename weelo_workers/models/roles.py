@@ -12,16 +12,16 @@ from typing import Any
 from psycopg2 import errors as pg, sql
 from psycopg2.extensions import encrypt_password
 from sqlalchemy import Connection
-from sqlalchemy.engine import make_url
 
+from weelo_workers import database_url
 from weelo_workers.models.base import Base
+from weelo_workers.models.engine import LIMITS, SESSION
 from weelo_workers.models.mailbox import MailboxRow, Replay
 from weelo_workers.settings import ConfigurationError, Settings
 
 # What a request leaves behind: the command, and that it came again. All else is for the workers to write.
 API_INSERTS = (MailboxRow.__tablename__, Replay.__tablename__)
 ROWS = "SELECT, INSERT, UPDATE, DELETE"
-SCHEMA = "public"
 
 _NO_MORE_THAN_LOG_IN = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
 
@@ -37,24 +37,29 @@ def grant_roles(connection: Connection, chosen: Settings) -> None:
         workers = _role(cursor, "DATABASE_WORKERS_URL", chosen.database_workers_url)
         if api is not None and api == workers:
             raise ConfigurationError("DATABASE_API_URL: must name another role than DATABASE_WORKERS_URL")
+        cursor.execute("SELECT current_schema()")
+        schema = cursor.fetchone()[0]
         tables = sorted(Base.metadata.tables)
         for role in (api, workers):
             if role is not None:
-                _begin_with_nothing(cursor, role)
-                _on_tables(cursor, "SELECT", tables, role)
-                _on_tables(cursor, "SELECT", ["alembic_version"], role)  # is the schema the expected one?
+                _begin_with_nothing(cursor, role, schema)
+                _on_tables(cursor, "SELECT", tables, role, schema)
+                _on_tables(
+                    cursor, "SELECT", ["alembic_version"], role, schema
+                )  # is the schema the expected one?
+                _set_defaults(cursor, role, schema)
         if api is not None:
-            _on_tables(cursor, "INSERT", API_INSERTS, api)
+            _on_tables(cursor, "INSERT", API_INSERTS, api, schema)
         if workers is not None:
-            _on_tables(cursor, ROWS, tables, workers)
+            _on_tables(cursor, ROWS, tables, workers, schema)
 
 
 def _role(cursor: Any, variable: str, address: str | None) -> str | None:
     """The role of this URL, made if it is missing and with the URL's password; None without a URL."""
     if address is None:
         return None
-    url = make_url(address)
-    name = url.username
+    url = database_url.read(address)
+    name = url.get("user")
     cursor.execute("SELECT current_user, rolsuper FROM pg_roles WHERE rolname = %s", (name,))
     there = cursor.fetchone()
     if not name or (there and (there[0] == name or there[1])):
@@ -66,11 +71,9 @@ def _role(cursor: Any, variable: str, address: str | None) -> str | None:
         raise ConfigurationError(
             f"{variable}: there is no role {name}, and the one of DATABASE_URL may not make it"
         )
-    if url.password:
+    if url.get("password"):
         # It goes to the server as a verifier: a statement may end up in the server's log.
-        verifier = encrypt_password(
-            str(url.password), name, scope=cursor.connection, algorithm="scram-sha-256"
-        )
+        verifier = encrypt_password(url["password"], name, scope=cursor.connection, algorithm="scram-sha-256")
         _may(cursor, sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)))
     return name
 
@@ -86,10 +89,10 @@ def _may(cursor: Any, statement: sql.Composed) -> bool:
     return True
 
 
-def _begin_with_nothing(cursor: Any, role: str) -> None:
+def _begin_with_nothing(cursor: Any, role: str, of: str) -> None:
     """PUBLIC included: before PostgreSQL 15 it could make tables, and temporary ones it can to this day."""
     database = sql.Identifier(cursor.connection.info.dbname)
-    schema, name = sql.Identifier(SCHEMA), sql.Identifier(role)
+    schema, name = sql.Identifier(of), sql.Identifier(role)
     for statement in (
         "REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC, {role}",
         "REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC, {role}",
@@ -100,6 +103,19 @@ def _begin_with_nothing(cursor: Any, role: str) -> None:
         cursor.execute(sql.SQL(statement).format(database=database, schema=schema, role=name))
 
 
-def _on_tables(cursor: Any, what: str, tables: Iterable[str], role: str) -> None:
-    names = sql.SQL(", ").join(sql.Identifier(SCHEMA, table) for table in tables)
+def _on_tables(cursor: Any, what: str, tables: Iterable[str], role: str, schema: str) -> None:
+    names = sql.SQL(", ").join(sql.Identifier(schema, table) for table in tables)
     cursor.execute(sql.SQL("GRANT {} ON {} TO {}").format(sql.SQL(what), names, sql.Identifier(role)))
+
+
+def _set_defaults(cursor: Any, role: str, schema: str) -> None:
+    """Give the role its limits in this database. A pooler keeps them, while it leaves out what a connection asks for."""
+    defaults = {**LIMITS, **SESSION, **({} if schema == "public" else {"search_path": schema})}
+    for name, value in defaults.items():
+        statement = sql.SQL("ALTER ROLE {} IN DATABASE {} SET {} = {}").format(
+            sql.Identifier(role),
+            sql.Identifier(cursor.connection.info.dbname),
+            sql.Identifier(name),
+            sql.Literal(value),
+        )
+        _may(cursor, statement)

@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+from weelo_workers import google_account
 from weelo_workers.contracts.statuses import Platform
 from weelo_workers.settings import settings
 
@@ -171,13 +172,14 @@ def _connection() -> Any:
     # Our devices are known by their tokens, which the library would like to see replaced by installation ids.
     warnings.filterwarnings("ignore", message="Message.token", category=DeprecationWarning)
 
-    class Nobody(credentials.Base):  # type: ignore[misc]
-        def get_credential(self) -> AnonymousCredentials:
-            return AnonymousCredentials()  # type: ignore[no-untyped-call]
+    class Loaded(credentials.Base):  # type: ignore[misc]
+        def get_credential(self) -> Any:
+            return account
 
     path, endpoint = settings().google_application_credentials, settings().fcm_endpoint
-    options = {"httpTimeout": HTTP_TIMEOUT_SECONDS, **({} if path else {"projectId": "weelo"})}
-    app = firebase_admin.initialize_app(credentials.Certificate(path) if path else Nobody(), options, "weelo")
+    account, project = google_account.load(path) if path else (AnonymousCredentials(), "weelo")  # type: ignore[no-untyped-call]
+    options = {"httpTimeout": HTTP_TIMEOUT_SECONDS, "projectId": project}
+    app = firebase_admin.initialize_app(Loaded(), options, "weelo")
     try:
         _prepare(app, endpoint)
     except BaseException:

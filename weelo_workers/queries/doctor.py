@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
-from redis.exceptions import RedisError
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
@@ -16,10 +19,13 @@ from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.truck_request import FILLED
 from weelo_workers.messaging import trouble
 from weelo_workers.messaging.roll_call import consumers
+from weelo_workers.models import server
 from weelo_workers.models.base import quoted
-from weelo_workers.models.engine import engine
+from weelo_workers.models.engine import connect, engine
 from weelo_workers.models.migrate import is_at_head
 from weelo_workers.queries.backlog import by_queue
+from weelo_workers.redis_client import connect as connect_redis, redis
+from weelo_workers.settings import settings
 
 OVERDUE_SECONDS = 5
 MOST_NAMED = 20  # of the parked and of the failing; how many there are, /metrics says
@@ -67,12 +73,52 @@ def findings() -> list[str]:
     found = list(_redis())
     try:
         with engine().connect() as connection:
-            # A look at everything may take longer than a request may.
-            connection.execute(text("SET statement_timeout = '60s'"))
             found += _database(connection)
     except DBAPIError as error:
-        found.append(f"database: not reachable: {str(error.orig).splitlines()[0]}")
+        found.append(f"database: not reachable: {_line(error)}")
+    for variable in ("DATABASE_READ_URL", "DATABASE_API_URL", "DATABASE_WORKERS_URL"):
+        if url := getattr(settings(), variable.lower()):
+            found += [
+                f"{variable}: {line}" for line in _further_database(url, read=variable == "DATABASE_READ_URL")
+            ]
     return found
+
+
+def cautions() -> list[str]:
+    """A line per choice of the servers' that works, and may lose something one day."""
+    found: list[str] = []
+    with suppress(DBAPIError), engine().connect() as connection:
+        found += [f"database: {line}" for line in server.cautions(connection)]
+    for variable, client in _redis_servers():
+        with suppress(RedisError):
+            memory: Any = client.info("memory")
+            policy = memory.get("maxmemory_policy", "noeviction")
+            if int(memory.get("maxmemory", 0)) and policy != "noeviction":
+                found.append(
+                    f"{variable}: maxmemory-policy is {policy}: when its memory is full, positions and wake-ups get lost; "
+                    "use noeviction"
+                )
+    return found
+
+
+def _further_database(url: str, *, read: bool) -> Iterator[str]:
+    made = connect(url, pool_size=1)
+    try:
+        with made.connect() as connection:
+            if refusals := server.refusals(connection, writable=not read):
+                yield from refusals
+            elif not is_at_head(connection):
+                yield "the schema is not at head: run `weelo migrate`"
+            else:
+                yield from server.shortcomings(connection)
+    except DBAPIError as error:
+        yield f"not reachable: {_line(error)}"
+    finally:
+        made.dispose()
+
+
+def _line(error: DBAPIError) -> str:
+    return str(error.orig).splitlines()[0]
 
 
 def _time(moment: datetime | None) -> str:
@@ -80,18 +126,46 @@ def _time(moment: datetime | None) -> str:
 
 
 def _redis() -> Iterator[str]:
-    try:
+    for variable, client in _redis_servers():
+        try:
+            yield from (f"{variable}: {line}" for line in _unfit(client))
+        except RedisError as error:
+            yield f"{variable}: not reachable: {error}"
+    with suppress(RedisError):
         for queue, workers in consumers().items():
             if workers == 0:
                 yield f"queue {queue}: no worker consumes it"
-    except RedisError as error:
-        yield f"redis: not reachable: {error}"
+
+
+def _redis_servers() -> Iterator[tuple[str, Redis]]:
+    yield "REDIS_URL", redis()
+    if settings().broker_url != settings().redis_url:
+        yield "CELERY_BROKER_URL", connect_redis(settings().broker_url)
+
+
+def _unfit(client: Redis) -> Iterator[str]:
+    """A line for each reason why this Redis cannot be used. Raises RedisError if it does not answer."""
+    client.ping()
+    try:
+        about: Any = client.info("replication") | client.info("cluster")
+    except ResponseError:
+        return  # a service that shows nothing of itself
+    if about.get("role") == "slave":
+        yield "is a read-only replica; use the primary's address"
+    if about.get("cluster_enabled"):
+        yield "is a cluster, whose keys lie on several servers; use a single one"
 
 
 def _database(connection: Connection) -> Iterator[str]:
+    if refusals := server.refusals(connection):
+        yield from (f"database: {line}" for line in refusals)
+        return
     if not is_at_head(connection):
         yield "schema: not at head: run `weelo migrate`"
         return
+    yield from (f"database: {line}" for line in server.shortcomings(connection))
+    # A look at everything may take longer than a request may.
+    connection.execute(text("SET LOCAL statement_timeout = '60s'"))
     for line in by_queue(connection):
         if line.oldest_seconds > OVERDUE_SECONDS:
             yield f"queue {line.queue}: {line.due} due, the oldest for {line.oldest_seconds:.0f} s"

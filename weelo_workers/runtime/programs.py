@@ -12,6 +12,7 @@ from weelo_workers.contracts.queues import NOTIFICATIONS, QUEUES
 from weelo_workers.runtime.environment import for_server
 from weelo_workers.runtime.ports import free_port
 from weelo_workers.runtime.supervisor import Program
+from weelo_workers.settings import given
 
 # Stages with their graces: 0.5 + 1.5 + 1.5 + 5.5 + 3.5 = 12.5 s for the children, and 2 s are left for the servers,
 # so that all of it is over in 15 s. First who gives work, then who takes it.
@@ -124,7 +125,7 @@ def entrusted(environment: Mapping[str, str], role: str | None) -> dict[str, str
 
 def demo_pace() -> dict[str, str]:
     """Shorter timers for the demo, except those that somebody has set."""
-    return {name: value for name, value in DEMO_PACE.items() if not os.environ.get(name)}
+    return {name: value for name, value in DEMO_PACE.items() if not given(name)}
 
 
 def migration() -> tuple[str, ...]:

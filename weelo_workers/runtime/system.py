@@ -26,7 +26,7 @@ from weelo_workers.runtime.programs import Options
 from weelo_workers.runtime.readiness import Readiness
 from weelo_workers.runtime.supervisor import Supervisor
 from weelo_workers.runtime.undertaker import Roster
-from weelo_workers.settings import ConfigurationError, settings
+from weelo_workers.settings import ConfigurationError, given, settings
 
 DATABASE = "weelo"
 EMBEDDED_ROLES = {programs.API_ROLE: "weelo_api", programs.WORKERS_ROLE: "weelo_workers"}
@@ -92,7 +92,7 @@ def _serve(options: Options, data: DataDir, journal: Journal, stopping: _Stoppin
             provided |= {role: server.url(DATABASE, role=name) for role, name in EMBEDDED_ROLES.items()}
         else:
             provided["REDIS_URL"] = server.url()
-    if not os.environ.get("JWT_SECRET"):
+    if not given("JWT_SECRET"):
         provided["JWT_SECRET"] = data.jwt_secret()
 
     provided["METRICS_DIR"] = _empty_metrics_dir(data)
@@ -197,7 +197,7 @@ def _check_configuration() -> None:
     """Everything that can be refused before anything is touched."""
     if settings().weelo_env == "production":
         for variable in ("DATABASE_URL", "REDIS_URL"):
-            if not os.environ.get(variable):
+            if not given(variable):
                 raise ConfigurationError(f"{variable}: must be set in production")
 
 
@@ -224,7 +224,7 @@ def _start_servers(data: DataDir, journal: Journal, undo: ExitStack) -> Sequence
     """Those for which no address is set."""
     servers: list[EmbeddedServer] = []
     for variable, kind in (("DATABASE_URL", Postgres), ("REDIS_URL", Valkey)):
-        if os.environ.get(variable):
+        if given(variable):
             continue
         server = kind(data.path)
         journal.line("weelo", f"embedded {server.name} " + ("still runs" if server.pid() else "starts"))

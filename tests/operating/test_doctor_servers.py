@@ -1,0 +1,114 @@
+"""What `weelo doctor` says of servers that others have set up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+
+from tests.conftest import own_database
+from tests.waiting import eventually
+from weelo_workers.models import server
+from weelo_workers.models.engine import connect
+from weelo_workers.models.migrate import upgrade_to_head
+from weelo_workers.runtime.ports import free_port
+from weelo_workers.runtime.valkey import _binary
+
+OF_ITS_OWN = 28  # beyond the numbers that workers and other running systems have
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """A Redis in cluster mode that evicts, and whose primary is away."""
+    folder = Path(tempfile.mkdtemp(prefix="weelo-cluster-"))
+    port = free_port()
+    arguments = {
+        "port": str(port),
+        "dir": str(folder),
+        "save": "",
+        "cluster-enabled": "yes",
+        "maxmemory": "100mb",
+        "maxmemory-policy": "allkeys-lru",
+    }
+    running = subprocess.Popen(
+        [str(_binary()), *(part for name, value in arguments.items() for part in (f"--{name}", value))],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def answers() -> bool:
+        with suppress(RedisError), Redis(port=port, socket_timeout=1, socket_connect_timeout=1) as client:
+            return bool(client.ping())
+        return False
+
+    eventually(answers)
+    yield f"redis://127.0.0.1:{port}/0"
+    running.kill()
+    running.wait()
+    shutil.rmtree(folder)
+
+
+def test_every_server_is_looked_at(migrated: None, cluster: str) -> None:
+    empty = own_database(OF_ITS_OWN)
+    done = subprocess.run(
+        [sys.executable, "-m", "weelo_workers.cli", "doctor"],
+        env={
+            **os.environ,
+            "CELERY_BROKER_URL": cluster,
+            "DATABASE_READ_URL": empty,
+            "DATABASE_WORKERS_URL": "postgresql://somebody:secret@127.0.0.1:1/weelo",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1, done.stderr
+    said = done.stdout.splitlines()
+    assert "CELERY_BROKER_URL: is a cluster, whose keys lie on several servers; use a single one" in said
+    assert "DATABASE_READ_URL: the schema is not at head: run `weelo migrate`" in said
+    assert [line for line in said if line.startswith("DATABASE_WORKERS_URL: not reachable: ")]
+    assert [
+        line
+        for line in said
+        if line.startswith("warning: CELERY_BROKER_URL: maxmemory-policy is allkeys-lru")
+    ]
+    assert "secret" not in done.stdout
+
+
+def test_rows_that_a_policy_hides_are_named() -> None:
+    """Some providers switch row-level security on for every new table."""
+    made = connect(own_database(OF_ITS_OWN))
+    upgrade_to_head(made)
+    with made.connect() as connection:
+        assert server.shortcomings(connection) == []
+        connection.execute(text("ALTER TABLE mailbox ENABLE ROW LEVEL SECURITY"))
+        (line,) = server.shortcomings(connection)
+        assert line.startswith("row-level security hides rows of mailbox")
+    made.dispose()
+
+
+@pytest.mark.parametrize("setting", ["synchronous_commit", "fsync"])
+def test_a_server_that_may_lose_what_it_has_confirmed_is_warned_of(migrated: None, setting: str) -> None:
+    url = own_database(OF_ITS_OWN)
+    name = make_url(url).database
+    made = connect(url)
+    with made.connect() as connection:
+        if setting == "synchronous_commit":
+            assert not [line for line in server.cautions(connection) if line.startswith(setting)]
+            connection.execute(text("SET LOCAL synchronous_commit = off"))
+        elif connection.execute(text("SHOW fsync")).scalar_one() == "on":
+            pytest.skip(f"the server of {name} has fsync on, which only its configuration changes")
+        assert [line for line in server.cautions(connection) if line.startswith(f"{setting} is off")]
+    made.dispose()

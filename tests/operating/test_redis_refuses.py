@@ -1,0 +1,137 @@
+"""A Redis that answers and refuses, behind TLS: workers wait for it as for one that does not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from redis import Redis
+
+from tests.conftest import own_database
+from tests.people import BOOKING
+from tests.system import System, doctor
+from tests.tls import Authority, TlsProxy
+from tests.waiting import eventually
+from weelo_workers.contracts.queues import QUEUES
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.runtime.embedded import Valkey
+
+OF_ITS_OWN = 26  # beyond the numbers that workers and other running systems have
+
+pytestmark = pytest.mark.xdist_group("redis refuses")
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    server = Valkey(tmp_path_factory.mktemp("refusing"))
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory, valkey: Valkey) -> Iterator[System]:
+    """`weelo up` whose every connection to Redis passes a proxy with a certificate of our own."""
+    folder = tmp_path_factory.mktemp("behind-tls")
+    authority = Authority(folder)
+    with TlsProxy(valkey.url(), authority.certificate("127.0.0.1")) as proxy:
+        running = System(
+            folder / "data",
+            folder / "log",
+            DATABASE_URL=own_database(OF_ITS_OWN),
+            REDIS_URL=proxy.url(f"?ssl_ca_certs={authority.file}"),
+            BROADCAST_TIMEOUT_SECONDS="5",
+            RADIUS_STEP_SECONDS="1",
+        )
+        yield running
+        running.stop()
+
+
+@pytest.fixture
+def redis(valkey: Valkey) -> Iterator[Redis]:
+    with Redis.from_url(valkey.url(), decode_responses=True) as client:
+        yield client
+
+
+def log_of(system: System) -> list[str]:
+    return (system.folder.parent / "log").read_text().splitlines()
+
+
+def main_processes(system: System) -> dict[str, int]:
+    """The oldest process of each queue: the one that the supervisor starts."""
+    return {queue: system.pids(queue)[0] for queue in QUEUES}
+
+
+def settles_commands(system: System) -> bool:
+    with system.http(Role.CUSTOMER, uuid4()) as customer:
+        return customer.post("/bookings", json=BOOKING).status_code == 201
+
+
+def is_well(system: System) -> bool:
+    return doctor(system) == []
+
+
+def test_everything_works_through_tls(system: System) -> None:
+    eventually(lambda: is_well(system), within=30)
+    assert settles_commands(system)
+
+
+def replica(redis: Redis) -> None:
+    redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+
+
+def master(redis: Redis) -> None:
+    redis.execute_command("REPLICAOF", "NO", "ONE")
+
+
+def full(redis: Redis) -> None:
+    redis.config_set("maxmemory", "1")
+
+
+def roomy(redis: Redis) -> None:
+    redis.config_set("maxmemory", "0")
+
+
+def forbidden(redis: Redis) -> None:
+    redis.acl_setuser("default", enabled=True, reset=False, commands=["-lpush", "-brpop", "-del", "-sadd"])
+    kick(redis)
+
+
+def allowed(redis: Redis) -> None:
+    redis.acl_setuser("default", enabled=True, reset=False, categories=["+@all"])
+
+
+def locked(redis: Redis) -> None:
+    redis.config_set("requirepass", "another")
+    kick(redis)
+
+
+def unlocked(redis: Redis) -> None:
+    redis.config_set("requirepass", redis.connection_pool.connection_kwargs["password"])
+
+
+def kick(redis: Redis) -> None:
+    redis.client_kill_filter(_type="normal", skipme=True)
+
+
+@pytest.mark.parametrize(
+    ("refuse", "accept"),
+    [(replica, master), (full, roomy), (forbidden, allowed), (locked, unlocked)],
+    ids=["replica", "full", "rights", "password"],
+)
+def test_workers_survive_a_redis_that_refuses(system: System, redis: Redis, refuse, accept) -> None:
+    eventually(lambda: is_well(system), within=30)
+    before, lines = main_processes(system), len(log_of(system))
+    refuse(redis)
+    try:
+        for _ in range(2):
+            assert settles_commands(system)  # the sweep executes them meanwhile
+    finally:
+        accept(redis)
+    eventually(lambda: is_well(system), within=60)
+    assert settles_commands(system)
+    assert main_processes(system) == before
+    said = log_of(system)[lines:]
+    assert not [line for line in said if "Unrecoverable" in line or "Traceback" in line]
+    assert len(said) < 8 * len(QUEUES), "\n".join(said)

@@ -1,0 +1,147 @@
+"""PgBouncer before the run's PostgreSQL, or a proxy that refuses what PgBouncer refuses."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sqlalchemy.engine import make_url
+
+from tests.waiting import eventually
+from weelo_workers.runtime.ports import free_port
+
+# Debian keeps it where only root looks.
+PROGRAMS = f"{os.environ.get('PATH', '')}:/usr/sbin"
+SSL_REQUEST, GSS_REQUEST = 80877103, 80877104
+KNOWN = {
+    "user",
+    "database",
+    "client_encoding",
+    "datestyle",
+    "timezone",
+    "standard_conforming_strings",
+    "application_name",
+}
+
+
+class RefusingProxy:
+    """Refuses a connection whose start carries a parameter that PgBouncer does not know, else passes everything on.
+
+    `ignored`: left out instead of refused, as `ignore_startup_parameters` has it. Use as a context manager.
+    """
+
+    def __init__(self, url: str, ignored: frozenset[str] = frozenset()) -> None:
+        self._to, self._ignored = urlsplit(url), ignored
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = make_url(url).set(port=self._listener.getsockname()[1]).render_as_string(False)
+        self.accepted = self.refused = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> RefusingProxy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, suppress(OSError):
+            code, rest = self._packet(client)
+            while code in (SSL_REQUEST, GSS_REQUEST):
+                client.sendall(b"N")
+                code, rest = self._packet(client)
+            words = rest.split(b"\0")
+            given = {
+                name.decode(): value for name, value in zip(words[::2], words[1::2], strict=False) if name
+            }
+            for name in given:
+                if name not in KNOWN | self._ignored:
+                    self.refused += 1
+                    fields = f"SFATAL\0C08P01\0Munsupported startup parameter: {name}\0\0".encode()
+                    client.sendall(b"E" + struct.pack("!I", len(fields) + 4) + fields)
+                    return
+            self.accepted += 1
+            body = b"".join(
+                name.encode() + b"\0" + value + b"\0"
+                for name, value in given.items()
+                if name not in self._ignored
+            )
+            with socket.create_connection((str(self._to.hostname), int(self._to.port or 5432))) as server:
+                server.sendall(struct.pack("!II", len(body) + 9, code) + body + b"\0")
+                back = threading.Thread(target=self._pass_on, args=(server, client), daemon=True)
+                back.start()
+                self._pass_on(client, server)
+                back.join()
+
+    @staticmethod
+    def _packet(client: socket.socket) -> tuple[int, bytes]:
+        head = client.recv(8, socket.MSG_WAITALL)
+        if len(head) < 8:
+            raise OSError("the client has gone")
+        length, code = struct.unpack("!II", head)
+        return code, client.recv(length - 8, socket.MSG_WAITALL) if length > 8 else b""
+
+    @staticmethod
+    def _pass_on(come_from: socket.socket, go_to: socket.socket) -> None:
+        with suppress(OSError):
+            while data := come_from.recv(65536):
+                go_to.sendall(data)
+        with suppress(OSError):
+            go_to.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def pgbouncer(url: str, **settings: str) -> Iterator[str]:
+    """A real PgBouncer in transaction mode; the URL to reach `url`'s database through it."""
+    program = shutil.which("pgbouncer", path=PROGRAMS)
+    assert program is not None
+    to, port = make_url(url), free_port()
+    folder = Path(tempfile.mkdtemp(prefix="weelo-pgbouncer-"))
+    folder.chmod(0o755)
+    (folder / "users").write_text(f'"{to.username}" "{to.password}"\n')
+    lines = {
+        "listen_addr": "127.0.0.1",
+        "listen_port": str(port),
+        "unix_socket_dir": "",
+        "auth_type": "plain",
+        "auth_file": str(folder / "users"),
+        "pool_mode": "transaction",
+        **settings,
+    }
+    (folder / "ini").write_text(
+        f"[databases]\n* = host={to.host} port={to.port}\n[pgbouncer]\n"
+        + "".join(f"{name} = {value}\n" for name, value in lines.items())
+    )
+    process = subprocess.Popen(
+        [program, "--quiet", "--user=nobody", str(folder / "ini")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def listens() -> bool:
+        assert process.poll() is None, "pgbouncer has ended"
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+        return False
+
+    try:
+        eventually(listens)
+        yield to.set(port=port, host="127.0.0.1").render_as_string(False)
+    finally:
+        process.terminate()
+        process.wait(10)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,42 @@
+"""Whether redis-py and Celery can connect to an address, each as the product uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import uuid4
+
+from kombu import pools
+from redis.exceptions import RedisError
+
+from weelo_workers import redis_client, redis_url
+from weelo_workers.messaging.bell import BellSilent, Ring
+from weelo_workers.messaging.celery_bell import CeleryBell
+
+Connects = Callable[[str], bool]
+
+
+def redis_connects(url: str) -> bool:
+    client = redis_client.connect(url)
+    try:
+        return bool(client.ping())
+    except RedisError:
+        return False
+    finally:
+        client.close()
+
+
+def celery_connects(url: str) -> bool:
+    """It sends a message to the queue `fleet`."""
+    pools.reset()  # kombu keeps connections by their address alone, whatever their certificates
+    bell = CeleryBell()
+    bell._celery.conf.update(redis_url.read(url).for_celery())
+    try:
+        bell.ring(Ring(uuid4(), "fleet.sign_on", "fleet"))
+    except BellSilent:
+        return False
+    finally:
+        bell._celery.close()
+    return True
+
+
+LIBRARIES = (redis_connects, celery_connects)

@@ -1,0 +1,137 @@
+"""Certificates, and a proxy that speaks TLS before a server that does not."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import selectors
+import socket
+import ssl
+import threading
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+A_DAY = datetime.timedelta(days=1)
+
+
+class Authority:
+    """Signs certificates. `file` holds its own, for `ssl_ca_certs`."""
+
+    def __init__(self, folder: Path, name: str = "authority") -> None:
+        self._folder, self._name = folder, x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        own = self._builder(self._name, self._key).add_extension(
+            x509.BasicConstraints(True, None), critical=True
+        )
+        self.file = folder / f"{name}.pem"
+        self.file.write_bytes(own.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+
+    def certificate(self, host: str) -> Path:
+        """Return a file with a certificate for this host and its key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+        try:
+            name: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
+        except ValueError:
+            name = x509.DNSName(host)
+        builder = self._builder(subject, key).add_extension(
+            x509.SubjectAlternativeName([name]), critical=False
+        )
+        signed = builder.sign(self._key, hashes.SHA256())
+        file = self._folder / f"{host}-by-{self.file.stem}.pem"
+        file.write_bytes(
+            signed.public_bytes(serialization.Encoding.PEM)
+            + key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        return file
+
+    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+        now = datetime.datetime.now(datetime.UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - A_DAY)
+            .not_valid_after(now + A_DAY)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
+            )
+        )
+
+
+class TlsProxy:
+    """Listens on a port of its own and passes on what it decrypts. Use as a context manager."""
+
+    def __init__(self, server_url: str, certificate: Path, clients_signed_by: Path | None = None) -> None:
+        """`clients_signed_by`: clients need a certificate of this authority."""
+        self._server = urlsplit(server_url)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate)
+        if clients_signed_by is not None:
+            self._context.load_verify_locations(clients_signed_by)
+            self._context.verify_mode = ssl.CERT_REQUIRED
+        self.received = b""
+        """What clients have sent, decrypted."""
+        self.handshakes = self.refused = 0
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> TlsProxy:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def url(self, query: str = "", host: str = "127.0.0.1") -> str:
+        login = self._server.netloc.rpartition("@")[0]
+        return f"rediss://{login}@{host}:{self.port}{self._server.path}{query}"
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, bare: socket.socket) -> None:
+        try:
+            client = self._context.wrap_socket(bare, server_side=True)
+        except OSError:
+            self.refused += 1
+            bare.close()
+            return
+        self.handshakes += 1
+        host, port = self._server.hostname, self._server.port
+        assert host is not None and port is not None
+        with client, suppress(OSError), socket.create_connection((host, port), timeout=5) as server:
+            server.settimeout(None)
+            self._pass_on(client, server)
+
+    def _pass_on(self, client: ssl.SSLSocket, server: socket.socket) -> None:
+        with selectors.DefaultSelector() as either:
+            either.register(client, selectors.EVENT_READ)
+            either.register(server, selectors.EVENT_READ)
+            while True:
+                for key, _ in either.select():
+                    if key.fileobj is server:
+                        said = server.recv(65536)
+                        client.sendall(said)
+                    else:
+                        said = client.recv(65536)
+                        while client.pending():
+                            said += client.recv(65536)
+                        self.received = (self.received + said)[-1_000_000:]
+                        server.sendall(said)
+                    if not said:
+                        return
