@@ -71,7 +71,9 @@ class System:
         if log is None:
             threading.Thread(target=self._read, daemon=True).start()
         said = log.read_text if log else lambda: "".join(self.printed)
-        eventually(lambda: "weelo ready on" in said() or self._died(), within=60)
+        eventually(
+            lambda: "weelo ready on" in said() or self._died(), within=150
+        )  # longer than `weelo up` itself waits on a busy machine
 
     def _read(self) -> None:
         assert self.process.stdout is not None
