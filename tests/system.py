@@ -72,7 +72,8 @@ class System:
         if log is None:
             threading.Thread(target=self._read, daemon=True).start()
         said = log.read_text if log else lambda: "".join(self.printed)
-        eventually(lambda: "weelo ready on" in said() or self._died(said()), within=60)
+        # Longer than `weelo up` itself waits on a busy machine.
+        eventually(lambda: "weelo ready on" in said() or self._died(said()), within=130)
 
     def _read(self) -> None:
         assert self.process.stdout is not None
