@@ -61,7 +61,11 @@ class System:
         if log is None:
             threading.Thread(target=self._read, daemon=True).start()
         said = log.read_text if log else lambda: "".join(self.printed)
-        eventually(lambda: "weelo ready on" in said() or self._died(), within=60)
+        try:
+            eventually(lambda: "weelo ready on" in said() or self._died(), within=60)
+        except BaseException:
+            self.stop()  # a fixture that fails here would leave it running, beside all that follows
+            raise
 
     def _read(self) -> None:
         assert self.process.stdout is not None
