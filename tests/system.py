@@ -72,8 +72,12 @@ class System:
         if log is None:
             threading.Thread(target=self._read, daemon=True).start()
         said = log.read_text if log else lambda: "".join(self.printed)
-        # Longer than `weelo up` itself waits on a busy machine.
-        eventually(lambda: "weelo ready on" in said() or self._died(said()), within=130)
+        try:
+            # Longer than `weelo up` itself waits on a busy machine.
+            eventually(lambda: "weelo ready on" in said() or self._died(said()), within=130)
+        except BaseException:
+            self.stop()  # a fixture that fails here would leave it running, beside all that follows
+            raise
 
     def _read(self) -> None:
         assert self.process.stdout is not None
