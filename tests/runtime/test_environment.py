@@ -105,7 +105,9 @@ def test_a_database_of_the_users_own_keeps_what_protects_the_connection_and_noth
 
 
 def test_relative_paths_keep_their_meaning_in_another_directory() -> None:
-    kept = composed({"GOOGLE_APPLICATION_CREDENTIALS": "firebase.json", "SSL_CERT_FILE": "/etc/ca.pem"})
+    account = {"GOOGLE_APPLICATION_CREDENTIALS": "firebase.json", "GOOGLE_CLOUD_PROJECT": "weelo"}
+    kept = composed({**account, "SSL_CERT_FILE": "/etc/ca.pem"})
+    assert kept["GOOGLE_CLOUD_PROJECT"] == "weelo"
     assert kept["GOOGLE_APPLICATION_CREDENTIALS"] == str(Path.cwd() / "firebase.json")
     assert kept["SSL_CERT_FILE"] == "/etc/ca.pem"
 

@@ -46,7 +46,9 @@ _SYSTEM = (
 )
 # Dropping a password would open Flower.
 _FLOWER = "FLOWER_BASIC_AUTH FLOWER_UNAUTHENTICATED_API"
-_PASSED_ON = frozenset(f"{_SYSTEM} {_FLOWER}".split())
+# Firebase's project, for a GOOGLE_APPLICATION_CREDENTIALS whose file names none.
+_FIREBASE = "GOOGLE_CLOUD_PROJECT"
+_PASSED_ON = frozenset(f"{_SYSTEM} {_FLOWER} {_FIREBASE}".split())
 # Locale; the dynamic linker, without whose variables some Pythons do not start; coverage.py.
 _PASSED_ON_PREFIXES = ("LC_", "LD_", "DYLD_", "COVERAGE_")
 
