@@ -25,24 +25,38 @@ def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: floa
     """Presence for one more TTL, at this place. Without effect for who does not want work.
 
     If Redis does not know them (they were silent, it was emptied, or the news of going online has not come yet)
-    the rows are asked, so that presence heals by itself. Who has come within a ring that was told before is told
-    now. With Redis away a heartbeat is simply lost, as the next will not be.
+    the rows are asked, so that presence heals by itself. With the first place, what was missed is looked for: going
+    online did so without a place, so it could not tell near from far. A transporter who has come within a ring that was
+    told before is offered it now. With Redis away a heartbeat is simply lost, as the next will not be.
     """
     here = presence.Point(latitude, longitude)
     try:
         missed = presence.heartbeat(transporter_id, here)
-        if missed is None:
-            rows = look(transporter_id)
-            # After a loss of memory everybody is new to Redis, and hardly anybody has missed anything. Said before
-            # presence knows them: should we die in between, the next heartbeat says it again.
-            if rows.free_kinds is not None and presence.remembers():
-                send(CatchUp(transporter_id=transporter_id))
-            tell_presence(transporter_id, rows, heard=True)
-            presence.heartbeat(transporter_id, here)
-        for broadcast_id in missed or ():
+        if isinstance(missed, presence.Absent):
+            _first_heartbeat(transporter_id, here, missed)
+            return
+        for broadcast_id in missed:
             send(OfferLate(broadcast_id=broadcast_id, transporter_id=transporter_id))
     except (RedisError, presence.PresenceUnknown) as error:
         log.warning("a heartbeat was lost: %s", error)
+
+
+def _first_heartbeat(transporter_id: UUID, here: presence.Point, absent: presence.Absent) -> None:
+    """Store their place, and let what they have missed be looked for.
+
+    The command is recorded before presence knows the place: after a crash in between, the next heartbeat records it
+    again. It carries the place, since it may be executed before presence has it.
+    """
+    catch_up = CatchUp(transporter_id=transporter_id, latitude=here.latitude, longitude=here.longitude)
+    if absent is presence.Absent.UNPLACED:
+        send(catch_up)
+    else:
+        rows = look(transporter_id)
+        # After Redis was emptied every transporter is new to it, and hardly any of them has missed anything.
+        if rows.free_kinds is not None and presence.remembers():
+            send(catch_up)
+        tell_presence(transporter_id, rows, heard=True)
+    presence.heartbeat(transporter_id, here, first=True)
 
 
 def trip_location(driver_id: UUID, trip_id: UUID, where: TripLocation) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from weelo_workers import presence
-from weelo_workers.contracts.broadcasts import BookingCompleted, BroadcastStateChanged, CatchUp
+from weelo_workers.contracts.broadcasts import BookingCompleted, BroadcastStateChanged, CatchUp, FillRoom
 from weelo_workers.contracts.fleet import SignOn
 from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, HoldStatus, TruckRequestStatus
 from weelo_workers.contracts.trips import AssignmentStatusChanged
@@ -21,6 +21,7 @@ from weelo_workers.lifecycles.ladder import is_last_step
 from weelo_workers.lifecycles.lifecycle import Transition
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, Hold, TruckRequest
+from weelo_workers.queries.open_offers import kept_out_by
 from weelo_workers.queries.views import about, assignment_view, filled
 from weelo_workers.settings import settings
 
@@ -108,6 +109,12 @@ def trucks_freed(uow: UnitOfWork, transporter_ids: Iterable[UUID]) -> None:
     for transporter_id in sorted(set(transporter_ids)):
         uow.send(SignOn(transporter_id=transporter_id))
         uow.send(CatchUp(transporter_id=transporter_id))
+
+
+def room_made(uow: UnitOfWork, broadcast: Broadcast) -> None:
+    """Its offers are over: what their transporters had no room for is offered to them now."""
+    if uow.session.scalar(select(kept_out_by(broadcast.id, uow.now).exists())):
+        uow.send(FillRoom(broadcast_id=broadcast.id))
 
 
 def announce_assignments(uow: UnitOfWork, broadcast: Broadcast, assignments: Sequence[Assignment]) -> None:

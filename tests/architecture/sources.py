@@ -33,9 +33,11 @@ def syntax(path: Path) -> ast.Module:
     return ast.parse(path.read_text(), str(path))
 
 
-def python_files(*folders: str) -> Iterator[Path]:
-    for folder in folders:
-        yield from sorted((ROOT / folder).rglob("*.py"))
+def python_files(*places: str) -> Iterator[Path]:
+    """Those below a folder, or the file itself."""
+    for place in places:
+        path = ROOT / place
+        yield from [path] if path.is_file() else sorted(path.rglob("*.py"))
 
 
 def verb_files() -> list[Path]:

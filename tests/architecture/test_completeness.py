@@ -91,7 +91,8 @@ SUBMITTED_BY_THE_API = {
 SENT_BY_VERBS = {
     name
     for name, command in REGISTRY.items()
-    if command.__name__ in _built_in(*(f"weelo_workers/{domain}" for domain in DOMAINS))
+    if command.__name__
+    in _built_in(*(f"weelo_workers/{domain}" for domain in DOMAINS), "weelo_workers/moves.py")
 }
 
 

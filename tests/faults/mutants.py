@@ -65,8 +65,8 @@ MUTANTS = (
         (
             (
                 UOW,
-                "            .with_for_update(),\n",
-                "            .with_for_update() if model is not Broadcast else select(model).where(model.id.in_(row_ids)),\n",
+                "            .with_for_update(key_share=True),",
+                "            .with_for_update(key_share=True) if model is not Broadcast else select(model).where(model.id.in_(row_ids)),",
             ),
         ),
     ),

@@ -26,7 +26,7 @@ def emptied() -> None:
 def comes(dice: random.Random, kinds: list[str], where: Point) -> UUID:
     who = UUID(int=dice.getrandbits(128), version=4)
     presence.online(who, kinds, stamp=1.0)
-    presence.heartbeat(who, where)
+    presence.heartbeat(who, where, first=True)
     return who
 
 
@@ -78,7 +78,7 @@ def test_PRES_02_who_is_silent_for_one_ttl_is_found_by_nobody_and_named_as_silen
     redis().zincrby("weelo:presence:seen", -TTL - 1, str(who))
     reach = presence.reached_by([KINDS[0]], CENTRES[0], 10)
     assert reach == presence.Reached({}, frozenset({who}))
-    assert presence.heartbeat(who, CENTRES[0]) is None  # the rows are asked first
+    assert presence.heartbeat(who, CENTRES[0]) is presence.Absent.UNKNOWN  # the rows are asked first
     assert presence.reached_by([KINDS[0]], CENTRES[0], 10).near == {}
 
 
@@ -124,7 +124,7 @@ def test_toggling_while_searches_run_never_hides_who_is_online_throughout() -> N
         presence.offline(toggled, stamp=2.0 + turn)
         assert toggled not in presence.reached_by([KINDS[0]], CENTRES[0], 10).near
         presence.online(toggled, [KINDS[0]], stamp=2.5 + turn)
-        presence.heartbeat(toggled, CENTRES[0])
+        presence.heartbeat(toggled, CENTRES[0], first=True)
         assert toggled in presence.reached_by([KINDS[0]], CENTRES[0], 10).near
     stop.set()
     searches.join(timeout=10)
@@ -195,6 +195,6 @@ def test_who_is_online_within_a_radius_does_not_depend_on_free_trucks() -> None:
     redis().zincrby("weelo:presence:seen", -TTL - 1, str(silent))
     presence.offline(absent, stamp=2.0)
     everyone = [here, busy, far, silent, absent]
-    assert presence.online_within(everyone, CENTRES[0], 10) == {here, busy}
-    assert presence.online_within(everyone, CENTRES[0], None) == {here, busy, far}
-    assert presence.online_within([], CENTRES[0], None) == set()
+    assert presence.online_within(everyone, CENTRES[0], 10).keys() == {here, busy}
+    assert presence.online_within(everyone, CENTRES[0], None).keys() == {here, busy, far}
+    assert presence.online_within([], CENTRES[0], None) == {}

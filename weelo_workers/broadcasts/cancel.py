@@ -59,4 +59,5 @@ def _cancel(command: CancelBroadcast, broadcast: Broadcast, uow: UnitOfWork) -> 
     for assignment in live:
         uow.publish(TripCancelled(**about(broadcast), assignment=assignment_view(assignment), reason=REASON))
     moves.announce_assignments(uow, broadcast, live)
+    moves.room_made(uow, broadcast)
     moves.trucks_freed(uow, [assignment.transporter_id for assignment in live])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from math import pi
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, false, func, literal, or_, select
+from sqlalchemy import ColumnElement, Exists, exists, false, func, literal, or_, select
 
 from weelo_workers import presence
 from weelo_workers.broadcasts.matching import LeftOut, in_last_step, pickup_of, reaches
@@ -24,6 +25,8 @@ from weelo_workers.settings import settings
 # The sphere of the haversine formula, and by how much its distances differ from those on Earth at most.
 SPHERE_KM = 6371.0
 SPHERE_ERROR = 1.01
+# Longer than a step takes from its look into Redis to its commit.
+LOOK_AGAIN_AFTER = timedelta(seconds=2)
 
 
 _NO_ROOM = PassedOverBecause.TOO_MANY_OFFERS
@@ -40,7 +43,9 @@ class Missed(Reach):
 @handles(CatchUp)
 def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
     """Offer the nearest missed broadcasts for which there is room, one after the other, each under its own lock."""
-    missed = _missed(uow, command.transporter_id)
+    if not command.again and uow.session.scalar(select(_rings_go_on(command.transporter_id, uow.now))):
+        uow.send(command.model_copy(update={"again": True}), at=uow.now + LOOK_AGAIN_AFTER)
+    missed = _missed(uow, command)
     if not missed:
         return
     cap = settings().max_open_offers
@@ -58,10 +63,17 @@ def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
         uow.send(OfferLate(broadcast_id=first, transporter_id=command.transporter_id, then=tuple(others)))
 
 
-def _missed(uow: UnitOfWork, transporter_id: UUID) -> list[Missed]:
-    """Return the nearest ones in reach, nearest first. Those of the last step are counted apart, and of each class
-    twice as many as the cap are enough: the rest would be refused whatever the others are."""
-    here = presence.place_of(transporter_id)
+def _rings_go_on(transporter_id: UUID, now: datetime) -> Exists:
+    """Whether there is a broadcast of which not everybody has been asked yet.
+
+    A step looks into Redis before it locks the broadcast. If the transporter comes online after that look, and this
+    command reads the broadcast before the step's commit, neither finds the other.
+    """
+    return exists().where(*_could_be_offered(transporter_id, now), Broadcast.radius_km.is_not(None))
+
+
+def _could_be_offered(transporter_id: UUID, now: datetime) -> tuple[ColumnElement[bool], ...]:
+    """Open, with an open slot for a free truck of theirs, and not offered to them."""
     fits = (
         exists()
         .where(
@@ -74,6 +86,13 @@ def _missed(uow: UnitOfWork, transporter_id: UUID) -> list[Missed]:
     )
     offered = exists().where(Offer.broadcast_id == Broadcast.id, Offer.transporter_id == transporter_id)
     wants_work = exists().where(Transporter.id == transporter_id, Transporter.is_available)
+    return Broadcast.status.in_(OPEN), Broadcast.expires_at > now, fits, ~offered, wants_work
+
+
+def _missed(uow: UnitOfWork, command: CatchUp) -> list[Missed]:
+    """Return the nearest ones in reach, nearest first. Those of the last step are counted apart, and of each class
+    twice as many as the cap are enough: the rest would be refused whatever the others are."""
+    here = presence.place_of(command.transporter_id) or _place_in(command)
     last_step = Broadcast.radius_step > len(settings().radius_steps_km)
     half_chord = _half_chord_squared(here)
     of_its_class = (
@@ -87,13 +106,9 @@ def _missed(uow: UnitOfWork, transporter_id: UUID) -> list[Missed]:
     nearest = (
         select(Broadcast.id, of_its_class)
         .where(
-            Broadcast.status.in_(OPEN),
-            Broadcast.expires_at > uow.now,
+            *_could_be_offered(command.transporter_id, uow.now),
             Broadcast.radius_step > 0,
             or_(Broadcast.radius_km.is_(None), in_reach),
-            fits,
-            ~offered,
-            wants_work,
         )
         .subquery()
     )
@@ -108,6 +123,12 @@ def _missed(uow: UnitOfWork, transporter_id: UUID) -> list[Missed]:
         if reaches(broadcast, km):
             missed.append(Missed(km, in_last_step(broadcast), broadcast.id, broadcast.radius_step))
     return sorted(missed, key=lambda each: (each.km or 0.0, each.broadcast_id))
+
+
+def _place_in(command: CatchUp) -> presence.Point | None:
+    if command.latitude is None or command.longitude is None:
+        return None
+    return presence.Point(command.latitude, command.longitude)
 
 
 def _half_chord_squared(here: presence.Point | None) -> ColumnElement[float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from weelo_workers import moves
-from weelo_workers.broadcasts.unfilled import fleets_online, unfilled_because
+from weelo_workers.broadcasts.unfilled import anybody_online, unfilled_because
 from weelo_workers.contracts.broadcasts import BookingExpired, ExpireBroadcast, NoVehiclesAvailable
 from weelo_workers.lifecycles import (
     assignment as assignment_lifecycle,
@@ -25,7 +25,7 @@ def expire(command: ExpireBroadcast, uow: UnitOfWork) -> None:
     if asked is None:
         return
     # Redis is asked before the lock, so that an accept need not wait for it.
-    online = None if asked.transporters_notified else fleets_online(uow, asked)
+    online = bool(asked.transporters_notified) or anybody_online(uow, asked)
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or broadcast.status in lifecycle.FINAL:
         return
@@ -38,9 +38,9 @@ def expire(command: ExpireBroadcast, uow: UnitOfWork) -> None:
         return
     slots = moves.slots_of(uow, broadcast.id)
     live = [a for a in moves.assignments_of(uow, broadcast.id) if a.status in assignment_lifecycle.LIVE]
+    unfilled = None if filled(slots) else unfilled_because(uow, broadcast, online=online)
     uow.advance_all([s for s in slots if s.status in slot_lifecycle.EXPIRE.when], slot_lifecycle.EXPIRE)
     moves.end_holds(uow, broadcast)
-    unfilled = None if filled(slots) else unfilled_because(uow, broadcast, online)
     reason = unfilled or PARTLY_FILLED
     moves.step(uow, broadcast, lifecycle.EXPIRE, slots, why={"reason": reason}, end_reason=reason)
     uow.publish(
@@ -48,3 +48,4 @@ def expire(command: ExpireBroadcast, uow: UnitOfWork) -> None:
     )
     if unfilled:
         uow.publish(NoVehiclesAvailable(**about(broadcast), reason=unfilled))
+    moves.room_made(uow, broadcast)

@@ -24,8 +24,6 @@ from weelo_workers.settings import settings
 
 # Enough to answer "why not me" for everyone near, in the densest town.
 MAX_PASSED_OVER_PER_STEP = 250
-# How long heartbeats do not bring up again what a transporter cannot take at this moment.
-ASK_AGAIN_SECONDS = 60.0
 
 TELLS = {
     BroadcastStatus.CREATED: lifecycle.BEGIN,
@@ -40,9 +38,9 @@ def insert_offers(
 ) -> tuple[list[Candidate], list[LeftOut]]:
     """Insert an offer for each candidate who still has room for it. Return those, and who was left out.
 
-    Rings and late offers of other broadcasts may be making offers to the same transporters at this moment. Their rows
-    are locked, in id order and after the broadcast's as everywhere, and counted again by a statement that begins
-    afterwards, so the cap holds exactly. The locks last until the commit, so they are taken as late as possible.
+    Other transactions may be inserting offers for the same transporters. So the transporters' rows are locked, in id
+    order and after the broadcast's as everywhere, and the open offers are counted by a statement that begins
+    afterwards: the cap holds exactly. The locks last until the commit, so they are taken as late as possible.
     """
     if not these:
         return [], []
@@ -92,7 +90,7 @@ def insert_offers(
 
 
 def _why_refused(uow: UnitOfWork, refused: Sequence[Candidate]) -> list[LeftOut]:
-    """Of those whom the search had found, and who went offline or were offered something nearer meanwhile."""
+    """Return why each was refused: since the search they went offline, or were offered something else."""
     if not refused:
         return []
     ids = [candidate.transporter_id for candidate in refused]
@@ -129,7 +127,8 @@ def record_passed_over(uow: UnitOfWork, passed_over: Iterable[tuple[UUID, int, L
             "distance_km": each.distance_km,
             "at": uow.now,
         }
-        for broadcast_id, step, each in passed_over
+        # In one order, so that two transactions that record the same ones do not wait for each other.
+        for broadcast_id, step, each in sorted(passed_over, key=lambda one: (one[:2], one[2].transporter_id))
     ]
     if rows:
         uow.session.execute(insert(PassedOver).on_conflict_do_nothing(), rows)

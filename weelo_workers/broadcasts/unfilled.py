@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sqlalchemy import exists, select
 
 from weelo_workers import moves, presence
@@ -14,20 +12,15 @@ from weelo_workers.models import Broadcast, Offer, PassedOver, Transporter, Vehi
 
 # Of transporters with a truck on the road, so many are looked up.
 MAX_LOOKED_UP = 10_000
+# A search that meets only silent phones forgets them, and is repeated so often at most.
+MAX_SEARCHES = 5
 
 
-@dataclass(frozen=True, slots=True)
-class FleetsOnline:
-    """Whether any fleets with trucks of the kind are online in reach now: with free ones, with busy ones."""
+def anybody_online(uow: UnitOfWork, broadcast: Broadcast) -> bool:
+    """Return whether transporters with trucks of the kind, free or on the road, are online within reach of it.
 
-    free: bool
-    busy: bool
-
-
-def fleets_online(uow: UnitOfWork, broadcast: Broadcast) -> FleetsOnline:
-    """Return which fleets in reach could have been told. Reads Redis, so it is called before anything is locked.
-
-    With Redis away, every fleet that wants work is in reach, as the rings take it.
+    Reads Redis, so it is called before anything is locked. With Redis away, every transporter who wants work is taken
+    for online and in reach, as the rings do.
     """
     keys = {slot.vehicle_key for slot in moves.slots_of(uow, broadcast.id)}
     busy = uow.session.scalars(
@@ -39,24 +32,27 @@ def fleets_online(uow: UnitOfWork, broadcast: Broadcast) -> FleetsOnline:
     ).all()
     pickup, radius_km = pickup_of(broadcast), broadcast.radius_km
     try:
-        return FleetsOnline(
-            free=bool(presence.nearest(keys, pickup, 1, radius_km).near),
-            busy=bool(presence.online_within(busy, pickup, radius_km)),
-        )
+        for _ in range(MAX_SEARCHES):
+            free = presence.nearest(keys, pickup, 1, radius_km)
+            if free.near or not free.more:
+                break
+        return bool(free.near or presence.online_within(busy, pickup, radius_km))
     except presence.PresenceUnknown:
-        return FleetsOnline(free=False, busy=bool(busy))
+        return bool(busy)
 
 
-def unfilled_because(uow: UnitOfWork, broadcast: Broadcast, online: FleetsOnline | None) -> UnfilledBecause:
-    """Return the reason. `online` None: somebody had been told already, so it does not matter."""
+def unfilled_because(uow: UnitOfWork, broadcast: Broadcast, *, online: bool) -> UnfilledBecause:
+    """Return the reason. `online`: whether there was anybody who could have been told.
+
+    A transporter who is free at this moment and was not told had no room before, or came too late: without an offer,
+    nobody can have declined one.
+    """
     if uow.session.scalar(select(exists().where(Offer.broadcast_id == broadcast.id))):
         return UnfilledBecause.NOBODY_ACCEPTED
     had_no_room = exists().where(
         PassedOver.broadcast_id == broadcast.id,
         PassedOver.reason.in_({PassedOverBecause.TOO_MANY_OFFERS, PassedOverBecause.NO_FREE_TRUCK}),
     )
-    if uow.session.scalar(select(had_no_room)):
+    if online or uow.session.scalar(select(had_no_room)):
         return UnfilledBecause.NOBODY_FREE
-    if online is None or not (online.free or online.busy):
-        return UnfilledBecause.NO_TRANSPORTER_ONLINE
-    return UnfilledBecause.NOBODY_ACCEPTED if online.free else UnfilledBecause.NOBODY_FREE
+    return UnfilledBecause.NO_TRANSPORTER_ONLINE

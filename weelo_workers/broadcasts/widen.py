@@ -91,7 +91,7 @@ def _tell(
         told,
         why={"step": this.step, "radiusKm": this.radius_km, "passedOver": _counted(left_out)},
         radius_step=this.step,
-        radius_km=_reached_km(this, found, left_over=left_over),
+        radius_km=_reached_km(broadcast, this, found, left_over=left_over),
     )
     if broadcast.status == BroadcastStatus.BROADCASTING:
         moves.step(uow, broadcast, lifecycle.ACTIVATE, slots)
@@ -104,12 +104,16 @@ def _tell(
     )
 
 
-def _reached_km(this: Ring, found: Found, *, left_over: bool) -> float | None:
-    """How far a step has asked: a ring's radius; in the last step up to the farthest of this portion, as long as
-    there are more, so that transporters who come online meanwhile wait for the portion of their distance."""
+def _reached_km(broadcast: Broadcast, this: Ring, found: Found, *, left_over: bool) -> float | None:
+    """Return how far this step reaches: a ring's radius; in the last step the distance of the farthest of this portion,
+    as long as there are more. Transporters who come online meanwhile then wait for the portion of their distance."""
     if not (this.last and left_over):
         return this.radius_km
-    return max((each.distance_km or 0.0 for each in found.candidates), default=settings().radius_steps_km[-1])
+    return max(
+        settings().radius_steps_km[-1],
+        broadcast.radius_km or 0.0,
+        *(each.distance_km or 0.0 for each in found.candidates),
+    )
 
 
 def _counted(left_out: Sequence[LeftOut]) -> dict[str, int]:

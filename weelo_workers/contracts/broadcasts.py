@@ -132,21 +132,40 @@ class ExpireBroadcast(Command, name="broadcasts.expire", queue=TIMERS):
 
 
 class CatchUp(Command, name="broadcasts.catch_up"):
-    """A transporter has come online, or has a free truck again: what have they missed?"""
+    """Look for open broadcasts that a transporter has missed who has come online, or has a free truck again.
+
+    `latitude`, `longitude`: where they are, if presence may not know it yet. `again`: this is the second look.
+    """
 
     transporter_id: UUID
+    latitude: float | None = None
+    longitude: float | None = None
+    again: bool = False
 
 
 class OfferLate(Command, name="broadcasts.offer_late"):
     """Offer a broadcast to a transporter who has come within a ring that was told before.
 
-    `then`: further broadcasts to offer them afterwards, nearest first. Only one command per transporter is under way,
-    so that a transporter who comes online to many open requests delays nobody else's command by more than one.
+    `then`: further broadcasts to offer them afterwards, nearest first. They follow one by one, so that a transporter
+    who comes online to many open requests does not fill the queue.
     """
 
     broadcast_id: UUID
     transporter_id: UUID
     then: tuple[UUID, ...] = ()
+
+
+class FillRoom(Command, name="broadcasts.fill_room"):
+    """This broadcast is over: what its transporters had no room for while they had this offer is offered to them."""
+
+    broadcast_id: UUID
+
+
+class OfferAgain(Command, name="broadcasts.offer_again"):
+    """Offer a broadcast to transporters who had no room for it before."""
+
+    broadcast_id: UUID
+    transporter_ids: tuple[UUID, ...]
 
 
 class ReofferBroadcast(Command, name="broadcasts.reoffer"):

@@ -1,7 +1,7 @@
 """The cap on a transporter's open offers (MAX_OPEN_OFFERS): which open offers count against a new one.
 
 Only those at least as near do, so what is far away never keeps out what is near. Offers of the last step count
-least: never against an offer made within a ring. `matching.open_offers_against` is the same rule in SQL.
+least: never against an offer made within a ring. `queries.open_offers.open_offers_against` is the same rule in SQL.
 """
 
 from __future__ import annotations

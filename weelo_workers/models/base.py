@@ -31,9 +31,9 @@ def one_of(column: str, states: type[StrEnum], name: str) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({quoted(states)})", name=name)
 
 
-def status_in(states: Iterable[StrEnum]) -> TextClause:
+def status_in(states: Iterable[StrEnum], column: str = "status") -> TextClause:
     """`status IN ('a', 'b')` for a partial index, in a stable order so that migrations compare equal."""
-    return text(f"status IN ({quoted(states)})")
+    return text(f"{column} IN ({quoted(states)})")
 
 
 def quoted(states: Iterable[StrEnum]) -> str:

@@ -159,6 +159,11 @@ class PassedOver(Base):
 
     __table_args__ = (
         Index("passed_over_by_age", "at"),
+        Index(
+            "passed_over_without_room",
+            "transporter_id",
+            postgresql_where=status_in({PassedOverBecause.TOO_MANY_OFFERS}, column="reason"),
+        ),
         one_of("reason", PassedOverBecause, "a_reason_is_known"),
     )
 

@@ -34,9 +34,9 @@ def decline(command: DeclineOffer, uow: UnitOfWork) -> DeclineResult:
         offer.declined_at = uow.now
         offer.decline_reason = command.reason
         if not had_room:
-            # Something farther may have been kept from them, and has room now.
+            # They have room now for what their full list may have kept from them.
             uow.send(CatchUp(transporter_id=command.transporter_id))
-            uow.after_commit(partial(presence.mark_room, command.transporter_id))
+        uow.after_commit(partial(presence.mark_room, command.transporter_id))
     hold = open_hold(uow, command.broadcast_id, command.transporter_id)
     if hold is not None:
         give_back(uow, broadcast, hold, hold_lifecycle.RELEASE)

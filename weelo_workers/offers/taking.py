@@ -43,6 +43,8 @@ def take(
     _tell(uow, broadcast, slots, won)
     moves.set_out_if_under_way(uow, broadcast, slots)
     moves.trucks_taken(uow, transporter_id)
+    if not left:
+        moves.room_made(uow, broadcast)
     return won
 
 

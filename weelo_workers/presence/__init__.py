@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
@@ -39,6 +40,7 @@ from weelo_workers.redis_client import redis
 from weelo_workers.settings import settings
 
 __all__ = [
+    "Absent",
     "Point",
     "PresenceUnknown",
     "Reached",
@@ -70,6 +72,13 @@ _KM_PER_DEGREE = 111.7
 
 class PresenceUnknown(Exception):
     """Redis cannot say who is near: it is away."""
+
+
+class Absent(Enum):
+    """Why a heartbeat was not stored."""
+
+    UNKNOWN = "not online here, or Redis forgot"
+    UNPLACED = "online, at a place that is not known yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,14 +124,20 @@ def offline(transporter_id: UUID, *, stamp: float) -> None:
     redis().register_script(GO_OFFLINE)(args=[str(transporter_id), repr(stamp)])
 
 
-def heartbeat(transporter_id: UUID, point: Point) -> list[UUID] | None:
-    """Move the marker and extend presence. None: nobody of that name is online here (or Redis forgot).
+def heartbeat(transporter_id: UUID, point: Point, *, first: bool = False) -> list[UUID] | Absent:
+    """Move the marker and extend presence. Return the open broadcasts within whose rings they are now, and that were
+    not offered to them.
 
-    Otherwise the open broadcasts within whose rings they are now, and of which they have not heard.
+    Return why nothing was stored if they are not online here, or if their place is not known yet; `first` stores it.
     """
-    arguments = [str(transporter_id), repr(point.longitude), repr(point.latitude)]
-    missed = redis().register_script(HEARTBEAT)(args=arguments)
-    return None if missed is None else [UUID(broadcast_id) for broadcast_id in missed]
+    place = [repr(point.longitude), repr(point.latitude)]
+    arguments: list[str | int] = [str(transporter_id), *place, int(first)]
+    missed: Any = redis().register_script(HEARTBEAT)(args=arguments)
+    if missed is None:
+        return Absent.UNKNOWN
+    if not isinstance(missed, list):
+        return Absent.UNPLACED
+    return [UUID(broadcast_id) for broadcast_id in missed]
 
 
 def remembers() -> bool:
@@ -170,7 +185,7 @@ def nearest(kinds: Collection[str], pickup: Point, count: int, max_km: float | N
     """Return at least the `count` nearest transporters online who have a free truck of these kinds, if there are so many.
 
     `max_km` None: no limit, and transporters whose place is unknown are added once nobody farther is left.
-    The cost depends on `count`, not on how many are online. Beyond 85 degrees of latitude, where the index of Redis
+    The cost depends on `count` and on how many are online within 150 km. Beyond 85 degrees of latitude, where the index of Redis
     ends, the order is that of the index. Raises PresenceUnknown if Redis does not answer.
     """
     limit = _EVERYWHERE_KM if max_km is None else _to_search(pickup, max_km)
@@ -202,22 +217,26 @@ def nearest(kinds: Collection[str], pickup: Point, count: int, max_km: float | N
     return Reached(near, frozenset(map(UUID, silent)), partial=not complete, more=more)
 
 
-def online_within(transporter_ids: Collection[UUID], pickup: Point, radius_km: float | None) -> set[UUID]:
-    """Return which of these transporters were heard within the TTL and are within the radius (None: anywhere).
+def online_within(
+    transporter_ids: Collection[UUID], pickup: Point, radius_km: float | None
+) -> dict[UUID, float | None]:
+    """Return which of these transporters were heard within the TTL and are within the radius (None: anywhere), and
+    how far they are in km (None: not known).
 
     It does not matter whether their trucks are free. Raises PresenceUnknown if Redis does not answer.
     """
     ids = [str(transporter_id) for transporter_id in transporter_ids]
     if not ids:
-        return set()
+        return {}
     try:
         found = redis().register_script(ONLINE_AT)(args=[settings().presence_ttl_seconds, *ids])
     except RedisError as error:
         raise PresenceUnknown(f"Redis is away ({error})") from error
-    online: set[UUID] = set()
+    online: dict[UUID, float | None] = {}
     for transporter_id, at in zip(found[::2], found[1::2], strict=True):
-        if radius_km is None or (at and pickup.km_to(_point(at)) <= radius_km):
-            online.add(UUID(transporter_id))
+        km = pickup.km_to(_point(at)) if at else None
+        if radius_km is None or (km is not None and km <= radius_km):
+            online[UUID(transporter_id)] = km
     return online
 
 
@@ -268,12 +287,12 @@ def mark_asked(broadcast_id: UUID, transporter_ids: Sequence[UUID], seconds: flo
 
 
 def mark_full(transporter_id: UUID, km: float, seconds: float) -> None:
-    """Their heartbeats do not ask for so long after what is farther than this: they have no room for it."""
+    """Leave out of their heartbeats' answers, for so long, what is farther than this: they have no room for it."""
     redis().register_script(MARK_FULL)(args=[str(transporter_id), repr(km), max(1, int(seconds))])
 
 
 def mark_room(transporter_id: UUID) -> None:
-    """Their heartbeats ask after everything again."""
+    """Answer their heartbeats again with everything that they have come near to."""
     redis().delete(f"weelo:open:full:{transporter_id}")
 
 

@@ -63,14 +63,15 @@ return 1
 """
 )
 
-# id, longitude, latitude. Answers nothing for who is not known, else which open broadcasts they have come near
-# to without having heard of them.
+# id, longitude, latitude, whether a first place is stored. Returns nothing for a transporter who is not known, 'unplaced'
+# for one whose place is not, else which open broadcasts they have come near to that were not offered to them.
 HEARTBEAT = (
     _COMMON
     + """
 local id, lon, lat = ARGV[1], ARGV[2], ARGV[3]
 local kinds = redis.call('HGET', P..'kinds', id)
 if not kinds then return false end
+if ARGV[4] == '0' and redis.call('HEXISTS', P..'at', id) == 0 then return 'unplaced' end
 local time = now()
 redis.call('ZADD', P..'seen', time, id)
 redis.call('HSET', P..'at', id, lon..','..lat)
@@ -172,8 +173,11 @@ local kinds, lon, lat = cjson.decode(ARGV[1]), ARGV[2], clamped(ARGV[3])
 local count, widest, anywhere, ttl = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == '1', tonumber(ARGV[7])
 local alive_since = now() - ttl
 local ids, add = collector()
-local radius, cutoff = math.min(150, widest), nil
-while true do
+local radius, cutoff, fewer = math.min(150, widest), nil, true
+for _, kind in ipairs(kinds) do
+  if redis.call('ZCARD', P..'geo:'..kind) > count then fewer = false end
+end
+while not fewer do
   for _, kind in ipairs(kinds) do
     local hits = redis.call('GEOSEARCH', P..'geo:'..kind, 'FROMLONLAT', lon, lat, 'BYRADIUS', radius, 'km',
                             'ASC', 'COUNT', count, 'WITHDIST')

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ScalarSelect, false, func, literal, or_, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import ColumnElement, ScalarSelect, Select, exists, false, func, literal, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
+from weelo_workers.contracts.statuses import PassedOverBecause
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.offer_cap import Reach
-from weelo_workers.models import Broadcast, Offer
+from weelo_workers.models import Broadcast, Offer, PassedOver
 from weelo_workers.settings import settings
 
 # A broadcast whose slots came back again and again outlives its timeout, though hardly by more than this. Offers
@@ -54,10 +55,36 @@ def open_offers_of(session: Session, transporter_id: UUID, now: datetime) -> lis
     return [Reach(row.distance_km, row.last_step) for row in rows]
 
 
+def kept_out_by(broadcast_id: UUID, now: datetime) -> Select[UUID, UUID]:
+    """Return a query of (transporter, open broadcast), nearest first: those for which the transporter had no room when
+    a step came across them, while they had an offer of this broadcast that they did not decline."""
+    offered = aliased(Offer)
+    return (
+        select(PassedOver.transporter_id, PassedOver.broadcast_id)
+        .join(Offer, Offer.transporter_id == PassedOver.transporter_id)
+        .join(Broadcast, Broadcast.id == PassedOver.broadcast_id)
+        .where(
+            Offer.broadcast_id == broadcast_id,
+            Offer.declined_at.is_(None),
+            PassedOver.reason == PassedOverBecause.TOO_MANY_OFFERS,
+            Broadcast.status.in_(OPEN),
+            Broadcast.expires_at > now,
+            ~exists().where(
+                offered.broadcast_id == PassedOver.broadcast_id,
+                offered.transporter_id == PassedOver.transporter_id,
+            ),
+        )
+        .order_by(
+            PassedOver.distance_km.asc().nulls_last(), PassedOver.broadcast_id, PassedOver.transporter_id
+        )
+    )
+
+
 def _is_open(now: datetime) -> tuple[ColumnElement[bool], ...]:
     lifetime = timedelta(seconds=settings().broadcast_timeout_seconds) + _REOPENED_FOR
     return (
         Offer.offered_at > now - lifetime,
         Offer.declined_at.is_(None),
         Broadcast.status.in_(OPEN),
+        Broadcast.expires_at > now,
     )

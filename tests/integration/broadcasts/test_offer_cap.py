@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from redis.exceptions import RedisError
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tests.changed_settings import with_settings
 from tests.integration.broadcasts.test_widen import told_at
-from tests.world import Fleet, World, place
+from tests.world import DELHI, Fleet, World, place
 from weelo_workers import presence
-from weelo_workers.broadcasts import telling
+from weelo_workers.broadcasts import matching, telling, widen
 from weelo_workers.contracts.broadcasts import OfferLate
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.queries.pages import Window
@@ -148,6 +150,104 @@ def test_the_last_step_asks_the_nearest_first_and_who_comes_online_waits_for_the
     world.tick(15)
     assert world.value("SELECT radius_km FROM broadcasts") is None
     assert comes_online(world, 3000).id in told_at(world, broadcast)
+
+
+@pytest.mark.parametrize("limit", [0, 2000], ids=["no limit", "within 2000 km"])
+def test_PRES_01_what_is_near_is_offered_though_the_place_is_known_only_after_going_online(
+    world: World, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """The first look for what was missed knows no place, so the first heartbeat has it repeated."""
+    with_settings(monkeypatch, max_open_offers=3, last_step_max_km=limit)
+    for km in range(20):
+        world.broadcast(1, at=place(1000 + km))
+    near = world.broadcast(1, at=place(3.5))
+    for _ in range(5):
+        world.tick(15)
+    fleet = world.fleet(online=False)
+    world.go(fleet, online=True)
+    world.drain()
+    world.heartbeat(fleet, 0)
+    world.drain()
+    assert near in offered(world, fleet)
+
+
+def test_a_transporter_who_comes_online_between_a_steps_search_and_its_commit_is_not_missed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis().set("weelo:presence:since", 1)  # its memory is older than one TTL
+    world.fleet(km_north=70)
+    broadcast = world.broadcast(1)
+    came: list[Fleet] = []
+    search = matching.search
+
+    def slow_search(*args: Any) -> Any:
+        found = search(*args)
+        if not came:
+            fleet = world.fleet(km_north=300, online=False)
+            world.go(fleet, online=True)
+            world.heartbeat(fleet, 300)
+            for row in world.rows(
+                "SELECT id FROM mailbox WHERE name = 'broadcasts.catch_up' AND settled_at IS NULL"
+            ):
+                world.bus.execute(row.id)
+            came.append(fleet)
+        return found
+
+    monkeypatch.setattr(widen, "search", slow_search)
+    world.tick(15)
+    world.tick(2)
+    assert came[0].id in told_at(world, broadcast)
+
+
+@pytest.mark.parametrize("end", ["cancelled", "expired", "filled"])
+def test_the_end_of_a_request_makes_room_for_what_was_kept_from_its_transporters(
+    world: World, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    with_settings(monkeypatch, max_open_offers=1)
+    fleet, other = world.fleet(trucks=2, km_north=0), world.fleet(km_north=2)
+    nearer = world.broadcast(1, at=place(2))
+    farther, farthest = world.broadcast(1, at=place(4)), world.broadcast(1, at=place(5))
+    assert offered(world, fleet) == offered(world, other) == {nearer}
+    if end == "cancelled":
+        world.cancel(nearer)
+    elif end == "filled":
+        world.accept(other, nearer)
+    else:
+        with world.engine.begin() as connection:
+            statement = "UPDATE broadcasts SET expires_at = clock_timestamp() WHERE id = :id"
+            connection.execute(text(statement), {"id": nearer})
+            due = "UPDATE mailbox SET due_at = clock_timestamp() WHERE payload->>'broadcast_id' = :id"
+            connection.execute(text(due), {"id": str(nearer)})
+    world.drain()
+    assert farther in offered(world, fleet)
+    assert farthest not in offered(world, fleet)
+    commands = "SELECT count(*) FROM mailbox WHERE name = 'broadcasts.offer_again'"
+    assert world.value(commands) == 1
+
+
+def test_TMOT_02_no_request_without_an_offer_says_that_nobody_accepted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, max_open_offers=1)
+    requests = all_rings_told(world, 8)
+    comes_online(world, 0)
+    world.tick(121)
+    reasons = world.rows("SELECT id, end_reason FROM broadcasts ORDER BY end_reason")
+    assert len(requests) == 8
+    assert [row.end_reason for row in reasons] == ["nobody_accepted"] + ["nobody_free"] * 7
+
+
+def test_TMOT_02_a_silent_phone_nearby_hides_nobody_who_is_online(world: World) -> None:
+    busy, silent = world.fleet(km_north=5), world.fleet(km_north=1)
+    redis().zadd("weelo:presence:seen", {str(silent.id): 1})
+    broadcast = world.broadcast(1)
+    with world.engine.begin() as connection:
+        connection.execute(text("DELETE FROM offers WHERE transporter_id = :id"), {"id": busy.id})
+        connection.execute(text("UPDATE broadcasts SET transporters_notified = 0"))
+    presence.heartbeat(busy.id, presence.Point(*DELHI))
+    presence.online(silent.id, ["open:17ft"], stamp=2e9)
+    redis().zadd("weelo:presence:seen", {str(silent.id): 1})
+    assert expired_because(world, broadcast) == "nobody_free"
 
 
 def test_LAST_STEP_MAX_KM_bounds_the_last_step(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Offers of the last step."""
+"""Offers of the last step, and transporters without room."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,7 +11,14 @@ def upgrade() -> None:
     op.add_column(
         "offers", sa.Column("last_step", sa.Boolean(), server_default=sa.text("false"), nullable=False)
     )
+    op.create_index(
+        "passed_over_without_room",
+        "passed_over",
+        ["transporter_id"],
+        postgresql_where=sa.text("reason IN ('too_many_offers')"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("passed_over_without_room", table_name="passed_over")
     op.drop_column("offers", "last_step")

@@ -1,0 +1,46 @@
+"""What late offers have in common: a broadcast whose rings have passed some transporters by is offered to them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from weelo_workers import moves, presence
+from weelo_workers.broadcasts.matching import Candidate, LeftOut, find, in_last_step, reaches
+from weelo_workers.broadcasts.telling import TELLS, insert_offers, record_passed_over, step_on
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Broadcast
+
+
+@dataclass(frozen=True, slots=True)
+class LateOffers:
+    """What became of it, under the broadcast's lock."""
+
+    broadcast: Broadcast
+    told: list[Candidate]
+    left_out: list[LeftOut]
+
+
+def offer_late_to(
+    uow: UnitOfWork, broadcast_id: UUID, km_by_transporter: Mapping[UUID, float | None]
+) -> LateOffers | None:
+    """Offer the broadcast to those of these transporters who are within its reach, can take it and have room.
+
+    Return None if it is over, or none of them is within reach. `km_by_transporter`: how far they are from the pickup
+    (None: not known).
+    """
+    broadcast = uow.lock(Broadcast, broadcast_id)
+    if broadcast is None or broadcast.status not in TELLS or uow.now >= broadcast.expires_at:
+        return None
+    near = {who: km for who, km in km_by_transporter.items() if reaches(broadcast, km)}
+    if not near:
+        return None
+    slots, step, last_step = moves.slots_of(uow, broadcast.id), broadcast.radius_step, in_last_step(broadcast)
+    found = find(uow.session, broadcast, slots, presence.Reached(near), uow.now, last_step=last_step)
+    told, refused = insert_offers(uow, broadcast, found.candidates, step, last_step=last_step)
+    left_out = [*found.left_out, *refused]
+    record_passed_over(uow, [(broadcast.id, step, each) for each in left_out])
+    if told:
+        step_on(uow, broadcast, slots, told, why={"step": step, "late": True})
+    return LateOffers(broadcast, told, left_out)
