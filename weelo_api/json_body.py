@@ -12,6 +12,9 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from weelo_workers.contracts.rejections import Code, Rejected
 
 
+_SEND_JSON = "Send JSON in UTF-8 with the header Content-Type: application/json"
+
+
 class JsonBody(Request):
     """flask-openapi3 hands text to pydantic's own parser, which refuses broken, endless and deeply nested
     JSON as a validation error, and knows that a UUID in JSON is text."""
@@ -46,17 +49,14 @@ class JsonBody(Request):
             )
         charset = self.mimetype_params.get("charset", "utf-8")
         if self.mimetype != "application/json" or charset.lower() not in ("utf-8", "utf8"):
-            raise Rejected(
-                Code.UNSUPPORTED_MEDIA_TYPE,
-                "Send JSON in UTF-8 with the header Content-Type: application/json",
-            )
+            raise Rejected(Code.UNSUPPORTED_MEDIA_TYPE, _SEND_JSON)
 
 
 def _text(body: bytes) -> str:
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
-        raise Rejected(Code.VALIDATION_ERROR, "The body is not UTF-8 text.", {"errors": []}) from None
+        raise Rejected(Code.UNSUPPORTED_MEDIA_TYPE, _SEND_JSON) from None
     refuse_duplicates(text)
     return text or "{}"
 

@@ -52,7 +52,6 @@ BAD_BOOKINGS = {
 BROKEN_BODIES = {
     "broken JSON": b'{"pickup": ',
     "not a number": b'{"pickup": {"latitude": NaN}}',
-    "not UTF-8": b'{"vehicleType": "\xff\xfe"}',
     "deep nesting": b"[" * 30_000,
     "deep objects": b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
     "a bare string": b'"{}"',
