@@ -11,7 +11,6 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from weelo_workers.contracts.rejections import Code, Rejected
 
-
 _SEND_JSON = "Send JSON in UTF-8 with the header Content-Type: application/json"
 
 
