@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from weelo_workers import presence
-from weelo_workers.contracts.broadcasts import BookingCompleted, BroadcastStateChanged, CatchUp, FillRoom
+from weelo_workers.contracts.broadcasts import Backfill, BookingCompleted, BroadcastStateChanged, CatchUp
 from weelo_workers.contracts.fleet import SignOn
 from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, HoldStatus, TruckRequestStatus
 from weelo_workers.contracts.trips import AssignmentStatusChanged
@@ -114,7 +114,7 @@ def trucks_freed(uow: UnitOfWork, transporter_ids: Iterable[UUID]) -> None:
 def room_made(uow: UnitOfWork, broadcast: Broadcast) -> None:
     """Its offers are over: what their transporters had no room for is offered to them now."""
     if uow.session.scalar(select(kept_out_by(broadcast.id, uow.now).exists())):
-        uow.send(FillRoom(broadcast_id=broadcast.id))
+        uow.send(Backfill(broadcast_id=broadcast.id))
 
 
 def announce_assignments(uow: UnitOfWork, broadcast: Broadcast, assignments: Sequence[Assignment]) -> None:

@@ -109,7 +109,7 @@ def _why_refused(uow: UnitOfWork, refused: Sequence[Candidate]) -> list[LeftOut]
     ]
 
 
-def most_telling(left_out: Sequence[LeftOut]) -> list[LeftOut]:
+def most_relevant(left_out: Sequence[LeftOut]) -> list[LeftOut]:
     """Return the 250 that are kept of a step. Transporters who are online but have no room come first, since the
     customer's reason depends on them; then the nearest."""
     decisive = (PassedOverBecause.TOO_MANY_OFFERS, PassedOverBecause.NO_FREE_TRUCK)

@@ -12,7 +12,7 @@ from weelo_workers.broadcasts.matching import Found, LeftOut, find, search
 from weelo_workers.broadcasts.telling import (
     TELLS,
     insert_offers,
-    most_telling,
+    most_relevant,
     record_passed_over,
     step_on,
 )
@@ -80,7 +80,7 @@ def _tell(
     left_over = found.keep_nearest(settings().max_offers_per_step)
     told, refused = insert_offers(uow, broadcast, found.candidates, this.step, last_step=this.last)
     left_out = [*found.left_out, *refused]
-    record_passed_over(uow, [(broadcast.id, this.step, each) for each in most_telling(left_out)])
+    record_passed_over(uow, [(broadcast.id, this.step, each) for each in most_relevant(left_out)])
     _let_wait(uow, broadcast, left_out)
     if this.last and reach is not None and reach.more:
         left_over = True

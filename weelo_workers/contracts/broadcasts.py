@@ -155,13 +155,13 @@ class OfferLate(Command, name="broadcasts.offer_late"):
     then: tuple[UUID, ...] = ()
 
 
-class FillRoom(Command, name="broadcasts.fill_room"):
+class Backfill(Command, name="broadcasts.backfill"):
     """This broadcast is over: what its transporters had no room for while they had this offer is offered to them."""
 
     broadcast_id: UUID
 
 
-class OfferAgain(Command, name="broadcasts.offer_again"):
+class OfferPassedOver(Command, name="broadcasts.offer_passed_over"):
     """Offer a broadcast to transporters who had no room for it before."""
 
     broadcast_id: UUID

@@ -36,7 +36,7 @@ def decline(command: DeclineOffer, uow: UnitOfWork) -> DeclineResult:
         if not had_room:
             # They have room now for what their full list may have kept from them.
             uow.send(CatchUp(transporter_id=command.transporter_id))
-        uow.after_commit(partial(presence.mark_room, command.transporter_id))
+        uow.after_commit(partial(presence.unmark_full, command.transporter_id))
     hold = open_hold(uow, command.broadcast_id, command.transporter_id)
     if hold is not None:
         give_back(uow, broadcast, hold, hold_lifecycle.RELEASE)

@@ -49,7 +49,6 @@ __all__ = [
     "heartbeat",
     "mark_asked",
     "mark_full",
-    "mark_room",
     "mark_told",
     "nearest",
     "offline",
@@ -59,6 +58,7 @@ __all__ = [
     "reached_by",
     "remembers",
     "show_open",
+    "unmark_full",
 ]
 
 # Redis measures on a sphere, at most 0.6 % longer than the Earth is between the same two points.
@@ -291,7 +291,7 @@ def mark_full(transporter_id: UUID, km: float, seconds: float) -> None:
     redis().register_script(MARK_FULL)(args=[str(transporter_id), repr(km), max(1, int(seconds))])
 
 
-def mark_room(transporter_id: UUID) -> None:
+def unmark_full(transporter_id: UUID) -> None:
     """Answer their heartbeats again with everything that they have come near to."""
     redis().delete(f"weelo:open:full:{transporter_id}")
 

@@ -221,7 +221,7 @@ def test_the_end_of_a_request_makes_room_for_what_was_kept_from_its_transporters
     world.drain()
     assert farther in offered(world, fleet)
     assert farthest not in offered(world, fleet)
-    commands = "SELECT count(*) FROM mailbox WHERE name = 'broadcasts.offer_again'"
+    commands = "SELECT count(*) FROM mailbox WHERE name = 'broadcasts.offer_passed_over'"
     assert world.value(commands) == 1
 
 

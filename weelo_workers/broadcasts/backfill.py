@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from uuid import UUID
 
-from weelo_workers.contracts.broadcasts import FillRoom, OfferAgain
+from weelo_workers.contracts.broadcasts import Backfill, OfferPassedOver
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.queries.open_offers import kept_out_by
 
 
-@handles(FillRoom)
-def fill_room(command: FillRoom, uow: UnitOfWork) -> None:
+@handles(Backfill)
+def backfill(command: Backfill, uow: UnitOfWork) -> None:
     """Offer each of them the nearest: one place has become free, so each broadcast that ends makes as many offers at
     most as it had, however many requests are waiting."""
     nearest: dict[UUID, UUID] = {}
@@ -22,4 +22,4 @@ def fill_room(command: FillRoom, uow: UnitOfWork) -> None:
     for transporter_id, broadcast_id in nearest.items():
         by_broadcast[broadcast_id].append(transporter_id)
     for broadcast_id, transporter_ids in by_broadcast.items():
-        uow.send(OfferAgain(broadcast_id=broadcast_id, transporter_ids=tuple(transporter_ids)))
+        uow.send(OfferPassedOver(broadcast_id=broadcast_id, transporter_ids=tuple(transporter_ids)))
