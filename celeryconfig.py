@@ -19,7 +19,7 @@ broker_connection_max_retries = None  # a worker waits for Redis as long as it t
 broker_channel_error_retry = (
     True  # also for one that refuses commands: a replica, a full one, one with other rights
 )
-worker_consumer = "weelo_workers.app:PatientConsumer"
+worker_consumer = "weelo_workers.app:BackoffConsumer"
 broker_transport_options = {
     "socket_timeout": 5,  # without it a publisher hangs for ever on a hung Redis
     "socket_connect_timeout": 2,

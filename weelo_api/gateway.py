@@ -109,7 +109,7 @@ def _outcome(known: CommandOutcome, who: Caller, until: float, settled: threadin
 def _expect_nothing() -> None:
     """Unknown fields are refused where there are no others, too."""
     try:
-        Request.model_validate_json(cast(JsonBody, request).get_nothing())
+        Request.model_validate_json(cast(JsonBody, request).get_json_of_any_type())
     except ValidationError as error:
         raise not_valid(error) from None
 

@@ -26,7 +26,7 @@ class JsonBody(Request):
             self._refuse_other_types()
         return _text(body)
 
-    def get_nothing(self) -> str:
+    def get_json_of_any_type(self) -> str:
         """Return the body of a route that takes none, as text. Its type does not matter: no field of it is used."""
         return _text(self._whole_body())
 

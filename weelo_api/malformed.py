@@ -8,7 +8,7 @@ from typing import Any
 
 from gunicorn.http import errors
 
-from weelo_api.headers import ON_REFUSALS
+from weelo_api.headers import ERROR_HEADERS
 from weelo_workers.contracts.rejections import Code, problem
 
 _FRAME_THE_BODY = "Send the body with a Content-Length, or with Transfer-Encoding: chunked."
@@ -51,7 +51,7 @@ def response(body: dict[str, Any]) -> bytes:
         "Connection": "close",
         "Content-Type": "application/problem+json",
         "Content-Length": str(len(content)),
-        **ON_REFUSALS,
+        **ERROR_HEADERS,
     }
     lines = [
         f"HTTP/1.1 {status.value} {status.phrase}",

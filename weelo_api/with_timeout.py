@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 PROBE_SECONDS = 2.0
 
 
-class Bounded(Generic[Result]):
+class WithTimeout(Generic[Result]):
     """A function that is called in a thread of its own, and by one thread at a time.
 
     PostgreSQL's time-outs are kept by its server and TCP's by its kernel: a server process that is stopped, or whose disk

@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 ASIDE_THREADS = 4
 FORGET_UNACKED_EVERY_SECONDS = 10.0
-PROVE_AGAIN_SECONDS = 5.0
+PROBE_AGAIN_SECONDS = 5.0
 
 DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications")
 
@@ -88,7 +88,7 @@ class ForgivingQoS(redis_transport.QoS):
 redis_transport.Channel.QoS = ForgivingQoS
 
 
-class PatientConsumer(Consumer):
+class BackoffConsumer(Consumer):
     """A worker's consumer that waits for a Redis that answers and refuses, as it waits for one that does not answer.
 
     A replica, a Redis that loads its data, is full, or gives this user other rights, accepts connections. Celery
@@ -172,8 +172,8 @@ class SweepingScheduler(Scheduler):
             target=keep_forgetting, args=(engine(), *ages), name="forgetting", daemon=True
         ).start()
         self._tidying: Future[None] | None = None
-        self._tidy_next = self._forget_unacked_next = self._prove_next = 0.0
-        self._unproved, self._prove_pause = set(QUEUES), PROVE_AGAIN_SECONDS
+        self._tidy_next = self._forget_unacked_next = self._probe_next = 0.0
+        self._unconsumed, self._probe_pause = set(QUEUES), PROBE_AGAIN_SECONDS
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """One sweep. Returns the seconds until the next, as beat expects: sooner if a timer comes due before."""
@@ -194,21 +194,21 @@ class SweepingScheduler(Scheduler):
         if time.monotonic() >= self._forget_unacked_next:
             self._forget_unacked_next = time.monotonic() + FORGET_UNACKED_EVERY_SECONDS
             forget_unacked(self._bus.engine)
-        if self._unproved and time.monotonic() >= self._prove_next:
-            self._prove_consumption()
+        if self._unconsumed and time.monotonic() >= self._probe_next:
+            self._probe_queues()
 
-    def _prove_consumption(self) -> None:
+    def _probe_queues(self) -> None:
         """Send a message without a command to each queue of which none was consumed since beat began.
 
         A message waits until a worker comes, so another is sent only in case the first was lost, ever later.
         """
-        self._prove_next = time.monotonic() + self._prove_pause
-        self._prove_pause *= 2
+        self._probe_next = time.monotonic() + self._probe_pause
+        self._probe_pause *= 2
         with suppress(RedisError):
-            self._unproved -= queues_consumed()
+            self._unconsumed -= queues_consumed()
         names = {command.queue: name for name, command in REGISTRY.items() if not command.aside}
         with suppress(BellSilent):
-            for queue in self._unproved:
+            for queue in self._unconsumed:
                 _bell.ring(Ring(NO_COMMAND, names[queue], queue))
 
 

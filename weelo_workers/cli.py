@@ -133,17 +133,17 @@ def doctor(data_dir: Path) -> None:
     Prints one line per finding and what to do about it. Exit code 1 if there is any.
     """
     _use_running_system(data_dir, "DATABASE_URL", "REDIS_URL")
-    from weelo_workers.queries.doctor import cautions, findings
+    from weelo_workers.queries.doctor import findings, warnings
 
     found = findings()
     for finding in found:
         click.echo(finding)
-    warnings = cautions()
-    for warning in warnings:
+    cautions = warnings()
+    for warning in cautions:
         click.echo(f"warning: {warning}")
     if found:
         sys.exit(1)
-    click.echo("nothing is broken; see the warnings" if warnings else "all is well")
+    click.echo("nothing is broken; see the warnings" if cautions else "all is well")
 
 
 @weelo.group(name="mailbox")

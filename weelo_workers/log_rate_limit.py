@@ -7,7 +7,7 @@ import threading
 import time
 
 
-class Sparse(logging.Filter):
+class RateLimitFilter(logging.Filter):
     """Of warnings with the same text before formatting lets one pass per `seconds`. Add it to a logger."""
 
     def __init__(self, seconds: float = 10.0) -> None:

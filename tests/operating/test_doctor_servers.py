@@ -106,9 +106,9 @@ def test_a_server_that_may_lose_what_it_has_confirmed_is_warned_of(migrated: Non
     made = connect(url)
     with made.connect() as connection:
         if setting == "synchronous_commit":
-            assert not [line for line in server.cautions(connection) if line.startswith(setting)]
+            assert not [line for line in server.warnings(connection) if line.startswith(setting)]
             connection.execute(text("SET LOCAL synchronous_commit = off"))
         elif connection.execute(text("SHOW fsync")).scalar_one() == "on":
             pytest.skip(f"the server of {name} has fsync on, which only its configuration changes")
-        assert [line for line in server.cautions(connection) if line.startswith(f"{setting} is off")]
+        assert [line for line in server.warnings(connection) if line.startswith(f"{setting} is off")]
     made.dispose()

@@ -7,16 +7,16 @@ from flask_openapi3 import OpenAPI
 from prometheus_client import CONTENT_TYPE_LATEST
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from weelo_api.bounded import Bounded
 from weelo_api.metrics import exposition
 from weelo_api.views import home
+from weelo_api.with_timeout import WithTimeout
 from weelo_workers.models.engine import engine
 from weelo_workers.models.migrate import is_at_head
 
 api = Blueprint("operating", __name__)
 
 
-@Bounded
+@WithTimeout
 def _is_migrated() -> bool:
     with engine().connect() as connection:
         return is_at_head(connection)

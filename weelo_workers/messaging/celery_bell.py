@@ -10,12 +10,12 @@ from celery import Celery
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from weelo_workers.log_rate_limit import RateLimitFilter
 from weelo_workers.messaging.bell import BellSilent, Ring
 from weelo_workers.messaging.celery_settings import celery_settings
-from weelo_workers.sparse_log import Sparse
 
 log = logging.getLogger(__name__)
-log.addFilter(Sparse())
+log.addFilter(RateLimitFilter())
 
 
 class CeleryBell:

@@ -64,7 +64,7 @@ def shortcomings(connection: Connection) -> list[str]:
     return found
 
 
-def cautions(connection: Connection) -> list[str]:
+def warnings(connection: Connection) -> list[str]:
     """Return a line for each choice of the server's that may lose what was accepted."""
     chosen = {row.name: row.setting for row in connection.execute(_SETTINGS, {"names": list(_DURABLE)})}
     return [

@@ -84,11 +84,11 @@ def findings() -> list[str]:
     return found
 
 
-def cautions() -> list[str]:
+def warnings() -> list[str]:
     """A line per choice of the servers' that works, and may lose something one day."""
     found: list[str] = []
     with suppress(DBAPIError), engine().connect() as connection:
-        found += [f"database: {line}" for line in server.cautions(connection)]
+        found += [f"database: {line}" for line in server.warnings(connection)]
     for variable, client in _redis_servers():
         with suppress(RedisError):
             memory: Any = client.info("memory")
