@@ -28,7 +28,7 @@ def register(app: Flask) -> None:
         if response.status_code == 401:
             response.headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 11.6.1
         if response.status_code == 415:
-            # RFC 9110, section 15.5.16: what would have been taken.
+            # RFC 9110, section 15.5.16: the type and coding that are accepted.
             response.headers["Accept"] = "application/json"
             response.headers["Accept-Encoding"] = "identity"
         return response

@@ -24,7 +24,7 @@ def _is_migrated() -> bool:
 
 @api.get("/")
 def front_page() -> Response:
-    """What this is, for people."""
+    """Return the front page."""
     return home.page()
 
 
@@ -57,7 +57,7 @@ def docs() -> WerkzeugResponse:
 
 @api.get("/openapi.json")
 def description() -> Response:
-    """All requests, for programs."""
+    """Return the OpenAPI description."""
     return jsonify(cast(OpenAPI, current_app).api_doc)
 
 
