@@ -79,9 +79,9 @@ class ForgivingQoS(redis_transport.QoS):
         try:
             super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
         except (OutOfMemoryError, ExecAbortError) as full:
-            # The message has left its queue, so it is executed. Only the record is missing by which Redis would give
-            # it to another worker later.
-            log.warning("a message could not be recorded as taken: %s", full)
+            # The message has left its queue, so it is executed. Only the record is missing from which it would be
+            # redelivered if this worker died.
+            log.warning("a message could not be recorded as unacknowledged: %s", full)
             super(redis_transport.QoS, self).append(message, delivery_tag)  # type: ignore[no-untyped-call]
 
 
@@ -89,10 +89,10 @@ redis_transport.Channel.QoS = ForgivingQoS
 
 
 class BackoffConsumer(Consumer):
-    """A worker's consumer that waits for a Redis that answers and refuses, as it waits for one that does not answer.
+    """Celery's consumer, but it retries only once a second while Redis accepts connections and refuses commands.
 
-    A replica, a Redis that loads its data, is full, or gives this user other rights, accepts connections. Celery
-    would reconnect at once, several times a second, and log each try.
+    Redis does so if it is a replica, is loading its data, is full, or denies this user a command. Celery alone would
+    reconnect at once, several times a second, and log each attempt.
     """
 
     RETRY_SECONDS = 1.0
@@ -106,27 +106,27 @@ class BackoffConsumer(Consumer):
         return connection
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Return the connection once its Redis accepts writes. One line is logged when it does not, one when it does."""
+        """Return the connection once its Redis accepts writes. Logs one line when it refuses, and one when that is over."""
         refused = False
         while True:
             conn = super().ensure_connected(conn)
             try:
-                # A write that changes nothing and needs no memory.
+                # A write command that changes nothing and needs no memory.
                 conn.default_channel.client.delete("no such key")
             except self.connection_errors + self.channel_errors as refusal:
                 conn.close()
                 if not refused:
-                    log.warning("waiting for Redis, which refuses what we send: %s", refusal)
+                    log.warning("waiting for Redis, which refuses commands: %s", refusal)
                 refused = True
                 self._pause_until(time.monotonic() + self.RETRY_SECONDS)
             else:
                 if refused:
-                    log.warning("Redis accepts again what we send")
+                    log.warning("Redis accepts commands again")
                 return conn
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         with warnings.catch_warnings():
-            # Seven lines about a default, although celeryconfig.py says what a lost connection does to running tasks.
+            # Celery prints seven lines about a default that celeryconfig.py sets explicitly.
             warnings.simplefilter("ignore", CPendingDeprecationWarning)
             super().on_connection_error_after_connected(exc)
 
@@ -198,9 +198,10 @@ class SweepingScheduler(Scheduler):
             self._probe_queues()
 
     def _probe_queues(self) -> None:
-        """Send a message without a command to each queue of which none was consumed since beat began.
+        """Send a message without a command to each queue for which no consumption has been recorded.
 
-        A message waits until a worker comes, so another is sent only in case the first was lost, ever later.
+        The message stays in its queue until a worker consumes it. Further ones are sent, at doubling intervals, only in
+        case it was lost.
         """
         self._probe_next = time.monotonic() + self._probe_pause
         self._probe_pause *= 2

@@ -1,4 +1,4 @@
-"""A broadcast is over: its transporters have room for what their full lists have kept from them."""
+"""When a broadcast has ended, offers its transporters a request that they had no room for."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from weelo_workers.queries.open_offers import kept_out_by
 
 @handles(Backfill)
 def backfill(command: Backfill, uow: UnitOfWork) -> None:
-    """Offer each of them the nearest: one place has become free, so each broadcast that ends makes as many offers at
-    most as it had, however many requests are waiting."""
+    """Send commands that offer each transporter the nearest broadcast that they had no room for.
+
+    Only the nearest, because one place in their list has become free. So a broadcast that ends causes at most as many
+    offers as it had, however many requests are waiting.
+    """
     nearest: dict[UUID, UUID] = {}
     for row in uow.session.execute(kept_out_by(command.broadcast_id, uow.now)):
         nearest.setdefault(row.transporter_id, row.broadcast_id)

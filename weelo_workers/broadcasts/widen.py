@@ -105,8 +105,11 @@ def _tell(
 
 
 def _reached_km(broadcast: Broadcast, this: Ring, found: Found, *, left_over: bool) -> float | None:
-    """Return how far this step reaches: a ring's radius; in the last step the distance of the farthest of this portion,
-    as long as there are more. Transporters who come online meanwhile then wait for the portion of their distance."""
+    """Return how far this step reaches in km; None: no limit.
+
+    For a ring its radius; for the last step, while there are more to ask, the distance of the farthest transporter asked
+    so far. Transporters who come online meanwhile wait for the portion that reaches their distance.
+    """
     if not (this.last and left_over):
         return this.radius_km
     return max(
@@ -117,7 +120,7 @@ def _reached_km(broadcast: Broadcast, this: Ring, found: Found, *, left_over: bo
 
 
 def _counted(left_out: Sequence[LeftOut]) -> dict[str, int]:
-    """By reason, all of them: the rows that are kept per step are limited."""
+    """Return how many were left out, by reason. It counts all, while the rows stored per step are limited."""
     return dict(Counter(each.because.value for each in left_out))
 
 

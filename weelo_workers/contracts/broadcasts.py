@@ -132,9 +132,9 @@ class ExpireBroadcast(Command, name="broadcasts.expire", queue=TIMERS):
 
 
 class CatchUp(Command, name="broadcasts.catch_up"):
-    """Look for open broadcasts that a transporter has missed who has come online, or has a free truck again.
+    """Look for open broadcasts that a transporter has missed: sent when they come online, have a free truck or room again.
 
-    `latitude`, `longitude`: where they are, if presence may not know it yet. `again`: this is the second look.
+    `latitude`, `longitude`: where they are, if presence may not have it yet. `again`: this is the second look.
     """
 
     transporter_id: UUID
@@ -156,7 +156,7 @@ class OfferLate(Command, name="broadcasts.offer_late"):
 
 
 class Backfill(Command, name="broadcasts.backfill"):
-    """This broadcast is over: what its transporters had no room for while they had this offer is offered to them."""
+    """Offer the transporters of a broadcast that has ended the nearest request that they had no room for before."""
 
     broadcast_id: UUID
 
@@ -297,7 +297,7 @@ class BroadcastView(Wire):
 
 
 class BroadcastDetails(BroadcastView):
-    """A broadcast as it is read alone, with the assignments that concern its reader."""
+    """A single broadcast, with the assignments that concern its reader."""
 
     assignments: list[AssignmentView]
 

@@ -68,7 +68,7 @@ class CeleryBell:
                 retry=False,
             )
         except Exception as error:
-            # Whatever it is: the row is committed, so the caller must not fail, and the sweep finds the row.
+            # Of any kind: the row is committed, so the caller must not fail, and the sweep executes the row.
             self._silent_until = time.monotonic() + self.PAUSE_SECONDS
             known = isinstance(error, KombuError | RedisError | OSError)
             log.warning("the bell is silent: %s", str(error) or type(error).__name__, exc_info=not known)

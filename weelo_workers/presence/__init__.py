@@ -128,7 +128,8 @@ def heartbeat(transporter_id: UUID, point: Point, *, first: bool = False) -> lis
     """Move the marker and extend presence. Return the open broadcasts within whose rings they are now, and that were
     not offered to them.
 
-    Return why nothing was stored if they are not online here, or if their place is not known yet; `first` stores it.
+    If they are not online here, nothing is stored, and the reason is returned. The same if no place of theirs is known yet,
+    unless `first` is set: that stores a first place.
     """
     place = [repr(point.longitude), repr(point.latitude)]
     arguments: list[str | int] = [str(transporter_id), *place, int(first)]
@@ -184,7 +185,7 @@ def reached_by(kinds: Collection[str], pickup: Point, radius_km: float | None) -
 def nearest(kinds: Collection[str], pickup: Point, count: int, max_km: float | None) -> Reached:
     """Return at least the `count` nearest transporters online who have a free truck of these kinds, if there are so many.
 
-    `max_km` None: no limit, and transporters whose place is unknown are added once nobody farther is left.
+    `max_km` None: no limit, and transporters whose place is unknown are added once no others are left.
     The cost depends on `count` and on how many are online within 150 km. Beyond 85 degrees of latitude, where the index of Redis
     ends, the order is that of the index. Raises PresenceUnknown if Redis does not answer.
     """
@@ -287,12 +288,12 @@ def mark_asked(broadcast_id: UUID, transporter_ids: Sequence[UUID], seconds: flo
 
 
 def mark_full(transporter_id: UUID, km: float, seconds: float) -> None:
-    """Leave out of their heartbeats' answers, for so long, what is farther than this: they have no room for it."""
+    """For so many seconds, leave broadcasts farther than `km` out of the answers to this transporter's heartbeats."""
     redis().register_script(MARK_FULL)(args=[str(transporter_id), repr(km), max(1, int(seconds))])
 
 
 def unmark_full(transporter_id: UUID) -> None:
-    """Answer their heartbeats again with everything that they have come near to."""
+    """Undo `mark_full`: the answers to their heartbeats contain broadcasts at every distance again."""
     redis().delete(f"weelo:open:full:{transporter_id}")
 
 
