@@ -36,7 +36,8 @@ KNOWN = {
 class RefusingProxy:
     """Refuses a connection whose startup message has a parameter that PgBouncer does not know, and forwards all others.
 
-    `ignored`: parameters that are dropped instead of refused, like those in `ignore_startup_parameters`. Use as a context manager.
+    `ignored`: parameters that are dropped instead of refused, like those in `ignore_startup_parameters`. Use as a context
+    manager.
     """
 
     def __init__(self, url: str, ignored: frozenset[str] = frozenset()) -> None:

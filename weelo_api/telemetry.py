@@ -27,7 +27,8 @@ def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: floa
     If Redis does not know them (they were silent, it was emptied, or the news of going online has not come yet)
     the rows are asked, so that presence heals by itself. The first place after going online starts a search for missed
     broadcasts, because the search on going online had no place to measure distances from. Every later place is compared
-    with the rings told before, and broadcasts that the transporter has come near to are offered. With Redis away a heartbeat is simply lost, as the next will not be.
+    with the rings told before, and broadcasts that the transporter has come near to are offered. With Redis away a
+    heartbeat is simply lost, as the next will not be.
     """
     here = presence.Point(latitude, longitude)
     try:

@@ -135,7 +135,7 @@ def _name(model: type[BaseModel]) -> str:
     return model.__name__.removesuffix("View")
 
 
-# Every shape of the page. Answers and parts of requests; a request itself stands beside its route.
+# Every shape of the page: answers and parts of requests. The fields of a request itself are in the row of its route.
 REQUEST_PARTS = (wire.Place, broadcasts.VehicleRequirement, offers.Truck, offers.OneTruck)
 SHAPES: dict[str, type[BaseModel]] = {
     _name(model): model
@@ -199,7 +199,7 @@ def promised_routes() -> dict[str, Row]:
         body, result = rest if len(rest) == 2 else ("–", *rest)
         for method, path in re.findall(rf"`([A-Z]+) {PREFIX}(/[^`]+)`", requests):
             route = f"{method} {re.sub(r'{[^}]+}', '{}', path)}"
-            assert route not in found, f"{route} stands twice on the page"
+            assert route not in found, f"{route} is on the page twice"
             found[route] = [who, requests, body, result]
     return found
 

@@ -7,7 +7,7 @@ Keys of presence, below `weelo:presence:`: `geo:<kind>` (places of those with a 
 `kind:<kind>` (the same, also without a place), `kinds` (transporter → kinds, JSON), `at` (→ "longitude,latitude"),
 `seen` (→ time last heard), `stamp` (→ as of when the rows said so), `since` (when this memory began).
 Of open broadcasts that are told in rings, below `weelo:open:`: `geo:<kind>` (pickups), `about:<id>`, `told:<id>`,
-`asked:<id>:<transporter>` (for a few seconds), `full:<transporter>` (from how far on they have no room),
+`asked:<id>:<transporter>` (for a few seconds), `full:<transporter>` (the distance from which on they have no room),
 `ends` (→ until when each is shown), `reach` (the widest radius).
 """
 
@@ -221,8 +221,8 @@ def nearest(kinds: Collection[str], pickup: Point, count: int, max_km: float | N
 def online_within(
     transporter_ids: Collection[UUID], pickup: Point, radius_km: float | None
 ) -> dict[UUID, float | None]:
-    """Return which of these transporters were heard within the TTL and are within the radius (None: anywhere), and
-    how far they are in km (None: not known).
+    """Return which of these transporters sent a heartbeat within the TTL and are within the radius (None: anywhere), with
+    their distance in km (None: not known).
 
     It does not matter whether their trucks are free. Raises PresenceUnknown if Redis does not answer.
     """

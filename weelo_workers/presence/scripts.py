@@ -116,7 +116,7 @@ local function collector()
   end
   return ids, add
 end
--- Those heard within the TTL with their "longitude,latitude" ('' if unknown), and the silent ones.
+-- Returns those with a heartbeat within the TTL and their "longitude,latitude" ('' if unknown), and the silent ones.
 local function split(ids, alive_since)
   local found, silent = {}, {}
   for first = 1, #ids, 1000 do
@@ -204,7 +204,7 @@ return {complete(alive_since), found, silent, cutoff and string.format('%.4f', c
 """
 )
 
-# the TTL in seconds, transporters. Returns those heard within it, each with "longitude,latitude" ('' if unknown).
+# the TTL in seconds, transporters. Returns those with a heartbeat within it, each with "longitude,latitude" ('' if unknown).
 ONLINE_AT = (
     _SEARCH
     + """
