@@ -17,9 +17,9 @@ broker_use_ssl = _broker["broker_use_ssl"]
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # a worker waits for Redis as long as it takes
 broker_channel_error_retry = (
-    True  # also for one that refuses commands: a replica, a full one, one with other rights
+    True  # also if Redis refuses commands: it is a replica, is full, or denies them to this user
 )
-worker_consumer = "weelo_workers.app:PatientConsumer"
+worker_consumer = "weelo_workers.app:BackoffConsumer"
 broker_transport_options = {
     "socket_timeout": 5,  # without it a publisher hangs for ever on a hung Redis
     "socket_connect_timeout": 2,

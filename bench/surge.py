@@ -20,7 +20,7 @@ ROUNDS = 5
 
 
 def surge(system: System, data: Path) -> list[Figure]:
-    """500 requests open in Delhi, a transporter each in ten towns coming and going: request to offer, town by town."""
+    """Measure request to offer in ten towns with one transporter each that comes and goes, while 500 are open in Delhi."""
     database = connect(json.loads((data / "runtime.json").read_text())["databaseUrl"])
     taken = []
     with surge_of(database, MANY), ThreadPoolExecutor(len(TOWNS)) as pool:

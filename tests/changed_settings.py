@@ -1,4 +1,4 @@
-"""Other settings for one test, in this process."""
+"""Changes settings of this process for one test."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _stop_servers: list[Callable[[], None]] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Our servers are on this machine, and their addresses are complete.
+    # The servers under test are on this machine, and their URLs are complete.
     foreign = ("PG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
     for name in [each for each in os.environ if each.upper().startswith(foreign)]:
         if not (name.startswith("PG") and os.environ.get("DATABASE_URL")):

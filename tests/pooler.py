@@ -1,4 +1,4 @@
-"""PgBouncer before the run's PostgreSQL, or a proxy that refuses what PgBouncer refuses."""
+"""Starts PgBouncer in front of PostgreSQL, or a proxy that refuses the same parameters."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sqlalchemy.engine import make_url
 from tests.waiting import eventually
 from weelo_workers.runtime.ports import free_port
 
-# Debian keeps it where only root looks.
+# Debian installs it in /usr/sbin, which only root has in PATH.
 PROGRAMS = f"{os.environ.get('PATH', '')}:/usr/sbin"
 SSL_REQUEST, GSS_REQUEST = 80877103, 80877104
 KNOWN = {
@@ -34,9 +34,10 @@ KNOWN = {
 
 
 class RefusingProxy:
-    """Refuses a connection whose start carries a parameter that PgBouncer does not know, else passes everything on.
+    """Refuses a connection whose startup message has a parameter that PgBouncer does not know, and forwards all others.
 
-    `ignored`: left out instead of refused, as `ignore_startup_parameters` has it. Use as a context manager.
+    `ignored`: parameters that are dropped instead of refused, like those in `ignore_startup_parameters`. Use as a context
+    manager.
     """
 
     def __init__(self, url: str, ignored: frozenset[str] = frozenset()) -> None:
@@ -106,7 +107,7 @@ class RefusingProxy:
 
 @contextmanager
 def pgbouncer(url: str, **settings: str) -> Iterator[str]:
-    """A real PgBouncer in transaction mode; the URL to reach `url`'s database through it."""
+    """Run a real PgBouncer in transaction mode, and yield the URL of `url`'s database through it."""
     program = shutil.which("pgbouncer", path=PROGRAMS)
     assert program is not None
     to, port = make_url(url), free_port()

@@ -1,4 +1,4 @@
-"""Whether redis-py and Celery can connect to an address, each as the product uses it."""
+"""Connects to a Redis URL with redis-py and with Celery, as the product does."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def redis_connects(url: str) -> bool:
 
 
 def celery_connects(url: str) -> bool:
-    """It sends a message to the queue `fleet`."""
+    """Return whether Celery can send a message to the queue `fleet`."""
     pools.reset()  # kombu keeps connections by their address alone, whatever their certificates
     bell = CeleryBell()
     bell._celery.conf.update(redis_url.read(url).for_celery())

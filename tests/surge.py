@@ -1,4 +1,4 @@
-"""A surge: many requests open in one town, whose rings are through, so that every transporter online is asked."""
+"""Opens many requests in one town that are in their last step, so that every transporter online is asked."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _OPENED = """
 
 @contextmanager
 def surge(database: Engine, many: int) -> Iterator[None]:
-    """So many requests are open in Delhi, as rows; afterwards they are gone."""
+    """Insert rows of `many` open requests in Delhi, and delete them afterwards."""
     parameters = {"many": many, "latitude": DELHI[0], "longitude": DELHI[1]}
     kind = {"type": KIND[0], "subtype": KIND[1], "key": vehicle_key(*KIND)}
     with database.begin() as connection:
@@ -74,7 +74,7 @@ class TownTruck(Truck):
 
 
 def book_near(customer: WeeloClient, town: tuple[float, float], north: float) -> str:
-    """A request `north` degrees north of the town's middle."""
+    """Book a truck `north` degrees north of the town's middle, and return the booking's id."""
     pickup: Place = {"latitude": town[0] + north, "longitude": town[1], "address": "In town"}
     drop: Place = {"latitude": 26.9, "longitude": 75.8, "address": "Jaipur"}
     booking: dict[str, Any] = dict(customer.create_booking(pickup, drop, *KIND, trucks_needed=1))

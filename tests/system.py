@@ -29,7 +29,7 @@ def token(role: Role, sub: UUID, *, ttl: float = 3600, secret: str = SECRET, **c
     return jwt.encode({"sub": str(sub), "role": role, "exp": expires, **claims}, secret, "HS256")
 
 
-# `weelo`, whose processes see PYTHONPATH as well: tests replace parts of them by a sitecustomize.py.
+# `weelo`, but its processes get PYTHONPATH as well: tests replace parts of them by a sitecustomize.py.
 WITH_PYTHONPATH = """
 import os
 from weelo_workers import cli, python_variables
@@ -76,7 +76,7 @@ class System:
             # Longer than `weelo up` itself waits on a busy machine.
             eventually(lambda: "weelo ready on" in said() or self._died(said()), within=130)
         except BaseException:
-            self.stop()  # a fixture that fails here would leave it running, beside all that follows
+            self.stop()  # if the fixture fails here, nothing else stops the system
             raise
 
     def _read(self) -> None:

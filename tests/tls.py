@@ -1,4 +1,4 @@
-"""Certificates, and a proxy that speaks TLS before a server that does not."""
+"""Makes certificates, and puts a TLS proxy in front of a server without TLS."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Authority:
 
 
 class TlsProxy:
-    """Listens on a port of its own and passes on what it decrypts. Use as a context manager."""
+    """A proxy that listens on a port of its own and forwards what it decrypts. Use as a context manager."""
 
     def __init__(self, server_url: str, certificate: Path, clients_signed_by: Path | None = None) -> None:
         """`clients_signed_by`: clients need a certificate of this authority."""

@@ -11,14 +11,14 @@ from weelo_workers.runtime.server import EmbeddedServer
 
 T = TypeVar("T")
 
-MOST_PATIENT = (
-    4.0  # times as long as on a machine with nothing else to do; pytest-timeout ends a test in any case
+MAX_SLOWDOWN = (
+    4.0  # at most so many times as long as on an idle machine; pytest-timeout ends a test in any case
 )
 
 
 def slowdown() -> float:
-    """Return how many processes compete for each processor (load average of a minute), from 1 to MOST_PATIENT."""
-    return min(MOST_PATIENT, max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
+    """Return how many processes compete for each processor (load average of a minute), from 1 to MAX_SLOWDOWN."""
+    return min(MAX_SLOWDOWN, max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
 
 
 def eventually(
@@ -26,8 +26,8 @@ def eventually(
 ) -> T:
     """Return the first true answer of `condition`. Raises AssertionError if there is none `within` seconds.
 
-    The seconds are those of a quiet machine: beside other load the wait is as much longer as the machine is slower,
-    unless `exactly`. An AssertionError of the condition counts as "not yet", and is the one shown if the time runs out.
+    The seconds are those of an idle machine: under other load the wait is multiplied by `slowdown()`, unless `exactly`.
+    An AssertionError of the condition counts as "not yet", and is the one shown if the time runs out.
     """
     began = time.monotonic()
     while True:

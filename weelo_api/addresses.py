@@ -1,4 +1,4 @@
-"""One spelling for each address."""
+"""Accepts one spelling of each address and answers 404 to the others."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _ONE_SLASH = re.compile(r"/(?!/)")
 
 
 def register(app: Flask) -> None:
-    """Make other spellings of an address 404, before any routes are added.
+    """Answer other spellings of an address with 404. Call this before routes are added.
 
-    Werkzeug would redirect them to an absolute address, where a client that follows turns its POST into a GET, and would
-    take any number of leading slashes for one, so that a proxy's rule for a path could be walked around.
+    Werkzeug would redirect them to an absolute address, and clients that follow a redirect turn POST into GET. It would
+    also treat several leading slashes as one, so that a request could bypass a proxy's rule for a path.
     """
     app.url_map.merge_slashes = False
 

@@ -15,7 +15,7 @@ from weelo_workers.contracts.statuses import Role
 from weelo_workers.settings import settings
 
 MAX_NAME = 100
-# The clocks of a sign-in service and of this machine may differ by so much.
+# How far the clock of a sign-in service may differ from ours.
 LEEWAY = timedelta(seconds=30)
 
 
@@ -23,7 +23,7 @@ LEEWAY = timedelta(seconds=30)
 class Identity:
     caller: Caller
     expires_at: datetime
-    """By our clock, with the leeway: from then on the token is refused."""
+    """The time by our clock, leeway included, from which on the token is refused."""
 
 
 def authenticate_header(header: str | None) -> Identity:
@@ -49,7 +49,7 @@ def authenticate(token: str) -> Identity:
             leeway=LEEWAY,
             options={
                 "require": ["sub", "role", "exp"],
-                # When it was issued, and under which number, limits nothing (RFC 7519, sections 4.1.6 and 4.1.7).
+                # `iat` and `jti` do not limit a token's validity (RFC 7519, sections 4.1.6 and 4.1.7).
                 "verify_iat": False,
                 "verify_jti": False,
                 "verify_aud": settings().jwt_audience is not None,

@@ -34,12 +34,12 @@ LEFTOVER_SECONDS = 0.5
 # The answer may still be on its way: a socket closed too early takes it along (RFC 9112, section 9.6).
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 64 * 1024
-# A longer head is refused when so much of it has come.
+# A longer head is refused as soon as this much of it has been received.
 MAX_HEAD_BYTES = 32 * 1024
 READ_BYTES = 16 * 1024
 TICK_SECONDS = 0.25
 
-# What operators ask has threads of its own: the others may all be waiting for a database that hangs.
+# Probes and scrapes have threads of their own, because all others may be waiting for a database that hangs.
 PROBE_THREADS = 16
 _PROBE = re.compile(rb"(?:GET|HEAD) /(?:healthz|readyz|metrics)[? ]")
 
@@ -122,7 +122,7 @@ class Doorkeeper(ThreadWorker):  # type: ignore[misc]
         self.enqueue_req(conn)
 
     def enqueue_req(self, conn: TConn) -> None:
-        """Give the request a thread."""
+        """Submit the request to the thread pool for probes or to the one for all other requests."""
         pool = self._probes if _PROBE.match(conn.parser.unreader.buf.getvalue()) else self.tpool
         handled = pool.submit(self.handle, conn)
         handled.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
@@ -154,9 +154,7 @@ class Doorkeeper(ThreadWorker):  # type: ignore[misc]
 
     def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
         leftover = time.monotonic() + LEFTOVER_SECONDS
-        with suppress(
-            BadRequest
-        ):  # it has been answered already, and where the next request begins is unknown
+        with suppress(BadRequest):  # the request was answered; where the next one begins is unknown
             if keepalive and conn.parser.finish_body(deadline=leftover):
                 return True
         if conn.parser.mesg is not None:
@@ -164,12 +162,12 @@ class Doorkeeper(ThreadWorker):  # type: ignore[misc]
         return False
 
     def handle_error(self, _req: Any, client: socket.socket, _addr: Any, exc: Exception) -> None:
-        """Answer what the parser refuses, and whatever escaped the application, as the application answers."""
+        """Send problem+json for a request that the parser refuses or an exception that the application did not catch."""
         problem = malformed.problem_of(exc)
         if problem["status"] == 500:
             self.log.error("unexpected", exc_info=exc)
         else:
-            # Not its text: it quotes the request, which may hold a token.
+            # The exception's text is not logged: it quotes the request, which may contain a token.
             self.log.warning("a malformed request was refused: %s", type(exc).__name__)
         with suppress(OSError):
             write_nonblock(client, malformed.response(problem))
@@ -245,7 +243,7 @@ class Doorkeeper(ThreadWorker):  # type: ignore[misc]
 
 
 class _Reader:
-    """A reader of gunicorn's that reports the body's end, and raises BadRequest if the body cannot be read."""
+    """Wraps gunicorn's body reader: calls `at_its_end` at the end of the body, raises BadRequest if it is malformed."""
 
     def __init__(self, reader: Any, at_its_end: Callable[[], object]) -> None:
         self.reader = reader
@@ -260,7 +258,7 @@ class _Reader:
             raise BadRequest(f"The body cannot be read: {error}") from error
         self._missing -= len(data)
         if not data and self._missing > 0:
-            # What has come may be valid by chance, and was not meant to be all.
+            # The part that was received may be valid JSON by chance, but it is not the whole body.
             raise BadRequest(f"The body ended {self._missing} bytes before its Content-Length.")
         if not data or getattr(self.reader, "length", None) == 0:
             self._at_its_end()
@@ -279,7 +277,7 @@ def _throw_away(body: Any, conn: TConn) -> None:
 
 
 def _is_whole(head: bytes) -> bool:
-    # Or has a line feed without its carriage return, for which the parser refuses it at once.
+    # A line feed without a carriage return is enough as well: the parser refuses such a head at once.
     return b"\r\n\r\n" in head or head.count(b"\n") != head.count(b"\r\n")
 
 

@@ -89,8 +89,10 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
 
 
 def _outcome(known: CommandOutcome, who: Caller, until: float, settled: threading.Event) -> CommandOutcome:
-    """Wait for the outcome until then; return what is known by then. Raises nothing: the command is recorded, so no
-    failure is a reason to refuse it."""
+    """Wait for the outcome until `until` (monotonic) and return the newest one known.
+
+    Raises nothing: the command is recorded, so a failure here must not refuse it.
+    """
     closing = False
     while known.status == "pending" and (left := until - time.monotonic()) > 0:
         settled.wait(min(left, LOOK_EVERY_SECONDS))
@@ -109,7 +111,7 @@ def _outcome(known: CommandOutcome, who: Caller, until: float, settled: threadin
 def _expect_nothing() -> None:
     """Unknown fields are refused where there are no others, too."""
     try:
-        Request.model_validate_json(cast(JsonBody, request).get_nothing())
+        Request.model_validate_json(cast(JsonBody, request).get_json_of_any_type())
     except ValidationError as error:
         raise not_valid(error) from None
 

@@ -39,16 +39,16 @@ preload_app = True
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 control_socket_disable = True  # several on one machine would share it
 accesslog = None
-# An FCM token is part of an address and may have 4,096 characters.
+# The addresses of devices contain an FCM token, which may have 4,096 characters.
 limit_request_line = 8_190
-# Nothing here depends on the client's address or scheme as a proxy sees them, so no peer is trusted to say them. By default
-# gunicorn believes loopback and Unix-socket peers, and a header could then change the path behind a proxy's rules.
+# The API uses neither the client's address nor the scheme that a proxy reports, so forwarding headers count from no peer. By
+# default gunicorn accepts them from loopback and Unix sockets, and a header could change the path after a proxy checked it.
 forwarded_allow_ips = ""
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
-os.environ.pop("SCRIPT_NAME", None)  # the same by an environment variable
+os.environ.pop("SCRIPT_NAME", None)  # gunicorn reads it like the header of that name
 
-FILE_LIMITS = (65_536, 24_576, 10_240)  # tried after the hard limit
+FILE_LIMITS = (65_536, 24_576, 10_240)  # tried in this order if the system refuses the hard limit
 LOOK_EVERY_SECONDS = 0.1
 CLOSE_WITHIN_SECONDS = 3.0
 
@@ -66,8 +66,11 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def raise_file_limit() -> None:
-    """Raise this process's limit of open files as far as the system permits: each socket is one, and the usual limit is
-    a thousand. macOS refuses what is above its OPEN_MAX although its hard limit is infinite."""
+    """Raise this process's limit of open files as far as the system permits.
+
+    Each socket is an open file, and the usual limit is a thousand. macOS refuses a limit above its OPEN_MAX, although its
+    hard limit is infinite.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for wanted in (hard, *FILE_LIMITS):
         if soft == resource.RLIM_INFINITY or (wanted != resource.RLIM_INFINITY and wanted <= soft):

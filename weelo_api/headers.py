@@ -16,19 +16,19 @@ _ALWAYS = {
     "X-Frame-Options": "DENY",
 }
 
-ON_REFUSALS = {**_ALWAYS, **_PRIVATE}
+ERROR_HEADERS = {**_ALWAYS, **_PRIVATE}
 
 
 def register(app: Flask) -> None:
     @app.after_request
     def _say(response: Response) -> Response:
         private = request.path.startswith("/api/") or response.status_code >= 400
-        for name, value in (ON_REFUSALS if private else _ALWAYS).items():
+        for name, value in (ERROR_HEADERS if private else _ALWAYS).items():
             response.headers.setdefault(name, value)
         if response.status_code == 401:
             response.headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 11.6.1
         if response.status_code == 415:
-            # RFC 9110, section 15.5.16: what would have been taken.
+            # RFC 9110, section 15.5.16: the type and coding that are accepted.
             response.headers["Accept"] = "application/json"
             response.headers["Accept-Encoding"] = "identity"
         return response

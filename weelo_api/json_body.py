@@ -28,8 +28,8 @@ class JsonBody(Request):
             self._refuse_other_types()
         return _text(body)
 
-    def get_nothing(self) -> str:
-        """Return the body of a route that takes none, as text. Its type does not matter: no field of it is used."""
+    def get_json_of_any_type(self) -> str:
+        """Return the body as text, whatever its Content-Type: for routes that use no field of it."""
         return _text(self._whole_body())
 
     def _whole_body(self) -> bytes:
@@ -63,10 +63,10 @@ def _text(body: bytes) -> str:
 def refuse_duplicates(text: str) -> None:
     """Raise Rejected(VALIDATION_ERROR) if an object in this JSON has a name twice: parsers disagree which one counts.
 
-    Text that is no JSON passes: pydantic, which reads it next, tells what is wrong with it.
+    Text that is no JSON passes: pydantic parses it next and reports the error.
     """
     try:
-        # Numbers are not looked at: Python refuses to convert those with thousands of digits.
+        # Numbers are kept as text: Python refuses to convert those with thousands of digits.
         json.loads(text, object_pairs_hook=_unique, parse_int=str, parse_float=str)
     except (ValueError, RecursionError):
         return
@@ -76,6 +76,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> None:
     if len({name for name, _ in pairs}) < len(pairs):
         [(name, _)] = Counter(name for name, _ in pairs).most_common(1)
         shown = name.encode("utf-8", "replace").decode()[:100]
-        message = "stands more than once"
+        message = "appears more than once"
         errors = [{"field": shown, "message": message}]
         raise Rejected(Code.VALIDATION_ERROR, f"{shown}: {message}", {"errors": errors})

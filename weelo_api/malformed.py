@@ -1,4 +1,4 @@
-"""What is answered to a request that cannot be parsed, so that no view ever receives it."""
+"""Responses to requests that cannot be parsed and so never reach a view."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 from gunicorn.http import errors
 
-from weelo_api.headers import ON_REFUSALS
+from weelo_api.headers import ERROR_HEADERS
 from weelo_workers.contracts.rejections import Code, problem
 
 _FRAME_THE_BODY = "Send the body with a Content-Length, or with Transfer-Encoding: chunked."
 
-# For the more telling ones a status and what to do. All others are 400 with the parser's own words.
+# Status and detail by the parser's error. All other errors are 400 with the parser's own message.
 _KNOWN: dict[type[Exception], tuple[int, str]] = {
     errors.InvalidRequestLine: (400, "Begin with a line such as: GET /healthz HTTP/1.1"),
     errors.InvalidRequestMethod: (400, "Write the method in capital letters, such as GET or POST."),
     errors.InvalidHTTPVersion: (505, "Use HTTP/1.1."),
-    errors.LimitRequestLine: (414, "Make the address shorter: the first line may have 8,190 bytes."),
+    errors.LimitRequestLine: (414, "Make the address shorter: the first line may have at most 8,190 bytes."),
     errors.LimitRequestHeaders: (
         431,
         "Send at most 100 headers, each of at most 8,190 bytes, 32 KiB in all.",
@@ -34,7 +34,7 @@ _OUR_FAULT = (
 
 
 def problem_of(error: Exception) -> dict[str, Any]:
-    """Return the problem+json members for what gunicorn raised before or after the application ran."""
+    """Return the problem+json members for an exception that gunicorn raised before or after the application ran."""
     if not isinstance(error, errors.ParseException) or isinstance(error, _OUR_FAULT):
         return problem(Code.INTERNAL_ERROR, "It has been logged. Trying again is safe.")
     if isinstance(error, errors.InvalidHTTPVersion) and isinstance(error.version, str):
@@ -51,7 +51,7 @@ def response(body: dict[str, Any]) -> bytes:
         "Connection": "close",
         "Content-Type": "application/problem+json",
         "Content-Length": str(len(content)),
-        **ON_REFUSALS,
+        **ERROR_HEADERS,
     }
     lines = [
         f"HTTP/1.1 {status.value} {status.phrase}",

@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from weelo_api.bounded import Bounded
 from weelo_api.hub import hub
+from weelo_api.with_timeout import WithTimeout
 from weelo_workers.metrics import folder
 from weelo_workers.metrics.counted import IN_THIS_PROCESS
 from weelo_workers.models.engine import DATABASE_ERRORS, read_engine
@@ -31,7 +31,7 @@ FRAMES_FAILED = Counter(
 )
 
 
-@Bounded
+@WithTimeout
 def _rows() -> tuple[list[queries.Backlog], queries.Unsent]:
     with read_engine().connect() as connection:
         return queries.by_queue(connection), queries.unsent_events(connection)

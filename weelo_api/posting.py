@@ -28,6 +28,6 @@ def wake(command_id: UUID, command: Command) -> None:
     try:
         bell.ring(Ring(command_id, command.name, command.queue))
     except BellSilent:
-        pass  # logged there
+        pass  # CeleryBell has logged it
     except Exception:
         log.exception("no worker could be woken for %s", command_id)

@@ -1,4 +1,4 @@
-"""Telemetry: frequent, short-lived, never through Celery, never into a table (those that decide about it are read)."""
+"""Telemetry: frequent, short-lived positions, which pass through neither Celery nor a table."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: floa
     """Presence for one more TTL, at this place. Without effect for who does not want work.
 
     If Redis does not know them (they were silent, it was emptied, or the news of going online has not come yet)
-    the rows are asked, so that presence heals by itself. With the first place, what was missed is looked for: going
-    online did so without a place, so it could not tell near from far. A transporter who has come within a ring that was
-    told before is offered it now. With Redis away a heartbeat is simply lost, as the next will not be.
+    the rows are asked, so that presence heals by itself. The first place after going online starts a search for missed
+    broadcasts, because the search on going online had no place to measure distances from. Every later place is compared
+    with the rings told before, and broadcasts that the transporter has come near to are offered. With Redis away a
+    heartbeat is simply lost, as the next will not be.
     """
     here = presence.Point(latitude, longitude)
     try:
@@ -42,10 +43,10 @@ def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: floa
 
 
 def _first_heartbeat(transporter_id: UUID, here: presence.Point, absent: presence.Absent) -> None:
-    """Store their place, and let what they have missed be looked for.
+    """Send CatchUp, which looks for broadcasts that the transporter has missed, and store their place.
 
-    The command is recorded before presence knows the place: after a crash in between, the next heartbeat records it
-    again. It carries the place, since it may be executed before presence has it.
+    The command is recorded before the place is stored, so that after a crash in between the next heartbeat records it
+    again. It carries the place, because it may be executed before the place is stored.
     """
     catch_up = CatchUp(transporter_id=transporter_id, latitude=here.latitude, longitude=here.longitude)
     if absent is presence.Absent.UNPLACED:
@@ -62,7 +63,7 @@ def _first_heartbeat(transporter_id: UUID, here: presence.Point, absent: presenc
 def trip_location(driver_id: UUID, trip_id: UUID, where: TripLocation) -> None:
     """The trip's customer sees the truck move, if they look. With Redis away a position is simply lost.
 
-    The row is read each time: a remembered answer would pass positions on after the trip is over.
+    The row is read each time: with a cached answer, positions would be forwarded after the trip is over.
     Raises Rejected as `follower` does.
     """
     with Session(autocommitting()) as session:

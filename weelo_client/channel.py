@@ -209,7 +209,7 @@ class Channel:
     def _past_proxies(self) -> dict[str, Any]:
         """Return the options that keep a connection to this machine away from a proxy that the environment names.
 
-        websocket-client looks at `http_no_proxy` only if `http_proxy_host` is given; that one is then not used.
+        websocket-client reads `http_no_proxy` only if `http_proxy_host` is given. The proxy named here is never used.
         """
         if not is_loopback(self._url):
             return {}

@@ -118,8 +118,11 @@ def open_pool(base_url: str, connections: int = 32) -> httpx.Client:
 
 
 def is_loopback(url: str) -> bool:
-    """Return whether the host of `url` is this machine. It is then reached without a proxy, whatever the environment
-    says: a proxy cannot reach it, and would get the token."""
+    """Return whether the host of `url` is this machine.
+
+    Such a URL is used without a proxy, whatever the environment names: a proxy on another machine would connect to itself,
+    and would get the token.
+    """
     host = (urlsplit(url).hostname or "").rstrip(".")
     if host == "localhost" or host.endswith(".localhost"):
         return True

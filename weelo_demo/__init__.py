@@ -36,7 +36,7 @@ class NotPlayable(Exception):
 def play(url: str, secret: str, console: Console | None = None, *, audience: str | None = None) -> int:
     """Play every scenario against the installation at `url`, whose tokens are signed with `secret`.
 
-    `audience`: what its tokens must have in `aud`, if anything.
+    `audience`: the value for `aud` in tokens, if the installation requires one.
 
     Shows it on `console` (standard output by default). Returns the exit code: 0 if each ended as it should,
     1 if one did not, 2 if the demo could not begin, 130 if it was interrupted.

@@ -110,7 +110,7 @@ class Show:
 
     @contextmanager
     def _drawing(self, picture: Callable[[], RenderableType], *, transient: bool = False) -> Iterator[None]:
-        """Draw the picture anew several times a second. `transient`: remove it at the end."""
+        """Draw the picture again several times a second. `transient`: remove it at the end."""
         live = Live(
             console=self._console,
             get_renderable=picture,
@@ -122,15 +122,15 @@ class Show:
             with live:
                 yield
         finally:
-            self._console.show_cursor()  # Live forgets it if Ctrl-C comes just after it has hidden the cursor
+            self._console.show_cursor()  # Live does not do it if Ctrl-C comes just after it has hidden the cursor
 
     def _picture(self, acts: Sequence[Act]) -> RenderableType:
-        """Headings of all acts, and below each as many of its newest lines as the terminal is high enough for."""
+        """Return the headings of all acts, with as many of their newest lines as fit the height of the terminal."""
         height = self._console.height - 1
         begun = [act for act in acts if act.state is not State.WAITING]
         playing = [act for act in acts if act.state is State.PLAYING]
-        # What a low terminal has no room for is left out in this order: the lines of acts that are over, the empty
-        # lines, and the outcomes, which the table tells in the end.
+        # On a low terminal these are left out, in this order: the lines of acts that are over, the empty lines, and the
+        # outcomes, which the final table shows.
         for told, gap, outcome in (
             (begun, 1, True),
             (playing, 1, True),
@@ -151,7 +151,7 @@ class Show:
         return Group(*parts)
 
     def _heading(self, act: Act, outcome: bool) -> list[Text]:
-        """The act's title and seconds, and how it ended if `outcome` says so, wrapped."""
+        """Return the act's title and seconds, with `outcome` also how it ended, as wrapped lines."""
         title = Text(act.scenario.title, COLOURS[act.state])
         if act.began:
             title.append(f"   {act.seconds:.1f} s", "dim")
@@ -160,7 +160,7 @@ class Show:
         return self._wrapped(title, self._console.width - HEADING_INDENT)
 
     def _marked(self, act: Act, heading: Sequence[Text]) -> RenderableType:
-        """The heading behind the act's mark and letter."""
+        """Return the heading with the act's mark and letter in front."""
         colour = COLOURS[act.state]
         playing = act.state is State.PLAYING
         mark: RenderableType = Spinner("dots", style=colour) if playing else Text(MARKS[act.state], colour)
@@ -169,7 +169,7 @@ class Show:
         return row
 
     def _newest(self, act: Act, room: int) -> list[Text]:
-        """The newest lines of an act, each wrapped, that fit into `room` rows."""
+        """Return the newest lines of an act that fit into `room` rows, each wrapped."""
         rows: list[Text] = []
         for line in reversed(act.lines()):
             entry = self._entry(line)
@@ -179,7 +179,7 @@ class Show:
         return rows[:room]
 
     def _entry(self, line: Line) -> list[Text]:
-        """One line of an act, wrapped below its own beginning."""
+        """Return one line of an act as wrapped rows; the further rows are indented below its text."""
         head = Text(f"{line.at - self._began:7.2f}  ", "dim")
         body = Text.assemble(line.who, " ", (line.event, "cyan"), " ", (line.what, "dim"))
         if self._console.width >= WIDE:
@@ -191,7 +191,7 @@ class Show:
         return [(blank if number else head) + part for number, part in enumerate(wrapped)]
 
     def _wrapped(self, text: Text, width: int) -> list[Text]:
-        """The text in lines of at most so many columns. An empty text is one empty line."""
+        """Return the text as lines of at most `width` columns (10 at least). An empty text is one empty line."""
         return list(text.wrap(self._console, max(10, width))) or [Text("")]
 
     def _read_out(self, acts: Sequence[Act], over: threading.Event) -> None:
@@ -255,7 +255,7 @@ def _verdict(state: State) -> str:
 
 
 def _legend(acts: Sequence[Act]) -> str:
-    """What the marks and the times of the table mean."""
+    """Return an explanation of the marks and times in the table."""
     marks = ", ".join(_verdict(state) for state in State if any(act.state is state for act in acts))
     return (
         f"{marks}. Each scenario checks every answer and every frame that it should get. "

@@ -1,4 +1,4 @@
-"""The terminal that the demo draws on, and how it is left."""
+"""Restores the terminal's cursor when a signal ends the demo."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import signal
 import sys
 from types import FrameType
 
-SHOW_CURSOR = b"\033[?25h\n"  # DECTCEM; the newline leaves the picture whole
+SHOW_CURSOR = b"\033[?25h\n"  # DECTCEM; the newline moves the shell's prompt below the picture
 
 
 def show_cursor_when_terminated() -> None:
-    """Make SIGTERM and SIGHUP show the terminal's cursor again, and then end this process as they usually do.
+    """Install handlers for SIGTERM and SIGHUP that show the terminal's cursor and then end this process as usual.
 
-    Ctrl-C needs no help: it raises KeyboardInterrupt, and the live picture tidies up after itself.
+    Ctrl-C needs no handler: it raises KeyboardInterrupt, and `Show` then shows the cursor.
     """
     if sys.stdout.isatty():
         for signum in (signal.SIGTERM, signal.SIGHUP):
@@ -21,7 +21,7 @@ def show_cursor_when_terminated() -> None:
 
 
 def _show_cursor_and_end(signum: int, _: FrameType | None) -> None:
-    # Not by `print`: the interrupted code may be in the middle of one.
+    # `os.write`, because the signal may have interrupted a `print`, which is not reentrant.
     os.write(sys.stdout.fileno(), SHOW_CURSOR)
     signal.signal(signum, signal.SIG_DFL)
     signal.raise_signal(signum)

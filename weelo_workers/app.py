@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 ASIDE_THREADS = 4
 FORGET_UNACKED_EVERY_SECONDS = 10.0
-PROVE_AGAIN_SECONDS = 5.0
+PROBE_AGAIN_SECONDS = 5.0
 
 DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications")
 
@@ -79,20 +79,20 @@ class ForgivingQoS(redis_transport.QoS):
         try:
             super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
         except (OutOfMemoryError, ExecAbortError) as full:
-            # The message has left its queue, so it is executed. Only the record is missing by which Redis would give
-            # it to another worker later.
-            log.warning("a message could not be recorded as taken: %s", full)
+            # The message has left its queue, so it is executed. Only the record is missing from which it would be
+            # redelivered if this worker died.
+            log.warning("a message could not be recorded as unacknowledged: %s", full)
             super(redis_transport.QoS, self).append(message, delivery_tag)  # type: ignore[no-untyped-call]
 
 
 redis_transport.Channel.QoS = ForgivingQoS
 
 
-class PatientConsumer(Consumer):
-    """A worker's consumer that waits for a Redis that answers and refuses, as it waits for one that does not answer.
+class BackoffConsumer(Consumer):
+    """Celery's consumer, but it retries only once a second while Redis accepts connections and refuses commands.
 
-    A replica, a Redis that loads its data, is full, or gives this user other rights, accepts connections. Celery
-    would reconnect at once, several times a second, and log each try.
+    Redis does so if it is a replica, is loading its data, is full, or denies this user a command. Celery alone would
+    reconnect at once, several times a second, and log each attempt.
     """
 
     RETRY_SECONDS = 1.0
@@ -106,27 +106,27 @@ class PatientConsumer(Consumer):
         return connection
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Return the connection once its Redis accepts writes. One line is logged when it does not, one when it does."""
+        """Return the connection once its Redis accepts writes. Logs one line when it refuses, and one when that is over."""
         refused = False
         while True:
             conn = super().ensure_connected(conn)
             try:
-                # A write that changes nothing and needs no memory.
+                # A write command that changes nothing and needs no memory.
                 conn.default_channel.client.delete("no such key")
             except self.connection_errors + self.channel_errors as refusal:
                 conn.close()
                 if not refused:
-                    log.warning("waiting for Redis, which refuses what we send: %s", refusal)
+                    log.warning("waiting for Redis, which refuses commands: %s", refusal)
                 refused = True
                 self._pause_until(time.monotonic() + self.RETRY_SECONDS)
             else:
                 if refused:
-                    log.warning("Redis accepts again what we send")
+                    log.warning("Redis accepts commands again")
                 return conn
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         with warnings.catch_warnings():
-            # Seven lines about a default, although celeryconfig.py says what a lost connection does to running tasks.
+            # Celery prints seven lines about a default that celeryconfig.py sets explicitly.
             warnings.simplefilter("ignore", CPendingDeprecationWarning)
             super().on_connection_error_after_connected(exc)
 
@@ -172,8 +172,8 @@ class SweepingScheduler(Scheduler):
             target=keep_forgetting, args=(engine(), *ages), name="forgetting", daemon=True
         ).start()
         self._tidying: Future[None] | None = None
-        self._tidy_next = self._forget_unacked_next = self._prove_next = 0.0
-        self._unproved, self._prove_pause = set(QUEUES), PROVE_AGAIN_SECONDS
+        self._tidy_next = self._forget_unacked_next = self._probe_next = 0.0
+        self._unconsumed, self._probe_pause = set(QUEUES), PROBE_AGAIN_SECONDS
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """One sweep. Returns the seconds until the next, as beat expects: sooner if a timer comes due before."""
@@ -194,21 +194,22 @@ class SweepingScheduler(Scheduler):
         if time.monotonic() >= self._forget_unacked_next:
             self._forget_unacked_next = time.monotonic() + FORGET_UNACKED_EVERY_SECONDS
             forget_unacked(self._bus.engine)
-        if self._unproved and time.monotonic() >= self._prove_next:
-            self._prove_consumption()
+        if self._unconsumed and time.monotonic() >= self._probe_next:
+            self._probe_queues()
 
-    def _prove_consumption(self) -> None:
-        """Send a message without a command to each queue of which none was consumed since beat began.
+    def _probe_queues(self) -> None:
+        """Send a message without a command to each queue for which no consumption has been recorded.
 
-        A message waits until a worker comes, so another is sent only in case the first was lost, ever later.
+        The message stays in its queue until a worker consumes it. Further ones are sent, at doubling intervals, only in
+        case it was lost.
         """
-        self._prove_next = time.monotonic() + self._prove_pause
-        self._prove_pause *= 2
+        self._probe_next = time.monotonic() + self._probe_pause
+        self._probe_pause *= 2
         with suppress(RedisError):
-            self._unproved -= queues_consumed()
+            self._unconsumed -= queues_consumed()
         names = {command.queue: name for name, command in REGISTRY.items() if not command.aside}
         with suppress(BellSilent):
-            for queue in self._unproved:
+            for queue in self._unconsumed:
                 _bell.ring(Ring(NO_COMMAND, names[queue], queue))
 
 

@@ -130,20 +130,20 @@ def migrate(data_dir: Path) -> None:
 def doctor(data_dir: Path) -> None:
     """Check connections, schema, queues, timers and invariants.
 
-    Prints one line per finding and what to do about it. Exit code 1 if there is any.
+    Prints one line per finding and what to do about it. Exit code 1 if there is a finding; warnings leave it 0.
     """
     _use_running_system(data_dir, "DATABASE_URL", "REDIS_URL")
-    from weelo_workers.queries.doctor import cautions, findings
+    from weelo_workers.queries.doctor import findings, warnings
 
     found = findings()
     for finding in found:
         click.echo(finding)
-    warnings = cautions()
-    for warning in warnings:
+    cautions = warnings()
+    for warning in cautions:
         click.echo(f"warning: {warning}")
     if found:
         sys.exit(1)
-    click.echo("nothing is broken; see the warnings" if warnings else "all is well")
+    click.echo("nothing is broken; see the warnings" if cautions else "all is well")
 
 
 @weelo.group(name="mailbox")
@@ -248,7 +248,7 @@ def _use_running_system(data_dir: Path, *variables: str) -> None:
 def _signing_secret(data_dir: Path) -> str:
     """Return JWT_SECRET, or in development the secret that `weelo up` keeps in the data dir.
 
-    Raises Refused if there is neither. Nothing is made: a token signed with a new secret would fit no system.
+    Raises Refused if there is neither. No secret is made: no running system would accept a token signed with it.
     """
     from weelo_workers.runtime import Refused
     from weelo_workers.runtime.datadir import DataDir
@@ -294,7 +294,7 @@ def _expected(problem: Exception) -> str | None:
 
         if isinstance(problem, DBAPIError) and (
             isinstance(problem, OperationalError)
-            # What the role may not do, and what a standby cannot do.
+            # 42501: the role lacks a privilege. 25006: the server is a standby.
             or getattr(problem.orig, "pgcode", None) in {"42501", "25006"}
         ):
             return f"DATABASE_URL: {str(problem.orig).strip().splitlines()[0]}"

@@ -1,4 +1,4 @@
-"""What DATABASE_URL and its relatives mean. libpq reads them, so every form that `psql` takes is allowed."""
+"""Parses and checks DATABASE_URL and the other database URLs with libpq, so every form that `psql` accepts is allowed."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def read(url: str) -> dict[str, str]:
     except ProgrammingError as problem:
         unknown = re.search(r'invalid URI query parameter: "(\w{1,40})"', str(problem))
         if unknown:
-            raise ValueError(f"PostgreSQL knows no parameter {unknown[1]}; remove it from the URL") from None
-        raise ValueError(f"is no URL of PostgreSQL's; {SPECIAL}") from None
+            raise ValueError(f"PostgreSQL has no parameter {unknown[1]}; remove it from the URL") from None
+        raise ValueError(f"is not a PostgreSQL URL; {SPECIAL}") from None
     if "@" in parameters.get("host", "") or re.search("[@/?]", parameters.get("dbname", "")):
         raise ValueError(SPECIAL)
     _check_values(parameters)

@@ -15,8 +15,8 @@ EXPECTED = 'must name a readable service account key of Firebase (JSON with "typ
 def load(path: str) -> tuple[Any, str]:
     """Return google-auth's credentials and the project's id. Raises ValueError with a line that says what is wrong.
 
-    Besides service accounts the other kinds work that google-auth knows, such as workload identity (`external_account`);
-    their files name no project, so GOOGLE_CLOUD_PROJECT has to.
+    Other kinds of account that google-auth supports work as well, such as workload identity (`external_account`). Their
+    files name no project, so GOOGLE_CLOUD_PROJECT has to.
     """
     try:
         info = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -35,7 +35,7 @@ def _credentials(path: str, info: dict[str, Any]) -> Any:
     from google.auth.exceptions import GoogleAuthError
 
     with warnings.catch_warnings():
-        # About files from strangers; this one is the operator's own.
+        # google-auth warns of files from untrusted sources; this one is the operator's own.
         warnings.simplefilter("ignore")
         try:
             return _of_kind(info)
@@ -45,7 +45,7 @@ def _credentials(path: str, info: dict[str, Any]) -> Any:
 
 
 def _of_kind(info: dict[str, Any]) -> Any:
-    """Return credentials of the file's kind. google-auth's own choice asks a server for the project's id."""
+    """Return credentials of the file's kind. google-auth's own loader would ask a server for the project's id."""
     from google.auth import aws, identity_pool, impersonated_credentials
     from google.oauth2 import credentials, service_account
 
@@ -59,7 +59,7 @@ def _of_kind(info: dict[str, Any]) -> Any:
         "impersonated_service_account": impersonated_credentials.Credentials.from_impersonated_service_account_info,
     }
     if kind not in makers:
-        raise ValueError(f"{kind!r} is no type of account")
+        raise ValueError(f"{kind!r} is not a supported type of account")
     return makers[kind](info, scopes=SCOPES)
 
 

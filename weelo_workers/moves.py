@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from weelo_workers import presence
-from weelo_workers.contracts.broadcasts import BookingCompleted, BroadcastStateChanged, CatchUp, FillRoom
+from weelo_workers.contracts.broadcasts import Backfill, BookingCompleted, BroadcastStateChanged, CatchUp
 from weelo_workers.contracts.fleet import SignOn
 from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, HoldStatus, TruckRequestStatus
 from weelo_workers.contracts.trips import AssignmentStatusChanged
@@ -79,7 +79,7 @@ def announce(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest
 def show(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
     """Let the heartbeats of those who come into its rings find it, as long as there is something to offer.
 
-    In the last step, who comes online is told by catching up: its reach is too wide for a search per heartbeat.
+    In the last step, CatchUp makes the offers to transporters who come online: its reach is too wide for a search per heartbeat.
     """
     in_rings = (
         broadcast.status in lifecycle.OPEN
@@ -112,9 +112,9 @@ def trucks_freed(uow: UnitOfWork, transporter_ids: Iterable[UUID]) -> None:
 
 
 def room_made(uow: UnitOfWork, broadcast: Broadcast) -> None:
-    """Its offers are over: what their transporters had no room for is offered to them now."""
+    """Send Backfill if transporters with an offer of this ended broadcast had no room for other requests."""
     if uow.session.scalar(select(kept_out_by(broadcast.id, uow.now).exists())):
-        uow.send(FillRoom(broadcast_id=broadcast.id))
+        uow.send(Backfill(broadcast_id=broadcast.id))
 
 
 def announce_assignments(uow: UnitOfWork, broadcast: Broadcast, assignments: Sequence[Assignment]) -> None:

@@ -19,7 +19,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH1
 def kept(given: Mapping[str, str]) -> dict[str, str]:
     """Return the PYTHON… variables of `given` that change no result.
 
-    PYTHONPATH keeps the directory of this package if it names it: every process has to run the same copy of the code.
+    The directory of this package stays in PYTHONPATH if it is named there: every process has to run the same copy of the code.
     """
     found = {name: value for name, value in given.items() if name in HARMLESS}
     if ROOT in (os.path.abspath(entry) for entry in given.get("PYTHONPATH", "").split(os.pathsep) if entry):  # noqa: PTH100

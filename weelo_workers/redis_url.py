@@ -1,8 +1,8 @@
-"""What REDIS_URL and CELERY_BROKER_URL mean: one reading for redis-py and for Celery.
+"""Parses REDIS_URL and CELERY_BROKER_URL, with the same result for redis-py and for Celery.
 
 The two libraries understand different parameters, give them different defaults (kombu does not verify certificates) and
-write the address of a Unix socket differently. So redis-py reads the URL once; Celery gets the result as a URL without
-parameters and as `broker_use_ssl`.
+write the address of a Unix socket differently. So redis-py parses the URL, and Celery gets the result as a URL without
+TLS parameters and as `broker_use_ssl`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PARAMETERS = ("db", *TLS_PARAMETERS)
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """`path` is a Unix socket's, `tls` None without TLS; otherwise it holds redis-py's `ssl_…` arguments."""
+    """Where Redis listens. `path`: of a Unix socket. `tls`: redis-py's `ssl_…` arguments; None without TLS."""
 
     host: str = "localhost"
     port: int = 6379
@@ -102,7 +102,7 @@ def _check_parameter(name: str, value: str, scheme: str) -> None:
 
 
 def _with_plain_requirement(url: str, given: list[tuple[str, str]]) -> str:
-    """Return the URL with `ssl_cert_reqs=CERT_REQUIRED`, as Celery's manual has it, as redis-py has it."""
+    """Return the URL with Celery's spelling of `ssl_cert_reqs` (CERT_REQUIRED) replaced by redis-py's (required)."""
     for name, value in given:
         if name == "ssl_cert_reqs":
             plain = value.lower().removeprefix("cert_")
@@ -113,7 +113,7 @@ def _with_plain_requirement(url: str, given: list[tuple[str, str]]) -> str:
 
 
 def _tls(read_by_redis: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments for TLS, tried on a context. Without any the server's certificate is verified."""
+    """Return the TLS arguments, after loading their files. By default the server's certificate is verified."""
     tls = {name: read_by_redis[name] for name in TLS_PARAMETERS if name in read_by_redis}
     verify = VERIFYING[tls.get("ssl_cert_reqs", "required")]
     tls["ssl_cert_reqs"] = verify

@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _strip(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Remove the white space around every value: mounted secrets and files with CRLF end in some."""
+        """Remove white space around every value (mounted secrets and files with CRLF end in some), and drop empty values."""
         stripped = {
             name: value.strip() if isinstance(value, str) else value for name, value in values.items()
         }
@@ -143,7 +143,7 @@ class Settings(BaseSettings):
         if path is not None:
             there = Path(path)
             while not there.exists() and there != there.parent:
-                there = there.parent  # what is missing is made
+                there = there.parent  # missing directories are made later
             if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
                 raise ValueError(f"must be a directory that this process may write to; {there} is not")
         return path
@@ -179,7 +179,7 @@ class Settings(BaseSettings):
                 found = socket.getaddrinfo(self.metrics_host, 0, type=socket.SOCK_STREAM)
                 family, kind, protocol, _, address = found[0]
                 with socket.socket(family, kind, protocol) as probe:
-                    probe.bind(address)  # to any port: a taken one keeps no worker from its work
+                    probe.bind(address)  # any free port: workers also start if METRICS_PORT is taken
             except (OSError, UnicodeError):
                 raise ValueError(
                     "METRICS_HOST: must be an address of this machine, like 127.0.0.1 or 0.0.0.0"

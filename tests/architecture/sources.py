@@ -34,7 +34,7 @@ def syntax(path: Path) -> ast.Module:
 
 
 def python_files(*places: str) -> Iterator[Path]:
-    """Those below a folder, or the file itself."""
+    """Yield the Python files below each folder; a file is yielded itself."""
     for place in places:
         path = ROOT / place
         yield from [path] if path.is_file() else sorted(path.rglob("*.py"))

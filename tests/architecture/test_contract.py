@@ -1,4 +1,4 @@
-"""docs/contract.md, which clients read, and the code say the same, both ways."""
+"""docs/contract.md and the code agree, in both directions."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def table(*headings: str) -> list[Row]:
 
 @dataclass(frozen=True)
 class Field:
-    """`optional`: may be left out or null. `shape`: the name of the shape that it has, `many` of them in a list."""
+    """A field of a shape. `optional`: may be left out or null. `shape`: the name of its shape; `many`: a list of them."""
 
     name: str
     optional: bool = False
@@ -85,7 +85,7 @@ FIELD = re.compile(r"(?P<name>\w+)(?P<optional>\?)?(?:: (?P<list>\[)?(?P<shape>\
 
 
 def written(cell: str) -> set[str]:
-    """The fields in the `{…}` of a cell, as text: `{a, b?}` → `a`, `b?`. Empty where there is none."""
+    """Return the fields in the `{…}` of a cell, as text: `{a, b?}` → `a`, `b?`. Empty if there is no `{…}`."""
     braces = re.search(r"`\{([^}]*)\}`", cell)
     if braces is None:
         return set()
@@ -102,7 +102,7 @@ def written(cell: str) -> set[str]:
 
 
 def modelled(model: type[BaseModel], *, request: bool = False) -> set[str]:
-    """The fields of a model, written as the page writes them."""
+    """Return the fields of a model, written as the page writes them."""
     return {str(_field(model, name, request)) for name in model.model_fields} | _extra(model)
 
 
@@ -127,7 +127,7 @@ def _union(annotation: Any) -> list[Any]:
 
 
 def _extra(model: type[BaseModel]) -> set[str]:
-    """What a serializer adds to an event about a broadcast: its id under the name of its kind."""
+    """Return what a serializer adds to an event about a broadcast: its id under the name of its kind."""
     return {"bookingId?", "orderId?"} if issubclass(model, AboutBroadcast) else set()
 
 
@@ -135,7 +135,7 @@ def _name(model: type[BaseModel]) -> str:
     return model.__name__.removesuffix("View")
 
 
-# Every shape of the page. Answers and parts of requests; a request itself stands beside its route.
+# Every shape of the page: answers and parts of requests. The fields of a request itself are in the row of its route.
 REQUEST_PARTS = (wire.Place, broadcasts.VehicleRequirement, offers.Truck, offers.OneTruck)
 SHAPES: dict[str, type[BaseModel]] = {
     _name(model): model
@@ -192,14 +192,14 @@ WHO = {**{role.value: {role} for role in Role}, "any": set(Role)}
 
 
 def promised_routes() -> dict[str, Row]:
-    """`POST /bookings/{}/cancel` → its row: who, request, body (– if it takes none), result."""
+    """Return rows by route, such as `POST /bookings/{}/cancel`: who, request, body (– if it takes none), result."""
     found: dict[str, Row] = {}
     commands, reads = table("who", "request", "body", "result"), table("who", "request", "result")
     for who, requests, *rest in (*commands, *reads):
         body, result = rest if len(rest) == 2 else ("–", *rest)
         for method, path in re.findall(rf"`([A-Z]+) {PREFIX}(/[^`]+)`", requests):
             route = f"{method} {re.sub(r'{[^}]+}', '{}', path)}"
-            assert route not in found, f"{route} stands twice on the page"
+            assert route not in found, f"{route} is on the page twice"
             found[route] = [who, requests, body, result]
     return found
 
@@ -214,7 +214,7 @@ def test_the_page_has_every_route_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("route", given_routes())
-def test_a_route_is_for_those_whom_the_page_names(route: str) -> None:
+def test_a_route_is_for_the_roles_that_the_page_names(route: str) -> None:
     who = promised_routes()[route][0]
     roles: set[Role] = set().union(*(WHO[each] for each in who.split(", ")))
     rules = {
@@ -233,7 +233,7 @@ def test_a_route_takes_the_body_of_the_page(route: str) -> None:
 
 
 @pytest.mark.parametrize("route", given_routes())
-def test_a_route_answers_what_the_page_says(route: str) -> None:
+def test_a_route_answers_with_the_statuses_and_shapes_of_the_page(route: str) -> None:
     result = promised_routes()[route][3]
     match = re.match(r"(?P<statuses>\d{3}(?:, \d{3})*)(?: `(?P<list>\[)?(?P<shape>\w+)\]?`)?", result)
     assert match, result
@@ -276,7 +276,7 @@ def test_the_page_has_every_event_and_no_other() -> None:
     assert {row[0].strip("`") for row in table("event", "to", "data")} == set(EVENTS)
 
 
-def test_what_every_event_about_a_broadcast_carries() -> None:
+def test_every_event_about_a_broadcast_has_the_fields_of_about() -> None:
     about = re.search(r"\*\*About\*\* = (`[^`]+`)", page())
     assert about
     assert written(about[1]) == modelled(AboutBroadcast)
@@ -305,7 +305,7 @@ def test_frames_that_are_no_part_of_the_log_are_those_of_the_page() -> None:
     assert modelled(trips.LocationUpdated) == written(dict(table("frame", "data"))["`location_updated`"])
 
 
-def test_what_clients_may_say_over_the_socket_is_on_the_page() -> None:
+def test_the_page_has_every_frame_that_clients_may_send_and_no_other() -> None:
     ops = get_args(frames.Op)
     given = {get_args(op.model_fields["op"].annotation)[0]: modelled(op, request=True) for op in ops}
     assert {
@@ -370,13 +370,13 @@ def test_the_page_has_every_command_of_weelo_with_its_options_and_no_other() -> 
     assert promised == given
 
 
-def test_the_page_says_nothing_of_how_it_came_about() -> None:
+def test_the_page_does_not_mention_its_history() -> None:
     assert "(added)" not in page()
     assert not re.search(r"^(Also|Further)\b", page(), re.MULTILINE)
 
 
 def test_every_wire_model_is_known_to_these_tests() -> None:
-    """A new one must stand on the page, as a shape, a body, an event or what the socket carries."""
+    """A new model must be on the page: as a shape, a body, an event or a frame of the socket."""
     known = {model.__name__ for model in SHAPES.values()} | {model.__name__ for model in CATALOG}
     known |= {_body(operation) for _, operation in operations()} | {op.__name__ for op in get_args(frames.Op)}
     bases = {"Request", "Asking", "Event", "AboutBroadcast", "AboutAssignment", "BroadcastEnded", "Outcome"}

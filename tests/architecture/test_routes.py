@@ -149,7 +149,7 @@ def test_nobody_gets_in_without_a_token(route: str) -> None:
 # --- openapi.json ---------------------------------------------------------------------------------------
 
 
-def test_what_is_refused_about_a_body_is_described_where_there_is_one() -> None:
+def test_413_and_415_are_described_for_routes_with_a_body_and_no_others() -> None:
     with_a_body = {route for route, operation in operations() if "requestBody" in operation}
     assert len(with_a_body) > 10
     for status in ("413", "415"):

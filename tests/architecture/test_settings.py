@@ -183,7 +183,7 @@ def test_a_parameter_that_only_one_library_understands_is_named(
         ("METRICS_HOST", "127.0.0.1"),
     ],
 )
-def test_white_space_around_a_value_is_no_part_of_it(
+def test_white_space_around_a_value_is_removed(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, space: str
 ) -> None:
     """Mounted secrets end in a newline, files with CRLF in a carriage return."""
@@ -197,7 +197,7 @@ def test_a_variable_of_white_space_counts_as_absent(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("host", ["203.0.113.1", "no such host", "http://127.0.0.1"])
-def test_figures_are_shown_at_an_address_of_this_machine(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+def test_METRICS_HOST_must_be_an_address_of_this_machine(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv("METRICS_HOST", host)
     monkeypatch.setenv("METRICS_PORT", "9540")
     with pytest.raises(ConfigurationError, match=r"^METRICS_HOST: "):

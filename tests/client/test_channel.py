@@ -375,7 +375,7 @@ def test_both_may_hang_up_at_once(api: ScriptedApi) -> None:
 
 
 class _Proxy:
-    """A server in the place of a proxy, which notes that it was asked."""
+    """A server in the place of a proxy. It records each connection."""
 
     def __init__(self) -> None:
         self.asked = 0

@@ -1,4 +1,4 @@
-"""The demo's picture, lines and table are whole at every width; only a low terminal shows less."""
+"""The demo's picture, lines and table are complete at every width; only a low terminal shows less."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OUTCOME = "REQUEST_ALREADY_TAKEN while it lasted; then Transporter 12 of Muzaffa
 
 
 def played() -> list[Act]:
-    """All acts of the programme, the last one failed, each with two lines and an outcome."""
+    """Return all acts of the programme after playing them: each has two lines and an outcome, and the last one failed."""
 
     def play(act: Act) -> str:
         act.note(*FAR)
@@ -69,7 +69,7 @@ def test_the_picture_shows_every_line_whole(width: int) -> None:
 
 @WIDTHS
 @pytest.mark.parametrize("height", [24, 40])
-def test_the_picture_is_no_higher_than_the_terminal_and_says_how_each_act_stands(
+def test_the_picture_is_no_higher_than_the_terminal_and_shows_the_state_of_each_act(
     width: int, height: int
 ) -> None:
     acts = played()

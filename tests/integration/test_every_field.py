@@ -1,8 +1,8 @@
 """Every field that a client may send arrives: in the command, in a row, and in a view or an event.
 
-For each route a request is sent with a value of its own in every field. Then each value is looked for, under the
-field's name, in three places. A field that is validated and then thrown away is missing in one of them, and the failure
-says in which. A new field of a request model is filled in and looked for by itself; a new route needs a scenario here.
+For each route a request is sent with a distinct value in every field. Then each value is searched for, under the field's
+name, in three places. A field that is validated and then dropped is missing in one of them, and the failure names the place.
+A new field of a request model is filled in and checked automatically; a new route needs a scenario here.
 """
 
 from __future__ import annotations
@@ -48,9 +48,11 @@ from weelo_workers.redis_client import redis
 import_all_contracts()
 
 COMMAND, ROWS, VIEWS = "the command's payload", "the rows", "the views and events"
-NO_COMMAND = dict.fromkeys((COMMAND, ROWS), "telemetry is no command and touches no table")
+NO_COMMAND = dict.fromkeys(
+    (COMMAND, ROWS), "telemetry is no command, and its positions are written to no table"
+)
 
-# What may be missing, and why. A field that is found there nevertheless must leave this list.
+# Fields that may be missing in a place, and why. A field that is found there must be removed from this list.
 MAY_BE_MISSING: dict[str, dict[str, str]] = {
     "DriverDetails.licenseNumber": {VIEWS: "kept for operators; CONTRACT section 3 shows no Driver with it"},
     "Refusal.reason": {VIEWS: "kept for operators, in offers.decline_reason"},
@@ -68,12 +70,12 @@ OTHER_NAMES: dict[str, set[str]] = {
 }
 # Requests that no route takes as its body.
 NO_BODIES: dict[type[Request], str] = {
-    **dict.fromkeys(get_args(frames.Op), "said over the socket; tests/sockets show what each does"),
+    **dict.fromkeys(get_args(frames.Op), "sent over the socket; tests/sockets test each of them"),
     Waypoint: "a view",
 }
-# Copies of the whole request, in which every field is found whatever is done with it.
+# Copies of the whole request, which contain every field even if nothing uses it.
 COPIES = {("broadcasts", "request")}
-# The engine's own tables: the command itself, and what was told of it, which counts as a view.
+# Tables that are not searched as rows: the command itself, and the events about it, which count as views.
 NOT_ROWS = {"mailbox", "replays", "events", "log_lines", "log_heads"}
 
 FIXED: dict[str, Any] = {
@@ -103,7 +105,7 @@ def filled_in(model: type[BaseModel], **given: Any) -> dict[str, Any]:
 
 
 def _value(model: type[BaseModel], name: str, alias: str) -> Any:
-    """A value that no other field has, as far as its type has so many."""
+    """Return a value that no other field has, if its type has enough values."""
     if alias in FIXED:
         return FIXED[alias]
     field = model.model_fields[name]
@@ -129,7 +131,7 @@ def _value(model: type[BaseModel], name: str, alias: str) -> Any:
 
 
 def _core(annotation: Any) -> Any:
-    """The type without `None` and without its limits."""
+    """Return the type without `None` and without its limits."""
     while get_origin(annotation) in (Annotated, Union, UnionType):
         annotation = next(each for each in get_args(annotation) if each is not type(None))
     return annotation
@@ -172,7 +174,7 @@ def _text(value: Any) -> str:
 
 
 class Probe:
-    """Sends requests, and keeps for each of its values where it was found."""
+    """Sends requests and records in which places each of their values was found."""
 
     def __init__(self, world: World, app: FlaskClient) -> None:
         self.world = world
@@ -198,7 +200,7 @@ class Probe:
         request: str,
         reads: Callable[[Any], list[Any]] = lambda _: [],
     ) -> Any:
-        """Send it, execute it, and look for each value. `reads`: what is read afterwards, from the result."""
+        """Send the request, execute it, and search for each value. `reads`: what is read afterwards, given the result."""
         before = self._rows(), Counter(pairs(self._told()))
         accepted = self.ask(role, who, request, body)
         payload: Any = None
@@ -228,7 +230,7 @@ class Probe:
         return result
 
     def proves(self, path: str, fact: bool) -> None:
-        """What the field brings about, if it is not kept as a value."""
+        """Record that a field had its effect, for a field whose value is not stored."""
         assert fact, f"{path} has no effect"
         self.proved.add(path)
 
@@ -244,7 +246,7 @@ class Probe:
         return found
 
     def _told(self) -> list[Any]:
-        """Everything that was told to anybody."""
+        """Return the data of all events of all users."""
         lines = self.world.rows("SELECT e.data, l.own FROM log_lines l JOIN events e ON e.id = l.event_id")
         return [[line.data, line.own] for line in lines]
 
@@ -289,7 +291,7 @@ def cancel_booking(probe: Probe) -> None:
 
 
 def _order(probe: Probe, kinds: tuple[str, ...] = ("17 Feet", "19 Feet"), quantity: int = 2) -> UUID:
-    """An order of so many trucks of each kind, as the world places bookings."""
+    """Place an order of `quantity` trucks of each kind, and return its id."""
     who = uuid4()
     booking = probe.world.booking(who)
     rows = [{"vehicleType": "Open", "vehicleSubtype": kind, "quantity": quantity} for kind in kinds]
@@ -330,7 +332,7 @@ def accept(probe: Probe) -> None:
     slots = probe.world.rows(
         "SELECT id FROM truck_requests WHERE broadcast_id = :id ORDER BY request_number", id=several
     )
-    # The second slot is named, so it is taken because of its name. Of the three trucks one finds no slot.
+    # The second slot is named by the request. Of the three trucks, one gets no slot.
     trucks = [
         {
             "vehicleId": str(second.vehicle_id),
@@ -499,7 +501,7 @@ SCENARIOS: dict[tuple[str, type[Request]], Callable[[Probe], None]] = {
 
 
 def bodies() -> dict[str, str]:
-    """The request model's name of each route that takes a body, from the views' source."""
+    """Return the name of the request model by route, for routes that take a body, from the views' source."""
     found: dict[str, str] = {}
     for path in python_files("weelo_api/views"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -1,4 +1,4 @@
-"""Databases that others have made, and poolers in between: what works, and what is refused in one line."""
+"""Databases and poolers that operators have set up: which of them work, and which are refused in one line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from weelo_workers.models.engine import LIMITS, connect
 from weelo_workers.models.migrate import is_at_head, upgrade_to_head
 from weelo_workers.settings import settings
 
-OF_ITS_OWN = 100  # beyond the numbers that other tests have
+OF_ITS_OWN = 100  # above the numbers that other tests use
 
 find_verbs()
 
@@ -110,7 +110,9 @@ def test_a_database_that_cannot_store_every_language_is_refused(foreign: Made, e
         ("search_path = missing", "DATABASE_URL: no schema of the search_path"),
     ],
 )
-def test_a_database_in_which_nothing_can_be_made_is_refused(foreign: Made, setting: str, reason: str) -> None:
+def test_a_database_in_which_no_table_can_be_made_is_refused(
+    foreign: Made, setting: str, reason: str
+) -> None:
     url = foreign()
     administer(f'ALTER DATABASE "{url.database}" SET {setting}')
     refused = weelo("migrate", address(url))
@@ -131,7 +133,7 @@ def test_a_role_that_may_not_make_tables_is_refused_in_one_line(foreign: Made) -
         administer(f"DROP ROLE {role}")
 
 
-def test_other_defaults_of_a_database_make_no_difference(foreign: Made) -> None:
+def test_our_session_settings_override_the_defaults_of_a_database(foreign: Made) -> None:
     url = foreign()
     for setting in ("timezone = 'Asia/Kolkata'", "standard_conforming_strings = off", "lock_timeout = 0"):
         administer(f'ALTER DATABASE "{url.database}" SET {setting}')
@@ -236,7 +238,7 @@ def test_of_several_hosts_the_one_that_writes_is_used() -> None:
 
 @pytest.fixture(scope="module")
 def roles(worker_id: str) -> dict[str, str]:
-    """A migrated database's URLs: the owner's, the API's, the workers'."""
+    """Return the URLs of a migrated database: the owner's, the API's and the workers'."""
     number = OF_ITS_OWN + int(worker_id.removeprefix("gw") if worker_id.startswith("gw") else 0)
     url = own_database(number)
     urls = {"DATABASE_URL": url, **own_roles(url)}
@@ -248,7 +250,7 @@ def roles(worker_id: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("ignored", [frozenset(), frozenset({"options"})], ids=["refuses", "leaves out"])
 @pytest.mark.parametrize("variable", ["DATABASE_API_URL", "DATABASE_WORKERS_URL"])
-def test_limits_hold_behind_a_pooler_that_takes_no_settings(
+def test_limits_hold_behind_a_pooler_that_accepts_no_settings(
     roles: dict[str, str], ignored: frozenset[str], variable: str
 ) -> None:
     with RefusingProxy(roles[variable], ignored) as pooler:
@@ -258,11 +260,11 @@ def test_limits_hold_behind_a_pooler_that_takes_no_settings(
                 assert chosen(connection, *LIMITS, "timezone") == {**LIMITS, "timezone": "UTC"}
             assert server.shortcomings(one) == []
         made.dispose()
-        assert pooler.refused == (0 if ignored else 1), "what was refused once is not asked for again"
+        assert pooler.refused == (0 if ignored else 1), "a parameter that was refused once is not sent again"
 
 
 @pytest.mark.parametrize("ignored", [frozenset(), frozenset({"options"})], ids=["refuses", "leaves out"])
-def test_a_lock_timeout_of_ones_own_holds_behind_a_pooler(
+def test_an_unusual_lock_timeout_holds_behind_a_pooler(
     roles: dict[str, str], ignored: frozenset[str]
 ) -> None:
     with RefusingProxy(roles["DATABASE_WORKERS_URL"], ignored) as pooler:
@@ -279,8 +281,10 @@ def test_a_lock_timeout_of_ones_own_holds_behind_a_pooler(
 
 
 @pytest.mark.parametrize("ignored", [frozenset(), frozenset({"options"})], ids=["refuses", "leaves out"])
-def test_the_doctor_says_that_limits_are_not_in_force(roles: dict[str, str], ignored: frozenset[str]) -> None:
-    """As the owner, whose defaults are not ours to change."""
+def test_the_doctor_reports_limits_that_are_not_in_force(
+    roles: dict[str, str], ignored: frozenset[str]
+) -> None:
+    """For the owner, because `weelo migrate` does not change the owner's defaults."""
     with RefusingProxy(roles["DATABASE_URL"], ignored) as pooler:
         seen = weelo("doctor", pooler.url)
     assert (

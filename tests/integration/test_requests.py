@@ -158,12 +158,12 @@ def test_a_time_that_no_clock_shows_is_400(app: FlaskClient, recorded_at: str) -
 
 
 def mentions() -> int:
-    """How many positions were passed on so far."""
+    """Return how many positions have been forwarded so far."""
     return int(redis().xlen(news.OF_THE_MOMENT))
 
 
 @pytest.mark.parametrize("end", ["completed", "cancelled"])
-def test_no_position_is_passed_on_once_the_trip_is_over(
+def test_no_position_is_forwarded_once_the_trip_is_over(
     app: FlaskClient, world: World, trip: Any, end: str
 ) -> None:
     driver = Caller(app, Role.DRIVER, trip.driver_id)
@@ -179,9 +179,7 @@ def test_no_position_is_passed_on_once_the_trip_is_over(
     assert mentions() == passed_on
 
 
-def test_a_position_before_the_trip_is_over_stays_possible_while_redis_has_forgotten_everything(
-    app: FlaskClient, trip: Any
-) -> None:
+def test_positions_are_accepted_after_redis_was_emptied(app: FlaskClient, trip: Any) -> None:
     driver = Caller(app, Role.DRIVER, trip.driver_id)
     assert driver.asks(f"POST /trips/{trip.trip_id}/location", HERE).status_code == 204
     redis().flushdb()
@@ -262,7 +260,7 @@ def test_an_empty_header_makes_nobody_known(app: FlaskClient, monkeypatch: pytes
 def test_a_recorded_command_is_accepted_whatever_fails_while_workers_are_woken(
     world: World, app: FlaskClient, monkeypatch: pytest.MonkeyPatch, parameter: str, prefer: dict[str, str]
 ) -> None:
-    """kombu raises a TypeError for these parameters, which no settings of ours hand to it any more."""
+    """kombu raises a TypeError for these parameters, which our settings no longer pass to it."""
     broken = CeleryBell()
     broken._celery.conf.broker_url = f"{settings().redis_url}?{parameter}"
     monkeypatch.setattr(posting, "bell", broken)

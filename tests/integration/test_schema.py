@@ -14,7 +14,7 @@ from weelo_workers.models.engine import engine
 
 
 def differences(metadata: MetaData) -> list[str]:
-    """What the database at head lacks or has beyond these tables, each with its name, such as `broadcasts.notes`."""
+    """Return what the database at head lacks or has in excess of these tables, by name, such as `broadcasts.notes`."""
     with engine().connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         found = [_named(each) for each in _flat(compare_metadata(context, metadata))]
@@ -52,7 +52,7 @@ def test_the_migrations_make_exactly_what_the_models_describe(migrated: None) ->
 
 
 def test_a_column_without_a_migration_is_named(migrated: None) -> None:
-    """So that the test above is known to notice it."""
+    """Proves that the test above can fail."""
     changed = MetaData()
     for table in Base.metadata.sorted_tables:
         table.to_metadata(changed)

@@ -1,4 +1,4 @@
-"""The examples of docs/apps.md, as they would be copied."""
+"""The examples of docs/apps.md run as they are printed there."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def example(number: int, system: System, role: Role) -> subprocess.Popen[str]:
     )
 
 
-def test_the_examples_of_the_documentation_find_one_another(system: System) -> None:
+def test_the_two_examples_of_the_documentation_match_a_request_with_a_fleet(system: System) -> None:
     fleet = example(2, system, Role.TRANSPORTER)
     assert fleet.stdout is not None and fleet.stdout.readline() == "online\n"
     asked, _ = example(1, system, Role.CUSTOMER).communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""The session of README's "Try it by hand", pasted whole."""
+"""The session of README's "Try it by hand", pasted as one block."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def pasted(url: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Paste the session into bash, line by line as a terminal would, against the system at `url`."""
+    """Run the session in bash, from standard input, against the system at `url`."""
     _, _, rest = (ROOT / "README.md").read_text().partition("## Try it by hand")
     session = rest.split("```sh\n", 1)[1].split("```", 1)[0]
     assert session.count("http://127.0.0.1:8000") == 1
@@ -37,7 +37,7 @@ def pasted(url: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_with_nothing_running_it_is_one_plain_line() -> None:
+def test_without_a_running_system_the_session_ends_with_one_line() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     session = pasted(url, **without_weelo())
     assert session.returncode != 0
@@ -46,7 +46,7 @@ def test_with_nothing_running_it_is_one_plain_line() -> None:
 
 
 @pytest.mark.xdist_group("system")
-def test_with_a_system_running_a_truck_is_found_and_the_output_can_be_read(system: System) -> None:
+def test_with_a_running_system_a_truck_is_won_and_the_output_is_readable(system: System) -> None:
     session = pasted(system.url, **os.environ)
     assert (session.returncode, session.stderr) == (0, "")
     assert "Traceback" not in session.stdout

@@ -1,4 +1,4 @@
-"""Hundreds of requests are open in one town: in every other town requests are offered as on any other day."""
+"""While hundreds of requests are open in one town, requests in other towns are offered as usual."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from weelo_workers.models.engine import connect
 MANY = int(os.environ.get("WEELO_SURGE", "100"))
 
 
-def test_RADI_01_a_surge_in_one_town_keeps_no_offer_from_another(system: System) -> None:
+def test_RADI_01_a_surge_in_one_town_prevents_no_offer_in_another(system: System) -> None:
     database = connect(system.environment["DATABASE_URL"])
     with surge(database, MANY), ThreadPoolExecutor(len(TOWNS)) as pool:
         trucks = list(pool.map(lambda where: TownTruck(system, where), TOWNS.values()))

@@ -1,4 +1,4 @@
-"""Fleets and requests of several towns come and go: who is offered what, compared with counting everything.
+"""Fleets and requests of several towns come and go. The offers made are compared with a model that counts all of them.
 
 `WEELO_MODEL_EXAMPLES=500 pytest tests/model` looks for longer, and elsewhere each time.
 """
@@ -45,7 +45,7 @@ acts = st.lists(
 
 
 class Towns:
-    """Plays the acts, and knows from its own books which offers are open."""
+    """Plays the acts, and tracks in a model of its own which offers are open."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -94,7 +94,7 @@ class Towns:
         self.world.tick(seconds)
 
     def everybody_is_heard(self) -> None:
-        """Heartbeats bring what has come within a ring or has room by now."""
+        """Send heartbeats, which bring offers of requests that reach a transporter by now or for which they have room."""
         for _ in range(2):
             for key in redis().scan_iter("weelo:open:asked:*"):
                 redis().delete(key)
@@ -114,9 +114,9 @@ class Towns:
         self._nobody_with_room_was_left_out(rows)
 
     def _the_cap_was_kept(self, rows: list[Any]) -> None:
-        """No new offer had CAP open ones at least as near beside it, of before the act or made earlier in it.
+        """Assert that no new offer had CAP open ones at least as near beside it, from before the act or made earlier in it.
 
-        What the act itself has ended is not counted: whether that was before or after the offer is not known.
+        Offers that the act itself has ended are not counted, because they may have ended before or after the new offer.
         """
         still_open = {
             (row.broadcast_id, row.transporter_id): Reach(row.distance_km, row.last_step)
@@ -136,7 +136,7 @@ class Towns:
         self.open_before = still_open
 
     def _nobody_with_room_was_left_out(self, rows: list[Any]) -> None:
-        """Of the requests that rings are being told of, whoever is within the ring has it, or has no room."""
+        """Assert that every transporter within the ring of an open request has an offer of it, or has no room."""
         offered = {(row.broadcast_id, row.transporter_id) for row in rows}
         broadcasts = self.world.rows(
             "SELECT * FROM broadcasts WHERE status = ANY(:open) AND radius_step BETWEEN 1 AND :rings",
@@ -155,9 +155,7 @@ class Towns:
                     assert len(against) >= CAP, f"{new} was not offered beside {mine}"
 
 
-def test_RADI_01_what_is_far_never_keeps_out_what_is_near(
-    migrated: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_RADI_01_far_offers_never_prevent_near_ones(migrated: None, monkeypatch: pytest.MonkeyPatch) -> None:
     with_settings(monkeypatch, max_open_offers=CAP)
     world = World()
 

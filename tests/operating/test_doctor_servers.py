@@ -1,4 +1,4 @@
-"""What `weelo doctor` says of servers that others have set up."""
+"""What `weelo doctor` reports about servers that operators have set up."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from weelo_workers.models.migrate import upgrade_to_head
 from weelo_workers.runtime.ports import free_port
 from weelo_workers.runtime.valkey import _binary
 
-OF_ITS_OWN = 28  # beyond the numbers that workers and other running systems have
+OF_ITS_OWN = 28  # above the numbers that workers and other running systems use
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
-    """A Redis in cluster mode that evicts, and whose primary is away."""
+    """Yield the URL of a Redis in cluster mode that evicts keys and is a replica of an unreachable primary."""
     folder = Path(tempfile.mkdtemp(prefix="weelo-cluster-"))
     port = free_port()
     arguments = {
@@ -59,7 +59,7 @@ def cluster() -> Iterator[str]:
     shutil.rmtree(folder)
 
 
-def test_every_server_is_looked_at(migrated: None, cluster: str) -> None:
+def test_every_configured_server_is_checked(migrated: None, cluster: str) -> None:
     empty = own_database(OF_ITS_OWN)
     done = subprocess.run(
         [sys.executable, "-m", "weelo_workers.cli", "doctor"],
@@ -87,7 +87,7 @@ def test_every_server_is_looked_at(migrated: None, cluster: str) -> None:
     assert "secret" not in done.stdout
 
 
-def test_rows_that_a_policy_hides_are_named() -> None:
+def test_tables_whose_rows_a_policy_hides_are_named() -> None:
     """Some providers switch row-level security on for every new table."""
     made = connect(own_database(OF_ITS_OWN))
     upgrade_to_head(made)
@@ -100,15 +100,17 @@ def test_rows_that_a_policy_hides_are_named() -> None:
 
 
 @pytest.mark.parametrize("setting", ["synchronous_commit", "fsync"])
-def test_a_server_that_may_lose_what_it_has_confirmed_is_warned_of(migrated: None, setting: str) -> None:
+def test_settings_of_a_server_that_may_lose_accepted_commands_are_reported(
+    migrated: None, setting: str
+) -> None:
     url = own_database(OF_ITS_OWN)
     name = make_url(url).database
     made = connect(url)
     with made.connect() as connection:
         if setting == "synchronous_commit":
-            assert not [line for line in server.cautions(connection) if line.startswith(setting)]
+            assert not [line for line in server.warnings(connection) if line.startswith(setting)]
             connection.execute(text("SET LOCAL synchronous_commit = off"))
         elif connection.execute(text("SHOW fsync")).scalar_one() == "on":
             pytest.skip(f"the server of {name} has fsync on, which only its configuration changes")
-        assert [line for line in server.cautions(connection) if line.startswith(f"{setting} is off")]
+        assert [line for line in server.warnings(connection) if line.startswith(f"{setting} is off")]
     made.dispose()

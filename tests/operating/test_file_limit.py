@@ -1,4 +1,4 @@
-"""An API process opens as many files as the system permits, and starts whatever it permits."""
+"""An API process raises its file limit as far as the system permits, and starts with any limit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from weelo_api import gunicorn
 def test_the_file_limit_is_raised_as_far_as_the_system_permits(
     soft: int, hard: int, permitted: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel is stood in for: Linux refuses nothing up to the hard limit, macOS does."""
+    """A stand-in for the kernel, because Linux refuses nothing up to the hard limit and macOS does."""
     limit = soft
 
     def setrlimit(which: int, wanted: tuple[int, int]) -> None:

@@ -1,4 +1,4 @@
-"""`GET /`: a page of ours that says what this is, links the rest, and needs nothing from anywhere else."""
+"""`GET /`: a page that describes the server, links the rest, and loads nothing else."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_flower_is_linked_only_where_its_address_is_known(flower: str | None, ap
     assert "<script" not in page
 
 
-def test_the_front_page_loads_nothing_and_its_policy_lets_its_own_style_in_alone(app: FlaskClient) -> None:
+def test_the_front_page_loads_nothing_and_its_policy_permits_only_its_own_style(app: FlaskClient) -> None:
     page = app.get("/")
     assert not re.findall(r"<script|<img|@import|url\(|src=", page.text)
     [style] = re.findall(r"<style>(.*?)</style>", page.text, re.DOTALL)

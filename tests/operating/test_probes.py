@@ -1,4 +1,4 @@
-"""Probes and scrapes are answered within 3 s, whatever hangs: PostgreSQL, Redis, or every thread for requests."""
+"""Probes and scrapes are answered within 3 s while PostgreSQL, Redis or every thread for other requests hangs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ THREADS = 128  # of the API under test, in one process
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[tuple[Postgres, Valkey]]:
-    """A PostgreSQL and a Redis of our own, to be stopped."""
+    """Yield a PostgreSQL and a Redis that these tests may stop."""
     folder = Path(tempfile.mkdtemp(prefix="weelo-probes-"))
     folder.chmod(0o755)  # root's PostgreSQL runs as another user
     postgres, valkey = Postgres(folder, {"fsync": "off"}), Valkey(folder)
@@ -53,7 +53,7 @@ def api(servers: tuple[Postgres, Valkey]) -> Iterator[Api]:
 
 @contextmanager
 def stopped(server: Postgres | Valkey) -> Iterator[None]:
-    """All processes of a server hang: connections are open, and no answer comes."""
+    """Stop all processes of a server by SIGSTOP: connections stay open, and no answer comes."""
     main = psutil.Process(server.pid())
     processes = [main, *main.children(recursive=True)]
     for process in processes:
@@ -66,7 +66,7 @@ def stopped(server: Postgres | Valkey) -> Iterator[None]:
 
 
 def ask(api: Api, path: str) -> Answer:
-    """The answer of a probe, which must come in time."""
+    """Return the answer of a probe, which must come in time."""
     began = time.monotonic()
     [answer] = exchange(api.port, request(f"GET {path}", role=None), within=20)
     assert time.monotonic() - began < WITHIN_SECONDS, path
@@ -78,7 +78,7 @@ def is_ready(api: Api) -> bool:
     return answer.status == 200
 
 
-def say_that_the_database_is_away(api: Api) -> None:
+def assert_the_database_is_reported_away(api: Api) -> None:
     assert ask(api, "/healthz").status == 200
     for _ in range(2):
         not_ready = ask(api, "/readyz")
@@ -95,7 +95,7 @@ def test_probes_are_answered_while_postgresql_hangs_and_recover_with_it(
 ) -> None:
     assert is_ready(api)
     with stopped(servers[0]):
-        say_that_the_database_is_away(api)
+        assert_the_database_is_reported_away(api)
     eventually(lambda: is_ready(api), within=10)
     assert "\nweelo_database_up 1.0\n" in ask(api, "/metrics").body.decode()
 
@@ -111,13 +111,13 @@ def test_probes_are_answered_while_redis_hangs(api: Api, servers: tuple[Postgres
 def test_probes_are_answered_while_every_thread_for_requests_hangs(
     api: Api, servers: tuple[Postgres, Valkey]
 ) -> None:
-    """As many requests as there are threads, and as many again, all of them waiting for the database."""
+    """There are twice as many requests as threads, and all of them wait for the database."""
     with ExitStack() as lines:
         with stopped(servers[0]):
             readers = [lines.enter_context(call(api, "GET /api/v1/events")) for _ in range(2 * THREADS)]
             [worker] = psutil.Process(api.process.pid).children()
             eventually(lambda: worker.num_threads() > THREADS, within=10)
-            say_that_the_database_is_away(api)
+            assert_the_database_is_reported_away(api)
         for reader in readers:
             assert reader.recv(12).startswith(b"HTTP/1.1 ")
     eventually(lambda: is_ready(api), within=10)
@@ -133,7 +133,7 @@ def test_many_probes_at_once_take_no_longer_than_one(api: Api, servers: tuple[Po
 
 
 def call(api: Api, line: str) -> socket.socket:
-    """A connection on which this request has been sent."""
+    """Send this request on a new connection and return the connection."""
     connection = socket.create_connection(("127.0.0.1", api.port), timeout=60)
     connection.sendall(request(line))
     return connection

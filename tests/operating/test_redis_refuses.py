@@ -1,4 +1,4 @@
-"""A Redis that answers and refuses, behind TLS: workers wait for it as for one that does not answer."""
+"""Workers wait for a Redis (here behind TLS) that accepts connections and refuses commands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from weelo_workers.contracts.queues import QUEUES
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.runtime.embedded import Valkey
 
-OF_ITS_OWN = 26  # beyond the numbers that workers and other running systems have
+OF_ITS_OWN = 26  # above the numbers that workers and other running systems use
 
 pytestmark = pytest.mark.xdist_group("redis refuses")
 
@@ -32,7 +32,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory, valkey: Valkey) -> Iterator[System]:
-    """`weelo up` whose every connection to Redis passes a proxy with a certificate of our own."""
+    """Yield a system whose connections to Redis all pass through a TLS proxy with a certificate of the tests."""
     folder = tmp_path_factory.mktemp("behind-tls")
     authority = Authority(folder)
     with TlsProxy(valkey.url(), authority.certificate("127.0.0.1")) as proxy:
@@ -59,7 +59,7 @@ def log_of(system: System) -> list[str]:
 
 
 def main_processes(system: System) -> dict[str, int]:
-    """The oldest process of each queue: the one that the supervisor starts."""
+    """Return the pid of each queue's oldest process: the one that the supervisor starts."""
     return {queue: system.pids(queue)[0] for queue in QUEUES}
 
 
@@ -120,7 +120,7 @@ def kick(redis: Redis) -> None:
     [(replica, master), (full, roomy), (forbidden, allowed), (locked, unlocked)],
     ids=["replica", "full", "rights", "password"],
 )
-def test_workers_survive_a_redis_that_refuses(system: System, redis: Redis, refuse, accept) -> None:
+def test_workers_survive_a_redis_that_refuses_commands(system: System, redis: Redis, refuse, accept) -> None:
     eventually(lambda: is_well(system), within=30)
     before, lines = main_processes(system), len(log_of(system))
     refuse(redis)

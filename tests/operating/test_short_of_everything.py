@@ -118,7 +118,7 @@ def test_after_a_failover_nobody_stays_with_the_server_that_has_become_a_standby
 
 @pytest.fixture
 def leftovers(world: World) -> None:
-    """More room in the files of the mailbox than the small disk has, as earlier tests leave it."""
+    """Make the mailbox's files larger than the small disk, as earlier tests may leave them."""
     customer = uuid4()
     world.post(world.booking(customer), customer, Role.CUSTOMER)
     columns = "name, queue, payload, due_at, ring_at"
@@ -149,8 +149,8 @@ def small_disk(world: World, leftovers: None) -> Iterator[SmallDisk]:
         connection = undo.enter_context(alone.connect())
         connection.execute(text(f"CREATE TABLESPACE {tablespace} LOCATION '{disk.at}'"))
         undo.callback(connection.execute, text(f"DROP TABLESPACE {tablespace}"))
-        # The tables have the size of everything that earlier tests wrote and deleted, which may be more than the disk
-        # has, and is room in which more could be written. TRUNCATE gives them new, empty files.
+        # The tables' files still have the size of everything that earlier tests wrote and deleted. That may be more than
+        # the disk has, and new rows could be written into it. TRUNCATE gives the tables new, empty files.
         connection.execute(text(f"TRUNCATE {', '.join(MOVED)} CASCADE"))
         for table in MOVED:
             connection.execute(text(f"ALTER TABLE {table} SET TABLESPACE {tablespace}"))

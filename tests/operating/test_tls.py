@@ -1,4 +1,4 @@
-"""TLS to Redis: redis-py and Celery verify alike, and send no password to a server that they do not trust."""
+"""TLS to Redis: redis-py and Celery verify certificates alike, and send no password to an untrusted server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.conftest import own_redis
 from tests.redis_libraries import LIBRARIES, Connects
 from tests.tls import Authority, TlsProxy
 
-OF_ITS_OWN = 27  # beyond the numbers that workers and other running systems have
+OF_ITS_OWN = 27  # above the numbers that workers and other running systems use
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.mark.parametrize(
     "trust", ["", "?ssl_cert_reqs=required", "?ssl_check_hostname=false", "?ssl_ca_certs={}"]
 )
-def test_a_server_with_a_strangers_certificate_gets_no_byte(
+def test_a_server_with_an_untrusted_certificate_gets_no_byte(
     authority: Authority, stranger: Authority, connects: Connects, trust: str
 ) -> None:
     with TlsProxy(own_redis(OF_ITS_OWN), stranger.certificate("127.0.0.1")) as proxy:
@@ -54,7 +54,7 @@ def test_a_server_whose_certificate_is_for_another_host_gets_no_byte(
 def test_a_trusted_server_is_used(authority: Authority, connects: Connects) -> None:
     with TlsProxy(own_redis(OF_ITS_OWN), authority.certificate("127.0.0.1")) as proxy:
         assert connects(proxy.url(f"?ssl_ca_certs={authority.file}"))
-        assert b"AUTH" in proxy.received, "this is what a stranger would have seen"
+        assert b"AUTH" in proxy.received, "an untrusted server would have received this"
 
 
 @pytest.mark.parametrize("connects", LIBRARIES)
@@ -73,8 +73,8 @@ def test_a_server_that_wants_a_certificate_gets_the_one_of_the_url(
         assert connects(proxy.url(f"{trust}&ssl_certfile={own}&ssl_keyfile={own}"))
 
 
-def test_workers_send_a_stranger_nothing(stranger: Authority, tmp_path: Path) -> None:
-    """With Celery's settings as every process reads them."""
+def test_workers_send_an_untrusted_server_nothing(stranger: Authority, tmp_path: Path) -> None:
+    """With the Celery settings that every process reads."""
     script = (
         "from weelo_workers.app import app\n"
         "from kombu.exceptions import OperationalError\n"

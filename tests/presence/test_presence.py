@@ -39,7 +39,7 @@ def somewhere(dice: random.Random, near: Point) -> Point:
 
 
 def where_people_live(dice: random.Random, near: Point) -> Point:
-    """As `somewhere`, but where Redis's index knows the latitude."""
+    """Return the same as `somewhere`, but within the latitudes that Redis's index covers."""
     where = somewhere(dice, near)
     return Point(max(-80.0, min(80.0, where.latitude)), where.longitude)
 
@@ -154,9 +154,7 @@ def test_an_emptied_memory_says_that_it_is_partial() -> None:
 
 @pytest.mark.parametrize("centre", CENTRES[:3], ids=str)
 @pytest.mark.parametrize("max_km", [None, 120.0], ids=["no limit", "within 120 km"])
-def test_the_nearest_are_those_of_a_matcher_that_looks_at_everybody(
-    centre: Point, max_km: float | None
-) -> None:
+def test_the_nearest_are_those_that_a_full_scan_finds(centre: Point, max_km: float | None) -> None:
     dice = random.Random(f"nearest {centre}")
     fleets: dict[UUID, tuple[list[str], Point | None]] = {}
     for _ in range(120):

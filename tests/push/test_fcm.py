@@ -47,7 +47,7 @@ def test_the_first_pushes_of_a_process_may_come_all_at_once(server: FcmServer) -
     assert [(answer.verdict, answer.why) for answer in answers] == [(Verdict.SENT, "")] * 8
 
 
-def test_a_server_on_this_machine_is_asked_past_a_proxy(
+def test_a_server_on_this_machine_is_reached_without_a_proxy(
     server: FcmServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):

@@ -73,7 +73,7 @@ ONLY_READ_THE_DATA_DIR = [
 
 
 @pytest.mark.parametrize("path", ONLY_READ_THE_DATA_DIR, ids=" ".join)
-def test_only_up_makes_a_data_dir_and_the_others_say_in_one_line_that_it_is_missing(
+def test_only_up_makes_a_data_dir_and_other_commands_report_a_missing_one_in_one_line(
     path: tuple[str, ...], tmp_path: Path
 ) -> None:
     missing = tmp_path / "no" / "such" / "place"
@@ -92,7 +92,7 @@ def test_only_up_writes_to_a_data_dir(path: tuple[str, ...], tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("group", [(), ("mailbox",)], ids=["weelo", "weelo mailbox"])
-def test_the_summary_of_every_command_is_shown_whole_at_80_columns(group: tuple[str, ...]) -> None:
+def test_the_summary_of_every_command_fits_80_columns(group: tuple[str, ...]) -> None:
     shown = weelo(*group, "--help", COLUMNS="80").stdout
     _, _, listed = shown.partition("Commands:\n")
     assert listed and "..." not in listed

@@ -1,4 +1,4 @@
-"""Variables and files that are meant for other programs do not change ours."""
+"""Variables and files meant for other programs do not affect the system."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ FILES_OF_ANOTHER_PROJECT = (
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder of another project: importing anything from it ends the process."""
+    """Return the folder of another project: a process that imports anything from it ends."""
     folder = tmp_path / "their project"
     folder.mkdir()
     for name in FILES_OF_ANOTHER_PROJECT:
@@ -95,16 +95,14 @@ def test_variables_of_other_programs_are_left_out() -> None:
     assert not kept.keys() & FOREIGN.keys()
 
 
-def test_a_database_of_the_users_own_keeps_what_protects_the_connection_and_nothing_that_overrules_its_url() -> (
-    None
-):
+def test_with_a_database_url_libpq_variables_are_kept_unless_they_overrule_the_url() -> None:
     libpq = {"PGSSLMODE": "verify-full", "PGPASSWORD": "x", "PGHOSTADDR": "10.0.0.1", "PGOPTIONS": "-c a=b"}
     assert not composed(libpq).keys() & libpq.keys()
     kept = composed({**libpq, "DATABASE_URL": "postgresql://db.example/weelo"})
     assert kept.keys() & libpq.keys() == {"PGSSLMODE", "PGPASSWORD"}
 
 
-def test_relative_paths_keep_their_meaning_in_another_directory() -> None:
+def test_relative_paths_are_made_absolute() -> None:
     account = {"GOOGLE_APPLICATION_CREDENTIALS": "firebase.json", "GOOGLE_CLOUD_PROJECT": "weelo"}
     kept = composed({**account, "SSL_CERT_FILE": "/etc/ca.pem"})
     assert kept["GOOGLE_CLOUD_PROJECT"] == "weelo"
@@ -112,7 +110,7 @@ def test_relative_paths_keep_their_meaning_in_another_directory() -> None:
     assert kept["SSL_CERT_FILE"] == "/etc/ca.pem"
 
 
-def test_a_proxy_is_kept_for_the_world_and_never_used_for_this_machine() -> None:
+def test_a_proxy_is_kept_but_not_for_this_machine() -> None:
     kept = composed({"HTTPS_PROXY": "http://proxy.example:3128", "NO_PROXY": "db.example, localhost"})
     assert kept["HTTPS_PROXY"] == "http://proxy.example:3128"
     assert kept["NO_PROXY"] == "db.example,localhost,127.0.0.1,::1"
@@ -143,7 +141,7 @@ def test_the_celery_settings_are_those_beside_the_package() -> None:
         (("migrate",), 2),
     ],
 )
-def test_commands_take_nothing_from_the_folder_they_are_started_in(
+def test_commands_import_nothing_from_the_current_directory(
     arguments: tuple[str, ...], code: int, project: Path
 ) -> None:
     ran = subprocess.run(
@@ -167,7 +165,7 @@ def test_commands_take_nothing_from_the_folder_they_are_started_in(
     assert ran.returncode == code, ran.stderr
 
 
-def test_a_current_directory_that_was_removed_is_one_line(tmp_path: Path) -> None:
+def test_a_removed_current_directory_is_reported_in_one_line(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
     script = f'cd "{gone}" && rmdir "{gone}" && exec "{WEELO}" up --no-flower'
@@ -187,7 +185,7 @@ def test_a_current_directory_that_was_removed_is_one_line(tmp_path: Path) -> Non
 def test_a_hostile_environment_in_a_folder_of_another_project_changes_nothing(
     project: Path, data_dir: Path
 ) -> None:
-    """One start with all of it: the system becomes ready and settles a booking, with Flower."""
+    """With all of them set at once the system becomes ready, with Flower, and settles a booking."""
     port, flower = free_port(), free_port()
     (project.parent / "path").mkdir()
     (project.parent / "path" / "click.py").write_text("raise SystemExit('another project')")

@@ -1,4 +1,4 @@
-"""`make install`: notices an environment that cannot work, and never takes an empty one for installed."""
+"""`make install` rebuilds an environment that cannot work, and marks none as installed that is incomplete."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from tests.architecture.sources import ROOT
 
-# A project as small as can be with the real Makefile, and a build backend of its own: pip needs no network.
+# A minimal project with the real Makefile and its own build backend, so that pip needs no network.
 BACKEND = """
 import pathlib, zipfile
 
@@ -78,7 +78,7 @@ def runs(folder: Path) -> str:
 
 
 @pytest.mark.timeout(900)
-def test_an_environment_is_made_anew_exactly_when_it_cannot_work(checkout: Path, tmp_path: Path) -> None:
+def test_an_environment_is_rebuilt_exactly_when_it_cannot_work(checkout: Path, tmp_path: Path) -> None:
     foreign = {
         "PIP_PREFIX": str(tmp_path / "prefix"),
         "PIP_TARGET": str(tmp_path / "target"),
@@ -115,7 +115,9 @@ def test_an_environment_is_made_anew_exactly_when_it_cannot_work(checkout: Path,
 
 
 @pytest.mark.timeout(500)
-def test_what_a_pip_conf_sends_elsewhere_is_not_stamped_as_installed(checkout: Path, tmp_path: Path) -> None:
+def test_packages_that_a_pip_conf_installs_elsewhere_do_not_count_as_installed(
+    checkout: Path, tmp_path: Path
+) -> None:
     conf = tmp_path / "pip.conf"
     conf.write_text(f"[install]\ntarget = {tmp_path / 'elsewhere'}\n")
     refused = make(checkout, PIP_CONFIG_FILE=str(conf))

@@ -1,4 +1,4 @@
-"""`weelo ready` means that the system works; if it does not, `weelo up` ends with one line that names the cause."""
+"""`weelo ready` means that the system works; otherwise `weelo up` ends with one line that names the cause."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.runtime.conftest import Begin
 from tests.runtime.test_up import STAND_IN
 from weelo_workers.runtime.ports import free_port
 
-# The limits in small, and a worker of which each test says what it does.
+# Short limits, and a stand-in for workers whose code each test gives.
 IN_A_HURRY = """
 from weelo_workers.runtime import readiness, supervisor
 readiness.LIMIT_SECONDS, readiness.SLOW_LIMIT_SECONDS, readiness.FAULT_SECONDS = 4, 8, 0.5
@@ -24,7 +24,7 @@ NO_SERVER = "redis://127.0.0.1:1/0"
 
 
 def begin_up(begin: Begin, data_dir: Path, worker: str, **environment: str) -> str:
-    """Run `weelo up` with this worker to its end. Returns what it printed; the exit code has to be 1."""
+    """Run `weelo up` with this worker until it ends, assert exit code 1, and return what it printed."""
     script = STAND_IN.replace("cli.main()", f"{IN_A_HURRY}\n{worker}\ncli.main()")
     servers = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL")}
     arguments = ("up", "--no-flower", "--port", str(free_port()), "--data-dir", str(data_dir))
@@ -61,7 +61,7 @@ def test_a_system_that_does_not_work_ends_with_one_line_that_names_the_cause(
     printed = begin_up(begin, data_dir, worker, **({variable: NO_SERVER} if variable else {}))
     last = printed.splitlines()[-1]
     assert re.fullmatch(rf"weelo: not ready after \d+ s: {cause}.*", last), printed
-    assert "| not ready after" in printed, "and it is said before the time is over"
+    assert "| not ready after" in printed, "the cause is also logged before the time is over"
 
 
 def test_a_restart_loop_after_ready_is_reported_and_the_rest_goes_on_serving(

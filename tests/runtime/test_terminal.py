@@ -1,4 +1,4 @@
-"""On a terminal: Ctrl-C ends everything in order, and the terminal is left as it was found."""
+"""On a terminal, Ctrl-C ends everything in order and leaves the terminal as it was."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Terminal:
         return self.shown.strip().splitlines()[-1]
 
     def has_its_cursor(self) -> bool:
-        """Whether the cursor is visible after everything that was written."""
+        """Return whether the cursor is visible after everything that was written."""
         return self.shown.rfind(SHOW_CURSOR) >= self.shown.rfind(HIDE_CURSOR)
 
     def _read(self, within: float) -> bool:
@@ -93,13 +93,13 @@ def terminal() -> Iterator[Open]:
 WEELO = """#!/bin/sh
 trap 'sleep 0.2; echo weelo stopped; exit 0' INT
 echo "weelo $*"
-for _ in $(seq 200); do sleep 0.1; done  # not for ever: nothing ends it once its terminal is gone
+for _ in $(seq 200); do sleep 0.1; done  # limited, because nothing ends it once its terminal is closed
 """
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """The Makefile, installed, with a weelo that only waits for Ctrl-C."""
+    """Return a folder with the Makefile and an installed `weelo` that only waits for Ctrl-C."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     (tmp_path / "setup.cfg").touch()
     (tmp_path / "pyproject.toml").touch()
@@ -123,7 +123,7 @@ def test_ctrl_c_ends_make_run_with_exit_code_0_and_stopped_as_its_last_line(
 
 
 def test_make_run_runs_in_the_background_as_well(terminal: Open, project: Path) -> None:
-    """A background job that asks for the terminal is stopped."""
+    """The kernel stops a background job that takes the terminal."""
     shell = terminal("bash", "-c", "set -m; make run & wait", cwd=project)
     shell.until(b"weelo up --demo", within=20)
 

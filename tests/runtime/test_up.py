@@ -220,7 +220,7 @@ def test_the_demo_plays_once_undecorated_and_the_system_goes_on(data_dir: Path, 
     up.stop()
 
 
-def test_after_the_demo_it_is_said_where_the_system_is_and_that_its_timers_are_shortened() -> None:
+def test_after_the_demo_the_addresses_and_the_shortened_timers_are_printed() -> None:
     after = system._after_the_demo(
         Options(Path("unused"), port=8001, flower_port=5556), 0, programs.DEMO_PACE
     )

@@ -1,4 +1,4 @@
-"""Requests written byte by byte, and the answers to them, for what no HTTP library would send."""
+"""Sends requests as raw bytes, for requests that no HTTP library would send, and parses the answers."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def request(
     content_type: str | None = "application/json",
     close: bool = True,
 ) -> bytes:
-    """A request by its first line, with the headers that most requests have."""
+    """Return the bytes of a request: this first line, usual headers, further `headers` and a body."""
     lines = [f"{line} HTTP/1.1", "Host: here"]
     lines += [f"Authorization: Bearer {token(uuid4(), role)}"] if role else []
     lines += [f"Content-Type: {content_type}"] if content_type else []

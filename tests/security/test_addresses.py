@@ -1,4 +1,4 @@
-"""Every address has one spelling: another one is 404, and never a redirect that loses the method or the body."""
+"""Every address has one spelling. Others are 404, never a redirect that loses the method or the body."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def app() -> Flask:
 
 
 def addresses() -> list[tuple[str, str]]:
-    """(method, path) of every route that we define, with something in the place of its arguments."""
+    """Return (method, path) of every route of the API, with values in the place of its arguments."""
     found = set()
     for rule in app().url_map.iter_rules():
         path = re.sub(r"<[^>]+>", str(uuid4()), rule.rule)
@@ -51,12 +51,12 @@ def spellings(path: str) -> list[str]:
 def test_another_spelling_of_an_address_is_404_and_no_redirect(method: str, path: str) -> None:
     headers = {"Authorization": f"Bearer {signed(claims())}"}
     for spelling in {"", *spellings(path)} - {path}:
-        # As the server passes it on: the test client would take `//x` for a host.
+        # Set directly, as the server does: the test client would parse `//x` as a host.
         as_sent = {"PATH_INFO": spelling}
         answer = app().test_client().open(method=method, headers=headers, environ_overrides=as_sent)
         assert (answer.status_code, answer.content_type) == (404, "application/problem+json"), spelling
         assert "Location" not in answer.headers
 
 
-def test_no_route_ends_in_a_slash_since_it_would_redirect_those_who_leave_it_out() -> None:
+def test_no_route_ends_in_a_slash_since_werkzeug_would_redirect_to_it() -> None:
     assert [rule.rule for rule in app().url_map.iter_rules() if rule.rule.endswith("/")] == ["/"]

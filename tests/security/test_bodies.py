@@ -1,4 +1,4 @@
-"""A body is one JSON text in UTF-8, said to be so, in which no name stands twice. Anything else is refused."""
+"""A body must be one JSON text in UTF-8, be declared as such, and repeat no name in an object. Others are refused."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def app() -> Flask:
 
 
 def routes(*, with_a_body: bool) -> list[tuple[str, str, str]]:
-    """(method, path, role) of every route that changes something, by whether it takes a body."""
+    """Return (method, path, role) of every route that changes something and takes a body, or takes none."""
     found = []
     for rule in app().url_map.iter_rules():
         view = app().view_functions[rule.endpoint]
@@ -53,7 +53,7 @@ def send(
     route: tuple[str, str, str] | None = None,
     coding: str = "identity",
 ) -> Any:
-    """The answer to this body, by default as that of a new booking by somebody new."""
+    """Send this body and return the answer; by default it is a booking by a new customer."""
     method, path, role = route or ("POST", "/api/v1/bookings", Role.CUSTOMER)
     bearer = {"Authorization": f"Bearer {signed(claims(role=role))}", "Content-Encoding": coding}
     said = {} if content_type is None else {"CONTENT_TYPE": content_type}
@@ -89,7 +89,7 @@ NOT_JSON = [
 
 
 @pytest.mark.parametrize("content_type", NOT_JSON)
-def test_a_body_that_is_not_said_to_be_json_in_utf8_is_415_and_says_what_to_send(
+def test_a_body_that_is_not_declared_as_json_in_utf8_is_415_and_the_answer_names_the_type_to_send(
     content_type: str | None,
 ) -> None:
     answer = send(GOOD, content_type)
@@ -106,7 +106,7 @@ def test_every_route_with_a_body_refuses_forms(route: tuple[str, str, str]) -> N
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "GZIP", "gzip, identity", "aws-chunked"])
-def test_a_body_in_a_content_coding_is_415_and_says_that_none_is_taken(coding: str) -> None:
+def test_a_body_in_a_content_coding_is_415_and_the_answer_forbids_codings(coding: str) -> None:
     answer = send(gzip.compress(GOOD), "application/json", coding=coding)
     assert "Content-Encoding" in problem(answer, 415, "UNSUPPORTED_MEDIA_TYPE")["detail"]
     assert answer.headers["Accept-Encoding"] == "identity"
@@ -124,20 +124,20 @@ def test_a_body_in_a_content_coding_is_415_and_says_that_none_is_taken(coding: s
         "application/json ; charset=utf-8",
     ],
 )
-def test_json_in_utf8_is_taken_however_it_is_spelled(content_type: str) -> None:
+def test_json_in_utf8_is_accepted_however_its_type_is_spelled(content_type: str) -> None:
     assert send(GOOD, content_type).status_code == 202
 
 
 @pytest.mark.parametrize("content_type", [*NOT_JSON, "application/json"])
-def test_where_nothing_is_sent_its_type_does_not_matter(content_type: str | None) -> None:
-    """Many clients name a type whatever they send."""
+def test_the_type_of_an_empty_body_does_not_matter(content_type: str | None) -> None:
+    """Many clients send a Content-Type with every request."""
     for route in routes(with_a_body=False):
         assert send(b"", content_type, route=route).status_code == 202, route
     optional = ("PUT", f"/api/v1/bookings/{uuid4()}/cancel", Role.CUSTOMER)
     assert send(b"", content_type, route=optional).status_code == 202
 
 
-def test_characters_beyond_ascii_are_taken_as_utf8() -> None:
+def test_characters_beyond_ascii_are_decoded_as_utf8() -> None:
     body = json.dumps({**BOOKING, "notes": "दिल्ली से जयपुर"}, ensure_ascii=False).encode()
     assert send(body, "application/json").status_code == 202
 
@@ -156,13 +156,13 @@ DUPLICATES = {
 
 
 @pytest.mark.parametrize("name", DUPLICATES)
-def test_a_name_that_stands_twice_is_400_and_is_named(name: str) -> None:
+def test_a_repeated_name_is_400_and_the_error_names_it(name: str) -> None:
     errors = problem(send(DUPLICATES[name], "application/json"), 400, "VALIDATION_ERROR")["errors"]
-    assert [error["message"] for error in errors] == ["stands more than once"]
+    assert [error["message"] for error in errors] == ["appears more than once"]
 
 
 @pytest.mark.parametrize("route", routes(with_a_body=False), ids=named)
-def test_a_name_that_stands_twice_is_400_where_nothing_is_expected_too(route: tuple[str, str, str]) -> None:
+def test_a_repeated_name_is_400_also_on_routes_without_a_body(route: tuple[str, str, str]) -> None:
     problem(send(b'{"a": 1, "a": 2}', "application/json", route=route), 400, "VALIDATION_ERROR")
 
 

@@ -96,7 +96,7 @@ def test_who_does_not_finish_their_head_holds_nobody_up(api: Api, said: bytes) -
         assert hung_up(lines[0], HEAD_SECONDS + 3) == b""
 
 
-def test_half_a_head_that_is_too_long_is_refused_at_once_and_holds_nobody_up(api: Api) -> None:
+def test_half_a_head_that_is_too_long_is_refused_at_once_and_delays_no_other_request(api: Api) -> None:
     with crowd(api, HEALTH.replace(b"\r\n\r\n", b"\r\nX: " + b"y" * 40_000)) as lines:
         others_are_answered(api)
         assert hung_up(lines[0], HEAD_SECONDS / 2).startswith(b"HTTP/1.1 431 ")

@@ -56,8 +56,7 @@ MALFORMED_CHUNKS = {
     "nothing": b"",
 }
 
-# One route of each way in which a body is read: by its model, by a route that takes no body, telemetry, the socket's
-# handshake (not read), an address that does not exist (not read).
+# One route for each way of reading a body.
 READERS = {
     "a command with a body": ("POST /api/v1/bookings", "customer"),
     "a command with an optional body": (
@@ -91,7 +90,7 @@ def test_a_malformed_chunked_body_is_400(api: Api, chunks: str, reader: str) -> 
 
 @pytest.mark.parametrize("drainer", DRAINERS)
 @pytest.mark.parametrize("chunks", MALFORMED_CHUNKS)
-def test_a_malformed_chunked_body_that_is_not_read_gets_the_one_answer(
+def test_a_malformed_chunked_body_that_is_not_read_gets_exactly_one_answer(
     api: Api, chunks: str, drainer: str
 ) -> None:
     line, role, status = DRAINERS[drainer]
@@ -191,8 +190,8 @@ MALFORMED_HEADS = {
 
 
 @pytest.mark.parametrize("name", MALFORMED_HEADS)
-def test_a_malformed_head_is_a_problem_and_the_connection_ends(api: Api, name: str) -> None:
-    """And nothing that was sent behind it is taken for another request."""
+def test_a_malformed_head_is_answered_with_a_problem_and_the_connection_ends(api: Api, name: str) -> None:
+    """Bytes sent after it are not parsed as another request."""
     head, status = MALFORMED_HEADS[name]
     smuggled = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" if head.endswith(b"\r\n\r\n") else b""
     [answer] = exchange(api.port, head + smuggled)
@@ -246,7 +245,7 @@ UNUSUAL = {
 
 
 @pytest.mark.parametrize("name", UNUSUAL)
-def test_a_request_that_is_unusual_has_its_answer(api: Api, name: str) -> None:
+def test_an_unusual_request_is_answered_with_its_status(api: Api, name: str) -> None:
     sent, status = UNUSUAL[name]
     [answer] = exchange(api.port, sent, half_close=True)
     if status < 400:
@@ -293,7 +292,7 @@ HANDSHAKES = {
 
 @pytest.mark.parametrize("name", HANDSHAKES)
 @pytest.mark.parametrize("role", [None, "customer"])
-def test_a_handshake_that_is_none_is_400(api: Api, name: str, role: str | None) -> None:
+def test_a_malformed_handshake_is_400(api: Api, name: str, role: str | None) -> None:
     sent = request("GET /api/v1/ws", *HANDSHAKES[name], role=role, content_type=None, close=False)
     [answer] = exchange(api.port, sent, half_close=True)
     assert answer.status in (400, 426)

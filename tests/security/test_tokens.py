@@ -95,7 +95,7 @@ def test_a_token_elsewhere_is_not_looked_at(api: Api, name: str) -> None:
 
 
 def answer_and_close_code(api: Api, **changed: Any) -> tuple[int, int | None]:
-    """The status over HTTP, and the code with which the socket is closed at once, if it is."""
+    """Return the status over HTTP, and the close code if the socket is closed at once."""
     good = signed(claims(**changed))
     client = api.connect(f"Bearer {good}")
     try:
@@ -107,7 +107,7 @@ def answer_and_close_code(api: Api, **changed: Any) -> tuple[int, int | None]:
     return events(api, {"Authorization": f"Bearer {good}"}).status_code, None
 
 
-# Seconds from now; generous, since the machine may be slow.
+# Seconds from now, with a margin for a slow machine.
 WITHIN_THE_LEEWAY = [
     {"nbf": 20},
     {"exp": -10},
@@ -145,13 +145,13 @@ ADDITIONAL = [
 
 
 @pytest.mark.parametrize("changed", ADDITIONAL, ids=str)
-def test_claims_that_limit_nothing_here_refuse_nothing(api: Api, changed: dict[str, Any]) -> None:
+def test_claims_that_are_not_checked_cause_no_refusal(api: Api, changed: dict[str, Any]) -> None:
     assert answer_and_close_code(api, **changed) == (200, None)
 
 
 @pytest.fixture(scope="module")
 def strict(migrated: None) -> Iterator[Api]:
-    """An API that wants tokens to be for itself."""
+    """Yield an API with JWT_AUDIENCE set."""
     api = Api(JWT_AUDIENCE="weelo")
     yield api
     api.stop()

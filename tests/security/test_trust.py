@@ -1,4 +1,4 @@
-"""No header makes the API see another path, scheme, host or client than the connection itself shows."""
+"""No header changes the path, scheme, host or client that the API takes from the connection itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.security.raw import Answer, exchange, problem, request
 from tests.sockets.driver import Api
 
-# By the names that gunicorn, werkzeug, other servers and proxies give a meaning.
+# Headers that gunicorn, Werkzeug, other servers or proxies interpret.
 CLAIMS = [
     "SCRIPT_NAME: /x",
     "Script-Name: /x",

@@ -1,4 +1,4 @@
-"""GOOGLE_APPLICATION_CREDENTIALS: every file that pushes cannot be sent with is refused in a line that says why."""
+"""GOOGLE_APPLICATION_CREDENTIALS: a file that cannot be used for pushes is refused in one line with the reason."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def written(folder: Path, content: Any) -> Path:
     return file
 
 
-def test_a_service_account_is_taken(tmp_path: Path, account: dict[str, Any]) -> None:
+def test_a_service_account_is_accepted(tmp_path: Path, account: dict[str, Any]) -> None:
     credentials, project = google_account.load(str(written(tmp_path, account)))
     assert (credentials.service_account_email, project) == ("weelo@example.com", "weelo-test")
 
@@ -67,7 +67,7 @@ def test_a_service_account_is_taken(tmp_path: Path, account: dict[str, Any]) -> 
         },
     ],
 )
-def test_other_kinds_of_account_are_taken_with_a_project(
+def test_other_kinds_of_account_are_accepted_with_a_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: dict[str, Any]
 ) -> None:
     file = written(tmp_path, kind)
@@ -93,7 +93,7 @@ def test_other_kinds_of_account_are_taken_with_a_project(
         ({"type": "external_account", "audience": 3}, "cannot be used"),
     ],
 )
-def test_what_is_no_account_is_refused(tmp_path: Path, content: Any, reason: str) -> None:
+def test_a_file_without_an_account_is_refused(tmp_path: Path, content: Any, reason: str) -> None:
     assert reason in refusal(written(tmp_path, content))
 
 
@@ -107,14 +107,14 @@ def test_an_account_whose_key_cannot_sign_is_refused(
     assert "cannot be used" in line and "AAAA" not in line
 
 
-def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
     assert "directory" in refusal(tmp_path)
     assert "No such file" in refusal(tmp_path / "missing.json")
     assert "error" in refusal(Path("/proc/self/mem"))  # reading it fails, even as root
 
 
 @pytest.mark.parametrize("command", ["doctor", "migrate"])
-def test_commands_say_in_one_line_that_the_file_cannot_be_used(tmp_path: Path, command: str) -> None:
+def test_commands_report_in_one_line_that_the_file_cannot_be_used(tmp_path: Path, command: str) -> None:
     file = written(tmp_path, "hello")
     done = subprocess.run(
         [sys.executable, "-m", "weelo_workers.cli", command],

@@ -1,4 +1,4 @@
-"""Which open offers keep a new one out."""
+"""Which open offers count against a new one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def last(km: float | None) -> Reach:
         (last(None), last(None), True),
     ],
 )
-def test_only_offers_at_least_as_near_count_and_those_of_the_last_step_least(
+def test_only_offers_at_least_as_near_count_and_those_of_the_last_step_only_in_the_last_step(
     open_offer: Reach, new: Reach, counts: bool
 ) -> None:
     assert counts_against(open_offer, new) is counts
@@ -48,7 +48,7 @@ def test_a_cap_full_of_far_offers_has_room_for_a_near_one() -> None:
     assert not has_room(far, last(1142), cap=20)
 
 
-def test_wanted_offers_are_taken_in_their_order_as_long_as_there_is_room() -> None:
+def test_wanted_offers_are_accepted_in_their_order_while_there_is_room() -> None:
     fit, refused = split_by_room([in_ring(1)], [in_ring(2), in_ring(3), last(1), in_ring(4)], cap=2)
     assert fit == [in_ring(2), last(1)]
     assert refused == [in_ring(3), in_ring(4)]

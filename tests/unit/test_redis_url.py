@@ -21,7 +21,7 @@ def by_redis(url: str) -> dict[str, object]:
 
 
 def by_celery(url: str) -> dict[str, object]:
-    """What kombu connects with. The channel's constructor would connect, so it is left out."""
+    """Return the parameters that kombu connects with. The channel's constructor is skipped, because it would connect."""
     chosen = redis_url.read(url).for_celery()
     transport = Connection(chosen["broker_url"], ssl=chosen["broker_use_ssl"]).transport
     channel = object.__new__(transport.Channel)
@@ -86,5 +86,5 @@ def test_a_certificate_is_verified_unless_the_url_says_otherwise() -> None:
         assert (seen["cert_reqs"], seen["check_hostname"]) == (ssl.CERT_NONE, False)
 
 
-def test_no_password_is_shown_by_what_a_log_would_print() -> None:
+def test_the_printed_form_of_an_address_has_no_password() -> None:
     assert "hunter2" not in repr(redis_url.read("rediss://:hunter2@localhost?ssl_password=hunter2"))

@@ -1,4 +1,4 @@
-"""`GET /`: what this is, and where to go from here. One page without scripts and without other files."""
+"""`GET /`: one HTML page that describes the server and links the rest. It needs no scripts and no other files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _LINKS = (
 
 
 def page() -> Response:
-    """Return the page, with Flower's address if it is known."""
+    """Return the page. It links Flower if FLOWER_URL is set."""
     flower = settings().flower_url
     links = [*_LINKS, *([(flower, "Flower", "Workers and their tasks")] if flower else [])]
     tiles = "\n".join(

@@ -54,7 +54,7 @@ def offers(query: Paging) -> Response:
 @api.get("/broadcasts/<id>/offers", responses={200: PageOf[RecipientView]})
 @allow(Role.ADMIN)
 def recipients(path: ById, query: Paging) -> Response:
-    """Everybody it was offered to or who was passed over, newest first: step, distance, time, reason, answer."""
+    """Transporters to whom it was offered or who were passed over, newest first: step, distance, time, reason, answer."""
     with reading() as session:
         items = recipients_of(session, path.id, query.window())
     if items is None:

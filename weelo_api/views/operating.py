@@ -7,16 +7,16 @@ from flask_openapi3 import OpenAPI
 from prometheus_client import CONTENT_TYPE_LATEST
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from weelo_api.bounded import Bounded
 from weelo_api.metrics import exposition
 from weelo_api.views import home
+from weelo_api.with_timeout import WithTimeout
 from weelo_workers.models.engine import engine
 from weelo_workers.models.migrate import is_at_head
 
 api = Blueprint("operating", __name__)
 
 
-@Bounded
+@WithTimeout
 def _is_migrated() -> bool:
     with engine().connect() as connection:
         return is_at_head(connection)
@@ -24,7 +24,7 @@ def _is_migrated() -> bool:
 
 @api.get("/")
 def front_page() -> Response:
-    """What this is, for people."""
+    """Return the front page."""
     return home.page()
 
 
@@ -57,7 +57,7 @@ def docs() -> WerkzeugResponse:
 
 @api.get("/openapi.json")
 def description() -> Response:
-    """All requests, for programs."""
+    """Return the OpenAPI description."""
     return jsonify(cast(OpenAPI, current_app).api_doc)
 
 

@@ -83,7 +83,7 @@ PROBLEMS_OF_BODIES = _documented({"413": "Larger than 64 KiB", "415": "Not appli
 
 
 def document_bodies(description: dict[str, Any]) -> None:
-    """Add to an OpenAPI description what every operation with a body may answer about it."""
+    """Add the errors about bodies, 413 and 415, to each operation with a body in this OpenAPI description."""
     for operations in description["paths"].values():
         for operation in operations.values():
             if "requestBody" in operation:

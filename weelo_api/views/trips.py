@@ -56,7 +56,7 @@ def advance(path: ByTripId, body: TripStep) -> Response:
 @api.post("/trips/<tripId>/location", responses={204: None})
 @allow(Role.DRIVER)
 def location(path: ByTripId, body: TripLocation) -> Response:
-    """Where the truck is: the customer hears `location_updated`. Writes no table."""
+    """Where the truck is: the customer gets `location_updated`. Writes no table."""
     telemetry.trip_location(caller().id, path.trip_id, body)
     return Response(status=204)
 

@@ -22,10 +22,10 @@ from weelo_workers.models import Broadcast, Offer, Transporter, TruckRequest, Ve
 from weelo_workers.queries.open_offers import open_offers_of
 from weelo_workers.settings import settings
 
-# The sphere of the haversine formula, and by how much its distances differ from those on Earth at most.
+# The sphere of the haversine formula, and the most by which distances on it and on Earth differ (as a factor).
 SPHERE_KM = 6371.0
 SPHERE_ERROR = 1.01
-# Longer than a step takes from its look into Redis to its commit.
+# Longer than a step takes from its search in Redis to its commit.
 LOOK_AGAIN_AFTER = timedelta(seconds=2)
 
 
@@ -34,7 +34,7 @@ _NO_ROOM = PassedOverBecause.TOO_MANY_OFFERS
 
 @dataclass(frozen=True, slots=True)
 class Missed(Reach):
-    """An open broadcast within whose reach the transporter is, and that was not offered to them."""
+    """An open broadcast that reaches the transporter and has not been offered to them."""
 
     broadcast_id: UUID
     step: int
@@ -64,16 +64,16 @@ def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
 
 
 def _rings_go_on(transporter_id: UUID, now: datetime) -> Exists:
-    """Whether there is a broadcast of which not everybody has been asked yet.
+    """Return the condition that a broadcast which could be offered to them is still in its rings or portions.
 
-    A step looks into Redis before it locks the broadcast. If the transporter comes online after that look, and this
-    command reads the broadcast before the step's commit, neither finds the other.
+    A step searches Redis before it locks the broadcast. If the transporter comes online after that search, and this
+    command reads the broadcast before the step commits, neither finds the other, so this command runs a second time.
     """
     return exists().where(*_could_be_offered(transporter_id, now), Broadcast.radius_km.is_not(None))
 
 
 def _could_be_offered(transporter_id: UUID, now: datetime) -> tuple[ColumnElement[bool], ...]:
-    """Open, with an open slot for a free truck of theirs, and not offered to them."""
+    """Return the conditions: it is open, has an open slot for a free truck of theirs, was not offered, they want work."""
     fits = (
         exists()
         .where(
@@ -90,8 +90,11 @@ def _could_be_offered(transporter_id: UUID, now: datetime) -> tuple[ColumnElemen
 
 
 def _missed(uow: UnitOfWork, command: CatchUp) -> list[Missed]:
-    """Return the nearest ones in reach, nearest first. Those of the last step are counted apart, and of each class
-    twice as many as the cap are enough: the rest would be refused whatever the others are."""
+    """Return the missed broadcasts within reach, nearest first.
+
+    At most twice MAX_OPEN_OFFERS of those in their rings, and as many of those in their last step: farther ones would
+    be refused in any case.
+    """
     here = presence.place_of(command.transporter_id) or _place_in(command)
     last_step = Broadcast.radius_step > len(settings().radius_steps_km)
     half_chord = _half_chord_squared(here)
@@ -100,7 +103,7 @@ def _missed(uow: UnitOfWork, command: CatchUp) -> list[Missed]:
         .over(partition_by=last_step, order_by=(half_chord, Broadcast.id))
         .label("of_its_class")
     )
-    # On a sphere, so a little wider; how far it really is, is measured afterwards.
+    # A little wider, because distances on a sphere differ; the exact distance is compared below.
     half_angle = func.least(Broadcast.radius_km * SPHERE_ERROR / (2 * SPHERE_KM), pi / 2)
     in_reach = false() if here is None else half_chord <= func.power(func.sin(half_angle), 2)
     nearest = (
@@ -133,7 +136,7 @@ def _place_in(command: CatchUp) -> presence.Point | None:
 
 def _half_chord_squared(here: presence.Point | None) -> ColumnElement[float]:
     """Return the square of half the chord to the pickup on a unit sphere (the haversine formula's `a`), which grows
-    with the distance; 0 if it is not known where they are."""
+    with the distance; 0 if their place is not known."""
     if here is None:
         return literal(0.0)
     latitude, longitude = _degrees("latitude"), _degrees("longitude")

@@ -24,7 +24,7 @@ def expire(command: ExpireBroadcast, uow: UnitOfWork) -> None:
     asked = uow.session.get(Broadcast, command.broadcast_id)
     if asked is None:
         return
-    # Redis is asked before the lock, so that an accept need not wait for it.
+    # Redis is read before the lock is taken, so that an accept does not wait for Redis.
     online = bool(asked.transporters_notified) or anybody_online(uow, asked)
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or broadcast.status in lifecycle.FINAL:

@@ -89,7 +89,7 @@ def searched_kinds(slots: Sequence[TruckRequest]) -> set[str]:
 
 
 def search(broadcast: Broadcast, slots: Sequence[TruckRequest], this: ladder.Ring) -> presence.Reached | None:
-    """Return who is within this ring and has such a truck, as presence knows it; None if presence does not answer.
+    """Return the transporters in presence who are within this ring and have such a truck; None if Redis does not answer.
 
     Redis may take a moment to answer, so this is asked before anything is locked.
     """
@@ -119,7 +119,7 @@ def find(
     last_step: bool,
     unlimited: bool = False,
 ) -> Found:
-    """Whom to offer this to, and who was left out and why. `unlimited`: wherever they are.
+    """Return whom to offer this to, and who was left out and why. `unlimited`: this step has no radius.
 
     Presence proposes, the rows dispose: only who wants work at this moment, has a free truck of an open
     kind, room for another offer and has not been told yet is a candidate. Asked under the broadcast's lock.
@@ -139,8 +139,8 @@ def find(
     else:
         query = query.join(places, places.c.id == Transporter.id)
     told = exists().where(Offer.broadcast_id == broadcast.id, Offer.transporter_id == Transporter.id)
-    # Where no distance is known, those with the fewest offers come first: otherwise a surge in one town would
-    # take all that the others' transporters have room for.
+    # Where no distance is known, those with the fewest open offers come first: otherwise a surge in one town would fill
+    # the lists of transporters in other towns.
     nearest_first = (places.c.km.asc().nulls_last(), "open_offers", Transporter.id)
     for row in session.execute(query.where(~told).order_by(*nearest_first)):
         if not row.is_available:
@@ -156,7 +156,7 @@ def find(
 
 
 def distances(km_by_transporter: Mapping[UUID, float | None]) -> TableValuedAlias:
-    """Return a table of a query: `id` of a transporter, `km` from the pickup (null: not known)."""
+    """Return a table for use in a query: `id` of a transporter, `km` from the pickup (null: not known)."""
     ids = literal(list(km_by_transporter), ARRAY(Uuid()))
     km: ColumnElement[Any] = literal(list(km_by_transporter.values()), ARRAY(Double()))
     table = func.unnest(ids, km).table_valued(column("id", Uuid()), column("km", Double()), name="places")
@@ -187,8 +187,10 @@ def knowing(session: Session, broadcast: Broadcast, slots: Sequence[TruckRequest
 def _with_trucks_of(
     keys: set[str], km: ColumnElement[float], *, last_step: bool, now: datetime
 ) -> Select[UUID, bool, float, Sequence[str], int]:
-    """Transporters with vehicles of these kinds; `kinds`: of which one is free, `open_offers`: how many of theirs
-    count against one from `km` away."""
+    """Return a query of transporters with vehicles of these kinds.
+
+    `kinds`: those of which a vehicle is free. `open_offers`: how many of theirs count against a new one from `km` away.
+    """
     kinds = func.array_agg(distinct(Vehicle.vehicle_key)).filter(~on_the_road)
     open_offers = open_offers_against(Transporter.id, km, last_step=last_step, now=now)
     return (

@@ -1,4 +1,4 @@
-"""A transporter has come within a ring that was told before: the broadcast is offered to them now, once."""
+"""Offers a broadcast, once, to a transporter whom its earlier rings did not reach."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer
 
-# How long the answers to heartbeats leave out what the transporter cannot take at this moment.
+# How long heartbeats leave out a broadcast that the transporter cannot take now.
 ASK_AGAIN_SECONDS = 60.0
 
 
 @handles(OfferLate)
 def offer_late(command: OfferLate, uow: UnitOfWork) -> None:
-    """Offer this broadcast, if it is open and in reach and they can take it, and go on with the next one."""
+    """Offer this broadcast if it is open, in reach and they can take it; then send the command for the next one."""
     who = command.transporter_id
     if asked := uow.session.get(Broadcast, command.broadcast_id):
         here = presence.place_of(who)
@@ -33,10 +33,10 @@ def offer_late(command: OfferLate, uow: UnitOfWork) -> None:
 
 
 def _leave_out_of_heartbeats(uow: UnitOfWork, late: LateOffers, who: UUID, km: float | None) -> None:
-    """Already offered, or they cannot take it now: the answers to their heartbeats leave it out for a while."""
+    """Make their heartbeats leave this broadcast out for a while: it was offered before, or they cannot take it now."""
     broadcast = late.broadcast
-    # With hundreds of requests around a transporter without room, each heartbeat would otherwise bring up twenty that
-    # are all refused. What is farther than a refused one would be refused as well.
+    # With hundreds of requests around a transporter without room, each heartbeat would otherwise send twenty commands,
+    # all of them in vain. Broadcasts farther than a refused one would be refused as well.
     no_room = any(each.because == PassedOverBecause.TOO_MANY_OFFERS for each in late.left_out)
     if no_room and km is not None and not in_last_step(broadcast):
         uow.after_commit(partial(presence.mark_full, who, km, ASK_AGAIN_SECONDS))

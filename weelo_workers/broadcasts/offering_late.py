@@ -1,4 +1,4 @@
-"""What late offers have in common: a broadcast whose rings have passed some transporters by is offered to them."""
+"""Makes offers outside the rings: to transporters whom a broadcast's rings did not reach or passed over."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from weelo_workers.models import Broadcast
 
 @dataclass(frozen=True, slots=True)
 class LateOffers:
-    """What became of it, under the broadcast's lock."""
+    """The result of `offer_late_to`, which holds the broadcast's lock until the commit."""
 
     broadcast: Broadcast
     told: list[Candidate]

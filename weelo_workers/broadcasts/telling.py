@@ -36,11 +36,11 @@ TELLS = {
 def insert_offers(
     uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate], step: int, *, last_step: bool
 ) -> tuple[list[Candidate], list[LeftOut]]:
-    """Insert an offer for each candidate who still has room for it. Return those, and who was left out.
+    """Insert an offer for each candidate who still has room for it. Return those, and the candidates left out.
 
-    Other transactions may be inserting offers for the same transporters. So the transporters' rows are locked, in id
-    order and after the broadcast's as everywhere, and the open offers are counted by a statement that begins
-    afterwards: the cap holds exactly. The locks last until the commit, so they are taken as late as possible.
+    Other transactions may be inserting offers for the same transporters. Therefore their rows are locked first (in id
+    order and after the broadcast's row, as everywhere), and a second statement counts the open offers and inserts: the
+    cap holds exactly. The locks last until the commit, so they are taken as late as possible.
     """
     if not these:
         return [], []
@@ -90,7 +90,7 @@ def insert_offers(
 
 
 def _why_refused(uow: UnitOfWork, refused: Sequence[Candidate]) -> list[LeftOut]:
-    """Return why each was refused: since the search they went offline, or were offered something else."""
+    """Return why each was refused: since the search they have gone offline, or other offers have filled their list."""
     if not refused:
         return []
     ids = [candidate.transporter_id for candidate in refused]
@@ -109,15 +109,18 @@ def _why_refused(uow: UnitOfWork, refused: Sequence[Candidate]) -> list[LeftOut]
     ]
 
 
-def most_telling(left_out: Sequence[LeftOut]) -> list[LeftOut]:
-    """Return the 250 that are kept of a step. Transporters who are online but have no room come first, since the
-    customer's reason depends on them; then the nearest."""
+def most_relevant(left_out: Sequence[LeftOut]) -> list[LeftOut]:
+    """Return the entries that are stored for a step, at most 250.
+
+    Transporters who are online and have no room or no free truck come first, because the reason that the customer gets
+    depends on them; then the others, nearest first.
+    """
     decisive = (PassedOverBecause.TOO_MANY_OFFERS, PassedOverBecause.NO_FREE_TRUCK)
     return sorted(left_out, key=lambda each: each.because not in decisive)[:MAX_PASSED_OVER_PER_STEP]
 
 
 def record_passed_over(uow: UnitOfWork, passed_over: Iterable[tuple[UUID, int, LeftOut]]) -> None:
-    """Store who was not offered which broadcast at which step, and why. The first reason of a step stands."""
+    """Store which transporters a step passed over, and why. The first reason stored for a step is kept."""
     rows = [
         {
             "broadcast_id": broadcast_id,
@@ -127,7 +130,7 @@ def record_passed_over(uow: UnitOfWork, passed_over: Iterable[tuple[UUID, int, L
             "distance_km": each.distance_km,
             "at": uow.now,
         }
-        # In one order, so that two transactions that record the same ones do not wait for each other.
+        # In a fixed order, so that two transactions that store the same rows cannot deadlock.
         for broadcast_id, step, each in sorted(passed_over, key=lambda one: (one[:2], one[2].transporter_id))
     ]
     if rows:

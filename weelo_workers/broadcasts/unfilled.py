@@ -10,17 +10,17 @@ from weelo_workers.contracts.statuses import PassedOverBecause, UnfilledBecause
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer, PassedOver, Transporter, Vehicle, on_the_road
 
-# Of transporters with a truck on the road, so many are looked up.
+# The most transporters with a truck on the road that are looked up.
 MAX_LOOKED_UP = 10_000
-# A search that meets only silent phones forgets them, and is repeated so often at most.
+# A search that finds only silent phones removes them from the index. It is then repeated, up to this many searches.
 MAX_SEARCHES = 5
 
 
 def anybody_online(uow: UnitOfWork, broadcast: Broadcast) -> bool:
     """Return whether transporters with trucks of the kind, free or on the road, are online within reach of it.
 
-    Reads Redis, so it is called before anything is locked. With Redis away, every transporter who wants work is taken
-    for online and in reach, as the rings do.
+    Reads Redis, so it is called before anything is locked. With Redis away, every available transporter with such a
+    truck on the road counts as online and in reach.
     """
     keys = {slot.vehicle_key for slot in moves.slots_of(uow, broadcast.id)}
     busy = uow.session.scalars(
@@ -42,10 +42,10 @@ def anybody_online(uow: UnitOfWork, broadcast: Broadcast) -> bool:
 
 
 def unfilled_because(uow: UnitOfWork, broadcast: Broadcast, *, online: bool) -> UnfilledBecause:
-    """Return the reason. `online`: whether there was anybody who could have been told.
+    """Return the reason. `online`: whether a fitting transporter was online within reach.
 
-    A transporter who is free at this moment and was not told had no room before, or came too late: without an offer,
-    nobody can have declined one.
+    NOBODY_ACCEPTED needs an offer. Without one, a transporter who is free now had no room before or came online too
+    late, so the reason is NOBODY_FREE.
     """
     if uow.session.scalar(select(exists().where(Offer.broadcast_id == broadcast.id))):
         return UnfilledBecause.NOBODY_ACCEPTED

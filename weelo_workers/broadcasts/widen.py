@@ -12,7 +12,7 @@ from weelo_workers.broadcasts.matching import Found, LeftOut, find, search
 from weelo_workers.broadcasts.telling import (
     TELLS,
     insert_offers,
-    most_telling,
+    most_relevant,
     record_passed_over,
     step_on,
 )
@@ -80,7 +80,7 @@ def _tell(
     left_over = found.keep_nearest(settings().max_offers_per_step)
     told, refused = insert_offers(uow, broadcast, found.candidates, this.step, last_step=this.last)
     left_out = [*found.left_out, *refused]
-    record_passed_over(uow, [(broadcast.id, this.step, each) for each in most_telling(left_out)])
+    record_passed_over(uow, [(broadcast.id, this.step, each) for each in most_relevant(left_out)])
     _let_wait(uow, broadcast, left_out)
     if this.last and reach is not None and reach.more:
         left_over = True
@@ -105,8 +105,11 @@ def _tell(
 
 
 def _reached_km(broadcast: Broadcast, this: Ring, found: Found, *, left_over: bool) -> float | None:
-    """Return how far this step reaches: a ring's radius; in the last step the distance of the farthest of this portion,
-    as long as there are more. Transporters who come online meanwhile then wait for the portion of their distance."""
+    """Return how far this step reaches in km; None: no limit.
+
+    For a ring its radius; for the last step, while there are more to ask, the distance of the farthest transporter asked
+    so far. Transporters who come online meanwhile wait for the portion that reaches their distance.
+    """
     if not (this.last and left_over):
         return this.radius_km
     return max(
@@ -117,7 +120,7 @@ def _reached_km(broadcast: Broadcast, this: Ring, found: Found, *, left_over: bo
 
 
 def _counted(left_out: Sequence[LeftOut]) -> dict[str, int]:
-    """By reason, all of them: the rows that are kept per step are limited."""
+    """Return how many were left out, by reason. It counts all, while the rows stored per step are limited."""
     return dict(Counter(each.because.value for each in left_out))
 
 

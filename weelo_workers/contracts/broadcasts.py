@@ -132,9 +132,9 @@ class ExpireBroadcast(Command, name="broadcasts.expire", queue=TIMERS):
 
 
 class CatchUp(Command, name="broadcasts.catch_up"):
-    """Look for open broadcasts that a transporter has missed who has come online, or has a free truck again.
+    """Look for open broadcasts that a transporter has missed: sent when they come online, have a free truck or room again.
 
-    `latitude`, `longitude`: where they are, if presence may not know it yet. `again`: this is the second look.
+    `latitude`, `longitude`: where they are, if presence may not have it yet. `again`: this is the second look.
     """
 
     transporter_id: UUID
@@ -155,13 +155,13 @@ class OfferLate(Command, name="broadcasts.offer_late"):
     then: tuple[UUID, ...] = ()
 
 
-class FillRoom(Command, name="broadcasts.fill_room"):
-    """This broadcast is over: what its transporters had no room for while they had this offer is offered to them."""
+class Backfill(Command, name="broadcasts.backfill"):
+    """Offer the transporters of a broadcast that has ended the nearest request that they had no room for before."""
 
     broadcast_id: UUID
 
 
-class OfferAgain(Command, name="broadcasts.offer_again"):
+class OfferPassedOver(Command, name="broadcasts.offer_passed_over"):
     """Offer a broadcast to transporters who had no room for it before."""
 
     broadcast_id: UUID
@@ -297,7 +297,7 @@ class BroadcastView(Wire):
 
 
 class BroadcastDetails(BroadcastView):
-    """A broadcast as it is read alone, with the assignments that concern its reader."""
+    """A single broadcast, with the assignments that concern its reader."""
 
     assignments: list[AssignmentView]
 

@@ -48,7 +48,7 @@ def portion_size(step: int, radii_km: Sequence[float], at_most: int, already_tol
 def next_step_in(
     this: Ring, *, told: int, left_over: bool, at_least: int, step_seconds: float
 ) -> float | None:
-    """Return the seconds until the next step; None if there is nobody left to ask.
+    """Return the seconds until the next step; None if no transporters are left to ask.
 
     `told`: how many transporters this step has told; with fewer than `at_least` there are no answers to wait for.
     `left_over`: there are more within this step's reach; the next step tells them.

@@ -1,7 +1,7 @@
 """The cap on a transporter's open offers (MAX_OPEN_OFFERS): which open offers count against a new one.
 
-Only those at least as near do, so what is far away never keeps out what is near. Offers of the last step count
-least: never against an offer made within a ring. `queries.open_offers.open_offers_against` is the same rule in SQL.
+Only offers at least as near count, so a far offer never prevents a near one. Offers of the last step never count against
+an offer made within a ring. `queries.open_offers.open_offers_against` is the same rule in SQL.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Wanted = TypeVar("Wanted", bound="Reach")
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """From how far an offer is made. `km`: from transporter to pickup; None: not known, so farther than any known."""
+    """Where an offer reaches. `km`: from transporter to pickup; None: not known, which counts as farther than any other."""
 
     km: float | None
     last_step: bool

@@ -41,6 +41,7 @@ from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.contracts.rejections import Rejected
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.contracts.wire import Wire
+from weelo_workers.log_rate_limit import RateLimitFilter
 from weelo_workers.messaging import mailbox, trouble
 from weelo_workers.messaging.bell import Bell, BellSilent, Ring
 from weelo_workers.messaging.handling import handler
@@ -48,10 +49,9 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.metrics import counted
 from weelo_workers.models import MailboxRow, User
 from weelo_workers.models.engine import DATABASE_ERRORS, is_contention, is_cut_off, is_outage
-from weelo_workers.sparse_log import Sparse
 
 log = logging.getLogger(__name__)
-log.addFilter(Sparse())
+log.addFilter(RateLimitFilter())
 
 # In a race what comes within this time is written together, instead of one or two at a time.
 GATHER_SECONDS = 0.05

@@ -10,12 +10,12 @@ from celery import Celery
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from weelo_workers.log_rate_limit import RateLimitFilter
 from weelo_workers.messaging.bell import BellSilent, Ring
 from weelo_workers.messaging.celery_settings import celery_settings
-from weelo_workers.sparse_log import Sparse
 
 log = logging.getLogger(__name__)
-log.addFilter(Sparse())
+log.addFilter(RateLimitFilter())
 
 
 class CeleryBell:
@@ -68,7 +68,7 @@ class CeleryBell:
                 retry=False,
             )
         except Exception as error:
-            # Whatever it is: the row is committed, so the caller must not fail, and the sweep finds the row.
+            # Of any kind: the row is committed, so the caller must not fail, and the sweep executes the row.
             self._silent_until = time.monotonic() + self.PAUSE_SECONDS
             known = isinstance(error, KombuError | RedisError | OSError)
             log.warning("the bell is silent: %s", str(error) or type(error).__name__, exc_info=not known)

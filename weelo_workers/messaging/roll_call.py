@@ -16,7 +16,7 @@ PRESENT_EVERY_SECONDS = 2.0
 FORGOTTEN_AFTER_SECONDS = 8  # after three missed calls it counts as gone
 _PREFIX = "weelo:consumer:"
 _CONSUMED = "weelo:consumed:"
-CONSUMED_KNOWN_SECONDS = 300  # longer than a start may take
+CONSUMPTION_TTL_SECONDS = 300  # `weelo up` reads the records at its start, which takes less
 
 NO_COMMAND = UUID(int=0)
 """The id of no mailbox row. A message with it does nothing, but it proves that its queue is consumed."""
@@ -40,16 +40,16 @@ def consumers(at: Redis | None = None) -> dict[str, int]:
 
 
 def record_consumption(queue: Queue) -> None:
-    """Store that a worker has consumed a message of this queue, for `weelo up`, which waits for it at a start."""
+    """Record that a worker has consumed a message of this queue. `weelo up` waits for that when it starts."""
     with suppress(RedisError):
-        redis().set(f"{_CONSUMED}{queue}", 1, ex=CONSUMED_KNOWN_SECONDS)
+        redis().set(f"{_CONSUMED}{queue}", 1, ex=CONSUMPTION_TTL_SECONDS)
 
 
 def queues_consumed(at: Redis | None = None) -> set[Queue]:
-    """Return the queues of which a message was consumed since `forget_consumption`. Raises RedisError."""
+    """Return the queues of which a message was consumed in the last CONSUMPTION_TTL_SECONDS, since `forget_consumption`. Raises RedisError."""
     return {queue for queue in QUEUES if (at or redis()).exists(f"{_CONSUMED}{queue}")}
 
 
 def forget_consumption(at: Redis) -> None:
-    """Delete what an earlier run has recorded. Raises RedisError."""
+    """Delete the records of an earlier run. Raises RedisError."""
     at.delete(*(f"{_CONSUMED}{queue}" for queue in QUEUES))

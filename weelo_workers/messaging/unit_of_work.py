@@ -79,7 +79,7 @@ class UnitOfWork:
             select(model)
             .where(model.id.in_(row_ids))  # type: ignore[attr-defined]
             .order_by(model.id)  # type: ignore[attr-defined]
-            .with_for_update(key_share=True),  # an insert that refers to the row need not wait
+            .with_for_update(key_share=True),  # an insert with a foreign key to the row does not wait
             execution_options={"populate_existing": True},
         ).all()
         self._now = None

@@ -50,8 +50,8 @@ class Broadcast(Base):
     keyed: Mapped[bool]
     radius_step: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     radius_km: Mapped[float | None]
-    """How far the newest step reaches: a ring's radius; of the last step, the distance up to which its portions have
-    asked. None before the first step, and once every matching transporter was asked."""
+    """How far the newest step reaches: a ring's radius; in the last step, the distance up to which its portions have
+    asked, and LAST_STEP_MAX_KM once all were asked. None: before the first step, or without that limit."""
     transporters_notified: Mapped[int] = mapped_column(server_default=text("0"))
     end_reason: Mapped[str | None]
     expires_at: Mapped[datetime]
@@ -133,7 +133,7 @@ class Offer(Base):
     step: Mapped[int] = mapped_column(SmallInteger)
     distance_km: Mapped[float | None]
     last_step: Mapped[bool] = mapped_column(server_default=text("false"))
-    """Made by the last step, which has no ring: such offers count least towards MAX_OPEN_OFFERS."""
+    """Made by the last step. Such an offer does not count towards MAX_OPEN_OFFERS of an offer made within a ring."""
     version: Mapped[int]
     """The broadcast's version when this offer was made: what happened before does not concern its reader."""
     offered_at: Mapped[datetime]

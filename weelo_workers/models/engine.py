@@ -41,10 +41,10 @@ LIMITS = {
     "lock_timeout": "8s",
     "idle_in_transaction_session_timeout": "20s",
 }
-# What statements of ours rely on, whatever the server's, the database's or the role's defaults are.
+# Our statements rely on these, so they override the defaults of the server, the database and the role.
 SESSION = {"timezone": "UTC", "standard_conforming_strings": "on"}
 
-# Unless the URL says otherwise.
+# The URL takes precedence over these.
 _CONNECTION = {
     "connect_timeout": "5",
     "application_name": "weelo",
@@ -54,7 +54,7 @@ _CONNECTION = {
     "tcp_user_timeout": "15000",  # a partition in the middle of a query has no keepalives
 }
 
-# PgBouncer's answer to `options`, which it cannot keep when its server connections change hands.
+# PgBouncer's error for `options`: its clients share server connections, which cannot keep one client's settings.
 _REFUSED_BY_POOLER = "unsupported startup parameter"
 
 
@@ -76,7 +76,7 @@ def connect(
     named = {name: given.get(name) for name in ("user", "password", "host", "port", "dbname")}
     one_host = "," not in (named["host"] or "") + (named["port"] or "")
     made = create_engine(
-        # For what is shown of an engine; libpq gets all of it from connect_args.
+        # Only for the engine's repr: libpq gets everything from connect_args.
         URL.create(
             "postgresql+psycopg2",
             username=named["user"],
@@ -106,11 +106,11 @@ class _Pooler:
     """Connects through poolers that refuse settings at the start of a connection (PgBouncer).
 
     The limits then come from the role, where `weelo migrate` writes them: a SET would stay on a server connection that
-    the pooler gives to other clients. Only a lock_timeout of one's own is set, per transaction.
+    the pooler gives to other clients. Only a lock_timeout that differs from the usual one is set, per transaction.
     """
 
     def __init__(self, options: str | None, limits: Mapping[str, str]) -> None:
-        """`options`: the URL's own, which are never left out."""
+        """`options`: those of the URL, which are always sent. `limits`: the time limits of this engine."""
         self._options = {"options": options} if options else {}
         self._own = limits["lock_timeout"]
         differs = self._own != LIMITS["lock_timeout"]
@@ -135,7 +135,7 @@ class _Pooler:
         return made
 
     def _leaves_out(self, made: Any) -> bool:
-        """Whether settings got lost on the way without an error. It is asked only where it makes a difference."""
+        """Return whether the pooler dropped our settings without an error. Checked only for an unusual lock_timeout."""
         if self._set_lock_timeout is None:
             return False
         with made.cursor() as cursor:

@@ -109,7 +109,7 @@ def _on_tables(cursor: Any, what: str, tables: Iterable[str], role: str, schema:
 
 
 def _set_defaults(cursor: Any, role: str, schema: str) -> None:
-    """Give the role its limits in this database. A pooler keeps them, while it leaves out what a connection asks for."""
+    """Make the limits the role's defaults in this database: they hold behind a pooler that drops a connection's settings."""
     defaults = {**LIMITS, **SESSION, **({} if schema == "public" else {"search_path": schema})}
     for name, value in defaults.items():
         statement = sql.SQL("ALTER ROLE {} IN DATABASE {} SET {} = {}").format(

@@ -1,4 +1,4 @@
-"""What a PostgreSQL server, a database and a connection have to be like. `weelo migrate` and `weelo doctor` check it."""
+"""Checks of a PostgreSQL server, database and connection, for `weelo migrate` and `weelo doctor`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 from weelo_workers.models.base import Base
 from weelo_workers.models.engine import LIMITS
 
-OLDEST_VERSION = 14  # the oldest that PostgreSQL's makers maintained when this was written
+OLDEST_VERSION = 14  # the oldest that the PostgreSQL project maintained when this was written
 
 _FACTS = text("""
     SELECT current_setting('server_encoding') AS encoding,
@@ -49,12 +49,12 @@ def _refusals(connection: Connection, writable: bool) -> Iterator[str]:
 
 
 def shortcomings(connection: Connection) -> list[str]:
-    """Return a line for each thing with which this connection works, and one day fails."""
+    """Return a line for each fault that does not stop this connection from working now, but will cause failures."""
     found = []
     chosen = {row.name: row.setting for row in connection.execute(_SETTINGS, {"names": list(LIMITS)})}
     if missing := sorted(name for name in LIMITS if chosen.get(name) == "0"):
         found.append(
-            f"{', '.join(missing)} not in force: a pooler in between leaves them out; run `weelo migrate` with "
+            f"{', '.join(missing)} not in force: a pooler in between drops them; run `weelo migrate` with "
             "DATABASE_API_URL and DATABASE_WORKERS_URL, or give them to the role by ALTER ROLE … SET"
         )
     if hidden := connection.scalars(_HIDDEN, {"tables": sorted(Base.metadata.tables)}).all():
@@ -64,8 +64,8 @@ def shortcomings(connection: Connection) -> list[str]:
     return found
 
 
-def cautions(connection: Connection) -> list[str]:
-    """Return a line for each choice of the server's that may lose what was accepted."""
+def warnings(connection: Connection) -> list[str]:
+    """Return a line for each server setting that may lose accepted commands."""
     chosen = {row.name: row.setting for row in connection.execute(_SETTINGS, {"names": list(_DURABLE)})}
     return [
         f"{name} is off: a crash of the server may lose accepted commands"

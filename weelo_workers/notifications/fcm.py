@@ -201,5 +201,5 @@ def _prepare(app: Any, endpoint: str | None) -> None:
         )
     if endpoint:
         if _is_loopback(endpoint):
-            service._client.session.trust_env = False  # no proxy of the environment can reach it
+            service._client.session.trust_env = False  # a proxy of the environment cannot reach this machine
         service._fcm_url = f"{endpoint.rstrip('/')}/v1/projects/{app.project_id}/messages:send"

@@ -34,9 +34,9 @@ def decline(command: DeclineOffer, uow: UnitOfWork) -> DeclineResult:
         offer.declined_at = uow.now
         offer.decline_reason = command.reason
         if not had_room:
-            # They have room now for what their full list may have kept from them.
+            # They have room now for requests that passed them over while their list was full.
             uow.send(CatchUp(transporter_id=command.transporter_id))
-        uow.after_commit(partial(presence.mark_room, command.transporter_id))
+        uow.after_commit(partial(presence.unmark_full, command.transporter_id))
     hold = open_hold(uow, command.broadcast_id, command.transporter_id)
     if hold is not None:
         give_back(uow, broadcast, hold, hold_lifecycle.RELEASE)

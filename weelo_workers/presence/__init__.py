@@ -7,7 +7,7 @@ Keys of presence, below `weelo:presence:`: `geo:<kind>` (places of those with a 
 `kind:<kind>` (the same, also without a place), `kinds` (transporter → kinds, JSON), `at` (→ "longitude,latitude"),
 `seen` (→ time last heard), `stamp` (→ as of when the rows said so), `since` (when this memory began).
 Of open broadcasts that are told in rings, below `weelo:open:`: `geo:<kind>` (pickups), `about:<id>`, `told:<id>`,
-`asked:<id>:<transporter>` (for a few seconds), `full:<transporter>` (from how far on they have no room),
+`asked:<id>:<transporter>` (for a few seconds), `full:<transporter>` (the distance from which on they have no room),
 `ends` (→ until when each is shown), `reach` (the widest radius).
 """
 
@@ -49,7 +49,6 @@ __all__ = [
     "heartbeat",
     "mark_asked",
     "mark_full",
-    "mark_room",
     "mark_told",
     "nearest",
     "offline",
@@ -59,6 +58,7 @@ __all__ = [
     "reached_by",
     "remembers",
     "show_open",
+    "unmark_full",
 ]
 
 # Redis measures on a sphere, at most 0.6 % longer than the Earth is between the same two points.
@@ -128,7 +128,8 @@ def heartbeat(transporter_id: UUID, point: Point, *, first: bool = False) -> lis
     """Move the marker and extend presence. Return the open broadcasts within whose rings they are now, and that were
     not offered to them.
 
-    Return why nothing was stored if they are not online here, or if their place is not known yet; `first` stores it.
+    If they are not online here, nothing is stored, and the reason is returned. The same if no place of theirs is known yet,
+    unless `first` is set: that stores a first place.
     """
     place = [repr(point.longitude), repr(point.latitude)]
     arguments: list[str | int] = [str(transporter_id), *place, int(first)]
@@ -184,7 +185,7 @@ def reached_by(kinds: Collection[str], pickup: Point, radius_km: float | None) -
 def nearest(kinds: Collection[str], pickup: Point, count: int, max_km: float | None) -> Reached:
     """Return at least the `count` nearest transporters online who have a free truck of these kinds, if there are so many.
 
-    `max_km` None: no limit, and transporters whose place is unknown are added once nobody farther is left.
+    `max_km` None: no limit, and transporters whose place is unknown are added once no others are left.
     The cost depends on `count` and on how many are online within 150 km. Beyond 85 degrees of latitude, where the index of Redis
     ends, the order is that of the index. Raises PresenceUnknown if Redis does not answer.
     """
@@ -220,8 +221,8 @@ def nearest(kinds: Collection[str], pickup: Point, count: int, max_km: float | N
 def online_within(
     transporter_ids: Collection[UUID], pickup: Point, radius_km: float | None
 ) -> dict[UUID, float | None]:
-    """Return which of these transporters were heard within the TTL and are within the radius (None: anywhere), and
-    how far they are in km (None: not known).
+    """Return which of these transporters sent a heartbeat within the TTL and are within the radius (None: anywhere), with
+    their distance in km (None: not known).
 
     It does not matter whether their trucks are free. Raises PresenceUnknown if Redis does not answer.
     """
@@ -287,12 +288,12 @@ def mark_asked(broadcast_id: UUID, transporter_ids: Sequence[UUID], seconds: flo
 
 
 def mark_full(transporter_id: UUID, km: float, seconds: float) -> None:
-    """Leave out of their heartbeats' answers, for so long, what is farther than this: they have no room for it."""
+    """For so many seconds, leave broadcasts farther than `km` out of the answers to this transporter's heartbeats."""
     redis().register_script(MARK_FULL)(args=[str(transporter_id), repr(km), max(1, int(seconds))])
 
 
-def mark_room(transporter_id: UUID) -> None:
-    """Answer their heartbeats again with everything that they have come near to."""
+def unmark_full(transporter_id: UUID) -> None:
+    """Undo `mark_full`: the answers to their heartbeats contain broadcasts at every distance again."""
     redis().delete(f"weelo:open:full:{transporter_id}")
 
 

@@ -76,7 +76,7 @@ local time = now()
 redis.call('ZADD', P..'seen', time, id)
 redis.call('HSET', P..'at', id, lon..','..lat)
 local missed = {}
--- Nothing farther than this has room on their list. Distances on a sphere are up to 0.7 % longer.
+-- They have no room for anything farther than this. Distances on a sphere are up to 0.7 % longer.
 local full = tonumber(redis.call('GET', O..'full:'..id) or 1e6) * 1.007
 for _, kind in ipairs(cjson.decode(kinds)) do
   redis.call('GEOADD', P..'geo:'..kind, lon, clamped(lat), id)
@@ -103,7 +103,7 @@ return missed
 _SEARCH = (
     _COMMON
     + """
--- A list without repeats of what is added to it.
+-- Returns a list, and a function that adds ids to it without repeats.
 local function collector()
   local ids, known = {}, {}
   local function add(hits)
@@ -116,7 +116,7 @@ local function collector()
   end
   return ids, add
 end
--- Those heard within the TTL with their "longitude,latitude" ('' if unknown), and the silent ones.
+-- Returns those with a heartbeat within the TTL and their "longitude,latitude" ('' if unknown), and the silent ones.
 local function split(ids, alive_since)
   local found, silent = {}, {}
   for first = 1, #ids, 1000 do
@@ -164,7 +164,7 @@ return {complete(alive_since), found, silent}
 )
 
 # kinds (JSON), longitude, latitude, how many at least, the widest radius in km, whether members without a place count,
-# the TTL in seconds. Returns what REACHED returns, and the cutoff: everybody nearer was found; '' if nobody is left.
+# the TTL in seconds. Returns what REACHED returns, and the cutoff in km: everybody nearer was found; '' if there are no more.
 # The radius doubles until it holds enough, so that the cost depends on how many are wanted.
 NEAREST = (
     _SEARCH
@@ -204,7 +204,7 @@ return {complete(alive_since), found, silent, cutoff and string.format('%.4f', c
 """
 )
 
-# the TTL in seconds, transporters. Returns those heard within it, each with "longitude,latitude" ('' if unknown).
+# the TTL in seconds, transporters. Returns those with a heartbeat within it, each with "longitude,latitude" ('' if unknown).
 ONLINE_AT = (
     _SEARCH
     + """

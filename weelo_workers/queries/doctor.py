@@ -84,11 +84,11 @@ def findings() -> list[str]:
     return found
 
 
-def cautions() -> list[str]:
-    """A line per choice of the servers' that works, and may lose something one day."""
+def warnings() -> list[str]:
+    """Return a line for each setting of the servers that works but may lose data."""
     found: list[str] = []
     with suppress(DBAPIError), engine().connect() as connection:
-        found += [f"database: {line}" for line in server.cautions(connection)]
+        found += [f"database: {line}" for line in server.warnings(connection)]
     for variable, client in _redis_servers():
         with suppress(RedisError):
             memory: Any = client.info("memory")
@@ -144,12 +144,12 @@ def _redis_servers() -> Iterator[tuple[str, Redis]]:
 
 
 def _unfit(client: Redis) -> Iterator[str]:
-    """A line for each reason why this Redis cannot be used. Raises RedisError if it does not answer."""
+    """Yield a line for each reason why this Redis cannot be used. Raises RedisError if it does not answer."""
     client.ping()
     try:
         about: Any = client.info("replication") | client.info("cluster")
     except ResponseError:
-        return  # a service that shows nothing of itself
+        return  # a managed service that does not permit INFO
     if about.get("role") == "slave":
         yield "is a read-only replica; use the primary's address"
     if about.get("cluster_enabled"):

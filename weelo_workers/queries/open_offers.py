@@ -1,4 +1,4 @@
-"""Open offers of a transporter: what counts towards MAX_OPEN_OFFERS."""
+"""Queries of the open offers that count towards MAX_OPEN_OFFERS."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from weelo_workers.lifecycles.offer_cap import Reach
 from weelo_workers.models import Broadcast, Offer, PassedOver
 from weelo_workers.settings import settings
 
-# A broadcast whose slots came back again and again outlives its timeout, though hardly by more than this. Offers
-# older than both are of no open broadcast, so that a long past costs nothing.
+# A broadcast whose slots come back repeatedly outlives its timeout, but rarely by more than this. Offers older than both
+# together are not read, so old rows cost nothing.
 _REOPENED_FOR = timedelta(hours=1)
 
 
@@ -46,7 +46,7 @@ def open_offers_against(
 
 
 def open_offers_of(session: Session, transporter_id: UUID, now: datetime) -> list[Reach]:
-    """Return what of this transporter counts towards the cap: offers of open broadcasts that were not declined."""
+    """Return this transporter's offers that count towards the cap: of open broadcasts, and not declined."""
     rows = session.execute(
         select(Offer.distance_km, Offer.last_step)
         .join(Broadcast, Broadcast.id == Offer.broadcast_id)
@@ -56,8 +56,11 @@ def open_offers_of(session: Session, transporter_id: UUID, now: datetime) -> lis
 
 
 def kept_out_by(broadcast_id: UUID, now: datetime) -> Select[UUID, UUID]:
-    """Return a query of (transporter, open broadcast), nearest first: those for which the transporter had no room when
-    a step came across them, while they had an offer of this broadcast that they did not decline."""
+    """Return a query of pairs (transporter, open broadcast), nearest first.
+
+    Each transporter has an offer of `broadcast_id` that they did not decline. The other broadcast passed them over
+    because they had no room, and has not been offered to them since.
+    """
     offered = aliased(Offer)
     return (
         select(PassedOver.transporter_id, PassedOver.broadcast_id)

@@ -46,7 +46,7 @@ class Window:
     def apply_to_columns(
         self, session: Session, query: Select[Any], time: ColumnElement[datetime], tie: ColumnElement[UUID]
     ) -> tuple[list[Any], str | None]:
-        """As `apply`, for a query of columns, among them the labelled `time` and `tie`."""
+        """Return the same as `apply`, for a query of columns, among them the labelled `time` and `tie`."""
         return self._cut(list(session.execute(self._cutout(query, time, tie))), time.key, tie.key)
 
     def _cutout(self, query: Select[Any], time: Any, tie: Any) -> Select[Any]:

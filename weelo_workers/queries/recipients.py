@@ -1,4 +1,4 @@
-"""Whom a broadcast was offered to, and whom a step passed over: one line per transporter."""
+"""Lists whom a broadcast was offered to and whom a step passed over: one line per transporter."""
 
 from __future__ import annotations
 

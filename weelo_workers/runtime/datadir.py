@@ -43,7 +43,7 @@ class DataDir:
 
     @classmethod
     def at(cls, path: Path) -> DataDir:
-        """Return the data dir at `path`, which may not exist. Nothing is made."""
+        """Return the data dir at `path`, which may not exist. No directory is made."""
         return cls(absolute(path))
 
     @classmethod

@@ -44,7 +44,7 @@ _SYSTEM = (
     "PATH HOME USER LOGNAME SHELL TMPDIR TEMP TMP TZ LANG LANGUAGE TERM COLORTERM NO_COLOR FORCE_COLOR COLUMNS LINES"
     " SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE _WEELO_COMPLETE COMP_WORDS COMP_CWORD"
 )
-# Dropping a password would open Flower.
+# Without FLOWER_BASIC_AUTH Flower would need no password.
 _FLOWER = "FLOWER_BASIC_AUTH FLOWER_UNAUTHENTICATED_API"
 # Firebase's project, for a GOOGLE_APPLICATION_CREDENTIALS whose file names none.
 _FIREBASE = "GOOGLE_CLOUD_PROJECT"
@@ -52,8 +52,8 @@ _PASSED_ON = frozenset(f"{_SYSTEM} {_FLOWER} {_FIREBASE}".split())
 # Locale; the dynamic linker, without whose variables some Pythons do not start; coverage.py.
 _PASSED_ON_PREFIXES = ("LC_", "LD_", "DYLD_", "COVERAGE_")
 
-# With a DATABASE_URL of the user's own: what an URL leaves open, and how the connection is protected. Not what would
-# overrule an address that the URL names (PGHOSTADDR, PGSERVICE), or change a session (PGOPTIONS, PGCLIENTENCODING).
+# Kept only with a DATABASE_URL of the user's own: variables that fill in what the URL leaves out, or protect the connection.
+# Variables that overrule the URL's address (PGHOSTADDR, PGSERVICE) or change a session (PGOPTIONS, PGCLIENTENCODING) are not.
 _LIBPQ = frozenset(
     [
         "PGHOST",
@@ -95,7 +95,7 @@ def composed(given: Mapping[str, str]) -> dict[str, str]:
     for name in kept.keys() & _PATHS:
         if kept[name]:
             kept[name] = str(_absolute(kept[name]))
-    # FCM may be behind a proxy; our own servers never are.
+    # FCM may be reached through a proxy; servers on this machine are not.
     for name in ("NO_PROXY", "no_proxy"):
         listed = [host.strip() for host in kept.get(name, "").split(",") if host.strip()]
         kept[name] = ",".join([*listed, *(host for host in _LOOPBACK if host not in listed)])
@@ -115,7 +115,7 @@ OUTPUT_ENCODING = ("PYTHONUTF8", "PYTHONIOENCODING")
 
 def for_server(given: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a process whose output the supervisor reads line by line, as UTF-8."""
-    # Celery warns each root worker in six lines; whoever is root in a container knows.
+    # Celery prints six lines per worker that runs as root, which is usual in a container.
     quiet = "ignore:You're running the worker with superuser privileges"
     return {
         **composed(given),

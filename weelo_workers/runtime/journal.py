@@ -54,7 +54,7 @@ class Journal:
             self._held = deque(maxlen=HELD_LINES)
 
     def release(self) -> None:
-        """Write the lines that were kept back, and go on as usual.
+        """Write the lines that were kept back; later lines are written at once.
 
         The program that drew on the terminal may have been killed with the cursor hidden, so it is shown again here.
         """

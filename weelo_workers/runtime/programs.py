@@ -109,7 +109,7 @@ def demo(options: Options) -> Program:
 
 
 def environment(overrides: Mapping[str, str]) -> dict[str, str]:
-    """Return what the children get: what is kept of our environment, and what we provide."""
+    """Return the children's environment: the part of ours that `for_server` keeps, and `overrides`."""
     return {**for_server(os.environ), **overrides}
 
 

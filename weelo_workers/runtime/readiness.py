@@ -17,11 +17,11 @@ from weelo_workers.runtime import Refused
 from weelo_workers.runtime.supervisor import Supervisor
 
 LIMIT_SECONDS = 30.0
-"""From the start of the processes on. A fault must then have lasted for FAULT_SECONDS."""
+"""Counted from the start of the processes. The fault must also have lasted for FAULT_SECONDS by then."""
 FAULT_SECONDS = 5.0
 SLOW_LIMIT_SECONDS = 120.0
 """For a process that runs and has not answered yet: on a busy machine its imports alone can take longer than 30 s."""
-STEADY_SECONDS = 5.0  # so long no process may have ended
+STEADY_SECONDS = 5.0  # within this time no process may have ended
 FIRST_NOTICE_SECONDS = 10.0
 PAUSE_SECONDS = 0.2
 ANSWER_SECONDS = 2.0
@@ -37,7 +37,7 @@ class NotReady(Refused):
 
 
 class Readiness:
-    """Looks now and then whether every queue is consumed, the addresses answer and no process ends again and again.
+    """Checks whether every queue is consumed, the addresses answer and no process keeps restarting.
 
     `brokers`: Redis URLs by the variable that names them, REDIS_URL first. The addresses are added with `expect` when
     the processes behind them have been started.
@@ -45,12 +45,12 @@ class Readiness:
 
     def __init__(self, supervisor: Supervisor, brokers: Mapping[str, str]) -> None:
         self.reached = False
-        self.cause = "nothing was looked at yet"
+        self.cause = "nothing was checked yet"
         self._supervisor = supervisor
         self._brokers = {variable: connect(url) for variable, url in brokers.items()}
         self._addresses: dict[str, str] = {}
         self._signs: set[str] = set()
-        """Of life, of each process the first."""
+        """What has shown activity so far: workers and consumption by queue, and programs that answer HTTP."""
         self._began = self._progressed = time.monotonic()
         self._forgotten = self._slow = self._certain = False
         self._fault_since: float | None = None
@@ -58,13 +58,13 @@ class Readiness:
         self._next_notice = self._began + FIRST_NOTICE_SECONDS
 
     def expect(self, addresses: Mapping[str, str]) -> None:
-        """From now on these URLs, by the program that answers there, have to answer 200 as well."""
+        """Require from now on that these URLs, by the program behind them, answer 200 as well."""
         self.reached = False
         self._addresses |= addresses
         self._progressed = time.monotonic()
 
     def check(self) -> bool:
-        """Look, unless that was done just now. True once all of it works. Raises NotReady when that takes too long."""
+        """Return whether all of it works; examined every 0.2 s at most. Raises NotReady if that takes too long."""
         now = time.monotonic()
         if not self.reached and now >= self._next_look:
             self._next_look = now + PAUSE_SECONDS
@@ -120,7 +120,7 @@ class Readiness:
                 forget_consumption(next(iter(self._brokers.values())))
                 self._forgotten = True
         except RedisError as problem:
-            # It answers nothing but a refusal of its own for so long.
+            # For PAUSE_SECONDS after a failure the client raises at once and asks no server.
             self._next_look = time.monotonic() + ImpatientRedis.PAUSE_SECONDS + PAUSE_SECONDS
             return f"Redis cannot be used: {problem}"
         return None
@@ -138,7 +138,7 @@ class Readiness:
         missing = [queue for queue in QUEUES if queue not in consumed]
         if not missing:
             return None
-        self._slow = self._any_unheard(f"worker of {queue}" for queue in missing)
+        self._slow = self._any_missing(f"worker of {queue}" for queue in missing)
         lines = "; ".join(self._supervisor.last_lines(missing))
         return f"no worker has consumed a message of {', '.join(missing)}" + (f"; {lines}" if lines else "")
 
@@ -169,5 +169,5 @@ class Readiness:
             self._signs.add(sign)
             self._progressed = time.monotonic()
 
-    def _any_unheard(self, signs: Iterable[str]) -> bool:
+    def _any_missing(self, signs: Iterable[str]) -> bool:
         return any(sign not in self._signs for sign in signs)

@@ -23,9 +23,9 @@ from weelo_workers.runtime.undertaker import Roster, hire
 
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
-LIVED_SECONDS = 5.0  # after so long a life the next pause is short again
+LIVED_SECONDS = 5.0  # after a process has run for so long, its next restart is quick again
 STARTED_SECONDS = (
-    15.0  # on a busy machine a start takes so long; a process that ends earlier has failed at it
+    15.0  # a start can take so long on a busy machine; a process that ends earlier has failed to start
 )
 LOOP_ENDS = 3  # so many failed starts in a row are a restart loop
 REPORT_EVERY = 5

@@ -108,9 +108,9 @@ def _serve(options: Options, data: DataDir, journal: Journal, stopping: _Stoppin
     with _tended(servers, journal, stopping.asked):
         readiness = Readiness(supervisor, _brokers(environment))
         undo.callback(readiness.close)
-        readiness.check()  # before a worker can have consumed anything
+        readiness.check()  # it deletes an earlier run's records, so it comes before the workers
         supervisor.run(programs.back(options), programs.entrusted(environment, programs.WORKERS_ROLE))
-        # The API opens when commands are executed at once.
+        # The API starts when every queue is consumed, so that its first commands are executed at once.
         if not _wait_until_ready(readiness, supervisor, journal, stopping):
             return
         supervisor.run(programs.front(options), programs.entrusted(environment, programs.API_ROLE))
@@ -161,12 +161,14 @@ def _watch(
             journal.release()
             journal.say(_after_the_demo(options, code, shortened))
     if demo_plays:
-        supervisor.end("demo")  # before the terminal is ours again: it draws until it has ended
+        supervisor.end(
+            "demo"
+        )  # before other lines are written: the demo draws on the terminal until it has ended
         journal.release()
 
 
 def _after_the_demo(options: Options, code: int, shortened: Mapping[str, str]) -> str:
-    """Return what to know about the system that goes on: its addresses, and that its timers are not the usual ones."""
+    """Return the text to print after the demo: the addresses, and which timers stay shortened."""
     command = sys.argv[0] if Path(sys.argv[0]).name == "weelo" else "weelo"
     lines = [
         f"weelo demo ended with exit code {code}; the system goes on until Ctrl-C",

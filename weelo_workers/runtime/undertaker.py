@@ -54,7 +54,7 @@ def hire(roster: Roster) -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         start_new_session=True,
-        cwd="/",  # so that it keeps no file system busy
+        cwd="/",  # a process in another directory would keep its file system from being unmounted
         env=composed(os.environ),
     )
 

@@ -1,4 +1,4 @@
-"""How many open offers a transporter has: what is far never keeps out what is near."""
+"""The cap on a transporter's open offers: far offers never prevent near ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MUMBAI = -1142.0
 
 
 def all_rings_told(world: World, many: int) -> list[UUID]:
-    """Requests in Delhi for which every transporter online was asked."""
+    """Return requests in Delhi that have been through all steps, so that every transporter online was asked."""
     broadcasts = [world.broadcast(1) for _ in range(many)]
     for _ in range(5):
         world.tick(15)
@@ -35,7 +35,7 @@ def all_rings_told(world: World, many: int) -> list[UUID]:
 
 
 def comes_online(world: World, km_north: float) -> Fleet:
-    """A transporter whose phone is known to be there before going online."""
+    """Return a transporter whose place is known before they go online."""
     fleet = world.fleet(km_north=km_north)
     world.drain()
     return fleet
@@ -53,7 +53,7 @@ def passed_over(world: World, broadcast: UUID) -> list[tuple[UUID, str]]:
     return [(row.transporter_id, row.reason) for row in rows]
 
 
-def test_RADI_01_a_surge_elsewhere_keeps_no_near_offer_out(
+def test_RADI_01_a_surge_elsewhere_prevents_no_near_offer(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_settings(monkeypatch, max_open_offers=3)
@@ -122,7 +122,9 @@ def test_the_cap_holds_exactly_when_many_offers_are_made_at_once(
     assert [len(offered(world, fleet)) for fleet in fleets] == [3] * len(fleets)
 
 
-def test_what_a_decline_makes_room_for_is_offered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decline_makes_room_and_the_requests_passed_over_are_offered(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with_settings(monkeypatch, max_open_offers=1)
     fleet = world.fleet(km_north=0)
     nearer, farther = world.broadcast(1, at=place(2)), world.broadcast(1, at=place(3))
@@ -132,7 +134,7 @@ def test_what_a_decline_makes_room_for_is_offered(world: World, monkeypatch: pyt
     assert offered(world, fleet) == {nearer, farther}
 
 
-def test_the_last_step_asks_the_nearest_first_and_who_comes_online_waits_for_their_portion(
+def test_the_last_step_asks_the_nearest_first_and_a_newcomer_waits_for_the_portion_of_their_distance(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_settings(monkeypatch, max_offers_per_step=2)
@@ -153,10 +155,10 @@ def test_the_last_step_asks_the_nearest_first_and_who_comes_online_waits_for_the
 
 
 @pytest.mark.parametrize("limit", [0, 2000], ids=["no limit", "within 2000 km"])
-def test_PRES_01_what_is_near_is_offered_though_the_place_is_known_only_after_going_online(
+def test_PRES_01_near_requests_are_offered_even_if_the_place_is_known_only_after_going_online(
     world: World, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    """The first look for what was missed knows no place, so the first heartbeat has it repeated."""
+    """The first search for missed requests has no place, so the first heartbeat starts another one."""
     with_settings(monkeypatch, max_open_offers=3, last_step_max_km=limit)
     for km in range(20):
         world.broadcast(1, at=place(1000 + km))
@@ -174,7 +176,7 @@ def test_PRES_01_what_is_near_is_offered_though_the_place_is_known_only_after_go
 def test_a_transporter_who_comes_online_between_a_steps_search_and_its_commit_is_not_missed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    redis().set("weelo:presence:since", 1)  # its memory is older than one TTL
+    redis().set("weelo:presence:since", 1)  # Redis then counts as complete: its data is older than one TTL
     world.fleet(km_north=70)
     broadcast = world.broadcast(1)
     came: list[Fleet] = []
@@ -200,7 +202,7 @@ def test_a_transporter_who_comes_online_between_a_steps_search_and_its_commit_is
 
 
 @pytest.mark.parametrize("end", ["cancelled", "expired", "filled"])
-def test_the_end_of_a_request_makes_room_for_what_was_kept_from_its_transporters(
+def test_the_end_of_a_request_makes_room_and_its_transporters_get_the_requests_that_passed_them_over(
     world: World, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     with_settings(monkeypatch, max_open_offers=1)
@@ -221,11 +223,11 @@ def test_the_end_of_a_request_makes_room_for_what_was_kept_from_its_transporters
     world.drain()
     assert farther in offered(world, fleet)
     assert farthest not in offered(world, fleet)
-    commands = "SELECT count(*) FROM mailbox WHERE name = 'broadcasts.offer_again'"
+    commands = "SELECT count(*) FROM mailbox WHERE name = 'broadcasts.offer_passed_over'"
     assert world.value(commands) == 1
 
 
-def test_TMOT_02_no_request_without_an_offer_says_that_nobody_accepted(
+def test_TMOT_02_nobody_accepted_is_the_reason_only_if_there_was_an_offer(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_settings(monkeypatch, max_open_offers=1)
@@ -237,7 +239,7 @@ def test_TMOT_02_no_request_without_an_offer_says_that_nobody_accepted(
     assert [row.end_reason for row in reasons] == ["nobody_accepted"] + ["nobody_free"] * 7
 
 
-def test_TMOT_02_a_silent_phone_nearby_hides_nobody_who_is_online(world: World) -> None:
+def test_TMOT_02_a_silent_phone_nearby_does_not_hide_transporters_who_are_online(world: World) -> None:
     busy, silent = world.fleet(km_north=5), world.fleet(km_north=1)
     redis().zadd("weelo:presence:seen", {str(silent.id): 1})
     broadcast = world.broadcast(1)
@@ -278,13 +280,13 @@ def test_transporters_without_room_are_passed_in_portions_without_waiting(
     assert set(told_at(world, broadcast)) == {free.id}
 
 
-def test_COST_02_the_heartbeats_of_who_has_no_room_bring_up_nothing_farther(
+def test_COST_02_the_heartbeats_of_a_transporter_without_room_bring_up_nothing_farther(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_settings(monkeypatch, max_open_offers=2)
     fleet = world.fleet(km_north=0)
     for km in (2, 3, 4, 5, 6, 7):
-        world.fleet(km_north=km)  # who has room, so that the rings wait
+        world.fleet(km_north=km)  # a transporter with room, so that the next ring waits
         world.broadcast(1, at=place(km))
     assert len(offered(world, fleet)) == 2
     for _ in range(4):
@@ -309,7 +311,7 @@ def expired_because(world: World, broadcast: UUID) -> str:
     return str(reasons.pop())
 
 
-def test_TMOT_02_a_request_that_met_only_full_lists_ends_because_nobody_was_free(
+def test_TMOT_02_a_request_that_reached_only_transporters_at_their_cap_ends_with_nobody_free(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_settings(monkeypatch, max_open_offers=1)
@@ -318,7 +320,7 @@ def test_TMOT_02_a_request_that_met_only_full_lists_ends_because_nobody_was_free
     assert expired_because(world, world.broadcast(1, at=place(2))) == "nobody_free"
 
 
-def test_TMOT_02_a_request_while_all_trucks_are_on_the_road_ends_because_nobody_was_free(
+def test_TMOT_02_a_request_while_all_trucks_are_on_the_road_ends_with_nobody_free(
     world: World,
 ) -> None:
     fleet = world.fleet(km_north=1)
@@ -347,7 +349,7 @@ def test_TMOT_02_a_transporter_who_cannot_be_told_is_not_online(
     assert expired_because(world, world.broadcast(1)) == "no_transporter_online"
 
 
-def test_TMOT_02_with_redis_away_fleets_that_want_work_count_as_online(
+def test_TMOT_02_with_redis_away_available_fleets_with_trucks_on_the_road_count_as_online(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fleet = world.fleet(km_north=1)
@@ -364,7 +366,7 @@ def test_TMOT_02_with_redis_away_fleets_that_want_work_count_as_online(
     assert expired_because(world, broadcast) == "nobody_free"
 
 
-def test_everybody_told_or_passed_over_is_listed_with_reason_and_answer(
+def test_all_transporters_told_or_passed_over_are_listed_with_reason_and_answer(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_settings(monkeypatch, max_open_offers=1, max_offers_per_step=2)
@@ -398,7 +400,9 @@ def test_everybody_told_or_passed_over_is_listed_with_reason_and_answer(
     assert {item["radiusStep"] for item in everybody.items} == {1}
 
 
-def test_a_step_counts_everybody_whom_it_passed_over(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_counts_all_transporters_whom_it_passed_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with_settings(monkeypatch, max_offers_per_step=1)
     monkeypatch.setattr(telling, "MAX_PASSED_OVER_PER_STEP", 1)
     for km in (1, 2, 3):

@@ -1,4 +1,4 @@
-"""Calls that may hang, with a limit on the wait for their result."""
+"""A decorator for functions that may hang: it limits how long a caller waits for the result."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ Result = TypeVar("Result")
 PROBE_SECONDS = 2.0
 
 
-class Bounded(Generic[Result]):
-    """A function that is called in a thread of its own, and by one thread at a time.
+class WithTimeout(Generic[Result]):
+    """Runs a function in a thread of its own, once at a time, and limits the wait for its result.
 
-    PostgreSQL's time-outs are kept by its server and TCP's by its kernel: a server process that is stopped, or whose disk
-    hangs, keeps neither. Who comes while a call runs waits for the same result, so calls that hang do not pile up.
+    PostgreSQL's server enforces statement time-outs, and its kernel answers TCP keepalives. So neither kind of time-out
+    ends a query whose server process is stopped or waits for a hung disk. Callers that arrive while the function runs
+    wait for the same result, so hanging calls do not pile up.
     """
 
     def __init__(self, function: Callable[[], Result], seconds: float = PROBE_SECONDS) -> None:

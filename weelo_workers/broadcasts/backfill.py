@@ -1,20 +1,23 @@
-"""A broadcast is over: its transporters have room for what their full lists have kept from them."""
+"""When a broadcast has ended, offers its transporters a request that they had no room for."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from uuid import UUID
 
-from weelo_workers.contracts.broadcasts import FillRoom, OfferAgain
+from weelo_workers.contracts.broadcasts import Backfill, OfferPassedOver
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.queries.open_offers import kept_out_by
 
 
-@handles(FillRoom)
-def fill_room(command: FillRoom, uow: UnitOfWork) -> None:
-    """Offer each of them the nearest: one place has become free, so each broadcast that ends makes as many offers at
-    most as it had, however many requests are waiting."""
+@handles(Backfill)
+def backfill(command: Backfill, uow: UnitOfWork) -> None:
+    """Send commands that offer each transporter the nearest broadcast that they had no room for.
+
+    Only the nearest, because one place in their list has become free. So a broadcast that ends causes at most as many
+    offers as it had, however many requests are waiting.
+    """
     nearest: dict[UUID, UUID] = {}
     for row in uow.session.execute(kept_out_by(command.broadcast_id, uow.now)):
         nearest.setdefault(row.transporter_id, row.broadcast_id)
@@ -22,4 +25,4 @@ def fill_room(command: FillRoom, uow: UnitOfWork) -> None:
     for transporter_id, broadcast_id in nearest.items():
         by_broadcast[broadcast_id].append(transporter_id)
     for broadcast_id, transporter_ids in by_broadcast.items():
-        uow.send(OfferAgain(broadcast_id=broadcast_id, transporter_ids=tuple(transporter_ids)))
+        uow.send(OfferPassedOver(broadcast_id=broadcast_id, transporter_ids=tuple(transporter_ids)))

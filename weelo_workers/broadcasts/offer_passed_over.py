@@ -1,19 +1,19 @@
-"""Transporters who had no room for a broadcast have room now: it is offered to them."""
+"""Offers a broadcast to transporters whom it passed over for lack of room and who have room now."""
 
 from __future__ import annotations
 
 from weelo_workers import presence
 from weelo_workers.broadcasts.matching import pickup_of
 from weelo_workers.broadcasts.offering_late import offer_late_to
-from weelo_workers.contracts.broadcasts import OfferAgain
+from weelo_workers.contracts.broadcasts import OfferPassedOver
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast
 
 
-@handles(OfferAgain)
-def offer_again(command: OfferAgain, uow: UnitOfWork) -> None:
-    """Offer it to those who are online and within its reach. Without Redis all of them are taken for online."""
+@handles(OfferPassedOver)
+def offer_passed_over(command: OfferPassedOver, uow: UnitOfWork) -> None:
+    """Offer it to those who are online and within its reach. Without Redis all count as online, at an unknown distance."""
     asked = uow.session.get(Broadcast, command.broadcast_id)
     if asked is None:
         return

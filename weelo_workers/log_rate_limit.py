@@ -1,4 +1,4 @@
-"""Keeps an outage from filling the log: what is logged over and over is logged now and then, with a count."""
+"""Limits repeated warnings, so that an outage does not fill the log."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import threading
 import time
 
 
-class Sparse(logging.Filter):
-    """Of warnings with the same text before formatting lets one pass per `seconds`. Add it to a logger."""
+class RateLimitFilter(logging.Filter):
+    """Logging filter: passes one warning per `seconds` of those with the same unformatted text, and counts the others."""
 
     def __init__(self, seconds: float = 10.0) -> None:
         super().__init__()
