@@ -18,9 +18,11 @@ from sqlalchemy import text
 from tests.integration.trips.test_trips import continuing
 from tests.world import Fleet, World
 from weelo_workers.contracts.broadcasts import (
+    Backfill,
     CatchUp,
     ExpireBroadcast,
     OfferLate,
+    OfferPassedOver,
     ReofferBroadcast,
     WidenBroadcast,
 )
@@ -83,6 +85,19 @@ in_progress       same   same         same    waits         same     same       
 completed         same   same         same    same          same     same           same        same
 cancelled         same   same         same    same          same     same           same        same
 expired           same   same         same    same          same     same           same        same
+""",
+    # Nobody has been passed over for want of room here, so there is nothing to backfill.
+    """
+                  offer_passed_over  backfill
+created           same               same
+broadcasting      same               same
+active            done               same
+partially_filled  done               same
+fully_filled      same               same
+in_progress       same               same
+completed         same               same
+cancelled         same               same
+expired           same               same
 """,
 )
 
@@ -154,6 +169,7 @@ EFFECTS: dict[tuple[str, str], Sequence[Transition[Any]]] = {
     ("broadcast", "confirm_hold"): TAKE,
     ("broadcast", "widen"): (broadcast.BEGIN, *WIDEN),
     ("broadcast", "offer_late"): WIDEN,
+    ("broadcast", "offer_passed_over"): WIDEN,
     ("broadcast", "expire"): (broadcast.EXPIRE,),
     ("truck_request", "accept"): (truck_request.ASSIGN,),
     ("hold", "confirm_hold"): (hold.CONFIRM,),
@@ -327,6 +343,10 @@ COMMANDS: dict[str, Callable[[Scene], CommandOutcome]] = {
     "widen": lambda s: s.widens(1),
     "widen/again": lambda s: s.widens(0),
     "offer_late": lambda s: s.timer(OfferLate(broadcast_id=s.broadcast, transporter_id=s.latecomer.id)),
+    "offer_passed_over": lambda s: s.timer(
+        OfferPassedOver(broadcast_id=s.broadcast, transporter_ids=(s.latecomer.id,))
+    ),
+    "backfill": lambda s: s.timer(Backfill(broadcast_id=s.broadcast)),
     "catch_up": lambda s: s.timer(CatchUp(transporter_id=s.latecomer.id)),
     "reoffer": lambda s: s.reoffers(),
     "reoffer/taken": lambda s: s.reoffers(taken=True),

@@ -6,11 +6,15 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
+import pytest
+
 from tests.people import Listener
 from tests.surge import TOWNS, TownTruck, book_near, surge
 from tests.system import System
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import connect
+
+pytestmark = pytest.mark.xdist_group("system")
 
 MANY = int(os.environ.get("WEELO_SURGE", "100"))
 

@@ -160,7 +160,7 @@ def test_RADI_01_far_offers_never_prevent_near_ones(migrated: None, monkeypatch:
     world = World()
 
     @hypothesis_settings(
-        max_examples=LOOK or 12,
+        max_examples=LOOK or 6,
         deadline=None,
         derandomize=not LOOK,
         suppress_health_check=list(HealthCheck),
