@@ -93,15 +93,6 @@ def roomy(redis: Redis) -> None:
     redis.config_set("maxmemory", "0")
 
 
-def forbidden(redis: Redis) -> None:
-    redis.acl_setuser("default", enabled=True, reset=False, commands=["-lpush", "-brpop", "-del", "-sadd"])
-    kick(redis)
-
-
-def allowed(redis: Redis) -> None:
-    redis.acl_setuser("default", enabled=True, reset=False, categories=["+@all"])
-
-
 def locked(redis: Redis) -> None:
     redis.config_set("requirepass", "another")
     kick(redis)
@@ -117,8 +108,8 @@ def kick(redis: Redis) -> None:
 
 @pytest.mark.parametrize(
     ("refuse", "accept"),
-    [(replica, master), (full, roomy), (forbidden, allowed), (locked, unlocked)],
-    ids=["replica", "full", "rights", "password"],
+    [(replica, master), (full, roomy), (locked, unlocked)],
+    ids=["replica", "full", "password"],
 )
 def test_workers_survive_a_redis_that_refuses_commands(system: System, redis: Redis, refuse, accept) -> None:
     eventually(lambda: is_well(system), within=30)

@@ -97,6 +97,10 @@ for _ in $(seq 200); do sleep 0.1; done  # limited, because nothing ends it once
 """
 
 
+# What the Makefile compares with the stamp in `.venv/.installed`.
+AS_STAMPED = "IDENTITY=echo installed"
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """Return a folder with the Makefile and an installed `weelo` that only waits for Ctrl-C."""
@@ -107,14 +111,14 @@ def project(tmp_path: Path) -> Path:
     program.parent.mkdir(parents=True)
     program.write_text(WEELO)
     program.chmod(0o755)
-    (tmp_path / ".venv" / ".installed").touch()
+    (tmp_path / ".venv" / ".installed").write_text("installed\n")
     return tmp_path
 
 
 def test_ctrl_c_ends_make_run_with_exit_code_0_and_stopped_as_its_last_line(
     terminal: Open, project: Path
 ) -> None:
-    make = terminal("make", "run", cwd=project)
+    make = terminal("make", "run", AS_STAMPED, cwd=project)
     make.until(b"weelo up --demo")
     make.press(CTRL_C)
     assert make.end() == 0
@@ -124,7 +128,7 @@ def test_ctrl_c_ends_make_run_with_exit_code_0_and_stopped_as_its_last_line(
 
 def test_make_run_runs_in_the_background_as_well(terminal: Open, project: Path) -> None:
     """The kernel stops a background job that takes the terminal."""
-    shell = terminal("bash", "-c", "set -m; make run & wait", cwd=project)
+    shell = terminal("bash", "-c", f"set -m; make run '{AS_STAMPED}' & wait", cwd=project)
     shell.until(b"weelo up --demo", within=20)
 
 
