@@ -246,8 +246,8 @@ class BookingCompleted(AboutBroadcast):
 
 
 class NoVehiclesAvailable(AboutBroadcast):
-    """`reason`: `no_transporter_online` (no fitting transporter was online in reach), `nobody_free` (there were, all
-    with MAX_OPEN_OFFERS nearer offers or with their trucks on the road) or `nobody_accepted`."""
+    """`reason`: `no_transporter_online` (no fitting transporter was online in reach), `nobody_free` (there were, but
+    with full lists, with their trucks on the road, or too late to be told) or `nobody_accepted`."""
 
     reason: UnfilledBecause
     retryable: bool = True

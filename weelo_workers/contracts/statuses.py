@@ -69,8 +69,9 @@ class UnfilledBecause(StrEnum):
     NO_TRANSPORTER_ONLINE = "no_transporter_online"
     """No transporter with trucks of the kind was online in reach."""
     NOBODY_FREE = "nobody_free"
-    """There were some, all with MAX_OPEN_OFFERS nearer offers or with their trucks on the road."""
+    """There were some, but with MAX_OPEN_OFFERS nearer offers, with their trucks on the road, or too late to be told."""
     NOBODY_ACCEPTED = "nobody_accepted"
+    """It was offered to at least one transporter."""
 
 
 class AssignmentStatus(StrEnum):
