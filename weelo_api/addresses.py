@@ -9,6 +9,9 @@ from flask import Flask, request
 from weelo_workers.contracts.rejections import Code, Rejected
 
 _ONE_SLASH = re.compile(r"/(?!/)")
+# Letters, digits, `-`, `.`, `_` and `/` in percent-encoding: there is no need to encode them in a path (RFC 3986, section
+# 2.3), and `/api%2Fv1` would bypass a proxy's rule for `/api`.
+_NEEDLESSLY_ENCODED = re.compile(r"%(2[D-F]|3\d|4[1-9A-F]|5[\dAF]|6[1-9A-F]|7[\dA])", re.IGNORECASE)
 
 
 def register(app: Flask) -> None:
@@ -21,5 +24,6 @@ def register(app: Flask) -> None:
 
     @app.before_request
     def _refuse_other_spellings() -> None:
-        if not _ONE_SLASH.match(request.environ.get("PATH_INFO", "")):
+        as_sent = request.environ.get("RAW_URI", "").partition("?")[0]
+        if not _ONE_SLASH.match(request.environ.get("PATH_INFO", "")) or _NEEDLESSLY_ENCODED.search(as_sent):
             raise Rejected(Code.NOT_FOUND)

@@ -204,9 +204,10 @@ def _accepted(outcome: CommandOutcome, *, replayed: bool) -> Response:
         "status": outcome.status,
         "acceptedAt": rfc3339(outcome.received_at),
         "serverTime": rfc3339(datetime.now(UTC)),
+        "replayed": replayed,
     }
     if replayed:
-        body = {**outcome.json_dict(), **body, "replayed": True}
+        body = {**outcome.json_dict(), **body}
     response = _json(body, 202)
     response.headers["Location"] = _location(outcome)
     return response

@@ -15,14 +15,35 @@ import click
 
 REFUSED = 2  # exit code for what was asked wrongly or cannot be had; 1 is for what was found or failed
 
+
+def _folder_of_its_own(_context: click.Context, _parameter: click.Parameter, value: Path) -> Path:
+    """Refuse the current folder, which empty text means too: secrets would lie among the files of a project."""
+    if value == Path():
+        raise click.BadParameter("is empty or the current folder; name a folder of its own")
+    return value
+
+
 data_dir_option = click.option(
     "--data-dir",
     type=click.Path(path_type=Path, file_okay=False),
+    callback=_folder_of_its_own,
     default=".weelo",
     show_default=True,
     help="Where servers, secrets and run files live.",
 )
 port_type = click.IntRange(1, 65_535)
+MAX_TTL_SECONDS = 10 * 365 * 86_400
+
+
+class HostName(click.ParamType[str]):
+    """A name or an address. Empty text, as an unset shell variable leaves it, would mean all interfaces."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, context: click.Context | None) -> str:
+        if not value.strip():
+            self.fail("is empty; name an address, 0.0.0.0 for all interfaces", param, context)
+        return value
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -32,7 +53,7 @@ def weelo() -> None:
 
 
 @weelo.command()
-@click.option("--host", default="127.0.0.1", help="Where the API listens.")
+@click.option("--host", type=HostName(), default="127.0.0.1", help="Where the API listens.")
 @click.option("--port", type=port_type, default=8000, help="Where the API listens.")
 @data_dir_option
 @click.option("--flower-port", type=port_type, default=5555, help="Where Flower listens, on 127.0.0.1.")
@@ -91,7 +112,11 @@ def demo(url: str | None, data_dir: Path) -> None:
 @click.option("--name", help="Claim `name`.")
 @click.option("--phone", help="Claim `phone`.")
 @click.option(
-    "--ttl", type=click.IntRange(min=1), default=86_400, metavar="SECONDS", help="How long it is valid."
+    "--ttl",
+    type=click.IntRange(1, MAX_TTL_SECONDS),
+    default=86_400,
+    metavar="SECONDS",
+    help="How long it is valid.",
 )
 @data_dir_option
 def token(role: str, sub: UUID, name: str | None, phone: str | None, ttl: int, data_dir: Path) -> None:

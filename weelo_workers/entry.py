@@ -9,6 +9,8 @@ import sys
 
 from weelo_workers.python_variables import kept
 
+INTERRUPTED = 128 + 2  # as shells report an end by SIGINT
+
 
 def main() -> None:
     others = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
@@ -16,6 +18,9 @@ def main() -> None:
     if environment != dict(os.environ):
         command = [sys.executable, "-P", "-m", "weelo_workers.cli", *sys.argv[1:]]
         os.execve(sys.executable, command, environment)  # noqa: S606 (the same program with the same arguments)
-    from weelo_workers.cli import main as weelo  # noqa: PLC0415
+    try:
+        from weelo_workers.cli import main as weelo  # noqa: PLC0415
 
-    weelo()
+        weelo()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)  # before anything was started: a traceback would tell nothing

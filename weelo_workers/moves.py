@@ -79,12 +79,14 @@ def announce(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest
 def show(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
     """Let the heartbeats of those who come into its rings find it, as long as there is something to offer.
 
-    In the last step, CatchUp makes the offers to transporters who come online: its reach is too wide for a search per heartbeat.
+    A last step without a limit is left out: its reach is too wide for a search per heartbeat, and CatchUp makes the offers
+    to transporters who come online.
     """
+    last_step = is_last_step(broadcast.radius_step, settings().radius_steps_km)
     in_rings = (
         broadcast.status in lifecycle.OPEN
-        and broadcast.radius_step > 0
-        and not is_last_step(broadcast.radius_step, settings().radius_steps_km)
+        and broadcast.radius_km is not None
+        and not (last_step and settings().last_step_max_km == 0)
     )
     kinds = {s.vehicle_key for s in slots if s.status == TruckRequestStatus.SEARCHING} if in_rings else set()
     shown = partial(

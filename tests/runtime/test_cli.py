@@ -134,3 +134,36 @@ def test_help_waits_for_no_library() -> None:
     script = f"import sys, weelo_workers.cli; print(sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("up", "--data-dir", ""), "--data-dir"),
+        (("up", "--data-dir", "."), "--data-dir"),
+        (("up", "--host", ""), "--host"),
+        (("token", "--role", "admin", "--sub", str(uuid4()), "--ttl", "999999999999"), "--ttl"),
+    ],
+    ids=["no data dir", "the current folder", "no host", "a token for ever"],
+)
+def test_an_argument_that_an_unset_variable_leaves_empty_is_refused_in_one_line(
+    arguments: tuple[str, ...], option: str
+) -> None:
+    refused = weelo(*arguments, JWT_SECRET=SECRET)
+    assert refused.returncode == 2
+    [reason] = [line for line in refused.stderr.splitlines() if line.startswith("Error:")]
+    assert option in reason
+    assert "Traceback" not in refused.stderr
+
+
+def test_ctrl_c_while_weelo_is_still_imported_ends_it_silently() -> None:
+    """The import of the command line takes a second or two on a slow machine."""
+    script = (
+        "import signal, sys; from weelo_workers import entry\n"
+        "class Interrupts:\n"
+        "    def find_spec(self, name, *others):\n"
+        "        if name == 'weelo_workers.cli': signal.raise_signal(signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupts()); sys.argv = ['weelo', '--help']; entry.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

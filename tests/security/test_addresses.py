@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from urllib.parse import unquote
 from uuid import uuid4
 
 import pytest
@@ -60,3 +61,18 @@ def test_another_spelling_of_an_address_is_404_and_no_redirect(method: str, path
 
 def test_no_route_ends_in_a_slash_since_werkzeug_would_redirect_to_it() -> None:
     assert [rule.rule for rule in app().url_map.iter_rules() if rule.rule.endswith("/")] == ["/"]
+
+
+@pytest.mark.parametrize("path", ["/%68ealthz", "/api%2fv1/events", "/api/v1%2Fevents", "/api/v1/%65vents"])
+def test_an_address_whose_letters_or_slashes_are_encoded_is_404(path: str) -> None:
+    headers = {"Authorization": f"Bearer {signed(claims())}"}
+    as_sent = {"PATH_INFO": unquote(path), "RAW_URI": path}
+    answer = app().test_client().open(method="GET", headers=headers, environ_overrides=as_sent)
+    assert (answer.status_code, answer.content_type) == (404, "application/problem+json")
+
+
+def test_what_has_to_be_encoded_in_an_address_may_be() -> None:
+    headers = {"Authorization": f"Bearer {signed(claims())}"}
+    as_sent = {"PATH_INFO": "/api/v1/devices/a:b c", "RAW_URI": "/api/v1/devices/a%3Ab%20c?x=%2F"}
+    answer = app().test_client().open(method="DELETE", headers=headers, environ_overrides=as_sent)
+    assert answer.json["code"] != "NOT_FOUND"

@@ -267,6 +267,18 @@ def test_LAST_STEP_MAX_KM_bounds_the_last_step(world: World, monkeypatch: pytest
     assert late_beyond.id not in told_at(world, broadcast)
 
 
+def test_driving_into_a_bounded_last_step_brings_the_offer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, last_step_max_km=100)
+    driving = world.fleet(km_north=300)
+    broadcast = world.broadcast(1)
+    assert world.value("SELECT radius_step FROM broadcasts") == 5
+    world.heartbeat(driving, 4)
+    world.drain()
+    assert told_at(world, broadcast) == {driving.id: 5}
+
+
 def test_transporters_without_room_are_passed_in_portions_without_waiting(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
