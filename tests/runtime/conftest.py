@@ -53,8 +53,8 @@ def begin() -> Iterator[Begin]:
 
 
 def without_weelo() -> dict[str, str]:
-    """Our environment without anything that is Weelo's: each test says what is set."""
-    ours = ("DATABASE_", "REDIS_", "CELERY_", "JWT_", "WEELO_", "FORCE_COLOR")
+    """Our environment without anything that is Weelo's, or a surrounding make's: each test says what is set."""
+    ours = ("DATABASE_", "REDIS_", "CELERY_", "JWT_", "WEELO_", "FORCE_COLOR", "MAKE", "MFLAGS")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {
         "PYTHONUNBUFFERED": "1"
     }

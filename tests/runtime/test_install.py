@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.sources import ROOT
+from tests.runtime.conftest import without_weelo
 
 # A minimal project with the real Makefile and its own build backend, so that pip needs no network.
 BACKEND = """
@@ -61,7 +62,7 @@ def make(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["make", "install"],
         cwd=folder,
-        env={**os.environ, "PATH": path, **environment},
+        env={**without_weelo(), "PATH": path, **environment},
         capture_output=True,
         text=True,
         check=False,
