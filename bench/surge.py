@@ -21,7 +21,7 @@ ROUNDS = 5
 
 def surge(system: System, data: Path) -> list[Figure]:
     """Measure request to offer in ten towns with one transporter each that comes and goes, while 500 are open in Delhi."""
-    database = connect(json.loads((data / "runtime.json").read_text())["databaseUrl"])
+    database = connect(json.loads((data / "runtime.json").read_text())["database_url"])
     taken = []
     with surge_of(database, MANY), ThreadPoolExecutor(len(TOWNS)) as pool:
         trucks = list(pool.map(lambda where: TownTruck(system, where), TOWNS.values()))
