@@ -139,17 +139,16 @@ class Towns:
         """Assert that every transporter within the ring of an open request has an offer of it, or has no room."""
         offered = {(row.broadcast_id, row.transporter_id) for row in rows}
         broadcasts = self.world.rows(
-            "SELECT * FROM broadcasts WHERE status = ANY(:open) AND radius_step BETWEEN 1 AND :rings",
+            "SELECT * FROM broadcasts WHERE status = ANY(:open) AND radius_step > 0",
             open=list(OPEN),
-            rings=RINGS,
         )
         for broadcast in broadcasts:
             pickup = Point(broadcast.pickup["latitude"], broadcast.pickup["longitude"])
             for fleet, where in self.fleets:
                 km = pickup.km_to(Point(DELHI[0] + where * KM_NORTH, DELHI[1]))
                 missed = (broadcast.id, fleet.id) not in offered
-                if fleet.id in self.online and km <= broadcast.radius_km and missed:
-                    new = Reach(km, last_step=False)
+                if fleet.id in self.online and km <= (broadcast.radius_km or 10) and missed:
+                    new = Reach(km, last_step=broadcast.radius_step > RINGS)
                     mine = [reach for (_, who), reach in self.open_before.items() if who == fleet.id]
                     against = [each for each in mine if counts_against(each, new)]
                     assert len(against) >= CAP, f"{new} was not offered beside {mine}"
