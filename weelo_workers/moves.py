@@ -17,11 +17,10 @@ from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, 
 from weelo_workers.contracts.trips import AssignmentStatusChanged
 from weelo_workers.lifecycles import broadcast as lifecycle, hold as hold_lifecycle
 from weelo_workers.lifecycles.assignment import HAS_SET_OUT, LIVE
-from weelo_workers.lifecycles.ladder import is_last_step
 from weelo_workers.lifecycles.lifecycle import Transition
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, Hold, TruckRequest
-from weelo_workers.queries.open_offers import kept_out_by
+from weelo_workers.queries.open_offers import in_last_step, kept_out_by
 from weelo_workers.queries.views import about, assignment_view, filled
 from weelo_workers.settings import settings
 
@@ -82,7 +81,7 @@ def show(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -
     A last step without a limit is left out: its reach is too wide for a search per heartbeat, and CatchUp makes the offers
     to transporters who come online.
     """
-    last_step = is_last_step(broadcast.radius_step, settings().radius_steps_km)
+    last_step = in_last_step(broadcast)
     in_rings = (
         broadcast.status in lifecycle.OPEN
         and broadcast.radius_km is not None

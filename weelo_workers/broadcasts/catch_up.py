@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Exists, exists, false, func, literal, or_, select
 
 from weelo_workers import presence
-from weelo_workers.broadcasts.matching import LeftOut, in_last_step, pickup_of, reaches
+from weelo_workers.broadcasts.matching import LeftOut, pickup_of, reaches
 from weelo_workers.broadcasts.telling import record_passed_over
 from weelo_workers.contracts.broadcasts import CatchUp, OfferLate
 from weelo_workers.contracts.statuses import PassedOverBecause, TruckRequestStatus
@@ -19,7 +19,7 @@ from weelo_workers.lifecycles.offer_cap import Reach, split_by_room
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer, Transporter, TruckRequest, Vehicle, on_the_road
-from weelo_workers.queries.open_offers import open_offers_of
+from weelo_workers.queries.open_offers import in_last_step, open_offers_of
 from weelo_workers.settings import settings
 
 # The sphere of the haversine formula, and the most by which distances on it and on Earth differ (as a factor).

@@ -80,10 +80,6 @@ def reaches(broadcast: Broadcast, km: float | None) -> bool:
     return broadcast.radius_km is None or (km is not None and km <= broadcast.radius_km)
 
 
-def in_last_step(broadcast: Broadcast) -> bool:
-    return ladder.is_last_step(broadcast.radius_step, settings().radius_steps_km)
-
-
 def searched_kinds(slots: Sequence[TruckRequest]) -> set[str]:
     return {slot.vehicle_key for slot in slots if slot.status == TruckRequestStatus.SEARCHING}
 

@@ -6,13 +6,14 @@ from functools import partial
 from uuid import UUID
 
 from weelo_workers import presence
-from weelo_workers.broadcasts.matching import in_last_step, pickup_of
+from weelo_workers.broadcasts.matching import pickup_of
 from weelo_workers.broadcasts.offering_late import LateOffers, offer_late_to
 from weelo_workers.contracts.broadcasts import OfferLate
 from weelo_workers.contracts.statuses import PassedOverBecause
 from weelo_workers.messaging.handling import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer
+from weelo_workers.queries.open_offers import in_last_step
 
 # How long heartbeats leave out a broadcast that the transporter cannot take now.
 ASK_AGAIN_SECONDS = 60.0

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from weelo_workers import moves, presence
-from weelo_workers.broadcasts.matching import Candidate, LeftOut, find, in_last_step, reaches
+from weelo_workers.broadcasts.matching import Candidate, LeftOut, find, reaches
 from weelo_workers.broadcasts.telling import TELLS, insert_offers, record_passed_over, step_on
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast
+from weelo_workers.queries.open_offers import in_last_step
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,11 @@ from weelo_workers.contracts.offers import HoldExpired, HoldView
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import HoldStatus, TruckRequestStatus
 from weelo_workers.lifecycles import hold as lifecycle, truck_request as slot_lifecycle
-from weelo_workers.lifecycles.ladder import is_last_step
 from weelo_workers.lifecycles.lifecycle import Transition
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Hold, TruckRequest
+from weelo_workers.queries.open_offers import in_last_step
 from weelo_workers.queries.views import about, searching
-from weelo_workers.settings import settings
 
 
 def own(uow: UnitOfWork, hold_id: UUID, transporter_id: UUID | None) -> tuple[Broadcast, Hold]:
@@ -72,7 +71,7 @@ def release(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]
     """Who came while these were on hold has not heard of them. As long as rings are told, the next ring and their
     heartbeats see to that; once everyone was asked, everyone is asked once more: only who is new is told."""
     uow.advance_all(slots, slot_lifecycle.RELEASE)
-    if slots and is_last_step(broadcast.radius_step, settings().radius_steps_km):
+    if slots and in_last_step(broadcast):
         uow.send(WidenBroadcast(broadcast_id=broadcast.id, step=broadcast.radius_step + 1))
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from weelo_workers.contracts.statuses import PassedOverBecause
 from weelo_workers.lifecycles.broadcast import OPEN
+from weelo_workers.lifecycles.ladder import is_last_step
 from weelo_workers.lifecycles.offer_cap import Reach
 from weelo_workers.models import Broadcast, Offer, PassedOver
 from weelo_workers.settings import settings
@@ -17,6 +18,11 @@ from weelo_workers.settings import settings
 # A broadcast whose slots come back repeatedly outlives its timeout, but rarely by more than this. Offers older than both
 # together are not read, so old rows cost nothing.
 _REOPENED_FOR = timedelta(hours=1)
+
+
+def in_last_step(broadcast: Broadcast) -> bool:
+    """Return whether the newest step of this broadcast is (a portion of) the last one."""
+    return is_last_step(broadcast.radius_step, settings().radius_steps_km)
 
 
 def open_offers_against(

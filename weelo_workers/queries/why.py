@@ -13,7 +13,6 @@ from weelo_workers import presence
 from weelo_workers.contracts.offers import PassedOverView, WhyView
 from weelo_workers.contracts.statuses import AssignmentStatus, PassedOverBecause
 from weelo_workers.lifecycles.assignment import LIVE
-from weelo_workers.lifecycles.ladder import is_last_step
 from weelo_workers.lifecycles.offer_cap import Reach, has_room
 from weelo_workers.models import (
     Assignment,
@@ -27,7 +26,7 @@ from weelo_workers.models import (
     TruckRequest,
     Vehicle,
 )
-from weelo_workers.queries.open_offers import open_offers_of
+from weelo_workers.queries.open_offers import in_last_step, open_offers_of
 from weelo_workers.settings import settings
 
 NO_TRUCK, OUT_OF_RADIUS, CAME_TOO_LATE = "no_truck_of_this_kind", "out_of_radius", "came_too_late"
@@ -146,7 +145,7 @@ def _had_a_free_truck(broadcast_id: UUID, transporter_id: UUID) -> ColumnElement
 
 def _has_room(session: Session, broadcast: Broadcast, transporter_id: UUID, km: float) -> bool:
     open_offers = open_offers_of(session, transporter_id, datetime.now(UTC))
-    new = Reach(km, is_last_step(broadcast.radius_step, settings().radius_steps_km))
+    new = Reach(km, in_last_step(broadcast))
     return has_room(open_offers, new, settings().max_open_offers)
 
 
