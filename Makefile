@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 .PHONY: help install run test lint lock audit bench soak mutants clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
+	@sed -n 's/^\([a-z]*\):.*## /\1:/p' Makefile | awk -F: '{ printf "  make %-8s %s\n", $$1, $$2 }'
 
 # Variables of other programs must not change what is installed or run. pip keeps those that say where packages come from.
 PIP_SOURCES := PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_NO_INDEX PIP_TRUSTED_HOST PIP_CERT PIP_CLIENT_CERT \
@@ -50,7 +50,7 @@ install: ## make .venv with everything in it
 
 # In the foreground (ps: "+"), `set -m` makes the shell give the terminal to weelo alone: Ctrl-C then reaches weelo and not
 # make, which would end by the signal although weelo has stopped in order.
-run: install ## the whole system with the demo played once, then serving until Ctrl-C
+run: install ## the system with the demo played once, until Ctrl-C
 	@case "$$(ps -o stat= -p $$$$ 2>/dev/null)" in *+*) set -m;; esac; "$(BIN)/weelo" up --demo; status=$$?; exit $$status
 
 test: install ## the whole test suite, on real servers
@@ -62,23 +62,23 @@ lint: install ## ruff, mypy and the import rules
 	"$(BIN)/mypy"
 	"$(BIN)/lint-imports" --config setup.cfg
 
-lock: install ## pin everything that setup.cfg brings along, with hashes: requirements.lock
+lock: install ## pin all packages with hashes in requirements.lock
 	$(PIP_INSTALL) --editable ".[audit]"
 	CUSTOM_COMPILE_COMMAND="make lock" "$(BIN)/pip-compile" --quiet --generate-hashes --allow-unsafe --strip-extras \
 	  --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements.lock setup.cfg
 
-audit: install ## ask PyPI for known weaknesses of what requirements.lock pins; what cannot be asked about fails
+audit: install ## ask PyPI for known weaknesses of the pinned packages
 	$(PIP_INSTALL) --editable ".[audit]"
 	"$(BIN)/pip-audit" --strict --disable-pip --require-hashes --requirement requirements.lock
 
-bench: install ## what it costs, against a ceiling in the same run
+bench: install ## measure costs against a ceiling in the same run
 	"$(BIN)/python" -m bench
 
 MINUTES ?= 30
-soak: install ## people play while everything breaks, for MINUTES=30 [SEED=…]; a report in soak/
+soak: install ## test under faults for MINUTES=30 [SEED=1]; report in soak/
 	"$(BIN)/python" -m tests.faults --minutes "$(MINUTES)" $(if $(SEED),--seed "$(SEED)")
 
-mutants: install ## is the suite worth anything? one mechanism at a time switched off in a copy
+mutants: install ## check that the tests notice a mechanism switched off
 	"$(BIN)/python" -m tests.faults.mutants
 
 clean: ## remove the environment and the development data

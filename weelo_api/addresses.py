@@ -1,4 +1,4 @@
-"""Accepts one spelling of each address and answers 404 to the others."""
+"""Accepts one spelling of each address: answers 404 to the others, and 400 to a query parameter that is given twice."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NEEDLESSLY_ENCODED = re.compile(r"%(2[D-F]|3\d|4[1-9A-F]|5[\dAF]|6[1-9A-F]|7[\d
 
 
 def register(app: Flask) -> None:
-    """Answer other spellings of an address with 404. Call this before routes are added.
+    """Refuse other spellings of an address and repeated query parameters. Call this before routes are added.
 
     Werkzeug would redirect them to an absolute address, and clients that follow a redirect turn POST into GET. It would
     also treat several leading slashes as one, so that a request could bypass a proxy's rule for a path.
@@ -27,3 +27,12 @@ def register(app: Flask) -> None:
         as_sent = request.environ.get("RAW_URI", "").partition("?")[0]
         if not _ONE_SLASH.match(request.environ.get("PATH_INFO", "")) or _NEEDLESSLY_ENCODED.search(as_sent):
             raise Rejected(Code.NOT_FOUND)
+
+    @app.before_request
+    def _refuse_repeated_parameters() -> None:
+        repeated = [name for name, values in request.args.lists() if len(values) > 1]
+        if repeated and request.path.startswith("/api/"):
+            errors = [{"field": name[:100], "message": "appears more than once"} for name in repeated[:10]]
+            raise Rejected(
+                Code.VALIDATION_ERROR, f"{errors[0]['field']}: appears more than once", {"errors": errors}
+            )

@@ -142,6 +142,7 @@ class Doorkeeper(ThreadWorker):  # type: ignore[misc]
             self._read_until.pop(conn, None)
 
     def handle_request(self, req: Any, conn: TConn) -> Any:
+        malformed.check_head(req)
         read_to_the_end = partial(self._read_until.pop, conn, None)
         if getattr(req.body.reader, "length", None) == 0:
             read_to_the_end()
@@ -259,7 +260,9 @@ class _Reader:
         self._missing -= len(data)
         if not data and self._missing > 0:
             # The part that was received may be valid JSON by chance, but it is not the whole body.
-            raise BadRequest(f"The body ended {self._missing} bytes before its Content-Length.")
+            raise BadRequest(
+                f"The body ended, or its time was over, {self._missing} bytes before its Content-Length."
+            )
         if not data or getattr(self.reader, "length", None) == 0:
             self._at_its_end()
         return data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -67,6 +67,10 @@ def parse(message: str | bytes) -> Op:
         raise Rejected(Code.VALIDATION_ERROR, _first(refused)) from None
 
 
+def _names() -> list[str]:
+    return [get_args(op.model_fields["op"].annotation)[0] for op in get_args(Op)]
+
+
 def unlogged(event: str, data: dict[str, Any]) -> dict[str, Any]:
     """A frame that is no part of the log."""
     return {"event": event, "at": now(), "data": data}
@@ -82,6 +86,8 @@ def now() -> str:
 
 def _first(refused: ValidationError) -> str:
     error = refused.errors(include_url=False, include_input=False, include_context=False)[0]
+    if error["type"].startswith("union_tag"):
+        return f"op: Send one of {', '.join(_names())}"
     # The first step of a place is which op it was; what is left is the field.
     field = ".".join(str(part) for part in error["loc"][1:])
     return (f"{field}: {error['msg']}" if field else error["msg"])[:MAX_DETAIL]

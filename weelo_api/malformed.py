@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -11,7 +12,18 @@ from gunicorn.http import errors
 from weelo_api.headers import ERROR_HEADERS
 from weelo_workers.contracts.rejections import Code, problem
 
+# A name or an address with an optional port (RFC 3986, sections 3.2.2 and 3.2.3).
+_HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::\d*)?")
+
 _FRAME_THE_BODY = "Send the body with a Content-Length, or with Transfer-Encoding: chunked."
+
+
+class InvalidHost(errors.ParseException):  # type: ignore[misc]
+    """A request without a Host header, or with one that is no host name (RFC 9112, section 3.2)."""
+
+    def __str__(self) -> str:
+        return "Send exactly one Host header with a name and an optional port, such as Host: localhost:8000"
+
 
 # Status and detail by the parser's error. All other errors are 400 with the parser's own message.
 _KNOWN: dict[type[Exception], tuple[int, str]] = {
@@ -31,6 +43,18 @@ _OUR_FAULT = (
     errors.InvalidResponseHeaderName,
     errors.ConfigurationProblem,
 )
+
+
+def check_head(request: Any) -> None:
+    """Raise what gunicorn's parser does not: InvalidHost, or UnsupportedTransferCoding for a compressed body."""
+    hosts = [value for name, value in request.headers if name == "HOST"]
+    if len(hosts) > 1 or (not hosts and request.version >= (1, 1)):
+        raise InvalidHost
+    if not all(_HOST.fullmatch(host) for host in hosts):
+        raise InvalidHost
+    for name, value in request.headers:
+        if name == "TRANSFER-ENCODING" and value.strip().lower() != "chunked":
+            raise errors.UnsupportedTransferCoding(value)
 
 
 def problem_of(error: Exception) -> dict[str, Any]:

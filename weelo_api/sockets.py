@@ -49,7 +49,10 @@ def register(app: Flask) -> None:
 
     @app.errorhandler(RemoteProtocolError)
     def _no_websocket(_error: RemoteProtocolError) -> Response:
-        return refuse(Code.VALIDATION_ERROR, "This is no WebSocket handshake of RFC 6455.")
+        return refuse(
+            Code.VALIDATION_ERROR,
+            "Open a WebSocket here (RFC 6455, version 13), such as ws://localhost:8000/api/v1/ws",
+        )
 
     @sock.route(PATH)  # type: ignore[untyped-decorator]
     def ws(server: Server) -> None:

@@ -17,6 +17,8 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "channel_binding": ("disable", "prefer", "require"),
     "gssencmode": ("disable", "prefer", "require"),
 }
+# The processes run in other directories than the command that reads the URL first.
+FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "passfile")
 NUMBERS = (
     "connect_timeout",
     "keepalives_idle",
@@ -52,6 +54,10 @@ def _check_values(parameters: Mapping[str, str]) -> None:
     for name, allowed in CHOICES.items():
         if name in parameters and parameters[name] not in allowed:
             raise ValueError(f"{name} must be one of {', '.join(allowed)}")
+    for name in FILES:
+        value = parameters.get(name, "/")
+        if not value.startswith("/") and (name, value) != ("sslrootcert", "system"):
+            raise ValueError(f"{name} must be an absolute path, such as /etc/ssl/ca.pem")
     for name in NUMBERS:
         if name in parameters and not parameters[name].isdecimal():
             raise ValueError(f"{name} must be a whole number")

@@ -26,6 +26,7 @@ TLS_PARAMETERS = (
     "ssl_keyfile",
     "ssl_password",
 )
+FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 # Time-outs, retries and the protocol are chosen where the connection is used; a URL must not change them.
 PARAMETERS = ("db", *TLS_PARAMETERS)
 
@@ -77,7 +78,7 @@ def read(url: str) -> RedisAddress:
         raise ValueError("write special characters of user and password percent-encoded, like %23 for #")
     read_by_redis = parse_url(_with_plain_requirement(url, given))  # type: ignore[no-untyped-call]
     if parts.scheme == "unix":
-        if not read_by_redis.get("path", "").strip("/"):
+        if parts.hostname or not read_by_redis.get("path", "").strip("/"):
             raise ValueError("names no socket; write unix:///path/of/the/socket?db=0")
     elif not parts.path.strip("/").isdecimal() and parts.path.strip("/"):
         raise ValueError("the database must be a number, as in redis://host:6379/0")
@@ -99,6 +100,9 @@ def _check_parameter(name: str, value: str, scheme: str) -> None:
         raise ValueError(f"{shown} needs TLS; begin the URL with rediss://")
     if not value:
         raise ValueError(f"{shown} has no value")
+    # The processes run in other directories than the command that reads the URL first.
+    if name in FILES and not value.startswith("/"):
+        raise ValueError(f"{shown} must be an absolute path, such as /etc/ssl/ca.pem")
 
 
 def _with_plain_requirement(url: str, given: list[tuple[str, str]]) -> str:
@@ -119,7 +123,9 @@ def _tls(read_by_redis: Mapping[str, Any]) -> dict[str, Any]:
     tls["ssl_cert_reqs"] = verify
     # redis-py does the same; kombu hands on what it gets.
     tls["ssl_check_hostname"] = verify != ssl.CERT_NONE and tls.get("ssl_check_hostname", True)
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(
+        ssl.PROTOCOL_TLS_CLIENT
+    )  # only to check files, so the system's certificates are not loaded
     try:
         if "ssl_ca_certs" in tls or "ssl_ca_path" in tls:
             context.load_verify_locations(tls.get("ssl_ca_certs"), tls.get("ssl_ca_path"))

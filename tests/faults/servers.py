@@ -20,6 +20,8 @@ from weelo_workers.runtime.embedded import EmbeddedServer
 
 DOWN_SECONDS = 30.0
 LOCKED_SECONDS = 5.0
+WAITED_FOR_SECONDS = 12.0
+"""For so long a lock is kept beyond that if no other connection waits for it yet."""
 
 
 @fault("a power cut: children and servers are killed at once")
@@ -71,18 +73,18 @@ def end_connections(at: Breaking) -> Effect:
 
 @fault("somebody keeps a request's row locked")
 def lock_a_row(at: Breaking) -> Effect:
-    """One that a timer will ask for meanwhile."""
+    """Lock the row of a broadcast whose next timer is due soon."""
     soon = at.stage.rows(
-        "SELECT DISTINCT payload->>'broadcast_id' AS id FROM mailbox WHERE queue = 'timers' AND settled_at IS NULL"
-        "   AND due_at BETWEEN clock_timestamp() + interval '1 s' AND clock_timestamp() + interval '4 s'"
+        "SELECT payload->>'broadcast_id' AS id FROM mailbox WHERE queue = 'timers' AND settled_at IS NULL"
+        "   AND payload ? 'broadcast_id' AND due_at BETWEEN clock_timestamp() + interval '0.5 s'"
+        "   AND clock_timestamp() + interval '12 s' ORDER BY due_at LIMIT 1"
     )
-    asked_for = [row.id for row in soon if row.id]
-    if not asked_for:
-        return Effect(0, "there was none")
-    broadcast = at.dice.choice(asked_for)
+    if not soon:
+        return Effect(0, "no timer was due soon")
+    broadcast = soon[0].id
     with at.stage.without(DATABASE, broadcast):
         waiting = _locked(at.stage, f"SELECT 1 FROM broadcasts WHERE id = '{broadcast}' FOR UPDATE")
-    return Effect(waiting, f"{broadcast} for {LOCKED_SECONDS:.0f} s, {waiting} waited for it")
+    return Effect(waiting, f"{broadcast}, {waiting} waited for it")
 
 
 @fault("somebody keeps a busy table locked")
@@ -90,17 +92,23 @@ def lock_a_table(at: Breaking) -> Effect:
     table = at.dice.choice(("mailbox", "broadcasts", "log_heads", "offers"))
     with at.stage.without(DATABASE):
         waiting = _locked(at.stage, f"LOCK TABLE {table} IN EXCLUSIVE MODE")
-    return Effect(waiting, f"{table} for {LOCKED_SECONDS:.0f} s, {waiting} waited for it")
+    return Effect(waiting, f"{table}, {waiting} waited for it")
 
 
 def _locked(stage: Stage, statement: str) -> int:
-    """How many waited for it in the end."""
+    """Hold a lock for some seconds and until another connection waits for it; return how many wait in the end."""
     with stage.engine.begin() as connection:
         me = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
         connection.execute(text(statement))
         time.sleep(LOCKED_SECONDS)
-        waiting = stage.rows("SELECT pid FROM pg_stat_activity WHERE :me = ANY(pg_blocking_pids(pid))", me=me)
-    return len(waiting)
+        last = time.monotonic() + WAITED_FOR_SECONDS
+        while True:
+            waiting = stage.rows(
+                "SELECT pid FROM pg_stat_activity WHERE :me = ANY(pg_blocking_pids(pid))", me=me
+            )
+            if waiting or time.monotonic() > last:
+                return len(waiting)
+            time.sleep(0.2)
 
 
 @fault("the disk of PostgreSQL is full")

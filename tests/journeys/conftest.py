@@ -13,14 +13,14 @@ from tests.system import System
 OF_ITS_OWN = 20  # beyond the numbers that workers have
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def fcm() -> Iterator[FcmServer]:
     server = FcmServer()
     yield server
     server.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def system(fcm: FcmServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     # A database and a Redis of its own: its workers go on while other tests empty theirs.
     # Short timers, so that a life is played in seconds; the 120 s are shown where the clock can be turned.

@@ -66,6 +66,7 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert body["code"] == code
     assert body["status"] == status
     assert set(body) >= {"type", "title", "detail", "retryable"}
+    assert "item" not in body["detail"], "a text has characters"
     return body
 
 

@@ -16,7 +16,7 @@ from weelo_workers.models.engine import connect
 
 pytestmark = pytest.mark.xdist_group("system")
 
-MANY = int(os.environ.get("WEELO_SURGE", "100"))
+MANY = int(os.environ.get("WEELO_SURGE", "40"))
 
 
 def test_RADI_01_a_surge_in_one_town_prevents_no_offer_in_another(system: System) -> None:

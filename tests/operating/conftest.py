@@ -24,7 +24,7 @@ def database() -> str:
     return own_database(OF_ITS_OWN)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def operated(tmp_path_factory: pytest.TempPathFactory, database: str) -> Iterator[System]:
     running = System(
         tmp_path_factory.mktemp("operated") / "data",
@@ -38,7 +38,7 @@ def operated(tmp_path_factory: pytest.TempPathFactory, database: str) -> Iterato
     running.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def engine(database: str) -> Iterator[Engine]:
     made = connect(database)
     yield made

@@ -48,7 +48,7 @@ def database(worker_id: str) -> Iterator[Database]:
         engine.dispose()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def embedded() -> Iterator[System]:
     """`weelo up` with its own servers, on a data dir from the time before there were roles."""
     above = Path(tempfile.mkdtemp(prefix="weelo-test-"))

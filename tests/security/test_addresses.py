@@ -76,3 +76,13 @@ def test_what_has_to_be_encoded_in_an_address_may_be() -> None:
     as_sent = {"PATH_INFO": "/api/v1/devices/a:b c", "RAW_URI": "/api/v1/devices/a%3Ab%20c?x=%2F"}
     answer = app().test_client().open(method="DELETE", headers=headers, environ_overrides=as_sent)
     assert answer.json["code"] != "NOT_FOUND"
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=1&limit=2", "limit=1&limit=1", "cursor=a&limit=1&cursor=", "x=1&x=2"]
+)
+def test_a_query_parameter_that_is_given_twice_is_400(query: str) -> None:
+    headers = {"Authorization": f"Bearer {signed(claims())}"}
+    answer = app().test_client().get(f"/api/v1/bookings?{query}", headers=headers)
+    assert (answer.status_code, answer.json["code"]) == (400, "VALIDATION_ERROR")
+    assert answer.json["detail"].endswith(": appears more than once")

@@ -141,6 +141,12 @@ MALFORMED_HEADS = {
     "a folded header": (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: y\r\n z\r\n\r\n", 400),
     "a NUL in a header": (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: \x00\r\n\r\n", 400),
     "line feeds alone": (b"GET /healthz HTTP/1.1\nHost: x\r\n\r\n", 400),
+    "no host": (b"GET /healthz HTTP/1.1\r\n\r\n", 400),
+    "a host with a space": (b"GET /healthz HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+    "a host with a path": (b"GET /healthz HTTP/1.1\r\nHost: x/y\r\n\r\n", 400),
+    "a host with a user": (b"GET /healthz HTTP/1.1\r\nHost: a@b\r\n\r\n", 400),
+    "a host with a port in words": (b"GET /healthz HTTP/1.1\r\nHost: x:http\r\n\r\n", 400),
+    "two hosts in HTTP/1.0": (b"GET /healthz HTTP/1.0\r\nHost: x\r\nHost: y\r\n\r\n", 400),
     "two hosts": (b"GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
     "a long target": (b"GET /" + b"x" * 10_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
     "a long query": (b"GET /healthz?" + b"x" * 10_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
@@ -152,6 +158,14 @@ MALFORMED_HEADS = {
     "an unknown expectation": (b"GET /healthz HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\n\r\n", 417),
     "an unknown coding": (
         b"POST /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: br, chunked\r\n\r\n",
+        501,
+    ),
+    "a coding below chunked": (
+        b"POST /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        501,
+    ),
+    "a coding in a header of its own": (
+        b"POST /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n",
         501,
     ),
     "a coding that is not chunked": (
@@ -219,7 +233,7 @@ UNUSUAL = {
     "a method of twenty letters": (b"ABCDEFGHIJKLMNOPQRST /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 405),
     "a NUL in the path": (b"GET /healthz%00 HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     "a line end in the path": (b"GET /healthz%0d%0aX:%20y HTTP/1.1\r\nHost: x\r\n\r\n", 404),
-    "a slash in the path": (b"GET /api%2fv1%2fbroadcasts HTTP/1.1\r\nHost: x\r\n\r\n", 401),
+    "a slash in the path": (b"GET /api%2fv1%2fbroadcasts HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     "two slashes in the path": (b"GET /%2fhealthz HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     "half an escape in the path": (b"GET /healthz% HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     "bytes that are no UTF-8": (b"GET /%ff%fe HTTP/1.1\r\nHost: x\r\n\r\n", 404),
@@ -229,7 +243,9 @@ UNUSUAL = {
     "a query that is odd": (b"GET /healthz?%ff=%00&&==&[]=%zz HTTP/1.1\r\nHost: x\r\n\r\n", 200),
     "many parameters": (b"GET /healthz?" + b"a=1&" * 1_900 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 200),
     "a fragment": (b"GET /healthz#x HTTP/1.1\r\nHost: x\r\n\r\n", 200),
-    "no host": (b"GET /healthz HTTP/1.1\r\n\r\n", 200),
+    "an empty host": (b"GET /healthz HTTP/1.1\r\nHost:\r\n\r\n", 200),
+    "a host that is an IPv6 address": (b"GET /healthz HTTP/1.1\r\nHost: [::1]:8000\r\n\r\n", 200),
+    "HTTP/1.2": (b"GET /healthz HTTP/1.2\r\nHost: x\r\nConnection: close\r\n\r\n", 200),
     "cookies without sense": (b"GET /healthz HTTP/1.1\r\nHost: x\r\nCookie: ;=;a;\xff=\x80\r\n\r\n", 200),
     "a range": (b"GET /healthz HTTP/1.1\r\nHost: x\r\nRange: bytes=9-1,x\r\n\r\n", 200),
     "bytes beyond ASCII in the token": (

@@ -89,6 +89,13 @@ def test_a_customer_has_no_heartbeat(api: Api, someone: UUID) -> None:
     assert client.silent()
 
 
+@pytest.mark.parametrize("unknown", ["{}", '{"op":"dance"}', '{"op":7}'])
+def test_a_frame_without_a_known_op_is_told_which_there_are(api: Api, someone: UUID, unknown: str) -> None:
+    client = api.enter(someone)
+    client.ws.send(unknown)
+    assert client.frame()["data"]["detail"] == "op: Send one of auth, resume, ack, heartbeat, ping"
+
+
 @pytest.mark.parametrize(
     "bad",
     [

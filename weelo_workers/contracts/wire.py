@@ -46,11 +46,26 @@ ClockTime = Annotated[
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False, description="degrees, WGS 84")]
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False, description="degrees, WGS 84")]
 Rupees = Annotated[int, Field(ge=0, le=100_000_000, description="whole rupees")]
-Text = Annotated[
-    str, StringConstraints(strip_whitespace=True), AfterValidator(_without_nul), AfterValidator(_encodable)
+
+# The lengths stand inside StringConstraints: behind a validator, pydantic would speak of "items" and not of characters.
+ShortText = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    AfterValidator(_without_nul),
+    AfterValidator(_encodable),
 ]
-ShortText = Annotated[Text, Field(min_length=1, max_length=100)]
-LongText = Annotated[Text, Field(max_length=1000)]
+AddressText = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=500),
+    AfterValidator(_without_nul),
+    AfterValidator(_encodable),
+]
+LongText = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=1000),
+    AfterValidator(_without_nul),
+    AfterValidator(_encodable),
+]
 
 
 class Wire(BaseModel):
@@ -79,4 +94,4 @@ class Place(Request):
 
     latitude: Latitude
     longitude: Longitude
-    address: Annotated[Text, Field(min_length=1, max_length=500)]
+    address: AddressText
