@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,9 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [each for each in os.environ if each.upper().startswith(foreign)]:
         if not (name.startswith("PG") and os.environ.get("DATABASE_URL")):
             del os.environ[name]
+    # A shell's background jobs ignore SIGINT, and so would every program that is started here.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is None:
         _start_servers()

@@ -9,7 +9,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_validator, mode
 
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import AboutBroadcast
-from weelo_workers.contracts.queues import TIMERS
+from weelo_workers.contracts.queues import FLEET, TIMERS
 from weelo_workers.contracts.statuses import BroadcastStatus, Kind, TruckRequestStatus, UnfilledBecause
 from weelo_workers.contracts.trips import AssignmentView
 from weelo_workers.contracts.vehicle_kinds import KindName
@@ -143,8 +143,10 @@ class CatchUp(Command, name="broadcasts.catch_up"):
     again: bool = False
 
 
-class OfferLate(Command, name="broadcasts.offer_late"):
+class OfferLate(Command, name="broadcasts.offer_late", queue=FLEET):
     """Offer a broadcast to a transporter who has come within a ring that was told before.
+
+    It is on the queue of fleets, so that new bookings do not wait for transporters who come online to many old ones.
 
     `then`: further broadcasts to offer them afterwards, nearest first. They follow one by one, so that a transporter
     who comes online to many open requests does not fill the queue.
