@@ -7,7 +7,7 @@ import pytest
 from tests.architecture.sources import DOMAINS, calls, import_all_contracts, name_of, python_files
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.event import Event
-from weelo_workers.contracts.queues import QUEUES, TIMERS
+from weelo_workers.contracts.queues import FLEET, QUEUES, TIMERS
 from weelo_workers.contracts.rejections import Code
 from weelo_workers.notifications.catalog import CATALOG
 
@@ -109,11 +109,15 @@ def test_a_timer_is_sent_by_a_verb_and_never_by_a_client() -> None:
     assert not timers & SUBMITTED_BY_THE_API
 
 
+# New bookings must not wait for transporters who come online to many old ones.
+ON_ANOTHER_QUEUE = {"broadcasts.offer_late": FLEET}
+
+
 @pytest.mark.parametrize("name", sorted(REGISTRY))
 def test_a_command_travels_on_its_domain_or_as_a_timer(name: str) -> None:
     domain = name.partition(".")[0]
     assert domain in DOMAINS
-    assert REGISTRY[name].queue in {domain, TIMERS} & set(QUEUES)
+    assert REGISTRY[name].queue in {domain, TIMERS, ON_ANOTHER_QUEUE.get(name)} & set(QUEUES)
 
 
 # --- events ---------------------------------------------------------------------------------------------
