@@ -29,7 +29,7 @@ def transactions(system: System, data: Path) -> list[Figure]:
 
     def through_the_bus() -> None:
         who = uuid4()
-        world.do(
+        world.execute(
             RegisterDriver(transporter_id=who, driver_id=uuid4(), details=details), who, Role.TRANSPORTER
         )
 
@@ -55,7 +55,7 @@ def _bare(engine: Engine) -> None:
     """Record the command, then in a second transaction claim it, act, write outcome and delivery."""
     command, driver, who = uuid4(), uuid4(), uuid4()
     row = {"id": command, "driver": driver, "who": who, "delivery": uuid4()}
-    insert = "INSERT INTO mailbox (id, name, queue, payload, caller_id, due_at, ring_at) VALUES (:id, 'x', 'x', '{}', :who, now(), now() + interval '1 day')"
+    insert = "INSERT INTO mailbox (id, name, queue, payload, caller_id, due_at, wake_at) VALUES (:id, 'x', 'x', '{}', :who, now(), now() + interval '1 day')"
     with engine.begin() as connection:
         connection.execute(text(insert), row)
     with engine.begin() as connection:

@@ -73,7 +73,7 @@ def history(system: System, data: Path) -> list[Figure]:
 def _database(data: Path, name: str) -> Engine:
     os.environ["DATABASE_URL"] = Postgres(data).create_database(name)
     settings_module.settings.cache_clear()
-    engines.forget_connections()
+    engines.drop_inherited_connections()
     from weelo_workers.models.migrate import upgrade_to_head
 
     upgrade_to_head()
@@ -134,11 +134,11 @@ class Player:
             self.world.bus.execute(command_id)
 
     def read(self, query: Callable[..., Any], who: object) -> Callable[[], Any]:
-        from weelo_workers.queries.pages import Window
+        from weelo_workers.queries.pages import PageRequest
 
         def run() -> Any:
             with Session(self.engine) as session:
-                return query(session, who, Window(20, None))
+                return query(session, who, PageRequest(20, None))
 
         return run
 

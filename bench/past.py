@@ -83,7 +83,7 @@ PAST_SQL = """
                p.at + v * interval '10 s', p.id, 'broadcasts.widen'
           FROM past p, generate_series(1, 6) AS v;
     CREATE UNLOGGED TABLE recent AS SELECT * FROM past WHERE at > now() - make_interval(days => :kept_days);
-    INSERT INTO mailbox (id, name, queue, subject_id, payload, caller_id, received_at, due_at, ring_at, settled_at, status,
+    INSERT INTO mailbox (id, name, queue, subject_id, payload, caller_id, received_at, due_at, wake_at, settled_at, status,
                          http_status, result)
         SELECT gen_random_uuid(), x.name, x.queue, r.id,
                jsonb_build_object('broadcast_id', r.id, 'padding', repeat('x', x.bytes)),
@@ -98,7 +98,7 @@ PAST_SQL = """
                ('notifications.deliver', 'notifications', 1500, false, 1),
                ('notifications.deliver', 'notifications', 1500, false, 20),
                ('notifications.deliver', 'notifications', 1500, false, 120),
-               ('fleet.sign_on', 'fleet', 0, false, 20)) AS x (name, queue, bytes, called, after);
+               ('fleet.sync_presence', 'fleet', 0, false, 20)) AS x (name, queue, bytes, called, after);
     INSERT INTO events (id, event, at, data)
         SELECT gen_random_uuid(), 'broadcast_state_changed', r.at + k * interval '10 s',
                jsonb_build_object('broadcastId', r.id, 'status', 'active', 'n', r.n, 'padding', repeat('x', 200))

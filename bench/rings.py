@@ -41,9 +41,9 @@ def ring(system: System, data: Path) -> list[Figure]:
         before = client.info("memory")["used_memory"]
         _come_online(count)
         per_head = (client.info("memory")["used_memory"] - before) / count
-        found = presence.reached_by([KIND], PICKUP, RADIUS_KM)
+        found = presence.search([KIND], PICKUP, RADIUS_KM)
         assert len(found.near) == HITS, len(found.near)
-        ours = _median(lambda: presence.reached_by([KIND], PICKUP, RADIUS_KM))
+        ours = _median(lambda: presence.search([KIND], PICKUP, RADIUS_KM))
         bare = _median(_by_hand)
         figures.append(
             Figure(

@@ -19,7 +19,7 @@ import httpx
 import psutil
 
 from bench.figures import Figure, milliseconds, percentile
-from tests.scribe import Scribe
+from tests.log_writer import LogWriter
 from tests.system import System, token
 from tests.waiting import eventually
 from weelo_workers import redis_client, settings as settings_module
@@ -78,13 +78,13 @@ class Reader:
 def one_reader(system: System, data: Path) -> list[Figure]:
     """One line, from the commit of what it tells of to its frame: the notifier's transaction and the news of it."""
     _be_part_of(data)
-    scribe, reader = Scribe(), Reader(system.port, uuid4())
+    log_writer, reader = LogWriter(), Reader(system.port, uuid4())
     reader.greeted()
     taken = []
     for _ in range(ROUNDS):
-        delivery = scribe.post({reader.user_id: None}, size=PADDING)
+        delivery = log_writer.post({reader.user_id: None}, size=PADDING)
         began = time.perf_counter()
-        scribe.deliver(delivery)
+        log_writer.deliver(delivery)
         reader.line.recv(4096)
         taken.append(time.perf_counter() - began)
     reader.line.close()
@@ -98,15 +98,15 @@ def one_reader(system: System, data: Path) -> list[Figure]:
 def a_thousand_readers(system: System, data: Path) -> list[Figure]:
     """One event to 1,000 connected transporters, against a bare loop that sends the same bytes."""
     _be_part_of(data)
-    scribe, readers = Scribe(), _enter(system, READERS)
+    log_writer, readers = LogWriter(), _enter(system, READERS)
     whole, sending = [], []
     for _ in range(7):
-        delivery = scribe.post({reader.user_id: None for reader in readers}, size=PADDING)
+        delivery = log_writer.post({reader.user_id: None for reader in readers}, size=PADDING)
         began = time.perf_counter()
-        scribe.deliver(delivery)
+        log_writer.deliver(delivery)
         last = max(_read_all([reader.line for reader in readers]))
         whole.append(last - began)
-        sending.append(last - scribe.committed_at)
+        sending.append(last - log_writer.committed_at)
     for reader in readers:
         reader.line.close()
     bare = _bare_loop()
@@ -141,7 +141,7 @@ def idle_sockets(system: System, data: Path) -> list[Figure]:
 def a_stalled_reader(system: System, data: Path) -> list[Figure]:
     """What 20 others feel while one client gets a lot and does not read it, against one that does."""
     _be_part_of(data)
-    scribe, others = Scribe(), _enter(system, OTHERS)
+    log_writer, others = LogWriter(), _enter(system, OTHERS)
     taken: dict[bool, list[float]] = {True: [], False: []}
     for turn in range(STALL_TURNS):
         reads = turn % 2 == 0
@@ -149,10 +149,10 @@ def a_stalled_reader(system: System, data: Path) -> list[Figure]:
         flooded.greeted()
         with _reading(flooded.line) if reads else nullcontext():
             for _ in range(STALL_ROUNDS):
-                scribe.deliver(scribe.post({flooded.user_id: None}, size=FLOOD_BYTES))
-                delivery = scribe.post({reader.user_id: None for reader in others}, size=PADDING)
+                log_writer.deliver(log_writer.post({flooded.user_id: None}, size=FLOOD_BYTES))
+                delivery = log_writer.post({reader.user_id: None for reader in others}, size=PADDING)
                 began = time.perf_counter()
-                scribe.deliver(delivery)
+                log_writer.deliver(delivery)
                 taken[reads] += [at - began for at in _read_all([reader.line for reader in others])]
         flooded.line.close()
     for reader in others:
@@ -257,7 +257,7 @@ def _be_part_of(data: Path) -> None:
     caches: tuple[Callable[[], None], ...] = (
         settings_module.settings.cache_clear,
         redis_client.redis.cache_clear,
-        engines.forget_connections,
+        engines.drop_inherited_connections,
     )
     for forget in caches:
         forget()

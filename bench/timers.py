@@ -39,7 +39,7 @@ def thousand_pending(system: System, data: Path) -> list[Figure]:
         list(pool.map(ask, range(PENDING)))
 
     query = text(
-        "SELECT EXTRACT(EPOCH FROM b.state_changed_at - b.expires_at) AS late, m.sweeps > 0 AS swept FROM broadcasts b"
+        "SELECT EXTRACT(EPOCH FROM b.state_changed_at - b.expires_at) AS late, m.sweep_count > 0 AS swept FROM broadcasts b"
         " JOIN mailbox m ON m.name = 'broadcasts.expire' AND m.payload->>'broadcast_id' = b.id::text"
         " WHERE b.status = 'expired' AND b.created_at > :mark"
     )

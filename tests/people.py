@@ -11,14 +11,14 @@ from uuid import UUID, uuid4
 import websocket
 
 from tests.system import System, token
-from weelo_client import Frame, Place, Refused, WeeloClient
+from weelo_client import Frame, Place, Rejected, WeeloClient
 from weelo_client.shapes import Accepted, Broadcast
 from weelo_workers.contracts.statuses import Role
 
 PICKUP: Place = {"latitude": 28.6, "longitude": 77.2, "address": "New Delhi"}
 DROP: Place = {"latitude": 26.9, "longitude": 75.8, "address": "Jaipur"}
 OPEN = ("open", "17 Feet")
-NOBODY_HAS = ("bulker", "32 Ton")
+UNAVAILABLE_KIND = ("bulker", "32 Ton")
 
 BOOKING: dict[str, Any] = {
     "pickup": PICKUP,
@@ -40,7 +40,7 @@ def refusal(act: Callable[[], object]) -> tuple[int, str]:
     """With which status and code the API says no to this."""
     try:
         act()
-    except Refused as refused:
+    except Rejected as refused:
         return refused.status, refused.code
     raise AssertionError("nobody said no")
 

@@ -9,8 +9,8 @@ from kombu import pools
 from redis.exceptions import RedisError
 
 from weelo_workers import redis_client, redis_url
-from weelo_workers.messaging.bell import BellSilent, Ring
-from weelo_workers.messaging.celery_bell import CeleryBell
+from weelo_workers.messaging.celery_waker import CeleryWaker
+from weelo_workers.messaging.wakeup import BrokerUnavailable, WakeUp
 
 Connects = Callable[[str], bool]
 
@@ -28,14 +28,14 @@ def redis_connects(url: str) -> bool:
 def celery_connects(url: str) -> bool:
     """Return whether Celery can send a message to the queue `fleet`."""
     pools.reset()  # kombu keeps connections by their address alone, whatever their certificates
-    bell = CeleryBell()
-    bell._celery.conf.update(redis_url.read(url).for_celery())
+    waker = CeleryWaker()
+    waker._celery.conf.update(redis_url.read(url).for_celery())
     try:
-        bell.ring(Ring(uuid4(), "fleet.sign_on", "fleet"))
-    except BellSilent:
+        waker.wake(WakeUp(uuid4(), "fleet.sync_presence", "fleet"))
+    except BrokerUnavailable:
         return False
     finally:
-        bell._celery.close()
+        waker._celery.close()
     return True
 
 

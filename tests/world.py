@@ -16,9 +16,9 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Engine, text
 
-from tests.bells import NoBell
+from tests.wakers import NullWaker
 from weelo_api.telemetry import transporter_heartbeat
-from weelo_workers.app import find_verbs
+from weelo_workers.app import load_handlers
 from weelo_workers.contracts.broadcasts import CancelBroadcast, CreateBooking, NewBooking
 from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.fleet import (
@@ -33,12 +33,12 @@ from weelo_workers.contracts.offers import (
     AcceptTrucks,
     ConfirmHold,
     DeclineOffer,
-    DropHold,
     HoldSlots,
+    ReleaseHold,
     SlotsWanted,
     Truck,
 )
-from weelo_workers.contracts.statuses import AssignmentStatus, Kind, Role
+from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastKind, Role
 from weelo_workers.contracts.trips import AdvanceTrip, DriverAccepts, DriverDeclines
 from weelo_workers.contracts.wire import Place
 from weelo_workers.messaging import mailbox
@@ -47,7 +47,7 @@ from weelo_workers.models import Base
 from weelo_workers.models.engine import engine
 from weelo_workers.redis_client import redis
 
-find_verbs()
+load_handlers()
 
 # Around Connaught Place, New Delhi.
 DELHI = (28.6315, 77.2167)
@@ -78,7 +78,7 @@ class World:
     def __init__(self, on: Engine | None = None, *, executing_on: Engine | None = None) -> None:
         """`executing_on`: the commands run there, while the test itself posts and looks as always."""
         self.engine = on or engine()
-        self.bus = Bus(executing_on or self.engine, NoBell())
+        self.bus = Bus(executing_on or self.engine, NullWaker())
 
     def empty(self) -> None:
         # TRUNCATE makes new files of all tables, and takes forty times as long.
@@ -95,7 +95,7 @@ class World:
             posted = mailbox.post(connection, command, Caller(who, role), key or uuid4(), "a request")
         return posted.outcome.command_id
 
-    def do(self, command: Command, who: UUID, role: Role, *, key: UUID | None = None) -> CommandOutcome:
+    def execute(self, command: Command, who: UUID, role: Role, *, key: UUID | None = None) -> CommandOutcome:
         """Post and execute; what the caller reads."""
         command_id = self.post(command, who, role, key=key)
         self.bus.execute(command_id)
@@ -117,7 +117,7 @@ class World:
         key: UUID | None = None,
         **more: Any,
     ) -> CommandOutcome:
-        return self.do(
+        return self.execute(
             self.booking(customer, trucks, kind=kind, at=at, **more), customer, Role.CUSTOMER, key=key
         )
 
@@ -155,32 +155,32 @@ class World:
         for _ in range(trucks):
             number, driver = f"HR55X{next(_numbers):06d}", uuid4()
             details = VehicleDetails(vehicle_type="open", vehicle_subtype=kind)
-            vehicle = self.do(
+            vehicle = self.execute(
                 RegisterVehicle(transporter_id=fleet.id, vehicle_number=number, details=details),
                 fleet.id,
                 Role.TRANSPORTER,
             )
             person = DriverDetails(name=f"Driver {number}", phone="+91 11 2345 6789")
-            self.do(
+            self.execute(
                 RegisterDriver(transporter_id=fleet.id, driver_id=driver, details=person),
                 fleet.id,
                 Role.TRANSPORTER,
             )
             fleet.trucks.append(Truck(vehicle_id=UUID(vehicle.result["id"]), driver_id=driver))
         if online:
-            self.go(fleet, online=True)
+            self.set_availability(fleet, online=True)
             self.heartbeat(fleet, km_north)
         return fleet
 
-    def go(self, fleet: Fleet, *, online: bool) -> CommandOutcome:
+    def set_availability(self, fleet: Fleet, *, online: bool) -> CommandOutcome:
         command = SetAvailability(transporter_id=fleet.id, is_available=online)
-        outcome = self.do(command, fleet.id, Role.TRANSPORTER)
-        self.presence_is_told()
+        outcome = self.execute(command, fleet.id, Role.TRANSPORTER)
+        self.sync_presence()
         return outcome
 
-    def presence_is_told(self) -> None:
+    def sync_presence(self) -> None:
         """Of what has changed in the fleets."""
-        query = "SELECT id FROM mailbox WHERE name = 'fleet.sign_on' AND settled_at IS NULL ORDER BY position"
+        query = "SELECT id FROM mailbox WHERE name = 'fleet.sync_presence' AND settled_at IS NULL ORDER BY position"
         for row in self.rows(query):
             self.bus.execute(row.id)
 
@@ -212,7 +212,7 @@ class World:
         *,
         partial: bool = False,
     ) -> CommandOutcome:
-        return self.do(
+        return self.execute(
             self.accepting(fleet, broadcast_id, trucks, partial=partial), fleet.id, Role.TRANSPORTER
         )
 
@@ -233,31 +233,31 @@ class World:
             command: Command = DriverAccepts(assignment_id=assignment.id, driver_id=driver)
         else:
             command = DriverDeclines(assignment_id=assignment.id, driver_id=driver, reason=reason)
-        return self.do(command, driver, Role.DRIVER)
+        return self.execute(command, driver, Role.DRIVER)
 
     def report(self, assignment: Any, status: str) -> CommandOutcome:
         """The driver says how far the trip is."""
         step = AssignmentStatus(status)
         command = AdvanceTrip(trip_id=assignment.trip_id, driver_id=assignment.driver_id, status=step)
-        return self.do(command, assignment.driver_id, Role.DRIVER)
+        return self.execute(command, assignment.driver_id, Role.DRIVER)
 
     def hold(
         self, fleet: Fleet, broadcast_id: UUID, quantity: int = 1, kind: str | None = None
     ) -> CommandOutcome:
         request = SlotsWanted(quantity=quantity, vehicle_type="open" if kind else None, vehicle_subtype=kind)
         command = HoldSlots(broadcast_id=broadcast_id, transporter_id=fleet.id, request=request)
-        return self.do(command, fleet.id, Role.TRANSPORTER)
+        return self.execute(command, fleet.id, Role.TRANSPORTER)
 
     def confirm(
         self, fleet: Fleet, hold_id: str | UUID, trucks: Sequence[Truck] | None = None
     ) -> CommandOutcome:
         named = tuple(fleet.trucks if trucks is None else trucks)
         command = ConfirmHold(hold_id=UUID(str(hold_id)), transporter_id=fleet.id, trucks=named)
-        return self.do(command, fleet.id, Role.TRANSPORTER)
+        return self.execute(command, fleet.id, Role.TRANSPORTER)
 
-    def drop(self, fleet: Fleet, hold_id: str | UUID) -> CommandOutcome:
-        command = DropHold(hold_id=UUID(str(hold_id)), transporter_id=fleet.id)
-        return self.do(command, fleet.id, Role.TRANSPORTER)
+    def release_hold(self, fleet: Fleet, hold_id: str | UUID) -> CommandOutcome:
+        command = ReleaseHold(hold_id=UUID(str(hold_id)), transporter_id=fleet.id)
+        return self.execute(command, fleet.id, Role.TRANSPORTER)
 
     def slots(self, broadcast_id: UUID) -> list[str]:
         """The slots' statuses, in their order."""
@@ -266,7 +266,7 @@ class World:
 
     def decline(self, fleet: Fleet, broadcast_id: UUID) -> CommandOutcome:
         command = DeclineOffer(broadcast_id=broadcast_id, transporter_id=fleet.id)
-        return self.do(command, fleet.id, Role.TRANSPORTER)
+        return self.execute(command, fleet.id, Role.TRANSPORTER)
 
     def cancel(
         self,
@@ -274,11 +274,11 @@ class World:
         customer: UUID | None = None,
         *,
         reason: str | None = None,
-        kind: Kind = Kind.BOOKING,
+        kind: BroadcastKind = BroadcastKind.BOOKING,
     ) -> CommandOutcome:
         who = customer or self.customer_of(broadcast_id)
         command = CancelBroadcast(broadcast_id=broadcast_id, customer_id=who, kind=kind, reason=reason)
-        return self.do(command, who, Role.CUSTOMER)
+        return self.execute(command, who, Role.CUSTOMER)
 
     def race(self, *acts: Callable[[], Any]) -> list[Any]:
         """All at once, each in its own thread, from one starting line."""
@@ -312,7 +312,7 @@ class World:
         """Let time pass, and every timer that has become due be late."""
         with self.engine.begin() as connection:
             for statement in (
-                "UPDATE mailbox SET due_at = due_at - :by, ring_at = ring_at - :by WHERE settled_at IS NULL",
+                "UPDATE mailbox SET due_at = due_at - :by, wake_at = wake_at - :by WHERE settled_at IS NULL",
                 "UPDATE mailbox SET retry_at = retry_at - :by WHERE settled_at IS NULL",
                 "UPDATE broadcasts SET expires_at = expires_at - :by",
                 PUSHES_END_EARLIER,
@@ -333,7 +333,7 @@ class World:
 
     # --- seeing -------------------------------------------------------------------------------------
 
-    def heard(self, who: UUID, event: str | None = None) -> list[dict[str, Any]]:
+    def events_of(self, who: UUID, event: str | None = None) -> list[dict[str, Any]]:
         """What this user's log says, in order: `{seq, event, ...data}`."""
         query = """
             SELECT l.seq, e.event, e.data || COALESCE(l.own, '{}'::jsonb) AS data

@@ -18,7 +18,7 @@ def create_app() -> Flask:
 
     from weelo_api import access, addresses, asyncapi, errors, headers, sockets
     from weelo_api.json_body import JsonBody
-    from weelo_api.views import broadcasts, devices, fleet, notifications, offers, operating, parts, trips
+    from weelo_api.views import broadcasts, common, devices, fleet, notifications, offers, operating, trips
 
     settings()
     app = OpenAPI(
@@ -26,7 +26,7 @@ def create_app() -> Flask:
         info=Info(title="Weelo", version=__version__, description="Trucks for those who need them."),
         security_schemes={"jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         validation_error_status=400,
-        validation_error_callback=errors.invalid,
+        validation_error_callback=errors.validation_response,
         doc_ui=False,  # it would add a front page of its own
         static_folder=None,
     )
@@ -38,7 +38,7 @@ def create_app() -> Flask:
     headers.register(app)
     for view in (broadcasts, offers, trips, fleet, devices, notifications):
         app.register_api(view.api)
-    parts.document_bodies(app.api_doc)
+    common.document_bodies(app.api_doc)
     app.register_blueprint(operating.api)
     app.register_blueprint(RegisterPlugin.register(doc_url="openapi.json"))
     asyncapi.register(app)

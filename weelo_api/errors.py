@@ -12,7 +12,7 @@ from flask import Flask, Response, request
 from pydantic import ValidationError
 from werkzeug.exceptions import BadRequest, HTTPException
 
-from weelo_workers.contracts.rejections import Code, Rejected, problem
+from weelo_workers.contracts.rejections import Code, Rejected, problem_body
 from weelo_workers.models.engine import DATABASE_ERRORS, is_contention, is_outage
 
 log = logging.getLogger(__name__)
@@ -34,15 +34,15 @@ def problem_response(body: dict[str, Any]) -> Response:
     return response
 
 
-def refuse(code: Code, detail: str = "", **extra: Any) -> Response:
-    return problem_response(problem(code, detail, **extra))
+def problem(code: Code, detail: str = "", **extra: Any) -> Response:
+    return problem_response(problem_body(code, detail, **extra))
 
 
-def invalid(error: ValidationError) -> Response:
-    return problem_response(not_valid(error).problem())
+def validation_response(error: ValidationError) -> Response:
+    return problem_response(validation_error(error).problem())
 
 
-def not_valid(error: ValidationError) -> Rejected:
+def validation_error(error: ValidationError) -> Rejected:
     """400 with one entry per field, in the request's own names."""
     errors = [
         {
@@ -55,7 +55,7 @@ def not_valid(error: ValidationError) -> Rejected:
     return Rejected(Code.VALIDATION_ERROR, detail, {"errors": errors})
 
 
-def _let_them_finish() -> None:
+def _drain_body() -> None:
     """Read on, within reason: a socket closed on somebody who is still sending loses them the answer.
 
     Who announces much and sends nothing is not waited for.
@@ -83,10 +83,10 @@ def register(app: Flask) -> None:
             return error.response  # type: ignore[return-value]
         status = error.code or 500
         if status == 413:
-            _let_them_finish()
+            _drain_body()
         code = _BY_STATUS.get(status, Code.VALIDATION_ERROR if status < 500 else Code.INTERNAL_ERROR)
         extra: dict[str, Any] = {"errors": []} if code is Code.VALIDATION_ERROR else {}
-        response = refuse(code, error.description or "", **extra)
+        response = problem(code, error.description or "", **extra)
         # What belongs to the status, such as `Allow` to 405 (RFC 9110, section 15.5.6).
         response.headers.extend([each for each in error.get_headers() if each[0] != "Content-Type"])
         return response
@@ -95,7 +95,7 @@ def register(app: Flask) -> None:
         if not (is_outage(error) or is_contention(error)):
             return _unexpected(error)
         log.warning("the database is not available: %s", str(error).splitlines()[0])
-        return refuse(Code.SERVICE_UNAVAILABLE, "Try again in a moment.", retryAfter=1)
+        return problem(Code.SERVICE_UNAVAILABLE, "Try again in a moment.", retryAfter=1)
 
     for trouble in DATABASE_ERRORS:
         app.register_error_handler(trouble, _database)
@@ -103,4 +103,4 @@ def register(app: Flask) -> None:
     @app.errorhandler(Exception)
     def _unexpected(error: Exception) -> Response:
         log.error("unexpected", exc_info=error)
-        return refuse(Code.INTERNAL_ERROR, "It has been logged. Trying again is safe.")
+        return problem(Code.INTERNAL_ERROR, "It has been logged. Trying again is safe.")

@@ -20,43 +20,43 @@ from flask import Response, request
 from pydantic import BaseModel, ValidationError
 
 from weelo_api.access import caller
-from weelo_api.errors import not_valid, problem_response
+from weelo_api.errors import problem_response, validation_error
 from weelo_api.hub import hub
+from weelo_api.internal import wake
 from weelo_api.json_body import JsonBody
-from weelo_api.posting import wake
-from weelo_api.pressure import Pace, Pressure
+from weelo_api.load_shedding import LoadShedder, TokenBuckets
 from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.notifications import CommandOutcome
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.wire import Request, rfc3339
 from weelo_workers.messaging import mailbox
-from weelo_workers.models.engine import DATABASE_ERRORS, autocommitting, is_cut_off
+from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine, is_disconnect
 from weelo_workers.settings import settings
 
 log = logging.getLogger(__name__)
 
 MAX_WAIT_SECONDS = 30
 # News of an outcome comes by Redis within milliseconds; looking at the row now and then covers its absence.
-LOOK_EVERY_SECONDS = 0.25
+POLL_SECONDS = 0.25
 # A process that is about to end waits for nobody long: 202 is an answer, too. Within gunicorn's graceful_timeout.
 CLOSING_WAIT_SECONDS = 2.0
 # Of gunicorn's threads. Whoever comes when so many wait for outcomes is answered 202 at once.
-WAITING_AT_MOST = 150
+MAX_WAITING_REQUESTS = 150
 
 # Longer than a database takes to come back after a crash, or a standby to take over a connection.
 IN_DOUBT_SECONDS = 5.0
 IN_DOUBT = "It is not known whether this was recorded. Ask again with the same Idempotency-Key."
 
-_pace = Pace(settings().commands_per_second)
-_pressure = Pressure()
-_places = threading.BoundedSemaphore(WAITING_AT_MOST)
+_buckets = TokenBuckets(settings().commands_per_second)
+_shedder = LoadShedder()
+_places = threading.BoundedSemaphore(MAX_WAITING_REQUESTS)
 
 _KEYS = uuid5(UUID(int=0), "weelo idempotency keys")
 _KEY = re.compile(r"[A-Za-z0-9:_-]{8,128}")
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.IGNORECASE)
 
 
-def keyed() -> bool:
+def has_idempotency_key() -> bool:
     """Whether the client named this request itself."""
     return request.headers.get("Idempotency-Key") is not None
 
@@ -69,10 +69,10 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
     if body is None:
         _expect_nothing()
     who = caller()
-    _pace.take(who.id)
+    _buckets.take(who.id)
     command_id = _command_id(who)
     # A repetition of what was accepted is no new work.
-    if (refusal := _pressure.refusal(command)) and not (keyed() and find(command_id, who)):
+    if (refusal := _shedder.refusal(command)) and not (has_idempotency_key() and find(command_id, who)):
         raise refusal
     wait = _preferred_wait()
     with hub().outcomes.expecting(command_id) as settled, _patience(wait) as patience:
@@ -95,7 +95,7 @@ def _outcome(known: CommandOutcome, who: Caller, until: float, settled: threadin
     """
     closing = False
     while known.status == "pending" and (left := until - time.monotonic()) > 0:
-        settled.wait(min(left, LOOK_EVERY_SECONDS))
+        settled.wait(min(left, POLL_SECONDS))
         try:
             known = find(known.command_id, who) or known
         except DATABASE_ERRORS:
@@ -113,7 +113,7 @@ def _expect_nothing() -> None:
     try:
         Request.model_validate_json(cast(JsonBody, request).get_json_of_any_type())
     except ValidationError as error:
-        raise not_valid(error) from None
+        raise validation_error(error) from None
 
 
 @contextmanager
@@ -137,11 +137,11 @@ def _post(command: Command, who: Caller, command_id: UUID, fingerprint: str) -> 
     in_doubt_until: float | None = None
     while True:
         try:
-            with autocommitting().connect() as connection:
+            with autocommit_engine().connect() as connection:
                 posted = mailbox.post(connection, command, who, command_id, fingerprint)
         except DATABASE_ERRORS as error:
             if in_doubt_until is None:
-                if not is_cut_off(error):
+                if not is_disconnect(error):
                     raise
                 in_doubt_until = time.monotonic() + IN_DOUBT_SECONDS
             if time.monotonic() > in_doubt_until:
@@ -153,7 +153,7 @@ def _post(command: Command, who: Caller, command_id: UUID, fingerprint: str) -> 
 
 
 def find(command_id: UUID, who: Caller) -> CommandOutcome | None:
-    with autocommitting().connect() as connection:
+    with autocommit_engine().connect() as connection:
         return mailbox.find_outcome(connection, command_id, who.id)
 
 

@@ -13,11 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from weelo_workers.metrics import folder
+from weelo_workers.metrics import multiprocess_dir
 from weelo_workers.settings import ConfigurationError, settings
 
 # Before anything is counted: the workers count together, so that each of them answers for all.
-folder.open_own(always=True)
+multiprocess_dir.open_dir(always=True)
 
 try:
     settings()
@@ -25,7 +25,7 @@ except ConfigurationError as unusable:
     raise SystemExit(f"weelo: {unusable}") from None  # one line, where gunicorn would print thirty
 
 wsgi_app = "weelo_api:create_app()"
-worker_class = "weelo_api.doorkeeper.Doorkeeper"
+worker_class = "weelo_api.gunicorn_worker.SlowClientSafeWorker"
 workers = 2
 threads = 200  # made as needed; whoever waits for an outcome (`Prefer: wait`) holds one
 worker_connections = 3_000
@@ -49,7 +49,7 @@ secure_scheme_headers: dict[str, str] = {}
 os.environ.pop("SCRIPT_NAME", None)  # gunicorn reads it like the header of that name
 
 FILE_LIMITS = (65_536, 24_576, 10_240)  # tried in this order if the system refuses the hard limit
-LOOK_EVERY_SECONDS = 0.1
+POLL_SECONDS = 0.1
 CLOSE_WITHIN_SECONDS = 3.0
 
 
@@ -59,9 +59,9 @@ def pre_fork(server: Any, worker: Any) -> None:
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    from weelo_workers.models.engine import forget_connections
+    from weelo_workers.models.engine import drop_inherited_connections
 
-    forget_connections()
+    drop_inherited_connections()
     raise_file_limit()
 
 
@@ -83,10 +83,10 @@ def raise_file_limit() -> None:
 def post_worker_init(worker: Any) -> None:
     """In the worker's main thread, before it serves."""
     from weelo_api.hub import hub
-    from weelo_api.metrics import keep_publishing
+    from weelo_api.metrics import start_publisher
 
     hub()  # hears the news from the beginning on
-    keep_publishing()
+    start_publisher()
     # Ctrl-C reaches workers directly, and the arbiter makes QUIT of it: both mean what TERM means.
     for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, worker.handle_exit)
@@ -100,7 +100,7 @@ def _close_sockets_of(worker: Any) -> None:
     from weelo_api.hub import hub
 
     while not _is_ending(worker):
-        time.sleep(LOOK_EVERY_SECONDS)
+        time.sleep(POLL_SECONDS)
     hub().close_all()
 
 
@@ -110,8 +110,8 @@ def _is_ending(worker: Any) -> bool:
 
 def child_exit(server: Any, worker: Any) -> None:
     """In the arbiter, when a worker has ended, however it did."""
-    if (own := folder.own()) is not None:
-        folder.add_up_the_dead(own)
+    if (own := multiprocess_dir.current_dir()) is not None:
+        multiprocess_dir.merge_dead(own)
 
 
 def worker_exit(server: Any, worker: Any) -> None:

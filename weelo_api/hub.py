@@ -21,33 +21,40 @@ from uuid import UUID
 
 from wsproto import WSConnection
 
-from weelo_api.attendance import MAX_SOCKETS_PER_USER, TO_CLOSE, Attendance, Seat
-from weelo_api.channel import GOING_AWAY, INTERNAL_ERROR, TOO_MANY_SOCKETS, Channel, Farewell, Gone
-from weelo_api.connection import Connection, Frames
-from weelo_api.frames import unlogged
-from weelo_api.outcomes import Outcomes
+from weelo_api.messages import ephemeral
+from weelo_api.outcome_waiters import OutcomeWaiters
+from weelo_api.session import FrameCounters, SocketSession
+from weelo_api.session_registry import MAX_SOCKETS_PER_USER, TO_CLOSE, SessionRecord, SessionRegistry
 from weelo_api.stream_reader import StreamReader
-from weelo_workers.models.engine import DATABASE_ERRORS, autocommitting
-from weelo_workers.notifications import news
+from weelo_api.transport import (
+    GOING_AWAY,
+    INTERNAL_ERROR,
+    TOO_MANY_SOCKETS,
+    Disconnect,
+    PeerGone,
+    WebSocketTransport,
+)
+from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine
+from weelo_workers.notifications import live_stream
 from weelo_workers.queries.log import newest_seqs
 
 log = logging.getLogger(__name__)
 
 Own = dict[str, Any] | None
 
-HEAL_EVERY_SECONDS = 2.0
+RECONCILE_EVERY_SECONDS = 2.0
 # Closing all at the same instant would have all of them reconnect at the same instant.
 SPREAD_SECONDS = 0.8
 STUCK_SECONDS = 1.2
 # Where sockets' questions to the database wait. When all have missed something (Redis was away), they take turns
 # instead of emptying the pool.
-ASKING_THREADS = 4
+QUERY_THREADS = 4
 READ_BYTES = 16 * 1024
 
 # At 48 KiB each.
 MAX_SOCKETS = 20_000
-FEWEST_SOCKETS = 50
-MAX_STRANGERS = 1_000
+MIN_SOCKETS = 50
+MAX_UNAUTHENTICATED = 1_000
 FILES_FOR_THE_REST = 500  # requests, the database, Redis
 
 
@@ -56,38 +63,38 @@ class Hub:
 
     def __init__(self) -> None:
         self.closing = False
-        self.frames = Frames()
-        self.attendance = Attendance(self._seats)
-        self.outcomes = Outcomes()
+        self.frames = FrameCounters()
+        self.registry = SessionRegistry(self._records)
+        self.outcomes = OutcomeWaiters()
         self._loop = asyncio.new_event_loop()
-        self._loop.set_default_executor(ThreadPoolExecutor(ASKING_THREADS, thread_name_prefix="hub-log"))
+        self._loop.set_default_executor(ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="hub-log"))
         self._buffer = memoryview(bytearray(READ_BYTES))
         # These belong to the loop's thread; others may look at them, but not go through them.
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         unlimited = files == resource.RLIM_INFINITY
         room = MAX_SOCKETS if unlimited else min(MAX_SOCKETS, files - FILES_FOR_THE_REST)
-        self._most_sockets = max(FEWEST_SOCKETS, room)
-        self._serving: dict[Channel, asyncio.Task[None]] = {}
-        self._by_user: dict[UUID, tuple[Connection, ...]] = {}
-        self._here: dict[Connection, Seat] = {}
-        self._by_seat: dict[str, Connection] = {}
-        self._heal_now = threading.Event()
+        self._most_sockets = max(MIN_SOCKETS, room)
+        self._serving: dict[WebSocketTransport, asyncio.Task[None]] = {}
+        self._by_user: dict[UUID, tuple[SocketSession, ...]] = {}
+        self._here: dict[SocketSession, SessionRecord] = {}
+        self._by_record: dict[str, SocketSession] = {}
+        self._reconcile_now = threading.Event()
         self._stopped = threading.Event()
         self._reader = StreamReader(
             {
-                news.STREAM: self._hear_news,
-                news.OF_THE_MOMENT: self._hear_news,
-                TO_CLOSE: self._hear_to_close,
+                live_stream.STREAM_KEY: self._on_stream_entry,
+                live_stream.EPHEMERAL: self._on_stream_entry,
+                TO_CLOSE: self._on_close_request,
             },
-            on_return=self._heal_now.set,
+            on_return=self._reconcile_now.set,
         )
 
     def start(self) -> None:
         for name, work in (
             ("hub-loop", self._loop.run_forever),
             ("hub-reader", lambda: self._reader.read(self._stopped)),
-            ("hub-healer", self._heal),
-            ("hub-attendance", lambda: self.attendance.keep(self._stopped)),
+            ("hub-reconciler", self._reconcile),
+            ("hub-registry", lambda: self.registry.run(self._stopped)),
         ):
             threading.Thread(target=work, name=name, daemon=True).start()
 
@@ -95,22 +102,22 @@ class Hub:
     def sockets(self) -> int:
         return len(self._here)
 
-    def has_room(self, *, for_a_stranger: bool) -> bool:
+    def has_capacity(self, *, unauthenticated: bool) -> bool:
         """For one more socket, or one more that has yet to say whose it is."""
         serving = len(self._serving)
         strangers = serving - len(self._here)
-        return serving < self._most_sockets and not (for_a_stranger and strangers >= MAX_STRANGERS)
+        return serving < self._most_sockets and not (unauthenticated and strangers >= MAX_UNAUTHENTICATED)
 
-    def _seats(self) -> list[Seat]:
+    def _records(self) -> list[SessionRecord]:
         return list(self._here.values())
 
     # --- sockets come and go --------------------------------------------------------------------------------
 
-    def welcome(
+    def serve(
         self,
         line: socket.socket,
         conversation: WSConnection,
-        converse: Callable[[Channel], Coroutine[Any, Any, None]],
+        converse: Callable[[WebSocketTransport], Coroutine[Any, Any, None]],
     ) -> None:
         """From here on the loop has this socket, and closes it when `converse` is over. Callable from any thread."""
         asyncio.run_coroutine_threadsafe(self._serve(line, conversation, converse), self._loop)
@@ -119,44 +126,44 @@ class Hub:
         self,
         line: socket.socket,
         conversation: WSConnection,
-        converse: Callable[[Channel], Coroutine[Any, Any, None]],
+        converse: Callable[[WebSocketTransport], Coroutine[Any, Any, None]],
     ) -> None:
         line.setblocking(False)
-        channel = Channel(conversation, self._buffer)
+        transport = WebSocketTransport(conversation, self._buffer)
         try:
-            await self._loop.connect_accepted_socket(lambda: channel, line)
+            await self._loop.connect_accepted_socket(lambda: transport, line)
         except OSError:
             line.close()
             return
         task = asyncio.current_task()
         assert task is not None
-        self._serving[channel] = task
+        self._serving[transport] = task
         try:
             if self.closing:
-                raise Farewell(GOING_AWAY, "the server is restarting")  # noqa: TRY301 (one place says it)
-            await converse(channel)
-        except Farewell as farewell:
-            await channel.close(farewell.code, farewell.reason)
-        except Gone:
+                raise Disconnect(GOING_AWAY, "the server is restarting")  # noqa: TRY301 (one place says it)
+            await converse(transport)
+        except Disconnect as farewell:
+            await transport.close(farewell.code, farewell.reason)
+        except PeerGone:
             pass
         except Exception:
             log.exception("a socket failed")
-            await channel.close(INTERNAL_ERROR, "something went wrong on our side")
+            await transport.close(INTERNAL_ERROR, "something went wrong on our side")
         finally:
-            channel.hang_up()
-            del self._serving[channel]
+            transport.abort()
+            del self._serving[transport]
 
     @contextmanager
-    def hosting(self, connection: Connection) -> Iterator[None]:
+    def registered(self, connection: SocketSession) -> Iterator[None]:
         """News reaches this socket meanwhile. A user's sixth lets the oldest go."""
         user_id = connection.caller.id
         here = (*self._by_user.get(user_id, ()), connection)
         self._by_user[user_id] = here
-        seat = self._here[connection] = self.attendance.arrive(user_id)
-        self._by_seat[seat.id] = connection
+        record = self._here[connection] = self.registry.add(user_id)
+        self._by_record[record.id] = connection
         # The attendance in Redis sees the other processes' sockets too; this holds without Redis.
         for oldest in here[:-MAX_SOCKETS_PER_USER]:
-            oldest.channel.leave(TOO_MANY_SOCKETS, "too many sockets")
+            oldest.transport.request_close(TOO_MANY_SOCKETS, "too many sockets")
         try:
             yield
         finally:
@@ -165,8 +172,8 @@ class Hub:
                 self._by_user[user_id] = left
             else:
                 del self._by_user[user_id]
-            del self._here[connection], self._by_seat[seat.id]
-            self.attendance.leave(seat)
+            del self._here[connection], self._by_record[record.id]
+            self.registry.remove(record)
 
     def close_all(self) -> None:
         """Every socket is closed with 1001, spread over a moment. Returns when they are, within 2 s."""
@@ -180,22 +187,22 @@ class Hub:
     async def _close_all(self) -> None:
         serving = dict(self._serving)
         began = time.monotonic()
-        for number, channel in enumerate(random.sample(list(serving), len(serving)), start=1):
-            channel.leave(GOING_AWAY, "the server is restarting")
+        for number, transport in enumerate(random.sample(list(serving), len(serving)), start=1):
+            transport.request_close(GOING_AWAY, "the server is restarting")
             if (early := began + SPREAD_SECONDS * number / len(serving) - time.monotonic()) > 0.005:
                 await asyncio.sleep(early)
         if serving:
             await asyncio.wait(serving.values(), timeout=STUCK_SECONDS)
-        for channel in list(self._serving):
-            channel.hang_up()
+        for transport in list(self._serving):
+            transport.abort()
 
     # --- news -----------------------------------------------------------------------------------------------
 
-    def _hear_news(self, entry: dict[str, str]) -> None:
-        items = news.read(entry)
+    def _on_stream_entry(self, entry: dict[str, str]) -> None:
+        items = live_stream.decode(entry)
         for item in items:
             if item["event"] == "command_settled":
-                self.outcomes.hear(item["data"].get("commandId", ""))
+                self.outcomes.notify(item["data"].get("commandId", ""))
         self._loop.call_soon_threadsafe(self._spread, items)
 
     def _spread(self, items: Sequence[dict[str, Any]]) -> None:
@@ -204,20 +211,22 @@ class Hub:
                 for connection in self._by_user.get(UUID(user_id), ()):
                     _hand_over(connection, item, seq, own)
 
-    def _hear_to_close(self, entry: dict[str, str]) -> None:
-        if connection := self._by_seat.get(entry["socket"]):
-            self._loop.call_soon_threadsafe(connection.channel.leave, TOO_MANY_SOCKETS, "too many sockets")
+    def _on_close_request(self, entry: dict[str, str]) -> None:
+        if connection := self._by_record.get(entry["socket"]):
+            self._loop.call_soon_threadsafe(
+                connection.transport.request_close, TOO_MANY_SOCKETS, "too many sockets"
+            )
 
-    def _heal(self) -> None:
+    def _reconcile(self) -> None:
         """Compare what the log has with what every local socket knows of, in one query."""
         away = False
         while not self._stopped.is_set():
-            self._heal_now.wait(HEAL_EVERY_SECONDS)
-            self._heal_now.clear()
+            self._reconcile_now.wait(RECONCILE_EVERY_SECONDS)
+            self._reconcile_now.clear()
             if not (users := list(self._by_user)):
                 continue
             try:
-                with autocommitting().connect() as connection:
+                with autocommit_engine().connect() as connection:
                     newest = newest_seqs(connection, users)
                 away = False
             except DATABASE_ERRORS as error:
@@ -228,20 +237,20 @@ class Hub:
             except Exception:
                 log.exception("comparing sockets with the log failed")
                 continue
-            self._loop.call_soon_threadsafe(self._hear_of, newest)
+            self._loop.call_soon_threadsafe(self._note_newest, newest)
 
-    def _hear_of(self, newest: dict[UUID, int]) -> None:
+    def _note_newest(self, newest: dict[UUID, int]) -> None:
         for user_id, seq in newest.items():
             for connection in self._by_user.get(user_id, ()):
-                connection.hear_of(seq)
+                connection.note_newest(seq)
 
 
-def _hand_over(connection: Connection, item: dict[str, Any], seq: int | None, own: Own) -> None:
+def _hand_over(connection: SocketSession, item: dict[str, Any], seq: int | None, own: Own) -> None:
     if seq is None:
         # Of the moment and in no log, such as a truck's position.
-        connection.mention(unlogged(item["event"], {**item["data"], **(own or {})}))
+        connection.send_ephemeral(ephemeral(item["event"], {**item["data"], **(own or {})}))
     else:
-        connection.hear(seq, item, own)
+        connection.receive(seq, item, own)
 
 
 _hub: Hub | None = None
@@ -258,10 +267,10 @@ def hub() -> Hub:
         return _hub
 
 
-def _forget() -> None:
+def _reset_after_fork() -> None:
     """A forked child has none of the parent's threads, so it makes a hub of its own."""
     global _hub, _making
     _hub, _making = None, threading.Lock()
 
 
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_reset_after_fork)

@@ -10,7 +10,7 @@ from typing import Any
 from gunicorn.http import errors
 
 from weelo_api.headers import ERROR_HEADERS
-from weelo_workers.contracts.rejections import Code, problem
+from weelo_workers.contracts.rejections import Code, problem_body
 
 # A name or an address with an optional port (RFC 3986, sections 3.2.2 and 3.2.3).
 _HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::\d*)?")
@@ -60,11 +60,11 @@ def check_head(request: Any) -> None:
 def problem_of(error: Exception) -> dict[str, Any]:
     """Return the problem+json members for an exception that gunicorn raised before or after the application ran."""
     if not isinstance(error, errors.ParseException) or isinstance(error, _OUR_FAULT):
-        return problem(Code.INTERNAL_ERROR, "It has been logged. Trying again is safe.")
+        return problem_body(Code.INTERNAL_ERROR, "It has been logged. Trying again is safe.")
     if isinstance(error, errors.InvalidHTTPVersion) and isinstance(error.version, str):
         error = errors.InvalidRequestLine(error.version)  # no version at all
     status, detail = _KNOWN.get(type(error), (400, str(error)))
-    return problem(Code.VALIDATION_ERROR, detail, status=status, errors=[])
+    return problem_body(Code.VALIDATION_ERROR, detail, status=status, errors=[])
 
 
 def response(body: dict[str, Any]) -> bytes:

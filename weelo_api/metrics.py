@@ -13,8 +13,8 @@ from prometheus_client.registry import Collector
 
 from weelo_api.hub import hub
 from weelo_api.with_timeout import WithTimeout
-from weelo_workers.metrics import folder
-from weelo_workers.metrics.counted import IN_THIS_PROCESS
+from weelo_workers.metrics import multiprocess_dir
+from weelo_workers.metrics.counters import IN_THIS_PROCESS
 from weelo_workers.models.engine import DATABASE_ERRORS, read_engine
 from weelo_workers.queries import backlog as queries
 
@@ -77,15 +77,15 @@ class Backlog(Collector):
         )
 
 
-class Counted(Collector):
+class ProcessCounters(Collector):
     """By all processes of this API, whichever of them answers. Under `weelo up` by the workers, too: they leave their
     figures below the same METRICS_DIR."""
 
     def collect(self) -> Iterable[Any]:
-        own = folder.own()
+        own = multiprocess_dir.current_dir()
         if own is None:
             return IN_THIS_PROCESS.collect()
-        return folder.merged(path for path in own.parent.iterdir() if path.is_dir())
+        return multiprocess_dir.merged(path for path in own.parent.iterdir() if path.is_dir())
 
 
 class _Published:
@@ -105,7 +105,7 @@ class _Published:
             self._sent, self._failed = sent, failed
 
 
-def keep_publishing() -> None:
+def start_publisher() -> None:
     """In each API process, after the fork: the hub counts without files and locks, this passes it on."""
     published = _Published()
 
@@ -119,7 +119,7 @@ def keep_publishing() -> None:
 
 REGISTRY = CollectorRegistry()
 REGISTRY.register(Backlog())
-REGISTRY.register(Counted())
+REGISTRY.register(ProcessCounters())
 
 
 def exposition() -> bytes:

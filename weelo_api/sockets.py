@@ -1,4 +1,4 @@
-"""`GET /api/v1/ws`: the upgrade, who it is, and then the conversation (connection.py)."""
+"""`GET /api/v1/ws`: the upgrade, who it is, and then the conversation (session.py)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from simple_websocket import Server
 from wsproto.utilities import RemoteProtocolError
 
 from weelo_api.auth import Identity, authenticate, authenticate_header
-from weelo_api.channel import UNAUTHORIZED, Channel, Farewell
-from weelo_api.connection import Connection
-from weelo_api.errors import refuse
-from weelo_api.frames import Auth, parse
+from weelo_api.errors import problem
 from weelo_api.hub import hub
+from weelo_api.messages import Auth, parse
+from weelo_api.session import SocketSession
+from weelo_api.transport import UNAUTHORIZED, Disconnect, WebSocketTransport
 from weelo_workers.contracts.rejections import Code, Rejected
 
 PATH = "/api/v1/ws"
@@ -41,15 +41,17 @@ def register(app: Flask) -> None:
     @app.before_request
     def _at_the_door() -> Response | None:
         if request.path == PATH:
-            if not hub().has_room(for_a_stranger=not request.headers.get("Authorization")):
-                return refuse(Code.SERVICE_UNAVAILABLE, "Too many sockets are open. Try again.", retryAfter=5)
+            if not hub().has_capacity(unauthenticated=not request.headers.get("Authorization")):
+                return problem(
+                    Code.SERVICE_UNAVAILABLE, "Too many sockets are open. Try again.", retryAfter=5
+                )
             # permessage-deflate costs 100 KB per socket, and lets 8 KiB on the wire be megabytes here.
             request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
         return None
 
     @app.errorhandler(RemoteProtocolError)
     def _no_websocket(_error: RemoteProtocolError) -> Response:
-        return refuse(
+        return problem(
             Code.VALIDATION_ERROR,
             "Open a WebSocket here (RFC 6455, version 13), such as ws://localhost:8000/api/v1/ws",
         )
@@ -59,15 +61,17 @@ def register(app: Flask) -> None:
         """The request ends with the upgrade: its thread is free again, and the hub has the socket."""
         line = socket.socket(fileno=server.sock.detach())
         server.connected = False
-        hub().welcome(line, server.ws, partial(converse, authorization=request.headers.get("Authorization")))
+        hub().serve(
+            line, server.ws, partial(serve_socket, authorization=request.headers.get("Authorization"))
+        )
 
 
-async def converse(channel: Channel, authorization: str | None) -> None:
-    """One socket from its handshake to its end, which is a Farewell or Gone."""
-    identity = _by_header(authorization) if authorization else await _by_first_frame(channel)
-    connection = Connection(channel, identity, hub().frames, hub().attendance)
-    with hub().hosting(connection):
-        await connection.hold()
+async def serve_socket(transport: WebSocketTransport, authorization: str | None) -> None:
+    """One socket from its handshake to its end, which is a Disconnect or PeerGone."""
+    identity = _by_header(authorization) if authorization else await _by_first_frame(transport)
+    connection = SocketSession(transport, identity, hub().frames, hub().registry)
+    with hub().registered(connection):
+        await connection.run()
 
 
 def _by_header(authorization: str) -> Identity:
@@ -75,16 +79,16 @@ def _by_header(authorization: str) -> Identity:
     try:
         return authenticate_header(authorization)
     except Rejected as rejected:
-        raise Farewell(UNAUTHORIZED, rejected.code.title) from None
+        raise Disconnect(UNAUTHORIZED, rejected.code.title) from None
 
 
-async def _by_first_frame(channel: Channel) -> Identity:
+async def _by_first_frame(transport: WebSocketTransport) -> Identity:
     deadline = time.monotonic() + AUTH_WITHIN_SECONDS
     while (left := deadline - time.monotonic()) > 0:
-        await channel.wait(left)
-        if (first := channel.take()) is not None:
+        await transport.wait(left)
+        if (first := transport.next_message()) is not None:
             return _by_token(first)
-    raise Farewell(UNAUTHORIZED, "say who you are within 5 s")
+    raise Disconnect(UNAUTHORIZED, "say who you are within 5 s")
 
 
 def _by_token(message: str | bytes) -> Identity:
@@ -94,4 +98,4 @@ def _by_token(message: str | bytes) -> Identity:
             raise Rejected(Code.UNAUTHORIZED)  # noqa: TRY301 (one place answers all refusals)
         return authenticate(op.token)
     except Rejected as rejected:
-        raise Farewell(UNAUTHORIZED, rejected.code.title) from None
+        raise Disconnect(UNAUTHORIZED, rejected.code.title) from None

@@ -48,12 +48,12 @@ class StreamReader:
                     self._on_return()
             except (RedisError, OSError) as error:
                 if not self._failures:
-                    log.warning("no news from Redis: %s", error)
+                    log.warning("the live stream cannot be read from Redis: %s", error)
                 self._failures += 1
                 client.connection_pool.disconnect()
                 stopped.wait(BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS)) - 1])
             except Exception:
-                log.exception("reading the news failed")
+                log.exception("reading the live stream failed")
                 stopped.wait(BACKOFF_SECONDS[-1])
 
     def _read_once(self, client: Redis) -> int:

@@ -9,14 +9,14 @@ from uuid import UUID
 from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
 
-from weelo_api.posting import send
+from weelo_api.internal import enqueue
 from weelo_workers import presence
 from weelo_workers.contracts.broadcasts import CatchUp, OfferLate
 from weelo_workers.contracts.trips import LocationUpdated, TripLocation
-from weelo_workers.models.engine import autocommitting
-from weelo_workers.notifications import news
-from weelo_workers.queries.trips import follower
-from weelo_workers.signing_on import look, tell_presence
+from weelo_workers.models.engine import autocommit_engine
+from weelo_workers.notifications import live_stream
+from weelo_workers.presence_sync import read_availability, write_presence
+from weelo_workers.queries.trips import customer_of_trip
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,8 @@ def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: floa
             _first_heartbeat(transporter_id, here, missed)
             return
         for broadcast_id in missed:
-            send(OfferLate(broadcast_id=broadcast_id, transporter_id=transporter_id))
-    except (RedisError, presence.PresenceUnknown) as error:
+            enqueue(OfferLate(broadcast_id=broadcast_id, transporter_id=transporter_id))
+    except (RedisError, presence.PresenceUnavailable) as error:
         log.warning("a heartbeat was lost: %s", error)
 
 
@@ -50,13 +50,13 @@ def _first_heartbeat(transporter_id: UUID, here: presence.Point, absent: presenc
     """
     catch_up = CatchUp(transporter_id=transporter_id, latitude=here.latitude, longitude=here.longitude)
     if absent is presence.Absent.UNPLACED:
-        send(catch_up)
+        enqueue(catch_up)
     else:
-        rows = look(transporter_id)
+        rows = read_availability(transporter_id)
         # After Redis was emptied every transporter is new to it, and hardly any of them has missed anything.
-        if rows.free_kinds is not None and presence.remembers():
-            send(catch_up)
-        tell_presence(transporter_id, rows, heard=True)
+        if rows.free_kinds is not None and presence.is_warm():
+            enqueue(catch_up)
+        write_presence(transporter_id, rows, heard=True)
     presence.heartbeat(transporter_id, here, first=True)
 
 
@@ -64,10 +64,10 @@ def trip_location(driver_id: UUID, trip_id: UUID, where: TripLocation) -> None:
     """The trip's customer sees the truck move, if they look. With Redis away a position is simply lost.
 
     The row is read each time: with a cached answer, positions would be forwarded after the trip is over.
-    Raises Rejected as `follower` does.
+    Raises Rejected as `customer_of_trip` does.
     """
-    with Session(autocommitting()) as session:
-        customer_id = follower(session, trip_id, driver_id)
+    with Session(autocommit_engine()) as session:
+        customer_id = customer_of_trip(session, trip_id, driver_id)
     seen = LocationUpdated(
         trip_id=trip_id,
         latitude=where.latitude,
@@ -77,6 +77,6 @@ def trip_location(driver_id: UUID, trip_id: UUID, where: TripLocation) -> None:
         recorded_at=where.recorded_at or datetime.now(UTC),
     )
     try:
-        news.mention(customer_id, "location_updated", seen.json_dict())
+        live_stream.publish_ephemeral(customer_id, "location_updated", seen.json_dict())
     except RedisError as error:
         log.warning("a location was lost: %s", error)

@@ -1,6 +1,6 @@
 """A client of Weelo's public API: typed, synchronous, small enough to read before you write your own.
 
-    from weelo_client import NotHeard, Place, WeeloClient
+    from weelo_client import FrameTimeout, Place, WeeloClient
 
     pickup: Place = {"latitude": 28.61, "longitude": 77.21, "address": "New Delhi"}
     drop: Place = {"latitude": 26.91, "longitude": 75.79, "address": "Jaipur"}
@@ -10,14 +10,14 @@
             try:
                 won = channel.wait_for("truck_confirmed", within=60, broadcastId=booking["id"])
                 print("found", won.data["assignment"]["vehicleNumber"])
-            except NotHeard:
+            except FrameTimeout:
                 customer.cancel_booking(booking["id"], reason="took too long")
 
 What it takes care of, so that an app need not:
 
 - **A retry is harmless.** Each write bears an Idempotency-Key; a request whose answer was lost is sent again
   with the same key, and the server answers with the first one's outcome.
-- **A no is a code.** Rejections are `Refused`, with a stable `.code` and the whole problem in `.problem`.
+- **A no is a code.** Rejections are `Rejected`, with a stable `.code` and the whole problem in `.problem`.
 - **Waiting is bounded.** A command is waited for with `Prefer: wait`, then asked after, then it is
   `StillPending`: accepted, and it will be carried out.
 - **The socket loses nothing.** `Channel` resumes where it was cut off, drops what it has heard already and
@@ -31,7 +31,7 @@ from weelo_client.channel import Channel
 from weelo_client.client import WeeloClient
 from weelo_client.commands import FRESH_KEY, NO_KEY, Key, Outcome
 from weelo_client.connection import open_pool
-from weelo_client.errors import ChannelEnded, NotHeard, Refused, StillPending, Unreachable, WeeloError
+from weelo_client.errors import ChannelEnded, FrameTimeout, Rejected, StillPending, Unreachable, WeeloError
 from weelo_client.frames import Frame
 from weelo_client.shapes import Place
 
@@ -41,11 +41,11 @@ __all__ = [
     "Channel",
     "ChannelEnded",
     "Frame",
+    "FrameTimeout",
     "Key",
-    "NotHeard",
     "Outcome",
     "Place",
-    "Refused",
+    "Rejected",
     "StillPending",
     "Unreachable",
     "WeeloClient",

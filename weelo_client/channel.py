@@ -13,16 +13,16 @@ from urllib.parse import urlsplit
 
 import websocket
 
-from weelo_client.connection import PREFIX, Token, back_off, fresh, is_loopback
+from weelo_client.connection import PREFIX, Token, back_off, current_token, is_loopback
 from weelo_client.errors import ChannelEnded
-from weelo_client.frames import Frame, Frames, NotAFrame, Predicate
+from weelo_client.frames import Frame, FrameBuffer, NotAFrame, Predicate
 
 CONNECT_SECONDS = 5.0
 # Well below the 3 s after which the server falls back to a push; and by time alone, since it takes 30 messages a
 # second and no more, however many lines it sends meanwhile.
 ACK_SECONDS = 0.3
 QUIET_SECONDS = 20.0  # until the server has said how often it wants to hear from us
-SILENCES = 3  # so many quiet times without a sign of life, and the connection counts as dead
+MAX_MISSED_HEARTBEATS = 3  # so many quiet times without a sign of life, and the connection counts as dead
 STEADY_SECONDS = 10.0  # a connection that lasted for longer was a good one, whatever ended it
 
 # Reconnecting would not help: bad or expired token, one of somebody else, or newer sockets of the same user took this
@@ -63,7 +63,7 @@ class Channel:
         self._unacked_since: float | None = None
         self._quiet = QUIET_SECONDS
         self._on_frame = on_frame
-        self._heard = Frames(remember)
+        self._heard = FrameBuffer(remember)
         self._line: websocket.WebSocket | None = None
         self._closing = threading.Event()
         self.reconnects = 0
@@ -84,7 +84,7 @@ class Channel:
 
     def wait_for(self, wanted: str | Predicate, *, within: float, **data: Any) -> Frame:
         """The first frame heard, earlier or within so many seconds, of that event name (or for which `wanted`
-        is true) and whose data has these values. Raises NotHeard (which says what came instead, and what keeps
+        is true) and whose data has these values. Raises FrameTimeout (which says what came instead, and what keeps
         the line down if it is) or ChannelEnded."""
         return self._heard.wait_for(wanted, within=within, **data)
 
@@ -103,7 +103,7 @@ class Channel:
         hangs up when a token expires. False while cut off: then the next connection shows it."""
         if token is not None:
             self._token = token
-        return self._say({"op": "auth", "token": fresh(self._token)})
+        return self._say({"op": "auth", "token": current_token(self._token)})
 
     def close(self) -> None:
         """Acknowledge and hang up. What was heard can still be read."""
@@ -134,12 +134,12 @@ class Channel:
         while not self._closing.is_set():
             began, heard_before = time.monotonic(), self._last_seq
             try:
-                self._heard.trouble = self._read_one_connection()
+                self._heard.connection_error = self._read_one_connection()
             except ChannelEnded as turned_away:
                 self._heard.end(turned_away)
                 return
             except (OSError, websocket.WebSocketException) as cut_off:
-                self._heard.trouble = str(cut_off) or type(cut_off).__name__
+                self._heard.connection_error = str(cut_off) or type(cut_off).__name__
             except Exception as defect:
                 # Ours or of `on_frame`: whoever waits shall not wait for a thread that is gone.
                 self._heard.end(ChannelEnded(f"reading failed: {defect!r}"))
@@ -169,7 +169,7 @@ class Channel:
                     opcode, payload = line.recv_data()
                 except websocket.WebSocketTimeoutException:
                     silent = time.monotonic() - last_sign
-                    if silent > SILENCES * self._quiet:
+                    if silent > MAX_MISSED_HEARTBEATS * self._quiet:
                         return f"the server was silent for {silent:.0f} s"
                     if silent > self._quiet:
                         self._say({"op": "ping"})
@@ -188,7 +188,7 @@ class Channel:
 
     def _connect(self) -> websocket.WebSocket:
         try:
-            token = fresh(self._token)
+            token = current_token(self._token)
         except Exception as failed:
             # What it comes from may be away just as the server is.
             raise ConnectionError(f"there is no token: {failed!r}") from failed
@@ -253,7 +253,7 @@ class Channel:
         self._heard.add(frame)
 
     def _on_connected(self, frame: Frame) -> None:
-        self._heard.trouble = None
+        self._heard.connection_error = None
         self._quiet = float(frame.data.get("heartbeatSeconds") or QUIET_SECONDS)
         if self._last_seq is None:
             self._last_seq = int(frame.data["seq"])

@@ -8,14 +8,14 @@ import httpx
 
 from weelo_client.channel import Channel
 from weelo_client.connection import Token
-from weelo_client.customer import CustomerVerbs
-from weelo_client.driver import DriverVerbs
+from weelo_client.customer import CustomerCommands
+from weelo_client.driver import DriverCommands
 from weelo_client.frames import Frame
 from weelo_client.reads import Reads
-from weelo_client.transporter import TransporterVerbs
+from weelo_client.transporter import TransporterCommands
 
 
-class WeeloClient(CustomerVerbs, TransporterVerbs, DriverVerbs, Reads):
+class WeeloClient(CustomerCommands, TransporterCommands, DriverCommands, Reads):
     """Everything a customer, a transporter or a driver can ask for; the token says which of them you are.
 
     - `base_url`: like `http://127.0.0.1:8000`, without `/api/v1`.
@@ -26,7 +26,7 @@ class WeeloClient(CustomerVerbs, TransporterVerbs, DriverVerbs, Reads):
     - `http`: connections to share between clients (see `open_pool`).
 
     Every verb takes `key` (the Idempotency-Key; by default a new one for each call) and `wait`, and raises
-    Refused (with a stable `code`), StillPending, or Unreachable. May be used by many threads.
+    Rejected (with a stable `code`), StillPending, or Unreachable. May be used by many threads.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class WeeloClient(CustomerVerbs, TransporterVerbs, DriverVerbs, Reads):
     ) -> Channel:
         """Open the socket and return when it is connected. For `after`, `remember`, `on_frame` see `Channel`.
 
-        Raises NotHeard or ChannelEnded if it does not connect within so many seconds.
+        Raises FrameTimeout or ChannelEnded if it does not connect within so many seconds.
         """
         connection = self._connection
         channel = Channel(

@@ -12,10 +12,10 @@ from uuid import uuid4
 import httpx
 
 from weelo_client.connection import PREFIX, Connection, Token, refusal
-from weelo_client.errors import Refused, StillPending
+from weelo_client.errors import Rejected, StillPending
 
 LONGEST_WAIT_SECONDS = 30  # what the API grants a `Prefer: wait`
-FIRST_LOOK_SECONDS, LONGEST_LOOK_SECONDS = 0.05, 1.0
+FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 0.05, 1.0
 PAGE = 100
 
 
@@ -32,7 +32,7 @@ NO_KEY = Key.NONE
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a command. Rejections are raised (`Refused`), so here it has succeeded or is under way.
+    """What became of a command. Rejections are raised (`Rejected`), so here it has succeeded or is under way.
 
     `replayed`: this is the answer of an earlier command with the same key; nothing happened twice.
     """
@@ -85,7 +85,7 @@ class Commands:
 
         `key`: its Idempotency-Key. Each call makes a new one, under which lost requests are repeated. Give
         your own, kept across restarts of your app, to make a button press count once; `NO_KEY` sends none.
-        Raises Refused when it is rejected, Unreachable when nobody answers.
+        Raises Rejected when it is rejected, Unreachable when nobody answers.
         """
         patience = self.wait if wait is None else wait
         deadline = time.monotonic() + patience
@@ -115,25 +115,25 @@ class Commands:
         return self.settle(outcome, deadline - time.monotonic()) if patience > 0 else outcome
 
     def outcome(self, command_id: str) -> Outcome:
-        """What became of a command so far. Raises Refused if that was a rejection."""
+        """What became of a command so far. Raises Rejected if that was a rejection."""
         return _outcome(self.get(f"/commands/{command_id}"))
 
     def settle(self, outcome: Outcome, within: float) -> Outcome:
         """Look after a pending command until it is settled, or time is up: then it is still pending."""
         deadline = time.monotonic() + within
-        pause = FIRST_LOOK_SECONDS
+        pause = FIRST_POLL_SECONDS
         while not outcome.settled and outcome.command_id is not None:
             outcome = self.outcome(outcome.command_id)
             if outcome.settled or time.monotonic() + pause >= deadline:
                 break
             time.sleep(pause)
-            pause = min(pause * 1.5, LONGEST_LOOK_SECONDS)
+            pause = min(pause * 1.5, MAX_POLL_SECONDS)
         return outcome
 
     # --- reads --------------------------------------------------------------------------------------------
 
     def get(self, path: str, **params: Any) -> Any:
-        """The JSON at `path` (without the `/api/v1`). Raises Refused."""
+        """The JSON at `path` (without the `/api/v1`). Raises Rejected."""
         answer = self._connection.send("GET", PREFIX + path, params=params)
         if answer.is_error:
             raise refusal(answer)
@@ -150,7 +150,7 @@ class Commands:
             if cursor is None or (limit is not None and len(found) >= limit):
                 return found[:limit]
 
-    def tell(self, path: str, body: dict[str, Any]) -> None:
+    def send_telemetry(self, path: str, body: dict[str, Any]) -> None:
         """Telemetry: no command, no outcome, and the next one makes up for a lost one."""
         answer = self._connection.send("POST", PREFIX + path, body=body)
         if answer.is_error:
@@ -166,7 +166,7 @@ def _outcome(said: dict[str, Any]) -> Outcome:
     if said["status"] == "rejected":
         problem = dict(said.get("error") or {})
         problem.setdefault("status", said.get("httpStatus"))
-        raise Refused(str(problem.get("code", "REJECTED")), problem)
+        raise Rejected(str(problem.get("code", "REJECTED")), problem)
     return Outcome(
         status=said["status"],
         http_status=said.get("httpStatus") or httpx.codes.ACCEPTED,

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from weelo_client.errors import Refused, Unreachable
+from weelo_client.errors import Rejected, Unreachable
 
 Token = str | Callable[[], str]
 """A bearer token, or a function that returns one that is valid: it is asked for each request and each connection, by
@@ -101,7 +101,7 @@ class Connection:
             f"{self.base_url}{path}",
             json=body,
             params={name: value for name, value in (params or {}).items() if value is not None},
-            headers={**headers, "Authorization": f"Bearer {fresh(self.token)}"},
+            headers={**headers, "Authorization": f"Bearer {current_token(self.token)}"},
             timeout=httpx.Timeout(server_waits + ANSWER_SECONDS, connect=CONNECT_SECONDS),
         )
 
@@ -134,15 +134,15 @@ def is_loopback(url: str) -> bool:
     return (mapped or address).is_loopback or address.is_unspecified
 
 
-def fresh(token: Token) -> str:
+def current_token(token: Token) -> str:
     return token() if callable(token) else token
 
 
-def refusal(response: httpx.Response) -> Refused:
+def refusal(response: httpx.Response) -> Rejected:
     """A refusal from the answer's problem+json; something similar if a proxy answered in the API's place."""
     problem = _json_object(response) or {"title": response.reason_phrase, "detail": response.text[:200]}
     problem.setdefault("status", response.status_code)
-    return Refused(str(problem.get("code") or f"HTTP_{response.status_code}"), problem)
+    return Rejected(str(problem.get("code") or f"HTTP_{response.status_code}"), problem)
 
 
 def _turned_away(response: httpx.Response) -> bool:

@@ -9,7 +9,7 @@ from weelo_client.commands import FRESH_KEY, Commands, Key
 from weelo_client.shapes import Broadcast, Cancelled, Place, VehicleRequirement
 
 
-class CustomerVerbs(Commands):
+class CustomerCommands(Commands):
     def create_booking(
         self,
         pickup: Place,

@@ -10,7 +10,7 @@ from weelo_client.customer import given
 from weelo_client.shapes import Assignment, Driver, TripStatus
 
 
-class DriverVerbs(Commands):
+class DriverCommands(Commands):
     def accept_assignment(
         self, assignment_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
     ) -> Assignment:
@@ -50,7 +50,7 @@ class DriverVerbs(Commands):
         """Where the truck is: the customer hears `location_updated`. Degrees; `speed` in km/h, `bearing` in degrees
         from north, `recorded_at` in RFC 3339 (by default now)."""
         body = {"latitude": latitude, "longitude": longitude}
-        self.tell(
+        self.send_telemetry(
             f"/trips/{trip_id}/location", body | given(speed=speed, bearing=bearing, recordedAt=recorded_at)
         )
 

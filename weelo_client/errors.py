@@ -9,7 +9,7 @@ class WeeloError(Exception):
     """Everything this package raises on purpose."""
 
 
-class Refused(WeeloError):
+class Rejected(WeeloError):
     """The API said no, and said why. Branch on `code`, which is stable; show `problem["title"]` to people.
     Nothing happened; but of 500 INTERNAL_ERROR and of a proxy's 502 or 504 nobody knows, so where that matters give
     the command a `key` of your own, and repeat it with that.
@@ -39,9 +39,9 @@ class Unreachable(WeeloError):
     """Nobody answered within the bound. A command may have arrived or not: repeat it with the same `key`, and it is
     the same command. None: it was a read, or bore no key."""
 
-    def __init__(self, trouble: str, key: str | None = None) -> None:
+    def __init__(self, reason: str, key: str | None = None) -> None:
         self.key = key
-        super().__init__(f"{trouble}; it may have arrived, so repeat it with key={key!r}" if key else trouble)
+        super().__init__(f"{reason}; it may have arrived, so repeat it with key={key!r}" if key else reason)
 
 
 class StillPending(WeeloError):
@@ -53,7 +53,7 @@ class StillPending(WeeloError):
         super().__init__(f"command {command_id} is accepted and still under way")
 
 
-class NotHeard(WeeloError, TimeoutError):
+class FrameTimeout(WeeloError, TimeoutError):
     """The awaited frame did not come within its time."""
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from weelo_client.errors import ChannelEnded, NotHeard
+from weelo_client.errors import ChannelEnded, FrameTimeout
 
 
 class NotAFrame(ValueError):
@@ -49,7 +49,7 @@ class Frame:
         return right and all(self.data.get(name) == value for name, value in data.items())
 
 
-class Frames:
+class FrameBuffer:
     """The newest `remember` frames of one channel, in the order in which they were heard."""
 
     def __init__(self, remember: int) -> None:
@@ -58,7 +58,7 @@ class Frames:
         self._ended: ChannelEnded | None = None
         self.count = 0
         """How many there have been, forgotten ones included."""
-        self.trouble: str | None = None
+        self.connection_error: str | None = None
         """Why no more can come at the moment."""
 
     def add(self, frame: Frame) -> None:
@@ -89,7 +89,7 @@ class Frames:
                 if self._ended is not None:
                     raise self._ended
                 if not self._news.wait(deadline - time.monotonic()) and time.monotonic() >= deadline:
-                    raise NotHeard(self._what_instead(wanted, within, data))
+                    raise FrameTimeout(self._what_instead(wanted, within, data))
 
     def follow(self) -> Iterator[Frame]:
         given = 0
@@ -111,5 +111,5 @@ class Frames:
         name = wanted if isinstance(wanted, str) else "the awaited frame"
         details = "".join(f" {key}={value}" for key, value in data.items())
         heard = ", ".join(frame.event for frame in list(self._kept)[-8:]) or "nothing"
-        trouble = f"; not connected: {self.trouble}" if self.trouble else ""
+        trouble = f"; not connected: {self.connection_error}" if self.connection_error else ""
         return f"{name}{details} did not come within {within:.1f} s; heard last: {heard}{trouble}"

@@ -1,11 +1,11 @@
-"""Reading: what is, and what was. Somebody else's object is `Refused` with 404, as if it did not exist."""
+"""Reading: what is, and what was. Somebody else's object is `Rejected` with 404, as if it did not exist."""
 
 from __future__ import annotations
 
 from typing import cast
 
 from weelo_client.commands import Commands
-from weelo_client.errors import Refused
+from weelo_client.errors import Rejected
 from weelo_client.shapes import (
     Assignment,
     Availability,
@@ -35,7 +35,7 @@ class Reads(Commands):
         """The customer's open request, None if there is none."""
         try:
             return cast(Broadcast, self.get("/broadcasts/current"))
-        except Refused as refused:
+        except Rejected as refused:
             if refused.status == 404:
                 return None
             raise

@@ -11,7 +11,7 @@ from weelo_client.customer import given
 from weelo_client.shapes import Accepted, Availability, Driver, HeldTruck, Hold, Truck, Vehicle
 
 
-class TransporterVerbs(Commands):
+class TransporterCommands(Commands):
     # --- the fleet ----------------------------------------------------------------------------------------
 
     def register_vehicle(
@@ -57,7 +57,7 @@ class TransporterVerbs(Commands):
 
     def heartbeat(self, latitude: float, longitude: float) -> None:
         """Still here, and here. Without one for a minute (PRESENCE_TTL_SECONDS) no offers come."""
-        self.tell("/transporter/heartbeat", {"latitude": latitude, "longitude": longitude})
+        self.send_telemetry("/transporter/heartbeat", {"latitude": latitude, "longitude": longitude})
 
     # --- offers -------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import httpx
 from rich.console import Console
 from rich.markup import escape
 
-from weelo_client import Refused, WeeloError, open_pool
+from weelo_client import Rejected, WeeloError, open_pool
 from weelo_demo.act import Act, State
 from weelo_demo.fleet import Fleet, cast
 from weelo_demo.people import Customer, Installation
@@ -77,7 +77,7 @@ def _knock(installation: Installation) -> None:
         )
     try:
         Customer(installation, "Somebody at the door").client.current_broadcast()
-    except Refused as refused:
+    except Rejected as refused:
         if refused.status != httpx.codes.UNAUTHORIZED:
             raise NotPlayable(f"{installation.url} says {refused}") from None
         raise NotPlayable(

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal, TypeVar
 
-from weelo_client import Frame, NotHeard, Refused, WeeloError
+from weelo_client import Frame, FrameTimeout, Rejected, WeeloError
 from weelo_client.shapes import Broadcast, VehicleRequirement
 from weelo_demo.fleet import Fleet
-from weelo_demo.people import Customer, Driver, Installation, Kind, Person, Transporter, Truck, place
+from weelo_demo.people import Customer, Driver, Installation, Person, Transporter, Truck, VehicleKind, place
 from weelo_demo.telling import says
 from weelo_demo.towns import CONNAUGHT_PLACE, Point, moved
 
@@ -107,7 +107,7 @@ class Act:
 
     def transporters(
         self,
-        kind: Kind,
+        kind: VehicleKind,
         near: Point,
         count: int = 1,
         *,
@@ -134,7 +134,7 @@ class Act:
 
     # --- what they do -------------------------------------------------------------------------------------
 
-    def ask(self, customer: Customer, kind: Kind, trucks: int, near: Point, address: str) -> Broadcast:
+    def ask(self, customer: Customer, kind: VehicleKind, trucks: int, near: Point, address: str) -> Broadcast:
         """A booking, from here to the container depot at Tughlakabad."""
         self.note(customer.name, "asks", f"{trucks} × {kind} at {address}")
         booking = customer.client.create_booking(
@@ -148,7 +148,9 @@ class Act:
         self.about(customer, booking["id"])
         return booking
 
-    def order(self, customer: Customer, wanted: Mapping[Kind, int], near: Point, address: str) -> Broadcast:
+    def order(
+        self, customer: Customer, wanted: Mapping[VehicleKind, int], near: Point, address: str
+    ) -> Broadcast:
         """An order of several kinds, so many of each, to the same place as a booking."""
         asked = ", ".join(f"{count} × {kind}" for kind, count in wanted.items())
         self.note(customer.name, "asks", f"{asked} at {address}")
@@ -191,14 +193,14 @@ class Act:
 
         try:
             return who.listen().wait_for(wanted, within=within, **data)
-        except NotHeard as silence:
+        except FrameTimeout as silence:
             raise NotAsItShould(f"{who.name} waits for {event}: {silence}") from None
 
-    def refused(self, who: Person, does: str, call: Callable[[], object], *, code: str) -> Refused:
+    def refused(self, who: Person, does: str, call: Callable[[], object], *, code: str) -> Rejected:
         """That answer, and no other."""
         try:
             call()
-        except Refused as answer:
+        except Rejected as answer:
             self.note(who.name, does, f"{answer.status} {answer.code}")
             self.check(answer.code == code, f"{who.name} {does} and reads {answer.code} instead of {code}")
             return answer
@@ -259,12 +261,12 @@ class Act:
 
 def together(
     calls: Sequence[Callable[[], T]], head_starts: Sequence[float] | None = None
-) -> list[T | Refused]:
+) -> list[T | Rejected]:
     """All at the same moment, each in a thread of its own; `head_starts`: seconds to wait after that moment.
 
     A refusal is an answer; anything else that goes wrong is raised.
     """
-    answers: list[T | Refused | BaseException | None] = [None] * len(calls)
+    answers: list[T | Rejected | BaseException | None] = [None] * len(calls)
     start = threading.Barrier(len(calls))
 
     def one(index: int) -> None:
@@ -282,6 +284,6 @@ def together(
     for thread in threads:
         thread.join()
     for answer in answers:
-        if isinstance(answer, BaseException) and not isinstance(answer, Refused):
+        if isinstance(answer, BaseException) and not isinstance(answer, Rejected):
             raise answer
     return answers  # type: ignore[return-value]

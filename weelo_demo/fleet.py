@@ -23,10 +23,10 @@ from weelo_demo.people import (
     TRAILER,
     Driver,
     Installation,
-    Kind,
     Person,
     Transporter,
     Truck,
+    VehicleKind,
 )
 from weelo_demo.towns import CONNAUGHT_PLACE, Point, Town, distance_km, scattered, shared_out, towns_around
 
@@ -56,7 +56,7 @@ class Fleet:
     def trucks(self) -> list[Truck]:
         return [truck for transporter in self.transporters for truck in transporter.trucks]
 
-    def nearest(self, kind: Kind, to: Point, count: int, within_km: float) -> list[Transporter]:
+    def nearest(self, kind: VehicleKind, to: Point, count: int, within_km: float) -> list[Transporter]:
         """Those with such a truck, nearest first."""
         near = [(distance_km(t.at, to), t) for t in self.transporters if t.truck(kind)]
         near.sort(key=lambda pair: pair[0])
@@ -127,7 +127,7 @@ class Plates:
         return f"{town.plate_letters}{district:02d} {self._run} {self._count:04d}"
 
 
-def _kinds(at: Point, dice: random.Random) -> list[Kind]:
+def _kinds(at: Point, dice: random.Random) -> list[VehicleKind]:
     """One to three trucks: an open one, perhaps a special one or two; long trailers only outside the city."""
     special = dice.sample((CONTAINER, TIPPER, LCV), dice.choices((0, 1, 2), (65, 30, 5))[0])
     nearest, farthest = OUTSIDE_THE_CITY_KM

@@ -24,7 +24,7 @@ class Installation:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class VehicleKind:
     """A kind of vehicle, as customers ask for it and fleets register it."""
 
     vehicle_type: str
@@ -34,11 +34,11 @@ class Kind:
         return f"{self.vehicle_type} {self.vehicle_subtype}"
 
 
-OPEN = Kind("Open", "17 Feet")  # everybody has one
-CONTAINER = Kind("Container", "20 Feet")
-TIPPER = Kind("Tipper", "9-11 Ton")
-LCV = Kind("LCV", "14 Feet")
-TRAILER = Kind("Trailer", "40 Feet")  # only the fleets outside the city
+OPEN = VehicleKind("Open", "17 Feet")  # everybody has one
+CONTAINER = VehicleKind("Container", "20 Feet")
+TIPPER = VehicleKind("Tipper", "9-11 Ton")
+LCV = VehicleKind("LCV", "14 Feet")
+TRAILER = VehicleKind("Trailer", "40 Feet")  # only the fleets outside the city
 
 
 class Person:
@@ -84,7 +84,7 @@ class Truck:
     """A vehicle with its driver. `vehicle_id` comes from the registration."""
 
     number: str
-    kind: Kind
+    kind: VehicleKind
     driver: Driver
     phone: str
     vehicle_id: str = ""
@@ -99,7 +99,7 @@ class Transporter(Person):
         self.at = at
         self.trucks: list[Truck] = []
 
-    def truck(self, kind: Kind) -> Truck | None:
+    def truck(self, kind: VehicleKind) -> Truck | None:
         return next((truck for truck in self.trucks if truck.kind == kind), None)
 
     def sign_on(self) -> None:

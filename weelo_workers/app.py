@@ -26,30 +26,30 @@ from redis.exceptions import ExecAbortError, OutOfMemoryError, RedisError
 
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.queues import QUEUES
-from weelo_workers.messaging.bell import BellSilent, Ring
 from weelo_workers.messaging.bus import Bus
-from weelo_workers.messaging.celery_bell import CeleryBell
 from weelo_workers.messaging.celery_settings import celery_settings
-from weelo_workers.messaging.retention import keep_forgetting
-from weelo_workers.messaging.roll_call import (
+from weelo_workers.messaging.celery_waker import CeleryWaker
+from weelo_workers.messaging.retention import run_purger
+from weelo_workers.messaging.sweep import next_sweep_in, sweep
+from weelo_workers.messaging.unacked import delete_settled_unacked
+from weelo_workers.messaging.wakeup import BrokerUnavailable, WakeUp
+from weelo_workers.messaging.worker_heartbeats import (
     NO_COMMAND,
-    PRESENT_EVERY_SECONDS,
-    present,
+    REPORT_EVERY_SECONDS,
     queues_consumed,
     record_consumption,
+    report,
 )
-from weelo_workers.messaging.sweep import next_sweep_in, sweep
-from weelo_workers.messaging.unacked import forget_unacked
-from weelo_workers.metrics import counted
+from weelo_workers.metrics import counters
 from weelo_workers.metrics.server import MetricsServer
-from weelo_workers.models.engine import connect, engine, forget_connections
-from weelo_workers.presence import forget_the_over, forget_the_silent
+from weelo_workers.models.engine import connect, drop_inherited_connections, engine
+from weelo_workers.presence import evict_closed, evict_stale
 from weelo_workers.settings import settings
 
 log = logging.getLogger(__name__)
 
-ASIDE_THREADS = 4
-FORGET_UNACKED_EVERY_SECONDS = 10.0
+BACKGROUND_THREADS = 4
+DELETE_UNACKED_EVERY_SECONDS = 10.0
 PROBE_AGAIN_SECONDS = 5.0
 
 DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications")
@@ -57,7 +57,7 @@ DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications")
 app = Celery("weelo", config_source=celery_settings())
 
 
-class ForgivingQoS(redis_transport.QoS):
+class DisconnectTolerantQoS(redis_transport.QoS):
     """A worker that loses Redis wants to hand back what it holds, or to acknowledge what a child has done meanwhile,
     by the connection that it has just lost. kombu (5.7.0) then meets an AttributeError, which ends the worker. What
     stays behind there does no harm: the sweep sees to its rows, and forgets the messages."""
@@ -85,7 +85,7 @@ class ForgivingQoS(redis_transport.QoS):
             super(redis_transport.QoS, self).append(message, delivery_tag)  # type: ignore[no-untyped-call]
 
 
-redis_transport.Channel.QoS = ForgivingQoS
+redis_transport.Channel.QoS = DisconnectTolerantQoS
 
 
 class BackoffConsumer(Consumer):
@@ -137,20 +137,20 @@ class BackoffConsumer(Consumer):
             time.sleep(min(left, 0.1))
 
 
-def find_verbs() -> None:
+def load_handlers() -> None:
     """Import every module of every domain, so that each verb's @handles runs."""
     for domain in DOMAINS:
         for module in iter_modules([str(Path(__file__).parent / domain)]):
             import_module(f"weelo_workers.{domain}.{module.name}")
 
 
-_bell = CeleryBell()
+_waker = CeleryWaker()
 
 
 @lru_cache(maxsize=1)
 def bus() -> Bus:
     """This process's."""
-    return Bus(engine(), _bell)
+    return Bus(engine(), _waker)
 
 
 class SweepingScheduler(Scheduler):
@@ -162,15 +162,15 @@ class SweepingScheduler(Scheduler):
     def setup_schedule(self) -> None:
         # One thread serves all: it must not wait long for a lock that somebody holds.
         # Nor for a Redis that takes its time-outs to say nothing: whatever is told to Redis, another thread tells it.
-        self._aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
         self._bus = Bus(
-            connect(settings().database_url, lock_timeout="300ms"), _bell, aside=self._aside.submit
+            connect(settings().database_url, lock_timeout="300ms"),
+            _waker,
+            after_commit_executor=self._background.submit,
         )
         # In a thread of its own: a long batch must not hold up a timer.
         ages = (settings().event_retention_days, settings().history_retention_days)
-        threading.Thread(
-            target=keep_forgetting, args=(engine(), *ages), name="forgetting", daemon=True
-        ).start()
+        threading.Thread(target=run_purger, args=(engine(), *ages), name="forgetting", daemon=True).start()
         self._tidying: Future[None] | None = None
         self._tidy_next = self._forget_unacked_next = self._probe_next = 0.0
         self._unconsumed, self._probe_pause = set(QUEUES), PROBE_AGAIN_SECONDS
@@ -181,19 +181,19 @@ class SweepingScheduler(Scheduler):
         sweep(self._bus, seconds=settings().sweep_seconds * 5)
         if time.monotonic() >= self._tidy_next and (self._tidying is None or self._tidying.done()):
             self._tidy_next = time.monotonic() + settings().sweep_seconds
-            self._tidying = self._aside.submit(self._tidy_redis)
+            self._tidying = self._background.submit(self._purge_redis)
         took = time.monotonic() - began
         if took > 2 * settings().sweep_seconds:
             log.warning("a sweep took %.1f s", took)
         return next_sweep_in(self._bus, at_most=settings().sweep_seconds - took)
 
-    def _tidy_redis(self) -> None:
+    def _purge_redis(self) -> None:
         with suppress(RedisError):
-            forget_the_silent(at_most=1_000)
-            forget_the_over(at_most=1_000)
+            evict_stale(at_most=1_000)
+            evict_closed(at_most=1_000)
         if time.monotonic() >= self._forget_unacked_next:
-            self._forget_unacked_next = time.monotonic() + FORGET_UNACKED_EVERY_SECONDS
-            forget_unacked(self._bus.engine)
+            self._forget_unacked_next = time.monotonic() + DELETE_UNACKED_EVERY_SECONDS
+            delete_settled_unacked(self._bus.engine)
         if self._unconsumed and time.monotonic() >= self._probe_next:
             self._probe_queues()
 
@@ -207,20 +207,20 @@ class SweepingScheduler(Scheduler):
         self._probe_pause *= 2
         with suppress(RedisError):
             self._unconsumed -= queues_consumed()
-        names = {command.queue: name for name, command in REGISTRY.items() if not command.aside}
-        with suppress(BellSilent):
+        names = {command.queue: name for name, command in REGISTRY.items() if not command.runs_in_background}
+        with suppress(BrokerUnavailable):
             for queue in self._unconsumed:
-                _bell.ring(Ring(NO_COMMAND, names[queue], queue))
+                _waker.wake(WakeUp(NO_COMMAND, names[queue], queue))
 
 
 def _task_for(name: str) -> None:
     @app.task(name=name, bind=True)
     def settle(self: Any, command_id: str) -> None:
-        came_again = bool((self.request.delivery_info or {}).get("redelivered"))
-        execute = partial(bus().execute, UUID(command_id), came_again=came_again)
-        if REGISTRY[name].aside:
+        redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
+        execute = partial(bus().execute, UUID(command_id), redelivered=redelivered)
+        if REGISTRY[name].runs_in_background:
             # The message is done with; should this process die, the row is still there for the sweep.
-            _aside().submit(execute)
+            _background_pool().submit(execute)
         else:
             execute()
         if UUID(command_id) == NO_COMMAND:
@@ -228,9 +228,9 @@ def _task_for(name: str) -> None:
 
 
 @lru_cache(maxsize=1)
-def _aside() -> ThreadPoolExecutor:
+def _background_pool() -> ThreadPoolExecutor:
     """Where commands wait for somebody outside, while the worker goes on."""
-    return ThreadPoolExecutor(ASIDE_THREADS, thread_name_prefix="aside")
+    return ThreadPoolExecutor(BACKGROUND_THREADS, thread_name_prefix="background")
 
 
 @lru_cache(maxsize=1)
@@ -243,7 +243,7 @@ def _own_metrics() -> MetricsServer | None:
 @signals.worker_init.connect
 @signals.beat_init.connect
 def _serve_metrics(**_: Any) -> None:
-    counted.begin()
+    counters.initialize()
     if server := _own_metrics():
         server.start()
 
@@ -251,8 +251,8 @@ def _serve_metrics(**_: Any) -> None:
 @signals.worker_process_init.connect
 def _after_fork(**_: Any) -> None:
     if server := _own_metrics():
-        server.forget()
-    forget_connections()
+        server.drop_inherited()
+    drop_inherited_connections()
     bus.cache_clear()
     gc.freeze()  # what was imported stays
     # A rehearsal with a command that does not exist: connected, and with its statements ready, before somebody
@@ -261,13 +261,13 @@ def _after_fork(**_: Any) -> None:
 
 
 @signals.worker_ready.connect
-def _answer_the_roll_call(sender: Any, **_: Any) -> None:
+def _start_heartbeat(sender: Any, **_: Any) -> None:
     """Say on which queues this worker listens, now and every few seconds, from its own event loop."""
     queues = [queue.name for queue in sender.task_consumer.queues]
-    present(sender.hostname, queues)
-    sender.timer.call_repeatedly(PRESENT_EVERY_SECONDS, present, (sender.hostname, queues))
+    report(sender.hostname, queues)
+    sender.timer.call_repeatedly(REPORT_EVERY_SECONDS, report, (sender.hostname, queues))
 
 
-find_verbs()
+load_handlers()
 for _name in REGISTRY:
     _task_for(_name)

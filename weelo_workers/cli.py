@@ -186,16 +186,16 @@ def parked(data_dir: Path, limit: int) -> None:
     """
     _use_running_system(data_dir, "DATABASE_URL")
     from weelo_workers.contracts.wire import rfc3339
-    from weelo_workers.messaging import trouble
+    from weelo_workers.messaging import failures
     from weelo_workers.models.engine import engine
 
     with engine().connect() as connection:
-        rows = trouble.parked(connection, limit)
+        rows = failures.parked(connection, limit)
         if not rows:
             click.echo("nothing is parked", err=True)
         for row in rows:
             since = rfc3339(row.parked_at) if row.parked_at else ""
-            click.echo(f"{row.id}  {since}  {row.name}  {row.trouble}")
+            click.echo(f"{row.id}  {since}  {row.name}  {row.last_error}")
 
 
 @mailbox_commands.command()
@@ -210,12 +210,12 @@ def show(command_id: UUID, data_dir: Path) -> None:
 
     from weelo_workers.models import MailboxRow
     from weelo_workers.models.engine import engine
-    from weelo_workers.runtime import Refused
+    from weelo_workers.runtime import CommandError
 
     with Session(engine()) as session:
         row = session.get(MailboxRow, command_id)
         if row is None:
-            raise Refused(f"{command_id} is not in the mailbox (or was settled, and has aged out)")
+            raise CommandError(f"{command_id} is not in the mailbox (or was settled, and has aged out)")
         columns = {column.key: getattr(row, column.key) for column in MailboxRow.__table__.columns}
     click.echo(json.dumps(columns, indent=2, default=str))
 
@@ -229,15 +229,15 @@ def retry(command_ids: tuple[UUID, ...], data_dir: Path) -> None:
     A timer that fails is tried again at once. Exit code 1 if any command could not be given a fresh start.
     """
     _use_running_system(data_dir, "DATABASE_URL")
-    from weelo_workers.messaging import trouble
+    from weelo_workers.messaging import failures
     from weelo_workers.models.engine import engine
 
     refused = False
     for command_id in command_ids:
         try:
             with engine().begin() as connection:
-                name = trouble.requeue(connection, command_id)
-        except trouble.NotRequeued as why:
+                name = failures.requeue(connection, command_id)
+        except failures.CannotRetry as why:
             refused = True
             click.echo(f"{command_id}: {why}", err=True)
         else:
@@ -248,7 +248,7 @@ def retry(command_ids: tuple[UUID, ...], data_dir: Path) -> None:
 
 def _use_running_system(data_dir: Path, *variables: str) -> None:
     """Fill in what the environment leaves out from the system that runs on the data dir."""
-    from weelo_workers.runtime import Refused
+    from weelo_workers.runtime import CommandError
     from weelo_workers.runtime.datadir import DataDir
     from weelo_workers.settings import given, settings
 
@@ -260,7 +260,7 @@ def _use_running_system(data_dir: Path, *variables: str) -> None:
             continue
         address = getattr(running, variable.lower(), None)
         if address is None:
-            raise Refused(
+            raise CommandError(
                 f"{variable}: not set, and no embedded server runs on {data_dir}; set it or `weelo up`"
             )
         os.environ[variable] = address
@@ -273,9 +273,9 @@ def _use_running_system(data_dir: Path, *variables: str) -> None:
 def _signing_secret(data_dir: Path) -> str:
     """Return JWT_SECRET, or in development the secret that `weelo up` keeps in the data dir.
 
-    Raises Refused if there is neither. No secret is made: no running system would accept a token signed with it.
+    Raises CommandError if there is neither. No secret is made: no running system would accept a token signed with it.
     """
-    from weelo_workers.runtime import Refused
+    from weelo_workers.runtime import CommandError
     from weelo_workers.runtime.datadir import DataDir
     from weelo_workers.settings import settings
 
@@ -284,9 +284,9 @@ def _signing_secret(data_dir: Path) -> str:
     data = DataDir.at(data_dir)
     running = data.running()
     if running and running.jwt_secret_file is None:
-        raise Refused("JWT_SECRET: the running system has it from its environment; set it here as well")
+        raise CommandError("JWT_SECRET: the running system has it from its environment; set it here as well")
     if not data.jwt_secret_file.exists():
-        raise Refused(
+        raise CommandError(
             f"JWT_SECRET: not set, and {data.path} has no secret; start `weelo up` on this --data-dir first"
         )
     return data.jwt_secret()
@@ -309,10 +309,10 @@ def main() -> None:
 
 def _expected(problem: Exception) -> str | None:
     """What to say about a problem that is nobody's defect, None if it is one."""
-    from weelo_workers.runtime import Refused
+    from weelo_workers.runtime import CommandError
     from weelo_workers.settings import ConfigurationError
 
-    if isinstance(problem, (Refused, ConfigurationError)):
+    if isinstance(problem, (CommandError, ConfigurationError)):
         return str(problem)
     if "sqlalchemy" in sys.modules:
         from sqlalchemy.exc import DBAPIError, OperationalError

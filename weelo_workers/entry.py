@@ -7,14 +7,14 @@ line, so the interpreter is replaced by one without them.
 import os
 import sys
 
-from weelo_workers.python_variables import kept
+from weelo_workers.python_variables import harmless
 
 INTERRUPTED = 128 + 2  # as shells report an end by SIGINT
 
 
 def main() -> None:
     others = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    environment = {**others, **kept(os.environ)}
+    environment = {**others, **harmless(os.environ)}
     if environment != dict(os.environ):
         command = [sys.executable, "-P", "-m", "weelo_workers.cli", *sys.argv[1:]]
         os.execve(sys.executable, command, environment)  # noqa: S606 (the same program with the same arguments)

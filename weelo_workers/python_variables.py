@@ -16,7 +16,7 @@ HARMLESS = frozenset(
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120 (pathlib imports more)
 
 
-def kept(given: Mapping[str, str]) -> dict[str, str]:
+def harmless(given: Mapping[str, str]) -> dict[str, str]:
     """Return the PYTHON… variables of `given` that change no result.
 
     The directory of this package stays in PYTHONPATH if it is named there: every process has to run the same copy of the code.

@@ -15,7 +15,7 @@ from weelo_workers import redis_url
 from weelo_workers.settings import settings
 
 
-class ImpatientRedis(Redis):
+class FailFastRedis(Redis):
     """Leaves a Redis that failed alone for a moment: with a hung one each call would cost its time-out again."""
 
     PAUSE_SECONDS = 3.0
@@ -33,7 +33,7 @@ class ImpatientRedis(Redis):
 
 def connect(url: str) -> Redis:
     """A client that gives up quickly: Redis only carries news and nearness, and nobody should wait for it long."""
-    return ImpatientRedis(
+    return FailFastRedis(
         **redis_url.read(url).for_redis(),
         decode_responses=True,
         socket_timeout=1,

@@ -40,7 +40,7 @@ def python_files(*places: str) -> Iterator[Path]:
         yield from [path] if path.is_file() else sorted(path.rglob("*.py"))
 
 
-def verb_files() -> list[Path]:
+def handler_files() -> list[Path]:
     """Files of domains that register a handler. The others are parts that verbs share."""
     folders = [f"weelo_workers/{domain}" for domain in DOMAINS]
     return [path for path in python_files(*folders) if any(True for _ in handled_commands(path))]

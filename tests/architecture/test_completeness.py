@@ -88,11 +88,11 @@ def _built_in(*folders: str) -> set[str]:
 SUBMITTED_BY_THE_API = {
     name for name, command in REGISTRY.items() if command.__name__ in _built_in("weelo_api/views")
 }
-SENT_BY_VERBS = {
+SENT_BY_HANDLERS = {
     name
     for name, command in REGISTRY.items()
     if command.__name__
-    in _built_in(*(f"weelo_workers/{domain}" for domain in DOMAINS), "weelo_workers/moves.py")
+    in _built_in(*(f"weelo_workers/{domain}" for domain in DOMAINS), "weelo_workers/broadcast_transitions.py")
 }
 
 
@@ -100,12 +100,12 @@ SENT_BY_VERBS = {
 
 
 def test_every_command_is_submitted_by_the_api_or_sent_by_a_verb() -> None:
-    assert set(REGISTRY) == SUBMITTED_BY_THE_API | SENT_BY_VERBS | SENT_BY_THE_ENGINE
+    assert set(REGISTRY) == SUBMITTED_BY_THE_API | SENT_BY_HANDLERS | SENT_BY_THE_ENGINE
 
 
 def test_a_timer_is_sent_by_a_verb_and_never_by_a_client() -> None:
     timers = {name for name, command in REGISTRY.items() if command.queue == TIMERS}
-    assert timers <= SENT_BY_VERBS
+    assert timers <= SENT_BY_HANDLERS
     assert not timers & SUBMITTED_BY_THE_API
 
 

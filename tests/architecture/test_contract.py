@@ -15,8 +15,8 @@ from pydantic import BaseModel
 
 from tests.architecture.sources import ROOT, import_all_contracts
 from tests.architecture.test_routes import OFF_THE_PREFIX, PREFIX, app, asyncapi, operations
-from weelo_api import frames
-from weelo_api.views import notifications, parts
+from weelo_api import messages
+from weelo_api.views import common, notifications
 from weelo_workers import cli
 from weelo_workers.contracts import (
     broadcasts,
@@ -141,7 +141,7 @@ SHAPES: dict[str, type[BaseModel]] = {
     _name(model): model
     for model in (
         *REQUEST_PARTS,
-        parts.Accepted,
+        common.Accepted,
         told.CommandOutcome,
         broadcasts.BroadcastView,
         broadcasts.BroadcastDetails,
@@ -306,7 +306,7 @@ def test_frames_that_are_no_part_of_the_log_are_those_of_the_page() -> None:
 
 
 def test_the_page_has_every_frame_that_clients_may_send_and_no_other() -> None:
-    ops = get_args(frames.Op)
+    ops = get_args(messages.Op)
     given = {get_args(op.model_fields["op"].annotation)[0]: modelled(op, request=True) for op in ops}
     assert {
         name.strip("`"): written(fields) for name, fields, _ in table("client → server", "fields")
@@ -378,8 +378,18 @@ def test_the_page_does_not_mention_its_history() -> None:
 def test_every_wire_model_is_known_to_these_tests() -> None:
     """A new model must be on the page: as a shape, a body, an event or a frame of the socket."""
     known = {model.__name__ for model in SHAPES.values()} | {model.__name__ for model in CATALOG}
-    known |= {_body(operation) for _, operation in operations()} | {op.__name__ for op in get_args(frames.Op)}
-    bases = {"Request", "Asking", "Event", "AboutBroadcast", "AboutAssignment", "BroadcastEnded", "Outcome"}
+    known |= {_body(operation) for _, operation in operations()} | {
+        op.__name__ for op in get_args(messages.Op)
+    }
+    bases = {
+        "Request",
+        "BroadcastRequest",
+        "Event",
+        "AboutBroadcast",
+        "AboutAssignment",
+        "BroadcastEnded",
+        "Outcome",
+    }
     pages = {"PageOf", "PageOfLog", "LocationUpdated"}
 
     def below(model: type[BaseModel]) -> Iterator[type[BaseModel]]:

@@ -58,7 +58,7 @@ class Socket:
     def send_text(self, text: str) -> None:
         self._server.send(text)
 
-    def hear(self, op: str) -> dict[str, Any]:
+    def receive(self, op: str) -> dict[str, Any]:
         """The next message with this op; others are remembered in `heard` as well."""
         while True:
             text = self._server.receive(timeout=5)
@@ -70,10 +70,10 @@ class Socket:
 
     def close(self, code: int) -> None:
         # With something unread, TCP would reset the connection, and a reset can overtake the close frame.
-        self.hear("resume")
+        self.receive("resume")
         self._server.close(code)
 
-    def wait_until_left(self) -> None:
+    def wait_until_closed(self) -> None:
         with suppress(ConnectionClosed):
             while self._server.receive(timeout=5) is not None:
                 pass

@@ -13,7 +13,7 @@ import pytest
 
 from tests.client.scripted_api import ScriptedApi, Socket
 from tests.waiting import eventually
-from weelo_client import Channel, ChannelEnded, Frame, NotHeard, WeeloClient
+from weelo_client import Channel, ChannelEnded, Frame, FrameTimeout, WeeloClient
 from weelo_client.connection import is_loopback
 
 WITHIN = 5.0
@@ -32,12 +32,12 @@ def test_frames_come_in_order_and_are_acknowledged_together(api: ScriptedApi) ->
 
     def serve(end: Socket) -> None:
         end.connected(seq=41)
-        assert end.hear("resume")["after"] == 41
+        assert end.receive("resume")["after"] == 41
         for seq in (42, 43, 44):
             end.send("broadcast_state_changed", {"broadcastId": "b-1"}, seq)
-        assert end.hear("ack")["seq"] == 44
+        assert end.receive("ack")["seq"] == 44
         acked.set()
-        end.wait_until_left()
+        end.wait_until_closed()
 
     api.on_socket = [serve]
     with client_of(api).listen() as channel:
@@ -52,12 +52,12 @@ def test_what_is_of_the_moment_holds_no_acknowledgement_up(api: ScriptedApi) -> 
 
     def serve(end: Socket) -> None:
         end.connected(seq=0)
-        end.hear("resume")
+        end.receive("resume")
         end.send("new_broadcast", {}, 1)
         threading.Thread(target=drive, args=[end]).start()
-        assert end.hear("ack")["seq"] == 1
+        assert end.receive("ack")["seq"] == 1
         acked.set()
-        end.wait_until_left()
+        end.wait_until_closed()
 
     def drive(end: Socket) -> None:
         while not over.wait(0.1):
@@ -75,13 +75,13 @@ def test_acknowledged_is_what_the_app_is_done_with(api: ScriptedApi) -> None:
 
     def serve(end: Socket) -> None:
         end.connected(seq=0)
-        end.hear("resume")
+        end.receive("resume")
         for seq in (1, 2):
             end.send("new_broadcast", {}, seq)
         while acked[-1:] != [(2, True)]:
-            seq = end.hear("ack")["seq"]
+            seq = end.receive("ack")["seq"]
             acked.append((seq, seq in stored))
-        end.wait_until_left()
+        end.wait_until_closed()
 
     def store(frame: Frame) -> None:
         if frame.seq:
@@ -100,14 +100,14 @@ def test_what_was_not_acknowledged_before_a_break_is_afterwards(api: ScriptedApi
 
     def first(end: Socket) -> None:
         end.connected(seq=0)
-        end.hear("resume")
+        end.receive("resume")
         end.send("new_broadcast", {}, 1)
 
     def second(end: Socket) -> None:
         end.connected(seq=1)
-        assert end.hear("ack")["seq"] == 1
+        assert end.receive("ack")["seq"] == 1
         acked.set()
-        end.wait_until_left()
+        end.wait_until_closed()
 
     api.on_socket = [first, second]
     with client_of(api).listen():
@@ -117,16 +117,16 @@ def test_what_was_not_acknowledged_before_a_break_is_afterwards(api: ScriptedApi
 def test_a_broken_socket_is_resumed_where_it_broke(api: ScriptedApi) -> None:
     def first(end: Socket) -> None:
         end.connected(seq=0)
-        end.hear("resume")
+        end.receive("resume")
         end.send("new_broadcast", {}, 1)
-        end.hear("ack")
+        end.receive("ack")
 
     def second(end: Socket) -> None:
         end.connected(seq=3)
-        assert end.hear("resume")["after"] == 1
+        assert end.receive("resume")["after"] == 1
         for seq in (1, 2, 2, 3):  # a server that repeats itself
             end.send("new_broadcast", {}, seq)
-        end.wait_until_left()
+        end.wait_until_closed()
 
     api.on_socket = [first, second]
     with client_of(api).listen() as channel:
@@ -138,10 +138,10 @@ def test_a_broken_socket_is_resumed_where_it_broke(api: ScriptedApi) -> None:
 def test_listening_after_a_seq_brings_what_was_missed(api: ScriptedApi) -> None:
     def serve(end: Socket) -> None:
         end.connected(seq=9)
-        assert end.hear("resume")["after"] == 7
+        assert end.receive("resume")["after"] == 7
         end.send("trip_assigned", {}, 8)
         end.send("trip_cancelled", {}, 9)
-        end.wait_until_left()
+        end.wait_until_closed()
 
     api.on_socket = [serve]
     with client_of(api).listen(after=7) as channel:
@@ -152,13 +152,13 @@ def test_listening_after_a_seq_brings_what_was_missed(api: ScriptedApi) -> None:
 def test_a_gap_is_asked_for_once_and_heard_in_order(api: ScriptedApi) -> None:
     def serve(end: Socket) -> None:
         end.connected(seq=0)
-        end.hear("resume")
+        end.receive("resume")
         end.send("new_broadcast", {}, 1)
         end.send("new_broadcast", {}, 3)
-        assert end.hear("resume")["after"] == 1
+        assert end.receive("resume")["after"] == 1
         end.send("new_broadcast", {}, 2)
         end.send("new_broadcast", {}, 3)
-        end.wait_until_left()
+        end.wait_until_closed()
 
     api.on_socket = [serve]
     with client_of(api).listen() as channel:
@@ -169,13 +169,13 @@ def test_a_gap_is_asked_for_once_and_heard_in_order(api: ScriptedApi) -> None:
 def test_what_comes_live_while_a_gap_is_asked_for_does_not_hide_it(api: ScriptedApi) -> None:
     def serve(end: Socket) -> None:
         end.connected(seq=0)
-        end.hear("resume")
+        end.receive("resume")
         for seq in (1, 3, 4):
             end.send("new_broadcast", {}, seq)
-        assert end.hear("resume")["after"] == 1
+        assert end.receive("resume")["after"] == 1
         for seq in (2, 3, 4):
             end.send("new_broadcast", {}, seq)
-        end.wait_until_left()
+        end.wait_until_closed()
 
     api.on_socket = [serve]
     with client_of(api).listen() as channel:
@@ -186,11 +186,11 @@ def test_what_comes_live_while_a_gap_is_asked_for_does_not_hide_it(api: Scripted
 def test_a_gap_that_stays_does_not_stop_the_log(api: ScriptedApi) -> None:
     def serve(end: Socket) -> None:
         end.connected(seq=0)
-        end.hear("resume")
+        end.receive("resume")
         end.send("new_broadcast", {}, 5)
-        assert end.hear("resume")["after"] == 0
+        assert end.receive("resume")["after"] == 0
         end.send("new_broadcast", {}, 5)
-        end.wait_until_left()
+        end.wait_until_closed()
 
     api.on_socket = [serve]
     with client_of(api).listen() as channel:
@@ -200,11 +200,11 @@ def test_a_gap_that_stays_does_not_stop_the_log(api: ScriptedApi) -> None:
 def test_older_than_the_log_reaches_goes_on_with_what_is_left(api: ScriptedApi) -> None:
     def serve(end: Socket) -> None:
         end.connected(seq=900)
-        assert end.hear("resume")["after"] == 3
+        assert end.receive("resume")["after"] == 3
         end.send("resync_required", {"oldestSeq": 899})
-        assert end.hear("resume")["after"] == 898
+        assert end.receive("resume")["after"] == 898
         end.send("new_broadcast", {}, 899)
-        end.wait_until_left()
+        end.wait_until_closed()
 
     api.on_socket = [serve]
     with client_of(api).listen(after=3) as channel:
@@ -218,7 +218,7 @@ def test_what_is_no_frame_is_passed_over(api: ScriptedApi) -> None:
         for text in ("{", "[]", '"text"', "{}"):
             end.send_text(text)
         end.send("new_broadcast", {}, 1)
-        end.wait_until_left()
+        end.wait_until_closed()
 
     api.on_socket = [serve]
     with client_of(api).listen() as channel:
@@ -249,7 +249,7 @@ def test_an_expired_token_is_replaced_where_there_is_a_fresh_one(api: ScriptedAp
     def welcome(end: Socket) -> None:
         end.connected(seq=0)
         end.send("new_broadcast", {}, 1)
-        end.wait_until_left()
+        end.wait_until_closed()
 
     api.on_socket = [expire, welcome]
     tokens = iter(["old", "fresh"])
@@ -262,13 +262,13 @@ def test_a_fresh_token_is_shown_on_the_living_socket_and_on_the_next(api: Script
 
     def shown(end: Socket) -> None:
         end.connected(seq=0)
-        heard.append(end.hear("auth")["token"])
+        heard.append(end.receive("auth")["token"])
 
     def next_one(end: Socket) -> None:
         heard.append(end.authorization)
         end.connected(seq=0)
         end.send("new_broadcast", {}, 1)
-        end.wait_until_left()
+        end.wait_until_closed()
 
     api.on_socket = [shown, next_one]
     with client_of(api).listen() as channel:
@@ -284,7 +284,7 @@ def test_a_token_that_cannot_be_had_at_the_moment_is_asked_for_again(api: Script
     def welcome(end: Socket) -> None:
         end.connected(seq=0)
         end.send("new_broadcast", {}, 1)
-        end.wait_until_left()
+        end.wait_until_closed()
 
     asked = count()
 
@@ -316,7 +316,7 @@ def test_waiting_in_vain_says_what_keeps_the_line_down() -> None:
     with socket.socket() as reserved:  # bound, not listening: connections are refused
         reserved.bind(("127.0.0.1", 0))
         client = WeeloClient(f"http://127.0.0.1:{reserved.getsockname()[1]}", "a token")
-        with pytest.raises(NotHeard, match="refused"):
+        with pytest.raises(FrameTimeout, match="refused"):
             client.listen(within=0.3)
 
 
@@ -324,12 +324,12 @@ def test_waiting_is_bounded_and_says_what_came_instead(api: ScriptedApi) -> None
     def serve(end: Socket) -> None:
         end.connected(seq=0)
         end.send("new_broadcast", {"broadcastId": "b-1"}, 1)
-        end.wait_until_left()
+        end.wait_until_closed()
 
     api.on_socket = [serve]
     with client_of(api).listen() as channel:
         channel.wait_for("new_broadcast", within=WITHIN, broadcastId="b-1")
-        with pytest.raises(NotHeard, match=r"broadcastId=b-2.*new_broadcast"):
+        with pytest.raises(FrameTimeout, match=r"broadcastId=b-2.*new_broadcast"):
             channel.wait_for("new_broadcast", within=0.1, broadcastId="b-2")
 
 
@@ -338,7 +338,7 @@ def test_iterating_ends_when_the_channel_is_closed(api: ScriptedApi) -> None:
         end.connected(seq=0)
         for seq in (1, 2):
             end.send("new_broadcast", {}, seq)
-        end.wait_until_left()
+        end.wait_until_closed()
 
     api.on_socket = [serve]
     channel = client_of(api).listen()
@@ -353,9 +353,9 @@ def test_a_heartbeat_goes_over_the_socket(api: ScriptedApi) -> None:
 
     def serve(end: Socket) -> None:
         end.connected(seq=0)
-        heard.append(end.hear("heartbeat"))
+        heard.append(end.receive("heartbeat"))
         done.set()
-        end.wait_until_left()
+        end.wait_until_closed()
 
     api.on_socket = [serve]
     with client_of(api).listen() as channel:
@@ -409,7 +409,7 @@ def test_neither_socket_nor_request_to_this_machine_goes_to_a_proxy(
 
     def serve(end: Socket) -> None:
         end.connected(seq=0)
-        end.wait_until_left()
+        end.wait_until_closed()
 
     api.on_socket = [serve]
     with WeeloClient(url, "a token") as client, client.listen() as channel:

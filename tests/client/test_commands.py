@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.client.scripted_api import HANG_UP, Answer, ScriptedApi
-from weelo_client import NO_KEY, Place, Refused, StillPending, Unreachable, WeeloClient
+from weelo_client import NO_KEY, Place, Rejected, StillPending, Unreachable, WeeloClient
 
 SOMEWHERE: Place = {"latitude": 28.6315, "longitude": 77.2167, "address": "Connaught Place"}
 TICKET = {"commandId": "c-1", "command": "broadcasts.create_booking", "status": "pending"}
@@ -85,7 +85,7 @@ def test_retry_after_is_obeyed_or_the_refusal_handed_on_at_once(
     assert time.monotonic() - began >= 1
     api.answers = [(503, AWAY, {"Retry-After": "3600"})]
     began = time.monotonic()
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Rejected) as refused:
         book(client)
     assert time.monotonic() - began < 5
     assert refused.value.code == "SERVICE_UNAVAILABLE"
@@ -103,14 +103,14 @@ def test_an_api_that_does_not_know_whether_it_was_recorded_is_asked_again_with_t
 def test_a_recorded_outcome_is_not_asked_for_again(api: ScriptedApi, client: WeeloClient) -> None:
     """Under the same key it would be the same for ever."""
     api.answers = [(503, {"code": "ACCEPT_RETRY_EXHAUSTED", "status": 503, "retryable": True})]
-    with pytest.raises(Refused, match="ACCEPT_RETRY_EXHAUSTED"):
+    with pytest.raises(Rejected, match="ACCEPT_RETRY_EXHAUSTED"):
         client.accept("b-1", "v-1", "d-1")
     assert len(api.requests) == 1
 
 
 def test_a_refusal_has_its_code_and_the_whole_problem(api: ScriptedApi, client: WeeloClient) -> None:
     api.answers = [(409, {"code": "ORDER_ACTIVE_EXISTS", "status": 409, "activeBroadcastId": "b-0"})]
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(Rejected) as refused:
         book(client)
     assert refused.value.code == "ORDER_ACTIVE_EXISTS"
     assert refused.value.status == 409
@@ -120,7 +120,7 @@ def test_a_refusal_has_its_code_and_the_whole_problem(api: ScriptedApi, client: 
 
 def test_what_is_no_problem_json_is_a_refusal_too(api: ScriptedApi, client: WeeloClient) -> None:
     api.answers = [(502, [])]
-    with pytest.raises(Refused, match="HTTP_502"):
+    with pytest.raises(Rejected, match="HTTP_502"):
         client.booking("b-1")
 
 
@@ -161,7 +161,7 @@ def test_after_a_202_the_outcome_is_looked_for(api: ScriptedApi, client: WeeloCl
 def test_a_rejection_found_that_way_is_raised(api: ScriptedApi, client: WeeloClient) -> None:
     error = {"code": "BROADCAST_FILLED", "status": 409}
     api.answers = [(202, TICKET), (200, {**TICKET, "status": "rejected", "httpStatus": 409, "error": error})]
-    with pytest.raises(Refused, match="BROADCAST_FILLED"):
+    with pytest.raises(Rejected, match="BROADCAST_FILLED"):
         client.accept("b-1", "v-1", "d-1")
 
 

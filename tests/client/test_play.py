@@ -14,8 +14,8 @@ from rich.console import Console
 import weelo_demo
 import weelo_demo.fleet
 from tests.client.scripted_api import ScriptedApi
-from weelo_client import Frame, Refused
-from weelo_client.frames import Frames
+from weelo_client import Frame, Rejected
+from weelo_client.frames import FrameBuffer
 from weelo_demo import play
 from weelo_demo.act import Act, NotAsItShould, Scenario, State, together
 from weelo_demo.fleet import Fleet
@@ -123,9 +123,9 @@ def test_an_order_that_is_left_over_is_cancelled_as_an_order(api: ScriptedApi) -
 
 def test_behind_a_frame_only_what_came_later_is_heard(api: ScriptedApi) -> None:
     class Told(Customer):
-        heard = Frames(10)
+        heard = FrameBuffer(10)
 
-        def listen(self) -> Frames:  # type: ignore[override]
+        def listen(self) -> FrameBuffer:  # type: ignore[override]
             return self.heard
 
     customer, act = Told(installation_of(api), "The customer"), act_of(api, lambda _: "")
@@ -140,7 +140,7 @@ def test_behind_a_frame_only_what_came_later_is_heard(api: ScriptedApi) -> None:
 
 def test_another_refusal_than_the_right_one_is_not_as_it_should(api: ScriptedApi) -> None:
     def refuse() -> None:
-        raise Refused("BROADCAST_FILLED", {"status": 409, "remaining": 0})
+        raise Rejected("BROADCAST_FILLED", {"status": 409, "remaining": 0})
 
     act, somebody = act_of(api, lambda _: ""), Customer(installation_of(api), "Somebody")
     answer = act.refused(somebody, "accepts", refuse, code="BROADCAST_FILLED")
@@ -168,11 +168,11 @@ def test_the_whole_programme_fits_on_a_terminal_of_24_lines(api: ScriptedApi, ov
 
 def test_together_returns_refusals_and_raises_everything_else() -> None:
     def refuse() -> str:
-        raise Refused("BROADCAST_FILLED", {"status": 409})
+        raise Rejected("BROADCAST_FILLED", {"status": 409})
 
     won, lost = together([lambda: "won", refuse])
     assert won == "won"
-    assert isinstance(lost, Refused)
+    assert isinstance(lost, Rejected)
     with pytest.raises(ZeroDivisionError):
         together([lambda: 1.0, lambda: 1 / 0])
 

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.scribe import Scribe
-from tests.sockets.driver import Api, token
+from tests.log_writer import LogWriter
+from tests.sockets.harness import Api, token
 from tests.waiting import eventually
 from weelo_client import Channel, WeeloClient
 from weelo_workers.redis_client import redis
@@ -39,7 +39,7 @@ def acked(who: UUID) -> int:
 def test_three_thousand_lines_at_once_are_heard_on_one_connection_and_acknowledged(
     real: Api, who: UUID
 ) -> None:
-    Scribe().write(who, LINES)
+    LogWriter().write(who, LINES)
     with listen(real, who, after=0) as channel:
         channel.wait_for(lambda frame: frame.seq == LINES, within=20)
         assert [frame.seq for frame in channel.frames if frame.seq is not None] == list(range(1, LINES + 1))

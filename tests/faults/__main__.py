@@ -25,14 +25,14 @@ def main() -> int:
 
     os.environ["JWT_SECRET"] = SECRET
 
+    from tests.faults.fault_system import FaultSystem
     from tests.faults.play import perform
     from tests.faults.report import write
-    from tests.faults.stage import Stage
 
     said.into.mkdir(parents=True, exist_ok=True)
     _say(f"SEED={seed} MINUTES={said.minutes:g}")
-    with Stage(said.into / "system.log") as stage:
-        play = perform(stage, seed, said.minutes * 60, long=10.0, tell=_say)
+    with FaultSystem(said.into / "system.log") as fault_system:
+        play = perform(fault_system, seed, said.minutes * 60, long=10.0, tell=_say)
     for count in play.counted:
         _say(f"{'NO ' if count.wrong else 'yes'}  {count.sentence} ({count.figure})")
         for wrong in count.wrong[:10]:

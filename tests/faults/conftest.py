@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.stage import Stage
+from tests.faults.fault_system import FaultSystem
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +20,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="package")
-def stage(report: Path) -> Iterator[Stage]:
-    with Stage(report / "system.log") as stage:
-        yield stage
+def fault_system(report: Path) -> Iterator[FaultSystem]:
+    with FaultSystem(report / "system.log") as fault_system:
+        yield fault_system

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from tests.faults import messages, processes, servers  # noqa: F401
-from tests.faults.breaking import FAULTS
+from tests.faults.registry import FAULTS
 
 __all__ = ["FAULTS"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid5
 
-from tests.faults.ear import Ear
+from tests.faults.heard_log import HeardLog
 from weelo_api.gateway import _KEYS
 
 
@@ -26,7 +26,7 @@ class Answer:
 
 
 @dataclass(slots=True)
-class Entry:
+class LedgerEntry:
     """One command as its caller knows it. Repeated requests bear the same key and are one command."""
 
     who: str
@@ -60,20 +60,20 @@ class Ledger:
     """May be written by many threads."""
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self.ears: dict[str, Ear] = {}
+        self.entries: list[LedgerEntry] = []
+        self.ears: dict[str, HeardLog] = {}
         self.spoiled: list[str] = []
         """What went wrong in the play itself: nothing may."""
         self._lock = threading.Lock()
 
-    def open(self, who: str, role: str, what: str, key: str) -> Entry:
-        entry = Entry(who, role, what, key)
+    def open(self, who: str, role: str, what: str, key: str) -> LedgerEntry:
+        entry = LedgerEntry(who, role, what, key)
         with self._lock:
             self.entries.append(entry)
         return entry
 
-    def ear(self, who: str) -> Ear:
-        return self.ears.setdefault(who, Ear())
+    def heard_log(self, who: str) -> HeardLog:
+        return self.ears.setdefault(who, HeardLog())
 
     def answered(self) -> Mapping[str, int]:
         """How many answers of each sort there were."""

@@ -13,83 +13,83 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from tests.faults.breaking import Breaking, Effect, fault
-from tests.faults.stage import Stage
-from tests.faults.thief import Thief
+from tests.faults.fault_system import FaultSystem
+from tests.faults.message_stealer import MessageStealer
+from tests.faults.registry import Effect, FaultContext, fault
 from weelo_workers.contracts.queues import QUEUES
-from weelo_workers.messaging.bell import BellSilent, Ring
-from weelo_workers.messaging.celery_bell import CeleryBell
+from weelo_workers.messaging.celery_waker import CeleryWaker
+from weelo_workers.messaging.wakeup import BrokerUnavailable, WakeUp
 
 
 @fault("messages are dropped")
-def drop_messages(at: Breaking) -> Effect:
-    with Thief(at.stage, QUEUES) as thief:
+def drop_messages(at: FaultContext) -> Effect:
+    with MessageStealer(at.fault_system, QUEUES) as stealer:
         time.sleep(at.long)
-    return Effect(len(thief.loot), f"{len(thief.loot)} in {at.long:.0f} s")
+    return Effect(len(stealer.loot), f"{len(stealer.loot)} in {at.long:.0f} s")
 
 
 @fault("each message comes once to five times")
-def multiply_messages(at: Breaking) -> Effect:
+def multiply_messages(at: FaultContext) -> Effect:
     """For a moment they are held back; then all copies come at once."""
     messages = copies = 0
     until = time.monotonic() + at.long
     while time.monotonic() < until:
-        with Thief(at.stage, QUEUES) as thief:
+        with MessageStealer(at.fault_system, QUEUES) as stealer:
             time.sleep(0.3)
-        for queue, message in thief.loot:
+        for queue, message in stealer.loot:
             count = at.dice.randint(1, 5)
-            thief.put_back(queue, message, count)
+            stealer.put_back(queue, message, count)
             messages, copies = messages + 1, copies + count
         time.sleep(0.3)
     return Effect(copies - messages, f"{messages} came {copies} times")
 
 
 @fault("the bell rings once to five times for what is done, under way or to come")
-def ring_again(at: Breaking) -> Effect:
-    newest = at.stage.rows("SELECT id, name, queue FROM mailbox ORDER BY position DESC LIMIT 60")
-    rings = [Ring(row.id, row.name, row.queue) for row in newest for _ in range(at.dice.randint(1, 5))]
+def ring_again(at: FaultContext) -> Effect:
+    newest = at.fault_system.rows("SELECT id, name, queue FROM mailbox ORDER BY position DESC LIMIT 60")
+    rings = [WakeUp(row.id, row.name, row.queue) for row in newest for _ in range(at.dice.randint(1, 5))]
     at.dice.shuffle(rings)
-    return _rung(at.stage, rings)
+    return _rung(at.fault_system, rings)
 
 
 @fault("countdowns come early")
-def ring_early(at: Breaking) -> Effect:
-    return _rung(at.stage, [Ring(row.id, row.name, row.queue) for row in _waiting(at.stage)])
+def ring_early(at: FaultContext) -> Effect:
+    return _rung(at.fault_system, [WakeUp(row.id, row.name, row.queue) for row in _waiting(at.fault_system)])
 
 
 @fault("countdowns come twice")
-def ring_twice(at: Breaking) -> Effect:
-    rings = [Ring(row.id, row.name, row.queue, max(0.0, row.left)) for row in _waiting(at.stage)]
-    return _rung(at.stage, rings * 2)
+def ring_twice(at: FaultContext) -> Effect:
+    rings = [WakeUp(row.id, row.name, row.queue, max(0.0, row.left)) for row in _waiting(at.fault_system)]
+    return _rung(at.fault_system, rings * 2)
 
 
 @fault("countdowns come late")
-def ring_late(at: Breaking) -> Effect:
+def ring_late(at: FaultContext) -> Effect:
     """They are taken away, and put back when their time is over."""
-    with Thief(at.stage, ["timers"]) as thief:
+    with MessageStealer(at.fault_system, ["timers"]) as stealer:
         time.sleep(at.long)
     time.sleep(at.long)
     back = 0
-    for queue, message in thief.loot:
+    for queue, message in stealer.loot:
         with suppress(RedisError):
-            thief.put_back(queue, message, 1)
+            stealer.put_back(queue, message, 1)
             back += 1
     return Effect(back, f"{back} by {at.long:.0f} to {2 * at.long:.0f} s")
 
 
 @fault("a publisher's clock is 90 s off")
-def ring_by_a_wrong_clock(at: Breaking) -> Effect:
+def ring_by_a_wrong_clock(at: FaultContext) -> Effect:
     """Countdowns are taken away, and published again by a process whose clock is wrong."""
     off = at.dice.choice((-90, 90))
-    with Thief(at.stage, ["timers"]) as thief:
+    with MessageStealer(at.fault_system, ["timers"]) as stealer:
         time.sleep(at.long)
-    ids = [json.loads(base64.b64decode(json.loads(message)["body"]))[0][0] for _, message in thief.loot]
+    ids = [json.loads(base64.b64decode(json.loads(message)["body"]))[0][0] for _, message in stealer.loot]
     told = subprocess.run(
         [sys.executable, "-m", "tests.faults.wrong_clock", str(off), *ids],
         env={
             **os.environ,
-            "REDIS_URL": at.stage.valkey.url(),
-            "DATABASE_URL": at.stage.postgres.url("weelo"),
+            "REDIS_URL": at.fault_system.valkey.url(),
+            "DATABASE_URL": at.fault_system.postgres.url("weelo"),
         },
         capture_output=True,
         text=True,
@@ -101,19 +101,19 @@ def ring_by_a_wrong_clock(at: Breaking) -> Effect:
     return Effect(int(told.stdout), f"{told.stdout.strip()} countdowns, {off:+d} s")
 
 
-def _waiting(stage: Stage) -> list[Any]:
-    return stage.rows(
+def _waiting(fault_system: FaultSystem) -> list[Any]:
+    return fault_system.rows(
         "SELECT id, name, queue, EXTRACT(EPOCH FROM due_at - clock_timestamp())::float AS left FROM mailbox"
         " WHERE settled_at IS NULL AND queue = 'timers' AND due_at > clock_timestamp() ORDER BY due_at LIMIT 100"
     )
 
 
-def _rung(stage: Stage, rings: list[Ring]) -> Effect:
+def _rung(fault_system: FaultSystem, rings: list[WakeUp]) -> Effect:
     """By the project's own bell; only those count that reached the broker."""
-    bell, heard = CeleryBell(), 0
-    bell._celery.conf.broker_url = stage.valkey.url()
+    waker, heard = CeleryWaker(), 0
+    waker._celery.conf.broker_url = fault_system.valkey.url()
     for ring in rings:
-        with suppress(BellSilent):
-            bell.ring(ring)
+        with suppress(BrokerUnavailable):
+            waker.wake(ring)
             heard += 1
     return Effect(heard, f"{heard} more")

@@ -28,7 +28,7 @@ BUS = "weelo_workers/messaging/bus.py"
 CATALOG = "weelo_workers/notifications/catalog.py"
 
 FROM_REDIS = """
-def _recipients(session: Session, told: Told) -> list[UUID]:
+def _recipients(session: Session, told: EventEnvelope) -> list[UUID]:
     from weelo_workers.redis_client import redis
 
     try:
@@ -95,7 +95,7 @@ MUTANTS = (
 )
 
 
-def suffer(mutant: Mutant, say: Callable[[str], None]) -> tuple[str, list[str]]:
+def try_mutant(mutant: Mutant, say: Callable[[str], None]) -> tuple[str, list[str]]:
     """In how many seconds the suite ended, and which tests failed."""
     with tempfile.TemporaryDirectory(prefix="weelo-mutant-") as folder:
         tree = Path(folder) / "tree"
@@ -129,7 +129,7 @@ def main() -> int:
     say("| mutant | caught | by | in |\n| --- | --- | --- | --- |")
     escaped = 0
     for mutant in chosen:
-        seconds, failed = suffer(mutant, say)
+        seconds, failed = try_mutant(mutant, say)
         escaped += not failed
         by = "; ".join(each.removeprefix("test_TIMR_02_whatever_breaks") for each in failed[:4])
         more = f" and {len(failed) - 4} more" if len(failed) > 4 else ""

@@ -13,7 +13,7 @@ from weelo_client import Channel, Frame
 from weelo_workers.contracts.statuses import Role
 
 if TYPE_CHECKING:
-    from tests.faults.town import Town
+    from tests.faults.population import Population
 
 OPEN_TRUCK = ("Open", "17 Feet")
 SMALL_TRUCK = ("LCV", "14 Feet")
@@ -25,15 +25,15 @@ OPEN = {"created", "broadcasting", "active", "partially_filled"}
 class Person:
     role: ClassVar[Role]
 
-    def __init__(self, town: Town, dice: random.Random) -> None:
+    def __init__(self, population: Population, dice: random.Random) -> None:
         self.id = str(uuid4())
-        self.town, self.dice = town, dice
-        self.ear = town.ledger.ear(self.id)
+        self.population, self.dice = population, dice
+        self.ear = population.ledger.heard_log(self.id)
         self.bearer = token(self.role, self.id, ttl=86_400)  # type: ignore[arg-type]
         self.channel: Channel | None = None
 
     def listen(self) -> None:
-        self.channel = Channel(self.town.url, self.bearer, after=0, remember=10, on_frame=self._hear)
+        self.channel = Channel(self.population.url, self.bearer, after=0, remember=10, on_frame=self._hear)
         self.channel.wait_for("connected", within=20)
 
     def hang_up(self) -> None:
@@ -41,28 +41,32 @@ class Person:
             self.channel.close()
 
     def _hear(self, frame: Frame) -> None:
-        self.ear.take_frame(frame)
-        if not self.town.over:
-            self.hears(frame.event, frame.data)
+        self.ear.add_frame(frame)
+        if not self.population.over:
+            self.on_event(frame.event, frame.data)
 
-    def hears(self, event: str, data: dict[str, Any]) -> None:
-        """What one makes of it. In the socket's thread: whatever takes time is done `soon`."""
+    def on_event(self, event: str, data: dict[str, Any]) -> None:
+        """What one makes of it. In the socket's thread: whatever takes time goes through `schedule`."""
 
-    def lives(self) -> float:
+    def act_once(self) -> float:
         """Does something by itself, now and then. Returns the seconds until the next time."""
         return 5.0
 
-    def soon(self, act: Callable[[], object], earliest: float, latest: float) -> None:
-        self.town.later(self.dice.uniform(earliest, latest), act)
+    def schedule(self, act: Callable[[], object], earliest: float, latest: float) -> None:
+        self.population.later(self.dice.uniform(earliest, latest), act)
 
-    def sends(self, method: str, path: str, body: dict[str, Any] | None = None, *, key: str = "") -> Answer:
+    def send_command(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, key: str = ""
+    ) -> Answer:
         """One command. Some wait for its outcome, some do not; most try again until somebody answers."""
         waits = self.dice.random() < 0.6
         patient = self.dice.random() < 0.8
-        return self.town.send(self, method, path, body, key or uuid4().hex, waits=waits, patient=patient)
+        return self.population.send(
+            self, method, path, body, key or uuid4().hex, waits=waits, patient=patient
+        )
 
-    def asks(self, path: str) -> Any:
-        return self.town.read(self, path)
+    def get(self, path: str) -> Any:
+        return self.population.read(self, path)
 
 
 class Customer(Person):
@@ -70,16 +74,16 @@ class Customer(Person):
 
     role = Role.CUSTOMER
 
-    def __init__(self, town: Town, dice: random.Random) -> None:
-        super().__init__(town, dice)
+    def __init__(self, population: Population, dice: random.Random) -> None:
+        super().__init__(population, dice)
         self.current: dict[str, Any] | None = None
 
-    def hears(self, event: str, data: dict[str, Any]) -> None:
+    def on_event(self, event: str, data: dict[str, Any]) -> None:
         newer = self.current is None or self.current["broadcastId"] != data.get("broadcastId")
         if event == "broadcast_state_changed" and (newer or data["version"] > self.current["version"]):
             self.current = data
 
-    def lives(self) -> float:
+    def act_once(self) -> float:
         status = self.current["status"] if self.current else None
         chance = self.dice.random()
         if status in OPEN:
@@ -101,14 +105,14 @@ class Customer(Person):
         )
         key = uuid4().hex
         if self.dice.random() < 0.15:  # a double tap
-            self.town.later(0.0, lambda: self.sends("POST", path, body, key=key))
-        self.sends("POST", path, body, key=key)
+            self.population.later(0.0, lambda: self.send_command("POST", path, body, key=key))
+        self.send_command("POST", path, body, key=key)
 
     def cancels(self) -> None:
-        self.sends("PUT", f"/{self._kind()}/cancel", {"reason": "plans changed"})
+        self.send_command("PUT", f"/{self._kind()}/cancel", {"reason": "plans changed"})
 
     def goes_on(self) -> None:
-        self.sends("POST", f"/{self._kind()}/continue-partial", {})
+        self.send_command("POST", f"/{self._kind()}/continue-partial", {})
 
     def _kind(self) -> str:
         assert self.current is not None
@@ -132,31 +136,31 @@ class Driver(Person):
 
     role = Role.DRIVER
 
-    def __init__(self, town: Town, dice: random.Random) -> None:
-        super().__init__(town, dice)
+    def __init__(self, population: Population, dice: random.Random) -> None:
+        super().__init__(population, dice)
         self.trip: dict[str, Any] | None = None
 
-    def hears(self, event: str, data: dict[str, Any]) -> None:
+    def on_event(self, event: str, data: dict[str, Any]) -> None:
         if event == "trip_assigned":
             self.trip = data["assignment"]
-            self.soon(self.answers, 0.1, 1.2)
+            self.schedule(self.answers, 0.1, 1.2)
         elif self.trip is not None and data.get("assignment", {}).get("id") == self.trip["id"]:
             self.trip = data["assignment"]
 
     def answers(self) -> None:
         if self.trip is None:
             return
-        chance = 1.0 if self.town.obliging else self.dice.random()
+        chance = 1.0 if self.population.obliging else self.dice.random()
         if chance > 0.3:
-            self.sends("POST", f"/assignments/{self.trip['id']}/accept", {})
+            self.send_command("POST", f"/assignments/{self.trip['id']}/accept", {})
         elif chance > 0.18:
-            self.sends("POST", f"/assignments/{self.trip['id']}/decline", {"reason": "not today"})
+            self.send_command("POST", f"/assignments/{self.trip['id']}/decline", {"reason": "not today"})
 
-    def lives(self) -> float:
+    def act_once(self) -> float:
         on_the_way = ("driver_accepted", "en_route_pickup", "at_pickup", "in_transit")
         if self.trip is not None and self.trip["status"] in on_the_way:
             step = "completed" if self.dice.random() < 0.5 else "in_transit"
-            self.sends("PUT", f"/trips/{self.trip['tripId']}/status", {"status": step})
+            self.send_command("PUT", f"/trips/{self.trip['tripId']}/status", {"status": step})
         return self.dice.uniform(1.5, 4.0)
 
 
@@ -165,10 +169,10 @@ class Transporter(Person):
 
     role = Role.TRANSPORTER
 
-    def __init__(self, town: Town, dice: random.Random, kinds: list[tuple[str, str]]) -> None:
-        super().__init__(town, dice)
+    def __init__(self, population: Population, dice: random.Random, kinds: list[tuple[str, str]]) -> None:
+        super().__init__(population, dice)
         self.latitude = 28.61 + dice.uniform(0.0, 0.3)  # degrees, of 111 km each
-        self.drivers = [Driver(town, random.Random(dice.random())) for _ in kinds]
+        self.drivers = [Driver(population, random.Random(dice.random())) for _ in kinds]
         self.kinds = kinds
         self.vehicles: list[str] = []
         self.busy: set[str] = set()
@@ -178,19 +182,21 @@ class Transporter(Person):
         for number, (kind, driver) in enumerate(zip(self.kinds, self.drivers, strict=True)):
             vehicle = {"vehicleType": kind[0], "vehicleSubtype": kind[1]}
             plate = f"/vehicles/HR{number}X{self.id[:8].upper()}"
-            send = self.town.send
+            send = self.population.send
             registered = send(self, "PUT", plate, vehicle, uuid4().hex, waits=True, patient=True)
             self.vehicles.append(registered.body["id"])
             phone = {"name": "A driver", "phone": "+91 98100 00000"}
             send(self, "PUT", f"/drivers/{driver.id}", phone, uuid4().hex, waits=True, patient=True)
         on = {"isAvailable": True}
-        self.town.send(self, "PUT", "/transporter/availability", on, uuid4().hex, waits=True, patient=True)
-        self.town.heartbeat(self)
+        self.population.send(
+            self, "PUT", "/transporter/availability", on, uuid4().hex, waits=True, patient=True
+        )
+        self.population.heartbeat(self)
 
-    def hears(self, event: str, data: dict[str, Any]) -> None:
+    def on_event(self, event: str, data: dict[str, Any]) -> None:
         if event == "new_broadcast":
             # Most are as fast as they can, so that they race.
-            self.soon(lambda: self.answers(data), 0.02, 0.1 if self.dice.random() < 0.7 else 2.0)
+            self.schedule(lambda: self.answers(data), 0.02, 0.1 if self.dice.random() < 0.7 else 2.0)
         elif event == "assignment_status_changed":
             vehicle, status = data["assignment"]["vehicleId"], data["assignment"]["status"]
             over = status in ("completed", "cancelled", "driver_declined")
@@ -202,14 +208,14 @@ class Transporter(Person):
             trucks = self._trucks(self.dice.choice((1, 1, 2)))
             partial = {"partial": True} if self.dice.random() < 0.5 else {}
             if trucks:
-                self.sends("POST", f"/broadcasts/{broadcast}/accept", {"trucks": trucks, **partial})
+                self.send_command("POST", f"/broadcasts/{broadcast}/accept", {"trucks": trucks, **partial})
         elif chance < 0.68:
-            self.sends("POST", f"/broadcasts/{broadcast}/decline", {"reason": "too far"})
+            self.send_command("POST", f"/broadcasts/{broadcast}/decline", {"reason": "too far"})
         elif chance < 0.84:
             self._holds(broadcast)
 
     def _holds(self, broadcast: str) -> None:
-        held = self.town.send(
+        held = self.population.send(
             self,
             "POST",
             f"/broadcasts/{broadcast}/hold",
@@ -223,9 +229,11 @@ class Transporter(Person):
         chance, hold = self.dice.random(), held.body["holdId"]
         if chance < 0.5:
             trucks = self._trucks(1)
-            self.soon(lambda: self.sends("POST", f"/holds/{hold}/confirm", {"assignments": trucks}), 0.1, 2.2)
+            self.schedule(
+                lambda: self.send_command("POST", f"/holds/{hold}/confirm", {"assignments": trucks}), 0.1, 2.2
+            )
         elif chance < 0.7:
-            self.soon(lambda: self.sends("POST", f"/holds/{hold}/release", {}), 0.1, 1.0)
+            self.schedule(lambda: self.send_command("POST", f"/holds/{hold}/release", {}), 0.1, 1.0)
 
     def _trucks(self, count: int) -> list[dict[str, str]]:
         """Some that are free as far as one knows, or one that is not, to be told so."""
@@ -234,9 +242,9 @@ class Transporter(Person):
         chosen = self.dice.sample(free, min(count, len(free)))
         return [{"vehicleId": vehicle, "driverId": driver.id} for vehicle, driver in chosen]
 
-    def lives(self) -> float:
+    def act_once(self) -> float:
         self._beats += 1
         here = {"latitude": self.latitude, "longitude": 77.21}
         if self._beats % 3 == 0 or self.channel is None or not self.channel.heartbeat(**here):
-            self.town.heartbeat(self)
+            self.population.heartbeat(self)
         return 3.0

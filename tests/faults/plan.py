@@ -19,7 +19,7 @@ RECOVERY = {
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class ScheduledFault:
     at: float
     """Seconds from the beginning of the play."""
     fault: str
@@ -27,7 +27,7 @@ class Moment:
     """Of whatever is left to chance when it happens."""
 
 
-def plan(seed: int, seconds: float, faults: list[str]) -> list[Moment]:
+def plan(seed: int, seconds: float, faults: list[str]) -> list[ScheduledFault]:
     """Each fault about equally often, in an order of its own each round, spread over the play."""
     dice = random.Random(seed)
     span = seconds - QUIET_FIRST_SECONDS - QUIET_LAST_SECONDS
@@ -36,7 +36,7 @@ def plan(seed: int, seconds: float, faults: list[str]) -> list[Moment]:
     slot = span / (rounds * a_round)
     moments, at = [], QUIET_FIRST_SECONDS
     for each in (each for _ in range(rounds) for each in _shuffled(faults, dice)):
-        moments.append(Moment(at + slot * dice.uniform(0.0, 0.6), each, dice.randrange(1 << 30)))
+        moments.append(ScheduledFault(at + slot * dice.uniform(0.0, 0.6), each, dice.randrange(1 << 30)))
         at += slot * RECOVERY.get(each, 1)
     return moments
 

@@ -7,14 +7,14 @@ from collections import Counter
 from itertools import zip_longest
 from typing import Any
 
-from tests.faults.counting import Seen, counts
-from tests.faults.ear import Line
+from tests.faults.checks import Evidence, check
+from tests.faults.heard_log import Line
 from tests.waiting import eventually
 from weelo_api.gateway import IN_DOUBT
 
 
-@counts("every command that was accepted is settled")
-def all_settled(seen: Seen) -> tuple[str, list[str]]:
+@check("every command that was accepted is settled")
+def all_settled(seen: Evidence) -> tuple[str, list[str]]:
     promised = {entry.command_id: entry for entry in seen.ledger.entries if entry.promised}
     wrong = [
         f"{entry.what} {command}: {outcome and outcome['status']}"
@@ -24,25 +24,30 @@ def all_settled(seen: Seen) -> tuple[str, list[str]]:
     return f"{len(promised)} accepted", wrong
 
 
-@counts("each of them once: one line in its caller's log, one frame on its caller's socket")
-def settled_once(seen: Seen) -> tuple[str, list[str]]:
+@check("each of them once: one line in its caller's log, one frame on its caller's socket")
+def settled_once(seen: Evidence) -> tuple[str, list[str]]:
     recorded = [command for command, outcome in seen.outcomes.items() if outcome is not None]
     wrong = [
-        f"{command}: {len(seen.told.get(command, ()))} lines, {len(seen.heard.get(command, ()))} frames"
+        f"{command}: {len(seen.outcomes_in_logs.get(command, ()))} lines, {len(seen.outcomes_on_sockets.get(command, ()))} frames"
         for command in recorded
-        if len(seen.told.get(command, ())) != 1 or len(seen.heard.get(command, ())) != 1
+        if len(seen.outcomes_in_logs.get(command, ())) != 1
+        or len(seen.outcomes_on_sockets.get(command, ())) != 1
     ]
     return f"{len(recorded)} recorded", wrong
 
 
-@counts("its outcome is the same over HTTP, socket and log, and in the answer that was waited for")
-def same_everywhere(seen: Seen) -> tuple[str, list[str]]:
+@check("its outcome is the same over HTTP, socket and log, and in the answer that was waited for")
+def same_everywhere(seen: Evidence) -> tuple[str, list[str]]:
     compared, wrong = 0, []
     for entry in {entry.command_id: entry for entry in seen.ledger.entries}.values():
         outcome = seen.outcomes[entry.command_id]
         if outcome is None or outcome["status"] == "pending":
             continue
-        versions = [outcome, *seen.told.get(entry.command_id, ()), *seen.heard.get(entry.command_id, ())]
+        versions = [
+            outcome,
+            *seen.outcomes_in_logs.get(entry.command_id, ()),
+            *seen.outcomes_on_sockets.get(entry.command_id, ()),
+        ]
         compared += len(versions) - 1
         if len({_comparable(version) for version in versions}) > 1:
             wrong.append(f"{entry.what} {entry.command_id}: {versions}")
@@ -61,18 +66,20 @@ def _comparable(outcome: dict[str, Any]) -> str:
     return json.dumps({key: value for key, value in outcome.items() if key != "replayed"}, sort_keys=True)
 
 
-@counts("nothing that was refused, or is the answer of an earlier command, has an effect")
-def refused_without_effect(seen: Seen) -> tuple[str, list[str]]:
-    refused = seen.stage.rows("SELECT count(*) AS n FROM mailbox WHERE status = 'rejected' OR replayed")[0].n
-    acted = seen.stage.rows(
+@check("nothing that was refused, or is the answer of an earlier command, has an effect")
+def refused_without_effect(seen: Evidence) -> tuple[str, list[str]]:
+    refused = seen.fault_system.rows(
+        "SELECT count(*) AS n FROM mailbox WHERE status = 'rejected' OR replayed"
+    )[0].n
+    acted = seen.fault_system.rows(
         "SELECT DISTINCT m.id, m.name FROM mailbox m JOIN transitions x ON x.command_id = m.id"
         " WHERE m.status = 'rejected' OR m.replayed"
     )
     return f"{refused} refused or repeated", [f"{row.name} {row.id}" for row in acted]
 
 
-@counts("nothing that was turned away (503, 429, 400) was recorded")
-def turned_away_unrecorded(seen: Seen) -> tuple[str, list[str]]:
+@check("nothing that was turned away (503, 429, 400) was recorded")
+def turned_away_unrecorded(seen: Evidence) -> tuple[str, list[str]]:
     answered = {entry.command_id for entry in seen.ledger.entries if not entry.turned_away}
     away = [e for e in seen.ledger.entries if e.turned_away and e.command_id not in answered]
     wrong = [
@@ -83,8 +90,8 @@ def turned_away_unrecorded(seen: Seen) -> tuple[str, list[str]]:
     return f"{len(away)} turned away", wrong
 
 
-@counts("every answer is one of the contract's")
-def known_answers(seen: Seen) -> tuple[str, list[str]]:
+@check("every answer is one of the contract's")
+def known_answers(seen: Evidence) -> tuple[str, list[str]]:
     answers = [(entry, answer) for entry in seen.ledger.entries for answer in entry.answers]
     statuses = Counter(answer.status or "none" for _, answer in answers)
     wrong = [
@@ -95,11 +102,11 @@ def known_answers(seen: Seen) -> tuple[str, list[str]]:
     return ", ".join(f"{n} × {status}" for status, n in sorted(statuses.items(), key=str)), wrong
 
 
-@counts("no command takes effect twice")
-def no_double_effect(seen: Seen) -> tuple[str, list[str]]:
+@check("no command takes effect twice")
+def no_double_effect(seen: Evidence) -> tuple[str, list[str]]:
     """A ring that meets nobody goes on to the next within one command: each of these steps once."""
-    moves = seen.stage.rows("SELECT count(*) AS n FROM transitions")[0].n
-    twice = seen.stage.rows(
+    moves = seen.fault_system.rows("SELECT count(*) AS n FROM transitions")[0].n
+    twice = seen.fault_system.rows(
         "SELECT cause, command_id, subject_id, name FROM transitions"
         " GROUP BY 1, 2, 3, 4, details->>'step' HAVING count(*) > 1"
     )
@@ -108,15 +115,15 @@ def no_double_effect(seen: Seen) -> tuple[str, list[str]]:
     ]
 
 
-@counts("everybody has heard their whole log, in order, without gap or repeat")
-def heard_all(seen: Seen) -> tuple[str, list[str]]:
+@check("everybody has heard their whole log, in order, without gap or repeat")
+def heard_all(seen: Evidence) -> tuple[str, list[str]]:
     wrong: list[str] = []
     try:
-        eventually(seen.everybody_has_heard_all, within=30, every=0.2)
+        eventually(seen.all_frames_received, within=30, every=0.2)
     except AssertionError as behind:
         wrong.append(str(behind))
     for who, lines in seen.logs.items():
-        ear = seen.ledger.ear(who)
+        ear = seen.ledger.heard_log(who)
         wrong += [f"{who}: {each}" for each in ear.wrong]
         if [line["seq"] for line in lines] != list(range(1, len(lines) + 1)):
             wrong.append(f"{who}: the log has gaps")

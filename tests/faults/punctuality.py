@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.faults.counting import Seen, counts
-from tests.faults.stage import Stage
+from tests.faults.checks import Evidence, check
+from tests.faults.fault_system import FaultSystem
 
 LATE_SECONDS = 2.0
 """Beyond this only the time is forgiven during which the database was away, or nobody there to look at the clock."""
@@ -14,7 +14,7 @@ SHARING_SECONDS = 1.0
 
 TIMERS = """
     SELECT name, id, EXTRACT(EPOCH FROM due_at)::float AS due, EXTRACT(EPOCH FROM settled_at)::float AS settled,
-           COALESCE(payload->>'broadcast_id', subject_id::text) AS broadcast, sweeps
+           COALESCE(payload->>'broadcast_id', subject_id::text) AS broadcast, sweep_count
       FROM mailbox WHERE queue = 'timers' AND due_at > received_at + interval '50 ms'"""
 ENDS = {
     "expire": """
@@ -46,24 +46,24 @@ class Delay:
     swept: bool = False
 
 
-def delays(stage: Stage, query: str) -> list[Delay]:
+def delays(fault_system: FaultSystem, query: str) -> list[Delay]:
     found = []
-    for row in stage.rows(query):
-        if row.settled is None or row.due < stage.zero:
+    for row in fault_system.rows(query):
+        if row.settled is None or row.due < fault_system.zero:
             continue
-        forgiven = stage.away_between(row.due, row.settled, str(row.broadcast))
-        name, swept = getattr(row, "name", ""), bool(getattr(row, "sweeps", 0))
+        forgiven = fault_system.outage_between(row.due, row.settled, str(row.broadcast))
+        name, swept = getattr(row, "name", ""), bool(getattr(row, "sweep_count", 0))
         found.append(Delay(name, str(row.id), row.due, row.settled - row.due, forgiven, swept))
     return found
 
 
-def _in_time(seen: Seen, query: str) -> tuple[str, list[str]]:
-    found = delays(seen.stage, query)
+def _in_time(seen: Evidence, query: str) -> tuple[str, list[str]]:
+    found = delays(seen.fault_system, query)
     wrong = [
-        f"{each.what} {each.id}: due at {each.due - seen.stage.zero:.1f} s, {each.late:.2f} s late,"
+        f"{each.what} {each.id}: due at {each.due - seen.fault_system.zero:.1f} s, {each.late:.2f} s late,"
         f" of which {each.forgiven:.2f} s in an outage"
         for each in found
-        if each.late - each.forgiven > LATE_SECONDS + SHARING_SECONDS * seen.stage.shares_its_cores
+        if each.late - each.forgiven > LATE_SECONDS + SHARING_SECONDS * seen.fault_system.shares_its_cores
     ]
     wrong += [f"{each.what} {each.id}: {-each.late:.3f} s early" for each in found if each.late < 0]
     latest = max((each.late for each in found), default=0.0)
@@ -71,32 +71,32 @@ def _in_time(seen: Seen, query: str) -> tuple[str, list[str]]:
     return f"{len(found)}, the latest after {latest:.2f} s, {unforgiven:.2f} s without outages", wrong
 
 
-@counts("no request is open past its deadline + 2 s (+ outages of the database, not of Redis)")
-def deadlines(seen: Seen) -> tuple[str, list[str]]:
+@check("no request is open past its deadline + 2 s (+ outages of the database, not of Redis)")
+def deadlines(seen: Evidence) -> tuple[str, list[str]]:
     return _in_time(seen, ENDS["expire"])
 
 
-@counts("no unanswered assignment is past its end")
-def answers(seen: Seen) -> tuple[str, list[str]]:
+@check("no unanswered assignment is past its end")
+def answers(seen: Evidence) -> tuple[str, list[str]]:
     return _in_time(seen, ENDS["answer"])
 
 
-@counts("no hold is past its end")
-def holds(seen: Seen) -> tuple[str, list[str]]:
+@check("no hold is past its end")
+def holds(seen: Evidence) -> tuple[str, list[str]]:
     return _in_time(seen, ENDS["hold"])
 
 
-@counts("no timer is lost, none acts early, none late")
-def timers(seen: Seen) -> tuple[str, list[str]]:
+@check("no timer is lost, none acts early, none late")
+def timers(seen: Evidence) -> tuple[str, list[str]]:
     figure, wrong = _in_time(seen, TIMERS)
-    swept = sum(each.swept for each in delays(seen.stage, TIMERS))
+    swept = sum(each.swept for each in delays(seen.fault_system, TIMERS))
     return f"{figure}; {swept} were taken up by the sweep", wrong
 
 
-@counts("no timer was refused")
-def nobody_refused(seen: Seen) -> tuple[str, list[str]]:
+@check("no timer was refused")
+def no_timer_refused(seen: Evidence) -> tuple[str, list[str]]:
     """It would be settled without having had its effect."""
-    refused = seen.stage.rows(
+    refused = seen.fault_system.rows(
         "SELECT id, name, error FROM mailbox WHERE queue = 'timers' AND status = 'rejected'"
     )
     return "timers", [f"{row.name} {row.id}: {row.error}" for row in refused]

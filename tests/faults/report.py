@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.faults.picture import BINS, draw
+from tests.faults.chart import BINS, draw
 from tests.faults.play import Play
 
 

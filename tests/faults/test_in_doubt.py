@@ -11,7 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy.engine import make_url
 
-from tests.faults.line import Line
+from tests.faults.tcp_proxy import TcpProxy
 from tests.people import BOOKING
 from tests.system import token
 from tests.world import World
@@ -27,7 +27,7 @@ RECORDING, LOOKING = b"INSERT INTO mailbox", b"FROM mailbox"
 class Customer:
     id: UUID
     app: FlaskClient
-    line: Line
+    line: TcpProxy
     world: World
 
     def books(self, **headers: str) -> Any:
@@ -43,10 +43,10 @@ class Customer:
 def customer(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Customer]:
     """Whose API has its database at the other end of a line."""
     url = make_url(settings().database_url)
-    with Line(url.host or "127.0.0.1", url.port or 5432) as line:
+    with TcpProxy(url.host or "127.0.0.1", url.port or 5432) as line:
         far = connect(url.set(host="127.0.0.1", port=line.port).render_as_string(False))
         commits_alone = far.execution_options(isolation_level="AUTOCOMMIT")
-        monkeypatch.setattr(gateway, "autocommitting", lambda: commits_alone)
+        monkeypatch.setattr(gateway, "autocommit_engine", lambda: commits_alone)
         monkeypatch.setattr(gateway, "IN_DOUBT_SECONDS", 0.5)
         yield Customer(uuid4(), create_app().test_client(), line, world)
         far.dispose()

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import reckoning  # noqa: F401 (it fills what is counted)
-from tests.faults.counting import COUNTS
+from tests.faults import verification  # noqa: F401 (it fills what is counted)
+from tests.faults.checks import CHECKS
+from tests.faults.fault_system import FaultSystem
 from tests.faults.faults import FAULTS
 from tests.faults.plan import plan
 from tests.faults.play import Play, perform
 from tests.faults.report import told, write
-from tests.faults.stage import Stage
 
 pytestmark = [pytest.mark.xdist_group("faults"), pytest.mark.timeout(300)]
 
@@ -28,9 +28,9 @@ WHERE_ROOT_MAY_MOUNT = {"the disk of Redis is full", "the disk of PostgreSQL is 
 
 
 @pytest.fixture(scope="module")
-def play(stage: Stage, report: Path) -> Iterator[Play]:
+def play(fault_system: FaultSystem, report: Path) -> Iterator[Play]:
     print(f"WEELO_SEED={SEED}")  # noqa: T201 (how to play it again)
-    played = perform(stage, SEED, SECONDS, hurried=True)
+    played = perform(fault_system, SEED, SECONDS, hurried=True)
     write(played, report)
     yield played
     if any(count.wrong for count in played.counted):
@@ -65,7 +65,7 @@ def test_there_were_commands_and_timers_to_count(play: Play) -> None:
     assert play.ledger.entries and play.delays
 
 
-@pytest.mark.parametrize("sentence", list(COUNTS))
+@pytest.mark.parametrize("sentence", list(CHECKS))
 def test_TIMR_02_whatever_breaks(play: Play, sentence: str) -> None:
     (count,) = [count for count in play.counted if count.sentence == sentence]
     assert not count.wrong, f"{count.figure}: {count.wrong[:10]}"

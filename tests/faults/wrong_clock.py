@@ -13,8 +13,8 @@ from sqlalchemy import text
 
 
 def main() -> None:
-    from weelo_workers.messaging.bell import Ring
-    from weelo_workers.messaging.celery_bell import CeleryBell
+    from weelo_workers.messaging.celery_waker import CeleryWaker
+    from weelo_workers.messaging.wakeup import WakeUp
     from weelo_workers.models.engine import engine
 
     off, ids = int(sys.argv[1]), sys.argv[2:]
@@ -24,10 +24,10 @@ def main() -> None:
     )
     with engine().connect() as connection:
         rows = connection.execute(query, {"ids": ids}).all()
-    bell = CeleryBell()
+    waker = CeleryWaker()
     with freeze_time(datetime.now(UTC) + timedelta(seconds=off), tick=True):
         for row in rows:
-            bell.ring(Ring(row.id, row.name, row.queue, max(0.01, row.left)))
+            waker.wake(WakeUp(row.id, row.name, row.queue, max(0.01, row.left)))
     print(len(rows))  # noqa: T201
 
 

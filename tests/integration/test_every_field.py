@@ -27,7 +27,7 @@ from tests.architecture.sources import import_all_contracts, name_of, python_fil
 from tests.integration.trips.test_trips import on_the_way
 from tests.system import token
 from tests.world import World
-from weelo_api import create_app, frames
+from weelo_api import create_app, messages
 from weelo_workers import presence
 from weelo_workers.contracts.broadcasts import Cancellation, NewBooking, NewOrder
 from weelo_workers.contracts.fleet import (
@@ -42,7 +42,7 @@ from weelo_workers.contracts.statuses import Role
 from weelo_workers.contracts.trips import DriverRefusal, TripLocation, TripStep, Waypoint
 from weelo_workers.contracts.wire import Request
 from weelo_workers.models import Base
-from weelo_workers.notifications import news
+from weelo_workers.notifications import live_stream
 from weelo_workers.redis_client import redis
 
 import_all_contracts()
@@ -70,7 +70,7 @@ OTHER_NAMES: dict[str, set[str]] = {
 }
 # Requests that no route takes as its body.
 NO_BODIES: dict[type[Request], str] = {
-    **dict.fromkeys(get_args(frames.Op), "sent over the socket; tests/sockets test each of them"),
+    **dict.fromkeys(get_args(messages.Op), "sent over the socket; tests/sockets test each of them"),
     Waypoint: "a view",
 }
 # Copies of the whole request, which contain every field even if nothing uses it.
@@ -452,8 +452,8 @@ def trip_location(probe: Probe) -> None:
     [assignment] = probe.world.assignments(on_the_way(probe.world))
 
     def newest(_: Any) -> list[Any]:
-        entries: Any = redis().xrevrange(news.OF_THE_MOMENT, count=1)
-        return [news.read(entry) for _, entry in entries]
+        entries: Any = redis().xrevrange(live_stream.EPHEMERAL, count=1)
+        return [live_stream.decode(entry) for _, entry in entries]
 
     probe.send(
         TripLocation,
@@ -469,7 +469,7 @@ def heartbeat(probe: Probe) -> None:
     fleet = probe.world.fleet()
 
     def marker(_: Any) -> list[Any]:
-        at = presence.place_of(fleet.id)
+        at = presence.last_position(fleet.id)
         assert at is not None
         return [{"latitude": at.latitude, "longitude": at.longitude}]
 

@@ -113,7 +113,7 @@ def trips_jump_from_any_step_to_any_later_one(world: World) -> None:
 
 def holds_are_dropped_run_out_or_confirmed(world: World) -> None:
     request, fleet = asked(world, 1)
-    world.drop(fleet, world.hold(fleet, request).result["holdId"])
+    world.release_hold(fleet, world.hold(fleet, request).result["holdId"])
     world.hold(fleet, request)
     world.tick(91)
     request, fleet = asked(world, 1)

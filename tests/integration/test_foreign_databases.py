@@ -15,10 +15,10 @@ import pytest
 from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.engine import make_url
 
-from tests.bells import NoBell
 from tests.conftest import own_database, own_roles
 from tests.pooler import PROGRAMS, RefusingProxy, pgbouncer
-from weelo_workers.app import find_verbs
+from tests.wakers import NullWaker
+from weelo_workers.app import load_handlers
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.fleet import SetAvailability
 from weelo_workers.contracts.statuses import Role
@@ -31,7 +31,7 @@ from weelo_workers.settings import settings
 
 OF_ITS_OWN = 100  # above the numbers that other tests use
 
-find_verbs()
+load_handlers()
 
 Made = Callable[..., URL]
 
@@ -316,7 +316,7 @@ def test_commands_are_executed_through_pgbouncer(roles: dict[str, str], ignored:
                 assert chosen(connection, *LIMITS)["statement_timeout"] == LIMITS["statement_timeout"]
                 command = SetAvailability(transporter_id=caller.id, is_available=True)
                 posted = mailbox.post(connection, command, caller, uuid4(), "")
-            Bus(engine, NoBell()).execute(posted.outcome.command_id)
+            Bus(engine, NullWaker()).execute(posted.outcome.command_id)
             with engine.connect() as connection:
                 outcome = mailbox.find_outcome(connection, posted.outcome.command_id, caller.id)
             assert outcome is not None and outcome.status == "succeeded"

@@ -13,16 +13,16 @@ from werkzeug.test import TestResponse
 import weelo_api.hub
 from tests.conftest import own_database
 from tests.integration.trips.test_trips import on_the_way
+from tests.log_writer import LogWriter
 from tests.people import BOOKING
-from tests.scribe import Scribe
 from tests.system import token
 from tests.world import World
-from weelo_api import create_app, posting
+from weelo_api import create_app, internal
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.messaging.celery_bell import CeleryBell
+from weelo_workers.messaging.celery_waker import CeleryWaker
 from weelo_workers.models.engine import connect, read_engine
 from weelo_workers.models.migrate import upgrade_to_head
-from weelo_workers.notifications import news
+from weelo_workers.notifications import live_stream
 from weelo_workers.redis_client import redis
 from weelo_workers.settings import settings
 
@@ -50,8 +50,8 @@ def app(migrated: None) -> FlaskClient:
 
 
 @pytest.fixture
-def scribe(migrated: None) -> Scribe:
-    return Scribe()
+def log_writer(migrated: None) -> LogWriter:
+    return LogWriter()
 
 
 def fields(refused: TestResponse) -> set[str]:
@@ -119,9 +119,9 @@ def seen(driver: Caller, trip: Any, recorded_at: str) -> str:
     """When the customer hears that it was."""
     answer = driver.asks(f"POST /trips/{trip.trip_id}/location", {**HERE, "recordedAt": recorded_at})
     assert answer.status_code == 204, answer.text
-    newest: Any = redis().xrevrange(news.OF_THE_MOMENT, count=1)
+    newest: Any = redis().xrevrange(live_stream.EPHEMERAL, count=1)
     [(_, entry)] = newest
-    [mention] = news.read(entry)
+    [mention] = live_stream.decode(entry)
     return str(mention["data"]["recordedAt"])
 
 
@@ -160,7 +160,7 @@ def test_a_time_that_no_clock_shows_is_400(app: FlaskClient, recorded_at: str) -
 
 def mentions() -> int:
     """Return how many positions have been forwarded so far."""
-    return int(redis().xlen(news.OF_THE_MOMENT))
+    return int(redis().xlen(live_stream.EPHEMERAL))
 
 
 @pytest.mark.parametrize("end", ["completed", "cancelled"])
@@ -190,9 +190,9 @@ def test_positions_are_accepted_after_redis_was_emptied(app: FlaskClient, trip: 
 # --- one's own log --------------------------------------------------------------------------------------
 
 
-def test_the_log_is_paged_like_every_other_list(app: FlaskClient, scribe: Scribe) -> None:
+def test_the_log_is_paged_like_every_other_list(app: FlaskClient, log_writer: LogWriter) -> None:
     reader = Caller(app, Role.CUSTOMER)
-    scribe.write(reader.id, 5)
+    log_writer.write(reader.id, 5)
     pages: list[list[int]] = []
     cursor: str | None = "0"
     for _ in range(3):
@@ -203,10 +203,10 @@ def test_the_log_is_paged_like_every_other_list(app: FlaskClient, scribe: Scribe
     assert "cursor" in fields(reader.asks("GET /events?cursor=x"))
 
 
-def test_a_later_page_of_the_log_says_too_where_it_begins(app: FlaskClient, scribe: Scribe) -> None:
+def test_a_later_page_of_the_log_says_too_where_it_begins(app: FlaskClient, log_writer: LogWriter) -> None:
     reader = Caller(app, Role.CUSTOMER)
-    scribe.write(reader.id, 5)
-    scribe.forget(reader.id, up_to=3)
+    log_writer.write(reader.id, 5)
+    log_writer.purge(reader.id, up_to=3)
     assert reader.asks("GET /events?cursor=2").json["oldestSeq"] == 4
     assert "oldestSeq" not in reader.asks("GET /events?cursor=3").json
 
@@ -249,7 +249,7 @@ def test_whoever_acts_on_what_they_have_just_heard_is_not_told_that_it_is_unknow
 
 def test_an_empty_header_makes_nobody_known(app: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no more strangers fit in, who names themselves still does."""
-    monkeypatch.setattr(weelo_api.hub, "MAX_STRANGERS", 0)
+    monkeypatch.setattr(weelo_api.hub, "MAX_UNAUTHENTICATED", 0)
     for nobody in ({}, {"Authorization": ""}):
         assert app.get("/api/v1/ws", headers=nobody).status_code == 503
     known = {"Authorization": f"Bearer {token(Role.CUSTOMER, uuid4())}"}
@@ -262,11 +262,11 @@ def test_a_recorded_command_is_accepted_whatever_fails_while_workers_are_woken(
     world: World, app: FlaskClient, monkeypatch: pytest.MonkeyPatch, parameter: str, prefer: dict[str, str]
 ) -> None:
     """kombu raises a TypeError for these parameters, which our settings no longer pass to it."""
-    broken = CeleryBell()
+    broken = CeleryWaker()
     broken._celery.conf.broker_url = f"{settings().redis_url}?{parameter}"
-    monkeypatch.setattr(posting, "bell", broken)
+    monkeypatch.setattr(internal, "waker", broken)
     bearer = {"Authorization": f"Bearer {token(Role.CUSTOMER, uuid4())}"}
     answer = app.post("/api/v1/bookings", json=BOOKING, headers={**bearer, **prefer})
     assert answer.status_code == 202, answer.text
     assert world.value("SELECT count(*) FROM mailbox WHERE id = :id", id=answer.json["commandId"]) == 1
-    assert broken.was_silent, "this broker cannot be used"
+    assert broken.recently_failed, "this broker cannot be used"

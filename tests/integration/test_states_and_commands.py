@@ -28,7 +28,7 @@ from weelo_workers.contracts.broadcasts import (
 )
 from weelo_workers.contracts.command import REGISTRY, Command
 from weelo_workers.contracts.notifications import CommandOutcome
-from weelo_workers.contracts.offers import ReleaseHold
+from weelo_workers.contracts.offers import ExpireHold
 from weelo_workers.contracts.statuses import (
     AssignmentStatus,
     BroadcastStatus,
@@ -39,8 +39,8 @@ from weelo_workers.contracts.statuses import (
 from weelo_workers.contracts.trips import ExpireAssignment
 from weelo_workers.lifecycles import assignment, broadcast, hold, truck_request
 from weelo_workers.lifecycles.lifecycle import Transition
+from weelo_workers.presence_sync import read_availability, write_presence
 from weelo_workers.redis_client import redis
-from weelo_workers.signing_on import look, tell_presence
 
 # The onlooker accepts, holds and declines; the hold is the holder's. There can be none before anybody was told, and
 # whoever was not told of a broadcast does not know that it exists (CONTRACT section 2).
@@ -60,7 +60,7 @@ expired             BOOKING_CANNOT_CANCEL  done
 expired/empty       BOOKING_CANNOT_CANCEL  no
 """,
     """
-                  accept               hold                 decline              confirm_hold         drop_hold
+                  accept               hold                 decline              confirm_hold         release_hold
 created           BROADCAST_NOT_FOUND  BROADCAST_NOT_FOUND  BROADCAST_NOT_FOUND  HOLD_NOT_FOUND       HOLD_NOT_FOUND
 broadcasting      no                   done                 done                 no                   done
 active            done                 done                 done                 done                 done
@@ -117,14 +117,14 @@ expired    BROADCAST_EXPIRED      BROADCAST_EXPIRED
 
 HOLD = (
     """
-                 confirm_hold         drop_hold  release_hold  release_hold/early
-open             done                 done       done          waits
-open/late        HOLD_EXPIRED         done       done          -
-confirmed        same                 no         same          same
-released         HOLD_EXPIRED         same       same          same
-expired          HOLD_EXPIRED         same       same          same
-ended/cancelled  BROADCAST_CANCELLED  same       same          same
-ended/expired    BROADCAST_EXPIRED    same       same          same
+                 confirm_hold         release_hold  expire_hold  expire_hold/early
+open             done                 done          done         waits
+open/late        HOLD_EXPIRED         done          done         -
+confirmed        same                 no            same         same
+released         HOLD_EXPIRED         same          same         same
+expired          HOLD_EXPIRED         same          same         same
+ended/cancelled  BROADCAST_CANCELLED  same          same         same
+ended/expired    BROADCAST_EXPIRED    same          same         same
 """,
 )
 
@@ -173,8 +173,8 @@ EFFECTS: dict[tuple[str, str], Sequence[Transition[Any]]] = {
     ("broadcast", "expire"): (broadcast.EXPIRE,),
     ("truck_request", "accept"): (truck_request.ASSIGN,),
     ("hold", "confirm_hold"): (hold.CONFIRM,),
-    ("hold", "drop_hold"): (hold.RELEASE,),
-    ("hold", "release_hold"): (hold.EXPIRE,),
+    ("hold", "release_hold"): (hold.RELEASE,),
+    ("hold", "expire_hold"): (hold.EXPIRE,),
     ("assignment", "driver_accept"): (assignment.ACCEPT,),
     ("assignment", "driver_decline"): (assignment.DECLINE,),
     ("assignment", "expire_assignment"): (assignment.DECLINE,),
@@ -213,7 +213,7 @@ class Scene:
         self.write(f"UPDATE {subject}s SET expires_at = clock_timestamp()")
 
     def timer(self, command: Command) -> CommandOutcome:
-        return self.world.do(command, uuid4(), Role.ADMIN)
+        return self.world.execute(command, uuid4(), Role.ADMIN)
 
     def expires(self) -> None:
         self.time_is_up("broadcast")
@@ -264,7 +264,7 @@ def a_broadcast(scene: Scene, status: str, how: str) -> None:
         return
     scene.holds()
     if full and not how:
-        scene.world.drop(scene.holder, scene.held)
+        scene.world.release_hold(scene.holder, scene.held)
     if status == "broadcasting":
         # Nobody ever meets it: the first ring enters and leaves it in one transaction.
         scene.write("UPDATE broadcasts SET status = 'broadcasting'")
@@ -305,14 +305,14 @@ def a_hold(scene: Scene, status: str, how: str) -> None:
         case "confirmed":
             scene.world.confirm(scene.holder, scene.held)
         case "released":
-            scene.world.drop(scene.holder, scene.held)
+            scene.world.release_hold(scene.holder, scene.held)
         case "cancelled":
             scene.world.cancel(scene.broadcast)
         case "expired" if how:
             scene.expires()
         case "expired":
             scene.time_is_up("hold")
-            scene.timer(ReleaseHold(hold_id=scene.held))
+            scene.timer(ExpireHold(hold_id=scene.held))
 
 
 def an_assignment(scene: Scene, status: str, how: str) -> None:
@@ -337,7 +337,7 @@ COMMANDS: dict[str, Callable[[Scene], CommandOutcome]] = {
     "hold": lambda s: s.world.hold(s.onlooker, s.broadcast),
     "decline": lambda s: s.world.decline(s.onlooker, s.broadcast),
     "confirm_hold": lambda s: s.world.confirm(s.holder, s.held),
-    "drop_hold": lambda s: s.world.drop(s.holder, s.held),
+    "release_hold": lambda s: s.world.release_hold(s.holder, s.held),
     "driver_accept": lambda s: s.world.answer(s.the("assignment"), yes=True),
     "driver_decline": lambda s: s.world.answer(s.the("assignment"), yes=False),
     "widen": lambda s: s.widens(1),
@@ -351,10 +351,10 @@ COMMANDS: dict[str, Callable[[Scene], CommandOutcome]] = {
     "reoffer": lambda s: s.reoffers(),
     "reoffer/taken": lambda s: s.reoffers(taken=True),
     "expire": lambda s: s.timer(ExpireBroadcast(broadcast_id=s.broadcast)),
-    "release_hold": lambda s: s.timer(ReleaseHold(hold_id=s.held)),
+    "expire_hold": lambda s: s.timer(ExpireHold(hold_id=s.held)),
     "expire_assignment": lambda s: s.timer(ExpireAssignment(assignment_id=s.the("assignment").id)),
 }
-WHEN_TIME_IS_UP = {"expire": "broadcast", "release_hold": "hold", "expire_assignment": "assignment"}
+WHEN_TIME_IS_UP = {"expire": "broadcast", "expire_hold": "hold", "expire_assignment": "assignment"}
 
 SUBJECTS: dict[str, tuple[Sequence[str], type[StrEnum], Callable[[Scene, str, str], None]]] = {
     "broadcast": (BROADCAST, BroadcastStatus, a_broadcast),
@@ -403,7 +403,7 @@ class Stage:
             scene.write("DELETE FROM broadcasts; DELETE FROM mailbox")
             redis().flushdb()
             for fleet, km in zip(self.fleets, (1, 1, 1, 20), strict=True):
-                tell_presence(fleet.id, look(fleet.id), heard=True)
+                write_presence(fleet.id, read_availability(fleet.id), heard=True)
                 self.world.heartbeat(fleet, km)
             status, _, how = state.partition("/")
             SUBJECTS[subject][2](scene, status, how)

@@ -9,10 +9,10 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.people import BOOKING, NOBODY_HAS, PICKUP, BareSocket, Listener, Truck, book
+from tests.people import BOOKING, PICKUP, UNAVAILABLE_KIND, BareSocket, Listener, Truck, book
 from tests.system import System
 from tests.waiting import eventually
-from weelo_client import Refused
+from weelo_client import Rejected
 from weelo_workers.contracts.statuses import Role
 
 pytestmark = pytest.mark.xdist_group("system")
@@ -85,7 +85,7 @@ def test_a_booking_that_nobody_takes_expires_by_its_timer_and_the_customer_may_a
 ) -> None:
     customer = system.client(Role.CUSTOMER, uuid4())
     phone = Listener(customer)
-    booking = book(customer, NOBODY_HAS)
+    booking = book(customer, UNAVAILABLE_KIND)
     told = phone.until("no_vehicles_available")
     assert (told.data["broadcastId"], told.data["reason"], told.data["retryable"]) == (
         booking["id"],
@@ -93,7 +93,7 @@ def test_a_booking_that_nobody_takes_expires_by_its_timer_and_the_customer_may_a
         True,
     )
     assert told.at is not None and told.at > booking["expiresAt"], "the timer came before its time"
-    again = book(customer, NOBODY_HAS)
+    again = book(customer, UNAVAILABLE_KIND)
     assert again["id"] != booking["id"]
     customer.cancel_booking(again["id"])
     phone.close()
@@ -109,7 +109,7 @@ def test_sixty_phones_tap_accept_at_once_and_one_wins(system: System) -> None:
     def tap(truck: Truck) -> tuple[int, str]:
         try:
             return 200, truck.accept(booking)["status"]
-        except Refused as refused:
+        except Rejected as refused:
             return refused.status, refused.code
 
     with ThreadPoolExecutor(60) as pool:

@@ -13,10 +13,10 @@ from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
 
 from tests.people import BOOKING
-from tests.sockets.driver import Api
+from tests.sockets.harness import Api
 from tests.system import System
 from tests.waiting import eventually
-from weelo_api.pressure import LOOK_EVERY_SECONDS
+from weelo_api.load_shedding import POLL_SECONDS
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import connect
 
@@ -43,7 +43,7 @@ def waiting(system: System, queue: str, count: int, seconds: int, name: str = ""
     with engine.begin() as connection:
         connection.execute(
             text(
-                "INSERT INTO mailbox (id, name, queue, payload, received_at, due_at, ring_at)"
+                "INSERT INTO mailbox (id, name, queue, payload, received_at, due_at, wake_at)"
                 " SELECT gen_random_uuid(), :name, :queue, '{}', now(), now() - make_interval(secs => :seconds),"
                 " now() + interval '1 hour' FROM generate_series(1, :count)"
             ),
@@ -53,9 +53,9 @@ def waiting(system: System, queue: str, count: int, seconds: int, name: str = ""
         yield
     finally:
         with engine.begin() as connection:
-            connection.execute(text("DELETE FROM mailbox WHERE ring_at > now() + interval '30 minutes'"))
+            connection.execute(text("DELETE FROM mailbox WHERE wake_at > now() + interval '30 minutes'"))
         engine.dispose()
-        time.sleep(LOOK_EVERY_SECONDS)  # then no API process remembers it
+        time.sleep(POLL_SECONDS)  # then no API process remembers it
 
 
 @pytest.fixture(autouse=True)

@@ -25,7 +25,7 @@ from tests.integration.fleet.test_drivers import go as put_on_duty
 from tests.model.truths import TRUTHS, WHEN_AT_REST
 from tests.world import Fleet, World
 from weelo_workers.contracts.broadcasts import ContinuePartial
-from weelo_workers.contracts.statuses import Kind, Role
+from weelo_workers.contracts.statuses import BroadcastKind, Role
 from weelo_workers.lifecycles.assignment import HAS_SET_OUT, LIVE, STEPS
 from weelo_workers.lifecycles.broadcast import OPEN
 
@@ -80,14 +80,14 @@ class Dispatch(RuleBasedStateMachine):
     def cancels(self, which: int, *_: object) -> None:
         broadcast = self._broadcast(which)
         set_out = any(a.status in HAS_SET_OUT for a in self._assignments(broadcast.id))
-        outcome = self.world.cancel(broadcast.id, kind=Kind(broadcast.kind))
+        outcome = self.world.cancel(broadcast.id, kind=BroadcastKind(broadcast.kind))
         over = broadcast.status in ("expired", "in_progress", "completed")
         assert (outcome.status == "rejected") == (over or set_out)
 
     def continues(self, which: int, *_: object) -> None:
         b = self._broadcast(which)
-        command = ContinuePartial(broadcast_id=b.id, customer_id=b.customer_id, kind=Kind(b.kind))
-        self.world.do(command, b.customer_id, Role.CUSTOMER)
+        command = ContinuePartial(broadcast_id=b.id, customer_id=b.customer_id, kind=BroadcastKind(b.kind))
+        self.world.execute(command, b.customer_id, Role.CUSTOMER)
 
     # --- transporters ---------------------------------------------------------------------------------------
 
@@ -111,7 +111,7 @@ class Dispatch(RuleBasedStateMachine):
             if confirms:
                 self.world.confirm(fleet, hold.id, fleet.trucks[:trucks])
             else:
-                self.world.drop(fleet, hold.id)
+                self.world.release_hold(fleet, hold.id)
 
     def declines(self, which: int, who: int, *_: object) -> None:
         self.world.decline(_nth(self.fleets, who), self._broadcast(which).id)
@@ -121,7 +121,7 @@ class Dispatch(RuleBasedStateMachine):
         if person == 1:
             put_on_duty(self.world, fleet.trucks[0].driver_id, on_duty=there)
         else:
-            self.world.go(fleet, online=there)
+            self.world.set_availability(fleet, online=there)
             self.world.heartbeat(fleet, km_north=1)
 
     # --- drivers --------------------------------------------------------------------------------------------

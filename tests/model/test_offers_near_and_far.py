@@ -71,7 +71,7 @@ class Towns:
         if self.fleets:
             fleet, where = self.fleets[which % len(self.fleets)]
             online = fleet.id not in self.online
-            if self.world.go(fleet, online=online).status == "succeeded":
+            if self.world.set_availability(fleet, online=online).status == "succeeded":
                 self.online ^= {fleet.id}
             if online:
                 self.world.heartbeat(fleet, where)

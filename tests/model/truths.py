@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weelo_workers.lifecycles import broadcast, truck_request
 from weelo_workers.lifecycles.assignment import LIVE
-from weelo_workers.messaging.trouble import MAY_HAVE_KILLED
+from weelo_workers.messaging.failures import POSSIBLE_CRASH
 from weelo_workers.models.base import quoted
 
 _OPEN, _LIVE, _FILLED = quoted(broadcast.OPEN), quoted(LIVE), quoted(truck_request.FILLED)
@@ -57,7 +57,7 @@ TRUTHS = {
          WHERE a.status = 'pending' AND NOT {_awaits("trips.expire_assignment", "assignment_id", "a")}""",
     "an open hold waits for its timer": f"""
         SELECT h.id FROM holds h
-         WHERE h.status = 'open' AND NOT {_awaits("offers.release_hold", "hold_id", "h")}""",
+         WHERE h.status = 'open' AND NOT {_awaits("offers.expire_hold", "hold_id", "h")}""",
     "an open hold keeps slots, and a held slot has an open hold": """
         SELECT h.id, t.id AS slot FROM holds h
           FULL JOIN truck_requests t ON t.hold_id = h.id AND t.status = 'held'
@@ -94,7 +94,7 @@ TRUTHS = {
          WHERE thing.status <> x.to_status""",
     "everyone's log is without a gap": """
         SELECT l.user_id FROM log_lines l GROUP BY 1 HAVING min(seq) <> 1 OR max(seq) <> count(*)""",
-    "nothing has failed": f"SELECT name, trouble FROM mailbox WHERE trouble <> '{MAY_HAVE_KILLED}'",
+    "nothing has failed": f"SELECT name, last_error FROM mailbox WHERE last_error <> '{POSSIBLE_CRASH}'",
 }
 
 WHEN_AT_REST = {

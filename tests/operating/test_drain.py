@@ -20,15 +20,15 @@ from sqlalchemy import text
 
 from tests.conftest import own_database, own_redis
 from tests.people import BOOKING
-from tests.sockets.driver import Api, token
+from tests.sockets.harness import Api, token
 from tests.system import System
 from tests.waiting import eventually
 from tests.world import World
 from weelo_workers.contracts.fleet import DriverDetails, RegisterDriver
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.messaging.bell import Ring
-from weelo_workers.messaging.celery_bell import CeleryBell
-from weelo_workers.messaging.roll_call import consumers
+from weelo_workers.messaging.celery_waker import CeleryWaker
+from weelo_workers.messaging.wakeup import WakeUp
+from weelo_workers.messaging.worker_heartbeats import consumers
 from weelo_workers.models.engine import connect
 from weelo_workers.redis_client import redis
 
@@ -72,14 +72,14 @@ def waits_for_a_lock(world: World) -> bool:
 
 
 def test_a_worker_finishes_what_it_has_begun_and_takes_nothing_new(world: World, worker: Begin) -> None:
-    process, bell = worker("fleet"), CeleryBell()
+    process, waker = worker("fleet"), CeleryWaker()
     begun, new = post(world), post(world)
     with world.engine.begin() as holder:
         holder.execute(text("SELECT 1 FROM mailbox WHERE id = :id FOR UPDATE"), {"id": begun})
-        bell.ring(Ring(begun, RegisterDriver.name, "fleet"))
+        waker.wake(WakeUp(begun, RegisterDriver.name, "fleet"))
         eventually(lambda: waits_for_a_lock(world))
         process.send_signal(signal.SIGTERM)
-        bell.ring(Ring(new, RegisterDriver.name, "fleet"))
+        waker.wake(WakeUp(new, RegisterDriver.name, "fleet"))
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=1)
         assert not settled(world, new)
@@ -90,9 +90,9 @@ def test_a_worker_finishes_what_it_has_begun_and_takes_nothing_new(world: World,
 
 
 def test_a_worker_hands_back_the_countdowns_that_it_holds(world: World, worker: Begin) -> None:
-    process, bell = worker("timers"), CeleryBell()
+    process, waker = worker("timers"), CeleryWaker()
     for _ in range(20):
-        bell.ring(Ring(uuid4(), "broadcasts.expire", "timers", countdown=3_000))
+        waker.wake(WakeUp(uuid4(), "broadcasts.expire", "timers", countdown=3_000))
     eventually(lambda: redis().llen("weelo:celery:timers") == 0)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=10) == 0

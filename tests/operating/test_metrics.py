@@ -22,7 +22,7 @@ from tests.system import System
 from tests.waiting import eventually
 from weelo_workers.contracts.queues import QUEUES
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.messaging.roll_call import consumers
+from weelo_workers.messaging.worker_heartbeats import consumers
 
 pytestmark = pytest.mark.xdist_group("operated")
 
@@ -125,7 +125,7 @@ def test_what_waits_shows_in_the_queues_depth_and_age_and_in_the_unsent_events(
     waiting = uuid4()
     events = [{"id": str(uuid4())}] * 3
     rows(
-        "INSERT INTO mailbox (id, name, queue, payload, due_at, ring_at, retry_at) VALUES (:id, 'notifications.deliver',"
+        "INSERT INTO mailbox (id, name, queue, payload, due_at, wake_at, retry_at) VALUES (:id, 'notifications.deliver',"
         " 'notifications', CAST(:payload AS jsonb), clock_timestamp() - interval '70 s',"
         " clock_timestamp() + interval '1 day', clock_timestamp() + interval '1 day')",
         id=waiting,
@@ -220,7 +220,7 @@ def test_an_api_process_that_is_killed_takes_its_sockets_along_and_not_its_count
 def test_a_command_that_fails_and_one_that_is_parked_are_counted(operated: System, rows: Rows) -> None:
     poison = UUID(int=uuid4().int)
     rows(
-        "INSERT INTO mailbox (id, name, queue, payload, due_at, ring_at, attempts) VALUES (:id, 'trips.advance',"
+        "INSERT INTO mailbox (id, name, queue, payload, due_at, wake_at, attempts) VALUES (:id, 'trips.advance',"
         " 'trips', '{}', clock_timestamp(), clock_timestamp(), 4)",
         id=poison,
     )

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.xdist_group("operated")
 BETWEEN_CUSTOMERS_SECONDS = 0.3
 
 WRITE = """
-    INSERT INTO mailbox (id, name, queue, payload, subject_id, due_at, ring_at)
+    INSERT INTO mailbox (id, name, queue, payload, subject_id, due_at, wake_at)
     VALUES (:id, :name, :queue, CAST(:payload AS jsonb), :subject, clock_timestamp(), clock_timestamp())
 """
 
@@ -83,7 +83,7 @@ def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: Sys
     served, give_up_at = 0, time.monotonic() + 45
     while parked() < len(poison):
         assert time.monotonic() < give_up_at, rows(
-            "SELECT name, attempts, trouble FROM mailbox WHERE trouble IS NOT NULL"
+            "SELECT name, attempts, last_error FROM mailbox WHERE last_error IS NOT NULL"
         )
         booking = book(asks)["id"]
         fleet.until("new_broadcast", broadcastId=booking)
@@ -108,7 +108,7 @@ def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: Sys
     # Mended by hand: then one retry settles it.
     good = {"transporter_id": str(truck.id)}
     rows(
-        "UPDATE mailbox SET name = 'fleet.sign_on', payload = CAST(:good AS jsonb) WHERE id = :id",
+        "UPDATE mailbox SET name = 'fleet.sync_presence', payload = CAST(:good AS jsonb) WHERE id = :id",
         good=json.dumps(good),
         id=poison[3],
     )
@@ -116,7 +116,7 @@ def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: Sys
     tried = weelo(operated, "mailbox", "retry", str(poison[3]), str(poison[0]), str(unknown), str(settled))
     assert tried.returncode == 1
     assert tried.stdout.splitlines() == [
-        f"{poison[3]}: fleet.sign_on is tried again",
+        f"{poison[3]}: fleet.sync_presence is tried again",
         f"{poison[0]}: broadcasts.create_booking is tried again",
     ]
     assert f"{unknown}: is not in the mailbox" in tried.stderr and f"{settled}: " in tried.stderr
@@ -148,7 +148,7 @@ def test_what_kills_whoever_executes_it_is_counted_and_parked_while_everybody_is
         ]
         return {"subject_id": str(about), "events": told}
 
-    command = write(rows, "fleet.sign_on", "fleet", {"transporter_id": str(uuid4())}, as_id=deadly())
+    command = write(rows, "fleet.sync_presence", "fleet", {"transporter_id": str(uuid4())}, as_id=deadly())
     delivery = write(rows, "notifications.deliver", "notifications", telling("Deadly"), about)
     behind = write(rows, "notifications.deliver", "notifications", telling(), about)
     timer = write(rows, "broadcasts.expire", "timers", {"broadcast_id": str(uuid4())}, as_id=deadly())
@@ -174,9 +174,9 @@ def test_what_kills_whoever_executes_it_is_counted_and_parked_while_everybody_is
         time.sleep(BETWEEN_CUSTOMERS_SECONDS)
     assert served > 3
     for row in standing(command, delivery):
-        assert row.losses == 5 and "died of it" in row.trouble
+        assert row.crashes == 5 and "died of it" in row.last_error
     [goes_on] = standing(timer)
-    assert goes_on.parked_at is None and goes_on.losses >= 3 and goes_on.retry_at > goes_on.now
+    assert goes_on.parked_at is None and goes_on.crashes >= 3 and goes_on.retry_at > goes_on.now
     # The timer costs it two lives, and what waits too long for a notifier that comes back slowly perhaps another.
     assert len(beats) <= 6, "what may kill it as well it leaves to the workers"
     eventually(lambda: standing(behind)[0].settled_at, within=30)

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.security.raw import Answer, exchange, request
-from tests.sockets.driver import Api
+from tests.sockets.harness import Api
 from tests.waiting import eventually
 from weelo_workers.models import migrate
 from weelo_workers.models.engine import connect

@@ -19,7 +19,7 @@ from tests.people import BOOKING
 from tests.system import token
 from tests.world import World
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.models.engine import autocommitting, forget_connections
+from weelo_workers.models.engine import autocommit_engine, drop_inherited_connections
 
 OUTAGES = {
     "53100": "disk full",
@@ -86,9 +86,9 @@ def test_a_command_waits_for_what_the_database_is_short_of_and_is_never_given_up
     customer = uuid4()
     refuse_rows(world, state, "broadcasts")
     command = world.post(world.booking(customer), customer, Role.CUSTOMER)
-    for came_again in (False, True) * 4:
-        world.bus.execute(command, came_again=came_again)
-    row = world.rows("SELECT attempts, losses, retry_at FROM mailbox WHERE id = :id", id=command)[0]
+    for redelivered in (False, True) * 4:
+        world.bus.execute(command, redelivered=redelivered)
+    row = world.rows("SELECT attempts, crashes, retry_at FROM mailbox WHERE id = :id", id=command)[0]
     assert tuple(row) == (0, 0, None)
     with world.engine.begin() as connection:
         connection.execute(text("DROP FUNCTION no_room CASCADE"))
@@ -109,8 +109,8 @@ def test_what_waiting_does_not_mend_is_a_failure(world: World, state: str) -> No
 
 def test_after_a_failover_nobody_stays_with_the_server_that_has_become_a_standby(world: World) -> None:
     """Its connections go on working, for reading: they are given up, so that the next lead to the new one."""
-    forget_connections()
-    with autocommitting().connect() as connection:
+    drop_inherited_connections()
+    with autocommit_engine().connect() as connection:
         connection.execute(text("SET default_transaction_read_only = on"))
     assert ask().status_code == 503
     assert ask().status_code == 202
@@ -121,7 +121,7 @@ def leftovers(world: World) -> None:
     """Make the mailbox's files larger than the small disk, as earlier tests may leave them."""
     customer = uuid4()
     world.post(world.booking(customer), customer, Role.CUSTOMER)
-    columns = "name, queue, payload, due_at, ring_at"
+    columns = "name, queue, payload, due_at, wake_at"
     many = f"INSERT INTO mailbox (id, {columns}) SELECT gen_random_uuid(), {columns} FROM mailbox, generate_series(1, 15000)"
     with world.engine.begin() as connection:
         connection.execute(text(many))
@@ -170,9 +170,9 @@ def test_while_the_disk_of_the_database_is_full_nothing_is_accepted_and_nothing_
                 break
         assert (answer.status_code, answer.json["code"]) == (503, "SERVICE_UNAVAILABLE")
         for _ in range(6):
-            world.bus.execute(waits, came_again=True)
+            world.bus.execute(waits, redelivered=True)
     assert world.outcome(waits, customer).status == "pending"
     assert world.value("SELECT attempts FROM mailbox WHERE id = :id", id=waits) == 0
     assert ask().status_code == 202
-    world.bus.execute(waits, came_again=True)
+    world.bus.execute(waits, redelivered=True)
     assert world.outcome(waits, customer).status == "succeeded"

@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from tests.architecture.sources import python_files, syntax
 from weelo_workers import redis_client
-from weelo_workers.models.engine import autocommitting, connect, engine, read_engine
+from weelo_workers.models.engine import autocommit_engine, connect, engine, read_engine
 
 PRODUCT = ("weelo_workers", "weelo_api", "weelo_client", "weelo_demo")
 
@@ -26,7 +26,7 @@ PRODUCT = ("weelo_workers", "weelo_api", "weelo_client", "weelo_demo")
 BOUNDED_BY = {
     "from_url": {"socket_timeout", "socket_connect_timeout"},
     "Redis": {"socket_timeout", "socket_connect_timeout"},
-    "ImpatientRedis": {"socket_timeout", "socket_connect_timeout"},
+    "FailFastRedis": {"socket_timeout", "socket_connect_timeout"},
     "create_engine": {"pool_timeout", "connect_args"},
     "psycopg2.connect": {"connect_timeout"},
     "urlopen": {"timeout"},
@@ -45,7 +45,7 @@ def engines() -> dict[str, Engine]:
     url = os.environ["DATABASE_URL"]
     return {
         "writing": engine(),
-        "single statements": autocommitting(),
+        "single statements": autocommit_engine(),
         "reading": read_engine(),
         "the sweep": connect(url, lock_timeout="300ms"),
     }
@@ -95,11 +95,11 @@ def test_a_silent_database_is_given_up_within_seconds(silent: int) -> None:
 def test_a_silent_broker_is_given_up_within_seconds(silent: int) -> None:
     """In a process of its own: Celery reads its settings once."""
     ring = (
-        "from uuid import uuid4; from weelo_workers.messaging.bell import Ring, BellSilent\n"
-        "from weelo_workers.messaging.celery_bell import CeleryBell\n"
+        "from uuid import uuid4; from weelo_workers.messaging.wakeup import WakeUp, BrokerUnavailable\n"
+        "from weelo_workers.messaging.celery_waker import CeleryWaker\n"
         "import time; began = time.monotonic()\n"
-        "try:\n    CeleryBell().ring(Ring(uuid4(), 'fleet.sign_on', 'fleet'))\n"
-        "except BellSilent:\n    print(time.monotonic() - began)\n"
+        "try:\n    CeleryWaker().wake(WakeUp(uuid4(), 'fleet.sync_presence', 'fleet'))\n"
+        "except BrokerUnavailable:\n    print(time.monotonic() - began)\n"
     )
     said = subprocess.run(
         [sys.executable, "-c", ring],
@@ -119,7 +119,7 @@ def test_a_silent_fcm_is_given_up_within_seconds(silent: int) -> None:
         "now = datetime.now(UTC); began = time.monotonic()\n"
         "message = fcm.Message('token', 'android', {}, None, now + timedelta(hours=1))\n"
         "[answer] = fcm.send([message], now)\n"
-        "print(answer.verdict.value, time.monotonic() - began)\n"
+        "print(answer.status.value, time.monotonic() - began)\n"
     )
     said = subprocess.run(
         [sys.executable, "-c", send],

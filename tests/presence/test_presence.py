@@ -70,16 +70,16 @@ def test_searches_agree_with_a_matcher_that_looks_at_everybody(centre: Point) ->
             for who, (theirs, where) in fleets.items()
             if set(theirs) & set(kinds) and (radius is None or pickup.km_to(where) <= radius)
         }
-        assert presence.reached_by(kinds, pickup, radius).near == pytest.approx(expected)
+        assert presence.search(kinds, pickup, radius).near == pytest.approx(expected)
 
 
 def test_PRES_02_who_is_silent_for_one_ttl_is_found_by_nobody_and_named_as_silent() -> None:
     who = comes(random.Random(1), [KINDS[0]], CENTRES[0])
     redis().zincrby("weelo:presence:seen", -TTL - 1, str(who))
-    reach = presence.reached_by([KINDS[0]], CENTRES[0], 10)
-    assert reach == presence.Reached({}, frozenset({who}))
+    reach = presence.search([KINDS[0]], CENTRES[0], 10)
+    assert reach == presence.SearchResult({}, frozenset({who}))
     assert presence.heartbeat(who, CENTRES[0]) is presence.Absent.UNKNOWN  # the rows are asked first
-    assert presence.reached_by([KINDS[0]], CENTRES[0], 10).near == {}
+    assert presence.search([KINDS[0]], CENTRES[0], 10).near == {}
 
 
 def test_no_marker_outlives_its_ttl_even_if_nobody_searches() -> None:
@@ -88,8 +88,8 @@ def test_no_marker_outlives_its_ttl_even_if_nobody_searches() -> None:
     alive = comes(dice, [KINDS[0]], CENTRES[0])
     for who in silent:
         redis().zincrby("weelo:presence:seen", -TTL - 1, str(who))
-    assert presence.forget_the_silent(at_most=3) == 3
-    assert presence.forget_the_silent(at_most=3) == 2
+    assert presence.evict_stale(at_most=3) == 3
+    assert presence.evict_stale(at_most=3) == 2
     assert redis().zrange(f"weelo:presence:geo:{KINDS[0]}", 0, -1) == [str(alive)]
     assert redis().zcard(f"weelo:presence:geo:{KINDS[1]}") == redis().hlen("weelo:presence:at") - 1 == 0
 
@@ -97,15 +97,15 @@ def test_no_marker_outlives_its_ttl_even_if_nobody_searches() -> None:
 def test_a_truck_under_way_leaves_the_index_of_its_kind_and_the_others_stay() -> None:
     who = comes(random.Random(3), list(KINDS[:2]), CENTRES[0])
     presence.online(who, [KINDS[1]], stamp=2.0)
-    assert presence.reached_by([KINDS[0]], CENTRES[0], 10).near == {}
-    assert who in presence.reached_by([KINDS[1]], CENTRES[0], 10).near
+    assert presence.search([KINDS[0]], CENTRES[0], 10).near == {}
+    assert who in presence.search([KINDS[1]], CENTRES[0], 10).near
 
 
 def test_of_two_who_speak_about_one_fleet_the_one_that_read_later_is_right() -> None:
     who = comes(random.Random(4), [KINDS[0]], CENTRES[0])
     presence.offline(who, stamp=3.0)
     assert presence.online(who, [KINDS[0]], stamp=2.0) is False
-    assert presence.reached_by([KINDS[0]], CENTRES[0], 10).near == {}
+    assert presence.search([KINDS[0]], CENTRES[0], 10).near == {}
     assert presence.online(who, [KINDS[0]], stamp=4.0) is True
 
 
@@ -116,16 +116,16 @@ def test_toggling_while_searches_run_never_hides_who_is_online_throughout() -> N
 
     def search() -> None:
         while not stop.is_set():
-            seen.append(set(presence.reached_by([KINDS[0]], CENTRES[0], 10).near))
+            seen.append(set(presence.search([KINDS[0]], CENTRES[0], 10).near))
 
     searches = threading.Thread(target=search)
     searches.start()
     for turn in range(100):
         presence.offline(toggled, stamp=2.0 + turn)
-        assert toggled not in presence.reached_by([KINDS[0]], CENTRES[0], 10).near
+        assert toggled not in presence.search([KINDS[0]], CENTRES[0], 10).near
         presence.online(toggled, [KINDS[0]], stamp=2.5 + turn)
         presence.heartbeat(toggled, CENTRES[0], first=True)
-        assert toggled in presence.reached_by([KINDS[0]], CENTRES[0], 10).near
+        assert toggled in presence.search([KINDS[0]], CENTRES[0], 10).near
     stop.set()
     searches.join(timeout=10)
     assert len(seen) > 10
@@ -135,21 +135,21 @@ def test_toggling_while_searches_run_never_hides_who_is_online_throughout() -> N
 def test_a_request_of_which_nobody_said_that_it_is_over_is_forgotten_when_its_time_is_up() -> None:
     over, open_yet = uuid4(), uuid4()
     for broadcast in (over, open_yet):
-        presence.show_open(broadcast, 1.0, KINDS, CENTRES[0], 10, seconds_left=60)
+        presence.index_broadcast(broadcast, 1.0, KINDS, CENTRES[0], 10, seconds_left=60)
     redis().hset(f"weelo:open:about:{over}", "ends", 0)
     redis().zadd("weelo:open:ends", {f"{kind} {over}": 0 for kind in KINDS})
-    assert presence.forget_the_over(at_most=100) == len(KINDS)
+    assert presence.evict_closed(at_most=100) == len(KINDS)
     for kind in KINDS:
         assert redis().zrange(f"weelo:open:geo:{kind}", 0, -1) == [str(open_yet)]
     assert redis().zcard("weelo:open:ends") == len(KINDS)
 
 
 def test_an_emptied_memory_says_that_it_is_partial() -> None:
-    assert not presence.reached_by(KINDS, CENTRES[0], None).partial
+    assert not presence.search(KINDS, CENTRES[0], None).partial
     redis().flushdb()
-    assert presence.reached_by(KINDS, CENTRES[0], None).partial
+    assert presence.search(KINDS, CENTRES[0], None).partial
     comes(random.Random(6), [KINDS[0]], CENTRES[0])
-    assert presence.reached_by(KINDS, CENTRES[0], None).partial
+    assert presence.search(KINDS, CENTRES[0], None).partial
 
 
 @pytest.mark.parametrize("centre", CENTRES[:3], ids=str)

@@ -55,7 +55,7 @@ class FcmServer:
     def tokens(self) -> list[str]:
         return [message["token"] for message in self.received]
 
-    def told(self, token: str) -> list[str]:
+    def delivered_to(self, token: str) -> list[str]:
         """What this phone got to hear, in the order in which it was taken."""
         return [message["data"]["type"] for message in self.received if message["token"] == token]
 

@@ -7,14 +7,14 @@ from uuid import UUID, uuid4
 from tests.world import Fleet, World
 from weelo_workers.contracts.fleet import RegisterDevice
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.notifications import listening
+from weelo_workers.notifications import socket_sessions
 from weelo_workers.redis_client import redis
 
 
 def device(world: World, who: UUID, platform: str = "android") -> str:
     token = f"token-{uuid4()}"
     command = RegisterDevice(user_id=who, token=token, platform=platform)
-    assert world.do(command, who, Role.TRANSPORTER).status == "succeeded"
+    assert world.execute(command, who, Role.TRANSPORTER).status == "succeeded"
     return token
 
 
@@ -25,13 +25,13 @@ def fleet_with_phone(world: World) -> tuple[Fleet, str]:
 
 def connect(who: UUID) -> None:
     """As an API process says it of an open socket."""
-    redis().set(listening.alive("p"), 1)
-    redis().zadd(listening.sockets_of(who), {"p/1": 1})
+    redis().set(socket_sessions.alive("p"), 1)
+    redis().zadd(socket_sessions.sockets_of(who), {"p/1": 1})
 
 
-def reads(world: World, who: UUID) -> None:
+def acknowledge_all(world: World, who: UUID) -> None:
     """And of an acknowledgement of all that there is."""
-    redis().set(listening.acked_by(who), world.heard(who)[-1]["seq"])
+    redis().set(socket_sessions.acked_by(who), world.events_of(who)[-1]["seq"])
 
 
 def pushes_to_send(world: World) -> list[UUID]:

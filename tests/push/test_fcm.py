@@ -22,7 +22,7 @@ from tests.push.fcm_server import FcmServer
 from tests.push.phones import device
 from tests.world import World
 from weelo_workers.notifications import deliver, fcm
-from weelo_workers.notifications.fcm import Verdict
+from weelo_workers.notifications.fcm import DeliveryStatus
 from weelo_workers.settings import settings
 
 
@@ -31,20 +31,20 @@ def message(token: str | None = None) -> fcm.Message:
     return fcm.Message(token or f"token-{uuid4()}", "android", {"type": "trip_cancelled"}, None, ends_at)
 
 
-def send(*messages: fcm.Message) -> list[fcm.Answer]:
+def send(*messages: fcm.Message) -> list[fcm.DeliveryResult]:
     return fcm.send(messages, datetime.now(UTC))
 
 
 def test_the_first_pushes_of_a_process_may_come_all_at_once(server: FcmServer) -> None:
     line = threading.Barrier(8)
 
-    def first(_: int) -> fcm.Answer:
+    def first(_: int) -> fcm.DeliveryResult:
         line.wait(10)
         return send(message())[0]
 
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(first, range(8)))
-    assert [(answer.verdict, answer.why) for answer in answers] == [(Verdict.SENT, "")] * 8
+    assert [(answer.status, answer.why) for answer in answers] == [(DeliveryStatus.SENT, "")] * 8
 
 
 def test_a_server_on_this_machine_is_reached_without_a_proxy(
@@ -54,7 +54,7 @@ def test_a_server_on_this_machine_is_reached_without_a_proxy(
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
-    assert send(message())[0].verdict is Verdict.SENT
+    assert send(message())[0].status is DeliveryStatus.SENT
 
 
 def test_why_FCM_cannot_be_asked_is_said_each_time(
@@ -76,7 +76,7 @@ def test_why_FCM_cannot_be_asked_is_said_each_time(
     monkeypatch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
     for _ in range(2):
         (answer,) = send(message())
-        assert answer.verdict is Verdict.LATER and "GOOGLE_CLOUD_PROJECT" in answer.why
+        assert answer.status is DeliveryStatus.LATER and "GOOGLE_CLOUD_PROJECT" in answer.why
 
 
 def test_a_message_that_has_arrived_is_not_sent_again_because_another_has_not(
@@ -92,7 +92,9 @@ def test_a_message_that_has_arrived_is_not_sent_again_because_another_has_not(
     monkeypatch.setattr(AnonymousCredentials, "before_request", sometimes)
     messages = [message() for _ in range(6)]
     answers = send(*messages)
-    sent = {m.token for m, answer in zip(messages, answers, strict=True) if answer.verdict is Verdict.SENT}
+    sent = {
+        m.token for m, answer in zip(messages, answers, strict=True) if answer.status is DeliveryStatus.SENT
+    }
     assert sent == set(server.tokens()) and len(sent) == 3
     assert {answer.why for answer in answers} == {"", "RefreshError: not now"}
 
@@ -106,7 +108,7 @@ def test_a_batch_ends_in_time_though_FCM_says_a_byte_now_and_then(
     server.answers[slow.token] = "drip"
     began = time.monotonic()
     answers = send(slow, quick)
-    assert [answer.verdict for answer in answers] == [Verdict.LATER, Verdict.SENT]
+    assert [answer.status for answer in answers] == [DeliveryStatus.LATER, DeliveryStatus.SENT]
     assert time.monotonic() - began < 3.5
 
 
@@ -140,7 +142,7 @@ def test_whatever_FCM_says_of_when_to_come_again_is_a_number_of_seconds(
     asked = message()
     server.answers[asked.token] = "unavailable"
     (answer,) = fcm.send([asked], datetime(2026, 1, 1, tzinfo=UTC))
-    assert answer.verdict is Verdict.LATER
+    assert answer.status is DeliveryStatus.LATER
     assert seconds - 2 <= answer.retry_after <= seconds
 
 

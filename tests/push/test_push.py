@@ -12,11 +12,11 @@ import pytest
 from sqlalchemy import text
 
 from tests.push.fcm_server import FcmServer
-from tests.push.phones import connect, device, fleet_with_phone, pushes_to_send, reads
+from tests.push.phones import acknowledge_all, connect, device, fleet_with_phone, pushes_to_send
 from tests.world import World
 from weelo_workers.contracts.fleet import ForgetDevice, RegisterDevice
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.notifications import fcm, listening, push
+from weelo_workers.notifications import fcm, push, socket_sessions
 from weelo_workers.redis_client import redis
 
 
@@ -24,7 +24,7 @@ def test_PUSH_01_who_has_no_socket_is_woken_at_once(world: World, server: FcmSer
     fleet, token = fleet_with_phone(world)
     broadcast = world.broadcast(1)
     (message,) = server.received
-    line = world.heard(fleet.id, "new_broadcast")[0]
+    line = world.events_of(fleet.id, "new_broadcast")[0]
     assert message["token"] == token and "notification" not in message
     assert message["data"] == {
         "type": "new_broadcast",
@@ -53,7 +53,7 @@ def test_who_listens_and_acknowledges_is_not_woken(world: World, server: FcmServ
     connect(fleet.id)
     world.broadcast(1)
     assert server.received == []
-    reads(world, fleet.id)
+    acknowledge_all(world, fleet.id)
     world.tick(3.1)
     assert server.received == []
 
@@ -64,7 +64,7 @@ def test_who_listens_and_does_not_acknowledge_is_woken_after_three_seconds(
     fleet, token = fleet_with_phone(world)
     connect(fleet.id)
     world.broadcast(1)
-    redis().set(listening.acked_by(fleet.id), world.heard(fleet.id)[-1]["seq"] - 1)
+    redis().set(socket_sessions.acked_by(fleet.id), world.events_of(fleet.id)[-1]["seq"] - 1)
     world.tick(2.5)
     assert server.received == []
     world.tick(0.6)
@@ -74,7 +74,7 @@ def test_who_listens_and_does_not_acknowledge_is_woken_after_three_seconds(
 def test_a_socket_of_a_process_that_died_counts_for_nothing(world: World, server: FcmServer) -> None:
     fleet, token = fleet_with_phone(world)
     connect(fleet.id)
-    redis().delete(listening.alive("p"))
+    redis().delete(socket_sessions.alive("p"))
     world.broadcast(1)
     assert server.tokens() == [token]
 
@@ -200,7 +200,7 @@ def test_PUSH_01_a_withdrawal_outlives_an_outage_of_FCM(world: World, server: Fc
     assert 15 < asked < 30, "often enough, and ever less often"
     server.answers[token] = "ok"
     world.tick(120)
-    assert server.told(token) == ["trip_assigned", "trip_cancelled"]
+    assert server.delivered_to(token) == ["trip_assigned", "trip_cancelled"]
 
 
 @pytest.mark.parametrize("attempt", [0, 3, 20, 10_000])
@@ -259,12 +259,12 @@ def test_without_credentials_each_push_is_one_line_in_the_log(
 def test_a_phone_that_changes_hands_is_the_new_users_alone(world: World, server: FcmServer) -> None:
     before, token = fleet_with_phone(world)
     after = uuid4()
-    world.do(RegisterDevice(user_id=after, token=token, platform="android"), after, Role.CUSTOMER)
-    world.do(ForgetDevice(user_id=before.id, token=token), before.id, Role.TRANSPORTER)
+    world.execute(RegisterDevice(user_id=after, token=token, platform="android"), after, Role.CUSTOMER)
+    world.execute(ForgetDevice(user_id=before.id, token=token), before.id, Role.TRANSPORTER)
     world.broadcast(1)
     assert server.received == []
     assert world.value("SELECT user_id FROM devices") == after
-    world.do(ForgetDevice(user_id=after, token=token), after, Role.CUSTOMER)
+    world.execute(ForgetDevice(user_id=after, token=token), after, Role.CUSTOMER)
     assert world.value("SELECT count(*) FROM devices") == 0
 
 

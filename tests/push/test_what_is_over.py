@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.push.fcm_server import FcmServer
-from tests.push.phones import connect, device, fleet_with_phone, pushes_to_send, reads
+from tests.push.phones import acknowledge_all, connect, device, fleet_with_phone, pushes_to_send
 from tests.waiting import eventually
 from tests.world import Fleet, World
 
@@ -55,12 +55,12 @@ def test_PUSH_01_an_offer_is_not_pushed_any_more_once_it_is_over(
     fleet, token = fleet_with_phone(world)
     held_up(server, fleet.id, token)
     broadcast = world.broadcast(1)
-    assert server.told(token) == []
+    assert server.delivered_to(token) == []
     world.shift(-A_WHILE)
     over(world, fleet, broadcast)
     world.drain()
     world.tick(A_WHILE + 3.1)
-    assert server.told(token) == hears
+    assert server.delivered_to(token) == hears
 
 
 def test_PUSH_01_an_offer_that_is_still_open_is_pushed_however_it_was_held_up(
@@ -73,7 +73,7 @@ def test_PUSH_01_an_offer_that_is_still_open_is_pushed_however_it_was_held_up(
     world.accept(other, broadcast)
     world.tick(2)
     world.tick(3)
-    assert server.told(token) == ["new_broadcast"]
+    assert server.delivered_to(token) == ["new_broadcast"]
 
 
 @pytest.mark.parametrize(("answer", "hears"), [("yes", []), ("no", []), ("cancelled", ["trip_cancelled"])])
@@ -90,7 +90,7 @@ def test_PUSH_01_a_driver_is_not_asked_any_more_once_there_is_an_answer(
     broadcast = world.broadcast(1)
     world.accept(fleet, broadcast)
     world.drain()
-    assert server.told(token) == []
+    assert server.delivered_to(token) == []
     world.shift(-A_WHILE)
     if answer == "cancelled":
         world.cancel(broadcast)
@@ -98,7 +98,7 @@ def test_PUSH_01_a_driver_is_not_asked_any_more_once_there_is_an_answer(
         world.answer(world.assignments(broadcast)[0], yes=answer == "yes")
     world.drain()
     world.tick(A_WHILE + 3.1)
-    assert server.told(token) == hears
+    assert server.delivered_to(token) == hears
 
 
 def test_a_broadcast_that_is_open_again_is_not_withdrawn_by_a_late_push(
@@ -114,7 +114,7 @@ def test_a_broadcast_that_is_open_again_is_not_withdrawn_by_a_late_push(
     world.answer(world.assignments(broadcast)[0], yes=False)
     world.drain()
     world.tick(31)
-    assert server.told(token) == ["new_broadcast", "new_broadcast"]
+    assert server.delivered_to(token) == ["new_broadcast", "new_broadcast"]
 
 
 def test_a_withdrawal_does_not_overtake_the_offer_that_is_on_its_way(world: World, server: FcmServer) -> None:
@@ -133,7 +133,7 @@ def test_a_withdrawal_does_not_overtake_the_offer_that_is_on_its_way(world: Worl
     server.let_go.set()
     sending.join(10)
     world.tick(1.1)
-    assert server.told(token) == ["new_broadcast", "booking_cancelled"]
+    assert server.delivered_to(token) == ["new_broadcast", "booking_cancelled"]
 
 
 def test_who_has_read_it_while_FCM_was_busy_is_not_woken(world: World, server: FcmServer) -> None:
@@ -141,7 +141,7 @@ def test_who_has_read_it_while_FCM_was_busy_is_not_woken(world: World, server: F
     server.answers[token] = ["unavailable"]
     server.retry_after = "30"
     world.broadcast(1)
-    reads(world, fleet.id)
+    acknowledge_all(world, fleet.id)
     world.tick(31)
     assert len(server.asked) == 1
 
@@ -150,6 +150,6 @@ def test_who_has_read_it_before_anybody_came_to_push_is_not_woken(world: World, 
     fleet, _ = fleet_with_phone(world)
     world.book(uuid4())
     assert pushes_to_send(world)
-    reads(world, fleet.id)
+    acknowledge_all(world, fleet.id)
     world.drain()
     assert server.asked == []

@@ -34,9 +34,7 @@ def test_a_confirmation_against_the_end_of_the_hold_has_one_outcome(world: World
         _ends_now(world, hold)
         confirming = ConfirmHold(hold_id=hold, transporter_id=fleet.id, trucks=tuple(fleet.trucks))
         command = world.post(confirming, fleet.id, Role.TRANSPORTER)
-        timer = world.value(
-            "SELECT id FROM mailbox WHERE name = 'offers.release_hold' AND settled_at IS NULL"
-        )
+        timer = world.value("SELECT id FROM mailbox WHERE name = 'offers.expire_hold' AND settled_at IS NULL")
         world.race(partial(world.bus.execute, command), partial(world.bus.execute, timer))
         world.drain()
         outcome = world.outcome(command, fleet.id)
@@ -44,7 +42,7 @@ def test_a_confirmation_against_the_end_of_the_hold_has_one_outcome(world: World
         assert won or outcome.error["code"] == "HOLD_EXPIRED"
         assert world.slots(broadcast) == (["assigned"] if won else ["searching"])
         assert world.live_assignments(broadcast) == int(won)
-        assert len(world.heard(fleet.id, "hold_expired")) == int(not won)
+        assert len(world.events_of(fleet.id, "hold_expired")) == int(not won)
         world.cancel(broadcast)
 
 
@@ -54,5 +52,5 @@ def _ends_now(world: World, hold: UUID) -> None:
         soon = "clock_timestamp() + interval '8 ms'"
         connection.exec_driver_sql(f"UPDATE holds SET expires_at = {soon} WHERE id = '{hold}'")
         connection.exec_driver_sql(
-            f"UPDATE mailbox SET due_at = {soon} WHERE name = 'offers.release_hold' AND settled_at IS NULL"
+            f"UPDATE mailbox SET due_at = {soon} WHERE name = 'offers.expire_hold' AND settled_at IS NULL"
         )

@@ -21,7 +21,7 @@ import redis
 
 from tests.runtime.conftest import Begin
 from tests.waiting import eventually
-from weelo_workers.runtime import pghome
+from weelo_workers.runtime import postgres_install
 from weelo_workers.runtime.embedded import EmbeddedServer, Postgres, Valkey
 from weelo_workers.runtime.processes import Identity
 
@@ -267,7 +267,7 @@ def test_as_root_nothing_is_opened_to_let_postgres_in(data_dir: Path) -> None:
         server.start()
         remember(server, "promise")
         assert stat.S_IMODE(closed.stat().st_mode) == 0o700
-        assert server.working_directory().is_relative_to(pghome.ELSEWHERE)
+        assert server.working_directory().is_relative_to(postgres_install.ELSEWHERE)
         server.restart()
         assert remembered(server) == "promise"
     finally:
@@ -282,18 +282,18 @@ def test_as_root_nothing_is_opened_to_let_postgres_in(data_dir: Path) -> None:
 def test_as_root_binaries_in_a_closed_directory_are_copied_to_where_they_can_run(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = find_spec(pghome.WHEEL)
+    spec = find_spec(postgres_install.WHEEL)
     assert spec is not None and spec.submodule_search_locations
     installed = Path(spec.submodule_search_locations[0])
     closed = data_dir.parent / "closed"
     closed.mkdir(mode=0o700)
-    for part in (installed / pghome.RELEASE, installed.with_name(f"{pghome.WHEEL}.libs")):
+    for part in (installed / postgres_install.RELEASE, installed.with_name(f"{postgres_install.WHEEL}.libs")):
         shutil.copytree(part, closed / part.relative_to(installed.parent), symlinks=True)
     elsewhere = Path(tempfile.mkdtemp(dir=data_dir.parent))
-    monkeypatch.setattr(pghome, "ELSEWHERE", elsewhere)
-    found = SimpleNamespace(submodule_search_locations=[str(closed / pghome.WHEEL)])
-    monkeypatch.setattr(pghome, "find_spec", lambda _name: found)
-    pghome.installation_for.cache_clear()
+    monkeypatch.setattr(postgres_install, "ELSEWHERE", elsewhere)
+    found = SimpleNamespace(submodule_search_locations=[str(closed / postgres_install.WHEEL)])
+    monkeypatch.setattr(postgres_install, "find_spec", lambda _name: found)
+    postgres_install.installation_for.cache_clear()
     try:
         server = Postgres(data_dir)
         assert query(server.start(), "SELECT 1") == 1
@@ -303,4 +303,4 @@ def test_as_root_binaries_in_a_closed_directory_are_copied_to_where_they_can_run
         server.stop()
         eventually(lambda: Identity.of(pid) is None)
     finally:
-        pghome.installation_for.cache_clear()
+        postgres_install.installation_for.cache_clear()

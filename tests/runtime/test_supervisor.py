@@ -18,10 +18,10 @@ import pytest
 from tests.runtime.conftest import Begin
 from tests.waiting import eventually
 from weelo_workers.runtime import supervisor as supervision
-from weelo_workers.runtime.journal import Journal
+from weelo_workers.runtime.console_log import ConsoleLog
 from weelo_workers.runtime.processes import Identity, members_of_session
+from weelo_workers.runtime.reaper import ChildRegistry
 from weelo_workers.runtime.supervisor import Program, Supervisor
-from weelo_workers.runtime.undertaker import Roster
 
 SLEEP = "import time; time.sleep(60)"
 DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); {SLEEP}"
@@ -45,8 +45,8 @@ class Stage:
 
     def __init__(self, path: Path) -> None:
         self.stream = io.StringIO()
-        self.roster_file = path / "children.json"
-        self.supervisor = Supervisor(Journal(self.stream), self.roster_file)
+        self.registry_file = path / "children.json"
+        self.supervisor = Supervisor(ConsoleLog(self.stream), self.registry_file)
         self.stopped = False
 
     @property
@@ -155,7 +155,7 @@ def test_a_program_that_runs_once_is_not_started_again(stage: Stage) -> None:
 def test_a_killed_supervisor_leaves_no_children(begin: Begin, tmp_path: Path) -> None:
     script = textwrap.dedent("""
         import sys, time, pathlib
-        from weelo_workers.runtime.journal import Journal
+        from weelo_workers.runtime.console_log import ConsoleLog
         from weelo_workers.runtime.supervisor import Program, Supervisor
         supervisor = Supervisor(Journal(sys.stdout), pathlib.Path(sys.argv[1]))
         supervisor.run([Program(name, (sys.executable, "-u", "-c", sys.argv[2])) for name in ("one", "two")])
@@ -177,18 +177,18 @@ def test_the_next_start_ends_what_the_undertaker_could_not(tmp_path: Path) -> No
     orphan = subprocess.Popen([sys.executable, "-c", DEAF], start_new_session=True, stdout=subprocess.DEVNULL)
     identity = Identity.of(orphan.pid)
     assert identity is not None
-    roster = Roster(tmp_path / "children.json")
-    roster.write([identity])
-    assert roster.end() == 1
+    registry = ChildRegistry(tmp_path / "children.json")
+    registry.write([identity])
+    assert registry.end() == 1
     assert orphan.wait(timeout=5) == -signal.SIGKILL
 
 
 def test_a_stranger_with_the_pid_of_a_former_child_is_spared(tmp_path: Path) -> None:
     stranger = subprocess.Popen([sys.executable, "-c", SLEEP], start_new_session=True)
     try:
-        roster = Roster(tmp_path / "children.json")
-        roster.write([Identity(stranger.pid, born=time.time() - 3_600)])
-        assert roster.end() == 0
+        registry = ChildRegistry(tmp_path / "children.json")
+        registry.write([Identity(stranger.pid, born=time.time() - 3_600)])
+        assert registry.end() == 0
         assert stranger.poll() is None
     finally:
         stranger.kill()
@@ -200,9 +200,9 @@ def test_an_undertaker_leaves_the_children_of_a_later_supervisor_alone(tmp_path:
     try:
         identity = Identity.of(later.pid)
         assert identity is not None
-        roster = Roster(tmp_path / "children.json")
-        roster.write([identity])
-        assert roster.end(supervisor=os.getpid() + 1) == 0
+        registry = ChildRegistry(tmp_path / "children.json")
+        registry.write([identity])
+        assert registry.end(supervisor=os.getpid() + 1) == 0
         assert later.poll() is None
     finally:
         later.kill()
@@ -218,9 +218,9 @@ def test_the_log_has_the_time_the_name_and_the_text(stage: Stage) -> None:
 def test_colours_are_for_terminals_and_for_those_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     def logged() -> str:
         stream = io.StringIO()
-        journal = Journal(stream)
-        journal.introduce(["api", "beat"])
-        journal.line("api", "text")
+        console_log = ConsoleLog(stream)
+        console_log.introduce(["api", "beat"])
+        console_log.line("api", "text")
         return stream.getvalue()
 
     for name in ("FORCE_COLOR", "NO_COLOR"):
@@ -234,9 +234,9 @@ def test_colours_are_for_terminals_and_for_those_who_ask(monkeypatch: pytest.Mon
 
 def test_lines_are_held_back_while_something_else_draws() -> None:
     stream = io.StringIO()
-    journal = Journal(stream)
-    journal.hold()
-    journal.line("api", "later")
+    console_log = ConsoleLog(stream)
+    console_log.hold()
+    console_log.line("api", "later")
     assert stream.getvalue() == ""
-    journal.release()
+    console_log.release()
     assert "later" in stream.getvalue()

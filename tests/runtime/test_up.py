@@ -47,7 +47,7 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Ready).serve_forever()
 WORKER = '''
 import time
 from weelo_workers.contracts.queues import QUEUES
-from weelo_workers.messaging.roll_call import record_consumption
+from weelo_workers.messaging.worker_heartbeats import record_consumption
 for queue in QUEUES:
     record_consumption(queue)
 time.sleep(600)

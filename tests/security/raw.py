@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from tests.sockets.driver import token
+from tests.sockets.harness import token
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,14 @@ import pytest
 import websocket
 from gunicorn.util import load_class
 
-from tests.security.hasty import Hasty
-from tests.sockets.driver import Api, token
+from tests.security.impatient_worker import ImpatientWorker
+from tests.sockets.harness import Api, token
 from tests.waiting import eventually
 from weelo_api import gunicorn
-from weelo_api.doorkeeper import Doorkeeper
+from weelo_api.gunicorn_worker import SlowClientSafeWorker
 
-HEAD_SECONDS, BODY_SECONDS = Hasty.head_seconds, Hasty.body_seconds
-KEEPER = "tests.security.hasty.Hasty"
+HEAD_SECONDS, BODY_SECONDS = ImpatientWorker.head_seconds, ImpatientWorker.body_seconds
+KEEPER = "tests.security.impatient_worker.ImpatientWorker"
 THREADS = 128  # of the API under test, in one process
 CROWD = 200
 
@@ -282,14 +282,14 @@ def test_sockets_that_never_say_who_they_are_end_and_hold_nobody_up(api: Api) ->
 
 
 def test_a_flood_of_frames_on_every_socket_disturbs_nobody_else(api: Api) -> None:
-    quiet = api.enter()
-    noisy = [api.enter() for _ in range(20)]
+    quiet = api.connect_as()
+    noisy = [api.connect_as() for _ in range(20)]
     for client in noisy:
         with suppress(OSError, websocket.WebSocketException):
             for _ in range(200):
                 client.ws.send(json.dumps({"op": "resume", "after": 0}))
     others_are_answered(api)
-    assert quiet.silent()
+    assert quiet.is_silent()
     assert {client.close_code(within=10) for client in noisy} == {4429}
 
 
@@ -303,5 +303,5 @@ def test_it_stops_in_time_while_people_dawdle(migrated: None) -> None:
 
 def test_the_doorkeeper_keeps_the_door_of_the_real_api() -> None:
     assert issubclass(
-        load_class(gunicorn.worker_class, default="sync", section="gunicorn.workers"), Doorkeeper
+        load_class(gunicorn.worker_class, default="sync", section="gunicorn.workers"), SlowClientSafeWorker
     )

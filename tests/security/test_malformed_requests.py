@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.security.raw import exchange, problem, request
-from tests.sockets.driver import Api
+from tests.sockets.harness import Api
 
 
 @pytest.fixture(scope="module")

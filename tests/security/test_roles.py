@@ -11,21 +11,21 @@ from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from tests.bells import NoBell
 from tests.security.conftest import Database
-from weelo_workers.app import find_verbs
+from tests.wakers import NullWaker
+from weelo_workers.app import load_handlers
 from weelo_workers.contracts.command import Caller
-from weelo_workers.contracts.fleet import SetAvailability, SignOn
+from weelo_workers.contracts.fleet import SetAvailability, SyncPresence
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.messaging import mailbox
 from weelo_workers.messaging.bus import Bus
-from weelo_workers.messaging.retention import forget_what_is_old
+from weelo_workers.messaging.retention import purge_expired
 from weelo_workers.messaging.sweep import sweep
 from weelo_workers.models import Base
 from weelo_workers.models.engine import connect
 from weelo_workers.settings import ConfigurationError
 
-find_verbs()
+load_handlers()
 
 TABLES = sorted(Base.metadata.tables)
 HANDED_IN = {"mailbox", "replays"}
@@ -139,17 +139,17 @@ def test_a_command_handed_in_by_the_api_is_executed_by_workers_and_forgotten_by_
     for fresh in (True, False):
         with database.api.begin() as connection:
             assert mailbox.post(connection, command, who, command_id, "a request").fresh is fresh
-            mailbox.send(connection, SignOn(transporter_id=who.id))
-    Bus(database.workers, NoBell()).execute(command_id)
+            mailbox.send(connection, SyncPresence(transporter_id=who.id))
+    Bus(database.workers, NullWaker()).execute(command_id)
     with database.api.connect() as connection:
         outcome = mailbox.find_outcome(connection, command_id, who.id)
     assert outcome is not None and (outcome.status, outcome.replayed) == ("succeeded", True)
     with database.owner.begin() as connection:
-        connection.execute(text("UPDATE mailbox SET ring_at = ring_at - interval '1 hour'"))
-    assert sweep(Bus(database.workers, NoBell()), seconds=10) > 0
+        connection.execute(text("UPDATE mailbox SET wake_at = wake_at - interval '1 hour'"))
+    assert sweep(Bus(database.workers, NullWaker()), seconds=10) > 0
     with database.owner.begin() as connection:
         connection.execute(text("UPDATE mailbox SET settled_at = settled_at - interval '2 days'"))
-    assert forget_what_is_old(database.workers, 1) > 0
+    assert purge_expired(database.workers, 1) > 0
 
 
 # --- how they come about --------------------------------------------------------------------------------

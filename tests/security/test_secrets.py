@@ -23,7 +23,7 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from tests.conftest import SECRET
 from tests.security.scene import BOOKING, Scene
-from tests.sockets.driver import Api
+from tests.sockets.harness import Api
 from tests.system import System, token
 from tests.waiting import eventually
 from weelo_workers.contracts.queues import QUEUES
@@ -254,7 +254,11 @@ def test_an_api_without_its_servers_says_so_without_the_passwords(tmp_path: Path
         api.stop()
     assert [answer.status_code for answer in answers] == [503, 200, 503, 503]
     said = log.read_text()
-    for trouble in ("no news from Redis", "no metrics from the database", "the database is not available"):
+    for trouble in (
+        "the live stream cannot be read from Redis",
+        "no metrics from the database",
+        "the database is not available",
+    ):
         assert trouble in said
     for where in (said, *(answer.text for answer in answers)):
         assert PASSWORD not in where and SECRET not in where

@@ -17,7 +17,7 @@ import pytest
 from flask import Flask
 
 from tests.security.tokens import claims, expired, forged, malformed, signed
-from tests.sockets.driver import Api, token
+from tests.sockets.harness import Api, token
 from weelo_workers.contracts.statuses import Role
 
 BAD = {**forged(), **malformed(), **expired()}
@@ -102,8 +102,8 @@ def answer_and_close_code(api: Api, **changed: Any) -> tuple[int, int | None]:
         first = client.frame()
     except AssertionError:
         return events(api, {"Authorization": f"Bearer {good}"}).status_code, 4401
-    assert first["event"] == "connected" and client.silent()
-    client.leave()
+    assert first["event"] == "connected" and client.is_silent()
+    client.disconnect()
     return events(api, {"Authorization": f"Bearer {good}"}).status_code, None
 
 
@@ -235,7 +235,7 @@ def test_a_bad_token_in_the_header_opens_no_socket(api: Api, name: str) -> None:
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_token_in_the_first_frame_opens_no_socket(api: Api, name: str) -> None:
     client = api.connect()
-    client.say(op="auth", token=BAD[name])
+    client.send(op="auth", token=BAD[name])
     assert client.close_code() == 4401
 
 
@@ -254,13 +254,13 @@ def test_a_token_in_the_address_opens_no_socket(api: Api) -> None:
 
 def test_an_open_socket_does_not_change_its_role(api: Api) -> None:
     who = uuid4()
-    client = api.enter(who, "customer")
-    client.say(op="auth", token=token(who, "admin"))
+    client = api.connect_as(who, "customer")
+    client.send(op="auth", token=token(who, "admin"))
     assert client.close_code() == 4403
 
 
 @pytest.mark.parametrize("name", ["alg none", "another secret", "no expiry", "in 1970"])
 def test_an_open_socket_does_not_live_on_by_a_bad_token(api: Api, name: str) -> None:
-    client = api.enter()
-    client.say(op="auth", token=BAD[name])
+    client = api.connect_as()
+    client.send(op="auth", token=BAD[name])
     assert client.close_code() == 4401

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.security.raw import Answer, exchange, problem, request
-from tests.sockets.driver import Api
+from tests.sockets.harness import Api
 
 # Headers that gunicorn, Werkzeug, other servers or proxies interpret.
 CLAIMS = [

@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.sockets.driver import Api
+from tests.sockets.harness import Api
 
 if TYPE_CHECKING:
-    from tests.scribe import Scribe
+    from tests.log_writer import LogWriter
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +22,10 @@ def api(migrated: None) -> Iterator[Api]:
 
 
 @pytest.fixture
-def scribe(migrated: None) -> Scribe:
-    from tests.scribe import Scribe
+def log_writer(migrated: None) -> LogWriter:
+    from tests.log_writer import LogWriter
 
-    return Scribe()
+    return LogWriter()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.sockets.driver import Api, token
+from tests.sockets.harness import Api, token
 
 
 def test_a_token_in_the_header_is_greeted(api: Api, someone: UUID) -> None:
@@ -25,14 +25,14 @@ def test_a_token_in_the_header_is_greeted(api: Api, someone: UUID) -> None:
 
 def test_a_token_in_the_first_frame_is_greeted(api: Api, someone: UUID) -> None:
     client = api.connect()
-    client.say(op="auth", token=token(someone))
+    client.send(op="auth", token=token(someone))
     assert client.frame()["data"]["userId"] == str(someone)
 
 
 def test_what_is_said_right_after_the_token_is_heard(api: Api, someone: UUID) -> None:
     client = api.connect()
-    client.say(op="auth", token=token(someone))
-    client.say(op="ping")
+    client.send(op="auth", token=token(someone))
+    client.send(op="ping")
     assert [client.frame()["event"], client.frame()["event"]] == ["connected", "pong"]
 
 
@@ -81,14 +81,14 @@ def test_a_socket_ends_with_its_token(api: Api, someone: UUID) -> None:
 def test_a_fresh_token_lets_the_socket_live_on(api: Api, someone: UUID) -> None:
     client = api.connect(f"Bearer {token(someone, seconds=-28)}")
     client.frame()
-    client.say(op="auth", token=token(someone))
+    client.send(op="auth", token=token(someone))
     with pytest.raises(TimeoutError):
         client.close_code(within=3)
 
 
 def test_a_fresh_token_of_somebody_else_does_not(api: Api, someone: UUID) -> None:
-    client = api.enter(someone)
-    client.say(op="auth", token=token(uuid4()))
+    client = api.connect_as(someone)
+    client.send(op="auth", token=token(uuid4()))
     assert client.close_code() == 4403, "the token is good, but not here"
 
 

@@ -15,9 +15,9 @@ from uuid import UUID, uuid4
 import psutil
 import pytest
 
-from tests.sockets.driver import Api, token
+from tests.sockets.harness import Api, token
 from tests.waiting import eventually
-from weelo_workers.notifications.listening import sockets_of
+from weelo_workers.notifications.socket_sessions import sockets_of
 from weelo_workers.redis_client import redis
 
 CONNECTS = int(os.environ.get("WEELO_CONNECTS", "600"))
@@ -74,14 +74,14 @@ def _visit(api: Api, number: int) -> UUID:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         line.close()
         return who
-    client = api.enter(who)
-    client.say(op="resume", after=0)
+    client = api.connect_as(who)
+    client.send(op="resume", after=0)
     if number % 4 == 1:
         assert client.ws.sock is not None
         client.ws.sock.close()
     else:
-        assert client.silent()
-        client.leave()
+        assert client.is_silent()
+        client.disconnect()
     return who
 
 

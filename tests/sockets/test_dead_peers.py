@@ -10,8 +10,8 @@ import pytest
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Event, Ping, Request
 
-from weelo_api import channel
-from weelo_api.channel import POLICY_VIOLATION, Channel, Gone
+from weelo_api import transport
+from weelo_api.transport import POLICY_VIOLATION, PeerGone, WebSocketTransport
 
 PING_SECONDS = 0.15
 NO_ANSWER = CloseConnection(POLICY_VIOLATION, "no answer to a ping")
@@ -19,7 +19,7 @@ NO_ANSWER = CloseConnection(POLICY_VIOLATION, "no answer to a ping")
 
 @pytest.fixture
 def _pings_come_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel, "PING_SECONDS", PING_SECONDS)
+    monkeypatch.setattr(transport, "PING_SECONDS", PING_SECONDS)
 
 
 class Peer:
@@ -34,14 +34,14 @@ class Peer:
         assert [type(event) for event in self.ws.events()] == [AcceptConnection]
         self._server = server
 
-    async def connect(self) -> Channel:
+    async def connect(self) -> WebSocketTransport:
         ours, theirs = socket.socketpair()
         self.line, self._writer = await asyncio.open_connection(sock=theirs)
-        made = Channel(self._server, memoryview(bytearray(1_024)))
+        made = WebSocketTransport(self._server, memoryview(bytearray(1_024)))
         await asyncio.get_running_loop().connect_accepted_socket(lambda: made, ours)
         return made
 
-    async def hear(self, *, answer: bool, at_most: int = 1_000) -> list[Event]:
+    async def receive(self, *, answer: bool, at_most: int = 1_000) -> list[Event]:
         """What comes until the end, or until there have been so many pings."""
         heard: list[Event] = []
         while len(heard) < at_most and (data := await asyncio.wait_for(self.line.read(1_024), 5)):
@@ -61,12 +61,12 @@ def test_a_peer_that_answers_no_ping_is_let_go_when_the_second_is_due() -> None:
         peer = Peer()
         began = time.monotonic()
         ours = await peer.connect()
-        ping, farewell = await peer.hear(answer=False)
+        ping, farewell = await peer.receive(answer=False)
         assert time.monotonic() - began >= 2 * PING_SECONDS
         assert isinstance(ping, Ping)
         assert farewell == NO_ANSWER
-        with pytest.raises(Gone):
-            ours.take()
+        with pytest.raises(PeerGone):
+            ours.next_message()
 
     asyncio.run(play())
 
@@ -76,15 +76,15 @@ def test_one_that_answers_lives_on() -> None:
     async def play() -> None:
         peer = Peer()
         ours = await peer.connect()
-        heard = await peer.hear(answer=True, at_most=6)
+        heard = await peer.receive(answer=True, at_most=6)
         assert [type(event) for event in heard] == [Ping] * 6
-        assert ours.take() is None
+        assert ours.next_message() is None
         # And once it is silent it is let go as well.
-        *_, farewell = await peer.hear(answer=False)
+        *_, farewell = await peer.receive(answer=False)
         assert farewell == NO_ANSWER
 
     asyncio.run(play())
 
 
 def test_nobody_is_kept_for_40_s_after_the_last_sign_of_life() -> None:
-    assert 2 * channel.PING_SECONDS < 40
+    assert 2 * transport.PING_SECONDS < 40

@@ -5,140 +5,142 @@ from __future__ import annotations
 import random
 from uuid import UUID, uuid4
 
-from tests.scribe import Scribe
-from tests.sockets.driver import Api
-from weelo_workers.notifications import news
+from tests.log_writer import LogWriter
+from tests.sockets.harness import Api
+from weelo_workers.notifications import live_stream
 from weelo_workers.redis_client import redis
 
 HEALED_WITHIN_SECONDS = 5.0
 
 
 def test_the_greeting_says_how_far_the_log_goes_and_live_begins_there(
-    api: Api, scribe: Scribe, someone: UUID
+    api: Api, log_writer: LogWriter, someone: UUID
 ) -> None:
-    scribe.tell(someone, 3)
-    client = api.enter(someone)
+    log_writer.write_and_publish(someone, 3)
+    client = api.connect_as(someone)
     assert client.greeting["data"]["seq"] == 3
-    scribe.tell(someone)
+    log_writer.write_and_publish(someone)
     assert client.seqs(1) == [4]
-    assert client.silent()
+    assert client.is_silent()
 
 
-def test_a_frame_has_what_the_contract_says(api: Api, scribe: Scribe, someone: UUID) -> None:
-    client = api.enter(someone)
-    [item] = scribe.tell(someone, own={"pickupDistanceKm": 1.5})
+def test_a_frame_has_what_the_contract_says(api: Api, log_writer: LogWriter, someone: UUID) -> None:
+    client = api.connect_as(someone)
+    [item] = log_writer.write_and_publish(someone, own={"pickupDistanceKm": 1.5})
     frame = client.frame()
     assert set(frame) == {"id", "seq", "event", "at", "data"}
     assert (frame["id"], frame["event"]) == (str(item.id), "tested")
     assert frame["data"] == {"number": 1, "padding": "", "pickupDistanceKm": 1.5}
 
 
-def test_the_same_frame_comes_live_and_from_the_log(api: Api, scribe: Scribe, someone: UUID) -> None:
-    client = api.enter(someone)
-    scribe.tell(someone, own={"assignedToYou": 2})
+def test_the_same_frame_comes_live_and_from_the_log(api: Api, log_writer: LogWriter, someone: UUID) -> None:
+    client = api.connect_as(someone)
+    log_writer.write_and_publish(someone, own={"assignedToYou": 2})
     live = client.frame()
-    client.say(op="resume", after=0)
+    client.send(op="resume", after=0)
     assert client.frame() == live
 
 
-def test_news_out_of_order_is_put_in_order(api: Api, scribe: Scribe, someone: UUID) -> None:
-    client = api.enter(someone)
-    items = scribe.write(someone, 40)
+def test_news_out_of_order_is_put_in_order(api: Api, log_writer: LogWriter, someone: UUID) -> None:
+    client = api.connect_as(someone)
+    items = log_writer.write(someone, 40)
     random.Random(7).shuffle(items)
     for item in items:
-        news.spread([item])
+        live_stream.publish([item])
     assert client.seqs(40) == list(range(1, 41))
-    assert client.silent()
+    assert client.is_silent()
 
 
-def test_news_that_comes_twice_is_told_once(api: Api, scribe: Scribe, someone: UUID) -> None:
-    client = api.enter(someone)
-    items = scribe.tell(someone, 5)
-    news.spread(items)
-    news.spread(items[2:])
-    scribe.tell(someone)
+def test_news_that_comes_twice_is_told_once(api: Api, log_writer: LogWriter, someone: UUID) -> None:
+    client = api.connect_as(someone)
+    items = log_writer.write_and_publish(someone, 5)
+    live_stream.publish(items)
+    live_stream.publish(items[2:])
+    log_writer.write_and_publish(someone)
     assert client.seqs(6) == [1, 2, 3, 4, 5, 6]
-    assert client.silent()
+    assert client.is_silent()
 
 
-def test_news_with_a_hole_is_completed_from_the_log(api: Api, scribe: Scribe, someone: UUID) -> None:
-    client = api.enter(someone)
-    items = scribe.write(someone, 10)
-    news.spread([items[3]])
-    news.spread([items[9]])
+def test_news_with_a_hole_is_completed_from_the_log(api: Api, log_writer: LogWriter, someone: UUID) -> None:
+    client = api.connect_as(someone)
+    items = log_writer.write(someone, 10)
+    live_stream.publish([items[3]])
+    live_stream.publish([items[9]])
     assert client.seqs(10, within=1) == list(range(1, 11))
 
 
-def test_lines_without_any_news_are_found_within_seconds(api: Api, scribe: Scribe, someone: UUID) -> None:
-    client = api.enter(someone)
-    scribe.write(someone, 3)
+def test_lines_without_any_news_are_found_within_seconds(
+    api: Api, log_writer: LogWriter, someone: UUID
+) -> None:
+    client = api.connect_as(someone)
+    log_writer.write(someone, 3)
     assert client.seqs(3, within=HEALED_WITHIN_SECONDS) == [1, 2, 3]
-    scribe.tell(someone)
+    log_writer.write_and_publish(someone)
     assert client.seqs(1, within=1) == [4]
 
 
-def test_nobody_hears_what_is_told_to_others(api: Api, scribe: Scribe, someone: UUID) -> None:
-    client = api.enter(someone)
-    scribe.tell(uuid4(), 5)
-    assert client.silent()
+def test_nobody_hears_what_is_told_to_others(api: Api, log_writer: LogWriter, someone: UUID) -> None:
+    client = api.connect_as(someone)
+    log_writer.write_and_publish(uuid4(), 5)
+    assert client.is_silent()
 
 
-def test_every_socket_of_a_user_hears_everything(api: Api, scribe: Scribe, someone: UUID) -> None:
-    phone, tablet = api.enter(someone), api.enter(someone)
-    scribe.tell(someone, 3)
+def test_every_socket_of_a_user_hears_everything(api: Api, log_writer: LogWriter, someone: UUID) -> None:
+    phone, tablet = api.connect_as(someone), api.connect_as(someone)
+    log_writer.write_and_publish(someone, 3)
     assert phone.seqs(3) == tablet.seqs(3) == [1, 2, 3]
 
 
 def test_what_is_in_no_log_is_passed_on_without_a_number(api: Api, someone: UUID) -> None:
-    client = api.enter(someone)
+    client = api.connect_as(someone)
     entry = '[{"id":"-","event":"location_updated","at":"-","data":{"latitude":1.5},"to":{"%s":[null,null]}}]'
-    redis().xadd(news.STREAM, {"items": entry % someone})
+    redis().xadd(live_stream.STREAM_KEY, {"items": entry % someone})
     frame = client.frame()
     assert set(frame) == {"event", "at", "data"}
     assert frame["data"] == {"latitude": 1.5}
 
 
-def test_unreadable_news_is_skipped(api: Api, scribe: Scribe, someone: UUID) -> None:
-    client = api.enter(someone)
+def test_unreadable_news_is_skipped(api: Api, log_writer: LogWriter, someone: UUID) -> None:
+    client = api.connect_as(someone)
     for items in ("not json", "7", '[{"event":1}]', '[{"event":"e","to":{"nobody":[1,null]}}]'):
-        redis().xadd(news.STREAM, {"items": items})
-    redis().xadd(news.STREAM, {"no": "items"})
-    scribe.tell(someone)
+        redis().xadd(live_stream.STREAM_KEY, {"items": items})
+    redis().xadd(live_stream.STREAM_KEY, {"no": "items"})
+    log_writer.write_and_publish(someone)
     assert client.seqs(1, within=1) == [1]
 
 
-def test_an_emptied_redis_is_survived(api: Api, scribe: Scribe, someone: UUID) -> None:
-    client = api.enter(someone)
-    scribe.tell(someone)
+def test_an_emptied_redis_is_survived(api: Api, log_writer: LogWriter, someone: UUID) -> None:
+    client = api.connect_as(someone)
+    log_writer.write_and_publish(someone)
     assert client.seqs(1) == [1]
     redis().flushdb()
-    scribe.tell(someone, 2)
+    log_writer.write_and_publish(someone, 2)
     assert client.seqs(2, within=1) == [2, 3]
-    scribe.write(someone, 2)
+    log_writer.write(someone, 2)
     redis().flushdb()
     assert client.seqs(2, within=HEALED_WITHIN_SECONDS) == [4, 5]
 
 
 def test_a_stream_that_begins_anew_with_an_earlier_clock_is_read_again(
-    api: Api, scribe: Scribe, someone: UUID
+    api: Api, log_writer: LogWriter, someone: UUID
 ) -> None:
-    client = api.enter(someone)
-    scribe.tell(someone)
+    client = api.connect_as(someone)
+    log_writer.write_and_publish(someone)
     assert client.seqs(1) == [1]
-    redis().delete(news.STREAM)
-    redis().xadd(news.STREAM, {"items": "[]"}, id="5-1")
+    redis().delete(live_stream.STREAM_KEY)
+    redis().xadd(live_stream.STREAM_KEY, {"items": "[]"}, id="5-1")
     # The log heals this line; once it has, the reader has noticed and news is quick again.
-    scribe.write(someone)
+    log_writer.write(someone)
     assert client.seqs(1, within=HEALED_WITHIN_SECONDS) == [2]
-    scribe.tell(someone)
+    log_writer.write_and_publish(someone)
     assert client.seqs(1, within=1) == [3]
 
 
-def test_two_api_processes_tell_the_same(scribe: Scribe, someone: UUID, migrated: None) -> None:
+def test_two_api_processes_tell_the_same(log_writer: LogWriter, someone: UUID, migrated: None) -> None:
     one, other = Api(), Api()
     try:
-        clients = [one.enter(someone), other.enter(someone)]
-        scribe.tell(someone, 20)
+        clients = [one.connect_as(someone), other.connect_as(someone)]
+        log_writer.write_and_publish(someone, 20)
         assert [client.seqs(20) for client in clients] == [list(range(1, 21))] * 2
     finally:
         one.stop()

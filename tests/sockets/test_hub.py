@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from weelo_api.hub import Hub
-from weelo_workers.notifications import news
+from weelo_workers.notifications import live_stream
 
 
 @pytest.fixture
@@ -23,7 +23,13 @@ def hub(migrated: None) -> Iterator[Hub]:
 
 def settle(command_id: object) -> None:
     data = {"commandId": str(command_id)}
-    news.spread([news.Item(uuid4(), "command_settled", datetime.now(UTC), data, {str(uuid4()): (1, None)})])
+    live_stream.publish(
+        [
+            live_stream.StreamEvent(
+                uuid4(), "command_settled", datetime.now(UTC), data, {str(uuid4()): (1, None)}
+            )
+        ]
+    )
 
 
 def test_news_of_the_outcome_ends_the_waiting(hub: Hub) -> None:

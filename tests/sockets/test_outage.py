@@ -12,10 +12,10 @@ from uuid import UUID
 
 import pytest
 
-from tests.scribe import Scribe
-from tests.sockets.driver import Api
+from tests.log_writer import LogWriter
+from tests.sockets.harness import Api
 from tests.waiting import pid_of
-from weelo_workers.notifications import news
+from weelo_workers.notifications import live_stream
 from weelo_workers.redis_client import connect
 from weelo_workers.runtime.embedded import Valkey
 
@@ -41,34 +41,34 @@ def api_beside(valkey: Valkey, migrated: None) -> Iterator[Api]:
 
 
 def test_lines_are_heard_while_redis_is_away_and_at_once_when_it_is_back(
-    valkey: Valkey, api_beside: Api, scribe: Scribe, someone: UUID, monkeypatch: pytest.MonkeyPatch
+    valkey: Valkey, api_beside: Api, log_writer: LogWriter, someone: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = api_beside.enter(someone)
+    client = api_beside.connect_as(someone)
     valkey.kill()
-    scribe.write(someone, 3)
+    log_writer.write(someone, 3)
     assert client.seqs(3, within=HEALED_WITHIN_SECONDS) == [1, 2, 3]
-    client.say(op="ack", seq=3)
-    assert client.silent()
+    client.send(op="ack", seq=3)
+    assert client.is_silent()
     url = valkey.restart()
-    scribe.write(someone, 2)
+    log_writer.write(someone, 2)
     assert client.seqs(2, within=HEALED_WITHIN_SECONDS) == [4, 5]
-    monkeypatch.setattr(news, "redis", lambda: connect(url))
-    scribe.tell(someone)
+    monkeypatch.setattr(live_stream, "redis", lambda: connect(url))
+    log_writer.write_and_publish(someone)
     assert client.seqs(1, within=HEALED_WITHIN_SECONDS) == [6]
-    scribe.tell(someone)
+    log_writer.write_and_publish(someone)
     assert client.seqs(1, within=1) == [7]
 
 
 def test_a_redis_that_hangs_is_noticed(
-    valkey: Valkey, api_beside: Api, scribe: Scribe, someone: UUID
+    valkey: Valkey, api_beside: Api, log_writer: LogWriter, someone: UUID
 ) -> None:
-    client = api_beside.enter(someone)
+    client = api_beside.connect_as(someone)
     pid = pid_of(valkey)
     os.kill(pid, signal.SIGSTOP)
     try:
-        scribe.write(someone, 3)
+        log_writer.write(someone, 3)
         assert client.seqs(3, within=HEALED_WITHIN_SECONDS) == [1, 2, 3]
     finally:
         os.kill(pid, signal.SIGCONT)
-    scribe.write(someone)
+    log_writer.write(someone)
     assert client.seqs(1, within=HEALED_WITHIN_SECONDS) == [4]

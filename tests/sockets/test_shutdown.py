@@ -10,8 +10,8 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from tests.scribe import Scribe
-from tests.sockets.driver import Api
+from tests.log_writer import LogWriter
+from tests.sockets.harness import Api
 
 GRACE_SECONDS = 5.0
 
@@ -19,7 +19,7 @@ GRACE_SECONDS = 5.0
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_all_sockets_are_closed_with_1001(migrated: None, number: int) -> None:
     api = Api(workers=2)
-    clients = [api.enter(uuid4()) for _ in range(100)]
+    clients = [api.connect_as(uuid4()) for _ in range(100)]
     with ThreadPoolExecutor(100) as pool:
         codes = pool.map(lambda client: client.close_code(), clients)
         took = api.stop(number)
@@ -28,12 +28,12 @@ def test_all_sockets_are_closed_with_1001(migrated: None, number: int) -> None:
     assert api.process.returncode == 0
 
 
-def test_silent_clients_do_not_keep_a_process_alive(migrated: None, scribe: Scribe) -> None:
+def test_silent_clients_do_not_keep_a_process_alive(migrated: None, log_writer: LogWriter) -> None:
     api = Api()
     user = uuid4()
-    sockets = [api.enter(uuid4()) for _ in range(20)]
-    sockets.append(api.enter(user, sockopt=((socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096),)))
-    scribe.tell(user, 300, size=4_000)
+    sockets = [api.connect_as(uuid4()) for _ in range(20)]
+    sockets.append(api.connect_as(user, sockopt=((socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096),)))
+    log_writer.write_and_publish(user, 300, size=4_000)
     api.connect()  # has not said who it is
     assert api.stop() < GRACE_SECONDS
 
@@ -41,7 +41,7 @@ def test_silent_clients_do_not_keep_a_process_alive(migrated: None, scribe: Scri
 def test_workers_end_when_their_arbiter_is_killed(migrated: None) -> None:
     api = Api()
     [worker] = psutil.Process(api.process.pid).children()
-    client = api.enter(uuid4())
+    client = api.connect_as(uuid4())
     api.process.kill()
     assert client.close_code() == 1001
     worker.wait(timeout=GRACE_SECONDS)

@@ -3,8 +3,17 @@
 from flask import Response
 
 from weelo_api.access import allow, anyone, caller
-from weelo_api.gateway import keyed, submit
-from weelo_api.views.parts import Accepted, ById, PageOf, Paging, blueprint, found, page, reading
+from weelo_api.gateway import has_idempotency_key, submit
+from weelo_api.views.common import (
+    Accepted,
+    ById,
+    PageOf,
+    Paging,
+    blueprint,
+    json_or_404,
+    page,
+    replica_session,
+)
 from weelo_workers.contracts.broadcasts import (
     BroadcastDetails,
     BroadcastView,
@@ -19,7 +28,7 @@ from weelo_workers.contracts.broadcasts import (
     TimelineEntry,
 )
 from weelo_workers.contracts.rejections import Code
-from weelo_workers.contracts.statuses import Kind, Role
+from weelo_workers.contracts.statuses import BroadcastKind, Role
 from weelo_workers.queries import broadcasts
 
 api = blueprint("broadcasts")
@@ -29,7 +38,7 @@ api = blueprint("broadcasts")
 @allow(Role.CUSTOMER)
 def create_booking(body: NewBooking) -> Response:
     """Ask for N trucks of one kind."""
-    return submit(CreateBooking(customer_id=caller().id, request=body, keyed=keyed()), body)
+    return submit(CreateBooking(customer_id=caller().id, request=body, keyed=has_idempotency_key()), body)
 
 
 @api.put("/bookings/<id>/cancel", responses={200: CancelResult, 202: Accepted})
@@ -37,7 +46,7 @@ def create_booking(body: NewBooking) -> Response:
 def cancel_booking(path: ById, body: Cancellation) -> Response:
     """Cancel, at any moment until a truck is under way. Cancelling the cancelled succeeds."""
     command = CancelBroadcast(
-        broadcast_id=path.id, customer_id=caller().id, kind=Kind.BOOKING, reason=body.reason
+        broadcast_id=path.id, customer_id=caller().id, kind=BroadcastKind.BOOKING, reason=body.reason
     )
     return submit(command, body)
 
@@ -46,7 +55,7 @@ def cancel_booking(path: ById, body: Cancellation) -> Response:
 @allow(Role.CUSTOMER)
 def create_order(body: NewOrder) -> Response:
     """Ask for trucks of several kinds."""
-    return submit(CreateOrder(customer_id=caller().id, request=body, keyed=keyed()), body)
+    return submit(CreateOrder(customer_id=caller().id, request=body, keyed=has_idempotency_key()), body)
 
 
 @api.put("/orders/<id>/cancel", responses={200: CancelResult, 202: Accepted})
@@ -54,7 +63,7 @@ def create_order(body: NewOrder) -> Response:
 def cancel_order(path: ById, body: Cancellation) -> Response:
     """Cancel, at any moment until a truck is under way. Cancelling the cancelled succeeds."""
     command = CancelBroadcast(
-        broadcast_id=path.id, customer_id=caller().id, kind=Kind.ORDER, reason=body.reason
+        broadcast_id=path.id, customer_id=caller().id, kind=BroadcastKind.ORDER, reason=body.reason
     )
     return submit(command, body)
 
@@ -63,62 +72,66 @@ def cancel_order(path: ById, body: Cancellation) -> Response:
 @allow(Role.CUSTOMER)
 def continue_order(path: ById) -> Response:
     """Go on with just the trucks that were won before the order expired."""
-    return submit(ContinuePartial(broadcast_id=path.id, customer_id=caller().id, kind=Kind.ORDER))
+    return submit(ContinuePartial(broadcast_id=path.id, customer_id=caller().id, kind=BroadcastKind.ORDER))
 
 
 @api.post("/bookings/<id>/continue-partial", responses={200: BroadcastView, 202: Accepted})
 @allow(Role.CUSTOMER)
 def continue_booking(path: ById) -> Response:
     """Go on with just the trucks that were won before the booking expired."""
-    return submit(ContinuePartial(broadcast_id=path.id, customer_id=caller().id, kind=Kind.BOOKING))
+    return submit(ContinuePartial(broadcast_id=path.id, customer_id=caller().id, kind=BroadcastKind.BOOKING))
 
 
 @api.get("/orders/<id>", responses={200: BroadcastDetails})
 @anyone
 def order(path: ById) -> Response:
     """An order with its slots and assignments."""
-    with reading() as session:
-        return found(broadcasts.find(session, path.id, caller(), Kind.ORDER), Code.ORDER_NOT_FOUND)
+    with replica_session() as session:
+        return json_or_404(
+            broadcasts.find(session, path.id, caller(), BroadcastKind.ORDER), Code.ORDER_NOT_FOUND
+        )
 
 
 @api.get("/bookings/<id>", responses={200: BroadcastDetails})
 @anyone
 def booking(path: ById) -> Response:
     """A booking with its slots and assignments."""
-    with reading() as session:
-        return found(broadcasts.find(session, path.id, caller(), Kind.BOOKING), Code.BOOKING_NOT_FOUND)
+    with replica_session() as session:
+        return json_or_404(
+            broadcasts.find(session, path.id, caller(), BroadcastKind.BOOKING), Code.BOOKING_NOT_FOUND
+        )
 
 
 @api.get("/broadcasts/current", responses={200: BroadcastView})
 @allow(Role.CUSTOMER)
 def current_broadcast() -> Response:
     """The customer's open broadcast, or 404."""
-    with reading() as session:
-        return found(broadcasts.current(session, caller().id), Code.BROADCAST_NOT_FOUND)
+    with replica_session() as session:
+        return json_or_404(broadcasts.current(session, caller().id), Code.BROADCAST_NOT_FOUND)
 
 
 @api.get("/broadcasts/<id>", responses={200: BroadcastDetails})
 @anyone
 def broadcast(path: ById) -> Response:
     """A broadcast with its slots and the assignments that concern the reader."""
-    with reading() as session:
-        return found(broadcasts.find(session, path.id, caller()), Code.BROADCAST_NOT_FOUND)
+    with replica_session() as session:
+        return json_or_404(broadcasts.find(session, path.id, caller()), Code.BROADCAST_NOT_FOUND)
 
 
 @api.get("/broadcasts", responses={200: PageOf[BroadcastView]})
 @allow(Role.CUSTOMER)
 def own_broadcasts(query: Paging) -> Response:
     """The customer's own history, newest first."""
-    with reading() as session:
-        return page(broadcasts.history(session, caller().id, query.window()))
+    with replica_session() as session:
+        return page(broadcasts.history(session, caller().id, query.page_request()))
 
 
 @api.get("/broadcasts/<id>/timeline", responses={200: PageOf[TimelineEntry]})
 @allow(Role.CUSTOMER, Role.ADMIN)
 def timeline(path: ById) -> Response:
     """Every transition with its time and cause, oldest first."""
-    with reading() as session:
+    with replica_session() as session:
         entries = broadcasts.timeline(session, path.id, caller())
-    return found(
+    return json_or_404(
         None if entries is None else {"items": entries, "nextCursor": None}, Code.BROADCAST_NOT_FOUND
     )

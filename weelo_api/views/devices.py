@@ -7,7 +7,7 @@ from pydantic import BaseModel, StringConstraints
 
 from weelo_api.access import anyone, caller
 from weelo_api.gateway import submit
-from weelo_api.views.parts import Accepted, blueprint
+from weelo_api.views.common import Accepted, blueprint
 from weelo_workers.contracts.fleet import (
     DeviceDetails,
     DeviceView,

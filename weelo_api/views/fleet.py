@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from weelo_api import telemetry
 from weelo_api.access import allow, anyone, caller
 from weelo_api.gateway import submit
-from weelo_api.views.parts import Accepted, PageOf, Paging, blueprint, page, reading
+from weelo_api.views.common import Accepted, PageOf, Paging, blueprint, page, replica_session
 from weelo_workers.contracts.fleet import (
     Availability,
     AvailabilityView,
@@ -63,8 +63,8 @@ def register_vehicle(path: ByVehicleNumber, body: VehicleDetails) -> Response:
 @allow(Role.TRANSPORTER)
 def vehicles(query: Paging) -> Response:
     """The fleet's vehicles, newest first."""
-    with reading() as session:
-        return page(fleets.vehicles(session, caller().id, query.window()))
+    with replica_session() as session:
+        return page(fleets.vehicles(session, caller().id, query.page_request()))
 
 
 @api.put("/drivers/<driverId>", responses={200: DriverView, 201: DriverView, 202: Accepted})
@@ -78,8 +78,8 @@ def register_driver(path: ByDriverId, body: DriverDetails) -> Response:
 @allow(Role.TRANSPORTER)
 def drivers(query: Paging) -> Response:
     """The fleet's drivers, newest first."""
-    with reading() as session:
-        return page(fleets.drivers(session, caller().id, query.window()))
+    with replica_session() as session:
+        return page(fleets.drivers(session, caller().id, query.page_request()))
 
 
 @api.put("/transporter/availability", responses={200: AvailabilityView, 202: Accepted})
@@ -93,7 +93,7 @@ def set_availability(body: Availability) -> Response:
 @allow(Role.TRANSPORTER)
 def availability() -> Response:
     """Whether the transporter wants work."""
-    with reading() as session:
+    with replica_session() as session:
         return jsonify(fleets.availability(session, caller().id).json_dict())
 
 

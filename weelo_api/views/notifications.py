@@ -7,9 +7,9 @@ from flask import Response, jsonify
 from pydantic import BaseModel, Field
 
 from weelo_api.access import anyone, caller
-from weelo_api.frames import Seq
 from weelo_api.gateway import find
-from weelo_api.views.parts import ById, PageOf, blueprint, found, reading
+from weelo_api.messages import Seq
+from weelo_api.views.common import ById, PageOf, blueprint, json_or_404, replica_session
 from weelo_workers.contracts.notifications import CommandOutcome
 from weelo_workers.contracts.rejections import Code
 from weelo_workers.queries import log
@@ -47,7 +47,7 @@ class After(BaseModel):
 def command(path: ById) -> Response:
     """The outcome of one's own command."""
     outcome = find(path.id, caller())
-    return found(outcome.json_dict() if outcome else None, Code.NOT_FOUND)
+    return json_or_404(outcome.json_dict() if outcome else None, Code.NOT_FOUND)
 
 
 @api.get("/events", responses={200: PageOfLog})
@@ -57,7 +57,7 @@ def events(query: After) -> Response:
 
     If some of what came after it is too old to be kept, `oldestSeq` says where the log begins now.
     """
-    with reading() as session:
+    with replica_session() as session:
         newest = log.newest_seq(session.connection(), caller().id)
         frames = log.lines_after(session.connection(), caller().id, query.seq(), query.limit)
     begins = frames[0]["seq"] if frames else newest + 1

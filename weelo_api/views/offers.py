@@ -7,7 +7,17 @@ from pydantic import ConfigDict, Field
 
 from weelo_api.access import allow, caller
 from weelo_api.gateway import submit
-from weelo_api.views.parts import Accepted, ById, PageOf, Paging, blueprint, deciding, found, page, reading
+from weelo_api.views.common import (
+    Accepted,
+    ById,
+    PageOf,
+    Paging,
+    blueprint,
+    json_or_404,
+    page,
+    primary_session,
+    replica_session,
+)
 from weelo_workers.contracts.offers import (
     Acceptance,
     AcceptResult,
@@ -16,23 +26,23 @@ from weelo_workers.contracts.offers import (
     ConfirmHold,
     DeclineOffer,
     DeclineResult,
-    DropHold,
     HoldSlots,
     HoldView,
     OfferView,
     OneTruck,
     RecipientView,
     Refusal,
+    ReleaseHold,
     SlotsWanted,
     Truck,
     WhyView,
 )
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.notifications.listening import acked
+from weelo_workers.notifications.socket_sessions import acked
 from weelo_workers.queries import broadcasts
+from weelo_workers.queries.offer_explanation import explain as why_offered
 from weelo_workers.queries.recipients import recipients as recipients_of
-from weelo_workers.queries.why import why as why_offered
 
 api = blueprint("offers")
 
@@ -47,16 +57,16 @@ class ByTransporter(ById):
 @allow(Role.TRANSPORTER)
 def offers(query: Paging) -> Response:
     """Open offers, newest first."""
-    with reading() as session:
-        return page(broadcasts.offers(session, caller().id, query.window()))
+    with replica_session() as session:
+        return page(broadcasts.offers(session, caller().id, query.page_request()))
 
 
 @api.get("/broadcasts/<id>/offers", responses={200: PageOf[RecipientView]})
 @allow(Role.ADMIN)
 def recipients(path: ById, query: Paging) -> Response:
     """Transporters to whom it was offered or who were passed over, newest first: step, distance, time, reason, answer."""
-    with reading() as session:
-        items = recipients_of(session, path.id, query.window())
+    with replica_session() as session:
+        items = recipients_of(session, path.id, query.page_request())
     if items is None:
         raise Rejected(Code.BROADCAST_NOT_FOUND)
     return page(items)
@@ -68,11 +78,11 @@ def why(path: ByTransporter) -> Response:
     """Why did they get that request, or not? For admins, and for that transporter."""
     if caller().role is Role.TRANSPORTER and caller().id != path.transporter_id:
         raise Rejected(Code.NOT_FOUND)
-    with reading() as session:
+    with replica_session() as session:
         answer = why_offered(
             session, path.id, path.transporter_id, acked([path.transporter_id])[path.transporter_id]
         )
-    return found(answer.json_dict() if answer else None, Code.BROADCAST_NOT_FOUND)
+    return json_or_404(answer.json_dict() if answer else None, Code.BROADCAST_NOT_FOUND)
 
 
 @api.post("/broadcasts/<id>/accept", responses={200: AcceptResult, 202: Accepted})
@@ -89,7 +99,7 @@ def accept(path: ById, body: Acceptance) -> Response:
 @allow(Role.TRANSPORTER)
 def accept_slot(path: ById, body: OneTruck) -> Response:
     """Take exactly this slot."""
-    with deciding() as session:
+    with primary_session() as session:
         broadcast_id = broadcasts.offered_with_slot(session, path.id, caller().id)
     if broadcast_id is None:
         raise Rejected(Code.TRUCK_REQUEST_NOT_FOUND)
@@ -116,7 +126,7 @@ def confirm_hold(path: ById, body: Confirmation) -> Response:
 @allow(Role.TRANSPORTER)
 def release_hold(path: ById) -> Response:
     """Let go of a hold before its time."""
-    return submit(DropHold(hold_id=path.id, transporter_id=caller().id))
+    return submit(ReleaseHold(hold_id=path.id, transporter_id=caller().id))
 
 
 @api.post("/broadcasts/<id>/decline", responses={200: DeclineResult, 202: Accepted})

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from weelo_api import telemetry
 from weelo_api.access import allow, caller
 from weelo_api.gateway import submit
-from weelo_api.views.parts import Accepted, ById, PageOf, Paging, blueprint, page, reading
+from weelo_api.views.common import Accepted, ById, PageOf, Paging, blueprint, page, replica_session
 from weelo_workers.contracts.statuses import AssignmentStatus, Role
 from weelo_workers.contracts.trips import (
     AdvanceTrip,
@@ -65,5 +65,5 @@ def location(path: ByTripId, body: TripLocation) -> Response:
 @allow(Role.TRANSPORTER, Role.DRIVER)
 def assignments(query: Paging) -> Response:
     """One's own assignments, newest first."""
-    with reading() as session:
-        return page(fleets.assignments(session, caller(), query.window()))
+    with replica_session() as session:
+        return page(fleets.assignments(session, caller(), query.page_request()))

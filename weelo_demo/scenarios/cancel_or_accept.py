@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import cast
 
-from weelo_client import Refused
+from weelo_client import Rejected
 from weelo_client.shapes import Accepted, Cancelled
 from weelo_demo.act import Act, together
 from weelo_demo.people import TIPPER, Customer, Transporter, Truck
@@ -51,11 +51,13 @@ def _round(
         ],
         head_starts=(cancel_late, accept_late),
     )
-    if isinstance(cancelled, Refused):
+    if isinstance(cancelled, Rejected):
         act.check(False, f"the cancel was refused: {cancelled.code}")
-    won = not isinstance(accepted, Refused)
+    won = not isinstance(accepted, Rejected)
     act.note(
-        "Both", "are answered", f"cancel: cancelled, accept: {'won' if won else cast(Refused, accepted).code}"
+        "Both",
+        "are answered",
+        f"cancel: cancelled, accept: {'won' if won else cast(Rejected, accepted).code}",
     )
 
     status = customer.client.booking(booking_id)["status"]
@@ -70,7 +72,7 @@ def _round(
     if won:
         _was_reverted(act, truck, cast(Accepted, accepted), cast(Cancelled, cancelled))
     else:
-        code = cast(Refused, accepted).code
+        code = cast(Rejected, accepted).code
         act.check(code == "BROADCAST_CANCELLED", f"the loser read {code}")
     return won, gone.received - started
 

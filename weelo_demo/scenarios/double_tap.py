@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from weelo_client import NO_KEY, Refused
+from weelo_client import NO_KEY, Rejected
 from weelo_demo.act import Act, together
-from weelo_demo.people import LCV, Customer, Kind, place
+from weelo_demo.people import LCV, Customer, VehicleKind, place
 from weelo_demo.towns import CONNAUGHT_PLACE, moved
 
 TITLE = "A double tap makes one broadcast"
@@ -22,9 +22,9 @@ def play(act: Act) -> str:
     act.note(customer.name, "taps twice", f"2 × the same POST, for 1 × {LCV}")
     taps = together([lambda: _tap(customer, LCV, 1), lambda: _tap(customer, LCV, 1)])
     act.measured("two taps → two answers", time.monotonic() - tapped)
-    refusals = [tap.code for tap in taps if isinstance(tap, Refused)]
+    refusals = [tap.code for tap in taps if isinstance(tap, Rejected)]
     act.check(not refusals, f"a tap was refused: {', '.join(refusals)}")
-    ids = {str(tap["id"]) for tap in taps if not isinstance(tap, Refused)}
+    ids = {str(tap["id"]) for tap in taps if not isinstance(tap, Rejected)}
     for broadcast_id in ids:
         act.about(customer, broadcast_id)
     act.check(len(ids) == 1, f"two taps made {len(ids)} broadcasts")
@@ -49,7 +49,7 @@ def _is_refused(act: Act, customer: Customer, open_id: str) -> None:
     """One open broadcast per customer."""
     try:
         other = _tap(customer, LCV, 2)
-    except Refused as refused:
+    except Rejected as refused:
         act.note(customer.name, "wants another", f"{refused.status} {refused.code}")
         act.check(refused.code == "ORDER_ACTIVE_EXISTS", f"another wish was refused with {refused.code}")
         named = refused.problem.get("activeBroadcastId")
@@ -59,7 +59,7 @@ def _is_refused(act: Act, customer: Customer, open_id: str) -> None:
         act.check(False, "another wish was granted while one is open")
 
 
-def _tap(customer: Customer, kind: Kind, trucks: int) -> dict[str, Any]:
+def _tap(customer: Customer, kind: VehicleKind, trucks: int) -> dict[str, Any]:
     pickup = place(CONNAUGHT_PLACE, "Connaught Place, New Delhi")
     drop = place(moved(CONNAUGHT_PLACE, 9.0, 4.0), "Azadpur Mandi, Delhi")
     return dict(

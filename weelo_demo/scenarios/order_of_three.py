@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from weelo_client import Frame
 from weelo_client.shapes import Accepted, Broadcast, Truck as Offered
 from weelo_demo.act import Act
-from weelo_demo.people import CONTAINER, OPEN, TIPPER, Customer, Kind, Transporter
+from weelo_demo.people import CONTAINER, OPEN, TIPPER, Customer, Transporter, VehicleKind
 from weelo_demo.towns import CONNAUGHT_PLACE
 
 WANTED = {OPEN: 2, CONTAINER: 1, TIPPER: 1}
@@ -81,12 +81,15 @@ def _each_confirmed(act: Act, customer: Customer, filled: Frame, accepts: Iterab
     act.check(confirmed == won, f"{', '.join(won)} were taken, {', '.join(confirmed)} confirmed")
 
 
-def _kinds(order: Broadcast) -> dict[str, Kind]:
+def _kinds(order: Broadcast) -> dict[str, VehicleKind]:
     """What each slot asks for."""
-    return {slot["id"]: Kind(slot["vehicleType"], slot["vehicleSubtype"]) for slot in order["truckRequests"]}
+    return {
+        slot["id"]: VehicleKind(slot["vehicleType"], slot["vehicleSubtype"])
+        for slot in order["truckRequests"]
+    }
 
 
-def _truck(fleet: Transporter, kind: Kind) -> Offered:
+def _truck(fleet: Transporter, kind: VehicleKind) -> Offered:
     truck = fleet.truck(kind)
     assert truck is not None
     return {"vehicleId": truck.vehicle_id, "driverId": truck.driver.id}

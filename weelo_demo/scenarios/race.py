@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from weelo_client import Refused
+from weelo_client import Rejected
 from weelo_client.shapes import Accepted
 from weelo_demo.act import Act, together
 from weelo_demo.people import OPEN, Transporter
@@ -32,8 +32,8 @@ def play(act: Act) -> str:
     answers = together([_accept(racer, booking["id"]) for racer in racers])
     act.measured(f"{RACERS} answers", time.monotonic() - started)
 
-    wins = [answer for answer in answers if not isinstance(answer, Refused)]
-    codes = Counter(answer.code for answer in answers if isinstance(answer, Refused))
+    wins = [answer for answer in answers if not isinstance(answer, Rejected)]
+    codes = Counter(answer.code for answer in answers if isinstance(answer, Rejected))
     tally = ", ".join(f"{count} × {code}" for code, count in codes.items())
     act.note("Everybody", "is answered", f"{len(wins)} × accepted, {tally}")
     act.check(len(wins) == TRUCKS, f"{len(wins)} winners for {TRUCKS} trucks; losers read {tally}")

@@ -6,7 +6,7 @@ from collections import defaultdict
 from uuid import UUID
 
 from weelo_workers.contracts.broadcasts import Backfill, OfferPassedOver
-from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.queries.open_offers import kept_out_by
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from weelo_workers import moves
+from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.broadcasts import BookingCancelled, CancelBroadcast, CancelResult
 from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.contracts.statuses import BroadcastStatus, Kind
+from weelo_workers.contracts.statuses import BroadcastKind, BroadcastStatus
 from weelo_workers.contracts.trips import TripCancelled
 from weelo_workers.lifecycles import (
     assignment as assignment_lifecycle,
     broadcast as lifecycle,
     truck_request as slot_lifecycle,
 )
-from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast
-from weelo_workers.queries.views import about, assignment_view, broadcast_view
+from weelo_workers.queries.views import assignment_view, broadcast_header, broadcast_view
 
 REASON = "customer_cancelled"
 
@@ -25,11 +25,13 @@ def cancel(command: CancelBroadcast, uow: UnitOfWork) -> CancelResult:
     """End it for everyone: slots, assignments that have not set out, every notified transporter, every driver."""
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or broadcast.customer_id != command.customer_id or broadcast.kind != command.kind:
-        raise Rejected(Code.BOOKING_NOT_FOUND if command.kind is Kind.BOOKING else Code.ORDER_NOT_FOUND)
+        raise Rejected(
+            Code.BOOKING_NOT_FOUND if command.kind is BroadcastKind.BOOKING else Code.ORDER_NOT_FOUND
+        )
     if broadcast.status != BroadcastStatus.CANCELLED:
         _cancel(command, broadcast, uow)
-    slots = moves.slots_of(uow, broadcast.id)
-    reverted = [a for a in moves.assignments_of(uow, broadcast.id) if a.reason == REASON]
+    slots = broadcast_transitions.slots_of(uow, broadcast.id)
+    reverted = [a for a in broadcast_transitions.assignments_of(uow, broadcast.id) if a.reason == REASON]
     return CancelResult(
         broadcast=broadcast_view(broadcast, slots, uow.now),
         transporters_notified=broadcast.transporters_notified,
@@ -38,7 +40,7 @@ def cancel(command: CancelBroadcast, uow: UnitOfWork) -> CancelResult:
 
 
 def _cancel(command: CancelBroadcast, broadcast: Broadcast, uow: UnitOfWork) -> None:
-    assignments = moves.assignments_of(uow, broadcast.id)
+    assignments = broadcast_transitions.assignments_of(uow, broadcast.id)
     live = [a for a in assignments if a.status in assignment_lifecycle.LIVE]
     under_way = any(a.status in assignment_lifecycle.HAS_SET_OUT for a in assignments)
     if broadcast.status not in lifecycle.CANCEL.when or under_way:
@@ -46,18 +48,24 @@ def _cancel(command: CancelBroadcast, broadcast: Broadcast, uow: UnitOfWork) -> 
             Code.BOOKING_CANNOT_CANCEL,
             "A truck has set out already." if under_way else f"The {broadcast.kind} is {broadcast.status}.",
         )
-    slots = moves.slots_of(uow, broadcast.id)
+    slots = broadcast_transitions.slots_of(uow, broadcast.id)
     uow.advance_all([s for s in slots if s.status in slot_lifecycle.CANCEL.when], slot_lifecycle.CANCEL)
-    moves.end_holds(uow, broadcast)
+    broadcast_transitions.end_holds(uow, broadcast)
     uow.advance_all(live, assignment_lifecycle.CANCEL, reason=REASON)
     why = {"reason": command.reason} if command.reason else {}
-    moves.step(uow, broadcast, lifecycle.CANCEL, slots, why=why, end_reason=REASON)
+    broadcast_transitions.advance_and_announce(
+        uow, broadcast, lifecycle.CANCEL, slots, why=why, end_reason=REASON
+    )
     uow.publish(
-        BookingCancelled(**about(broadcast), reason=REASON),
-        assigned_to=moves.trucks_by_transporter(live),
+        BookingCancelled(**broadcast_header(broadcast), reason=REASON),
+        assigned_to=broadcast_transitions.trucks_by_transporter(live),
     )
     for assignment in live:
-        uow.publish(TripCancelled(**about(broadcast), assignment=assignment_view(assignment), reason=REASON))
-    moves.announce_assignments(uow, broadcast, live)
-    moves.room_made(uow, broadcast)
-    moves.trucks_freed(uow, [assignment.transporter_id for assignment in live])
+        uow.publish(
+            TripCancelled(
+                **broadcast_header(broadcast), assignment=assignment_view(assignment), reason=REASON
+            )
+        )
+    broadcast_transitions.announce_assignments(uow, broadcast, live)
+    broadcast_transitions.request_backfill(uow, broadcast)
+    broadcast_transitions.trucks_freed(uow, [assignment.transporter_id for assignment in live])

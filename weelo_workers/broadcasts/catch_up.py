@@ -10,13 +10,13 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Exists, exists, false, func, literal, or_, select
 
 from weelo_workers import presence
-from weelo_workers.broadcasts.matching import LeftOut, pickup_of, reaches
-from weelo_workers.broadcasts.telling import record_passed_over
+from weelo_workers.broadcasts.matching import Excluded, covers, pickup_of
+from weelo_workers.broadcasts.offering import record_passed_over
 from weelo_workers.contracts.broadcasts import CatchUp, OfferLate
 from weelo_workers.contracts.statuses import PassedOverBecause, TruckRequestStatus
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.offer_cap import Reach, split_by_room
-from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer, Transporter, TruckRequest, Vehicle, on_the_road
 from weelo_workers.queries.open_offers import in_last_step, open_offers_of
@@ -26,7 +26,7 @@ from weelo_workers.settings import settings
 SPHERE_KM = 6371.0
 SPHERE_ERROR = 1.01
 # Longer than a step takes from its search in Redis to its commit.
-LOOK_AGAIN_AFTER = timedelta(seconds=2)
+RECHECK_AFTER = timedelta(seconds=2)
 
 
 _NO_ROOM = PassedOverBecause.TOO_MANY_OFFERS
@@ -44,7 +44,7 @@ class Missed(Reach):
 def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
     """Offer the nearest missed broadcasts for which there is room, one after the other, each under its own lock."""
     if not command.again and uow.session.scalar(select(_rings_go_on(command.transporter_id, uow.now))):
-        uow.send(command.model_copy(update={"again": True}), at=uow.now + LOOK_AGAIN_AFTER)
+        uow.send(command.model_copy(update={"again": True}), at=uow.now + RECHECK_AFTER)
     missed = _missed(uow, command)
     if not missed:
         return
@@ -54,7 +54,7 @@ def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
     record_passed_over(
         uow,
         [
-            (each.broadcast_id, each.step, LeftOut(command.transporter_id, _NO_ROOM, each.km))
+            (each.broadcast_id, each.step, Excluded(command.transporter_id, _NO_ROOM, each.km))
             for each in refused[:cap]
         ],
     )
@@ -95,7 +95,7 @@ def _missed(uow: UnitOfWork, command: CatchUp) -> list[Missed]:
     At most twice MAX_OPEN_OFFERS of those in their rings, and as many of those in their last step: farther ones would
     be refused in any case.
     """
-    here = presence.place_of(command.transporter_id) or _place_in(command)
+    here = presence.last_position(command.transporter_id) or _place_in(command)
     last_step = Broadcast.radius_step > len(settings().radius_steps_km)
     half_chord = _half_chord_squared(here)
     of_its_class = (
@@ -123,7 +123,7 @@ def _missed(uow: UnitOfWork, command: CatchUp) -> list[Missed]:
     missed = []
     for broadcast in broadcasts:
         km = None if here is None else pickup_of(broadcast).km_to(here)
-        if reaches(broadcast, km):
+        if covers(broadcast, km):
             missed.append(Missed(km, in_last_step(broadcast), broadcast.id, broadcast.radius_step))
     return sorted(missed, key=lambda each: (each.km or 0.0, each.broadcast_id))
 

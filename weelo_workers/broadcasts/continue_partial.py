@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from weelo_workers import moves
+from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.broadcasts import BroadcastView, ContinuePartial
 from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.contracts.statuses import BroadcastStatus, Kind
+from weelo_workers.contracts.statuses import BroadcastKind, BroadcastStatus
 from weelo_workers.lifecycles import broadcast as lifecycle
-from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast
 from weelo_workers.queries.views import broadcast_view, filled
@@ -18,15 +18,19 @@ def continue_partial(command: ContinuePartial, uow: UnitOfWork) -> BroadcastView
     """From then on as many are needed as were won. Saying it twice is fine."""
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or broadcast.customer_id != command.customer_id or broadcast.kind != command.kind:
-        raise Rejected(Code.BOOKING_NOT_FOUND if command.kind is Kind.BOOKING else Code.ORDER_NOT_FOUND)
-    slots = moves.slots_of(uow, broadcast.id)
+        raise Rejected(
+            Code.BOOKING_NOT_FOUND if command.kind is BroadcastKind.BOOKING else Code.ORDER_NOT_FOUND
+        )
+    slots = broadcast_transitions.slots_of(uow, broadcast.id)
     won = filled(slots)
     if broadcast.status == BroadcastStatus.EXPIRED:
         if not won:
             raise Rejected(Code.INVALID_TRANSITION, "No truck was won: there is nothing to go on with.")
-        moves.step(uow, broadcast, lifecycle.CONTINUE, slots, trucks_needed=won)
-        moves.set_out_if_under_way(uow, broadcast, slots)
-        moves.complete_if_delivered(uow, broadcast, slots)
+        broadcast_transitions.advance_and_announce(
+            uow, broadcast, lifecycle.CONTINUE, slots, trucks_needed=won
+        )
+        broadcast_transitions.start_if_under_way(uow, broadcast, slots)
+        broadcast_transitions.complete_if_delivered(uow, broadcast, slots)
     elif broadcast.end_reason != "partly_filled":
         raise Rejected(Code.INVALID_TRANSITION, f"The {broadcast.kind} is {broadcast.status}.")
     return broadcast_view(broadcast, slots, uow.now)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from weelo_workers.broadcasts.opening import open_broadcast
+from weelo_workers.broadcasts.creating import open_broadcast
 from weelo_workers.contracts.broadcasts import BroadcastView, CreateOrder
-from weelo_workers.contracts.statuses import Kind
-from weelo_workers.messaging.handling import handles
+from weelo_workers.contracts.statuses import BroadcastKind
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 
 
 @handles(CreateOrder)
 def create_order(command: CreateOrder, uow: UnitOfWork) -> BroadcastView:
     """201 with the new broadcast, or the first tap's; 409 ORDER_ACTIVE_EXISTS if another is open."""
-    return open_broadcast(command, Kind.ORDER, uow)
+    return open_broadcast(command, BroadcastKind.ORDER, uow)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from weelo_workers import moves
-from weelo_workers.broadcasts.unfilled import anybody_online, unfilled_because
+from weelo_workers import broadcast_transitions
+from weelo_workers.broadcasts.unfilled import any_transporter_online, unfilled_reason
 from weelo_workers.contracts.broadcasts import BookingExpired, ExpireBroadcast, NoVehiclesAvailable
 from weelo_workers.lifecycles import (
     assignment as assignment_lifecycle,
     broadcast as lifecycle,
     truck_request as slot_lifecycle,
 )
-from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast
-from weelo_workers.queries.views import about, filled
+from weelo_workers.queries.views import broadcast_header, filled
 
 PARTLY_FILLED = "partly_filled"
 
@@ -25,7 +25,7 @@ def expire(command: ExpireBroadcast, uow: UnitOfWork) -> None:
     if asked is None:
         return
     # Redis is read before the lock is taken, so that an accept does not wait for Redis.
-    online = bool(asked.transporters_notified) or anybody_online(uow, asked)
+    online = bool(asked.transporters_notified) or any_transporter_online(uow, asked)
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or broadcast.status in lifecycle.FINAL:
         return
@@ -36,16 +36,23 @@ def expire(command: ExpireBroadcast, uow: UnitOfWork) -> None:
         return
     if broadcast.status not in lifecycle.EXPIRE.when:
         return
-    slots = moves.slots_of(uow, broadcast.id)
-    live = [a for a in moves.assignments_of(uow, broadcast.id) if a.status in assignment_lifecycle.LIVE]
-    unfilled = None if filled(slots) else unfilled_because(uow, broadcast, online=online)
+    slots = broadcast_transitions.slots_of(uow, broadcast.id)
+    live = [
+        a
+        for a in broadcast_transitions.assignments_of(uow, broadcast.id)
+        if a.status in assignment_lifecycle.LIVE
+    ]
+    unfilled = None if filled(slots) else unfilled_reason(uow, broadcast, online=online)
     uow.advance_all([s for s in slots if s.status in slot_lifecycle.EXPIRE.when], slot_lifecycle.EXPIRE)
-    moves.end_holds(uow, broadcast)
+    broadcast_transitions.end_holds(uow, broadcast)
     reason = unfilled or PARTLY_FILLED
-    moves.step(uow, broadcast, lifecycle.EXPIRE, slots, why={"reason": reason}, end_reason=reason)
+    broadcast_transitions.advance_and_announce(
+        uow, broadcast, lifecycle.EXPIRE, slots, why={"reason": reason}, end_reason=reason
+    )
     uow.publish(
-        BookingExpired(**about(broadcast), reason=reason), assigned_to=moves.trucks_by_transporter(live)
+        BookingExpired(**broadcast_header(broadcast), reason=reason),
+        assigned_to=broadcast_transitions.trucks_by_transporter(live),
     )
     if unfilled:
-        uow.publish(NoVehiclesAvailable(**about(broadcast), reason=unfilled))
-    moves.room_made(uow, broadcast)
+        uow.publish(NoVehiclesAvailable(**broadcast_header(broadcast), reason=unfilled))
+    broadcast_transitions.request_backfill(uow, broadcast)

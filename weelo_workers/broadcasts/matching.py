@@ -46,25 +46,25 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class Excluded:
     transporter_id: UUID
     because: PassedOverBecause
     distance_km: float | None = None
 
 
 @dataclass(slots=True)
-class Found:
+class MatchResult:
     """Both nearest first."""
 
     candidates: list[Candidate] = field(default_factory=list)
-    left_out: list[LeftOut] = field(default_factory=list)
+    excluded: list[Excluded] = field(default_factory=list)
 
     def keep_nearest(self, limit: int) -> bool:
         """The others have their turn in the next step. True if there are such."""
         others = self.candidates[limit:]
         self.candidates = self.candidates[:limit]
-        self.left_out += [
-            LeftOut(other.transporter_id, PassedOverBecause.NEXT_STEP, other.distance_km) for other in others
+        self.excluded += [
+            Excluded(other.transporter_id, PassedOverBecause.NEXT_STEP, other.distance_km) for other in others
         ]
         return bool(others)
 
@@ -73,7 +73,7 @@ def pickup_of(broadcast: Broadcast) -> presence.Point:
     return presence.Point(broadcast.pickup["latitude"], broadcast.pickup["longitude"])
 
 
-def reaches(broadcast: Broadcast, km: float | None) -> bool:
+def covers(broadcast: Broadcast, km: float | None) -> bool:
     """Whether its rings have come as far as this. Once everyone was asked, everyone is in reach."""
     if broadcast.radius_step == 0:
         return False
@@ -84,7 +84,9 @@ def searched_kinds(slots: Sequence[TruckRequest]) -> set[str]:
     return {slot.vehicle_key for slot in slots if slot.status == TruckRequestStatus.SEARCHING}
 
 
-def search(broadcast: Broadcast, slots: Sequence[TruckRequest], this: ladder.Ring) -> presence.Reached | None:
+def search_presence(
+    broadcast: Broadcast, slots: Sequence[TruckRequest], this: ladder.Ring
+) -> presence.SearchResult | None:
     """Return the transporters in presence who are within this ring and have such a truck; None if Redis does not answer.
 
     Redis may take a moment to answer, so this is asked before anything is locked.
@@ -92,7 +94,7 @@ def search(broadcast: Broadcast, slots: Sequence[TruckRequest], this: ladder.Rin
     keys, pickup = {slot.vehicle_key for slot in slots}, pickup_of(broadcast)
     try:
         if not this.last:
-            return presence.reached_by(keys, pickup, this.radius_km)
+            return presence.search(keys, pickup, this.radius_km)
         count = ladder.portion_size(
             this.step,
             settings().radius_steps_km,
@@ -100,21 +102,21 @@ def search(broadcast: Broadcast, slots: Sequence[TruckRequest], this: ladder.Rin
             broadcast.transporters_notified,
         )
         return presence.nearest(keys, pickup, count, this.radius_km)
-    except presence.PresenceUnknown as unknown:
+    except presence.PresenceUnavailable as unknown:
         log.info("matching without presence: %s", unknown)
         return None
 
 
-def find(
+def find_candidates(
     session: Session,
     broadcast: Broadcast,
     slots: Sequence[TruckRequest],
-    reach: presence.Reached | None,
+    reach: presence.SearchResult | None,
     now: datetime,
     *,
     last_step: bool,
     unlimited: bool = False,
-) -> Found:
+) -> MatchResult:
     """Return whom to offer this to, and who was left out and why. `unlimited`: this step has no radius.
 
     Presence proposes, the rows dispose: only who wants work at this moment, has a free truck of an open
@@ -122,7 +124,9 @@ def find(
     """
     keys = searched_kinds(slots)
     near = reach.near if reach else {}
-    found = Found(left_out=[LeftOut(who, PassedOverBecause.SILENT) for who in reach.silent] if reach else [])
+    found = MatchResult(
+        excluded=[Excluded(who, PassedOverBecause.SILENT) for who in reach.stale] if reach else []
+    )
     # Within a radius, those whom presence has not heard again yet may drive into the ring. Of everyone, it is
     # the rows that say who wants work: silence would lose the customer a truck, an offer too many nobody anything.
     all_who_want_work = reach is None or (unlimited and reach.partial)
@@ -140,14 +144,14 @@ def find(
     nearest_first = (places.c.km.asc().nulls_last(), "open_offers", Transporter.id)
     for row in session.execute(query.where(~told).order_by(*nearest_first)):
         if not row.is_available:
-            found.left_out.append(LeftOut(row.id, PassedOverBecause.OFFLINE, row.km))
+            found.excluded.append(Excluded(row.id, PassedOverBecause.OFFLINE, row.km))
         elif not row.kinds:
-            found.left_out.append(LeftOut(row.id, PassedOverBecause.NO_FREE_TRUCK, row.km))
+            found.excluded.append(Excluded(row.id, PassedOverBecause.NO_FREE_TRUCK, row.km))
         elif row.open_offers >= settings().max_open_offers:
-            found.left_out.append(LeftOut(row.id, PassedOverBecause.TOO_MANY_OFFERS, row.km))
+            found.excluded.append(Excluded(row.id, PassedOverBecause.TOO_MANY_OFFERS, row.km))
         else:
             found.candidates.append(Candidate(row.id, row.km, row.kinds))
-    found.left_out.sort(key=lambda each: (each.distance_km is None, each.distance_km or 0.0))
+    found.excluded.sort(key=lambda each: (each.distance_km is None, each.distance_km or 0.0))
     return found
 
 
@@ -159,7 +163,7 @@ def distances(km_by_transporter: Mapping[UUID, float | None]) -> TableValuedAlia
     return table.render_derived()
 
 
-def knowing(session: Session, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> list[Candidate]:
+def already_offered(session: Session, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> list[Candidate]:
     """Those who have heard of it, have not declined, and could take an open slot at this moment."""
     rows = session.execute(
         select(

@@ -10,13 +10,13 @@ from weelo_workers.broadcasts.matching import pickup_of
 from weelo_workers.broadcasts.offering_late import LateOffers, offer_late_to
 from weelo_workers.contracts.broadcasts import OfferLate
 from weelo_workers.contracts.statuses import PassedOverBecause
-from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer
 from weelo_workers.queries.open_offers import in_last_step
 
 # How long heartbeats leave out a broadcast that the transporter cannot take now.
-ASK_AGAIN_SECONDS = 60.0
+SNOOZE_SECONDS = 60.0
 
 
 @handles(OfferLate)
@@ -24,10 +24,10 @@ def offer_late(command: OfferLate, uow: UnitOfWork) -> None:
     """Offer this broadcast if it is open, in reach and they can take it; then send the command for the next one."""
     who = command.transporter_id
     if asked := uow.session.get(Broadcast, command.broadcast_id):
-        here = presence.place_of(who)
+        here = presence.last_position(who)
         km = None if here is None else pickup_of(asked).km_to(here)
         late = offer_late_to(uow, command.broadcast_id, {who: km})
-        if late and not late.told:
+        if late and not late.offered:
             _leave_out_of_heartbeats(uow, late, who, km)
     if command.then:
         uow.send(OfferLate(broadcast_id=command.then[0], transporter_id=who, then=command.then[1:]))
@@ -38,10 +38,10 @@ def _leave_out_of_heartbeats(uow: UnitOfWork, late: LateOffers, who: UUID, km: f
     broadcast = late.broadcast
     # With hundreds of requests around a transporter without room, each heartbeat would otherwise send twenty commands,
     # all of them in vain. Broadcasts farther than a refused one would be refused as well.
-    no_room = any(each.because == PassedOverBecause.TOO_MANY_OFFERS for each in late.left_out)
+    no_room = any(each.because == PassedOverBecause.TOO_MANY_OFFERS for each in late.excluded)
     if no_room and km is not None and not in_last_step(broadcast):
-        uow.after_commit(partial(presence.mark_full, who, km, ASK_AGAIN_SECONDS))
+        uow.after_commit(partial(presence.mark_full, who, km, SNOOZE_SECONDS))
     offered = uow.session.get(Offer, (broadcast.id, who)) is not None
-    remember = presence.mark_told if offered else presence.mark_asked
-    seconds = (broadcast.expires_at - uow.now).total_seconds() if offered else ASK_AGAIN_SECONDS
+    remember = presence.mark_offered if offered else presence.snooze
+    seconds = (broadcast.expires_at - uow.now).total_seconds() if offered else SNOOZE_SECONDS
     uow.after_commit(partial(remember, broadcast.id, [who], seconds))

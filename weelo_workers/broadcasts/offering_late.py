@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from weelo_workers import moves, presence
-from weelo_workers.broadcasts.matching import Candidate, LeftOut, find, reaches
-from weelo_workers.broadcasts.telling import TELLS, insert_offers, record_passed_over, step_on
+from weelo_workers import broadcast_transitions, presence
+from weelo_workers.broadcasts.matching import Candidate, Excluded, covers, find_candidates
+from weelo_workers.broadcasts.offering import (
+    OFFER_TRANSITION,
+    advance_ring,
+    insert_offers,
+    record_passed_over,
+)
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast
 from weelo_workers.queries.open_offers import in_last_step
@@ -19,8 +24,8 @@ class LateOffers:
     """The result of `offer_late_to`, which holds the broadcast's lock until the commit."""
 
     broadcast: Broadcast
-    told: list[Candidate]
-    left_out: list[LeftOut]
+    offered: list[Candidate]
+    excluded: list[Excluded]
 
 
 def offer_late_to(
@@ -32,16 +37,22 @@ def offer_late_to(
     (None: not known).
     """
     broadcast = uow.lock(Broadcast, broadcast_id)
-    if broadcast is None or broadcast.status not in TELLS or uow.now >= broadcast.expires_at:
+    if broadcast is None or broadcast.status not in OFFER_TRANSITION or uow.now >= broadcast.expires_at:
         return None
-    near = {who: km for who, km in km_by_transporter.items() if reaches(broadcast, km)}
+    near = {who: km for who, km in km_by_transporter.items() if covers(broadcast, km)}
     if not near:
         return None
-    slots, step, last_step = moves.slots_of(uow, broadcast.id), broadcast.radius_step, in_last_step(broadcast)
-    found = find(uow.session, broadcast, slots, presence.Reached(near), uow.now, last_step=last_step)
+    slots, step, last_step = (
+        broadcast_transitions.slots_of(uow, broadcast.id),
+        broadcast.radius_step,
+        in_last_step(broadcast),
+    )
+    found = find_candidates(
+        uow.session, broadcast, slots, presence.SearchResult(near), uow.now, last_step=last_step
+    )
     told, refused = insert_offers(uow, broadcast, found.candidates, step, last_step=last_step)
-    left_out = [*found.left_out, *refused]
+    left_out = [*found.excluded, *refused]
     record_passed_over(uow, [(broadcast.id, step, each) for each in left_out])
     if told:
-        step_on(uow, broadcast, slots, told, why={"step": step, "late": True})
+        advance_ring(uow, broadcast, slots, told, why={"step": step, "late": True})
     return LateOffers(broadcast, told, left_out)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import exists, select
 
-from weelo_workers import moves, presence
+from weelo_workers import broadcast_transitions, presence
 from weelo_workers.broadcasts.matching import pickup_of
 from weelo_workers.contracts.statuses import PassedOverBecause, UnfilledBecause
 from weelo_workers.messaging.unit_of_work import UnitOfWork
@@ -16,13 +16,13 @@ MAX_LOOKED_UP = 10_000
 MAX_SEARCHES = 5
 
 
-def anybody_online(uow: UnitOfWork, broadcast: Broadcast) -> bool:
+def any_transporter_online(uow: UnitOfWork, broadcast: Broadcast) -> bool:
     """Return whether transporters with trucks of the kind, free or on the road, are online within reach of it.
 
     Reads Redis, so it is called before anything is locked. With Redis away, every available transporter with such a
     truck on the road counts as online and in reach.
     """
-    keys = {slot.vehicle_key for slot in moves.slots_of(uow, broadcast.id)}
+    keys = {slot.vehicle_key for slot in broadcast_transitions.slots_of(uow, broadcast.id)}
     busy = uow.session.scalars(
         select(Transporter.id)
         .join(Vehicle, Vehicle.transporter_id == Transporter.id)
@@ -37,11 +37,11 @@ def anybody_online(uow: UnitOfWork, broadcast: Broadcast) -> bool:
             if free.near or not free.more:
                 break
         return bool(free.near or presence.online_within(busy, pickup, radius_km))
-    except presence.PresenceUnknown:
+    except presence.PresenceUnavailable:
         return bool(busy)
 
 
-def unfilled_because(uow: UnitOfWork, broadcast: Broadcast, *, online: bool) -> UnfilledBecause:
+def unfilled_reason(uow: UnitOfWork, broadcast: Broadcast, *, online: bool) -> UnfilledBecause:
     """Return the reason. `online`: whether a fitting transporter was online within reach.
 
     NOBODY_ACCEPTED needs an offer. Without one, a transporter who is free now had no room before or came online too

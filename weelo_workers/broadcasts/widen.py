@@ -7,20 +7,20 @@ from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
-from weelo_workers import moves, presence
-from weelo_workers.broadcasts.matching import Found, LeftOut, find, search
-from weelo_workers.broadcasts.telling import (
-    TELLS,
+from weelo_workers import broadcast_transitions, presence
+from weelo_workers.broadcasts.matching import Excluded, MatchResult, find_candidates, search_presence
+from weelo_workers.broadcasts.offering import (
+    OFFER_TRANSITION,
+    advance_ring,
     insert_offers,
     most_relevant,
     record_passed_over,
-    step_on,
 )
 from weelo_workers.contracts.broadcasts import WidenBroadcast
 from weelo_workers.contracts.statuses import BroadcastStatus, PassedOverBecause
 from weelo_workers.lifecycles import broadcast as lifecycle
 from weelo_workers.lifecycles.ladder import Ring, next_step_in, ring
-from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, TruckRequest
 from weelo_workers.queries.views import searching
@@ -35,12 +35,12 @@ def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
     if asked is None:
         return
     # Redis is asked before the lock, so that an accept need not wait for it: where it is looked never changes.
-    looked = _look(asked, moves.slots_of(uow, asked.id), command.step)
+    looked = _look(asked, broadcast_transitions.slots_of(uow, asked.id), command.step)
 
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or not _is_due(broadcast, command, uow):
         return
-    slots = moves.slots_of(uow, broadcast.id)
+    slots = broadcast_transitions.slots_of(uow, broadcast.id)
     if broadcast.status != BroadcastStatus.CREATED and not searching(slots):
         # All that is open is on hold: there is nothing to offer, so this ring waits for its turn.
         uow.send(command, at=uow.now + timedelta(seconds=settings().radius_step_seconds))
@@ -55,12 +55,12 @@ def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
 
 def _look(
     broadcast: Broadcast, slots: Sequence[TruckRequest], step: int
-) -> list[tuple[Ring, presence.Reached | None]]:
+) -> list[tuple[Ring, presence.SearchResult | None]]:
     """This ring and who is there; with nobody there, the next one, too, and so on."""
     looked = []
     while True:
         this = ring(step, settings().radius_steps_km, settings().last_step_max_km)
-        reach = search(broadcast, slots, this)
+        reach = search_presence(broadcast, slots, this)
         looked.append((this, reach))
         if this.last or reach is None or reach.near:
             return looked
@@ -72,19 +72,21 @@ def _tell(
     broadcast: Broadcast,
     slots: Sequence[TruckRequest],
     this: Ring,
-    reach: presence.Reached | None,
+    reach: presence.SearchResult | None,
 ) -> float | None:
     """One ring. Returns in how many seconds it is the next one's turn; None: there is none."""
     unlimited = this.radius_km is None
-    found = find(uow.session, broadcast, slots, reach, uow.now, last_step=this.last, unlimited=unlimited)
+    found = find_candidates(
+        uow.session, broadcast, slots, reach, uow.now, last_step=this.last, unlimited=unlimited
+    )
     left_over = found.keep_nearest(settings().max_offers_per_step)
     told, refused = insert_offers(uow, broadcast, found.candidates, this.step, last_step=this.last)
-    left_out = [*found.left_out, *refused]
+    left_out = [*found.excluded, *refused]
     record_passed_over(uow, [(broadcast.id, this.step, each) for each in most_relevant(left_out)])
     _let_wait(uow, broadcast, left_out)
     if this.last and reach is not None and reach.more:
         left_over = True
-    step_on(
+    advance_ring(
         uow,
         broadcast,
         slots,
@@ -94,7 +96,7 @@ def _tell(
         radius_km=_reached_km(broadcast, this, found, left_over=left_over),
     )
     if broadcast.status == BroadcastStatus.BROADCASTING:
-        moves.step(uow, broadcast, lifecycle.ACTIVATE, slots)
+        broadcast_transitions.advance_and_announce(uow, broadcast, lifecycle.ACTIVATE, slots)
     return next_step_in(
         this,
         told=len(told),
@@ -104,7 +106,7 @@ def _tell(
     )
 
 
-def _reached_km(broadcast: Broadcast, this: Ring, found: Found, *, left_over: bool) -> float | None:
+def _reached_km(broadcast: Broadcast, this: Ring, found: MatchResult, *, left_over: bool) -> float | None:
     """Return how far this step reaches in km; None: no limit.
 
     For a ring its radius; for the last step, while there are more to ask, the distance of the farthest transporter asked
@@ -119,7 +121,7 @@ def _reached_km(broadcast: Broadcast, this: Ring, found: Found, *, left_over: bo
     )
 
 
-def _counted(left_out: Sequence[LeftOut]) -> dict[str, int]:
+def _counted(left_out: Sequence[Excluded]) -> dict[str, int]:
     """Return how many were left out, by reason. It counts all, while the rows stored per step are limited."""
     return dict(Counter(each.because.value for each in left_out))
 
@@ -127,15 +129,15 @@ def _counted(left_out: Sequence[LeftOut]) -> dict[str, int]:
 def _is_due(broadcast: Broadcast, command: WidenBroadcast, uow: UnitOfWork) -> bool:
     """Open, not past its deadline, and not told this step before: a stale or second timer does nothing."""
     return (
-        broadcast.status in TELLS
+        broadcast.status in OFFER_TRANSITION
         and broadcast.radius_step == command.step - 1
         and uow.now < broadcast.expires_at
     )
 
 
-def _let_wait(uow: UnitOfWork, broadcast: Broadcast, left_out: list[LeftOut]) -> None:
+def _let_wait(uow: UnitOfWork, broadcast: Broadcast, left_out: list[Excluded]) -> None:
     """Those of the next step are within the ring already: their heartbeats shall not bring them it before."""
     waiting = [each.transporter_id for each in left_out if each.because == PassedOverBecause.NEXT_STEP]
     if waiting:
         left = (broadcast.expires_at - uow.now).total_seconds()
-        uow.after_commit(partial(presence.mark_told, broadcast.id, waiting, left))
+        uow.after_commit(partial(presence.mark_offered, broadcast.id, waiting, left))

@@ -10,7 +10,12 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_validator, mode
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import FLEET, TIMERS
-from weelo_workers.contracts.statuses import BroadcastStatus, Kind, TruckRequestStatus, UnfilledBecause
+from weelo_workers.contracts.statuses import (
+    BroadcastKind,
+    BroadcastStatus,
+    TruckRequestStatus,
+    UnfilledBecause,
+)
 from weelo_workers.contracts.trips import AssignmentView
 from weelo_workers.contracts.vehicle_kinds import KindName
 from weelo_workers.contracts.wire import (
@@ -29,7 +34,7 @@ MAX_TRUCKS = 50
 # --- requests -------------------------------------------------------------------------------------------
 
 
-class TrucksWanted(NamedTuple):
+class TruckDemand(NamedTuple):
     """So many trucks of one kind."""
 
     vehicle_type: str
@@ -38,7 +43,7 @@ class TrucksWanted(NamedTuple):
     price_per_truck: int | None
 
 
-class Asking(Request):
+class BroadcastRequest(Request):
     """What bookings and orders have in common."""
 
     pickup: Place
@@ -48,7 +53,7 @@ class Asking(Request):
     notes: LongText | None = None
 
 
-class NewBooking(Asking):
+class NewBooking(BroadcastRequest):
     """`POST /bookings`: N trucks of one kind."""
 
     vehicle_type: ShortText
@@ -56,9 +61,9 @@ class NewBooking(Asking):
     trucks_needed: Annotated[int, Field(ge=1, le=MAX_TRUCKS)]
     price_per_truck: Rupees | None = None
 
-    def wanted(self) -> list[TrucksWanted]:
+    def wanted(self) -> list[TruckDemand]:
         return [
-            TrucksWanted(self.vehicle_type, self.vehicle_subtype, self.trucks_needed, self.price_per_truck)
+            TruckDemand(self.vehicle_type, self.vehicle_subtype, self.trucks_needed, self.price_per_truck)
         ]
 
 
@@ -69,7 +74,7 @@ class VehicleRequirement(Request):
     price_per_truck: Rupees | None = None
 
 
-class NewOrder(Asking):
+class NewOrder(BroadcastRequest):
     """`POST /orders`: trucks of several kinds, at most 50 together."""
 
     vehicle_requirements: Annotated[list[VehicleRequirement], Field(min_length=1, max_length=50)]
@@ -81,9 +86,9 @@ class NewOrder(Asking):
             raise ValueError(f"at most {MAX_TRUCKS} trucks together")
         return rows
 
-    def wanted(self) -> list[TrucksWanted]:
+    def wanted(self) -> list[TruckDemand]:
         return [
-            TrucksWanted(row.vehicle_type, row.vehicle_subtype, row.quantity, row.price_per_truck)
+            TruckDemand(row.vehicle_type, row.vehicle_subtype, row.quantity, row.price_per_truck)
             for row in self.vehicle_requirements
         ]
 
@@ -95,7 +100,7 @@ class Cancellation(Request):
 # --- commands -------------------------------------------------------------------------------------------
 
 
-class CreateBooking(Command, name="broadcasts.create_booking", asks_for_more=True):
+class CreateBooking(Command, name="broadcasts.create_booking", sheddable=True):
     """Ask for trucks. `keyed`: the customer's app named this request by an Idempotency-Key."""
 
     customer_id: UUID
@@ -103,7 +108,7 @@ class CreateBooking(Command, name="broadcasts.create_booking", asks_for_more=Tru
     keyed: bool = False
 
 
-class CreateOrder(Command, name="broadcasts.create_order", asks_for_more=True):
+class CreateOrder(Command, name="broadcasts.create_order", sheddable=True):
     """Ask for trucks of several kinds. `keyed` as for a booking."""
 
     customer_id: UUID
@@ -114,7 +119,7 @@ class CreateOrder(Command, name="broadcasts.create_order", asks_for_more=True):
 class CancelBroadcast(Command, name="broadcasts.cancel"):
     broadcast_id: UUID
     customer_id: UUID
-    kind: Kind
+    kind: BroadcastKind
     reason: str | None = None
 
 
@@ -182,7 +187,7 @@ class ContinuePartial(Command, name="broadcasts.continue_partial"):
 
     broadcast_id: UUID
     customer_id: UUID
-    kind: Kind
+    kind: BroadcastKind
 
 
 # --- what people are told -------------------------------------------------------------------------------
@@ -269,7 +274,7 @@ class TruckRequestView(Wire):
 
 class BroadcastView(Wire):
     id: UUID
-    kind: Kind
+    kind: BroadcastKind
     status: BroadcastStatus
     state_changed_at: Timestamp
     version: int
@@ -293,7 +298,9 @@ class BroadcastView(Wire):
     @model_serializer(mode="wrap")
     def _with_one_id_by_kind(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         data: dict[str, Any] = serialize(self)
-        for absent in ("orderId", "order_id") if self.kind is Kind.BOOKING else ("bookingId", "booking_id"):
+        for absent in (
+            ("orderId", "order_id") if self.kind is BroadcastKind.BOOKING else ("bookingId", "booking_id")
+        ):
             data.pop(absent, None)
         return data
 

@@ -37,10 +37,10 @@ class Command(BaseModel):
 
     name: ClassVar[str]
     queue: ClassVar[Queue]
-    aside: ClassVar[bool] = False
+    runs_in_background: ClassVar[bool] = False
     """It waits for somebody outside, and is executed beside its queue so that nothing waits for it."""
 
-    asks_for_more: ClassVar[bool] = False
+    sheddable: ClassVar[bool] = False
     """It begins something new: where too much waits already, it is the first to be sent away."""
 
     def __init_subclass__(
@@ -48,8 +48,8 @@ class Command(BaseModel):
         *,
         name: str = "",
         queue: Queue | None = None,
-        aside: bool = False,
-        asks_for_more: bool = False,
+        runs_in_background: bool = False,
+        sheddable: bool = False,
         **kwargs: object,
     ) -> None:
         super().__init_subclass__(**kwargs)  # type: ignore[arg-type]
@@ -57,8 +57,8 @@ class Command(BaseModel):
             return
         domain = name.partition(".")[0]
         cls.name = name
-        cls.aside = aside
-        cls.asks_for_more = asks_for_more
+        cls.runs_in_background = runs_in_background
+        cls.sheddable = sheddable
         cls.queue = queue or domain  # type: ignore[assignment]
         if name in REGISTRY:
             raise TypeError(f"two commands are called {name}")

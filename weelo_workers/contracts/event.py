@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
-from weelo_workers.contracts.statuses import BroadcastStatus, Kind
+from weelo_workers.contracts.statuses import BroadcastKind, BroadcastStatus
 from weelo_workers.contracts.wire import Timestamp, Wire
 
 
@@ -31,7 +31,7 @@ class AboutBroadcast(Event, shared=True):
     """An event about a broadcast carries enough of it for an app to know what it concerns and how new it is."""
 
     broadcast_id: UUID
-    kind: Kind
+    kind: BroadcastKind
     status: BroadcastStatus
     state_changed_at: Timestamp
     version: int
@@ -40,7 +40,7 @@ class AboutBroadcast(Event, shared=True):
     def _with_the_id_by_kind(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         # Apps know a booking by bookingId and an order by orderId; both are the broadcast's id.
         data: dict[str, Any] = serialize(self)
-        data["bookingId" if self.kind is Kind.BOOKING else "orderId"] = data.get(
+        data["bookingId" if self.kind is BroadcastKind.BOOKING else "orderId"] = data.get(
             "broadcastId", self.broadcast_id
         )
         return data

@@ -83,7 +83,7 @@ class ForgetDevice(Command, name="fleet.forget_device"):
     token: str
 
 
-class SignOn(Command, name="fleet.sign_on"):
+class SyncPresence(Command, name="fleet.sync_presence"):
     """What this fleet can offer has changed: let presence know. `heard`: by the transporter's own doing, just now."""
 
     transporter_id: UUID

@@ -12,7 +12,7 @@ from weelo_workers.contracts.event import Event
 from weelo_workers.contracts.wire import Timestamp, Wire
 
 
-class Told(BaseModel):
+class EventEnvelope(BaseModel):
     """An event on its way to the notifier: what happened, and what its audience cannot be derived from later."""
 
     model_config = ConfigDict(frozen=True)
@@ -28,10 +28,10 @@ class DeliverEvents(Command, name="notifications.deliver"):
     """Tell what one transition brought about. Deliveries about one `subject` happen in the order of its history."""
 
     subject_id: UUID
-    events: tuple[Told, ...]
+    events: tuple[EventEnvelope, ...]
 
 
-class SendPushes(Command, name="notifications.push", aside=True):
+class SendPushes(Command, name="notifications.push", runs_in_background=True):
     """One event to the phones of these users (user → seq of their line).
 
     `data`: what the push says beside type, eventId and seq. `waited`: a socket had its time to acknowledge.

@@ -124,14 +124,14 @@ class ConfirmHold(Command, name="offers.confirm_hold"):
     trucks: tuple[Truck, ...]
 
 
-class DropHold(Command, name="offers.drop_hold"):
+class ReleaseHold(Command, name="offers.release_hold"):
     """The transporter lets go of it."""
 
     hold_id: UUID
     transporter_id: UUID
 
 
-class ReleaseHold(Command, name="offers.release_hold", queue=TIMERS):
+class ExpireHold(Command, name="offers.expire_hold", queue=TIMERS):
     """Timer: the hold has lasted its time."""
 
     hold_id: UUID

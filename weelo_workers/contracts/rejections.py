@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
+class CodeInfo:
     http_status: int
     title: str
     retryable: bool = False
@@ -17,43 +17,43 @@ class Meaning:
 class Code(Enum):
     """A rejection code. The name is what apps see; titles are short and without ids."""
 
-    VALIDATION_ERROR = Meaning(400, "The request is not valid")
-    UNAUTHORIZED = Meaning(401, "Sign in first")
-    TOKEN_EXPIRED = Meaning(401, "The token has expired")
-    FORBIDDEN = Meaning(403, "Not allowed for this role")
-    DRIVER_NOT_IN_FLEET = Meaning(403, "The driver is not in your fleet")
-    VEHICLE_NOT_IN_FLEET = Meaning(403, "The vehicle is not in your fleet")
-    NOT_FOUND = Meaning(404, "Not found")
-    BOOKING_NOT_FOUND = Meaning(404, "Booking not found")
-    ORDER_NOT_FOUND = Meaning(404, "Order not found")
-    BROADCAST_NOT_FOUND = Meaning(404, "Broadcast not found")
-    TRUCK_REQUEST_NOT_FOUND = Meaning(404, "Truck request not found")
-    ASSIGNMENT_NOT_FOUND = Meaning(404, "Assignment not found")
-    HOLD_NOT_FOUND = Meaning(404, "Hold not found")
-    METHOD_NOT_ALLOWED = Meaning(405, "This path has no such method")
-    ORDER_ACTIVE_EXISTS = Meaning(409, "Request already in progress. Cancel it first.")
-    REQUEST_ALREADY_TAKEN = Meaning(409, "Another transporter was faster")
-    BROADCAST_FILLED = Meaning(409, "All trucks of this request have been found")
-    BROADCAST_CANCELLED = Meaning(409, "The customer cancelled this request")
-    BROADCAST_EXPIRED = Meaning(409, "This request has expired")
-    BOOKING_CANNOT_CANCEL = Meaning(409, "This request can no longer be cancelled")
-    DRIVER_BUSY = Meaning(409, "The driver is not free")
-    VEHICLE_BUSY = Meaning(409, "The vehicle is not free")
-    VEHICLE_TYPE_MISMATCH = Meaning(409, "The vehicle is not of the kind that was asked for")
-    NOT_ENOUGH_AVAILABLE = Meaning(409, "Fewer trucks are open than were offered")
-    HOLD_EXPIRED = Meaning(409, "The hold has ended")
-    ASSIGNMENT_EXPIRED = Meaning(409, "The time to answer has passed")
-    INVALID_TRANSITION = Meaning(409, "Not possible in the present state")
-    VEHICLE_EXISTS = Meaning(409, "Another fleet has registered this vehicle")
-    DRIVER_EXISTS = Meaning(409, "Another fleet has registered this driver")
-    PAYLOAD_TOO_LARGE = Meaning(413, "The body is larger than 64 KiB")
-    UNSUPPORTED_MEDIA_TYPE = Meaning(415, "The body is not JSON in UTF-8")
-    IDEMPOTENCY_CONFLICT = Meaning(422, "This Idempotency-Key was used for another request")
-    RATE_LIMITED = Meaning(429, "Too many requests", retryable=True)
-    TOGGLE_RATE_LIMITED = Meaning(429, "Too many availability changes", retryable=True)
-    INTERNAL_ERROR = Meaning(500, "Something went wrong on our side", retryable=True)
-    SERVICE_UNAVAILABLE = Meaning(503, "Not available at the moment; nothing was accepted", retryable=True)
-    ACCEPT_RETRY_EXHAUSTED = Meaning(503, "The database was too contended; try again", retryable=True)
+    VALIDATION_ERROR = CodeInfo(400, "The request is not valid")
+    UNAUTHORIZED = CodeInfo(401, "Sign in first")
+    TOKEN_EXPIRED = CodeInfo(401, "The token has expired")
+    FORBIDDEN = CodeInfo(403, "Not allowed for this role")
+    DRIVER_NOT_IN_FLEET = CodeInfo(403, "The driver is not in your fleet")
+    VEHICLE_NOT_IN_FLEET = CodeInfo(403, "The vehicle is not in your fleet")
+    NOT_FOUND = CodeInfo(404, "Not found")
+    BOOKING_NOT_FOUND = CodeInfo(404, "Booking not found")
+    ORDER_NOT_FOUND = CodeInfo(404, "Order not found")
+    BROADCAST_NOT_FOUND = CodeInfo(404, "Broadcast not found")
+    TRUCK_REQUEST_NOT_FOUND = CodeInfo(404, "Truck request not found")
+    ASSIGNMENT_NOT_FOUND = CodeInfo(404, "Assignment not found")
+    HOLD_NOT_FOUND = CodeInfo(404, "Hold not found")
+    METHOD_NOT_ALLOWED = CodeInfo(405, "This path has no such method")
+    ORDER_ACTIVE_EXISTS = CodeInfo(409, "Request already in progress. Cancel it first.")
+    REQUEST_ALREADY_TAKEN = CodeInfo(409, "Another transporter was faster")
+    BROADCAST_FILLED = CodeInfo(409, "All trucks of this request have been found")
+    BROADCAST_CANCELLED = CodeInfo(409, "The customer cancelled this request")
+    BROADCAST_EXPIRED = CodeInfo(409, "This request has expired")
+    BOOKING_CANNOT_CANCEL = CodeInfo(409, "This request can no longer be cancelled")
+    DRIVER_BUSY = CodeInfo(409, "The driver is not free")
+    VEHICLE_BUSY = CodeInfo(409, "The vehicle is not free")
+    VEHICLE_TYPE_MISMATCH = CodeInfo(409, "The vehicle is not of the kind that was asked for")
+    NOT_ENOUGH_AVAILABLE = CodeInfo(409, "Fewer trucks are open than were offered")
+    HOLD_EXPIRED = CodeInfo(409, "The hold has ended")
+    ASSIGNMENT_EXPIRED = CodeInfo(409, "The time to answer has passed")
+    INVALID_TRANSITION = CodeInfo(409, "Not possible in the present state")
+    VEHICLE_EXISTS = CodeInfo(409, "Another fleet has registered this vehicle")
+    DRIVER_EXISTS = CodeInfo(409, "Another fleet has registered this driver")
+    PAYLOAD_TOO_LARGE = CodeInfo(413, "The body is larger than 64 KiB")
+    UNSUPPORTED_MEDIA_TYPE = CodeInfo(415, "The body is not JSON in UTF-8")
+    IDEMPOTENCY_CONFLICT = CodeInfo(422, "This Idempotency-Key was used for another request")
+    RATE_LIMITED = CodeInfo(429, "Too many requests", retryable=True)
+    TOGGLE_RATE_LIMITED = CodeInfo(429, "Too many availability changes", retryable=True)
+    INTERNAL_ERROR = CodeInfo(500, "Something went wrong on our side", retryable=True)
+    SERVICE_UNAVAILABLE = CodeInfo(503, "Not available at the moment; nothing was accepted", retryable=True)
+    ACCEPT_RETRY_EXHAUSTED = CodeInfo(503, "The database was too contended; try again", retryable=True)
 
     @property
     def http_status(self) -> int:
@@ -82,10 +82,10 @@ class Rejected(Exception):
 
     def problem(self) -> dict[str, Any]:
         """The RFC 9457 body: `{type, title, status, detail, code, retryable, ...extra}`."""
-        return problem(self.code, self.detail, **self.extra)
+        return problem_body(self.code, self.detail, **self.extra)
 
 
-def problem(code: Code, detail: str = "", **extra: Any) -> dict[str, Any]:
+def problem_body(code: Code, detail: str = "", **extra: Any) -> dict[str, Any]:
     """One shape for every refusal, whether a verb or the API says it."""
     return {
         "type": f"urn:weelo:problem:{code.name}",

@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class BroadcastKind(StrEnum):
     """A booking asks for one kind of vehicle, an order for several; both are broadcasts."""
 
     BOOKING = "booking"

@@ -12,7 +12,7 @@ from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.contracts.statuses import AssignmentStatus
 from weelo_workers.contracts.wire import (
-    ClockTime,
+    DeviceTime,
     Latitude,
     Longitude,
     LongText,
@@ -44,7 +44,7 @@ class TripLocation(Request):
     longitude: Longitude
     speed: Annotated[float, Field(ge=0, le=500, allow_inf_nan=False)] | None = None
     bearing: Annotated[float, Field(ge=0, le=360, allow_inf_nan=False)] | None = None
-    recorded_at: ClockTime | None = None
+    recorded_at: DeviceTime | None = None
 
 
 # --- commands -------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ def _encodable(text: str) -> str:
 
 
 Timestamp = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
-ClockTime = Annotated[
+DeviceTime = Annotated[
     AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(2100, 1, 1, tzinfo=UTC))
 ]
 """What the clock of a phone may show, a wrong one too: reset ones show 1970. Other times do not exist everywhere."""

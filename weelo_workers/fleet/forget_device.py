@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import delete
 
 from weelo_workers.contracts.fleet import ForgetDevice, ForgottenView
-from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Device
 

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers.contracts.fleet import DeviceView, RegisterDevice
 from weelo_workers.contracts.statuses import Platform
-from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Device
 

@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers.contracts.fleet import DriverView, RegisterDriver
 from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Driver
 from weelo_workers.queries.views import driver_view

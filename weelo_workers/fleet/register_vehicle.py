@@ -8,11 +8,11 @@ from sqlalchemy import exists, select
 from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers.contracts.broadcasts import CatchUp
-from weelo_workers.contracts.fleet import RegisterVehicle, SignOn, VehicleView
+from weelo_workers.contracts.fleet import RegisterVehicle, SyncPresence, VehicleView
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.vehicle_kinds import vehicle_key
 from weelo_workers.lifecycles.assignment import LIVE
-from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, Vehicle
 from weelo_workers.queries.views import vehicle_view
@@ -51,7 +51,7 @@ def register_vehicle(command: RegisterVehicle, uow: UnitOfWork) -> VehicleView:
     for column, value in described.items():
         setattr(vehicle, column, value)
     uow.session.flush()
-    uow.send(SignOn(transporter_id=command.transporter_id, heard=True))
+    uow.send(SyncPresence(transporter_id=command.transporter_id, heard=True))
     uow.send(CatchUp(transporter_id=command.transporter_id))
     uow.http_status = 201 if new else 200
     return vehicle_view(vehicle, busy=busy)

@@ -7,9 +7,9 @@ from datetime import timedelta
 from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers.contracts.broadcasts import CatchUp
-from weelo_workers.contracts.fleet import AvailabilityView, SetAvailability, SignOn
+from weelo_workers.contracts.fleet import AvailabilityView, SetAvailability, SyncPresence
 from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Transporter
 
@@ -29,7 +29,7 @@ def set_availability(command: SetAvailability, uow: UnitOfWork) -> AvailabilityV
         transporter.is_available = command.is_available
         transporter.changed_at = uow.now
         uow.session.flush()
-    uow.send(SignOn(transporter_id=command.transporter_id, heard=True))
+    uow.send(SyncPresence(transporter_id=command.transporter_id, heard=True))
     if transporter.is_available:
         uow.send(CatchUp(transporter_id=command.transporter_id))
     return AvailabilityView(is_available=transporter.is_available, changed_at=transporter.changed_at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weelo_workers.contracts.fleet import DriverStatusChanged, DriverView, SetDriverAvailability
 from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Driver
 from weelo_workers.queries.views import driver_view

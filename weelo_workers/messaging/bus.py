@@ -42,186 +42,193 @@ from weelo_workers.contracts.rejections import Rejected
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.contracts.wire import Wire
 from weelo_workers.log_rate_limit import RateLimitFilter
-from weelo_workers.messaging import mailbox, trouble
-from weelo_workers.messaging.bell import Bell, BellSilent, Ring
-from weelo_workers.messaging.handling import handler
+from weelo_workers.messaging import failures, mailbox
+from weelo_workers.messaging.handlers import handler_for
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.metrics import counted
+from weelo_workers.messaging.wakeup import BrokerUnavailable, Waker, WakeUp
+from weelo_workers.metrics import counters
 from weelo_workers.models import MailboxRow, User
-from weelo_workers.models.engine import DATABASE_ERRORS, is_contention, is_cut_off, is_outage
+from weelo_workers.models.engine import DATABASE_ERRORS, is_contention, is_disconnect, is_outage
 
 log = logging.getLogger(__name__)
 log.addFilter(RateLimitFilter())
 
 # In a race what comes within this time is written together, instead of one or two at a time.
-GATHER_SECONDS = 0.05
+BATCH_WINDOW_SECONDS = 0.05
 
 # How many callers a process remembers as known before it begins afresh.
 REMEMBERED_CALLERS = 10_000
 
 
-_Consequences = tuple[list[Ring], list[Callable[[], None]]]
+_AfterCommit = tuple[list[WakeUp], list[Callable[[], None]]]
 """What follows a commit: whom to ring, and what to do outside of the database."""
 
 
-class _Suspected(Exception):
+class _CrashSuspected(Exception):
     """Whoever had this before has not settled it, and may have died of it. `lost_before`: on the record."""
 
-    def __init__(self, *, lost_before: bool) -> None:
-        super().__init__(lost_before)
-        self.lost_before = lost_before
+    def __init__(self, *, crashed_before: bool) -> None:
+        super().__init__(crashed_before)
+        self.crashed_before = crashed_before
 
 
 class Bus:
     """Executes commands by id against one database, and rings one bell."""
 
     def __init__(
-        self, engine: Engine, bell: Bell, aside: Callable[[Callable[[], None]], object] | None = None
+        self,
+        engine: Engine,
+        waker: Waker,
+        after_commit_executor: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
-        """`aside`: does what follows a commit (rings, presence, news) where nobody waits for it, while Redis may be
+        """`after_commit_executor`: does what follows a commit (rings, presence, news) where nobody waits for it, while Redis may be
         slow to answer. Without it, it is done at once."""
         self.engine = engine
-        self.bell = bell
-        self.aside = aside
+        self.waker = waker
+        self.after_commit_executor = after_commit_executor
         self._known: set[UUID] = set()
         self._suspects = threading.Lock()
-        self._survived: dict[UUID, trouble.Loss] = {}
+        self._survived: dict[UUID, failures.CrashMark] = {}
         # For a look at one row, which needs no transaction around it.
         self._looking = engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    def execute(self, command_id: UUID, *, swept: bool = False, came_again: bool = False) -> None:
+    def execute(self, command_id: UUID, *, swept: bool = False, redelivered: bool = False) -> None:
         """Settle this command if it is due and unsettled. What goes wrong is noted, and left to the sweep.
 
-        `came_again`: somebody had the message before, and may have died of it.
+        `redelivered`: somebody had the message before, and may have died of it.
         """
         try:
-            rings, acts = self._settle(command_id, swept, came_again)
+            wake_ups, acts = self._settle(command_id, swept, redelivered)
         except Exception as error:
-            self._note_trouble(command_id, error)
+            self._record_failure(command_id, error)
             return
-        self.take_back_losses()
-        afterwards = partial(self._afterwards, command_id, acts, rings)
-        if self.aside is None:
+        self.unmark_crashes()
+        afterwards = partial(self._run_after_commit, command_id, acts, wake_ups)
+        if self.after_commit_executor is None:
             afterwards()
-        elif acts or rings:
-            self.aside(afterwards)
+        elif acts or wake_ups:
+            self.after_commit_executor(afterwards)
 
-    def _settle(self, command_id: UUID, swept: bool, came_again: bool) -> _Consequences:
+    def _settle(self, command_id: UUID, swept: bool, redelivered: bool) -> _AfterCommit:
         try:
-            return self._patiently(command_id, swept=swept, came_again=came_again)
-        except _Suspected as suspected:
+            return self._with_retries(command_id, swept=swept, redelivered=redelivered)
+        except _CrashSuspected as suspected:
             # Of those who have lost somebody one at a time: else who only runs beside a killer would look like one.
-            with self._suspects if suspected.lost_before else nullcontext():
-                return self._settle_on_record(command_id, swept)
+            with self._suspects if suspected.crashed_before else nullcontext():
+                return self._settle_with_crash_mark(command_id, swept)
 
-    def _settle_on_record(self, command_id: UUID, swept: bool) -> _Consequences:
+    def _settle_with_crash_mark(self, command_id: UUID, swept: bool) -> _AfterCommit:
         """What may kill this process is counted as lost before it is tried, and not any more if we come back."""
-        self.take_back_losses()
+        self.unmark_crashes()
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
-            loss = trouble.count_a_loss(session, command_id)
-        if loss is None:
+            mark = failures.mark_possible_crash(session, command_id)
+        if mark is None:
             return [], []
         try:
-            return self._patiently(command_id, swept=swept, on_record=True)
+            return self._with_retries(command_id, swept=swept, on_record=True)
         except BaseException:
-            self._survived[command_id] = loss
-            self.take_back_losses()
+            self._survived[command_id] = mark
+            self.unmark_crashes()
             raise
 
-    def take_back_losses(self) -> None:
+    def unmark_crashes(self) -> None:
         """Say of what we have survived that it did not kill us: later, if the database is away just now."""
         for command_id in list(self._survived):
-            loss = self._survived.pop(command_id, None)
-            if loss is None:
+            mark = self._survived.pop(command_id, None)
+            if mark is None:
                 continue  # another thread says it
             try:
                 with Session(self.engine) as session, session.begin():
-                    trouble.take_back(session, command_id, loss)
+                    failures.unmark_crash(session, command_id, mark)
             except DATABASE_ERRORS:
-                self._survived[command_id] = loss
+                self._survived[command_id] = mark
 
-    def _patiently(self, command_id: UUID, **how: bool) -> _Consequences:
+    def _with_retries(self, command_id: UUID, **how: bool) -> _AfterCommit:
         """In one transaction, and in another if it lost a race or its connection."""
         again = Retrying(
-            retry=retry_if_exception(lambda error: is_contention(error) or is_cut_off(error)),
+            retry=retry_if_exception(lambda error: is_contention(error) or is_disconnect(error)),
             stop=stop_after_attempt(8),
             wait=wait_random_exponential(multiplier=0.01, max=0.2),
-            before_sleep=lambda _: counted.SERIALIZATION_RETRIES.inc(),
+            before_sleep=lambda _: counters.SERIALIZATION_RETRIES.inc(),
             reraise=True,
         )
         return again(self._in_one_transaction, command_id, **how)
 
-    def _afterwards(self, command_id: UUID, acts: list[Callable[[], None]], rings: list[Ring]) -> None:
+    def _run_after_commit(
+        self, command_id: UUID, acts: list[Callable[[], None]], wake_ups: list[WakeUp]
+    ) -> None:
         for act in acts:
             try:
                 act()
             except Exception as error:
                 log.warning("after the commit of %s: %s", command_id, error)
-        for ring in rings:
-            if not self._somebody_comes(ring):
-                self.ring(ring)
+        for wake_up in wake_ups:
+            if not self._will_be_picked_up(wake_up):
+                self.wake(wake_up)
 
-    def ring(self, ring: Ring) -> None:
-        with suppress(BellSilent):
-            self.bell.ring(ring)
+    def wake(self, wake_up: WakeUp) -> None:
+        with suppress(BrokerUnavailable):
+            self.waker.wake(wake_up)
 
-    def _somebody_comes(self, ring: Ring) -> bool:
+    def _will_be_picked_up(self, wake_up: WakeUp) -> bool:
         """Of a crowd of deliveries about one subject only the first needs a ring: its execution settles all that
         it sees, and looks once more after its commit. We look after ours: if the first still waits now, then
         its second look comes later and finds us. Should it die in between, the sweep does."""
-        if ring.follows is None:
+        if wake_up.follows is None:
             return False
         with suppress(*DATABASE_ERRORS), self._looking.connect() as connection:
-            return mailbox.waiting_delivery(connection, ring.follows, but=ring.id) is not None
+            return mailbox.waiting_delivery(connection, wake_up.follows, other_than=wake_up.id) is not None
         return False
 
-    def _look_once_more(self, subject_id: UUID) -> None:
+    def _wake_next_in_subject(self, subject_id: UUID) -> None:
         """After a delivery: those that came while it was being written are told together, a moment later."""
         with suppress(*DATABASE_ERRORS):
             with self._looking.connect() as connection:
                 left = mailbox.waiting_delivery(connection, subject_id)
             if left is not None:
-                time.sleep(GATHER_SECONDS)
+                time.sleep(BATCH_WINDOW_SECONDS)
                 # Rung, not executed here: in a crowd that does not end, each would run inside the one before.
                 try:
-                    self.bell.ring(Ring(left, DeliverEvents.name, DeliverEvents.queue))
-                except BellSilent:
+                    self.waker.wake(WakeUp(left, DeliverEvents.name, DeliverEvents.queue))
+                except BrokerUnavailable:
                     self.execute(left)
 
     def _in_one_transaction(
-        self, command_id: UUID, *, swept: bool, came_again: bool = False, on_record: bool = False
-    ) -> _Consequences:
+        self, command_id: UUID, *, swept: bool, redelivered: bool = False, on_record: bool = False
+    ) -> _AfterCommit:
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             claimed = _claim(session, command_id, on_record)
             if claimed is None:
                 return [], []
             row, now = claimed
-            verb = handler(row.name)
-            if verb is None:
+            handler = handler_for(row.name)
+            if handler is None:
                 # Written by a newer process in a deploy: left, uncounted, for one that knows it.
-                log.warning("no verb here for %s", row.name)
-                row.trouble = "whoever has tried does not know this command"
+                log.warning("no handler here for %s", row.name)
+                row.last_error = "the worker that tried it does not know this command"
                 return [], []
             if row.due_at > now:
                 # Early by the database's clock, or woken by a stray bell: set the alarm again.
-                return [Ring(row.id, row.name, row.queue, (row.due_at - now).total_seconds())], []  # type: ignore[arg-type]
-            if not on_record and (came_again or _had_somebody(row)):
-                raise _Suspected(lost_before=row.losses > 0)
+                return [WakeUp(row.id, row.name, row.queue, (row.due_at - now).total_seconds())], []  # type: ignore[arg-type]
+            if not on_record and (redelivered or _may_have_crashed_before(row)):
+                raise _CrashSuspected(crashed_before=row.crashes > 0)
             caller = _caller(row)
             new_caller = caller if caller is not None and caller.id not in self._known else None
             if new_caller is not None:
-                _know(session, new_caller)
+                _ensure_user(session, new_caller)
             uow = UnitOfWork(session, row.id, row.name, caller)
-            values = _run(verb, row, uow)
+            values = _run(handler, row, uow)
             if uow.caller:
                 uow.publish(_settled(row, values, uow.now), caller_id=str(uow.caller.id))
-            session.connection().execute(_SETTLE, {"row": row.id, "settled_at": uow.now, **_UNSAID, **values})
+            session.connection().execute(
+                _SETTLE, {"row": row.id, "settled_at": uow.now, **_EMPTY_OUTCOME, **values}
+            )
             uow.after_commit(partial(_count, row, values["status"], now, uow.now, swept))
             if new_caller is not None:
                 uow.after_commit(partial(self._remember, new_caller.id))
             if row.name == DeliverEvents.name and row.subject_id is not None:
-                uow.after_commit(partial(self._look_once_more, row.subject_id))
-            return uow.write(), uow.acts_after_commit()
+                uow.after_commit(partial(self._wake_next_in_subject, row.subject_id))
+            return uow.flush(), uow.acts_after_commit()
 
     def _remember(self, caller_id: UUID) -> None:
         """Their row is there: the next command of theirs need not see to it."""
@@ -229,36 +236,36 @@ class Bus:
             self._known.clear()
         self._known.add(caller_id)
 
-    def _note_trouble(self, command_id: UUID, error: Exception) -> None:
+    def _record_failure(self, command_id: UUID, error: Exception) -> None:
         """Leave the row to the sweep; after too many unexpected errors park it with the reason."""
         if is_outage(error) or is_contention(error):
-            log.warning("command %s waits for the database: %s", command_id, trouble.one_line(error))
+            log.warning("command %s waits for the database: %s", command_id, failures.summary(error))
             return
         try:
             with Session(self.engine, expire_on_commit=False) as session, session.begin():
-                row = trouble.note(session, command_id, error)
+                row = failures.record_failure(session, command_id, error)
         except DATABASE_ERRORS:
-            log.exception("command %s failed, and that could not be noted", command_id)
+            log.exception("command %s failed, and the failure could not be recorded", command_id)
             return
         if row is not None:
-            counted.COMMANDS.labels(row.name, "failed").inc()
+            counters.COMMANDS.labels(row.name, "failed").inc()
             if row.parked_at is not None:
-                counted.COMMANDS.labels(row.name, "parked").inc()
+                counters.COMMANDS.labels(row.name, "parked").inc()
         if row is not None and row.name == DeliverEvents.name and row.subject_id is not None:
-            self._ring_who_counted_on_it(row.subject_id)
+            self._wake_next_delivery(row.subject_id)
 
-    def _ring_who_counted_on_it(self, subject_id: UUID) -> None:
+    def _wake_next_delivery(self, subject_id: UUID) -> None:
         """A delivery failed: of those behind it about the same subject the first had not been rung."""
         with suppress(*DATABASE_ERRORS):
             with self._looking.connect() as connection:
                 behind = mailbox.waiting_delivery(connection, subject_id)
             if behind is not None:
-                self.ring(Ring(behind, DeliverEvents.name, DeliverEvents.queue))
+                self.wake(WakeUp(behind, DeliverEvents.name, DeliverEvents.queue))
 
 
-def _had_somebody(row: MailboxRow) -> bool:
+def _may_have_crashed_before(row: MailboxRow) -> bool:
     """Perhaps. The first to come for a timer may well be the sweep, for everything else it has rung."""
-    return row.losses > 0 or row.sweeps > (1 if row.queue == TIMERS else 0)
+    return row.crashes > 0 or row.sweep_count > (1 if row.queue == TIMERS else 0)
 
 
 def _claim(session: Session, command_id: UUID, on_record: bool) -> tuple[MailboxRow, datetime] | None:
@@ -305,31 +312,33 @@ _CLAIM = (
     )
     .with_for_update(of=MailboxRow)
 )
-_UNSAID = {"result": None, "error": None, "replayed": False}
+_EMPTY_OUTCOME = {"result": None, "error": None, "replayed": False}
 _SETTLE = (
     update(_mailbox)
     .where(_mailbox.c.id == bindparam("row"))
-    .values({name: bindparam(name) for name in ("settled_at", "status", "http_status", *_UNSAID)})
+    .values({name: bindparam(name) for name in ("settled_at", "status", "http_status", *_EMPTY_OUTCOME)})
 )
 _NEW_USER = (
     insert(cast(Table, User.__table__)).values(created_at=func.clock_timestamp()).on_conflict_do_nothing()
 )
 
 
-def _know(session: Session, caller: Caller) -> None:
+def _ensure_user(session: Session, caller: Caller) -> None:
     """The first command of a user makes their row."""
     row = {"id": caller.id, "role": caller.role, "name": caller.name, "phone": caller.phone}
     session.connection().execute(_NEW_USER, row)
 
 
-def _run(verb: Callable[[Any, UnitOfWork], Wire | None], row: MailboxRow, uow: UnitOfWork) -> dict[str, Any]:
+def _run(
+    handler: Callable[[Any, UnitOfWork], Wire | None], row: MailboxRow, uow: UnitOfWork
+) -> dict[str, Any]:
     """Run the verb in a savepoint, so that a refusal leaves nothing behind but itself."""
-    command = trouble.read(row.name, row.payload)
+    command = failures.read_command(row.name, row.payload)
     try:
         with uow.session.begin_nested():
-            result = verb(command, uow)
+            result = handler(command, uow)
     except Rejected as refusal:
-        uow.forget()
+        uow.discard()
         return {"status": "rejected", "http_status": refusal.code.http_status, "error": refusal.problem()}
     return {
         "status": "succeeded",
@@ -340,13 +349,13 @@ def _run(verb: Callable[[Any, UnitOfWork], Wire | None], row: MailboxRow, uow: U
 
 
 def _count(row: MailboxRow, outcome: str, fired_at: datetime, settled_at: datetime, swept: bool) -> None:
-    counted.COMMANDS.labels(row.name, outcome).inc()
+    counters.COMMANDS.labels(row.name, outcome).inc()
     if row.caller_id is not None:
         waited = (settled_at - row.received_at).total_seconds()
-        counted.COMMAND_SECONDS.labels(row.queue).observe(max(0.0, waited))
+        counters.COMMAND_SECONDS.labels(row.queue).observe(max(0.0, waited))
     if row.queue == TIMERS:
-        counted.TIMERS_FIRED.labels("sweep" if swept else "countdown").inc()
-        counted.TIMER_LATE_SECONDS.observe(max(0.0, (fired_at - row.due_at).total_seconds()))
+        counters.TIMERS_FIRED.labels("sweep" if swept else "countdown").inc()
+        counters.TIMER_LATE_SECONDS.observe(max(0.0, (fired_at - row.due_at).total_seconds()))
 
 
 def _settled(row: MailboxRow, values: dict[str, Any], now: datetime) -> CommandSettled:

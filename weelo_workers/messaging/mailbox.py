@@ -28,14 +28,14 @@ _clock = func.clock_timestamp()
 
 _POST = (
     upsert(_table)
-    .values(received_at=_clock, due_at=_clock, ring_at=_clock + COMMAND_GRACE)
+    .values(received_at=_clock, due_at=_clock, wake_at=_clock + COMMAND_GRACE)
     .on_conflict_do_nothing()
     .returning(_table)
 )
-_REPLAYED = exists().where(_replays.c.command_id == _table.c.id).label("came_again")
+_REPLAYED = exists().where(_replays.c.command_id == _table.c.id).label("repeated")
 _SEND = (
     insert(_table)
-    .values(received_at=_clock, due_at=_clock, ring_at=_clock + COMMAND_GRACE)
+    .values(received_at=_clock, due_at=_clock, wake_at=_clock + COMMAND_GRACE)
     .returning(_table.c.id)
 )
 _FIND = select(_table, _REPLAYED).where(
@@ -92,13 +92,13 @@ def post(
     }
     row = connection.execute(_POST, values).mappings().one_or_none()
     if row is not None:
-        return Posted(outcome({**row, "came_again": False}), fresh=True, conflicting=False)
+        return Posted(outcome({**row, "repeated": False}), fresh=True, conflicting=False)
     # Looked at without a lock: whoever executes it at this moment is not waited for.
     row = connection.execute(_FIND, {"id": command_id, "who": caller.id}).mappings().one()
     if row["fingerprint"] != fingerprint:
         return Posted(outcome(row), fresh=False, conflicting=True)
     connection.execute(_COMES_AGAIN, {"command_id": command_id})
-    return Posted(outcome({**row, "came_again": True}), fresh=False, conflicting=False)
+    return Posted(outcome({**row, "repeated": True}), fresh=False, conflicting=False)
 
 
 def send(connection: Connection, command: Command) -> UUID:
@@ -118,7 +118,7 @@ def row_for(
         "subject_id": subject_id,
         "received_at": now,
         "due_at": due,
-        "ring_at": due + grace,
+        "wake_at": due + grace,
     }
 
 
@@ -131,9 +131,11 @@ def write_delivery(connection: Connection, row: dict[str, Any]) -> bool:
     return bool(connection.execute(_DELIVERY, {**row, "about": row["subject_id"]}).scalar_one())
 
 
-def waiting_delivery(connection: Connection, subject_id: UUID, *, but: UUID | None = None) -> UUID | None:
-    """The oldest delivery about this subject that waits and has not failed; with `but`, only older ones."""
-    return connection.execute(_WAITING, {"subject": subject_id, "but": but}).scalar()
+def waiting_delivery(
+    connection: Connection, subject_id: UUID, *, other_than: UUID | None = None
+) -> UUID | None:
+    """The oldest delivery about this subject that waits and has not failed; with `other_than`, only older ones."""
+    return connection.execute(_WAITING, {"subject": subject_id, "but": other_than}).scalar()
 
 
 def find_outcome(connection: Connection, command_id: UUID, caller_id: UUID) -> CommandOutcome | None:
@@ -152,7 +154,7 @@ def outcome(row: Mapping[Any, Any]) -> CommandOutcome:
         error=row["error"],
         received_at=row["received_at"],
         settled_at=row["settled_at"],
-        replayed=row["replayed"] or row["came_again"],
+        replayed=row["replayed"] or row["repeated"],
     )
 
 

@@ -75,29 +75,29 @@ _HISTORY = text(f"""
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class PurgeRule:
     name: str
     statement: TextClause
     batch: int
 
 
 AGING = (
-    Kind("events", _EVENTS, 50),
-    Kind("settled", _SETTLED, 1_000),
-    Kind("replays", _REPLAYS, 1_000),
-    Kind("passed over", _PASSED_OVER, 1_000),
+    PurgeRule("events", _EVENTS, 50),
+    PurgeRule("settled", _SETTLED, 1_000),
+    PurgeRule("replays", _REPLAYS, 1_000),
+    PurgeRule("passed over", _PASSED_OVER, 1_000),
 )
-HISTORY = Kind("history", _HISTORY, 50)  # each may have a thousand recipients
+HISTORY = PurgeRule("history", _HISTORY, 50)  # each may have a thousand recipients
 
 
-def keep_forgetting(engine: Engine, days: int, history_days: int) -> None:
+def run_purger(engine: Engine, days: int, history_days: int) -> None:
     """A thread's work, for as long as the process lives."""
     while True:
-        forget_what_is_old(engine, days, history_days)
+        purge_expired(engine, days, history_days)
         threading.Event().wait(EVERY_SECONDS)
 
 
-def forget_what_is_old(engine: Engine, days: int, history_days: int = 0) -> int:
+def purge_expired(engine: Engine, days: int, history_days: int = 0) -> int:
     """Delete what is older than `days`, and finished broadcasts older than `history_days` (0: none).
 
     Returns how many events, mailbox rows and so on were forgotten; what goes with them is not counted.
@@ -106,13 +106,13 @@ def forget_what_is_old(engine: Engine, days: int, history_days: int = 0) -> int:
     for kind in (*AGING, HISTORY):
         age = history_days if kind is HISTORY else days
         try:
-            forgotten += _forget(engine, kind, age) if age else 0
+            forgotten += _purge(engine, kind, age) if age else 0
         except DATABASE_ERRORS as error:
-            log.warning("forgetting %s waits for the database: %s", kind.name, str(error).splitlines()[0])
+            log.warning("purging %s waits for the database: %s", kind.name, str(error).splitlines()[0])
     return forgotten
 
 
-def _forget(engine: Engine, kind: Kind, days: int) -> int:
+def _purge(engine: Engine, rule: PurgeRule, days: int) -> int:
     forgotten = 0
     give_way_at = time.monotonic() + SECONDS_EACH
     while True:
@@ -120,8 +120,8 @@ def _forget(engine: Engine, kind: Kind, days: int) -> int:
             ours = connection.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _FORGETTING})
             if not ours.scalar_one():
                 break
-            deleted = connection.execute(kind.statement, {"days": days, "batch": kind.batch}).rowcount
+            deleted = connection.execute(rule.statement, {"days": days, "batch": rule.batch}).rowcount
         forgotten += deleted
-        if deleted < kind.batch or time.monotonic() >= give_way_at:
+        if deleted < rule.batch or time.monotonic() >= give_way_at:
             break
     return forgotten

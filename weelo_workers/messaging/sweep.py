@@ -18,10 +18,10 @@ from sqlalchemy.exc import DBAPIError
 
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.queues import TIMERS, Queue
-from weelo_workers.messaging.bell import BellSilent, Ring
 from weelo_workers.messaging.bus import Bus
-from weelo_workers.metrics import counted
-from weelo_workers.models.engine import DATABASE_ERRORS, is_cut_off
+from weelo_workers.messaging.wakeup import BrokerUnavailable, WakeUp
+from weelo_workers.metrics import counters
+from weelo_workers.models.engine import DATABASE_ERRORS, is_disconnect
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +29,14 @@ BATCH = 200
 
 # So often a worker is rung for before beat, which must live on, executes a command itself: with the pauses between them
 # for longer than a worker takes that it killed, to come back.
-RINGS = 2
+WAKE_UPS = 2
 
 # Where beat has many commands to settle itself, what comes due meanwhile has its turn this often.
 TIMERS_EVERY_SECONDS = 0.3
 
 # By the index of what the sweep looks for, and most often by its first entry.
 _NEXT_TIMER = text("""
-    SELECT EXTRACT(EPOCH FROM min(ring_at) - clock_timestamp())::float
+    SELECT EXTRACT(EPOCH FROM min(wake_at) - clock_timestamp())::float
       FROM mailbox
      WHERE settled_at IS NULL AND parked_at IS NULL AND queue = 'timers'
 """)
@@ -52,16 +52,16 @@ _Overdue = Row[tuple[UUID, str, Queue, int, int, int]]
 # longer only for having failed: what held it up may be over at any moment, and it is late already.
 _TAKE_UP = text("""
     UPDATE mailbox
-       SET sweeps = LEAST(sweeps + 1, 1000),
-           ring_at = clock_timestamp() + interval '1 second'
-                     * LEAST(power(2, LEAST(CASE queue WHEN 'timers' THEN attempts + losses ELSE sweeps END, 10)), 30)
+       SET sweep_count = LEAST(sweep_count + 1, 1000),
+           wake_at = clock_timestamp() + interval '1 second'
+                     * LEAST(power(2, LEAST(CASE queue WHEN 'timers' THEN attempts + crashes ELSE sweep_count END, 10)), 30)
      WHERE id IN (SELECT id FROM mailbox
-                   WHERE settled_at IS NULL AND parked_at IS NULL AND ring_at <= statement_timestamp()
-                     AND (NOT :fresh_timers_only OR (queue = 'timers' AND attempts + losses = 0))
-                   ORDER BY (queue = 'timers' AND attempts + losses = 0) DESC, ring_at
+                   WHERE settled_at IS NULL AND parked_at IS NULL AND wake_at <= statement_timestamp()
+                     AND (NOT :fresh_timers_only OR (queue = 'timers' AND attempts + crashes = 0))
+                   ORDER BY (queue = 'timers' AND attempts + crashes = 0) DESC, wake_at
                    LIMIT :batch
                      FOR UPDATE SKIP LOCKED)
-    RETURNING id, name, queue, sweeps, attempts, losses
+    RETURNING id, name, queue, sweep_count, attempts, crashes
 """)
 
 
@@ -72,14 +72,14 @@ def sweep(bus: Bus, *, seconds: float) -> int:
     busy queue is no fault; if its bell is silent, or was rung again in vain, it is settled here too.
     So is the next try of a timer that has failed: many of those must not be what the sweep is busy with.
     """
-    bus.take_back_losses()
+    bus.unmark_crashes()
     taken, cut_off = 0, False
     give_way_at = time.monotonic() + seconds
     while time.monotonic() < give_way_at:
         try:
             overdue = _take_up(bus)
         except DBAPIError as error:
-            if is_cut_off(error) and not cut_off:
+            if is_disconnect(error) and not cut_off:
                 cut_off = True  # the others from before the same end are gone as well: this one is new
                 continue
             log.warning("the sweep waits for the database: %s", str(error).splitlines()[0])
@@ -92,7 +92,7 @@ def sweep(bus: Bus, *, seconds: float) -> int:
             if time.monotonic() >= timers_at and not _is_fresh_timer(row):
                 taken += _settle_fresh_timers(bus)
                 timers_at = time.monotonic() + TIMERS_EVERY_SECONDS
-            if not _rung_again(bus, row):
+            if not _wake_again(bus, row):
                 bus.execute(row.id, swept=True)
         taken += len(overdue)
         if len(overdue) < BATCH:
@@ -116,7 +116,7 @@ def _take_up(bus: Bus, *, fresh_timers_only: bool = False) -> Sequence[_Overdue]
     with bus.engine.begin() as connection:
         overdue = connection.execute(_TAKE_UP, {"batch": BATCH, "fresh_timers_only": fresh_timers_only}).all()
     for row in overdue:
-        counted.SWEPT.labels(row.queue).inc()
+        counters.SWEPT.labels(row.queue).inc()
     return overdue
 
 
@@ -132,26 +132,27 @@ def _settle_fresh_timers(bus: Bus) -> int:
 
 
 def _is_fresh_timer(row: _Overdue) -> bool:
-    return row.queue == TIMERS and not row.attempts and not row.losses
+    return row.queue == TIMERS and not row.attempts and not row.crashes
 
 
-def _rung_again(bus: Bus, row: _Overdue) -> bool:
+def _wake_again(bus: Bus, row: _Overdue) -> bool:
     command = REGISTRY.get(row.name)
     # Whoever waits for somebody outside would hold up the sweep.
-    aside = command is not None and command.aside
-    if not aside and not _is_worth_a_ring(bus, row):
+    in_background = command is not None and command.runs_in_background
+    if not in_background and not _is_worth_a_wake_up(bus, row):
         return False
-    ring = Ring(row.id, row.name, row.queue)
-    if bus.aside is not None:
-        bus.aside(partial(bus.ring, ring))  # if nobody hears it, the row's next turn is in a second
+    wake_up = WakeUp(row.id, row.name, row.queue)
+    if bus.after_commit_executor is not None:
+        # if nobody hears it, the row's next turn is in a second
+        bus.after_commit_executor(partial(bus.wake, wake_up))
         return True
     try:
-        bus.bell.ring(ring)
-    except BellSilent:
-        return aside
+        bus.waker.wake(wake_up)
+    except BrokerUnavailable:
+        return in_background
     return True
 
 
-def _is_worth_a_ring(bus: Bus, row: _Overdue) -> bool:
-    rung = row.sweeps - 1 - bool(row.losses)  # since somebody came, and was lost
-    return not _is_fresh_timer(row) and rung < (1 if bus.bell.was_silent else RINGS)
+def _is_worth_a_wake_up(bus: Bus, row: _Overdue) -> bool:
+    rung = row.sweep_count - 1 - bool(row.crashes)  # since somebody came, and was lost
+    return not _is_fresh_timer(row) and rung < (1 if bus.waker.recently_failed else WAKE_UPS)

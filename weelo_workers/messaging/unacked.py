@@ -38,7 +38,7 @@ def _broker() -> Redis:
     return redis() if settings().broker_url == settings().redis_url else connect(settings().broker_url)
 
 
-def forget_unacked(engine: Engine) -> int:
+def delete_settled_unacked(engine: Engine) -> int:
     """Delete messages taken by somebody whose command is settled. Returns how many they were.
 
     A worker that lives and acknowledges one of these later finds nothing to delete.

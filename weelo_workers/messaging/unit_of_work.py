@@ -17,11 +17,11 @@ from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.event import Event
-from weelo_workers.contracts.notifications import DeliverEvents, Told
+from weelo_workers.contracts.notifications import DeliverEvents, EventEnvelope
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.lifecycles.lifecycle import Transition
 from weelo_workers.messaging import mailbox
-from weelo_workers.messaging.bell import Ring
+from weelo_workers.messaging.wakeup import WakeUp
 from weelo_workers.models import Assignment, Base, Broadcast, Hold, TransitionRecord, TruckRequest
 
 Row = TypeVar("Row", bound=Base)
@@ -49,7 +49,7 @@ class UnitOfWork:
         self.subject_id: UUID | None = None
         """What this is about: the first broadcast locked. Deliveries about it keep its order."""
         self._now: datetime | None = None
-        self._told: list[Told] = []
+        self._told: list[EventEnvelope] = []
         self._sent: list[tuple[Command, datetime | None]] = []
         self._history: list[dict[str, Any]] = []
         self._after_commit: list[Callable[[], None]] = []
@@ -64,7 +64,7 @@ class UnitOfWork:
             assert self._now is not None
         return self._now
 
-    def time_has_passed(self) -> None:
+    def refresh_now(self) -> None:
         """Somebody outside was waited for: `now` is read again."""
         self._now = None
 
@@ -94,7 +94,7 @@ class UnitOfWork:
 
     # --- move ---------------------------------------------------------------------------------------
 
-    def begin(self, row: Stateful, name: str, **details: Any) -> None:
+    def record_created(self, row: Stateful, name: str, **details: Any) -> None:
         """Record that a thing has come into being in its first state."""
         if isinstance(row, Broadcast) and self.subject_id is None:
             self.subject_id = row.id
@@ -192,7 +192,7 @@ class UnitOfWork:
         `to` carries what the audience cannot be derived from later, in JSON (such as each recipient's distance).
         """
         self._told.append(
-            Told(id=uuid4(), event=type(event).__name__, at=self.now, data=event.json_dict(), to=to)
+            EventEnvelope(id=uuid4(), event=type(event).__name__, at=self.now, data=event.json_dict(), to=to)
         )
 
     # --- later --------------------------------------------------------------------------------------
@@ -208,7 +208,7 @@ class UnitOfWork:
 
     # --- the bus calls these ------------------------------------------------------------------------
 
-    def write(self) -> list[Ring]:
+    def flush(self) -> list[WakeUp]:
         """Write history, timers and the one delivery into this transaction; what to ring after its commit."""
         self._write_history()
         connection = self.session.connection()
@@ -218,8 +218,8 @@ class UnitOfWork:
         ]
         if rows:
             mailbox.write(connection, rows)
-        rings = [
-            Ring(row["id"], row["name"], row["queue"], max(0.0, (row["due_at"] - self.now).total_seconds()))
+        wake_ups = [
+            WakeUp(row["id"], row["name"], row["queue"], max(0.0, (row["due_at"] - self.now).total_seconds()))
             for row in rows
         ]
         if self._told:
@@ -227,13 +227,15 @@ class UnitOfWork:
             delivery = DeliverEvents(subject_id=subject, events=tuple(self._told))
             row = mailbox.row_for(delivery, now=self.now, due_at=None, subject_id=subject)
             crowded = mailbox.write_delivery(connection, row)
-            rings.append(Ring(row["id"], row["name"], row["queue"], follows=subject if crowded else None))
-        return rings
+            wake_ups.append(
+                WakeUp(row["id"], row["name"], row["queue"], follows=subject if crowded else None)
+            )
+        return wake_ups
 
     def acts_after_commit(self) -> list[Callable[[], None]]:
         return self._after_commit
 
-    def forget(self) -> None:
+    def discard(self) -> None:
         """The verb refused and its savepoint is undone: neither tell nor send what it had in mind."""
         for plan in (self._told, self._sent, self._history, self._after_commit):
             plan.clear()

@@ -10,23 +10,23 @@ from typing import Any
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.registry import Collector
 
-from weelo_workers.metrics import folder
-from weelo_workers.metrics.counted import IN_THIS_PROCESS
+from weelo_workers.metrics import multiprocess_dir
+from weelo_workers.metrics.counters import IN_THIS_PROCESS
 
 log = logging.getLogger(__name__)
 
-TRY_AGAIN_SECONDS = 5.0
+RETRY_SECONDS = 5.0
 
 
-class OfThisProgram(Collector):
+class ProgramCollector(Collector):
     """Of the parent and its children, the dead ones included."""
 
     def collect(self) -> Iterable[Any]:
-        own = folder.own()
+        own = multiprocess_dir.current_dir()
         if own is None:
             return IN_THIS_PROCESS.collect()
-        folder.add_up_the_dead(own)
-        return folder.merged([own])
+        multiprocess_dir.merge_dead(own)
+        return multiprocess_dir.merged([own])
 
 
 class MetricsServer:
@@ -41,20 +41,20 @@ class MetricsServer:
         if not self._listening(complain=True):
             threading.Thread(target=self._keep_trying, name="metrics-port", daemon=True).start()
 
-    def forget(self) -> None:
+    def drop_inherited(self) -> None:
         """In a forked child: the parent's listener is not ours to keep open."""
         if self._listener is not None:
             self._listener.socket.close()
 
     def _keep_trying(self) -> None:
         while not self._listening(complain=False):
-            threading.Event().wait(TRY_AGAIN_SECONDS)
+            threading.Event().wait(RETRY_SECONDS)
         log.warning("metrics are served at %s:%d now", *self._address)
 
     def _listening(self, *, complain: bool) -> bool:
         host, port = self._address
         registry = CollectorRegistry()
-        registry.register(OfThisProgram())
+        registry.register(ProgramCollector())
         try:
             self._listener, _ = start_http_server(port, addr=host, registry=registry)
         except OSError as problem:

@@ -20,9 +20,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from weelo_workers.contracts.statuses import (
+    BroadcastKind,
     BroadcastStatus,
     HoldStatus,
-    Kind,
     PassedOverBecause,
     TruckRequestStatus,
 )
@@ -65,7 +65,7 @@ class Broadcast(Base):
         Index("broadcasts_open_by_deadline", "expires_at", postgresql_where=status_in(OPEN)),
         Index("broadcasts_over_by_age", "state_changed_at", postgresql_where=status_in(FINAL)),
         one_of("status", BroadcastStatus, "a_broadcast_has_a_known_status"),
-        one_of("kind", Kind, "a_broadcast_is_a_booking_or_an_order"),
+        one_of("kind", BroadcastKind, "a_broadcast_is_a_booking_or_an_order"),
         CheckConstraint("trucks_needed BETWEEN 1 AND 50", name="a_broadcast_needs_1_to_50_trucks"),
     )
 

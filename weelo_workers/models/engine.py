@@ -95,7 +95,7 @@ def connect(
     pooler = _Pooler(given.get("options"), limits)
     event.listen(made, "do_connect", pooler.connect)
     event.listen(made, "begin", pooler.limit_locks)
-    event.listen(made, "handle_error", _leave_rows_out)
+    event.listen(made, "handle_error", _strip_row_detail)
     event.listen(made, "handle_error", _leave_a_standby)
     event.listen(made, "checkin", _note_the_time)
     event.listen(made, "checkout", _ping_if_it_idled)
@@ -151,7 +151,7 @@ class _Pooler:
                 connection.exec_driver_sql(self._set_lock_timeout)
 
 
-def _leave_rows_out(context: ExceptionContext) -> None:
+def _strip_row_detail(context: ExceptionContext) -> None:
     """The DETAIL of a violated constraint quotes the row: names and phones, which belong into no log."""
     for error in (context.original_exception, context.sqlalchemy_exception):
         if error is not None and error.args and isinstance(error.args[0], str):
@@ -188,7 +188,7 @@ def engine() -> Engine:
 
 
 @lru_cache(maxsize=1)
-def autocommitting() -> Engine:
+def autocommit_engine() -> Engine:
     """The same connections for single statements: each commits by itself, and saves BEGIN and COMMIT a trip."""
     return engine().execution_options(isolation_level="AUTOCOMMIT")
 
@@ -216,7 +216,7 @@ def is_outage(error: BaseException) -> bool:
     return away or error.connection_invalidated
 
 
-def is_cut_off(error: BaseException) -> bool:
+def is_disconnect(error: BaseException) -> bool:
     """The connection broke while it was used: whether the last statement was executed, nobody knows."""
     return isinstance(error, psycopg2.Error) or (
         isinstance(error, DBAPIError) and error.connection_invalidated and _sqlstate(error) != _STANDBY
@@ -229,9 +229,9 @@ def _sqlstate(error: DBAPIError) -> str | None:
     return state
 
 
-def forget_connections() -> None:
+def drop_inherited_connections() -> None:
     """After a fork: the parent's sockets are not ours. They are dropped without being closed."""
-    for cached in (autocommitting, read_engine, engine):
+    for cached in (autocommit_engine, read_engine, engine):
         if cached.cache_info().currsize:
             cached().dispose(close=False)
             cached.cache_clear()

@@ -35,14 +35,14 @@ class MailboxRow(Base):
     """SHA-256 of method, path and body: the same key with another request is a conflict."""
     received_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     due_at: Mapped[datetime]
-    ring_at: Mapped[datetime]
+    wake_at: Mapped[datetime]
     """When the sweep takes this up if nobody has: a little after it is due, later each time."""
-    sweeps: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    sweep_count: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     """How often it raised something unexpected."""
-    losses: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    crashes: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     """How many of those who began it on the record have not come back: perhaps it kills whoever executes it."""
-    trouble: Mapped[str | None]
+    last_error: Mapped[str | None]
     """What went wrong last, in one line."""
     retry_at: Mapped[datetime | None]
     """Not before then, after it went wrong: whatever rings meanwhile."""
@@ -60,7 +60,7 @@ class MailboxRow(Base):
     __table_args__ = (
         Index(
             "mailbox_what_the_sweep_looks_for",
-            "ring_at",
+            "wake_at",
             postgresql_where=text("settled_at IS NULL AND parked_at IS NULL"),
         ),
         Index("mailbox_unsettled_by_queue", "queue", "due_at", postgresql_where=UNSETTLED),
@@ -78,7 +78,7 @@ class MailboxRow(Base):
 def has_failed(row: Any) -> ColumnElement[bool]:
     """Whether a row (the model, or the columns of an alias) is known to fail. One loss may be chance: a restart, a
     power cut, a `kill -9`."""
-    return or_(row.attempts > 0, row.losses > 1)
+    return or_(row.attempts > 0, row.crashes > 1)
 
 
 class Replay(Base):

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from weelo_workers.contracts import broadcasts, fleet, notifications, offers, trips
 from weelo_workers.contracts.event import Event
-from weelo_workers.contracts.notifications import Told
+from weelo_workers.contracts.notifications import EventEnvelope
 from weelo_workers.lifecycles import assignment as assignment_lifecycle
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.models import Assignment, Broadcast, Offer
@@ -21,36 +21,36 @@ from weelo_workers.models import Assignment, Broadcast, Offer
 Own = dict[str, Any] | None
 """What is one reader's alone, laid over the event's data."""
 
-Audience = Callable[[Session, Told], Mapping[UUID, Own]]
+Audience = Callable[[Session, EventEnvelope], Mapping[UUID, Own]]
 
-Worth = Callable[[Session, Mapping[str, str], Collection[UUID]], Collection[UUID]]
+PushCondition = Callable[[Session, Mapping[str, str], Collection[UUID]], Collection[UUID]]
 """Those of these users whom a push still concerns at this moment. The mapping is what the push says."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Route:
     """`name` on the wire, and the audiences that hear it. No audience is an entry too: silence, on purpose."""
 
     name: str
     audiences: tuple[Audience, ...]
-    pushed: Worth | None = None
+    pushed: PushCondition | None = None
     """Worth waking a phone for (CONTRACT section 6), as long as this says so."""
 
 
 # --- audiences ------------------------------------------------------------------------------------------
 
 
-def caller(session: Session, told: Told) -> Mapping[UUID, Own]:
+def caller(session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
     """Who sent the command."""
     return {UUID(told.to["caller_id"]): None}
 
 
-def customer(session: Session, told: Told) -> Mapping[UUID, Own]:
+def customer(session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
     broadcast = session.get(Broadcast, UUID(told.data["broadcastId"]))
     return {broadcast.customer_id: None} if broadcast else {}
 
 
-def newly_offered(session: Session, told: Told) -> Mapping[UUID, Own]:
+def newly_offered(session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
     """Those whom this step reached, each with their own distance and the slots that they could take.
 
     Nobody if it is over by the time of telling: offers of what is gone would be ghosts.
@@ -68,34 +68,34 @@ def newly_offered(session: Session, told: Told) -> Mapping[UUID, Own]:
     }
 
 
-def notified(session: Session, told: Told) -> Mapping[UUID, Own]:
+def notified(session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
     """Every transporter who had been told of the broadcast when this happened."""
     return dict.fromkeys(_recipients(session, told))
 
 
-def notified_with_own_trucks(session: Session, told: Told) -> Mapping[UUID, Own]:
+def notified_with_own_trucks(session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
     """As `notified`, each with how many of the trucks are theirs."""
     trucks = told.to["assigned_to"]
     return {who: {"assignedToYou": trucks.get(str(who), 0)} for who in _recipients(session, told)}
 
 
-def transporter(session: Session, told: Told) -> Mapping[UUID, Own]:
+def transporter(session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
     return {UUID(told.data["assignment"]["transporterId"]): None}
 
 
-def named_transporter(session: Session, told: Told) -> Mapping[UUID, Own]:
+def named_transporter(session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
     return {UUID(told.to["transporter_id"]): None}
 
 
-def transporters_with_trucks(session: Session, told: Told) -> Mapping[UUID, Own]:
+def transporters_with_trucks(session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
     return {UUID(who): None for who in told.to["assigned_to"]}
 
 
-def driver(session: Session, told: Told) -> Mapping[UUID, Own]:
+def driver(session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
     return {UUID(told.data["assignment"]["driverId"]): None}
 
 
-def _recipients(session: Session, told: Told) -> list[UUID]:
+def _recipients(session: Session, told: EventEnvelope) -> list[UUID]:
     return list(
         session.scalars(
             select(Offer.transporter_id).where(
@@ -108,7 +108,7 @@ def _recipients(session: Session, told: Told) -> list[UUID]:
 # --- how long it is worth a push --------------------------------------------------------------------------
 
 
-def for_good(session: Session, says: Mapping[str, str], users: Collection[UUID]) -> Collection[UUID]:
+def always(session: Session, says: Mapping[str, str], users: Collection[UUID]) -> Collection[UUID]:
     """It has happened, and stays so."""
     return users
 
@@ -149,23 +149,23 @@ def while_unanswered(session: Session, says: Mapping[str, str], users: Collectio
 
 WITHDRAWAL = (customer, notified_with_own_trucks)
 
-CATALOG: dict[type[Event], Entry] = {
-    notifications.CommandSettled: Entry("command_settled", (caller,)),
-    broadcasts.BroadcastStateChanged: Entry("broadcast_state_changed", (customer,)),
-    broadcasts.NewBroadcast: Entry("new_broadcast", (newly_offered,), pushed=while_on_offer),
-    broadcasts.TrucksRemainingUpdate: Entry("trucks_remaining_update", (notified,)),
-    broadcasts.BookingFullyFilled: Entry("booking_fully_filled", WITHDRAWAL, pushed=while_taken),
-    broadcasts.BookingCancelled: Entry("booking_cancelled", WITHDRAWAL, pushed=for_good),
-    broadcasts.BookingExpired: Entry("booking_expired", WITHDRAWAL, pushed=for_good),
-    broadcasts.NoVehiclesAvailable: Entry("no_vehicles_available", (customer,), pushed=for_good),
-    offers.TruckConfirmed: Entry("truck_confirmed", (customer,), pushed=for_good),
-    offers.HoldExpired: Entry("hold_expired", (named_transporter,)),
-    fleet.DriverStatusChanged: Entry("driver_status_changed", (named_transporter,)),
-    trips.TripAssigned: Entry("trip_assigned", (driver,), pushed=while_unanswered),
-    trips.TripCancelled: Entry("trip_cancelled", (driver,), pushed=for_good),
-    trips.DriverTimedOut: Entry("driver_timeout", (transporter,), pushed=for_good),
-    broadcasts.BookingCompleted: Entry("booking_completed", (customer, transporters_with_trucks)),
-    trips.AssignmentStatusChanged: Entry("assignment_status_changed", (customer, transporter, driver)),
+CATALOG: dict[type[Event], Route] = {
+    notifications.CommandSettled: Route("command_settled", (caller,)),
+    broadcasts.BroadcastStateChanged: Route("broadcast_state_changed", (customer,)),
+    broadcasts.NewBroadcast: Route("new_broadcast", (newly_offered,), pushed=while_on_offer),
+    broadcasts.TrucksRemainingUpdate: Route("trucks_remaining_update", (notified,)),
+    broadcasts.BookingFullyFilled: Route("booking_fully_filled", WITHDRAWAL, pushed=while_taken),
+    broadcasts.BookingCancelled: Route("booking_cancelled", WITHDRAWAL, pushed=always),
+    broadcasts.BookingExpired: Route("booking_expired", WITHDRAWAL, pushed=always),
+    broadcasts.NoVehiclesAvailable: Route("no_vehicles_available", (customer,), pushed=always),
+    offers.TruckConfirmed: Route("truck_confirmed", (customer,), pushed=always),
+    offers.HoldExpired: Route("hold_expired", (named_transporter,)),
+    fleet.DriverStatusChanged: Route("driver_status_changed", (named_transporter,)),
+    trips.TripAssigned: Route("trip_assigned", (driver,), pushed=while_unanswered),
+    trips.TripCancelled: Route("trip_cancelled", (driver,), pushed=always),
+    trips.DriverTimedOut: Route("driver_timeout", (transporter,), pushed=always),
+    broadcasts.BookingCompleted: Route("booking_completed", (customer, transporters_with_trucks)),
+    trips.AssignmentStatusChanged: Route("assignment_status_changed", (customer, transporter, driver)),
 }
 
 BY_NAME = {event.__name__: entry for event, entry in CATALOG.items()}

@@ -14,13 +14,13 @@ from sqlalchemy import ColumnElement, Row, and_, insert, not_, or_, select, upda
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from weelo_workers.contracts.notifications import DeliverEvents, SendPushes, Told
-from weelo_workers.messaging.handling import handles
+from weelo_workers.contracts.notifications import DeliverEvents, EventEnvelope, SendPushes
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.metrics import counted
+from weelo_workers.metrics import counters
 from weelo_workers.models import Broadcast, Device, EventRecord, LogHead, LogLine, MailboxRow
 from weelo_workers.models.mailbox import has_failed
-from weelo_workers.notifications import news
+from weelo_workers.notifications import live_stream
 from weelo_workers.notifications.catalog import BY_NAME, Own
 
 # What announces no end of its own, such as a withdrawal, is worth a push for this long.
@@ -31,7 +31,7 @@ USERS_PER_PUSH = 50
 @dataclass(frozen=True, slots=True)
 class Line:
     user_id: UUID
-    told: Told
+    told: EventEnvelope
     own: Own
 
 
@@ -62,13 +62,13 @@ def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
         ],
     )
     _wake(uow, numbered)
-    uow.after_commit(lambda: news.spread(_by_event(numbered)))
+    uow.after_commit(lambda: live_stream.publish(_by_event(numbered)))
 
 
 def _lines_of_all(uow: UnitOfWork, subject_id: UUID) -> list[Line]:
     """The lines of all unsettled deliveries about this subject, oldest first; the others are settled along with
     ours. One that cannot be told is left out, to fail by itself: it takes no other with it."""
-    told: dict[UUID, list[Told]] = {}
+    told: dict[UUID, list[EventEnvelope]] = {}
     for row in _waiting(uow, subject_id):
         with _only_ours_matters(row.id, uow):
             told[row.id] = list(DeliverEvents.model_validate(row.payload).events)
@@ -86,7 +86,7 @@ def _lines_of_all(uow: UnitOfWork, subject_id: UUID) -> list[Line]:
             .values(settled_at=uow.now, status="succeeded", http_status=200),
             execution_options={"synchronize_session": False},
         )
-        uow.after_commit(lambda: counted.COMMANDS.labels(DeliverEvents.name, "succeeded").inc(len(others)))
+        uow.after_commit(lambda: counters.COMMANDS.labels(DeliverEvents.name, "succeeded").inc(len(others)))
     return [line for of_one in lines.values() for line in of_one]
 
 
@@ -121,11 +121,11 @@ def _waiting(uow: UnitOfWork, subject_id: UUID) -> Sequence[Row[tuple[UUID, dict
 
 def _ours_has_failed(uow: UnitOfWork) -> ColumnElement[bool]:
     # Our present try may be among its losses.
-    ours = or_(MailboxRow.attempts > 0, MailboxRow.losses > 2)
+    ours = or_(MailboxRow.attempts > 0, MailboxRow.crashes > 2)
     return select(ours).where(MailboxRow.id == uow.command_id).scalar_subquery()
 
 
-def _broadcasts_of(session: Session, told: Sequence[Told]) -> list[Broadcast]:
+def _broadcasts_of(session: Session, told: Sequence[EventEnvelope]) -> list[Broadcast]:
     ids = set()
     for event in told:
         with suppress(KeyError, ValueError, TypeError, AttributeError):  # it says so again when it is told
@@ -133,7 +133,7 @@ def _broadcasts_of(session: Session, told: Sequence[Told]) -> list[Broadcast]:
     return list(session.scalars(select(Broadcast).where(Broadcast.id.in_(ids))))
 
 
-def _lines(session: Session, told: Sequence[Told]) -> list[Line]:
+def _lines(session: Session, told: Sequence[EventEnvelope]) -> list[Line]:
     """Everyone whom the catalog names; somebody in two audiences of one event hears it once."""
     lines = []
     for event in told:
@@ -200,10 +200,12 @@ def _pushes(lines: Sequence[tuple[int, Line]]) -> SendPushes:
     )
 
 
-def _by_event(numbered: Sequence[tuple[int, Line]]) -> list[news.Item]:
-    items: dict[UUID, news.Item] = {}
+def _by_event(numbered: Sequence[tuple[int, Line]]) -> list[live_stream.StreamEvent]:
+    items: dict[UUID, live_stream.StreamEvent] = {}
     for seq, line in numbered:
         told = line.told
-        item = items.setdefault(told.id, news.Item(told.id, BY_NAME[told.event].name, told.at, told.data, {}))
+        item = items.setdefault(
+            told.id, live_stream.StreamEvent(told.id, BY_NAME[told.event].name, told.at, told.data, {})
+        )
         item.to[str(line.user_id)] = (seq, line.own)
     return list(items.values())

@@ -35,7 +35,7 @@ _senders = ThreadPoolExecutor(BATCH, thread_name_prefix="fcm")
 _connecting = threading.Lock()
 
 
-class Verdict(Enum):
+class DeliveryStatus(Enum):
     SENT = "sent"
     GONE = "gone"
     """The token is nobody's any more."""
@@ -55,8 +55,8 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    verdict: Verdict
+class DeliveryResult:
+    status: DeliveryStatus
     retry_after: float = 0.0
     """Seconds that FCM wants to be left in peace."""
     why: str = ""
@@ -66,7 +66,7 @@ def is_configured() -> bool:
     return bool(settings().google_application_credentials or settings().fcm_endpoint)
 
 
-def send(messages: Sequence[Message], now: datetime) -> list[Answer]:
+def send(messages: Sequence[Message], now: datetime) -> list[DeliveryResult]:
     """Hand up to BATCH messages to FCM, and wait for up to BATCH_SECONDS. Raises nothing: what goes wrong is an answer.
 
     Each message by itself: the library's own batch is the same requests, but it waits for the last of them without
@@ -79,16 +79,16 @@ def send(messages: Sequence[Message], now: datetime) -> list[Answer]:
 
     asked = [_senders.submit(_ask, message, clock) for message in messages]
     wait(asked, timeout=BATCH_SECONDS)
-    return [_said(each) for each in asked]
+    return [_result_of(each) for each in asked]
 
 
-def _said(asked: Future[Answer]) -> Answer:
+def _result_of(asked: Future[DeliveryResult]) -> DeliveryResult:
     if asked.cancel() or not asked.done():
-        return Answer(Verdict.LATER, why=f"no answer within {BATCH_SECONDS:g} s")
+        return DeliveryResult(DeliveryStatus.LATER, why=f"no answer within {BATCH_SECONDS:g} s")
     return asked.result()
 
 
-def _ask(message: Message, clock: Callable[[], datetime]) -> Answer:
+def _ask(message: Message, clock: Callable[[], datetime]) -> DeliveryResult:
     from firebase_admin import messaging
 
     try:
@@ -97,10 +97,10 @@ def _ask(message: Message, clock: Callable[[], datetime]) -> Answer:
         # FCM may quote the token.
         text = f"{type(refusal).__name__}: {refusal}".replace(message.token, "(token)")
         return _answer(refusal, text.splitlines()[0][:500], clock())
-    return Answer(Verdict.SENT)
+    return DeliveryResult(DeliveryStatus.SENT)
 
 
-def _answer(refusal: Exception, why: str, now: datetime) -> Answer:
+def _answer(refusal: Exception, why: str, now: datetime) -> DeliveryResult:
     from firebase_admin import exceptions, messaging
 
     for_good = (
@@ -110,10 +110,12 @@ def _answer(refusal: Exception, why: str, now: datetime) -> Answer:
         messaging.ThirdPartyAuthError,
     )
     if isinstance(refusal, messaging.UnregisteredError):
-        return Answer(Verdict.GONE, why=why)
+        return DeliveryResult(DeliveryStatus.GONE, why=why)
     if isinstance(refusal, for_good):
-        return Answer(Verdict.REFUSED, why=why)
-    return Answer(Verdict.LATER, _retry_after(getattr(refusal, "http_response", None), now), why)
+        return DeliveryResult(DeliveryStatus.REFUSED, why=why)
+    return DeliveryResult(
+        DeliveryStatus.LATER, _retry_after(getattr(refusal, "http_response", None), now), why
+    )
 
 
 def _encoded(message: Message, now: datetime) -> Any:

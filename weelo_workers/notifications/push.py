@@ -12,11 +12,11 @@ from uuid import UUID
 from sqlalchemy import case, delete, func, select
 
 from weelo_workers.contracts.notifications import SendPushes
-from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.metrics import counted
+from weelo_workers.metrics import counters
 from weelo_workers.models import Device
-from weelo_workers.notifications import fcm, listening
+from weelo_workers.notifications import fcm, socket_sessions
 from weelo_workers.notifications.catalog import BY_WIRE_NAME
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 ACK_WITHIN = timedelta(seconds=3)
 # What must not overtake an announcement looks again after this long: FCM takes far less, or hangs for some seconds.
 TURN = timedelta(seconds=1)
-LONGEST_PAUSE_SECONDS = 120.0
+MAX_RETRY_DELAY_SECONDS = 120.0
 
 
 @handles(SendPushes)
@@ -41,7 +41,7 @@ def push(command: SendPushes, uow: UnitOfWork) -> None:
         return
     users = _unread(command, _concerned(command, uow))
     if not command.waited:
-        patient = users & listening.connected(users)
+        patient = users & socket_sessions.connected(users)
         if patient:
             later = {"to": {user: command.to[user] for user in patient}, "waited": True}
             uow.send(command.model_copy(update=later), at=uow.now + ACK_WITHIN)
@@ -55,7 +55,7 @@ def push(command: SendPushes, uow: UnitOfWork) -> None:
     if not fcm.is_configured():
         for device in devices:
             log.warning("a push, not sent without credentials: %s to %s", command.event, device.user_id)
-        counted.PUSHES.labels("unsent").inc(len(devices))
+        counters.PUSHES.labels("unsent").inc(len(devices))
         return
     _send(command, uow, devices)
 
@@ -82,7 +82,7 @@ def _concerned(command: SendPushes, uow: UnitOfWork) -> set[UUID]:
 
 
 def _unread(command: SendPushes, users: Collection[UUID]) -> set[UUID]:
-    read = listening.acked(users)
+    read = socket_sessions.acked(users)
     return {user for user in users if read[user] < command.to[user]}
 
 
@@ -117,17 +117,17 @@ def _send(command: SendPushes, uow: UnitOfWork, devices: Sequence[Device]) -> No
         for device in devices
     ]
     answers = list(zip(devices, fcm.send(messages, uow.now), strict=True))
-    uow.time_has_passed()
+    uow.refresh_now()
     later = []
     for device, answer in answers:
-        counted.PUSHES.labels(answer.verdict.value).inc()
-        if answer.verdict is fcm.Verdict.REFUSED:
+        counters.PUSHES.labels(answer.status.value).inc()
+        if answer.status is fcm.DeliveryStatus.REFUSED:
             log.error("FCM refuses %s to device %s: %s", command.event, device.id, answer.why)
-        if answer.verdict is fcm.Verdict.GONE:
+        if answer.status is fcm.DeliveryStatus.GONE:
             log.info("device %s of %s is gone, says FCM", device.id, device.user_id)
-        if answer.verdict is fcm.Verdict.LATER:
+        if answer.status is fcm.DeliveryStatus.LATER:
             later.append((device, answer))
-    _forget(uow, [device.id for device, answer in answers if answer.verdict is fcm.Verdict.GONE])
+    _forget(uow, [device.id for device, answer in answers if answer.status is fcm.DeliveryStatus.GONE])
     _try_again(command, uow, later)
 
 
@@ -140,7 +140,9 @@ def _forget(uow: UnitOfWork, gone: Sequence[UUID]) -> None:
         )
 
 
-def _try_again(command: SendPushes, uow: UnitOfWork, later: Sequence[tuple[Device, fcm.Answer]]) -> None:
+def _try_again(
+    command: SendPushes, uow: UnitOfWork, later: Sequence[tuple[Device, fcm.DeliveryResult]]
+) -> None:
     """Those that FCM had no time for: not before it says, after a while that doubles, and not after the end."""
     pause = _pause(command.attempt)
     by_pause: dict[float, list[Device]] = defaultdict(list)
@@ -160,4 +162,4 @@ def _try_again(command: SendPushes, uow: UnitOfWork, later: Sequence[tuple[Devic
 
 def _pause(attempt: int) -> float:
     """Seconds: 1, 2, 4 and so on, up to half of it less, so that a crowd spreads."""
-    return min(2.0 ** min(attempt, 10), LONGEST_PAUSE_SECONDS) * random.uniform(0.5, 1.0)
+    return min(2.0 ** min(attempt, 10), MAX_RETRY_DELAY_SECONDS) * random.uniform(0.5, 1.0)

@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
-from weelo_workers import moves
+from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.offers import AcceptResult, ConfirmHold
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import BroadcastStatus, HoldStatus
 from weelo_workers.lifecycles import hold as lifecycle
-from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Hold
-from weelo_workers.offers.holding import kept, own, release
-from weelo_workers.offers.seating import seat
-from weelo_workers.offers.taking import accept_result, own_free_trucks, own_live, sort_out_repeats, take
+from weelo_workers.offers.allocation import allocate
+from weelo_workers.offers.assigning import (
+    accept_result,
+    assign,
+    live_assignments_of,
+    lock_free_trucks,
+    split_repeated,
+)
+from weelo_workers.offers.holds import held_slots, lock_own, reopen_slots
 
 
 @handles(ConfirmHold)
 def confirm_hold(command: ConfirmHold, uow: UnitOfWork) -> AcceptResult:
     """All trucks or none. Slots left over are everybody's again. The same confirmation again gets its answer again."""
-    broadcast, hold = own(uow, command.hold_id, command.transporter_id)
-    slots = moves.slots_of(uow, broadcast.id)
+    broadcast, hold = lock_own(uow, command.hold_id, command.transporter_id)
+    slots = broadcast_transitions.slots_of(uow, broadcast.id)
     if hold.status == HoldStatus.CONFIRMED:
-        live = own_live(uow, broadcast.id, command.transporter_id) or []
-        before, missing = sort_out_repeats(live, command.trucks)
+        live = live_assignments_of(uow, broadcast.id, command.transporter_id) or []
+        before, missing = split_repeated(live, command.trucks)
         if missing:
             _still_held(broadcast, hold, uow)
         uow.replayed = True
         return accept_result(broadcast, slots, before)
     _still_held(broadcast, hold, uow)
-    held = kept(hold, slots)
+    held = held_slots(hold, slots)
     if len(command.trucks) > len(held):
         raise Rejected(Code.NOT_ENOUGH_AVAILABLE, f"{len(held)} are on hold.", {"remaining": len(held)})
-    seats = seat(own_free_trucks(uow, command.transporter_id, command.trucks), slots, held, partial=False)
-    taken = {slot.id for slot, _, _ in seats}
-    release(uow, broadcast, [slot for slot in held if slot.id not in taken])
+    allocations = allocate(
+        lock_free_trucks(uow, command.transporter_id, command.trucks), slots, held, partial=False
+    )
+    taken = {slot.id for slot, _, _ in allocations}
+    reopen_slots(uow, broadcast, [slot for slot in held if slot.id not in taken])
     uow.advance(hold, lifecycle.CONFIRM)
-    won = take(uow, broadcast, slots, seats, command.transporter_id)
+    won = assign(uow, broadcast, slots, allocations, command.transporter_id)
     return accept_result(broadcast, slots, won)
 
 

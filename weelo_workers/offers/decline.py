@@ -9,10 +9,10 @@ from weelo_workers.contracts.broadcasts import CatchUp
 from weelo_workers.contracts.offers import DeclineOffer, DeclineResult
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.lifecycles import hold as hold_lifecycle
-from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer
-from weelo_workers.offers.holding import give_back, open_hold
+from weelo_workers.offers.holds import end_early, open_hold
 from weelo_workers.queries.open_offers import open_offers_of
 from weelo_workers.settings import settings
 
@@ -39,5 +39,5 @@ def decline(command: DeclineOffer, uow: UnitOfWork) -> DeclineResult:
         uow.after_commit(partial(presence.unmark_full, command.transporter_id))
     hold = open_hold(uow, command.broadcast_id, command.transporter_id)
     if hold is not None:
-        give_back(uow, broadcast, hold, hold_lifecycle.RELEASE)
+        end_early(uow, broadcast, hold, hold_lifecycle.RELEASE)
     return DeclineResult(broadcast_id=command.broadcast_id)

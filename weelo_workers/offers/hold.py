@@ -9,17 +9,17 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import select
 
-from weelo_workers import moves
-from weelo_workers.contracts.offers import HoldSlots, HoldView, ReleaseHold
+from weelo_workers import broadcast_transitions
+from weelo_workers.contracts.offers import ExpireHold, HoldSlots, HoldView
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import HoldStatus, TruckRequestStatus
 from weelo_workers.contracts.vehicle_kinds import vehicle_key
 from weelo_workers.lifecycles import truck_request as slot_lifecycle
-from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Hold, Offer, TruckRequest
-from weelo_workers.offers.holding import hold_view, open_hold, run_out_late_ones, tell_remaining
-from weelo_workers.offers.taking import still_open
+from weelo_workers.offers.assigning import ensure_open
+from weelo_workers.offers.holds import announce_remaining, expire_overdue, hold_view, open_hold
 from weelo_workers.queries.fleets import free_trucks
 from weelo_workers.settings import settings
 
@@ -34,14 +34,14 @@ def hold(command: HoldSlots, uow: UnitOfWork) -> HoldView:
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or uow.session.get(Offer, (broadcast.id, command.transporter_id)) is None:
         raise Rejected(Code.BROADCAST_NOT_FOUND)
-    run_out_late_ones(uow, broadcast)
+    expire_overdue(uow, broadcast)
     present = open_hold(uow, broadcast.id, command.transporter_id)
     if present is not None:
         uow.replayed = True
-        return hold_view(present, moves.slots_of(uow, broadcast.id))
-    still_open(broadcast, uow.now)
+        return hold_view(present, broadcast_transitions.slots_of(uow, broadcast.id))
+    ensure_open(broadcast, uow.now)
     expires_at = _until(uow, broadcast, command.transporter_id)
-    slots = moves.slots_of(uow, broadcast.id)
+    slots = broadcast_transitions.slots_of(uow, broadcast.id)
     chosen = _choose(command, slots, uow)
     made = Hold(
         id=uuid4(),
@@ -53,10 +53,10 @@ def hold(command: HoldSlots, uow: UnitOfWork) -> HoldView:
         created_at=uow.now,
     )
     uow.add(made)
-    uow.begin(made, "hold", slots=len(chosen))
+    uow.record_created(made, "hold", slots=len(chosen))
     uow.advance_all(chosen, slot_lifecycle.HOLD, hold_id=made.id)
-    uow.send(ReleaseHold(hold_id=made.id), at=made.expires_at)
-    tell_remaining(uow, broadcast, slots)
+    uow.send(ExpireHold(hold_id=made.id), at=made.expires_at)
+    announce_remaining(uow, broadcast, slots)
     return hold_view(made, slots)
 
 

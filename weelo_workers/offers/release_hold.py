@@ -1,21 +1,25 @@
-"""A hold has lasted its time (timer): its slots come back."""
+"""A transporter lets go of a hold."""
 
 from __future__ import annotations
 
-from weelo_workers.contracts.offers import ReleaseHold
+from weelo_workers import broadcast_transitions
+from weelo_workers.contracts.offers import HoldView, ReleaseHold
+from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import HoldStatus
-from weelo_workers.messaging.handling import handles
+from weelo_workers.lifecycles import hold as lifecycle
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.offers.holding import own, run_out
+from weelo_workers.offers.holds import end_early, hold_view, lock_own
 
 
 @handles(ReleaseHold)
-def release_hold(command: ReleaseHold, uow: UnitOfWork) -> None:
-    """Does nothing to a hold that was confirmed, let go of, or ended with its broadcast."""
-    broadcast, hold = own(uow, command.hold_id, None)
-    if hold.status != HoldStatus.OPEN:
-        return
-    if uow.now < hold.expires_at:
-        uow.send(command, at=hold.expires_at)
-        return
-    run_out(uow, broadcast, hold)
+def release_hold(command: ReleaseHold, uow: UnitOfWork) -> HoldView:
+    """Letting go of what is over is fine, of what was confirmed is INVALID_TRANSITION."""
+    broadcast, hold = lock_own(uow, command.hold_id, command.transporter_id)
+    if hold.status == HoldStatus.CONFIRMED:
+        raise Rejected(Code.INVALID_TRANSITION, "Its trucks have been named.")
+    if hold.status == HoldStatus.OPEN:
+        end_early(uow, broadcast, hold, lifecycle.RELEASE)
+    else:
+        uow.replayed = True
+    return hold_view(hold, broadcast_transitions.slots_of(uow, broadcast.id))

@@ -24,17 +24,17 @@ from redis.exceptions import RedisError
 
 from weelo_workers.lifecycles.distance import distance_km
 from weelo_workers.presence.scripts import (
-    FORGET_THE_OVER,
-    FORGET_THE_SILENT,
+    EVICT_CLOSED,
+    EVICT_STALE,
     GO_OFFLINE,
     GO_ONLINE,
     HEARTBEAT,
+    INDEX_BROADCAST,
     MARK_FULL,
-    MARK_TOLD,
+    MARK_OFFERED,
     NEAREST,
     ONLINE_AT,
-    REACHED,
-    SHOW_OPEN,
+    SEARCH,
 )
 from weelo_workers.redis_client import redis
 from weelo_workers.settings import settings
@@ -42,22 +42,22 @@ from weelo_workers.settings import settings
 __all__ = [
     "Absent",
     "Point",
-    "PresenceUnknown",
-    "Reached",
-    "forget_the_over",
-    "forget_the_silent",
+    "PresenceUnavailable",
+    "SearchResult",
+    "evict_closed",
+    "evict_stale",
     "heartbeat",
-    "mark_asked",
+    "index_broadcast",
+    "is_warm",
+    "last_position",
     "mark_full",
-    "mark_told",
+    "mark_offered",
     "nearest",
     "offline",
     "online",
     "online_within",
-    "place_of",
-    "reached_by",
-    "remembers",
-    "show_open",
+    "search",
+    "snooze",
     "unmark_full",
 ]
 
@@ -70,7 +70,7 @@ _INDEX_ENDS_AT = 85.05
 _KM_PER_DEGREE = 111.7
 
 
-class PresenceUnknown(Exception):
+class PresenceUnavailable(Exception):
     """Redis cannot say who is near: it is away."""
 
 
@@ -93,13 +93,13 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
-    """`near`: who is, with their distance in km (None: it is not known where they are). `silent`: who has such
+class SearchResult:
+    """`near`: who is, with their distance in km (None: it is not known where they are). `stale`: who has such
     a truck nearby but was not heard within the TTL. `partial`: Redis was emptied less than one TTL ago, so there
     may be others online. `more`: others are online beyond the farthest of `near`."""
 
     near: dict[UUID, float | None]
-    silent: frozenset[UUID] = frozenset()
+    stale: frozenset[UUID] = frozenset()
     partial: bool = False
     more: bool = False
 
@@ -141,14 +141,14 @@ def heartbeat(transporter_id: UUID, point: Point, *, first: bool = False) -> lis
     return [UUID(broadcast_id) for broadcast_id in missed]
 
 
-def remembers() -> bool:
+def is_warm() -> bool:
     """Whether this memory is older than one TTL, so that who is not in it was away."""
     since: Any = redis().get("weelo:presence:since")
     seconds, microseconds = redis().time()
     return since is not None and seconds + microseconds / 1e6 - float(since) > settings().presence_ttl_seconds
 
 
-def place_of(transporter_id: UUID) -> Point | None:
+def last_position(transporter_id: UUID) -> Point | None:
     """Where they were last heard, if they are online and it is known."""
     try:
         at = redis().hget("weelo:presence:at", str(transporter_id))
@@ -157,13 +157,13 @@ def place_of(transporter_id: UUID) -> Point | None:
     return _point(at) if isinstance(at, str) else None
 
 
-def reached_by(kinds: Collection[str], pickup: Point, radius_km: float | None) -> Reached:
+def search(kinds: Collection[str], pickup: Point, radius_km: float | None) -> SearchResult:
     """Transporters heard within the TTL who have a free truck of these kinds, and how far they are.
 
-    `radius_km` None: everyone online, also those whose place is unknown (distance None). Raises PresenceUnknown.
+    `radius_km` None: everyone online, also those whose place is unknown (distance None). Raises PresenceUnavailable.
     """
     try:
-        complete, found, silent = redis().register_script(REACHED)(
+        complete, found, silent = redis().register_script(SEARCH)(
             args=[
                 json.dumps(sorted(kinds)),
                 repr(pickup.longitude),
@@ -173,21 +173,21 @@ def reached_by(kinds: Collection[str], pickup: Point, radius_km: float | None) -
             ]
         )
     except RedisError as error:
-        raise PresenceUnknown(f"Redis is away ({error})") from error
+        raise PresenceUnavailable(f"Redis is away ({error})") from error
     near: dict[UUID, float | None] = {}
     for transporter_id, at in zip(found[::2], found[1::2], strict=True):
         km = pickup.km_to(_point(at)) if at else None
         if radius_km is None or (km is not None and km <= radius_km):
             near[UUID(transporter_id)] = km
-    return Reached(near, frozenset(map(UUID, silent)), partial=not complete)
+    return SearchResult(near, frozenset(map(UUID, silent)), partial=not complete)
 
 
-def nearest(kinds: Collection[str], pickup: Point, count: int, max_km: float | None) -> Reached:
+def nearest(kinds: Collection[str], pickup: Point, count: int, max_km: float | None) -> SearchResult:
     """Return at least the `count` nearest transporters online who have a free truck of these kinds, if there are so many.
 
     `max_km` None: no limit, and transporters whose place is unknown are added once no others are left.
     The cost depends on `count` and on how many are online within 150 km. Beyond 85 degrees of latitude, where the index of Redis
-    ends, the order is that of the index. Raises PresenceUnknown if Redis does not answer.
+    ends, the order is that of the index. Raises PresenceUnavailable if Redis does not answer.
     """
     limit = _EVERYWHERE_KM if max_km is None else _to_search(pickup, max_km)
     arguments: list[str | int | float] = [
@@ -202,7 +202,7 @@ def nearest(kinds: Collection[str], pickup: Point, count: int, max_km: float | N
     try:
         complete, found, silent, cutoff = redis().register_script(NEAREST)(args=arguments)
     except RedisError as error:
-        raise PresenceUnknown(f"Redis is away ({error})") from error
+        raise PresenceUnavailable(f"Redis is away ({error})") from error
     more = bool(cutoff)
     # The script has searched so far beyond its cutoff that everybody within this true distance was found.
     within = float(cutoff) * _SPHERE_EXCESS if more else _EVERYWHERE_KM
@@ -215,7 +215,7 @@ def nearest(kinds: Collection[str], pickup: Point, count: int, max_km: float | N
         km = pickup.km_to(_point(at)) if at else None
         if (km is None and max_km is None) or (km is not None and km <= within):
             near[UUID(transporter_id)] = km
-    return Reached(near, frozenset(map(UUID, silent)), partial=not complete, more=more)
+    return SearchResult(near, frozenset(map(UUID, silent)), partial=not complete, more=more)
 
 
 def online_within(
@@ -224,7 +224,7 @@ def online_within(
     """Return which of these transporters sent a heartbeat within the TTL and are within the radius (None: anywhere), with
     their distance in km (None: not known).
 
-    It does not matter whether their trucks are free. Raises PresenceUnknown if Redis does not answer.
+    It does not matter whether their trucks are free. Raises PresenceUnavailable if Redis does not answer.
     """
     ids = [str(transporter_id) for transporter_id in transporter_ids]
     if not ids:
@@ -232,7 +232,7 @@ def online_within(
     try:
         found = redis().register_script(ONLINE_AT)(args=[settings().presence_ttl_seconds, *ids])
     except RedisError as error:
-        raise PresenceUnknown(f"Redis is away ({error})") from error
+        raise PresenceUnavailable(f"Redis is away ({error})") from error
     online: dict[UUID, float | None] = {}
     for transporter_id, at in zip(found[::2], found[1::2], strict=True):
         km = pickup.km_to(_point(at)) if at else None
@@ -241,18 +241,18 @@ def online_within(
     return online
 
 
-def forget_the_silent(at_most: int) -> int:
+def evict_stale(at_most: int) -> int:
     """Take those out of the indexes who have not been heard for one TTL. Returns how many they were."""
     arguments = [settings().presence_ttl_seconds, at_most]
-    return int(redis().register_script(FORGET_THE_SILENT)(args=arguments))
+    return int(redis().register_script(EVICT_STALE)(args=arguments))
 
 
-def forget_the_over(at_most: int) -> int:
+def evict_closed(at_most: int) -> int:
     """Take requests out of the index whose time is up. Returns how many they were."""
-    return int(redis().register_script(FORGET_THE_OVER)(args=[at_most]))
+    return int(redis().register_script(EVICT_CLOSED)(args=[at_most]))
 
 
-def show_open(
+def index_broadcast(
     broadcast_id: UUID,
     as_of: float,
     kinds: Collection[str],
@@ -262,7 +262,7 @@ def show_open(
 ) -> None:
     """Let heartbeats find this broadcast within its radius; with no kinds, no longer. `as_of`: a time read under its
     lock, so that what was true later wins."""
-    redis().register_script(SHOW_OPEN)(
+    redis().register_script(INDEX_BROADCAST)(
         args=[
             str(broadcast_id),
             repr(as_of),
@@ -275,13 +275,13 @@ def show_open(
     )
 
 
-def mark_told(broadcast_id: UUID, transporter_ids: Sequence[UUID], seconds_left: float) -> None:
+def mark_offered(broadcast_id: UUID, transporter_ids: Sequence[UUID], seconds_left: float) -> None:
     """These have heard of it."""
     arguments: list[str | float] = [str(broadcast_id), seconds_left, *map(str, transporter_ids)]
-    redis().register_script(MARK_TOLD)(args=arguments)
+    redis().register_script(MARK_OFFERED)(args=arguments)
 
 
-def mark_asked(broadcast_id: UUID, transporter_ids: Sequence[UUID], seconds: float) -> None:
+def snooze(broadcast_id: UUID, transporter_ids: Sequence[UUID], seconds: float) -> None:
     """Their heartbeats do not ask after it for so long."""
     for transporter_id in transporter_ids:
         redis().set(f"weelo:open:asked:{broadcast_id}:{transporter_id}", 1, ex=max(1, int(seconds)))

@@ -144,7 +144,7 @@ end
 
 # kinds (JSON), longitude, latitude, radius in km (-1: wherever they are), the TTL in seconds. Answers whether this
 # memory is older than one TTL, who was found with their "longitude,latitude", and who is listed but silent.
-REACHED = (
+SEARCH = (
     _SEARCH
     + """
 local kinds, lon, lat, radius, ttl = cjson.decode(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -164,7 +164,7 @@ return {complete(alive_since), found, silent}
 )
 
 # kinds (JSON), longitude, latitude, how many at least, the widest radius in km, whether members without a place count,
-# the TTL in seconds. Returns what REACHED returns, and the cutoff in km: everybody nearer was found; '' if there are no more.
+# the TTL in seconds. Returns what SEARCH returns, and the cutoff in km: everybody nearer was found; '' if there are no more.
 # The radius doubles until it holds enough, so that the cost depends on how many are wanted.
 NEAREST = (
     _SEARCH
@@ -216,7 +216,7 @@ return found
 )
 
 # the TTL in seconds, how many at most.
-FORGET_THE_SILENT = (
+EVICT_STALE = (
     _COMMON
     + """
 local silent = redis.call('ZRANGEBYSCORE', P..'seen', '-inf', '('..(now() - ARGV[1]), 'LIMIT', 0, ARGV[2])
@@ -226,7 +226,7 @@ return #silent
 )
 
 # id, as of when, kinds (JSON; none: it is over, or everyone was asked), longitude, latitude, radius in km, seconds left.
-SHOW_OPEN = (
+INDEX_BROADCAST = (
     _COMMON
     + """
 local id, as_of, kinds, lon, lat, radius, left = unpack(ARGV)
@@ -253,7 +253,7 @@ return 1
 )
 
 # how many at most. Whoever should have said that a broadcast is over may have been killed before.
-FORGET_THE_OVER = (
+EVICT_CLOSED = (
     _COMMON
     + """
 local over = redis.call('ZRANGEBYSCORE', O..'ends', '-inf', now(), 'LIMIT', 0, ARGV[1])
@@ -268,7 +268,7 @@ return #over
 )
 
 # id, seconds to remember, transporters.
-MARK_TOLD = (
+MARK_OFFERED = (
     _COMMON
     + """
 local told = O..'told:'..ARGV[1]

@@ -47,7 +47,7 @@ _BY_QUEUE = text("""
            COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)
                             FILTER (WHERE parked_at IS NULL AND due_at <= clock_timestamp())), 0) AS oldest,
            count(*) FILTER (WHERE parked_at IS NULL AND due_at > clock_timestamp()) AS later,
-           count(*) FILTER (WHERE parked_at IS NULL AND (attempts > 0 OR losses > 1)) AS failing,
+           count(*) FILTER (WHERE parked_at IS NULL AND (attempts > 0 OR crashes > 1)) AS failing,
            count(*) FILTER (WHERE parked_at IS NOT NULL) AS parked
       FROM mailbox
      WHERE settled_at IS NULL
@@ -74,7 +74,7 @@ def unsent_events(connection: Connection) -> Unsent:
 _WAITS = text("""
     SELECT queue, count(*) AS waiting, EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)) AS oldest
       FROM mailbox
-     WHERE settled_at IS NULL AND parked_at IS NULL AND attempts = 0 AND losses <= 1
+     WHERE settled_at IS NULL AND parked_at IS NULL AND attempts = 0 AND crashes <= 1
        AND name = ANY(:names) AND due_at <= clock_timestamp()
      GROUP BY queue
 """).bindparams(bindparam("names", type_=ARRAY(Text)))
@@ -82,7 +82,7 @@ _WAITS = text("""
 
 def waits(connection: Connection) -> dict[Queue, Wait]:
     """What waits for its first turn now."""
-    names = [name for name, command in REGISTRY.items() if not command.aside]
+    names = [name for name, command in REGISTRY.items() if not command.runs_in_background]
     rows = connection.execute(_WAITS, {"names": names})
     return {row.queue: Wait(row.waiting, float(row.oldest)) for row in rows}
 

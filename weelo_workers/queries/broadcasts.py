@@ -14,17 +14,17 @@ from sqlalchemy.orm import Session
 from weelo_workers.contracts.broadcasts import BroadcastDetails, BroadcastView, TimelineEntry
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.offers import OfferView
-from weelo_workers.contracts.statuses import HoldStatus, Kind, Role, TruckRequestStatus
+from weelo_workers.contracts.statuses import BroadcastKind, HoldStatus, Role, TruckRequestStatus
 from weelo_workers.lifecycles import truck_request
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.models import Assignment, Broadcast, Hold, Offer, TransitionRecord, TruckRequest
 from weelo_workers.queries.fleets import free_trucks
-from weelo_workers.queries.pages import Page, Window
+from weelo_workers.queries.pages import Page, PageRequest
 from weelo_workers.queries.views import assignment_view, broadcast_view
 
 
 def find(
-    session: Session, broadcast_id: UUID, reader: Caller, kind: Kind | None = None
+    session: Session, broadcast_id: UUID, reader: Caller, kind: BroadcastKind | None = None
 ) -> dict[str, Any] | None:
     """One broadcast with slots and, as far as they concern the reader, assignments; None if it is not theirs."""
     query = select(Broadcast).where(Broadcast.id == broadcast_id, _visible_to(reader))
@@ -46,14 +46,14 @@ def current(session: Session, customer_id: UUID) -> dict[str, Any] | None:
     return _views(session, [broadcast])[0].json_dict() if broadcast else None
 
 
-def history(session: Session, customer_id: UUID, window: Window) -> Page:
+def history(session: Session, customer_id: UUID, page_request: PageRequest) -> Page:
     """The customer's own broadcasts, newest first."""
     query = select(Broadcast).where(Broadcast.customer_id == customer_id)
-    rows, next_cursor = window.apply(session, query, Broadcast.created_at, Broadcast.id)
+    rows, next_cursor = page_request.apply(session, query, Broadcast.created_at, Broadcast.id)
     return Page([view.json_dict() for view in _views(session, rows)], next_cursor)
 
 
-def offers(session: Session, transporter_id: UUID, window: Window) -> Page:
+def offers(session: Session, transporter_id: UUID, page_request: PageRequest) -> Page:
     """Open offers that this transporter has not declined, newest first."""
     query = (
         select(Offer)
@@ -65,7 +65,7 @@ def offers(session: Session, transporter_id: UUID, window: Window) -> Page:
             Broadcast.expires_at > func.clock_timestamp(),
         )
     )
-    rows, next_cursor = window.apply(session, query, Offer.offered_at, Offer.broadcast_id)
+    rows, next_cursor = page_request.apply(session, query, Offer.offered_at, Offer.broadcast_id)
     broadcasts = list(
         session.scalars(select(Broadcast).where(Broadcast.id.in_([o.broadcast_id for o in rows])))
     )

@@ -17,8 +17,8 @@ from weelo_workers.contracts.wire import rfc3339
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.truck_request import FILLED
-from weelo_workers.messaging import trouble
-from weelo_workers.messaging.roll_call import consumers
+from weelo_workers.messaging import failures
+from weelo_workers.messaging.worker_heartbeats import consumers
 from weelo_workers.models import server
 from weelo_workers.models.base import quoted
 from weelo_workers.models.engine import connect, engine
@@ -169,11 +169,11 @@ def _database(connection: Connection) -> Iterator[str]:
     for line in by_queue(connection):
         if line.oldest_seconds > OVERDUE_SECONDS:
             yield f"queue {line.queue}: {line.due} due, the oldest for {line.oldest_seconds:.0f} s"
-    for row in trouble.parked(connection, MOST_NAMED):
-        yield f"parked: {row.name} {row.id} since {_time(row.parked_at)}: {row.trouble}"
-    for row in trouble.failing(connection, MOST_NAMED):
+    for row in failures.parked(connection, MOST_NAMED):
+        yield f"parked: {row.name} {row.id} since {_time(row.parked_at)}: {row.last_error}"
+    for row in failures.failing(connection, MOST_NAMED):
         next_try = f", next try {_time(row.retry_at)}" if row.retry_at else ""
-        yield f"failing: {row.name} {row.id}, due {_time(row.due_at)}, {row.attempts + row.losses} tries{next_try}: {row.trouble}"
+        yield f"failing: {row.name} {row.id}, due {_time(row.due_at)}, {row.attempts + row.crashes} tries{next_try}: {row.last_error}"
     for sentence, query in INVARIANTS.items():
         if count := connection.execute(text(query)).scalar_one():
             yield "invariant: " + sentence.format(n=count)

@@ -14,19 +14,19 @@ from weelo_workers.contracts.fleet import AvailabilityView
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.models import Assignment, Driver, Transporter, Vehicle, on_the_road
-from weelo_workers.queries.pages import Page, Window
+from weelo_workers.queries.pages import Page, PageRequest
 from weelo_workers.queries.views import assignment_view, driver_view, vehicle_view
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class FleetAvailability:
     """`free_kinds`: of which kinds the fleet has free trucks; None if it does not want work. `at`: as of when."""
 
     free_kinds: frozenset[str] | None
     at: float
 
 
-def standing(session: Session, transporter_id: UUID) -> Standing:
+def fleet_availability(session: Session, transporter_id: UUID) -> FleetAvailability:
     """In one statement, whose time is earlier than what it sees: a later time never knows less."""
     kinds = (
         select(Vehicle.vehicle_key).where(Vehicle.transporter_id == transporter_id, ~on_the_road).distinct()
@@ -39,7 +39,7 @@ def standing(session: Session, transporter_id: UUID) -> Standing:
             func.array(kinds.scalar_subquery()).label("kinds"),
         )
     ).one()
-    return Standing(frozenset(row.kinds) if row.wants_work else None, row.at)
+    return FleetAvailability(frozenset(row.kinds) if row.wants_work else None, row.at)
 
 
 def free_trucks(session: Session, transporter_id: UUID, kinds: Collection[str]) -> list[str]:
@@ -61,9 +61,9 @@ def availability(session: Session, transporter_id: UUID) -> AvailabilityView:
     return AvailabilityView(is_available=transporter.is_available, changed_at=transporter.changed_at)
 
 
-def vehicles(session: Session, transporter_id: UUID, window: Window) -> Page:
+def vehicles(session: Session, transporter_id: UUID, page_request: PageRequest) -> Page:
     query = select(Vehicle).where(Vehicle.transporter_id == transporter_id)
-    rows, next_cursor = window.apply(session, query, Vehicle.created_at, Vehicle.id)
+    rows, next_cursor = page_request.apply(session, query, Vehicle.created_at, Vehicle.id)
     busy = set(
         session.scalars(
             select(Assignment.vehicle_id).where(
@@ -74,16 +74,16 @@ def vehicles(session: Session, transporter_id: UUID, window: Window) -> Page:
     return Page([vehicle_view(vehicle, busy=vehicle.id in busy).json_dict() for vehicle in rows], next_cursor)
 
 
-def drivers(session: Session, transporter_id: UUID, window: Window) -> Page:
+def drivers(session: Session, transporter_id: UUID, page_request: PageRequest) -> Page:
     query = select(Driver).where(Driver.transporter_id == transporter_id)
-    rows, next_cursor = window.apply(session, query, Driver.created_at, Driver.id)
+    rows, next_cursor = page_request.apply(session, query, Driver.created_at, Driver.id)
     return Page([driver_view(driver).json_dict() for driver in rows], next_cursor)
 
 
-def assignments(session: Session, reader: Caller, window: Window) -> Page:
+def assignments(session: Session, reader: Caller, page_request: PageRequest) -> Page:
     """A transporter's or a driver's own, newest first."""
     mine = Assignment.driver_id if reader.role is Role.DRIVER else Assignment.transporter_id
-    rows, next_cursor = window.apply(
+    rows, next_cursor = page_request.apply(
         session, select(Assignment).where(mine == reader.id), Assignment.created_at, Assignment.id
     )
     return Page([assignment_view(assignment).json_dict() for assignment in rows], next_cursor)

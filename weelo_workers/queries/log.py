@@ -26,7 +26,7 @@ def newest_seqs(connection: Connection, user_ids: Collection[UUID]) -> dict[UUID
     return {row.user_id: row.seq for row in rows}
 
 
-def extent(connection: Connection, user_id: UUID) -> tuple[int, int]:
+def bounds(connection: Connection, user_id: UUID) -> tuple[int, int]:
     """From which line to which the log is kept. With nothing left of it, the first that can be had is the next one
     that will be written."""
     newest = newest_seq(connection, user_id)

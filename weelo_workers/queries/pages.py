@@ -27,7 +27,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class PageRequest:
     """`?limit=&cursor=`. A cursor is the place of the last row that was seen."""
 
     limit: int

@@ -13,14 +13,14 @@ from weelo_workers.contracts.offers import RecipientView
 from weelo_workers.contracts.statuses import AssignmentStatus, OfferAnswer, PassedOverBecause
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.models import Assignment, Broadcast, Offer, PassedOver
-from weelo_workers.queries.pages import Page, Window
+from weelo_workers.queries.pages import Page, PageRequest
 
 
-def recipients(session: Session, broadcast_id: UUID, window: Window) -> Page | None:
+def recipients(session: Session, broadcast_id: UUID, page_request: PageRequest) -> Page | None:
     """Return a page of transporters, the newest first; None if there is no such broadcast.
 
     A transporter who was passed over and offered it later is shown with the offer; one who was passed over at several
-    steps, with the newest reason. `weelo_workers.queries.why` has all steps of one transporter.
+    steps, with the newest reason. `weelo_workers.queries.offer_explanation` has all steps of one transporter.
     """
     if session.get(Broadcast, broadcast_id) is None:
         return None
@@ -59,7 +59,9 @@ def recipients(session: Session, broadcast_id: UUID, window: Window) -> Page | N
         .scalar_subquery()
     )
     query = select(one_each, won.label("trucks_won"))
-    rows, next_cursor = window.apply_to_columns(session, query, one_each.c.at, one_each.c.transporter_id)
+    rows, next_cursor = page_request.apply_to_columns(
+        session, query, one_each.c.at, one_each.c.transporter_id
+    )
     return Page([_view(row).json_dict() for row in rows], next_cursor)
 
 

@@ -13,7 +13,7 @@ from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.models import Assignment, Broadcast
 
 
-def follower(session: Session, trip_id: UUID, driver_id: UUID) -> UUID:
+def customer_of_trip(session: Session, trip_id: UUID, driver_id: UUID) -> UUID:
     """The customer of this driver's trip.
 
     Raises Rejected: ASSIGNMENT_NOT_FOUND if it is not this driver's, INVALID_TRANSITION if it is over.

@@ -8,7 +8,12 @@ from typing import Any
 
 from weelo_workers.contracts.broadcasts import BroadcastView, RequestedVehicles, TruckRequestView
 from weelo_workers.contracts.fleet import DriverView, VehicleView
-from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, Kind, TruckRequestStatus
+from weelo_workers.contracts.statuses import (
+    AssignmentStatus,
+    BroadcastKind,
+    BroadcastStatus,
+    TruckRequestStatus,
+)
 from weelo_workers.contracts.trips import AssignmentView
 from weelo_workers.contracts.vehicle_kinds import VehicleKind, VehicleKindView
 from weelo_workers.contracts.wire import Place
@@ -26,11 +31,11 @@ def searching(slots: Iterable[TruckRequest]) -> int:
     return sum(slot.status == TruckRequestStatus.SEARCHING for slot in slots)
 
 
-def about(broadcast: Broadcast) -> dict[str, Any]:
+def broadcast_header(broadcast: Broadcast) -> dict[str, Any]:
     """What every event about a broadcast carries."""
     return {
         "broadcast_id": broadcast.id,
-        "kind": Kind(broadcast.kind),
+        "kind": BroadcastKind(broadcast.kind),
         "status": BroadcastStatus(broadcast.status),
         "state_changed_at": broadcast.state_changed_at,
         "version": broadcast.version,
@@ -45,9 +50,9 @@ def broadcast_view(broadcast: Broadcast, slots: Sequence[TruckRequest], now: dat
     this = broadcast.id
     return BroadcastView(
         id=this,
-        booking_id=this if broadcast.kind == Kind.BOOKING else None,
-        order_id=this if broadcast.kind == Kind.ORDER else None,
-        kind=Kind(broadcast.kind),
+        booking_id=this if broadcast.kind == BroadcastKind.BOOKING else None,
+        order_id=this if broadcast.kind == BroadcastKind.ORDER else None,
+        kind=BroadcastKind(broadcast.kind),
         status=BroadcastStatus(broadcast.status),
         state_changed_at=broadcast.state_changed_at,
         version=broadcast.version,

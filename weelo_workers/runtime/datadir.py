@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from weelo_workers.runtime import Refused
+from weelo_workers.runtime import CommandError
 from weelo_workers.runtime.processes import Identity
 
 
@@ -78,9 +78,11 @@ class DataDir:
         except Timeout:
             running = self.running()
             by = f"pid {running.pid}, {running.url}" if running else "just starting"
-            raise Refused(f"{self.path} is in use by another `weelo up` ({by}); see --data-dir") from None
+            raise CommandError(
+                f"{self.path} is in use by another `weelo up` ({by}); see --data-dir"
+            ) from None
         except OSError as problem:
-            raise Refused(f"{self.path} cannot be used: {problem.strerror}; see --data-dir") from None
+            raise CommandError(f"{self.path} cannot be used: {problem.strerror}; see --data-dir") from None
         try:
             yield
         finally:
@@ -110,7 +112,9 @@ def absolute(path: Path) -> Path:
     try:
         return path.expanduser().absolute()
     except (OSError, RuntimeError) as problem:  # the current directory was removed; there is no home
-        raise Refused(f"{path} cannot be found from here ({problem}); give an absolute --data-dir") from None
+        raise CommandError(
+            f"{path} cannot be found from here ({problem}); give an absolute --data-dir"
+        ) from None
 
 
 def make_directory(path: Path) -> None:
@@ -124,9 +128,9 @@ def make_directory(path: Path) -> None:
         path.mkdir(mode=0o700)
     except FileExistsError:
         if not path.is_dir():
-            raise Refused(f"{path} is not a directory; see --data-dir") from None
+            raise CommandError(f"{path} is not a directory; see --data-dir") from None
     except OSError as problem:
-        raise Refused(f"{path} cannot be made: {problem.strerror}; see --data-dir") from None
+        raise CommandError(f"{path} cannot be made: {problem.strerror}; see --data-dir") from None
     else:
         if os.geteuid() == 0:
             path.chmod(0o711)

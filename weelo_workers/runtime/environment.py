@@ -91,7 +91,7 @@ def composed(given: Mapping[str, str]) -> dict[str, str]:
     """Return what is kept of an environment: our settings, and what the operating system and the terminal need."""
     own_database = bool(given.get("DATABASE_URL"))
     kept = {name: value for name, value in given.items() if _is_passed_on(name, own_database)}
-    kept |= python_variables.kept(given)
+    kept |= python_variables.harmless(given)
     for name in kept.keys() & _PATHS:
         if kept[name]:
             kept[name] = str(_absolute(kept[name]))

@@ -17,7 +17,12 @@ from urllib.parse import quote
 import psutil
 
 from weelo_workers.runtime.datadir import kept_secret
-from weelo_workers.runtime.pghome import Installation, installation_for, owner_of, reachable_directory
+from weelo_workers.runtime.postgres_install import (
+    Installation,
+    installation_for,
+    owner_of,
+    reachable_directory,
+)
 from weelo_workers.runtime.server import EmbeddedServer, ServerError
 
 SUPERUSER = "weelo"
@@ -60,8 +65,9 @@ class Postgres(EmbeddedServer):
 
     name: ClassVar[str] = "postgres"
     process_name: ClassVar[str] = "postgres"
-    gentle: ClassVar[signal.Signals] = signal.SIGINT  # "fast": ends sessions, writes a checkpoint
-    sudden: ClassVar[signal.Signals] = signal.SIGQUIT  # "immediate": recovers from the log at the next start
+    stop_signal: ClassVar[signal.Signals] = signal.SIGINT  # "fast": ends sessions, writes a checkpoint
+    # "immediate": recovers from the log at the next start
+    kill_signal: ClassVar[signal.Signals] = signal.SIGQUIT
 
     def __init__(self, data_dir: Path, settings: Mapping[str, str] | None = None) -> None:
         super().__init__(data_dir)

@@ -62,10 +62,10 @@ class Options:
 
 def programs(options: Options) -> list[Program]:
     """In the order in which they start: who works and drives first, then who asks and who watches."""
-    return [*back(options), *front(options), *watch(options)]
+    return [*workers(options), *api(options), *monitoring(options)]
 
 
-def back(options: Options) -> list[Program]:
+def workers(options: Options) -> list[Program]:
     workers = [_worker(queue, options.concurrency) for queue in QUEUES]
     return [_with_metrics(program, options) for program in (*workers, _beat())]
 
@@ -86,12 +86,12 @@ def metrics_ports(first: int | None) -> dict[str, int]:
     return dict(zip(names, sorted(ports), strict=True))
 
 
-def front(options: Options) -> list[Program]:
+def api(options: Options) -> list[Program]:
     """What needs the workers to be of use."""
     return [_api(options)]
 
 
-def watch(options: Options) -> list[Program]:
+def monitoring(options: Options) -> list[Program]:
     """What only looks on."""
     return [] if options.flower_port is None else [_flower(options.flower_port)]
 
@@ -113,7 +113,7 @@ def environment(overrides: Mapping[str, str]) -> dict[str, str]:
     return {**for_server(os.environ), **overrides}
 
 
-def entrusted(environment: Mapping[str, str], role: str | None) -> dict[str, str]:
+def env_for_role(environment: Mapping[str, str], role: str | None) -> dict[str, str]:
     """The same environment for who needs the database as `role` (the variable with that role's URL), or not at all.
 
     Without roles of their own all are the owner, as DATABASE_URL says. No process sees the others' passwords.

@@ -11,9 +11,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from weelo_workers.contracts.queues import QUEUES
-from weelo_workers.messaging.roll_call import consumers, forget_consumption, queues_consumed
-from weelo_workers.redis_client import ImpatientRedis, connect
-from weelo_workers.runtime import Refused
+from weelo_workers.messaging.worker_heartbeats import clear_consumption, consumers, queues_consumed
+from weelo_workers.redis_client import FailFastRedis, connect
+from weelo_workers.runtime import CommandError
 from weelo_workers.runtime.supervisor import Supervisor
 
 LIMIT_SECONDS = 30.0
@@ -30,7 +30,7 @@ ANSWER_SECONDS = 2.0
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-class NotReady(Refused):
+class NotReady(CommandError):
     """The system was started and does not work. Its text is one line with the cause."""
 
     exit_code = 1
@@ -117,11 +117,11 @@ class Readiness:
         try:
             redis.ping()
             if not self._forgotten:
-                forget_consumption(next(iter(self._brokers.values())))
+                clear_consumption(next(iter(self._brokers.values())))
                 self._forgotten = True
         except RedisError as problem:
             # For PAUSE_SECONDS after a failure the client raises at once and asks no server.
-            self._next_look = time.monotonic() + ImpatientRedis.PAUSE_SECONDS + PAUSE_SECONDS
+            self._next_look = time.monotonic() + FailFastRedis.PAUSE_SECONDS + PAUSE_SECONDS
             return f"Redis cannot be used: {problem}"
         return None
 

@@ -19,7 +19,7 @@ from typing import IO, ClassVar
 import psutil
 from filelock import FileLock
 
-from weelo_workers.runtime import Refused
+from weelo_workers.runtime import CommandError
 from weelo_workers.runtime.datadir import make_directory, write_private
 from weelo_workers.runtime.ports import free_port
 from weelo_workers.runtime.processes import named_and_working_in, send
@@ -32,7 +32,7 @@ POLL_SECONDS = 0.02
 _started: list[subprocess.Popen[bytes]] = []  # those that are our children have to be reaped when they die
 
 
-class ServerError(Refused):
+class ServerError(CommandError):
     """A server that does not start. Its text is one line and names the log."""
 
 
@@ -41,8 +41,8 @@ class EmbeddedServer(ABC):
 
     name: ClassVar[str]
     process_name: ClassVar[str]
-    gentle: ClassVar[signal.Signals]
-    sudden: ClassVar[signal.Signals]
+    stop_signal: ClassVar[signal.Signals]
+    kill_signal: ClassVar[signal.Signals]
 
     def __init__(self, data_dir: Path) -> None:
         self.home = Path(data_dir).expanduser().absolute() / self.name
@@ -104,7 +104,7 @@ class EmbeddedServer(ABC):
             return
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
-            for signum, patience in ((self.gentle, within * 0.8), (self.sudden, within * 0.2)):
+            for signum, patience in ((self.stop_signal, within * 0.8), (self.kill_signal, within * 0.2)):
                 process.send_signal(signum)
                 with suppress(psutil.TimeoutExpired):
                     process.wait(patience)

@@ -17,9 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from weelo_workers.runtime.journal import Journal
+from weelo_workers.runtime.console_log import ConsoleLog
 from weelo_workers.runtime.processes import Identity, kill_session
-from weelo_workers.runtime.undertaker import Roster, hire
+from weelo_workers.runtime.reaper import ChildRegistry, spawn
 
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
@@ -69,12 +69,12 @@ class Child:
 class Supervisor:
     """Call `tick()` often from one thread, and `stop()` at the end. The caller owns the signals."""
 
-    def __init__(self, journal: Journal, roster_file: Path) -> None:
-        self._journal = journal
+    def __init__(self, console_log: ConsoleLog, registry_file: Path) -> None:
+        self._console_log = console_log
         self._children: dict[str, Child] = {}
-        self._roster = Roster(roster_file)
+        self._roster = ChildRegistry(registry_file)
         self._roster.write([])
-        self._undertaker = hire(self._roster)
+        self._undertaker = spawn(self._roster)
 
     def run(self, programs: Iterable[Program], environment: Mapping[str, str] | None = None) -> None:
         """Start programs in order, and keep them running from now on. Without `environment` they see ours."""
@@ -86,7 +86,7 @@ class Supervisor:
         """Notice who died, and start again whose pause is over."""
         for child in self._children.values():
             if child.process is not None and child.process.poll() is not None:
-                self._lay_to_rest(child)
+                self._reap(child)
                 if not child.program.once:
                     self._plan_restart(child, _manner(child.exit_code))
             if child.due is not None and time.monotonic() >= child.due:
@@ -161,18 +161,18 @@ class Supervisor:
             self._plan_restart(child, f"cannot be started: {problem}")
             return
         child.identity = Identity.of(child.process.pid)
-        self._note_who_lives()
+        self._write_registry()
         if not program.once:
             child.reader = threading.Thread(target=self._read, args=(child, child.process), daemon=True)
             child.reader.start()
 
-    def _note_who_lives(self) -> None:
+    def _write_registry(self) -> None:
         """For the undertaker. A full disk must not end the supervisor: without the note the children would only
         outlive its violent death."""
         try:
             self._roster.write(each.identity for each in self._children.values() if each.identity is not None)
         except OSError as problem:
-            self._journal.line("weelo", f"the roster of children cannot be written: {problem}")
+            self._console_log.line("weelo", f"the registry of children cannot be written: {problem}")
 
     def _read(self, child: Child, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
@@ -181,9 +181,9 @@ class Supervisor:
                 text = line.decode(errors="replace").rstrip()
                 if text:
                     child.last_line = text.strip()
-                    self._journal.line(child.program.name, text)
+                    self._console_log.line(child.program.name, text)
 
-    def _lay_to_rest(self, child: Child) -> None:
+    def _reap(self, child: Child) -> None:
         """End what is left of a child's session, so that its successor meets nobody, and note its exit code."""
         if child.process is None:
             return
@@ -201,13 +201,13 @@ class Supervisor:
         pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** max(0, child.early_deaths - 1))
         child.due = time.monotonic() + pause
         name = child.program.name
-        self._journal.line("weelo", f"{name} {manner}; starting it again in {pause:.1f} s")
+        self._console_log.line("weelo", f"{name} {manner}; starting it again in {pause:.1f} s")
         if child.failed_starts % REPORT_EVERY == LOOP_ENDS:
             failing = f"{name} keeps failing at its start ({child.failed_starts} times): {_last_line(child)}"
-            self._journal.line("weelo", failing)
+            self._console_log.line("weelo", failing)
 
     def _stop_together(self, children: list[Child]) -> None:
-        self._journal.line("weelo", "stopping " + ", ".join(child.program.name for child in children))
+        self._console_log.line("weelo", "stopping " + ", ".join(child.program.name for child in children))
         deadline = time.monotonic() + max(child.program.grace for child in children)
         running = {child.program.name: child.process for child in children if child.process is not None}
         for process in running.values():
@@ -217,8 +217,8 @@ class Supervisor:
             time.sleep(POLL_SECONDS)
         for child in children:
             if child.process is not None and child.process.poll() is None:
-                self._journal.line("weelo", f"{child.program.name} did not stop in time and is killed")
-            self._lay_to_rest(child)
+                self._console_log.line("weelo", f"{child.program.name} did not stop in time and is killed")
+            self._reap(child)
 
 
 def _last_line(child: Child) -> str:

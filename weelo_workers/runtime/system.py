@@ -15,17 +15,17 @@ from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
-from weelo_workers.runtime import Refused, programs
+from weelo_workers.runtime import CommandError, programs
+from weelo_workers.runtime.console_log import ConsoleLog
 from weelo_workers.runtime.datadir import DataDir, Running
 from weelo_workers.runtime.embedded import EmbeddedServer, Postgres, ServerError, Valkey
 from weelo_workers.runtime.environment import OUTPUT_ENCODING, composed
-from weelo_workers.runtime.journal import Journal
 from weelo_workers.runtime.ports import can_listen
 from weelo_workers.runtime.processes import Identity
 from weelo_workers.runtime.programs import Options
 from weelo_workers.runtime.readiness import Readiness
+from weelo_workers.runtime.reaper import ChildRegistry
 from weelo_workers.runtime.supervisor import Supervisor
-from weelo_workers.runtime.undertaker import Roster
 from weelo_workers.settings import ConfigurationError, given, settings
 
 DATABASE = "weelo"
@@ -56,26 +56,28 @@ class _Stopping:
 
 
 def up(options: Options) -> int:
-    """Run everything until a signal comes. Raises Refused or ConfigurationError for what can be said in one line."""
+    """Run everything until a signal comes. Raises CommandError or ConfigurationError for what can be said in one line."""
     _check_configuration()
     stopping = _Stopping()
-    journal = Journal(sys.stdout)
+    console_log = ConsoleLog(sys.stdout)
     data = DataDir.open(options.data_dir)
     options = replace(options, data_dir=data.path)  # the processes run in another directory
     with suppress(_StopEarly), ExitStack() as undo:
         undo.enter_context(data.claimed())
         try:
-            _serve(options, data, journal, stopping, undo)
+            _serve(options, data, console_log, stopping, undo)
         finally:
             stopping.interrupts = False
-    journal.line("weelo", "stopped")
+    console_log.line("weelo", "stopped")
     return 0
 
 
-def _serve(options: Options, data: DataDir, journal: Journal, stopping: _Stopping, undo: ExitStack) -> None:
-    journal.introduce([program.name for program in programs.programs(options)])
-    if left := Roster(data.children_file).end():
-        journal.line("weelo", f"ended {left} processes that a killed run had left behind")
+def _serve(
+    options: Options, data: DataDir, console_log: ConsoleLog, stopping: _Stopping, undo: ExitStack
+) -> None:
+    console_log.introduce([program.name for program in programs.programs(options)])
+    if left := ChildRegistry(data.children_file).end():
+        console_log.line("weelo", f"ended {left} processes that a killed run had left behind")
     _check_ports(options)
     options = replace(options, metrics_ports=programs.metrics_ports(settings().metrics_port))
 
@@ -83,9 +85,9 @@ def _serve(options: Options, data: DataDir, journal: Journal, stopping: _Stoppin
     provided = dict(shortened)
     if shortened:
         pace = ", ".join(f"{name}={value}" for name, value in shortened.items())
-        journal.line("weelo", f"shortened for the demo: {pace}")
+        console_log.line("weelo", f"shortened for the demo: {pace}")
 
-    servers = _start_servers(data, journal, undo)
+    servers = _start_servers(data, console_log, undo)
     for server in servers:
         if isinstance(server, Postgres):
             provided["DATABASE_URL"] = server.create_database(DATABASE)
@@ -103,21 +105,21 @@ def _serve(options: Options, data: DataDir, journal: Journal, stopping: _Stoppin
     _announce(options, data, provided, servers)
 
     stopping.interrupts = False
-    supervisor = Supervisor(journal, data.children_file)
+    supervisor = Supervisor(console_log, data.children_file)
     undo.callback(supervisor.stop)  # undone first: the servers outlive those who use them
-    with _tended(servers, journal, stopping.asked):
+    with _tended(servers, console_log, stopping.asked):
         readiness = Readiness(supervisor, _brokers(environment))
         undo.callback(readiness.close)
         readiness.check()  # it deletes an earlier run's records, so it comes before the workers
-        supervisor.run(programs.back(options), programs.entrusted(environment, programs.WORKERS_ROLE))
+        supervisor.run(programs.workers(options), programs.env_for_role(environment, programs.WORKERS_ROLE))
         # The API starts when every queue is consumed, so that its first commands are executed at once.
-        if not _wait_until_ready(readiness, supervisor, journal, stopping):
+        if not _wait_until_ready(readiness, supervisor, console_log, stopping):
             return
-        supervisor.run(programs.front(options), programs.entrusted(environment, programs.API_ROLE))
-        supervisor.run(programs.watch(options), programs.entrusted(environment, None))
+        supervisor.run(programs.api(options), programs.env_for_role(environment, programs.API_ROLE))
+        supervisor.run(programs.monitoring(options), programs.env_for_role(environment, None))
         readiness.expect(programs.addresses(options))
-        if _wait_until_ready(readiness, supervisor, journal, stopping):
-            _watch(options, supervisor, journal, stopping, environment, shortened)
+        if _wait_until_ready(readiness, supervisor, console_log, stopping):
+            _watch(options, supervisor, console_log, stopping, environment, shortened)
 
 
 def _brokers(environment: Mapping[str, str]) -> dict[str, str]:
@@ -127,7 +129,7 @@ def _brokers(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _wait_until_ready(
-    readiness: Readiness, supervisor: Supervisor, journal: Journal, stopping: _Stopping
+    readiness: Readiness, supervisor: Supervisor, console_log: ConsoleLog, stopping: _Stopping
 ) -> bool:
     """Keep the children running until what was started works. False if a signal came first. Raises NotReady."""
     while not stopping.asked.wait(TICK_SECONDS):
@@ -135,36 +137,36 @@ def _wait_until_ready(
         if readiness.check():
             return True
         if notice := readiness.notice():
-            journal.line("weelo", notice)
+            console_log.line("weelo", notice)
     return False
 
 
 def _watch(
     options: Options,
     supervisor: Supervisor,
-    journal: Journal,
+    console_log: ConsoleLog,
     stopping: _Stopping,
     environment: dict[str, str],
     shortened: Mapping[str, str],
 ) -> None:
     """Keep the children running until a signal comes; play the demo once if that was asked for."""
-    journal.say(f"weelo ready on {options.url}")
+    console_log.say(f"weelo ready on {options.url}")
     if options.demo:
-        if journal.drawn_on:
-            journal.hold()
-        supervisor.run([programs.demo(options)], programs.entrusted(_for_the_terminal(environment), None))
+        if console_log.drawn_on:
+            console_log.hold()
+        supervisor.run([programs.demo(options)], programs.env_for_role(_for_the_terminal(environment), None))
     demo_plays = options.demo
     while not stopping.asked.wait(TICK_SECONDS):
         supervisor.tick()
         if demo_plays and (code := supervisor.exit_code("demo")) is not None:
             demo_plays = False
-            journal.release()
-            journal.say(_after_the_demo(options, code, shortened))
+            console_log.release()
+            console_log.say(_after_the_demo(options, code, shortened))
     if demo_plays:
         supervisor.end(
             "demo"
         )  # before other lines are written: the demo draws on the terminal until it has ended
-        journal.release()
+        console_log.release()
 
 
 def _after_the_demo(options: Options, code: int, shortened: Mapping[str, str]) -> str:
@@ -213,23 +215,25 @@ def _check_ports(options: Options) -> None:
         try:
             free = can_listen(host, port)
         except OSError as problem:
-            raise Refused(
+            raise CommandError(
                 f"cannot listen on {host}:{port}: {problem.strerror}; see --host and --port"
             ) from None
         if not free:
-            raise Refused(f"port {port} is in use; choose another with {option}")
+            raise CommandError(f"port {port} is in use; choose another with {option}")
     if options.port == options.flower_port:
-        raise Refused(f"port {options.port} cannot serve both API and Flower; see --port and --flower-port")
+        raise CommandError(
+            f"port {options.port} cannot serve both API and Flower; see --port and --flower-port"
+        )
 
 
-def _start_servers(data: DataDir, journal: Journal, undo: ExitStack) -> Sequence[EmbeddedServer]:
+def _start_servers(data: DataDir, console_log: ConsoleLog, undo: ExitStack) -> Sequence[EmbeddedServer]:
     """Those for which no address is set."""
     servers: list[EmbeddedServer] = []
     for variable, kind in (("DATABASE_URL", Postgres), ("REDIS_URL", Valkey)):
         if given(variable):
             continue
         server = kind(data.path)
-        journal.line("weelo", f"embedded {server.name} " + ("still runs" if server.pid() else "starts"))
+        console_log.line("weelo", f"embedded {server.name} " + ("still runs" if server.pid() else "starts"))
         undo.callback(server.stop, SERVER_STOP_SECONDS)
         server.start()
         servers.append(server)
@@ -237,13 +241,15 @@ def _start_servers(data: DataDir, journal: Journal, undo: ExitStack) -> Sequence
 
 
 @contextmanager
-def _tended(servers: Sequence[EmbeddedServer], journal: Journal, stop: threading.Event) -> Iterator[None]:
+def _tended(
+    servers: Sequence[EmbeddedServer], console_log: ConsoleLog, stop: threading.Event
+) -> Iterator[None]:
     """Meanwhile, start again the servers that die: each by a thread of its own, for a start may take minutes."""
 
     def tend(server: EmbeddedServer) -> None:
         while not stop.wait(TICK_SECONDS * 5):
             if server.pid() is None:
-                _start_again(server, journal)
+                _start_again(server, console_log)
 
     threads = [
         threading.Thread(target=tend, args=(server,), name=f"tender of {server.name}", daemon=True)
@@ -259,16 +265,18 @@ def _tended(servers: Sequence[EmbeddedServer], journal: Journal, stop: threading
             thread.join(timeout=1.0)
 
 
-def _start_again(server: EmbeddedServer, journal: Journal) -> None:
-    journal.line("weelo", f"embedded {server.name} has died; starting it again")
+def _start_again(server: EmbeddedServer, console_log: ConsoleLog) -> None:
+    console_log.line("weelo", f"embedded {server.name} has died; starting it again")
     address = server.url()
     try:
         if server.start() != address:
-            journal.line("weelo", f"embedded {server.name} has lost its port; stop weelo and start it again")
+            console_log.line(
+                "weelo", f"embedded {server.name} has lost its port; stop weelo and start it again"
+            )
     except ServerError as problem:
-        journal.line("weelo", str(problem))
+        console_log.line("weelo", str(problem))
     except Exception as problem:  # noqa: BLE001 (such as a full disk: nobody else tries again when there is room)
-        journal.line("weelo", f"embedded {server.name} cannot be started: {problem}")
+        console_log.line("weelo", f"embedded {server.name} cannot be started: {problem}")
 
 
 def _migrate(environment: dict[str, str]) -> None:
@@ -284,7 +292,7 @@ def _migrate(environment: dict[str, str]) -> None:
     )
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines() or ["without a word"]
-        raise Refused(f"the schema could not be brought to head: {said[-1].removeprefix('weelo: ')}")
+        raise CommandError(f"the schema could not be brought to head: {said[-1].removeprefix('weelo: ')}")
 
 
 def _empty_metrics_dir(data: DataDir) -> str:

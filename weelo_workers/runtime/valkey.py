@@ -39,8 +39,8 @@ class Valkey(EmbeddedServer):
 
     name: ClassVar[str] = "valkey"
     process_name: ClassVar[str] = "valkey-server"
-    gentle: ClassVar[signal.Signals] = signal.SIGTERM
-    sudden: ClassVar[signal.Signals] = signal.SIGKILL
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+    kill_signal: ClassVar[signal.Signals] = signal.SIGKILL
 
     def url(self, database: int = 0) -> str:
         return f"redis://:{self._password()}@127.0.0.1:{self._port()}/{database}"

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from weelo_workers import moves
+from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import AssignmentStatus
 from weelo_workers.contracts.trips import AdvanceTrip, AssignmentView
 from weelo_workers.lifecycles import assignment as lifecycle, truck_request as slot_lifecycle
-from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, TruckRequest
 from weelo_workers.queries.views import assignment_view
-from weelo_workers.trips.finding import own
+from weelo_workers.trips.finding import lock_own_assignment
 
 
 @handles(AdvanceTrip)
@@ -20,7 +20,7 @@ def advance(command: AdvanceTrip, uow: UnitOfWork) -> AssignmentView:
 
     The first truck under way puts the broadcast in progress; the last delivery completes it.
     """
-    broadcast, assignment = own(uow, Assignment.trip_id == command.trip_id, command.driver_id)
+    broadcast, assignment = lock_own_assignment(uow, Assignment.trip_id == command.trip_id, command.driver_id)
     if assignment.status == command.status:
         uow.replayed = True
         return assignment_view(assignment)
@@ -31,9 +31,9 @@ def advance(command: AdvanceTrip, uow: UnitOfWork) -> AssignmentView:
     slot = uow.session.get_one(TruckRequest, assignment.truck_request_id)
     if command.status == AssignmentStatus.COMPLETED:
         uow.advance(slot, slot_lifecycle.COMPLETE)
-        moves.trucks_freed(uow, [assignment.transporter_id])
-    slots = moves.slots_of(uow, broadcast.id)
-    moves.set_out_if_under_way(uow, broadcast, slots)
-    moves.announce_assignments(uow, broadcast, [assignment])
-    moves.complete_if_delivered(uow, broadcast, slots)
+        broadcast_transitions.trucks_freed(uow, [assignment.transporter_id])
+    slots = broadcast_transitions.slots_of(uow, broadcast.id)
+    broadcast_transitions.start_if_under_way(uow, broadcast, slots)
+    broadcast_transitions.announce_assignments(uow, broadcast, [assignment])
+    broadcast_transitions.complete_if_delivered(uow, broadcast, slots)
     return assignment_view(assignment)

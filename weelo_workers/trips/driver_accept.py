@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from weelo_workers import moves
+from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import AssignmentStatus
 from weelo_workers.contracts.trips import AssignmentView, DriverAccepts
 from weelo_workers.lifecycles import assignment as lifecycle, truck_request as slot_lifecycle
-from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, TruckRequest
 from weelo_workers.queries.views import assignment_view
-from weelo_workers.trips.finding import own
+from weelo_workers.trips.finding import lock_own_assignment
 
 
 @handles(DriverAccepts)
 def driver_accept(command: DriverAccepts, uow: UnitOfWork) -> AssignmentView:
     """A repeated yes is a yes. After the answer window it is too late: ASSIGNMENT_EXPIRED."""
-    broadcast, assignment = own(uow, Assignment.id == command.assignment_id, command.driver_id)
+    broadcast, assignment = lock_own_assignment(
+        uow, Assignment.id == command.assignment_id, command.driver_id
+    )
     if assignment.status in lifecycle.LIVE - {AssignmentStatus.PENDING}:
         uow.replayed = True
         return assignment_view(assignment)
@@ -28,5 +30,5 @@ def driver_accept(command: DriverAccepts, uow: UnitOfWork) -> AssignmentView:
     uow.advance(assignment, lifecycle.ACCEPT)
     slot = uow.session.get_one(TruckRequest, assignment.truck_request_id)
     uow.advance(slot, slot_lifecycle.ACCEPT)
-    moves.announce_assignments(uow, broadcast, [assignment])
+    broadcast_transitions.announce_assignments(uow, broadcast, [assignment])
     return assignment_view(assignment)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from weelo_workers.contracts.statuses import AssignmentStatus
 from weelo_workers.contracts.trips import AssignmentView, DriverDeclines
-from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment
 from weelo_workers.queries.views import assignment_view
-from weelo_workers.trips.finding import own
-from weelo_workers.trips.reopening import give_back
+from weelo_workers.trips.finding import lock_own_assignment
+from weelo_workers.trips.reopening import revert_assignment
 
 
 @handles(DriverDeclines)
 def driver_decline(command: DriverDeclines, uow: UnitOfWork) -> AssignmentView:
     """Declining twice is fine; after a yes, or when it is over, it is INVALID_TRANSITION."""
-    broadcast, assignment = own(uow, Assignment.id == command.assignment_id, command.driver_id)
+    broadcast, assignment = lock_own_assignment(
+        uow, Assignment.id == command.assignment_id, command.driver_id
+    )
     if assignment.status == AssignmentStatus.DRIVER_DECLINED:
         uow.replayed = True
     else:
-        give_back(uow, broadcast, assignment, command.reason or "declined")
+        revert_assignment(uow, broadcast, assignment, command.reason or "declined")
     return assignment_view(assignment)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from weelo_workers.contracts.statuses import AssignmentStatus
 from weelo_workers.contracts.trips import DriverTimedOut, ExpireAssignment
-from weelo_workers.messaging.handling import handles
+from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment
-from weelo_workers.queries.views import about, assignment_view
+from weelo_workers.queries.views import assignment_view, broadcast_header
 from weelo_workers.trips.finding import lock_with_broadcast
-from weelo_workers.trips.reopening import give_back
+from weelo_workers.trips.reopening import revert_assignment
 
 TIMEOUT = "timeout"
 
@@ -26,5 +26,5 @@ def expire_assignment(command: ExpireAssignment, uow: UnitOfWork) -> None:
     if uow.now < assignment.expires_at:
         uow.send(command, at=assignment.expires_at)
         return
-    give_back(uow, broadcast, assignment, TIMEOUT)
-    uow.publish(DriverTimedOut(**about(broadcast), assignment=assignment_view(assignment)))
+    revert_assignment(uow, broadcast, assignment, TIMEOUT)
+    uow.publish(DriverTimedOut(**broadcast_header(broadcast), assignment=assignment_view(assignment)))

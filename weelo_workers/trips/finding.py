@@ -25,7 +25,9 @@ def lock_with_broadcast(
     return broadcast, assignment
 
 
-def own(uow: UnitOfWork, which: ColumnElement[bool], driver_id: UUID) -> tuple[Broadcast, Assignment]:
+def lock_own_assignment(
+    uow: UnitOfWork, which: ColumnElement[bool], driver_id: UUID
+) -> tuple[Broadcast, Assignment]:
     """As above, for the driver whose it is. Raises Rejected(ASSIGNMENT_NOT_FOUND)."""
     found = lock_with_broadcast(uow, which, driver_id)
     if found is None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy import exists, func, select
 
-from weelo_workers import moves
+from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.broadcasts import (
     BookingExpired,
     NoVehiclesAvailable,
@@ -21,14 +21,14 @@ from weelo_workers.lifecycles import (
 )
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, Driver, Offer, TruckRequest, Vehicle, on_the_road
-from weelo_workers.queries.views import about, filled, searching
+from weelo_workers.queries.views import broadcast_header, filled, searching
 
 # CONTRACT section 4: who looks for a truck again has at least this long.
 AT_LEAST = timedelta(seconds=60)
 NOBODY_ACCEPTED = UnfilledBecause.NOBODY_ACCEPTED
 
 
-def give_back(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignment, reason: str) -> None:
+def revert_assignment(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignment, reason: str) -> None:
     """Revert the assignment and free its driver and vehicle; offer the slot again if there is time for it.
 
     Raises Rejected(INVALID_TRANSITION) if the assignment does not wait for an answer.
@@ -36,8 +36,8 @@ def give_back(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignment, rea
     uow.advance(assignment, assignment_lifecycle.DECLINE, why={"reason": reason}, reason=reason)
     slot = uow.session.get_one(TruckRequest, assignment.truck_request_id)
     uow.advance(slot, slot_lifecycle.REOPEN, why={"reason": reason})
-    moves.announce_assignments(uow, broadcast, [assignment])
-    moves.trucks_freed(uow, [assignment.transporter_id])
+    broadcast_transitions.announce_assignments(uow, broadcast, [assignment])
+    broadcast_transitions.trucks_freed(uow, [assignment.transporter_id])
     _pass_over(uow, broadcast, slot, assignment)
     if not _reopened(uow, broadcast, slot, reason):
         _end(uow, broadcast, slot, reason)
@@ -77,7 +77,7 @@ def _reopened(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, reason:
     reopenable = lifecycle.REOPEN_SOME.when
     if broadcast.status not in reopenable or uow.now >= broadcast.expires_at:
         return False
-    slots = moves.slots_of(uow, broadcast.id)
+    slots = broadcast_transitions.slots_of(uow, broadcast.id)
     under_way = broadcast.status == BroadcastStatus.IN_PROGRESS
     transition = lifecycle.REOPEN_SOME if filled(slots) or under_way else lifecycle.REOPEN_ALL
     deadline = max(broadcast.expires_at, uow.now + AT_LEAST)
@@ -85,8 +85,8 @@ def _reopened(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, reason:
         "one_open_broadcast_per_customer", broadcast, transition, why={"reason": reason}, expires_at=deadline
     ):
         return False  # the customer has asked for something else meanwhile
-    moves.announce(uow, broadcast, slots)
-    uow.publish(TrucksRemainingUpdate(**about(broadcast), trucks_remaining=searching(slots)))
+    broadcast_transitions.announce_state(uow, broadcast, slots)
+    uow.publish(TrucksRemainingUpdate(**broadcast_header(broadcast), trucks_remaining=searching(slots)))
     uow.send(ReofferBroadcast(broadcast_id=broadcast.id, truck_request_id=slot.id))
     return True
 
@@ -94,15 +94,21 @@ def _reopened(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, reason:
 def _end(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, reason: str) -> None:
     """Nobody is asked again: the slot ends, and the broadcast goes on with just the other trucks, if there are any."""
     uow.advance(slot, slot_lifecycle.EXPIRE, why={"reason": reason})
-    slots = moves.slots_of(uow, broadcast.id)
+    slots = broadcast_transitions.slots_of(uow, broadcast.id)
     left, why = filled(slots), {"reason": reason}
     if broadcast.status == BroadcastStatus.FULLY_FILLED and left:
-        moves.step(uow, broadcast, lifecycle.LOSE_TRUCK, slots, why=why, trucks_needed=left)
+        broadcast_transitions.advance_and_announce(
+            uow, broadcast, lifecycle.LOSE_TRUCK, slots, why=why, trucks_needed=left
+        )
     elif broadcast.status == BroadcastStatus.IN_PROGRESS:
-        moves.step(uow, broadcast, lifecycle.LOSE_TRUCK_UNDER_WAY, slots, why=why, trucks_needed=left)
-        moves.complete_if_delivered(uow, broadcast, slots)
+        broadcast_transitions.advance_and_announce(
+            uow, broadcast, lifecycle.LOSE_TRUCK_UNDER_WAY, slots, why=why, trucks_needed=left
+        )
+        broadcast_transitions.complete_if_delivered(uow, broadcast, slots)
     elif broadcast.status == BroadcastStatus.FULLY_FILLED:
-        moves.step(uow, broadcast, lifecycle.LAPSE, slots, why=why, end_reason=NOBODY_ACCEPTED)
-        uow.publish(BookingExpired(**about(broadcast), reason=NOBODY_ACCEPTED), assigned_to={})
+        broadcast_transitions.advance_and_announce(
+            uow, broadcast, lifecycle.LAPSE, slots, why=why, end_reason=NOBODY_ACCEPTED
+        )
+        uow.publish(BookingExpired(**broadcast_header(broadcast), reason=NOBODY_ACCEPTED), assigned_to={})
     if not left:
-        uow.publish(NoVehiclesAvailable(**about(broadcast), reason=NOBODY_ACCEPTED))
+        uow.publish(NoVehiclesAvailable(**broadcast_header(broadcast), reason=NOBODY_ACCEPTED))

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from tests.faults.crowd.phone import Phone
-from tests.faults.ear import Ear, Line
+from tests.faults.heard_log import HeardLog, Line
 from weelo_client import Channel, WeeloClient
 
 WITHDRAWALS = {
@@ -21,7 +21,7 @@ WITHDRAWALS = {
 }
 
 
-class Cards(Ear):
+class Cards(HeardLog):
     """An ear that keeps the list of open offers."""
 
     def __init__(self) -> None:
@@ -30,8 +30,8 @@ class Cards(Ear):
         self.withdrawn: dict[str, list[str]] = defaultdict(list)
         self._announced: set[str] = set()
 
-    def take(self, seq: int, line: Line) -> bool:
-        if new := super().take(seq, line):
+    def add(self, seq: int, line: Line) -> bool:
+        if new := super().add(seq, line):
             self._follow(line.event, json.loads(line.data))
         return new
 
@@ -75,7 +75,7 @@ class Listener:
 
     def listen(self) -> None:
         """By the reference client."""
-        self.channel = self.client.listen(after=0, remember=10, on_frame=self.cards.take_frame)
+        self.channel = self.client.listen(after=0, remember=10, on_frame=self.cards.add_frame)
 
     def is_cut_off(self) -> None:
         """The reference client, in the middle of whatever it does."""

@@ -27,7 +27,7 @@ from wsproto.events import (
 )
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
-from tests.faults.ear import Ear, Line
+from tests.faults.heard_log import HeardLog, Line
 from weelo_client.connection import back_off
 
 ACK_AFTER_SECONDS = 0.3
@@ -36,8 +36,8 @@ ACK_AFTER_SECONDS = 0.3
 class Phone:
     """A socket client that believes nothing. For the exchange's thread only."""
 
-    def __init__(self, port: int, bearer: str, ear: Ear) -> None:
-        self.ear = ear
+    def __init__(self, port: int, bearer: str, heard_log: HeardLog) -> None:
+        self.heard_log = heard_log
         self.wire: socket.socket | None = None
         self.due = 0.0
         self.connections = 0
@@ -63,7 +63,7 @@ class Phone:
         self._asked_after: int | None = None
         self._next: int | None = None
         self._has_resumed = False
-        self._acked, self._ack_at = self.ear.newest, 0.0
+        self._acked, self._ack_at = self.heard_log.newest, 0.0
         self._send(
             Upgrade(
                 host="127.0.0.1",
@@ -86,7 +86,7 @@ class Phone:
         except (OSError, RemoteProtocolError):
             return False
 
-    def part(self, how: str = "closed") -> None:
+    def disconnect(self, how: str = "closed") -> None:
         """Nobody says goodbye: the line is closed, or reset, or the phone is in another network by now and
         the server's end of the line leads nowhere."""
         wire, self.wire = self.wire, None
@@ -104,12 +104,12 @@ class Phone:
         self.due = time.monotonic() + back_off(self._attempt)
 
     def acknowledge(self, now: float) -> None:
-        if self._asked_after is not None and self.ear.newest > self._acked and now >= self._ack_at:
-            self._acked, self._ack_at = self.ear.newest, now + ACK_AFTER_SECONDS
+        if self._asked_after is not None and self.heard_log.newest > self._acked and now >= self._ack_at:
+            self._acked, self._ack_at = self.heard_log.newest, now + ACK_AFTER_SECONDS
             self._say(op="ack", seq=self._acked)
 
-    def throw_away(self) -> None:
-        self.part()
+    def discard(self) -> None:
+        self.disconnect()
         for wire in self._left_behind:
             wire.close()
 
@@ -144,15 +144,15 @@ class Phone:
         if frame["event"] == "connected":
             self._attempt = 0
             self._live_from = frame["data"]["seq"] + 1
-            self._asked_after = self.ear.newest
+            self._asked_after = self.heard_log.newest
             if self._live_from <= self._asked_after:
-                self.ear.wrong.append(f"greeted with {self._live_from - 1} after {self._asked_after}")
+                self.heard_log.wrong.append(f"greeted with {self._live_from - 1} after {self._asked_after}")
             self._say(op="resume", after=self._asked_after)
         elif "seq" not in frame:
-            self.ear.wrong.append(f"unexpected: {frame}")
+            self.heard_log.wrong.append(f"unexpected: {frame}")
         else:
             self._check_order(frame["seq"])
-            self.ear.take(frame["seq"], Line.written(frame))
+            self.heard_log.add(frame["seq"], Line.written(frame))
 
     def _check_order(self, seq: int) -> None:
         """One after the other from where it is live, and once again from where we asked to go on."""
@@ -160,14 +160,14 @@ class Phone:
         wanted = self._next if self._next is not None else self._live_from
         resumes = seq == self._asked_after + 1 and not self._has_resumed
         if seq != wanted and not resumes:
-            self.ear.wrong.append(
+            self.heard_log.wrong.append(
                 f"{seq} came instead of {wanted} on one connection, resumed after {self._asked_after}"
             )
         self._has_resumed = self._has_resumed or (resumes and seq != wanted)
         self._next = seq + 1
 
 
-class Exchange:
+class PhonePoller:
     """All bare phones in one thread: a thread for each of five hundred would measure threads."""
 
     def __init__(self, phones: Sequence[Phone]) -> None:
@@ -186,7 +186,7 @@ class Exchange:
         self._over.set()
         self._thread.join(timeout=10)
         for phone in self._phones:
-            phone.throw_away()
+            phone.discard()
         self._selector.close()
 
     def _listen(self) -> None:
@@ -208,7 +208,7 @@ class Exchange:
     def _hang_up(self, phone: Phone, how: str = "closed") -> None:
         if phone.wire is not None:
             self._selector.unregister(phone.wire)
-        phone.part(how)
+        phone.disconnect(how)
 
     def _tend(self, phone: Phone, now: float) -> None:
         if phone.wire is not None:

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import text
 
 from tests.faults.crowd.listener import WITHDRAWALS, Listener
-from tests.faults.crowd.phone import Exchange, Phone
+from tests.faults.crowd.phone import Phone, PhonePoller
 from tests.faults.crowd.script import (
     LINES,
     LISTENERS,
@@ -25,11 +25,11 @@ from tests.faults.crowd.script import (
     Script,
     Wish,
 )
-from tests.faults.stage import Stage
+from tests.faults.fault_system import FaultSystem
 from tests.people import book
 from tests.system import token
 from tests.waiting import eventually, pid_of
-from weelo_client import Refused, WeeloClient, WeeloError, open_pool
+from weelo_client import Rejected, WeeloClient, WeeloError, open_pool
 from weelo_workers.contracts.statuses import Role
 
 SETTINGS = {
@@ -49,16 +49,16 @@ class Crowd:
     """Use as a context manager. What the server says in the end: `listed`, while some requests were open and when
     none was (who, what follows from their frames, what the server has), and `logs`."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
+    def __init__(self, fault_system: FaultSystem) -> None:
+        self.fault_system = fault_system
         self.listeners: list[Listener] = []
-        self.exchange: Exchange | None = None
+        self.exchange: PhonePoller | None = None
         self.said: Counter[str] = Counter()
         self.deaths: Counter[str] = Counter()
         self.listed: list[tuple[Listener, set[str], set[str]]] = []
         self.logs: list[list[Any]] = []
         self._standing: list[str] = []
-        self._http = open_pool(stage.system.url, connections=64)
+        self._http = open_pool(fault_system.system.url, connections=64)
 
     def __enter__(self) -> Crowd:
         return self
@@ -86,12 +86,12 @@ class Crowd:
             each.listen()
         for each in self.listeners[REFERENCE_CLIENTS:]:
             bearer = token(Role.TRANSPORTER, each.id, ttl=7200)
-            each.phone = Phone(self.stage.system.port, bearer, each.cards)
-        self.exchange = Exchange(self.phones)
+            each.phone = Phone(self.fault_system.system.port, bearer, each.cards)
+        self.exchange = PhonePoller(self.phones)
 
     def _client(self, role: Role, who: UUID) -> WeeloClient:
         bearer = token(role, who, ttl=7200)
-        return WeeloClient(self.stage.system.url, bearer, wait=20, retry_for=40, http=self._http)
+        return WeeloClient(self.fault_system.system.url, bearer, wait=20, retry_for=40, http=self._http)
 
     # --- the play -----------------------------------------------------------------------------------------
 
@@ -165,28 +165,28 @@ class Crowd:
             listener.is_cut_off()
 
     def _kill_an_api_process(self, which: float) -> None:
-        processes = eventually(self.stage.system.api_processes, within=20)
+        processes = eventually(self.fault_system.system.api_processes, within=20)
         doomed = processes[int(which * len(processes))]
-        self.deaths["an API process"] += self.stage.send(signal.SIGKILL, [doomed])
+        self.deaths["an API process"] += self.fault_system.send(signal.SIGKILL, [doomed])
 
     def _kill_the_notifier(self) -> None:
-        notifier = eventually(partial(self.stage.system.pids, "notifications"), within=20)
-        self.deaths["the notifier"] += self.stage.send(signal.SIGKILL, notifier)
+        notifier = eventually(partial(self.fault_system.system.pids, "notifications"), within=20)
+        self.deaths["the notifier"] += self.fault_system.send(signal.SIGKILL, notifier)
 
     def _break_redis(self) -> None:
         """It takes connections and answers nobody; then it is dead, also whenever somebody begins it again; then it is
         back with what it had on disk."""
-        with self.stage.stopped(self._redis()):
+        with self.fault_system.stopped(self._redis()):
             _wait_until(time.monotonic() + REDIS_HANGS_SECONDS)
-            self.stage.valkey.kill()
+            self.fault_system.valkey.kill()
             self.deaths["Redis"] += 1
         back_at = time.monotonic() + REDIS_IS_DEAD_SECONDS
         while time.monotonic() < back_at:
-            self.stage.valkey.kill()
+            self.fault_system.valkey.kill()
             time.sleep(0.2)
 
     def _redis(self) -> list[int]:
-        return [pid_of(self.stage.valkey, within=QUIET_WITHIN)]
+        return [pid_of(self.fault_system.valkey, within=QUIET_WITHIN)]
 
     # --- and afterwards -----------------------------------------------------------------------------------
 
@@ -198,7 +198,7 @@ class Crowd:
             self._standing.append(book(customer, trucks=3)["id"])
             # Else they might be over before all lists have been looked at. It is what happens to a request whose
             # truck is lost: the timer finds a later deadline.
-            with self.stage.engine.begin() as connection:
+            with self.fault_system.engine.begin() as connection:
                 later = "UPDATE broadcasts SET expires_at = expires_at + interval '1 hour' WHERE id = :id"
                 connection.execute(text(later), {"id": self._standing[-1]})
         for booking in self._standing:
@@ -208,7 +208,7 @@ class Crowd:
                 self._decline(listener, booking)
         self._compare_lists()
         # What is told last has no later news after it, from which one could see that something is missing.
-        with self.stage.stopped(self._redis()):
+        with self.fault_system.stopped(self._redis()):
             with ThreadPoolExecutor(STANDING) as pool:
                 list(pool.map(WeeloClient.cancel_booking, customers, self._standing))
             self._standing = []
@@ -233,16 +233,20 @@ class Crowd:
 
         def over() -> bool:
             others = "SELECT DISTINCT status FROM broadcasts WHERE id <> ALL(CAST(:ids AS uuid[]))"
-            return {row.status for row in self.stage.rows(others, ids=self._standing)} <= set(WITHDRAWALS)
+            return {row.status for row in self.fault_system.rows(others, ids=self._standing)} <= set(
+                WITHDRAWALS
+            )
 
         def done() -> bool:
-            return not self.stage.rows(
+            return not self.fault_system.rows(
                 "SELECT 1 FROM mailbox WHERE settled_at IS NULL AND parked_at IS NULL"
                 " AND (due_at <= clock_timestamp() OR name = 'broadcasts.widen') LIMIT 1"
             )
 
         def heard() -> bool:
-            newest = {row.user_id: row.seq for row in self.stage.rows("SELECT user_id, seq FROM log_heads")}
+            newest = {
+                row.user_id: row.seq for row in self.fault_system.rows("SELECT user_id, seq FROM log_heads")
+            }
             behind = [each.cards for each in self.listeners if each.cards.newest < newest[each.id]]
             assert not behind, (
                 f"{len(behind)} wait for lines; {[cards.wrong for cards in behind if cards.wrong]}"
@@ -255,7 +259,7 @@ class Crowd:
     def summary(self) -> str:
         cards = [each.cards for each in self.listeners]
         reconnects = sum(each.channel.reconnects for each in self.listeners if each.channel is not None)
-        ended = self.stage.rows(
+        ended = self.fault_system.rows(
             "SELECT status, end_reason, count(*) AS n FROM broadcasts GROUP BY 1, 2 ORDER BY 1, 2"
         )
         turned_away = sum((phone.turned_away for phone in self.phones), Counter[int]())
@@ -271,7 +275,7 @@ ended: {[tuple(row) for row in ended]}"""
 
 
 def _why(problem: WeeloError) -> str:
-    return problem.code if isinstance(problem, Refused) else type(problem).__name__
+    return problem.code if isinstance(problem, Rejected) else type(problem).__name__
 
 
 def _wait_until(moment: float) -> None:

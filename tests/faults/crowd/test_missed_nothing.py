@@ -18,8 +18,8 @@ import pytest
 from tests.faults.crowd.listener import WITHDRAWALS
 from tests.faults.crowd.playing import QUIET_WITHIN, SETTINGS, Crowd
 from tests.faults.crowd.script import BROADCASTS, LISTENERS, PLAY_SECONDS, Script
-from tests.faults.ear import Line
-from tests.faults.stage import Stage
+from tests.faults.fault_system import FaultSystem
+from tests.faults.heard_log import Line
 from tests.system import doctor
 from tests.waiting import eventually
 from weelo_client.channel import FINAL_CODES
@@ -37,7 +37,10 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
     """As it is when everything has been played and broken, and all is quiet again."""
     print(f"WEELO_SEED={SEED} WEELO_LISTENERS={LISTENERS} WEELO_BROADCASTS={BROADCASTS}")  # noqa: T201 (how to play it again)
     dice = random.Random(SEED)
-    with Stage(tmp_path_factory.mktemp("crowd") / "system.log", SETTINGS) as stage, Crowd(stage) as crowd:
+    with (
+        FaultSystem(tmp_path_factory.mktemp("crowd") / "system.log", SETTINGS) as fault_system,
+        Crowd(fault_system) as crowd,
+    ):
         try:
             crowd.gather(dice)
             crowd.play(Script.of(dice))
@@ -65,7 +68,7 @@ def test_CNCL_03_a_list_made_of_frames_alone_is_the_servers_list(crowd: Crowd) -
 
 def test_BCAST_05_everybody_who_was_notified_has_had_each_withdrawal_once(crowd: Crowd) -> None:
     cards = {each.id: each.cards for each in crowd.listeners}
-    offered = crowd.stage.rows(
+    offered = crowd.fault_system.rows(
         "SELECT o.transporter_id, o.broadcast_id, b.status FROM offers o JOIN broadcasts b ON b.id = o.broadcast_id"
     )
     assert offered
@@ -78,4 +81,5 @@ def test_BCAST_05_everybody_who_was_notified_has_had_each_withdrawal_once(crowd:
 def test_nobody_was_turned_away_for_good_and_the_doctor_finds_nothing(crowd: Crowd) -> None:
     assert all(crowd.deaths[who] for who in ("an API process", "the notifier", "Redis"))
     assert not [phone.turned_away for phone in crowd.phones if phone.turned_away.keys() & FINAL_CODES]
-    eventually(lambda: not doctor(crowd.stage.system), within=60)  # workers report to Redis every few seconds
+    # workers report to Redis every few seconds
+    eventually(lambda: not doctor(crowd.fault_system.system), within=60)

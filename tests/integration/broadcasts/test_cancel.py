@@ -26,7 +26,7 @@ def test_CNCL_03_every_notified_transporter_is_told_once_even_who_declined(world
     world.cancel(broadcast)
     world.drain()
     for fleet in fleets:
-        withdrawals = world.heard(fleet.id, "booking_cancelled")
+        withdrawals = world.events_of(fleet.id, "booking_cancelled")
         assert [(w["reason"], w["assignedToYou"]) for w in withdrawals] == [("customer_cancelled", 0)]
 
 
@@ -37,8 +37,8 @@ def test_CNCL_04_an_assigned_driver_is_told_and_driver_and_vehicle_are_free_agai
     world.cancel(broadcast)
     world.drain()
     driver = fleet.trucks[0].driver_id
-    assert [frame["reason"] for frame in world.heard(driver, "trip_cancelled")] == ["customer_cancelled"]
-    assert world.heard(fleet.id, "booking_cancelled")[0]["assignedToYou"] == 1
+    assert [frame["reason"] for frame in world.events_of(driver, "trip_cancelled")] == ["customer_cancelled"]
+    assert world.events_of(fleet.id, "booking_cancelled")[0]["assignedToYou"] == 1
     assert world.live_assignments(broadcast) == 0
     another = world.broadcast(1)
     assert world.accept(fleet, another).status == "succeeded"
@@ -50,11 +50,11 @@ def test_CNCL_05_nothing_of_it_is_left_behind_and_no_timer_still_acts(world: Wor
     world.cancel(broadcast)
     world.drain()
     version = world.value("SELECT version FROM broadcasts WHERE id = :id", id=broadcast)
-    heard = len(world.heard(fleet.id))
+    heard = len(world.events_of(fleet.id))
     for _ in range(10):
         world.tick(15)
     assert world.value("SELECT version FROM broadcasts WHERE id = :id", id=broadcast) == version
-    assert len(world.heard(fleet.id)) == heard
+    assert len(world.events_of(fleet.id)) == heard
     assert world.value("SELECT count(*) FROM mailbox WHERE settled_at IS NULL") == 0
     assert (
         world.value(

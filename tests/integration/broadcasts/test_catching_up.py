@@ -16,7 +16,7 @@ from weelo_workers.redis_client import redis
 
 def offers_heard(world: World, fleet: Fleet) -> list[str]:
     world.drain()
-    return [frame["broadcastId"] for frame in world.heard(fleet.id, "new_broadcast")]
+    return [frame["broadcastId"] for frame in world.events_of(fleet.id, "new_broadcast")]
 
 
 def some_seconds_later() -> None:
@@ -29,17 +29,17 @@ def test_PRES_01_going_online_within_a_ring_brings_the_open_offers_once(world: W
     world.fleet(km_north=1)
     late = world.fleet(km_north=5, online=False)
     broadcast = world.broadcast(1)
-    world.go(late, online=True)
+    world.set_availability(late, online=True)
     assert offers_heard(world, late) == []  # it is not known yet where they are
     world.heartbeat(late, 5)
     assert offers_heard(world, late) == [str(broadcast)]
-    offer = world.heard(late.id, "new_broadcast")[0]
+    offer = world.events_of(late.id, "new_broadcast")[0]
     assert (offer["radiusStep"], 4.9 < offer["pickupDistanceKm"] < 5.1) == (1, True)
     for _ in range(3):
         some_seconds_later()
         world.heartbeat(late, 5)
-        world.go(late, online=False)
-        world.go(late, online=True)
+        world.set_availability(late, online=False)
+        world.set_availability(late, online=True)
     assert offers_heard(world, late) == [str(broadcast)]
     assert world.accept(late, broadcast).result["isFullyFilled"]
 
@@ -47,7 +47,7 @@ def test_PRES_01_going_online_within_a_ring_brings_the_open_offers_once(world: W
 def test_once_everyone_was_asked_coming_online_is_enough(world: World) -> None:
     late = world.fleet(online=False)
     broadcast = world.broadcast(1)
-    world.go(late, online=True)
+    world.set_availability(late, online=True)
     assert offers_heard(world, late) == [str(broadcast)]
 
 
@@ -69,8 +69,8 @@ def test_what_was_declined_won_or_over_is_not_brought_again(world: World) -> Non
     world.decline(fleet, declined)
     world.cancel(over)
     before = offers_heard(world, fleet)
-    world.go(fleet, online=False)
-    world.go(fleet, online=True)
+    world.set_availability(fleet, online=False)
+    world.set_availability(fleet, online=True)
     world.heartbeat(fleet, 2)
     assert offers_heard(world, fleet) == before
     assert world.accept(near, declined).status == "succeeded"
@@ -94,10 +94,10 @@ def test_a_late_offer_is_a_transition_of_its_own(world: World) -> None:
     late = world.fleet(km_north=5, online=False)
     broadcast = world.broadcast(1)
     customer = world.customer_of(broadcast)
-    world.go(late, online=True)
+    world.set_availability(late, online=True)
     world.heartbeat(late, 5)
     world.drain()
-    frame = world.heard(customer, "broadcast_state_changed")[-1]
+    frame = world.events_of(customer, "broadcast_state_changed")[-1]
     assert (frame["status"], frame["transportersNotified"]) == ("active", 2)
     history = world.rows("SELECT name, details FROM transitions WHERE subject = 'broadcast' ORDER BY id")[-1]
     assert (history.name, history.details["late"], history.details["told"]) == ("widen_unfilled", True, 1)
@@ -107,12 +107,12 @@ def test_somebody_brought_in_late_gets_the_withdrawal_too(world: World) -> None:
     world.fleet(km_north=1)
     late = world.fleet(km_north=5, online=False)
     broadcast = world.broadcast(1)
-    world.go(late, online=True)
+    world.set_availability(late, online=True)
     world.heartbeat(late, 5)
     world.drain()
     world.cancel(broadcast)
     world.drain()
-    assert len(world.heard(late.id, "booking_cancelled")) == 1
+    assert len(world.events_of(late.id, "booking_cancelled")) == 1
 
 
 def test_slots_that_come_back_from_a_hold_reach_who_came_near_meanwhile(world: World) -> None:
@@ -121,7 +121,7 @@ def test_slots_that_come_back_from_a_hold_reach_who_came_near_meanwhile(world: W
     hold = world.hold(holder, broadcast).result["holdId"]
     world.heartbeat(driving, 5)
     assert offers_heard(world, driving) == []
-    world.drop(holder, UUID(hold))
+    world.release_hold(holder, UUID(hold))
     some_seconds_later()
     world.heartbeat(driving, 5)
     assert offers_heard(world, driving) == [str(broadcast)]
@@ -144,7 +144,7 @@ def test_PRES_01_going_online_brings_what_was_missed_even_if_a_heartbeat_came_fi
     late = world.fleet(online=False)
     redis().flushdb()
     command = SetAvailability(transporter_id=late.id, is_available=True)
-    world.do(command, late.id, Role.TRANSPORTER)
+    world.execute(command, late.id, Role.TRANSPORTER)
     world.heartbeat(late, 1)
     assert offers_heard(world, late) == [str(broadcast)]
 
@@ -189,10 +189,10 @@ def test_a_timer_does_not_wake_a_silent_phone(world: World) -> None:
     world.accept(fleet, broadcast)
     world.drain()
     redis().zadd("weelo:presence:seen", {str(fleet.id): 1.0})
-    presence.forget_the_silent(at_most=10)
+    presence.evict_stale(at_most=10)
     world.tick(50)
     here = presence.Point(DELHI[0], DELHI[1])
-    assert fleet.id not in presence.reached_by(["open:17ft"], here, None).near
+    assert fleet.id not in presence.search(["open:17ft"], here, None).near
 
 
 def test_a_slot_that_comes_back_is_offered_though_others_heard_late_meanwhile(world: World) -> None:

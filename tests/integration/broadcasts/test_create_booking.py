@@ -16,7 +16,7 @@ def test_BCAST_01_a_booking_goes_from_created_over_broadcasting_to_active(world:
     assert outcome.result["status"] == "created"
     world.drain()
 
-    states = [frame["status"] for frame in world.heard(customer, "broadcast_state_changed")]
+    states = [frame["status"] for frame in world.events_of(customer, "broadcast_state_changed")]
     assert states == ["created", "broadcasting", "active"]
 
 
@@ -54,7 +54,7 @@ def test_BCAST_03_the_customer_hears_every_transition_once(world: World) -> None
         world.accept(fleet, broadcast)
     world.drain()
 
-    versions = [frame["version"] for frame in world.heard(customer, "broadcast_state_changed")]
+    versions = [frame["version"] for frame in world.events_of(customer, "broadcast_state_changed")]
     assert versions == list(
         range(1, world.value("SELECT version FROM broadcasts WHERE id = :id", id=broadcast) + 1)
     )

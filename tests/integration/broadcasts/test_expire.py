@@ -16,8 +16,8 @@ def test_TMOT_02_the_customer_hears_that_nobody_was_online(world: World) -> None
     broadcast = world.broadcast(1, customer=customer)
     world.tick(121)
     assert world.status(broadcast) == "expired"
-    assert [f["reason"] for f in world.heard(customer, "booking_expired")] == ["no_transporter_online"]
-    assert [(f["reason"], f["retryable"]) for f in world.heard(customer, "no_vehicles_available")] == [
+    assert [f["reason"] for f in world.events_of(customer, "booking_expired")] == ["no_transporter_online"]
+    assert [(f["reason"], f["retryable"]) for f in world.events_of(customer, "no_vehicles_available")] == [
         ("no_transporter_online", True)
     ]
 
@@ -27,7 +27,7 @@ def test_TMOT_02_the_customer_hears_that_nobody_accepted(world: World) -> None:
     customer = uuid4()
     world.broadcast(1, customer=customer)
     world.tick(121)
-    assert [f["reason"] for f in world.heard(customer, "no_vehicles_available")] == ["nobody_accepted"]
+    assert [f["reason"] for f in world.events_of(customer, "no_vehicles_available")] == ["nobody_accepted"]
 
 
 def test_TMOT_03_BCAST_05_every_notified_transporter_gets_one_withdrawal_and_the_offer_leaves_the_list(
@@ -38,8 +38,8 @@ def test_TMOT_03_BCAST_05_every_notified_transporter_gets_one_withdrawal_and_the
     world.tick(15)
     world.tick(120)
     for fleet in fleets:
-        assert len(world.heard(fleet.id, "new_broadcast")) == 1
-        assert len(world.heard(fleet.id, "booking_expired")) == 1
+        assert len(world.events_of(fleet.id, "new_broadcast")) == 1
+        assert len(world.events_of(fleet.id, "booking_expired")) == 1
 
 
 def test_TMOT_02_04_expiry_says_partly_filled_and_touches_no_truck_that_was_won(world: World) -> None:
@@ -55,9 +55,9 @@ def test_TMOT_02_04_expiry_says_partly_filled_and_touches_no_truck_that_was_won(
         "SELECT status FROM truck_requests WHERE broadcast_id = :id ORDER BY request_number", id=broadcast
     )
     assert [slot.status for slot in slots] == ["accepted", "expired", "expired"]
-    assert [f["reason"] for f in world.heard(customer, "booking_expired")] == ["partly_filled"]
-    assert world.heard(customer, "no_vehicles_available") == []
-    assert world.heard(fleet.id, "booking_expired")[0]["assignedToYou"] == 1
+    assert [f["reason"] for f in world.events_of(customer, "booking_expired")] == ["partly_filled"]
+    assert world.events_of(customer, "no_vehicles_available") == []
+    assert world.events_of(fleet.id, "booking_expired")[0]["assignedToYou"] == 1
 
 
 @pytest.mark.parametrize("end", ["cancel", "fill", "expire"])
@@ -75,13 +75,13 @@ def test_TIMR_03_an_expiry_after_the_end_does_no_harm(world: World, end: str) ->
     status = world.status(broadcast)
     world.tick(121)
     for _ in range(2):
-        world.do(ExpireBroadcast(broadcast_id=broadcast), uuid4(), Role.ADMIN)
+        world.execute(ExpireBroadcast(broadcast_id=broadcast), uuid4(), Role.ADMIN)
     assert world.status(broadcast) == status
 
 
 def test_TIMR_03_an_expiry_that_comes_early_waits_for_the_deadline(world: World) -> None:
     broadcast = world.broadcast(1)
-    world.do(ExpireBroadcast(broadcast_id=broadcast), uuid4(), Role.ADMIN)
+    world.execute(ExpireBroadcast(broadcast_id=broadcast), uuid4(), Role.ADMIN)
     assert world.status(broadcast) == "active"
     world.tick(121)
     assert world.status(broadcast) == "expired"
@@ -107,4 +107,4 @@ def test_TIMR_02_a_deadline_that_moved_is_kept_though_the_request_was_full_when_
 
 
 def test_an_expiry_of_nothing_does_nothing(world: World) -> None:
-    assert world.do(ExpireBroadcast(broadcast_id=uuid4()), uuid4(), Role.ADMIN).status == "succeeded"
+    assert world.execute(ExpireBroadcast(broadcast_id=uuid4()), uuid4(), Role.ADMIN).status == "succeeded"

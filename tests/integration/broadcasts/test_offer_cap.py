@@ -14,12 +14,12 @@ from tests.changed_settings import with_settings
 from tests.integration.broadcasts.test_widen import told_at
 from tests.world import DELHI, Fleet, World, place
 from weelo_workers import presence
-from weelo_workers.broadcasts import matching, telling, widen
+from weelo_workers.broadcasts import matching, offering, widen
 from weelo_workers.contracts.broadcasts import OfferLate
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.queries.pages import Window
+from weelo_workers.queries.offer_explanation import explain
+from weelo_workers.queries.pages import PageRequest
 from weelo_workers.queries.recipients import recipients
-from weelo_workers.queries.why import why
 from weelo_workers.redis_client import redis
 
 MUMBAI = -1142.0
@@ -166,7 +166,7 @@ def test_PRES_01_near_requests_are_offered_even_if_the_place_is_known_only_after
     for _ in range(5):
         world.tick(15)
     fleet = world.fleet(online=False)
-    world.go(fleet, online=True)
+    world.set_availability(fleet, online=True)
     world.drain()
     world.heartbeat(fleet, 0)
     world.drain()
@@ -180,13 +180,13 @@ def test_a_transporter_who_comes_online_between_a_steps_search_and_its_commit_is
     world.fleet(km_north=70)
     broadcast = world.broadcast(1)
     came: list[Fleet] = []
-    search = matching.search
+    search = matching.search_presence
 
     def slow_search(*args: Any) -> Any:
         found = search(*args)
         if not came:
             fleet = world.fleet(km_north=300, online=False)
-            world.go(fleet, online=True)
+            world.set_availability(fleet, online=True)
             world.heartbeat(fleet, 300)
             for row in world.rows(
                 "SELECT id FROM mailbox WHERE name = 'broadcasts.catch_up' AND settled_at IS NULL"
@@ -195,7 +195,7 @@ def test_a_transporter_who_comes_online_between_a_steps_search_and_its_commit_is
             came.append(fleet)
         return found
 
-    monkeypatch.setattr(widen, "search", slow_search)
+    monkeypatch.setattr(widen, "search_presence", slow_search)
     world.tick(15)
     world.tick(2)
     assert came[0].id in told_at(world, broadcast)
@@ -261,7 +261,7 @@ def test_LAST_STEP_MAX_KM_bounds_the_last_step(world: World, monkeypatch: pytest
     late_within, late_beyond = comes_online(world, -190), comes_online(world, -210)
     assert set(told_at(world, broadcast)) == {within.id, late_within.id}
     with Session(world.engine) as session:
-        answer = why(session, broadcast, beyond.id, 0)
+        answer = explain(session, broadcast, beyond.id, 0)
     assert answer is not None
     assert answer.answer == "not offered: they are 299.6 km away, the rings reached 200.0 km"
     assert late_beyond.id not in told_at(world, broadcast)
@@ -317,8 +317,8 @@ def expired_because(world: World, broadcast: UUID) -> str:
     customer = world.customer_of(broadcast)
     world.tick(121)
     assert world.status(broadcast) == "expired"
-    reasons = {frame["reason"] for frame in world.heard(customer, "no_vehicles_available")}
-    assert reasons == {frame["reason"] for frame in world.heard(customer, "booking_expired")}
+    reasons = {frame["reason"] for frame in world.events_of(customer, "no_vehicles_available")}
+    assert reasons == {frame["reason"] for frame in world.events_of(customer, "booking_expired")}
     assert len(reasons) == 1
     return str(reasons.pop())
 
@@ -355,7 +355,7 @@ def test_TMOT_02_a_transporter_who_cannot_be_told_is_not_online(
     world.drivers_accept(first)
     world.drain()
     if absent == "offline":
-        world.go(fleet, online=False)
+        world.set_availability(fleet, online=False)
     if absent == "silent":
         redis().zadd("weelo:presence:seen", {str(fleet.id): 1})
     assert expired_because(world, world.broadcast(1)) == "no_transporter_online"
@@ -391,14 +391,14 @@ def test_all_transporters_told_or_passed_over_are_listed_with_reason_and_answer(
     world.decline(declines, broadcast)
     world.accept(wins, broadcast)
     with Session(world.engine) as session:
-        everybody = recipients(session, broadcast, Window(10, None))
+        everybody = recipients(session, broadcast, PageRequest(10, None))
         assert everybody is not None
-        first = recipients(session, broadcast, Window(2, None))
+        first = recipients(session, broadcast, PageRequest(2, None))
         assert first is not None
         assert first.next_cursor is not None
-        second = recipients(session, broadcast, Window(2, first.next_cursor))
+        second = recipients(session, broadcast, PageRequest(2, first.next_cursor))
         assert second is not None
-        assert recipients(session, uuid4(), Window(2, None)) is None
+        assert recipients(session, uuid4(), PageRequest(2, None)) is None
     assert first.items + second.items == everybody.items
     by_id = {item["transporterId"]: item for item in everybody.items}
     assert {who: (item["offered"], item["reason"], item["answer"]) for who, item in by_id.items()} == {
@@ -416,7 +416,7 @@ def test_a_step_counts_all_transporters_whom_it_passed_over(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_settings(monkeypatch, max_offers_per_step=1)
-    monkeypatch.setattr(telling, "MAX_PASSED_OVER_PER_STEP", 1)
+    monkeypatch.setattr(offering, "MAX_PASSED_OVER_PER_STEP", 1)
     for km in (1, 2, 3):
         world.fleet(km_north=km)
     broadcast = world.broadcast(1)

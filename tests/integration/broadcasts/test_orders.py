@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from tests.world import World, place
 from weelo_workers.contracts.broadcasts import CancelBroadcast, CreateOrder, NewOrder, VehicleRequirement
 from weelo_workers.contracts.notifications import CommandOutcome
-from weelo_workers.contracts.statuses import Kind, Role
+from weelo_workers.contracts.statuses import BroadcastKind, Role
 
 KINDS = ("17 Feet", "32 Feet Multi Axle", "10 Wheeler")
 
@@ -24,7 +24,7 @@ def ordering(customer: UUID, *kinds: tuple[str, int], keyed: bool = False) -> Cr
 
 
 def order(world: World, customer: UUID, *kinds: tuple[str, int]) -> CommandOutcome:
-    return world.do(ordering(customer, *kinds), customer, Role.CUSTOMER)
+    return world.execute(ordering(customer, *kinds), customer, Role.CUSTOMER)
 
 
 def test_ACPT_04_an_order_of_three_kinds_is_filled_by_the_fleets_that_have_them(world: World) -> None:
@@ -37,7 +37,7 @@ def test_ACPT_04_an_order_of_three_kinds_is_filled_by_the_fleets_that_have_them(
     assert (result["kind"], result["trucksNeeded"], "bookingId" in result) == ("order", 3, False)
     assert result["orderId"] == result["id"]
     broadcast = UUID(result["id"])
-    offer = world.heard(two_kinds.id, "new_broadcast")[0]
+    offer = world.events_of(two_kinds.id, "new_broadcast")[0]
     assert [(v["vehicleSubtype"], v["count"]) for v in offer["requestedVehicles"]] == [
         (KINDS[0], 1),
         (KINDS[1], 2),
@@ -77,9 +77,9 @@ def test_CNCL_06_an_order_is_cancelled_as_an_order_and_not_as_a_booking(world: W
     customer = uuid4()
     broadcast = UUID(order(world, customer, (KINDS[0], 1), (KINDS[1], 1)).result["id"])
     assert world.cancel(broadcast, customer).error["code"] == "BOOKING_NOT_FOUND"
-    command = CancelBroadcast(broadcast_id=broadcast, customer_id=customer, kind=Kind.ORDER)
+    command = CancelBroadcast(broadcast_id=broadcast, customer_id=customer, kind=BroadcastKind.ORDER)
     for _ in range(2):
-        assert world.do(command, customer, Role.CUSTOMER).result["broadcast"]["status"] == "cancelled"
+        assert world.execute(command, customer, Role.CUSTOMER).result["broadcast"]["status"] == "cancelled"
 
 
 def test_TMOT_02_an_order_expires_like_a_booking(world: World) -> None:
@@ -90,7 +90,7 @@ def test_TMOT_02_an_order_expires_like_a_booking(world: World) -> None:
     world.accept(fleet, broadcast)
     world.drivers_accept(broadcast)
     world.tick(121)
-    assert [f["reason"] for f in world.heard(customer, "booking_expired")] == ["partly_filled"]
+    assert [f["reason"] for f in world.events_of(customer, "booking_expired")] == ["partly_filled"]
     assert world.live_assignments(broadcast) == 1
 
 

@@ -23,7 +23,7 @@ def test_PRES_01_toggling_a_hundred_times_never_offers_to_somebody_offline(world
         for number in range(100):
             with world.engine.begin() as connection:
                 connection.exec_driver_sql("UPDATE transporters SET recent_changes = '{}'")
-            world.go(toggled, online=False)
+            world.set_availability(toggled, online=False)
             since = time.monotonic()
             world.heartbeat(toggled, 2)
             if number % 10 == 0:  # long enough for a whole ring, however busy the machine is
@@ -32,7 +32,7 @@ def test_PRES_01_toggling_a_hundred_times_never_offers_to_somebody_offline(world
             else:
                 time.sleep(0.02)
             offline.append((since, time.monotonic()))
-            world.go(toggled, online=True)
+            world.set_availability(toggled, online=True)
             world.heartbeat(toggled, 2)
         over.set()
 

@@ -37,7 +37,7 @@ def test_RADI_01_nobody_is_told_twice(world: World) -> None:
     world.broadcast(1)
     for _ in range(6):
         world.tick(15)
-    assert len(world.heard(fleet.id, "new_broadcast")) == 1
+    assert len(world.events_of(fleet.id, "new_broadcast")) == 1
 
 
 def test_RADI_01_the_nearest_are_asked_first_when_there_are_too_many(world: World, monkeypatch) -> None:
@@ -73,7 +73,7 @@ def test_only_fleets_with_a_free_truck_of_the_kind_that_want_work_are_told(world
     first = world.broadcast(1)
     world.accept(busy, first)
     gone = world.fleet(km_north=1)
-    world.go(gone, online=False)
+    world.set_availability(gone, online=False)
 
     broadcast = world.broadcast(1)
     assert set(told_at(world, broadcast)) == {right.id}
@@ -88,8 +88,8 @@ def test_offers_carry_each_transporters_own_distance(world: World) -> None:
     near, far = world.fleet(km_north=2), world.fleet(km_north=7)
     world.broadcast(1)
     world.drain()
-    assert 1.9 < world.heard(near.id, "new_broadcast")[0]["pickupDistanceKm"] < 2.1
-    assert 6.9 < world.heard(far.id, "new_broadcast")[0]["pickupDistanceKm"] < 7.1
+    assert 1.9 < world.events_of(near.id, "new_broadcast")[0]["pickupDistanceKm"] < 2.1
+    assert 6.9 < world.events_of(far.id, "new_broadcast")[0]["pickupDistanceKm"] < 7.1
 
 
 def test_TIMR_03_a_step_that_comes_twice_or_late_tells_nobody_again(world: World) -> None:
@@ -130,16 +130,16 @@ def test_what_an_accept_changed_while_a_ring_was_searched_for_is_told_as_it_is(
     near, _ = world.fleet(km_north=3), world.fleet(km_north=20)
     customer = uuid4()
     broadcast = world.broadcast(3, customer=customer)
-    search = matching.search
+    search = matching.search_presence
 
     def slow_search(*args: Any) -> Any:
         found = search(*args)
         world.accept(near, broadcast)
         return found
 
-    monkeypatch.setattr(widen, "search", slow_search)
+    monkeypatch.setattr(widen, "search_presence", slow_search)
     world.tick(15)
-    filled = [(f["version"], f["trucksFilled"]) for f in world.heard(customer, "broadcast_state_changed")]
+    filled = [(f["version"], f["trucksFilled"]) for f in world.events_of(customer, "broadcast_state_changed")]
     assert filled == [(1, 0), (2, 0), (3, 0), (4, 1), (5, 1)]
 
 
@@ -150,13 +150,13 @@ def test_who_goes_offline_while_a_ring_is_searched_for_is_not_told(
 
     near, fleet = world.fleet(km_north=2), world.fleet(km_north=20)
     broadcast = world.broadcast(1)
-    search = matching.search
+    search = matching.search_presence
 
     def slow_search(*args: Any) -> Any:
         found = search(*args)
-        world.go(fleet, online=False)
+        world.set_availability(fleet, online=False)
         return found
 
-    monkeypatch.setattr(widen, "search", slow_search)
+    monkeypatch.setattr(widen, "search_presence", slow_search)
     world.tick(15)
     assert set(told_at(world, broadcast)) == {near.id}

@@ -11,7 +11,7 @@ from weelo_workers.contracts.statuses import Role
 
 
 def go(world: World, driver: UUID, *, on_duty: bool) -> CommandOutcome:
-    return world.do(SetDriverAvailability(driver_id=driver, is_available=on_duty), driver, Role.DRIVER)
+    return world.execute(SetDriverAvailability(driver_id=driver, is_available=on_duty), driver, Role.DRIVER)
 
 
 def test_PRES_02_a_drivers_change_reaches_its_transporter_once(world: World) -> None:
@@ -21,9 +21,9 @@ def test_PRES_02_a_drivers_change_reaches_its_transporter_once(world: World) -> 
     go(world, driver, on_duty=False)
     go(world, driver, on_duty=True)
     world.drain()
-    heard = [(f["driverId"], f["isOnline"]) for f in world.heard(fleet.id, "driver_status_changed")]
+    heard = [(f["driverId"], f["isOnline"]) for f in world.events_of(fleet.id, "driver_status_changed")]
     assert heard == [(str(driver), False), (str(driver), True)]
-    assert world.heard(other.id, "driver_status_changed") == []
+    assert world.events_of(other.id, "driver_status_changed") == []
 
 
 def test_a_driver_off_duty_is_not_put_on_a_truck(world: World) -> None:

@@ -16,7 +16,7 @@ def test_a_vehicle_is_registered_once_corrected_by_its_fleet_and_refused_to_anot
 
     def register(who: UUID, subtype: str) -> CommandOutcome:
         details = VehicleDetails(vehicle_type="open", vehicle_subtype=subtype)
-        return world.do(
+        return world.execute(
             RegisterVehicle(transporter_id=who, vehicle_number="DL 1 LA 1234", details=details),
             who,
             Role.TRANSPORTER,
@@ -33,7 +33,7 @@ def test_two_fleets_registering_one_number_at_once_give_it_to_one(world: World) 
     details = VehicleDetails(vehicle_type="open", vehicle_subtype="17 Feet")
     outcomes = world.race(
         *[
-            lambda who=who: world.do(
+            lambda who=who: world.execute(
                 RegisterVehicle(transporter_id=who, vehicle_number="DL1", details=details),
                 who,
                 Role.TRANSPORTER,
@@ -49,7 +49,7 @@ def test_a_driver_belongs_to_one_fleet(world: World) -> None:
     details = DriverDetails(name="A driver", phone="+91 98100 00000")
 
     def register(who: UUID) -> CommandOutcome:
-        return world.do(
+        return world.execute(
             RegisterDriver(transporter_id=who, driver_id=driver, details=details), who, Role.TRANSPORTER
         )
 
@@ -62,8 +62,8 @@ def test_the_same_availability_again_is_free_and_more_than_ten_changes_in_five_m
 ) -> None:
     fleet = world.fleet(online=False)
     for _ in range(30):
-        assert world.go(fleet, online=False).status == "succeeded"
-    outcomes = [world.go(fleet, online=number % 2 == 0) for number in range(11)]
+        assert world.set_availability(fleet, online=False).status == "succeeded"
+    outcomes = [world.set_availability(fleet, online=number % 2 == 0) for number in range(11)]
     assert [outcome.http_status for outcome in outcomes] == [200] * 10 + [429]
     assert outcomes[-1].error["code"] == "TOGGLE_RATE_LIMITED"
     assert 0 < outcomes[-1].error["retryAfter"] <= 300
@@ -71,16 +71,16 @@ def test_the_same_availability_again_is_free_and_more_than_ten_changes_in_five_m
         connection.exec_driver_sql(
             "UPDATE transporters SET recent_changes = array_remove(recent_changes, recent_changes[1])"
         )
-    assert world.go(fleet, online=True).status == "succeeded"
+    assert world.set_availability(fleet, online=True).status == "succeeded"
 
 
 def test_a_heartbeat_counts_only_for_who_wants_work(world: World) -> None:
     fleet = world.fleet()
     world.heartbeat(fleet, 2)
-    assert presence.place_of(fleet.id) is not None
-    world.go(fleet, online=False)
+    assert presence.last_position(fleet.id) is not None
+    world.set_availability(fleet, online=False)
     world.heartbeat(fleet, 2)
-    assert presence.place_of(fleet.id) is None
+    assert presence.last_position(fleet.id) is None
 
 
 def test_a_number_is_the_same_with_or_without_its_spaces_and_hyphens(world: World) -> None:
@@ -88,7 +88,7 @@ def test_a_number_is_the_same_with_or_without_its_spaces_and_hyphens(world: Worl
     fleets = [uuid4(), uuid4()]
     numbers = ["HR 55 X 1234", "HR-55-X1234"]
     outcomes = [
-        world.do(
+        world.execute(
             RegisterVehicle(transporter_id=who, vehicle_number=number, details=details), who, Role.TRANSPORTER
         )
         for who, number in zip(fleets, numbers, strict=True)

@@ -7,18 +7,18 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from tests.bells import NoBell, Recorded
+from tests.wakers import NullWaker, RecordingWaker
 from tests.world import World
 from weelo_workers import app as wiring
 from weelo_workers.contracts.broadcasts import CancelBroadcast
 from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.notifications import DeliverEvents
-from weelo_workers.contracts.statuses import Kind, Role
-from weelo_workers.messaging import handling, mailbox, sweep as sweeping
+from weelo_workers.contracts.statuses import BroadcastKind, Role
+from weelo_workers.messaging import handlers, mailbox, sweep as sweeping
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.sweep import sweep
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models.engine import connect, forget_connections
+from weelo_workers.models.engine import connect, drop_inherited_connections
 from weelo_workers.settings import settings
 
 
@@ -29,7 +29,9 @@ def test_IDEM_02_the_same_message_five_times_at_once_has_one_effect(world: World
     world.race(*[lambda: world.bus.execute(command) for _ in range(5)])
     assert world.live_assignments(broadcast) == 1
     world.drain()
-    assert len([f for f in world.heard(fleet.id, "command_settled") if f["commandId"] == str(command)]) == 1
+    assert (
+        len([f for f in world.events_of(fleet.id, "command_settled") if f["commandId"] == str(command)]) == 1
+    )
 
 
 def test_IDEM_02_the_same_key_is_the_same_command_with_the_same_answer(world: World) -> None:
@@ -74,11 +76,11 @@ def test_TIMR_01_timers_are_rows_of_the_mailbox_with_a_due_time(world: World) ->
 def test_TIMR_03_a_timer_that_rings_early_sets_its_alarm_again(world: World) -> None:
     broadcast = world.broadcast(1)
     timer = world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.expire'")
-    bell = Recorded()
-    Bus(world.engine, bell).execute(timer)
+    waker = RecordingWaker()
+    Bus(world.engine, waker).execute(timer)
     assert world.status(broadcast) == "active"
-    assert [ring.id for ring in bell.rings] == [timer]
-    assert 110 < bell.rings[0].countdown <= 120
+    assert [wake_up.id for wake_up in waker.wake_ups] == [timer]
+    assert 110 < waker.wake_ups[0].countdown <= 120
 
 
 def test_TIMR_04_a_timer_fired_by_many_at_once_acts_once(world: World) -> None:
@@ -100,7 +102,7 @@ def test_TIMR_02_the_sweep_settles_a_timer_whose_bell_was_lost(world: World) -> 
     with world.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE broadcasts SET expires_at = clock_timestamp()")
         connection.exec_driver_sql(
-            "UPDATE mailbox SET due_at = clock_timestamp(), ring_at = clock_timestamp() WHERE settled_at IS NULL"
+            "UPDATE mailbox SET due_at = clock_timestamp(), wake_at = clock_timestamp() WHERE settled_at IS NULL"
         )
     assert sweep(world.bus, seconds=1) > 0
     assert world.status(broadcast) == "expired"
@@ -109,23 +111,23 @@ def test_TIMR_02_the_sweep_settles_a_timer_whose_bell_was_lost(world: World) -> 
 def test_the_sweep_rings_a_command_first_and_settles_it_if_nobody_comes(world: World) -> None:
     customer = uuid4()
     command = world.post(world.booking(customer), customer, Role.CUSTOMER)
-    bell = Recorded()
-    bus = Bus(world.engine, bell)
+    waker = RecordingWaker()
+    bus = Bus(world.engine, waker)
     for expected in ("pending", "pending", "succeeded"):
         with world.engine.begin() as connection:
             connection.exec_driver_sql(
-                "UPDATE mailbox SET ring_at = clock_timestamp() WHERE settled_at IS NULL"
+                "UPDATE mailbox SET wake_at = clock_timestamp() WHERE settled_at IS NULL"
             )
         sweep(bus, seconds=1)
         assert world.outcome(command, customer).status == expected
-    assert [ring.id for ring in bell.rings][:2] == [command, command]
+    assert [wake_up.id for wake_up in waker.wake_ups][:2] == [command, command]
 
 
 def test_with_a_silent_bell_the_sweep_settles_commands_itself(world: World) -> None:
     customer = uuid4()
     command = world.post(world.booking(customer), customer, Role.CUSTOMER)
     with world.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE mailbox SET ring_at = clock_timestamp()")
+        connection.exec_driver_sql("UPDATE mailbox SET wake_at = clock_timestamp()")
     sweep(world.bus, seconds=1)
     assert world.outcome(command, customer).status == "succeeded"
 
@@ -139,19 +141,19 @@ def test_TIMR_02_what_comes_due_while_the_sweep_settles_commands_does_not_wait_f
     commands = [world.post(world.booking(customer), customer, Role.CUSTOMER) for customer in customers]
     with world.engine.begin() as connection:
         connection.execute(
-            text("UPDATE mailbox SET ring_at = clock_timestamp() WHERE id = ANY(:ids)"), {"ids": commands}
+            text("UPDATE mailbox SET wake_at = clock_timestamp() WHERE id = ANY(:ids)"), {"ids": commands}
         )
 
     class Busy(Bus):
-        def execute(self, command_id: UUID, *, swept: bool = False, came_again: bool = False) -> None:
-            super().execute(command_id, swept=swept, came_again=came_again)
+        def execute(self, command_id: UUID, *, swept: bool = False, redelivered: bool = False) -> None:
+            super().execute(command_id, swept=swept, redelivered=redelivered)
             if command_id in commands and world.status(expiring) != "expired":
                 assert not in_time, "the timer has come due while the first was settled"
                 in_time.append(command_id)
                 world.shift(121)
 
     in_time: list[UUID] = []
-    sweep(Busy(world.engine, NoBell()), seconds=5)
+    sweep(Busy(world.engine, NullWaker()), seconds=5)
     assert world.status(expiring) == "expired"
     assert len(in_time) == 1
 
@@ -160,7 +162,7 @@ def missed_in(world: World) -> float:
     """Seconds until the sweep may take up the next timer."""
     return float(
         world.value(
-            "SELECT EXTRACT(EPOCH FROM min(ring_at) - clock_timestamp())::float FROM mailbox"
+            "SELECT EXTRACT(EPOCH FROM min(wake_at) - clock_timestamp())::float FROM mailbox"
             " WHERE settled_at IS NULL AND queue = 'timers'"
         )
     )
@@ -178,7 +180,7 @@ def test_TIMR_02_the_sweep_is_worthwhile_when_the_next_timer_could_be_missed(wor
 
 
 def test_TIMR_02_so_beat_comes_back_at_that_moment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wiring, "keep_forgetting", lambda *_: None)
+    monkeypatch.setattr(wiring, "run_purger", lambda *_: None)
     beat = wiring.SweepingScheduler(wiring.app)
     try:
         assert 0.5 < beat.tick() <= settings().sweep_seconds
@@ -186,7 +188,7 @@ def test_TIMR_02_so_beat_comes_back_at_that_moment(world: World, monkeypatch: py
         world.shift(missed_in(world) - 0.5)
         assert beat.tick() <= 0.5
     finally:
-        beat._aside.shutdown()
+        beat._background.shutdown()
         beat._bus.engine.dispose()
 
 
@@ -195,11 +197,11 @@ def test_two_sweeps_at_once_take_each_row_once(world: World) -> None:
         customer = uuid4()
         world.post(world.booking(customer), customer, Role.CUSTOMER)
     with world.engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE mailbox SET ring_at = clock_timestamp()")
+        connection.exec_driver_sql("UPDATE mailbox SET wake_at = clock_timestamp()")
     taken = world.race(*[lambda: sweep(world.bus, seconds=5) for _ in range(2)])
     # Maybe some of the timers that the bookings have set, too.
     assert sum(taken) >= 30
-    assert world.value("SELECT max(sweeps) FROM mailbox WHERE name = 'broadcasts.create_booking'") == 1
+    assert world.value("SELECT max(sweep_count) FROM mailbox WHERE name = 'broadcasts.create_booking'") == 1
 
 
 def test_a_command_that_always_fails_is_parked_with_its_reason_and_blocks_nobody(
@@ -208,10 +210,10 @@ def test_a_command_that_always_fails_is_parked_with_its_reason_and_blocks_nobody
     def broken(command: CancelBroadcast, uow: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setitem(handling._handlers, CancelBroadcast.name, broken)
+    monkeypatch.setitem(handlers._handlers, CancelBroadcast.name, broken)
     customer = uuid4()
     poison = world.post(
-        CancelBroadcast(broadcast_id=uuid4(), customer_id=customer, kind=Kind.BOOKING),
+        CancelBroadcast(broadcast_id=uuid4(), customer_id=customer, kind=BroadcastKind.BOOKING),
         customer,
         Role.CUSTOMER,
     )
@@ -219,9 +221,9 @@ def test_a_command_that_always_fails_is_parked_with_its_reason_and_blocks_nobody
         world.bus.execute(poison)
         world.shift(30)
     row = world.rows(
-        "SELECT attempts, trouble, parked_at, settled_at FROM mailbox WHERE id = :id", id=poison
+        "SELECT attempts, last_error, parked_at, settled_at FROM mailbox WHERE id = :id", id=poison
     )[0]
-    assert (row.attempts, row.trouble, row.settled_at) == (5, "RuntimeError: a bug", None)
+    assert (row.attempts, row.last_error, row.settled_at) == (5, "RuntimeError: a bug", None)
     assert row.parked_at is not None
     assert world.book(customer).http_status == 201
 
@@ -230,19 +232,19 @@ def test_a_refusal_leaves_nothing_behind_but_itself(world: World, monkeypatch: p
     """The verb had already moved rows, told people and set timers when it said no."""
     from weelo_workers.contracts.rejections import Code, Rejected
 
-    create = handling._handlers["broadcasts.create_booking"]
+    create = handlers._handlers["broadcasts.create_booking"]
 
     def create_then_refuse(command: Command, uow: UnitOfWork) -> None:
         create(command, uow)
         raise Rejected(Code.INVALID_TRANSITION)
 
-    monkeypatch.setitem(handling._handlers, "broadcasts.create_booking", create_then_refuse)
+    monkeypatch.setitem(handlers._handlers, "broadcasts.create_booking", create_then_refuse)
     customer = uuid4()
     outcome = world.book(customer)
     world.drain()
     assert outcome.error["code"] == "INVALID_TRANSITION"
     assert world.value("SELECT count(*) FROM broadcasts") == 0
-    assert [frame["event"] for frame in world.heard(customer)] == ["command_settled"]
+    assert [frame["event"] for frame in world.events_of(customer)] == ["command_settled"]
     assert world.value("SELECT count(*) FROM mailbox WHERE settled_at IS NULL") == 0
 
 
@@ -302,7 +304,7 @@ def test_a_delivery_that_cannot_be_told_takes_no_other_with_it(world: World) -> 
         for row in waiting:
             world.bus.execute(row.id)
         world.shift(30)
-    assert world.heard(customer, "booking_cancelled")
+    assert world.events_of(customer, "booking_cancelled")
     assert world.value("SELECT count(*) FROM mailbox WHERE parked_at IS NOT NULL") == 1
 
 
@@ -312,7 +314,7 @@ def test_a_timer_is_never_given_up(world: World, monkeypatch: pytest.MonkeyPatch
 
     broadcast = world.broadcast(1)
     with monkeypatch.context() as patched:
-        patched.setitem(handling._handlers, "broadcasts.expire", broken)
+        patched.setitem(handlers._handlers, "broadcasts.expire", broken)
         with world.engine.begin() as connection:
             connection.exec_driver_sql(
                 "UPDATE mailbox SET due_at = clock_timestamp() WHERE name = 'broadcasts.expire'"
@@ -339,10 +341,10 @@ def test_a_sweep_does_not_wait_long_for_what_somebody_holds(world: World) -> Non
         holder.exec_driver_sql("SELECT 1 FROM broadcasts FOR UPDATE")
         with world.engine.begin() as connection:
             connection.exec_driver_sql(
-                "UPDATE mailbox SET ring_at = clock_timestamp() WHERE settled_at IS NULL"
+                "UPDATE mailbox SET wake_at = clock_timestamp() WHERE settled_at IS NULL"
             )
         began = time.monotonic()
-        sweep(Bus(quick, world.bus.bell), seconds=1)
+        sweep(Bus(quick, world.bus.waker), seconds=1)
         assert time.monotonic() - began < 5
     quick.dispose()
 
@@ -357,10 +359,10 @@ def test_TIMR_02_a_timer_that_somebody_holds_up_is_tried_again_every_second(worl
         for _ in range(4):
             with world.engine.begin() as connection:
                 connection.execute(
-                    text("UPDATE mailbox SET ring_at = clock_timestamp() WHERE settled_at IS NULL")
+                    text("UPDATE mailbox SET wake_at = clock_timestamp() WHERE settled_at IS NULL")
                 )
-            sweep(Bus(quick, world.bus.bell), seconds=1)
-    pause = "SELECT max(EXTRACT(EPOCH FROM ring_at - clock_timestamp())) FROM mailbox WHERE settled_at IS NULL AND name = 'broadcasts.expire'"
+            sweep(Bus(quick, world.bus.waker), seconds=1)
+    pause = "SELECT max(EXTRACT(EPOCH FROM wake_at - clock_timestamp())) FROM mailbox WHERE settled_at IS NULL AND name = 'broadcasts.expire'"
     assert world.value(pause) <= 1
     quick.dispose()
 
@@ -377,22 +379,22 @@ def test_IDEM_02_a_connection_that_ends_in_the_middle_costs_a_command_nothing(wo
     killer.dispose()
     world.bus.execute(command)
     assert world.outcome(command, customer).status == "succeeded"
-    forget_connections()  # the one that ended may be in the pool yet
+    drop_inherited_connections()  # the one that ended may be in the pool yet
 
 
 def test_a_crowd_of_deliveries_rings_once_and_is_told_completely(world: World) -> None:
     """Of deliveries that wait about one subject only the first is rung; what comes while it is told is told, too."""
     fleets = [world.fleet() for _ in range(6)]
     broadcast = world.broadcast(1)
-    bell = Recorded()
-    bus = Bus(world.engine, bell)
+    waker = RecordingWaker()
+    bus = Bus(world.engine, waker)
     for fleet in fleets:
         bus.execute(world.post(world.accepting(fleet, broadcast), fleet.id, Role.TRANSPORTER))
-    deliveries = [ring for ring in bell.rings if ring.name == "notifications.deliver"]
+    deliveries = [wake_up for wake_up in waker.wake_ups if wake_up.name == "notifications.deliver"]
     assert len(deliveries) == 1
     bus.execute(deliveries[0].id)
     for fleet in fleets:
-        assert len(world.heard(fleet.id, "command_settled")) == 4 + len(fleet.trucks) - 1
+        assert len(world.events_of(fleet.id, "command_settled")) == 4 + len(fleet.trucks) - 1
 
 
 def test_a_delivery_is_crowded_by_older_ones_about_its_own_subject_alone(world: World) -> None:
@@ -415,19 +417,19 @@ def test_a_delivery_is_crowded_by_older_ones_about_its_own_subject_alone(world: 
 def test_what_comes_while_a_delivery_is_told_is_told_after_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from weelo_workers.notifications import news
+    from weelo_workers.notifications import live_stream
 
     first, late = world.fleet(), world.fleet()
     broadcast = world.broadcast(1)
     world.accept(first, broadcast)
-    spread = news.spread
+    spread = live_stream.publish
 
-    def and_meanwhile(items: list[news.Item]) -> None:
+    def and_meanwhile(items: list[live_stream.StreamEvent]) -> None:
         spread(items)
-        monkeypatch.setattr(news, "spread", spread)
+        monkeypatch.setattr(live_stream, "publish", spread)
         world.accept(late, broadcast)
 
-    monkeypatch.setattr(news, "spread", and_meanwhile)
+    monkeypatch.setattr(live_stream, "publish", and_meanwhile)
     world.bus.execute(
         world.value("SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL")
     )
@@ -437,4 +439,4 @@ def test_what_comes_while_a_delivery_is_told_is_told_after_it(
         )
         == 0
     )
-    assert world.heard(late.id, "booking_fully_filled")
+    assert world.events_of(late.id, "booking_fully_filled")

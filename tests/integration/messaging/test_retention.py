@@ -8,7 +8,7 @@ import pytest
 
 from tests.world import World
 from weelo_workers.messaging import retention
-from weelo_workers.messaging.retention import forget_what_is_old
+from weelo_workers.messaging.retention import purge_expired
 
 
 def age(world: World, table: str, column: str, where: str = "true", days: int = 8) -> None:
@@ -21,10 +21,10 @@ def age(world: World, table: str, column: str, where: str = "true", days: int = 
 def test_events_older_than_the_retention_leave_every_log_and_the_others_stay(world: World) -> None:
     customer = uuid4()
     world.broadcast(1, customer=customer)
-    before = world.heard(customer)
+    before = world.events_of(customer)
     age(world, "events", "at", "data->>'status' = 'created'")
-    assert forget_what_is_old(world.engine, days=7) == 1
-    assert world.heard(customer) == [line for line in before if line.get("status") != "created"]
+    assert purge_expired(world.engine, days=7) == 1
+    assert world.events_of(customer) == [line for line in before if line.get("status") != "created"]
     assert world.value("SELECT seq FROM log_heads WHERE user_id = :id", id=customer) == len(before)
 
 
@@ -33,18 +33,18 @@ def test_what_was_told_late_leaves_no_hole_in_a_log(world: World) -> None:
     customer = uuid4()
     world.cancel(world.broadcast(1, customer=customer))
     world.drain()
-    late = world.heard(customer)[3]
+    late = world.events_of(customer)[3]
     age(
         world,
         "events",
         "at",
         f"id = (SELECT event_id FROM log_lines WHERE user_id = '{customer}' AND seq = 4)",
     )
-    assert forget_what_is_old(world.engine, days=7) == 0
-    assert world.heard(customer)[3] == late
+    assert purge_expired(world.engine, days=7) == 0
+    assert world.events_of(customer)[3] == late
     age(world, "events", "at")
-    forget_what_is_old(world.engine, days=7)
-    assert world.heard(customer) == []
+    purge_expired(world.engine, days=7)
+    assert world.events_of(customer) == []
 
 
 @pytest.mark.parametrize("batch", [1, 3, 7])
@@ -58,9 +58,9 @@ def test_whatever_a_batch_cuts_the_kept_end_of_each_log_is_gapless(
         world.cancel(broadcast)
         world.drain()
     age(world, "events", "at")
-    events = retention.Kind("events", retention._EVENTS, batch)
+    events = retention.PurgeRule("events", retention._EVENTS, batch)
     monkeypatch.setattr(retention, "SECONDS_EACH", 0)
-    while retention._forget(world.engine, events, 7):
+    while retention._purge(world.engine, events, 7):
         gaps = """
             SELECT user_id FROM log_lines JOIN log_heads h USING (user_id)
              GROUP BY user_id, h.seq HAVING h.seq - min(log_lines.seq) + 1 <> count(*)
@@ -77,8 +77,8 @@ def test_of_several_who_forget_one_does(world: World) -> None:
         world.book(uuid4())
         world.drain()
         age(world, "mailbox", "settled_at", "settled_at IS NOT NULL")
-        assert forget_what_is_old(world.engine, days=7) == 0
-    assert forget_what_is_old(world.engine, days=7) > 0
+        assert purge_expired(world.engine, days=7) == 0
+    assert purge_expired(world.engine, days=7) > 0
 
 
 def test_settled_commands_are_forgotten_and_waiting_ones_never(world: World) -> None:
@@ -89,7 +89,7 @@ def test_settled_commands_are_forgotten_and_waiting_ones_never(world: World) -> 
     age(world, "mailbox", "due_at")
     waiting = world.value("SELECT count(*) FROM mailbox WHERE settled_at IS NULL")
     assert waiting > 0
-    forget_what_is_old(world.engine, days=7)
+    purge_expired(world.engine, days=7)
     assert world.value("SELECT count(*) FROM mailbox") == waiting
     assert world.value("SELECT count(*) FROM mailbox WHERE id = :id", id=outcome.command_id) == 0
 
@@ -101,7 +101,7 @@ def test_a_key_answers_for_at_least_a_day_whatever_the_retention(world: World) -
         connection.exec_driver_sql(
             "UPDATE mailbox SET settled_at = settled_at - interval '23 hours 59 minutes'"
         )
-    forget_what_is_old(world.engine, days=1)
+    purge_expired(world.engine, days=1)
     again = world.book(customer, key=key)
     assert again.result == first.result and again.replayed
 
@@ -111,12 +111,12 @@ def test_replays_and_who_was_passed_over_are_forgotten(world: World) -> None:
     world.book(customer, key=key)
     world.post(world.booking(customer), customer, "customer", key=key)  # type: ignore[arg-type]
     world.fleet(online=True)
-    world.go(world.fleet(), online=False)
+    world.set_availability(world.fleet(), online=False)
     world.drain()
     assert world.value("SELECT count(*) FROM replays") == 1
     age(world, "replays", "at")
     age(world, "passed_over", "at")
-    forget_what_is_old(world.engine, days=7)
+    purge_expired(world.engine, days=7)
     assert world.value("SELECT count(*) FROM replays") == 0
     assert world.value("SELECT count(*) FROM passed_over") == 0
 
@@ -124,7 +124,7 @@ def test_replays_and_who_was_passed_over_are_forgotten(world: World) -> None:
 def test_finished_broadcasts_stay_for_ever_unless_told_otherwise(world: World) -> None:
     world.cancel(world.broadcast(1))
     age(world, "broadcasts", "state_changed_at", days=4_000)
-    forget_what_is_old(world.engine, days=7)
+    purge_expired(world.engine, days=7)
     assert world.value("SELECT count(*) FROM broadcasts") == 1
 
 
@@ -141,7 +141,7 @@ def test_history_ages_with_everything_of_it_but_not_what_is_open_or_on_the_road(
     opened = world.broadcast(1)
     world.accept(other, world.broadcast(1))
     age(world, "broadcasts", "state_changed_at", days=31)
-    assert forget_what_is_old(world.engine, days=7, history_days=30) == 1
+    assert purge_expired(world.engine, days=7, history_days=30) == 1
     left: set[UUID] = {row.id for row in world.rows("SELECT id FROM broadcasts")}
     assert cancelled not in left and {driving, opened} <= left
     for table in ("truck_requests", "offers", "transitions"):

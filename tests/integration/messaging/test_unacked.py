@@ -10,9 +10,9 @@ import pytest
 
 from tests.world import World
 from weelo_workers.contracts.queues import BROADCASTS
-from weelo_workers.messaging.bell import Ring
-from weelo_workers.messaging.celery_bell import CeleryBell
-from weelo_workers.messaging.unacked import MESSAGES, TIMES, forget_unacked
+from weelo_workers.messaging.celery_waker import CeleryWaker
+from weelo_workers.messaging.unacked import MESSAGES, TIMES, delete_settled_unacked
+from weelo_workers.messaging.wakeup import WakeUp
 from weelo_workers.redis_client import redis
 
 DIES_WITH_A_MESSAGE = """
@@ -29,7 +29,7 @@ with app.connection_for_read() as broker:
 def taken(world: World) -> tuple[World, UUID]:
     """A booking whose message was taken by somebody who then was killed."""
     outcome = world.book(uuid4())
-    CeleryBell().ring(Ring(outcome.command_id, "broadcasts.create_booking", BROADCASTS))
+    CeleryWaker().wake(WakeUp(outcome.command_id, "broadcasts.create_booking", BROADCASTS))
     subprocess.run([sys.executable, "-c", DIES_WITH_A_MESSAGE], check=True, timeout=60)
     assert redis().hlen(MESSAGES) == redis().zcard(TIMES) == 1
     return world, outcome.command_id
@@ -40,7 +40,7 @@ def test_TIMR_02_what_a_killed_worker_had_taken_is_forgotten_once_it_is_settled(
 ) -> None:
     world, _ = taken
     world.drain()
-    assert forget_unacked(world.engine) == 1
+    assert delete_settled_unacked(world.engine) == 1
     assert redis().hlen(MESSAGES) == redis().zcard(TIMES) == 0
 
 
@@ -48,11 +48,11 @@ def test_what_is_not_settled_stays_for_whoever_comes(taken: tuple[World, UUID]) 
     world, command_id = taken
     with world.engine.begin() as connection:
         connection.exec_driver_sql(f"UPDATE mailbox SET settled_at = NULL WHERE id = '{command_id}'")
-    assert forget_unacked(world.engine) == 0
+    assert delete_settled_unacked(world.engine) == 0
     assert redis().hlen(MESSAGES) == 1
 
 
 def test_what_is_no_ring_of_ours_is_left_alone(world: World) -> None:
     redis().hset(MESSAGES, mapping={"a": "no json", "b": '[{"body": "W10="}, "", "x"]', "c": "[]"})
-    assert forget_unacked(world.engine) == 0
+    assert delete_settled_unacked(world.engine) == 0
     assert redis().hlen(MESSAGES) == 3

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import event, text
 
 from tests.world import World
-from weelo_workers.metrics.counted import IN_THIS_PROCESS
+from weelo_workers.metrics.counters import IN_THIS_PROCESS
 
 
 def logs(world: World) -> dict[UUID, list[int]]:
@@ -66,7 +66,7 @@ def test_deliveries_that_run_in_the_wrong_order_tell_the_right_one(world: World)
         world.bus.execute(row.id)
     # Also those that were told along with another.
     assert _deliveries_counted() == counted + len(newest_first)
-    versions = [frame["version"] for frame in world.heard(customer) if "version" in frame]
+    versions = [frame["version"] for frame in world.events_of(customer) if "version" in frame]
     assert versions == sorted(versions)
 
 
@@ -79,8 +79,8 @@ def test_an_offer_of_what_is_over_meanwhile_is_not_told_but_its_withdrawal_is(wo
     world.bus.execute(widen)
     world.cancel(broadcast)
     world.drain()
-    assert world.heard(fleet.id, "new_broadcast") == []
-    assert len(world.heard(fleet.id, "booking_cancelled")) == 1
+    assert world.events_of(fleet.id, "new_broadcast") == []
+    assert len(world.events_of(fleet.id, "booking_cancelled")) == 1
 
 
 def test_who_was_told_later_does_not_hear_what_happened_before(world: World) -> None:
@@ -95,9 +95,9 @@ def test_who_was_told_later_does_not_hear_what_happened_before(world: World) -> 
         world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.widen' AND settled_at IS NULL")
     )
     world.drain()
-    assert len(world.heard(near.id, "trucks_remaining_update")) == 1
-    assert [frame["event"] for frame in world.heard(later.id)][-1] == "new_broadcast"
-    assert world.heard(later.id, "trucks_remaining_update") == []
+    assert len(world.events_of(near.id, "trucks_remaining_update")) == 1
+    assert [frame["event"] for frame in world.events_of(later.id)][-1] == "new_broadcast"
+    assert world.events_of(later.id, "trucks_remaining_update") == []
 
 
 def test_a_fan_out_to_a_thousand_takes_as_many_statements_as_one_to_ten(world: World) -> None:

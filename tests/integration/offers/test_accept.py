@@ -42,8 +42,8 @@ def test_k_of_n_in_one_act(world: World) -> None:
     assert (len(result["assignments"]), result["trucksFilled"], result["trucksNeeded"]) == (3, 3, 5)
     assert (result["isFullyFilled"], result["status"]) == (False, "partially_filled")
     world.drain()
-    assert len(world.heard(customer, "truck_confirmed")) == 3
-    assert [f["trucksRemaining"] for f in world.heard(fleet.id, "trucks_remaining_update")] == [2]
+    assert len(world.events_of(customer, "truck_confirmed")) == 3
+    assert [f["trucksRemaining"] for f in world.events_of(fleet.id, "trucks_remaining_update")] == [2]
 
 
 def test_all_or_nothing_takes_nothing_when_fewer_are_open(world: World) -> None:
@@ -117,10 +117,10 @@ def test_BCAST_04_everyone_concerned_hears_of_the_last_truck(world: World) -> No
     broadcast = world.broadcast(1, customer=customer)
     world.accept(winner, broadcast)
     world.drain()
-    assert world.heard(winner.id, "booking_fully_filled")[0]["assignedToYou"] == 1
-    assert world.heard(other.id, "booking_fully_filled")[0]["assignedToYou"] == 0
-    assert len(world.heard(customer, "booking_fully_filled")) == 1
-    trip = world.heard(winner.trucks[0].driver_id, "trip_assigned")[0]
+    assert world.events_of(winner.id, "booking_fully_filled")[0]["assignedToYou"] == 1
+    assert world.events_of(other.id, "booking_fully_filled")[0]["assignedToYou"] == 0
+    assert len(world.events_of(customer, "booking_fully_filled")) == 1
+    trip = world.events_of(winner.trucks[0].driver_id, "trip_assigned")[0]
     assert trip["pickup"]["lat"] == trip["pickup"]["latitude"]
     assert trip["assignment"]["vehicleId"] == str(winner.trucks[0].vehicle_id)
 
@@ -161,4 +161,4 @@ def test_ACPT_04_an_order_is_accepted_by_the_same_act_as_a_booking(world: World)
     customer = world.customer_of(broadcast)
     assert world.accept(fleet, broadcast).result["isFullyFilled"]
     world.drain()
-    assert world.heard(customer, "truck_confirmed")[0]["orderId"] == str(broadcast)
+    assert world.events_of(customer, "truck_confirmed")[0]["orderId"] == str(broadcast)

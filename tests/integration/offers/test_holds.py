@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 from tests.integration.broadcasts.test_orders import KINDS, order
 from tests.world import Fleet, World
 from weelo_workers.contracts.command import Caller
-from weelo_workers.contracts.offers import ReleaseHold
+from weelo_workers.contracts.offers import ExpireHold
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.queries import broadcasts
-from weelo_workers.queries.pages import Window
+from weelo_workers.queries.pages import PageRequest
 
 
 def test_a_hold_keeps_slots_from_others_and_tells_them_what_is_left(world: World) -> None:
@@ -23,7 +23,7 @@ def test_a_hold_keeps_slots_from_others_and_tells_them_what_is_left(world: World
     assert len(held["truckRequestIds"]) == 2 and held["status"] == "open"
     assert world.slots(broadcast) == ["held", "held", "searching"]
     world.drain()
-    assert world.heard(other.id, "trucks_remaining_update")[-1]["trucksRemaining"] == 1
+    assert world.events_of(other.id, "trucks_remaining_update")[-1]["trucksRemaining"] == 1
     refused = world.accept(other, broadcast)
     assert (refused.error["code"], refused.error["remaining"]) == ("NOT_ENOUGH_AVAILABLE", 1)
     named = [other.trucks[0].model_copy(update={"truck_request_id": UUID(held["truckRequestIds"][0])})]
@@ -49,9 +49,9 @@ def test_confirming_gives_the_slots_their_trucks(world: World) -> None:
     again = world.confirm(holder, hold)
     assert again.replayed and again.result["assignments"] == result["assignments"]
     world.drain()
-    assert len(world.heard(customer, "truck_confirmed")) == 2
+    assert len(world.events_of(customer, "truck_confirmed")) == 2
     world.tick(100)
-    assert world.heard(holder.id, "hold_expired") == []
+    assert world.events_of(holder.id, "hold_expired") == []
 
 
 def test_slots_left_over_at_the_confirmation_come_back(world: World) -> None:
@@ -89,9 +89,9 @@ def test_TIMR_01_a_hold_runs_out_by_a_timer_and_its_holder_hears_it(world: World
     assert world.slots(broadcast) == ["held"]
     world.tick(2)
     assert world.slots(broadcast) == ["searching"]
-    assert [frame["holdId"] for frame in world.heard(holder.id, "hold_expired")] == [hold]
-    assert world.heard(other.id, "hold_expired") == []
-    assert world.heard(other.id, "trucks_remaining_update")[-1]["trucksRemaining"] == 1
+    assert [frame["holdId"] for frame in world.events_of(holder.id, "hold_expired")] == [hold]
+    assert world.events_of(other.id, "hold_expired") == []
+    assert world.events_of(other.id, "trucks_remaining_update")[-1]["trucksRemaining"] == 1
     assert world.confirm(holder, hold).error["code"] == "HOLD_EXPIRED"
     assert world.accept(other, broadcast).result["isFullyFilled"]
 
@@ -106,19 +106,19 @@ def test_a_hold_past_its_end_is_over_even_if_its_timer_is_late(world: World) -> 
     assert world.hold(holder, broadcast).error["code"] == "HOLD_EXPIRED"
     assert world.accept(other, broadcast).result["isFullyFilled"]
     world.drain()
-    assert [frame["holdId"] for frame in world.heard(holder.id, "hold_expired")] == [hold]
+    assert [frame["holdId"] for frame in world.events_of(holder.id, "hold_expired")] == [hold]
 
 
 def test_a_timer_that_comes_early_or_twice_does_no_harm(world: World) -> None:
     holder = world.fleet()
     broadcast = world.broadcast(1)
     hold = UUID(world.hold(holder, broadcast).result["holdId"])
-    world.do(ReleaseHold(hold_id=hold), uuid4(), Role.ADMIN)
+    world.execute(ExpireHold(hold_id=hold), uuid4(), Role.ADMIN)
     assert world.slots(broadcast) == ["held"]
     world.tick(91)
-    world.do(ReleaseHold(hold_id=hold), uuid4(), Role.ADMIN)
+    world.execute(ExpireHold(hold_id=hold), uuid4(), Role.ADMIN)
     assert world.slots(broadcast) == ["searching"]
-    assert len(world.heard(holder.id, "hold_expired")) == 1
+    assert len(world.events_of(holder.id, "hold_expired")) == 1
 
 
 def test_a_second_hold_extends_nothing(world: World) -> None:
@@ -136,7 +136,7 @@ def test_letting_go_and_holding_again_extends_nothing(world: World) -> None:
     holder = world.fleet()
     broadcast = world.broadcast(1)
     first = world.hold(holder, broadcast).result
-    assert world.drop(holder, first["holdId"]).result["status"] == "released"
+    assert world.release_hold(holder, first["holdId"]).result["status"] == "released"
     assert world.slots(broadcast) == ["searching"]
     second = world.hold(holder, broadcast).result
     assert second["holdId"] != first["holdId"]
@@ -177,11 +177,11 @@ def test_slots_that_come_back_after_everyone_was_asked_reach_who_came_meanwhile(
     hold = world.hold(holder, broadcast).result["holdId"]
     late = world.fleet(km_north=1)
     world.drain()
-    assert world.heard(late.id, "new_broadcast") == []
-    world.drop(holder, UUID(hold))
+    assert world.events_of(late.id, "new_broadcast") == []
+    world.release_hold(holder, UUID(hold))
     world.drain()
-    assert len(world.heard(late.id, "new_broadcast")) == 1
-    assert len(world.heard(holder.id, "new_broadcast")) == 1
+    assert len(world.events_of(late.id, "new_broadcast")) == 1
+    assert len(world.events_of(holder.id, "new_broadcast")) == 1
 
 
 def test_a_hold_lasts_at_most_until_the_broadcast_expires(world: World) -> None:
@@ -189,7 +189,7 @@ def test_a_hold_lasts_at_most_until_the_broadcast_expires(world: World) -> None:
     broadcast = world.broadcast(1, customer=customer)
     world.tick(100)
     held = world.hold(holder, broadcast).result
-    frame = world.heard(customer, "broadcast_state_changed")[-1]
+    frame = world.events_of(customer, "broadcast_state_changed")[-1]
     assert held["expiresAt"] <= frame["expiresAt"]
     world.tick(21)
     assert (world.status(broadcast), world.slots(broadcast)) == ("expired", ["expired"])
@@ -203,9 +203,9 @@ def test_CNCL_05_a_cancel_ends_the_holds(world: World) -> None:
     world.cancel(broadcast)
     assert (world.slots(broadcast), world.value("SELECT status FROM holds")) == (["cancelled"], "ended")
     assert world.confirm(holder, hold).error["code"] == "BROADCAST_CANCELLED"
-    assert world.drop(holder, hold).status == "succeeded"
+    assert world.release_hold(holder, hold).status == "succeeded"
     world.tick(100)
-    assert world.heard(holder.id, "hold_expired") == []
+    assert world.events_of(holder.id, "hold_expired") == []
 
 
 def test_slots_come_back_without_starting_the_rings_again(world: World) -> None:
@@ -215,13 +215,13 @@ def test_slots_come_back_without_starting_the_rings_again(world: World) -> None:
     broadcast = world.broadcast(1)
     hold = world.hold(holder, broadcast).result["holdId"]
     world.tick(16)
-    assert world.heard(far.id, "new_broadcast") == []
-    assert world.drop(holder, hold).status == "succeeded"
+    assert world.events_of(far.id, "new_broadcast") == []
+    assert world.release_hold(holder, hold).status == "succeeded"
     world.drain()
-    assert len(world.heard(holder.id, "new_broadcast")) == 1
+    assert len(world.events_of(holder.id, "new_broadcast")) == 1
     world.tick(16)
-    assert [frame["radiusStep"] for frame in world.heard(far.id, "new_broadcast")] == [2]
-    assert len(world.heard(holder.id, "new_broadcast")) == 1
+    assert [frame["radiusStep"] for frame in world.events_of(far.id, "new_broadcast")] == [2]
+    assert len(world.events_of(holder.id, "new_broadcast")) == 1
 
 
 def test_nobody_keeps_more_slots_than_they_have_trucks_for(world: World) -> None:
@@ -258,7 +258,7 @@ def test_the_last_truck_taken_beside_a_hold_does_not_fill_the_broadcast(world: W
     assert (result["isFullyFilled"], result["status"]) == (False, "partially_filled")
     assert world.accept(world.fleet(), broadcast).error["code"] == "BROADCAST_NOT_FOUND"
     world.drain()
-    assert world.heard(other.id, "booking_fully_filled") == []
+    assert world.events_of(other.id, "booking_fully_filled") == []
 
 
 def test_declining_lets_go_of_the_hold(world: World) -> None:
@@ -274,7 +274,7 @@ def test_somebody_elses_hold_does_not_exist(world: World) -> None:
     broadcast = world.broadcast(1)
     hold = world.hold(holder, broadcast).result["holdId"]
     assert world.confirm(other, hold).error["code"] == "HOLD_NOT_FOUND"
-    assert world.drop(other, hold).error["code"] == "HOLD_NOT_FOUND"
+    assert world.release_hold(other, hold).error["code"] == "HOLD_NOT_FOUND"
     assert world.hold(world.fleet(online=False), broadcast).error["code"] == "BROADCAST_NOT_FOUND"
 
 
@@ -303,8 +303,8 @@ def test_the_history_tells_of_the_hold(world: World) -> None:
     assert [tuple(row) for row in world.rows(query)] == [
         ("hold", "hold", "offers.hold"),
         ("truck_request", "hold", "offers.hold"),
-        ("truck_request", "release", "offers.release_hold"),
-        ("hold", "expire", "offers.release_hold"),
+        ("truck_request", "release", "offers.expire_hold"),
+        ("hold", "expire", "offers.expire_hold"),
     ]
 
 
@@ -317,5 +317,5 @@ def _seen_by(world: World, fleet: Fleet, broadcast: UUID) -> list[str]:
 
 def _offer(world: World, fleet: Fleet) -> dict[str, Any]:
     with Session(world.engine) as session:
-        (offer,) = broadcasts.offers(session, fleet.id, Window(10, None)).items
+        (offer,) = broadcasts.offers(session, fleet.id, PageRequest(10, None)).items
     return dict(offer)

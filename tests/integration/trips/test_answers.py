@@ -35,7 +35,7 @@ def test_a_driver_who_says_yes_is_on_the_slot_and_everyone_concerned_hears_it(wo
     assert (outcome.result["status"], outcome.result["expiresAt"]) == ("driver_accepted", None)
     assert slots(world, broadcast) == ["accepted"]
     for who in (customer, fleet.id, fleet.trucks[0].driver_id):
-        heard = [f["assignment"]["status"] for f in world.heard(who, "assignment_status_changed")]
+        heard = [f["assignment"]["status"] for f in world.events_of(who, "assignment_status_changed")]
         assert heard == ["pending", "driver_accepted"]
     assert world.answer(world.assignments(broadcast)[0], yes=True).replayed
 
@@ -48,7 +48,7 @@ def test_TIMR_01_a_driver_who_does_not_answer_in_45_seconds_loses_the_slot(world
     world.tick(2)
     assert world.status(broadcast) == "active"
     assert [(a.status, a.reason) for a in world.assignments(broadcast)] == [("driver_declined", "timeout")]
-    assert len(world.heard(fleet.id, "driver_timeout")) == 1
+    assert len(world.events_of(fleet.id, "driver_timeout")) == 1
     assert world.answer(assignment, yes=True).error["code"] == "ASSIGNMENT_EXPIRED"
 
 
@@ -58,8 +58,8 @@ def test_a_slot_that_comes_back_is_offered_again_but_not_to_the_fleet_that_refus
     world.answer(world.assignments(broadcast)[0], yes=False, reason="Too far")
     world.drain()
     assert (world.status(broadcast), slots(world, broadcast)) == ("active", ["searching"])
-    assert len(world.heard(other.id, "new_broadcast")) == 2
-    assert len(world.heard(refuser.id, "new_broadcast")) == 1
+    assert len(world.events_of(other.id, "new_broadcast")) == 2
+    assert len(world.events_of(refuser.id, "new_broadcast")) == 1
     assert world.accept(other, broadcast).status == "succeeded"
     assert world.status(broadcast) == "fully_filled"
 
@@ -70,7 +70,7 @@ def test_a_fleet_with_another_driver_and_truck_is_asked_again(world: World) -> N
     world.accept(fleet, broadcast, fleet.trucks[:1])
     world.answer(world.assignments(broadcast)[0], yes=False)
     world.drain()
-    assert len(world.heard(fleet.id, "new_broadcast")) == 2
+    assert len(world.events_of(fleet.id, "new_broadcast")) == 2
     assert world.accept(fleet, broadcast, fleet.trucks[1:]).status == "succeeded"
 
 
@@ -79,7 +79,7 @@ def test_the_rings_go_on_where_they_stopped(world: World) -> None:
     broadcast, _ = won(world)
     world.answer(world.assignments(broadcast)[0], yes=False)
     world.drain()
-    assert len(world.heard(farther.id, "new_broadcast")) == 1
+    assert len(world.events_of(farther.id, "new_broadcast")) == 1
 
 
 def test_a_slot_that_comes_back_late_gets_a_minute(world: World) -> None:
@@ -107,7 +107,7 @@ def test_after_the_deadline_the_slot_ends_and_the_customer_is_told(world: World)
     assert world.answer(assignment, yes=False).status == "succeeded"
     world.drain()
     assert (world.status(broadcast), slots(world, broadcast)) == ("expired", ["expired"])
-    assert [f["reason"] for f in world.heard(customer, "no_vehicles_available")] == ["nobody_accepted"]
+    assert [f["reason"] for f in world.events_of(customer, "no_vehicles_available")] == ["nobody_accepted"]
 
 
 def test_beside_another_open_broadcast_the_slot_ends_and_the_new_one_goes_on(world: World) -> None:
@@ -161,10 +161,12 @@ def test_somebody_elses_assignment_does_not_exist(world: World) -> None:
     broadcast, _ = won(world)
     assignment = world.assignments(broadcast)[0]
     stranger = uuid4()
-    outcome = world.do(DriverAccepts(assignment_id=assignment.id, driver_id=stranger), stranger, Role.DRIVER)
+    outcome = world.execute(
+        DriverAccepts(assignment_id=assignment.id, driver_id=stranger), stranger, Role.DRIVER
+    )
     assert outcome.error["code"] == "ASSIGNMENT_NOT_FOUND"
     nowhere = AdvanceTrip(trip_id=uuid4(), driver_id=stranger, status=AssignmentStatus.AT_PICKUP)
-    assert world.do(nowhere, stranger, Role.DRIVER).error["code"] == "ASSIGNMENT_NOT_FOUND"
+    assert world.execute(nowhere, stranger, Role.DRIVER).error["code"] == "ASSIGNMENT_NOT_FOUND"
 
 
 def test_after_a_cancel_the_driver_can_no_longer_answer(world: World) -> None:

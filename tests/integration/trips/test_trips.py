@@ -10,7 +10,7 @@ from tests.integration.trips.test_answers import slots, won
 from tests.world import World
 from weelo_workers.contracts.broadcasts import ContinuePartial
 from weelo_workers.contracts.notifications import CommandOutcome
-from weelo_workers.contracts.statuses import Kind, Role
+from weelo_workers.contracts.statuses import BroadcastKind, Role
 from weelo_workers.lifecycles.assignment import STEPS
 
 
@@ -38,10 +38,10 @@ def test_a_trip_goes_forward_in_steps_or_jumps_and_completes_the_broadcast(
         assert world.report(assignment, step).result["status"] == step
     world.drain()
     assert (world.status(broadcast), slots(world, broadcast)) == ("completed", ["completed"])
-    states = [f["status"] for f in world.heard(customer, "broadcast_state_changed")]
+    states = [f["status"] for f in world.events_of(customer, "broadcast_state_changed")]
     assert states[-3:] == ["fully_filled", "in_progress", "completed"]
-    assert len(world.heard(customer, "booking_completed")) == 1
-    assert len(world.heard(assignment.transporter_id, "booking_completed")) == 1
+    assert len(world.events_of(customer, "booking_completed")) == 1
+    assert len(world.events_of(assignment.transporter_id, "booking_completed")) == 1
 
 
 @pytest.mark.parametrize("at", range(len(STEPS)))
@@ -105,8 +105,8 @@ def test_a_driver_who_refuses_while_another_drives_brings_the_slot_back(world: W
 
 
 def continuing(world: World, broadcast: UUID, customer: UUID) -> CommandOutcome:
-    command = ContinuePartial(broadcast_id=broadcast, customer_id=customer, kind=Kind.BOOKING)
-    return world.do(command, customer, Role.CUSTOMER)
+    command = ContinuePartial(broadcast_id=broadcast, customer_id=customer, kind=BroadcastKind.BOOKING)
+    return world.execute(command, customer, Role.CUSTOMER)
 
 
 def test_TMOT_04_after_a_partly_filled_expiry_the_customer_goes_on_with_the_trucks_that_were_won(

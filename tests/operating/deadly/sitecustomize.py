@@ -13,30 +13,30 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from weelo_workers.contracts.notifications import Told
-from weelo_workers.messaging import handling
+from weelo_workers.contracts.notifications import EventEnvelope
+from weelo_workers.messaging import handlers
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.notifications import catalog
 
-known = handling.handler
+known = handlers.handler_for
 
 
 def handler(name: str) -> Callable[[Any, UnitOfWork], Any] | None:
-    verb = known(name)
-    if verb is None:
+    handler = known(name)
+    if handler is None:
         return None
 
     def perhaps_deadly(command: Any, uow: UnitOfWork) -> Any:
         if str(uow.command_id).endswith("dead"):
             os._exit(1)
-        return verb(command, uow)
+        return handler(command, uow)
 
     return perhaps_deadly
 
 
-def nobody_lives_to_tell(session: Session, told: Told) -> Mapping[UUID, catalog.Own]:
+def nobody_lives_to_tell(session: Session, told: EventEnvelope) -> Mapping[UUID, catalog.Own]:
     os._exit(1)
 
 
-handling.handler = handler
-catalog.BY_NAME["Deadly"] = catalog.Entry("deadly", (nobody_lives_to_tell,))
+handlers.handler_for = handler
+catalog.BY_NAME["Deadly"] = catalog.Route("deadly", (nobody_lives_to_tell,))

@@ -1,0 +1,88 @@
+"""A verb: one file, one public function, one command, all of the same name; no commit, no clock."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.sources import (
+    DOMAINS,
+    ROOT,
+    calls,
+    handled_commands,
+    handler_files,
+    import_all_contracts,
+    name_of,
+    public_functions,
+    python_files,
+)
+from weelo_workers.app import load_handlers
+from weelo_workers.contracts.command import REGISTRY
+from weelo_workers.messaging.handlers import registered_handlers
+
+import_all_contracts()
+load_handlers()
+
+RULES = ("weelo_workers/lifecycles", "weelo_workers/contracts")
+# The verbs, and what they share. Of the notifications, only the verb: news and pushes happen after the commit.
+INSIDE_A_TRANSACTION = sorted(
+    {
+        *handler_files(),
+        *python_files(*(f"weelo_workers/{domain}" for domain in DOMAINS if domain != "notifications")),
+        ROOT / "weelo_workers/broadcast_transitions.py",
+    }
+)
+
+
+def _id(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+def test_every_command_has_exactly_one_handler() -> None:
+    # Two handlers of one command are refused by @handles itself.
+    assert set(registered_handlers()) == set(REGISTRY)
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+def test_a_command_is_handled_in_the_file_that_has_its_name(name: str) -> None:
+    domain, _, verb = name.partition(".")
+    handler = registered_handlers()[name]
+    assert handler.__module__ == f"weelo_workers.{domain}.{verb}"
+    assert handler.__name__ == verb
+
+
+@pytest.mark.parametrize("path", handler_files(), ids=_id)
+def test_a_verb_file_has_one_public_function_which_is_the_verb(path: Path) -> None:
+    assert [function.name for function in public_functions(path)] == [path.stem]
+    assert [function for _, function in handled_commands(path)] == [path.stem]
+
+
+@pytest.mark.parametrize("path", handler_files(), ids=_id)
+def test_a_verb_says_what_it_does(path: Path) -> None:
+    (verb,) = public_functions(path)
+    assert ast.get_docstring(verb)
+
+
+@pytest.mark.parametrize("path", INSIDE_A_TRANSACTION, ids=_id)
+def test_a_verb_neither_begins_nor_ends_a_transaction(path: Path) -> None:
+    """`uow.begin` begins a thing's history; sessions and connections are the bus's."""
+    others = {"Session", "begin_nested", "close", "commit", "connect", "engine", "read_engine", "rollback"}
+    assert not [ast.unparse(call) for call in calls(path) if name_of(call.func) in others]
+
+
+@pytest.mark.parametrize("path", [*INSIDE_A_TRANSACTION, *python_files(*RULES)], ids=_id)
+def test_no_verb_and_no_rule_reads_a_clock(path: Path) -> None:
+    """Time enters as `uow.now`, so that tests can turn it and machines need not agree."""
+    clocks = {
+        "now",
+        "utcnow",
+        "today",
+        "time",
+        "monotonic",
+        "clock_timestamp",
+        "current_timestamp",
+        "statement_timestamp",
+    }
+    assert not [ast.unparse(call) for call in calls(path) if name_of(call.func) in clocks]

@@ -1,0 +1,113 @@
+"""What counting has at hand: what the API, the sockets and the rows say in the end. Each count registers itself here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from tests.faults.fault_system import FaultSystem
+from tests.faults.ledger import LedgerEntry
+from tests.faults.people import Person
+from tests.faults.population import Population
+from tests.waiting import eventually
+
+
+@dataclass(slots=True)
+class CheckResult:
+    """`figure`: what was looked at, in words. `wrong`: empty, or the ids of what must not be."""
+
+    sentence: str
+    figure: str
+    wrong: list[str] = field(default_factory=list)
+
+
+class Evidence:
+    """What everybody says in the end: the API to each caller, the sockets, the rows."""
+
+    def __init__(self, fault_system: FaultSystem, population: Population) -> None:
+        self.fault_system, self.population, self.ledger = fault_system, population, population.ledger
+        self.people: dict[str, Person] = {person.id: person for person in population.people}
+
+    @cached_property
+    def outcomes(self) -> dict[str, dict[str, Any] | None]:
+        """By command, what `GET /commands/{id}` says to its caller; None: there is no such command."""
+
+        def ask(entry: LedgerEntry) -> Any:
+            return self.population.read(self.people[entry.who], f"/commands/{entry.command_id}")
+
+        by_id = {entry.command_id: entry for entry in self.ledger.entries}
+        with ThreadPoolExecutor(8) as pool:
+            return dict(zip(by_id, pool.map(ask, by_id.values()), strict=True))
+
+    @cached_property
+    def logs(self) -> dict[str, list[dict[str, Any]]]:
+        """By user, what `GET /events` says."""
+
+        def pages(person: Person) -> list[dict[str, Any]]:
+            lines: list[dict[str, Any]] = []
+            while page := self.population.read(person, f"/events?after={len(lines)}&limit=500")["items"]:
+                lines += page
+            return lines
+
+        with ThreadPoolExecutor(8) as pool:
+            return dict(zip(self.people, pool.map(pages, self.people.values()), strict=True))
+
+    @cached_property
+    def outcomes_in_logs(self) -> dict[str, list[dict[str, Any]]]:
+        """By command, what the callers' logs say became of it."""
+        said: dict[str, list[dict[str, Any]]] = {}
+        for lines in self.logs.values():
+            for line in lines:
+                if line["event"] == "command_settled":
+                    said.setdefault(line["data"]["commandId"], []).append(line["data"])
+        return said
+
+    @cached_property
+    def outcomes_on_sockets(self) -> dict[str, list[dict[str, Any]]]:
+        """By command, what came over the callers' sockets."""
+        said: dict[str, list[dict[str, Any]]] = {}
+        for ear in self.ledger.ears.values():
+            for line in ear.lines:
+                if line.event == "command_settled":
+                    outcome = json.loads(line.data)
+                    said.setdefault(outcome["commandId"], []).append(outcome)
+        return said
+
+    def all_frames_received(self) -> bool:
+        behind = {
+            who: (self.ledger.heard_log(who).newest, len(lines))
+            for who, lines in self.logs.items()
+            if self.ledger.heard_log(who).newest < len(lines)
+        }
+        assert not behind, f"heard, of how many lines: {behind}"
+        return True
+
+
+Counting = Callable[[Evidence], tuple[str, list[str]]]
+CHECKS: dict[str, Counting] = {}
+
+
+def check(sentence: str) -> Callable[[Counting], Counting]:
+    def register(counting: Counting) -> Counting:
+        CHECKS[sentence] = counting
+        return counting
+
+    return register
+
+
+def remaining_after(look: Callable[[], list[str]], within: float) -> list[str]:
+    """What there still is after so long."""
+    found: list[str] = []
+
+    def nothing() -> bool:
+        found[:] = look()
+        return not found
+
+    with suppress(AssertionError):
+        eventually(nothing, within=within, every=0.3)
+    return found

@@ -1,0 +1,54 @@
+"""Takes messages off the broker's lists, as if they had been lost on the way."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from uuid import uuid4
+
+from redis.exceptions import RedisError
+
+from tests.faults.fault_system import FaultSystem
+
+BROKER = "weelo:celery:"
+ARMS = 3  # Redis serves those who wait in turn: the more there are, the fewer messages reach a worker
+
+
+class MessageStealer:
+    """Use as a context manager: meanwhile it waits at these queues beside the workers. `loot`: what it got."""
+
+    def __init__(self, fault_system: FaultSystem, queues: Iterable[str]) -> None:
+        self.loot: list[tuple[str, bytes]] = []
+        self._stage = fault_system
+        self._lists = [f"{BROKER}{queue}" for queue in queues]
+        self._over = threading.Event()
+        self._arms = [threading.Thread(target=self._take, daemon=True) for _ in range(ARMS)]
+
+    def __enter__(self) -> MessageStealer:
+        for arm in self._arms:
+            arm.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for arm in self._arms:
+            arm.join()
+
+    def put_back(self, queue: str, message: bytes, copies: int) -> None:
+        """Each with a tag of its own, as messages have that were sent more than once."""
+        with self._stage.redis() as redis:
+            for _ in range(copies):
+                said = json.loads(message)
+                said["properties"]["delivery_tag"] = str(uuid4())
+                redis.lpush(f"{BROKER}{queue}", json.dumps(said))
+
+    def _take(self) -> None:
+        while not self._over.is_set():
+            with suppress(RedisError), self._stage.redis() as redis:
+                while not self._over.is_set():
+                    taken = redis.brpop(self._lists, timeout=0.5)
+                    if taken is not None:
+                        queue = taken[0].decode().removeprefix(BROKER)
+                        self.loot.append((queue, taken[1]))

@@ -1,0 +1,43 @@
+"""The reckoning: what must be true when all has come to rest. Each count has a figure, and names what is wrong."""
+
+from __future__ import annotations
+
+# They count as well: importing them says so.
+from tests.faults import leaks, promises, punctuality  # noqa: F401
+from tests.faults.checks import CHECKS, CheckResult, Counting, Evidence, check, remaining_after
+from tests.faults.fault_system import FaultSystem
+from tests.faults.population import Population
+from tests.model.truths import TRUTHS, WHEN_AT_REST
+from tests.system import doctor
+
+
+def _truth(query: str) -> Counting:
+    def counting(seen: Evidence) -> tuple[str, list[str]]:
+        return "rows", [str(dict(row._mapping)) for row in seen.fault_system.rows(query)]
+
+    return counting
+
+
+CHECKS |= {sentence: _truth(query) for sentence, query in (TRUTHS | WHEN_AT_REST).items()}
+
+
+@check("the doctor finds nothing")
+def healthy(seen: Evidence) -> tuple[str, list[str]]:
+    return "`weelo doctor`", remaining_after(lambda: doctor(seen.fault_system.system), within=30)
+
+
+@check("the play itself went well")
+def no_unexpected_errors(seen: Evidence) -> tuple[str, list[str]]:
+    return f"{len(seen.ledger.entries)} commands", seen.ledger.spoiled
+
+
+def verify(fault_system: FaultSystem, population: Population) -> list[CheckResult]:
+    seen = Evidence(fault_system, population)
+    return [_count(sentence, counting, seen) for sentence, counting in CHECKS.items()]
+
+
+def _count(sentence: str, counting: Counting, seen: Evidence) -> CheckResult:
+    try:
+        return CheckResult(sentence, *counting(seen))
+    except Exception as problem:  # the others are counted all the same
+        return CheckResult(sentence, "not counted", [repr(problem)])

@@ -1,0 +1,608 @@
+"""Poison: what fails every time waits apart, is parked with a reason, and holds up nobody."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import event, text
+from sqlalchemy.exc import OperationalError
+
+from tests.wakers import RecordingWaker
+from tests.world import World
+from weelo_workers.contracts.broadcasts import CancelBroadcast
+from weelo_workers.contracts.notifications import DeliverEvents, SendPushes
+from weelo_workers.contracts.statuses import BroadcastKind, Role
+from weelo_workers.messaging import failures, handlers
+from weelo_workers.messaging.bus import Bus
+from weelo_workers.messaging.sweep import sweep
+from weelo_workers.models.engine import connect
+from weelo_workers.queries import doctor
+from weelo_workers.settings import settings
+
+
+def write(
+    world: World, name: str, payload: Any, queue: str = "broadcasts", subject: UUID | None = None
+) -> UUID:
+    """A row as another version may have written it, straight into the mailbox."""
+    row = {"id": uuid4(), "name": name, "queue": queue, "payload": json.dumps(payload), "subject": subject}
+    with world.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO mailbox (id, name, queue, payload, subject_id, due_at, wake_at)"
+                " VALUES (:id, :name, :queue, CAST(:payload AS jsonb), :subject, clock_timestamp(), clock_timestamp())"
+            ),
+            row,
+        )
+    return row["id"]  # type: ignore[return-value]
+
+
+def park(world: World, command_id: UUID) -> Any:
+    for _ in range(failures.MAX_ATTEMPTS):
+        world.bus.execute(command_id)
+        world.shift(30)
+    return row_of(world, command_id)
+
+
+def row_of(world: World, command_id: UUID) -> Any:
+    return world.rows("SELECT * FROM mailbox WHERE id = :id", id=command_id)[0]
+
+
+@pytest.fixture
+def expiry_fails(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[UUID]]:
+    """`broadcasts.expire` raises; the list is of those that were tried."""
+    tried: list[UUID] = []
+
+    def broken(command: Any, uow: Any) -> None:
+        tried.append(uow.command_id)
+        raise RuntimeError("a bug")
+
+    monkeypatch.setitem(handlers._handlers, "broadcasts.expire", broken)
+    return tried  # type: ignore[return-value]
+
+
+BOOKING = {"customer_id": str(uuid4()), "keyed": False}
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (BOOKING, "UnreadablePayload: request: Field required"),
+        ({**BOOKING, "request": 7}, "UnreadablePayload: request: Input should be"),
+        ({"customer_id": "nobody"}, "UnreadablePayload: customer_id: Input should be a valid UUID"),
+        ([], "UnreadablePayload: payload: Input should be a valid dictionary"),
+        (None, "UnreadablePayload: payload: Input should be a valid dictionary"),
+    ],
+)
+def test_a_payload_of_another_version_is_parked_with_the_fields_that_cannot_be_read(
+    world: World, payload: Any, reason: str
+) -> None:
+    row = park(world, write(world, "broadcasts.create_booking", payload))
+    assert row.attempts == 5 and row.parked_at is not None and row.settled_at is None
+    assert row.last_error.startswith(reason)
+
+
+def test_what_is_in_an_unreadable_payload_is_in_no_log(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    payload = {
+        "transporter_id": str(uuid4()),
+        "driver_id": 7,
+        "details": {"name": 3, "phone": ["+91 98100 12345"]},
+    }
+    with caplog.at_level(logging.DEBUG):
+        row = park(world, write(world, "fleet.register_driver", payload, "fleet"))
+    assert "details.phone" in row.last_error
+    assert "98100" not in row.last_error and "98100" not in caplog.text
+
+
+def test_the_pauses_between_tries_grow_and_differ(world: World) -> None:
+    poison = write(world, "broadcasts.cancel", {})
+    for attempt, seconds in enumerate((1, 2, 4, 8), start=1):
+        world.bus.execute(poison)
+        row = row_of(world, poison)
+        pause = world.value(
+            "SELECT EXTRACT(EPOCH FROM retry_at - clock_timestamp()) FROM mailbox WHERE id = :id", id=poison
+        )
+        assert row.attempts == attempt and row.wake_at == row.retry_at
+        assert seconds * 0.75 - 1 < float(pause) < seconds * 1.25
+        world.shift(30)
+    assert len({failures.retry_delay(3) for _ in range(20)}) > 10
+    assert failures.retry_delay(1_000) <= failures.MAX_RETRY_DELAY_SECONDS * 1.25
+
+
+def test_however_often_it_is_rung_in_its_pause_it_is_not_tried(world: World) -> None:
+    poison = write(world, "broadcasts.cancel", {})
+    for _ in range(10):
+        world.bus.execute(poison)
+    assert row_of(world, poison).attempts == 1
+
+
+def test_the_next_try_is_rung_for_and_settled_by_the_sweep_if_nobody_comes(world: World) -> None:
+    poison = write(world, "broadcasts.cancel", {})
+    waker = RecordingWaker()
+    bus = Bus(world.engine, waker)
+    bus.execute(poison)
+    for tries in (1, 1, 2):
+        world.shift(30)
+        sweep(bus, seconds=1)
+        assert row_of(world, poison).attempts == tries
+    assert [wake_up.id for wake_up in waker.wake_ups] == [poison, poison]
+
+
+def test_parked_ones_are_named_by_the_doctor_with_reason_and_time_until_they_are_tried_again(
+    world: World,
+) -> None:
+    poison = write(world, "broadcasts.cancel", {})
+    park(world, poison)
+    parked_at = row_of(world, poison).parked_at
+    with world.engine.connect() as connection:
+        [line] = [line for line in doctor._database(connection) if str(poison) in line]
+    assert line.startswith(f"parked: broadcasts.cancel {poison} since {parked_at:%Y-%m-%dT%H:%M}")
+    assert "broadcast_id: Field required" in line
+    with world.engine.begin() as connection:
+        assert failures.requeue(connection, poison) == "broadcasts.cancel"
+    row = row_of(world, poison)
+    assert (row.attempts, row.sweep_count, row.parked_at, row.retry_at, row.last_error) == (
+        0,
+        0,
+        None,
+        None,
+        None,
+    )
+    assert park(world, poison).attempts == 5, "attempts begin afresh"
+
+
+def test_a_retry_after_the_mending_settles_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(command: Any, uow: Any) -> None:
+        raise RuntimeError("a bug")
+
+    customer = uuid4()
+    with monkeypatch.context() as patched:
+        patched.setitem(handlers._handlers, "broadcasts.create_booking", broken)
+        command = world.post(world.booking(customer), customer, Role.CUSTOMER)
+        park(world, command)
+    with world.engine.begin() as connection:
+        failures.requeue(connection, command)
+    sweep(world.bus, seconds=1)
+    assert world.outcome(command, customer).http_status == 201
+
+
+def test_only_what_has_failed_and_is_not_settled_can_be_tried_again(world: World) -> None:
+    customer = uuid4()
+    settled = world.book(customer).command_id
+    waiting = world.post(world.booking(customer), customer, Role.CUSTOMER)
+    for command, says in (
+        (uuid4(), "is not in the mailbox"),
+        (settled, "settled already"),
+        (waiting, "not parked"),
+    ):
+        with pytest.raises(failures.CannotRetry, match=says), world.engine.begin() as connection:
+            failures.requeue(connection, command)
+
+
+# --- timers ---------------------------------------------------------------------------------------------
+
+
+def test_a_timer_handed_back_before_its_time_has_not_been_tried(world: World) -> None:
+    """As at each restart of whoever holds its countdown."""
+    world.broadcast(1)
+    timer = world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.expire'")
+    for _ in range(failures.MAX_ATTEMPTS + 1):
+        world.bus.execute(timer, redelivered=True)
+    assert (row_of(world, timer).crashes, row_of(world, timer).retry_at) == (0, None)
+
+
+def lost_sight_of(world: World, monkeypatch: pytest.MonkeyPatch) -> UUID:
+    """A deadline that was tried on record when the database went away, so that whoever tried could not say that they
+    had come back."""
+
+    def away(*_: Any) -> None:
+        raise OperationalError("", {}, Exception("the database is away"))
+
+    world.broadcast(1)
+    timer: UUID = world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.expire'")
+    world.shift(121)
+    with monkeypatch.context() as patched:
+        patched.setitem(handlers._handlers, "broadcasts.expire", away)
+        patched.setattr(failures, "unmark_crash", away)
+        world.bus.execute(timer, redelivered=True)
+    assert row_of(world, timer).crashes == 1
+    return timer
+
+
+def test_TIMR_02_who_came_back_says_so_as_soon_as_the_database_does(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the sweep would take the deadline for a killer, and leave it to workers."""
+    timer = lost_sight_of(world, monkeypatch)
+    sweep(world.bus, seconds=1)
+    row = row_of(world, timer)
+    assert row.settled_at is not None and row.crashes == 0
+
+
+def test_who_came_back_leaves_alone_what_others_have_found_out_since(
+    world: World, monkeypatch: pytest.MonkeyPatch, expiry_fails: list[UUID]
+) -> None:
+    timer = lost_sight_of(world, monkeypatch)
+    world.shift(30)
+    Bus(world.engine, RecordingWaker()).execute(timer)
+    found = row_of(world, timer)
+    assert expiry_fails == [timer] and (found.attempts, found.crashes) == (1, 1)
+    world.bus.unmark_crashes()
+    row = row_of(world, timer)
+    assert (row.attempts, row.crashes, row.retry_at, row.last_error) == (
+        1,
+        0,
+        found.retry_at,
+        found.last_error,
+    )
+
+
+def test_a_timer_that_fails_is_tried_less_and_less_often_and_named_by_the_doctor(
+    world: World, expiry_fails: list[UUID]
+) -> None:
+    world.broadcast(1)
+    world.shift(121)
+    timer = world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.expire'")
+    for _ in range(12):
+        world.bus.execute(timer)
+        world.shift(400)
+    row = row_of(world, timer)
+    assert row.attempts == 12 and row.parked_at is None
+    assert (row.retry_at - row.wake_at).total_seconds() == 0
+    world.bus.execute(timer)
+    pause = "SELECT EXTRACT(EPOCH FROM retry_at - clock_timestamp()) FROM mailbox WHERE id = :id"
+    assert 200 < float(world.value(pause, id=timer)) <= 375
+    with world.engine.connect() as connection:
+        [line] = [line for line in doctor._database(connection) if line.startswith("failing")]
+    assert f"broadcasts.expire {timer}" in line and "13 tries" in line and "RuntimeError: a bug" in line
+
+
+def test_timers_that_fail_give_way_to_those_that_do_not(world: World, expiry_fails: list[UUID]) -> None:
+    """The sweep rings for their next try instead of trying each itself, and takes the fresh ones first."""
+    for _ in range(30):
+        write(world, "broadcasts.expire", {"broadcast_id": str(uuid4())}, "timers")
+    waker = RecordingWaker()
+    bus = Bus(world.engine, waker)
+    sweep(bus, seconds=5)
+    assert len(expiry_fails) == 30
+    fresh = world.broadcast(1)
+    world.shift(121)
+    before = len(expiry_fails)
+    sweep(bus, seconds=0.001)
+    expiries = {
+        row.id
+        for row in world.rows(
+            "SELECT id FROM mailbox WHERE name = 'broadcasts.expire' AND payload->>'broadcast_id' = :id",
+            id=str(fresh),
+        )
+    }
+    assert set(expiry_fails[before:]) <= expiries, "none of those that had failed before"
+
+
+def test_a_failing_timer_may_be_hastened_by_hand(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(command: Any, uow: Any) -> None:
+        raise RuntimeError("a bug")
+
+    broadcast = world.broadcast(1)
+    world.shift(121)
+    timer = world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.expire'")
+    with monkeypatch.context() as patched:
+        patched.setitem(handlers._handlers, "broadcasts.expire", broken)
+        for _ in range(9):
+            world.bus.execute(timer)
+            world.shift(400)
+        world.bus.execute(timer)
+    with world.engine.begin() as connection:
+        failures.requeue(connection, timer)
+    sweep(world.bus, seconds=1)
+    assert world.status(broadcast) == "expired"
+
+
+# --- what kills whoever executes it -----------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """Ends the try as a `kill -9` does: whoever tried does nothing any more."""
+
+
+@pytest.fixture
+def cancel_kills(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[UUID]]:
+    """`broadcasts.cancel` kills whoever executes it; the list is of those that were tried."""
+    tried: list[UUID] = []
+
+    def deadly(command: Any, uow: Any) -> None:
+        tried.append(uow.command_id)
+        raise Killed
+
+    def the_dead_write_nothing(*_: Any) -> None:
+        pass
+
+    monkeypatch.setitem(handlers._handlers, "broadcasts.cancel", deadly)
+    monkeypatch.setattr(failures, "unmark_crash", the_dead_write_nothing)
+    return tried  # type: ignore[return-value]
+
+
+def cancelling(world: World) -> UUID:
+    customer = uuid4()
+    command = CancelBroadcast(broadcast_id=uuid4(), customer_id=customer, kind=BroadcastKind.BOOKING)
+    return world.post(command, customer, Role.CUSTOMER)
+
+
+def test_what_kills_whoever_has_its_message_is_parked_after_five_losses(
+    world: World, cancel_kills: list[UUID]
+) -> None:
+    poison = cancelling(world)
+    for _ in range(10):
+        with suppress(Killed):
+            world.bus.execute(poison, redelivered=bool(cancel_kills))
+        world.shift(30)
+    row = row_of(world, poison)
+    assert len(cancel_kills) == 5
+    assert row.parked_at is not None and row.last_error == failures.POSSIBLE_CRASH
+    with world.engine.connect() as connection:
+        assert any(str(poison) in line and "died of it" in line for line in doctor._database(connection))
+    with world.engine.begin() as connection:
+        failures.requeue(connection, poison)
+    assert row_of(world, poison).crashes == 0
+
+
+def test_what_kills_the_sweep_is_counted_there_and_then_left_to_the_workers_as_long_as_any_come(
+    world: World, cancel_kills: list[UUID]
+) -> None:
+    poison = cancelling(world)
+    waker = RecordingWaker()
+
+    def beat_goes_on() -> bool:
+        world.shift(30)
+        try:
+            sweep(Bus(world.engine, waker), seconds=1)
+        except Killed:
+            return False
+        return True
+
+    while beat_goes_on():
+        assert len(waker.wake_ups) <= 2, "nobody comes for it"
+    for crashes in (2, 3, 4):
+        assert beat_goes_on() and waker.wake_ups.pop().id == poison
+        with suppress(Killed):
+            world.bus.execute(poison)
+        assert len(cancel_kills) == row_of(world, poison).crashes == crashes
+    assert [beat_goes_on() for _ in range(3)] == [True, True, True]
+    assert len(cancel_kills) == 4 and row_of(world, poison).parked_at is not None
+
+
+def test_with_a_silent_bell_the_sweep_itself_finds_out_what_kills(
+    world: World, cancel_kills: list[UUID]
+) -> None:
+    poison = cancelling(world)
+    for crashes in range(1, 5):
+        world.shift(30)
+        with pytest.raises(Killed):
+            sweep(world.bus, seconds=1)
+        assert row_of(world, poison).crashes == crashes
+    innocent = world.post(world.booking(customer := uuid4()), customer, Role.CUSTOMER)
+    world.shift(30)
+    sweep(world.bus, seconds=1)
+    assert row_of(world, poison).parked_at is not None and row_of(world, innocent).settled_at is not None
+
+
+@pytest.mark.parametrize("name", ["notifications.deliver", "notifications.push"])
+def test_what_kills_the_notifier_whose_messages_do_not_come_again_is_parked_too(
+    world: World, monkeypatch: pytest.MonkeyPatch, cancel_kills: list[UUID], name: str
+) -> None:
+    """Of its threads none outlives the others, and a push was acknowledged before: only the sweep rings again."""
+    monkeypatch.setitem(handlers._handlers, name, handlers._handlers["broadcasts.cancel"])
+    about = uuid4()
+    push = SendPushes(
+        event_id=uuid4(), event="trip_assigned", data={}, ends_at=datetime.max.replace(tzinfo=UTC), to={}
+    )
+    payload = DeliverEvents(subject_id=about, events=()) if name == "notifications.deliver" else push
+    poison = write(world, name, payload.model_dump(mode="json"), "notifications", about)
+    waker = RecordingWaker()
+    with suppress(Killed):
+        world.bus.execute(poison)
+    while row_of(world, poison).parked_at is None:
+        world.shift(30)
+        rung = len(waker.wake_ups)
+        sweep(Bus(world.engine, waker), seconds=1)
+        assert len(waker.wake_ups) == rung + 1, "never executed by the sweep itself"
+        with suppress(Killed):
+            world.bus.execute(poison)
+    assert len(cancel_kills) == 5 and row_of(world, poison).last_error == failures.POSSIBLE_CRASH
+
+
+def test_a_timer_that_kills_is_tried_less_and_less_often_but_never_given_up(
+    world: World, monkeypatch: pytest.MonkeyPatch, cancel_kills: list[UUID]
+) -> None:
+    monkeypatch.setitem(handlers._handlers, "broadcasts.expire", handlers._handlers["broadcasts.cancel"])
+    timer = write(world, "broadcasts.expire", {"broadcast_id": str(uuid4())}, "timers")
+    for crashes in range(11):  # the first is not counted: nobody could know
+        with suppress(Killed):
+            sweep(world.bus, seconds=1)
+        assert (row_of(world, timer).crashes, len(cancel_kills)) == (crashes, crashes + 1)
+        world.shift(400)
+    assert row_of(world, timer).parked_at is None
+    with suppress(Killed):
+        sweep(world.bus, seconds=1)
+    pause = "SELECT EXTRACT(EPOCH FROM retry_at - clock_timestamp()) FROM mailbox WHERE id = :id"
+    assert 200 < float(world.value(pause, id=timer)) <= 375
+
+
+def test_who_lost_a_process_waits_a_moment_whatever_rings_for_it(
+    world: World, cancel_kills: list[UUID]
+) -> None:
+    poison = cancelling(world)
+    for _ in range(10):
+        with suppress(Killed):
+            world.bus.execute(poison, redelivered=True)
+    assert len(cancel_kills) == 1
+
+
+def test_however_often_it_is_handed_back_it_is_not_given_up_if_nobody_died_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each restart of its worker, at each end of a connection to the broker, while the database is in trouble too."""
+
+    def locked(command: Any, uow: Any) -> None:
+        uow.session.execute(text("SET LOCAL lock_timeout = '1ms'"))
+        uow.session.execute(text("SELECT FROM alembic_version FOR UPDATE"))
+
+    customer = uuid4()
+    command = world.post(world.booking(customer), customer, Role.CUSTOMER)
+    with monkeypatch.context() as patched, world.engine.begin() as somebody:
+        patched.setitem(handlers._handlers, "broadcasts.create_booking", locked)
+        somebody.execute(text("SELECT FROM alembic_version FOR UPDATE"))
+        before = row_of(world, command)
+        for _ in range(2 * failures.MAX_ATTEMPTS):
+            world.bus.execute(command, redelivered=True)
+            assert row_of(world, command) == before
+    world.bus.execute(command, redelivered=True)
+    assert world.outcome(command, customer).status == "succeeded"
+
+
+def test_whoever_raises_lives_so_that_only_the_failure_is_counted(world: World) -> None:
+    poison = write(world, "broadcasts.cancel", {})
+    for tries in range(1, failures.MAX_ATTEMPTS + 1):
+        world.bus.execute(poison, redelivered=True)
+        row = row_of(world, poison)
+        assert (row.attempts, row.crashes, row.parked_at is not None) == (tries, 0, tries == 5)
+        world.shift(30)
+
+
+def test_what_is_settled_by_the_first_who_comes_is_settled_in_one_transaction(world: World) -> None:
+    """Only where there is suspicion it is counted beforehand."""
+    begun: list[object] = []
+
+    def note(connection: object) -> None:
+        begun.append(connection)
+
+    for redelivered, transactions in ((False, 1), (True, 3)):
+        customer = uuid4()
+        command = world.post(world.booking(customer), customer, Role.CUSTOMER)
+        begun.clear()
+        event.listen(world.engine, "begin", note)
+        world.bus.execute(command, redelivered=redelivered)
+        event.remove(world.engine, "begin", note)
+        assert len(begun) == transactions
+
+
+# --- deliveries -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "jsonb_set(payload, '{events,0,event}', '\"Nonsense\"')",
+        "payload #- '{events,0,data,broadcastId}'",
+        "jsonb_set(payload, '{events,0,data,broadcastId}', '7')",
+        "jsonb_set(payload, '{events}', '{}')",
+        "payload - 'events'",
+    ],
+)
+def test_a_delivery_of_another_version_is_parked_alone_and_nobodys_log_is_wrong(
+    world: World, spoil: str
+) -> None:
+    fleet, customer = world.fleet(), uuid4()
+    broadcast = world.broadcast(1, customer=customer)
+    world.drain()
+    world.accept(fleet, broadcast)
+    poison = world.value("SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL")
+    with world.engine.begin() as connection:
+        events = "jsonb_path_query_array(payload->'events', '$[*] ? (@.event == \"BroadcastStateChanged\")')"
+        keep = (
+            f"UPDATE mailbox SET payload = jsonb_set(payload, '{{events}}', {events}) WHERE id = '{poison}'"
+        )
+        connection.exec_driver_sql(keep)
+        connection.exec_driver_sql(f"UPDATE mailbox SET payload = {spoil} WHERE id = '{poison}'")
+    world.cancel(broadcast)
+    world.drain()
+    assert world.events_of(customer, "booking_cancelled"), "told though an older one about it cannot be"
+    assert world.events_of(fleet.id, "booking_cancelled")
+    for _ in range(6):
+        world.tick(30)
+    assert row_of(world, poison).parked_at is not None
+    assert world.value("SELECT count(*) FROM mailbox WHERE attempts > 0") == 1, "no other was charged for it"
+    world.broadcast(1, customer=customer)
+    for who in (customer, fleet.id):
+        seqs = [line["seq"] for line in world.events_of(who)]
+        assert seqs == list(range(1, len(seqs) + 1))
+
+
+def test_who_waits_behind_a_delivery_that_fails_is_rung_for(world: World) -> None:
+    fleet, customer = world.fleet(), uuid4()
+    broadcast = world.broadcast(1, customer=customer)
+    world.drain()
+    world.accept(fleet, broadcast)
+    poison = world.value("SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL")
+    with world.engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE mailbox SET payload = '{{}}' WHERE id = '{poison}'")
+    world.cancel(broadcast)
+    waker = RecordingWaker()
+    Bus(world.engine, waker).execute(poison)
+    [behind] = world.rows(
+        "SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL AND attempts = 0"
+    )
+    assert [wake_up.id for wake_up in waker.wake_ups] == [behind.id]
+
+
+def test_a_command_that_nobody_knows_is_never_parked_but_named(world: World) -> None:
+    unknown = write(world, "broadcasts.from_the_future", {})
+    for _ in range(7):
+        world.bus.execute(unknown)
+    row = row_of(world, unknown)
+    assert (row.attempts, row.parked_at) == (0, None)
+    with world.engine.connect() as connection:
+        assert any(str(unknown) in line and "does not know" in line for line in doctor._database(connection))
+
+
+def test_deliveries_that_were_handed_back_are_told_in_their_order(world: World) -> None:
+    """By whoever comes first: as after a restart of the notifier, while the database is in trouble."""
+    fleet, customer = world.fleet(), uuid4()
+    broadcast = world.broadcast(1, customer=customer)
+    world.drain()
+    world.accept(fleet, broadcast)
+    world.cancel(broadcast)
+    older, newer = (
+        row.id
+        for row in world.rows(
+            "SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL ORDER BY position"
+        )
+    )
+    quick = connect(settings().database_url, lock_timeout="50ms")
+    with world.engine.begin() as somebody:
+        somebody.execute(text("SELECT FROM log_heads FOR UPDATE"))
+        Bus(quick, world.bus.waker).execute(older, redelivered=True)
+    quick.dispose()
+    world.bus.execute(newer, redelivered=True)
+    versions = [frame["version"] for frame in world.events_of(customer) if "version" in frame]
+    assert row_of(world, older).settled_at is not None
+    assert versions == sorted(versions)
+
+
+def test_a_delivery_that_lost_a_process_keeps_its_place_and_one_that_lost_two_takes_no_other_with_it(
+    world: World,
+) -> None:
+    fleet, customer = world.fleet(), uuid4()
+    for crashes in (1, 2):
+        broadcast = world.broadcast(1, customer=customer)
+        world.accept(fleet, broadcast)
+        older = world.value(
+            "SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL"
+        )
+        with world.engine.begin() as connection:
+            connection.exec_driver_sql(f"UPDATE mailbox SET crashes = {crashes} WHERE id = '{older}'")
+        world.cancel(broadcast)
+        world.bus.execute(
+            world.value(
+                "SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL AND crashes = 0"
+            )
+        )
+        assert (row_of(world, older).settled_at is not None) is (crashes == 1)

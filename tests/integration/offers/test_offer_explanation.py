@@ -1,0 +1,90 @@
+"""Why did I not get that request?"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy.orm import Session
+
+from tests.changed_settings import with_settings
+from tests.world import Fleet, World
+from weelo_workers.queries.offer_explanation import explain
+from weelo_workers.redis_client import redis
+
+
+def asked(world: World, broadcast: UUID, fleet: Fleet, acked: int = 0) -> Any:
+    with Session(world.engine) as session:
+        answer = explain(session, broadcast, fleet.id, acked)
+    assert answer is not None
+    return answer
+
+
+def test_who_was_offered_it_reads_when_how_far_and_what_became_of_it(world: World) -> None:
+    near, further = world.fleet(km_north=1), world.fleet(km_north=14.2)
+    broadcast = world.broadcast(1)
+    world.tick(15)
+    assert asked(world, broadcast, further).answer == "offered at step 2, 14.2 km, not seen yet"
+    newest = world.events_of(further.id)[-1]["seq"]
+    world.decline(further, broadcast)
+    assert asked(world, broadcast, further, newest).answer == "offered at step 2, 14.2 km, seen, declined"
+    world.accept(near, broadcast)
+    assert asked(world, broadcast, near).answer == "offered at step 1, 1.0 km, not seen yet, won 1"
+
+
+def test_who_was_not_reads_why(world: World) -> None:
+    told = world.fleet(km_north=1)
+    busy, off, other = (
+        world.fleet(km_north=2),
+        world.fleet(km_north=3, online=False),
+        world.fleet(km_north=1, kind="14 Feet"),
+    )
+    far = world.fleet(km_north=30)
+    world.accept(busy, world.broadcast(1))
+    broadcast = world.broadcast(1)
+    assert asked(world, broadcast, told).offered
+    for fleet, answer in (
+        (busy, "not offered: no free truck of this kind"),
+        (off, "not offered: they were not available"),
+        (other, "not offered: no truck of this kind"),
+        (far, "not offered: they are 30.0 km away, the rings reached 10.0 km"),
+    ):
+        assert asked(world, broadcast, fleet).answer == answer
+    assert asked(world, broadcast, far).as_of_now
+
+
+def test_a_truck_that_is_free_by_now_was_busy_all_the_same(world: World) -> None:
+    world.fleet(km_north=1)
+    busy = world.fleet(km_north=2)
+    first = world.broadcast(1)
+    world.accept(busy, first)
+    broadcast = world.broadcast(1)
+    world.cancel(broadcast)
+    world.cancel(first)
+    answer = asked(world, broadcast, busy)
+    assert (answer.reason, answer.as_of_now) == ("no_free_truck", False)
+
+
+def test_silent_phones_and_full_lists_are_remembered_step_by_step(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, max_open_offers=1, max_offers_per_step=1)
+    world.fleet(km_north=1)
+    silent, full = world.fleet(km_north=2), world.fleet(km_north=3)
+    redis().zadd("weelo:presence:seen", {str(silent.id): 1})
+    first = world.broadcast(1)
+    assert asked(world, first, silent).reason == "silent"
+    assert asked(world, first, full).answer == (
+        "not offered: nearer ones came first, and it was over before their turn (step 1)"
+    )
+    world.tick(15)
+    assert asked(world, first, full).offered
+    assert [each.reason for each in asked(world, first, full).passed_over] == ["next_step"]
+    second = world.broadcast(1)
+    assert asked(world, second, full).reason == "too_many_offers"
+
+
+def test_a_broadcast_that_does_not_exist_has_no_answer(world: World) -> None:
+    with Session(world.engine) as session:
+        assert explain(session, uuid4(), uuid4(), 0) is None

@@ -1,0 +1,88 @@
+"""A scribe fills people's logs: with deliveries of its own, which the notifier's verb executes in this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from unittest.mock import patch
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+import weelo_workers.notifications.deliver  # noqa: F401 (the bus knows the verbs that have been imported)
+from tests.wakers import NullWaker
+from weelo_workers.contracts.notifications import DeliverEvents, EventEnvelope
+from weelo_workers.messaging import mailbox
+from weelo_workers.messaging.bus import Bus
+from weelo_workers.models import EventRecord, LogLine
+from weelo_workers.models.engine import engine
+from weelo_workers.notifications import live_stream
+from weelo_workers.notifications.catalog import BY_NAME, Own, Route, always
+
+
+def _named(_session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
+    return {UUID(who): own for who, own in told.to.items()}
+
+
+# Told to whomever the scribe likes. Pushed, so that devices are looked for as they are for an offer.
+EVENT = "Tested"
+BY_NAME[EVENT] = Route("tested", (_named,), pushed=always)
+
+
+class LogWriter:
+    def __init__(self) -> None:
+        self.committed_at = 0.0
+        """When the lines of the last delivery were there (perf_counter), before there was any news of them."""
+        self._bus = Bus(engine(), NullWaker(), after_commit_executor=self._afterwards)
+
+    def post(self, to: Mapping[UUID, Own], count: int = 1, *, size: int = 0) -> UUID:
+        """A delivery of so many events to these readers, committed: as it is when a verb's transaction has ended."""
+        now = datetime.now(UTC)
+        readers = {str(who): own for who, own in to.items()}
+        events = tuple(
+            EventEnvelope(
+                id=uuid4(), event=EVENT, at=now, data={"number": number, "padding": "x" * size}, to=readers
+            )
+            for number in range(1, count + 1)
+        )
+        subject = uuid4()
+        command = DeliverEvents(subject_id=subject, events=events)
+        row = mailbox.row_for(command, now=now, due_at=None, subject_id=subject)
+        with engine().begin() as connection:
+            mailbox.write(connection, [row])
+        delivery: UUID = row["id"]
+        return delivery
+
+    def deliver(self, delivery: UUID) -> None:
+        """As the notifier does: the lines, their commit, the news."""
+        self._bus.execute(delivery)
+
+    def write(
+        self, user_id: UUID, count: int = 1, *, own: Own = None, size: int = 0
+    ) -> list[live_stream.StreamEvent]:
+        """So many lines, but no news of them: it is returned, to be spread by the test or never."""
+        items: list[live_stream.StreamEvent] = []
+        with patch.object(live_stream, "publish", items.extend):
+            self.deliver(self.post({user_id: own}, count, size=size))
+        assert len(items) == count, "the delivery failed: see the log"
+        return items
+
+    def write_and_publish(
+        self, user_id: UUID, count: int = 1, *, own: Own = None, size: int = 0
+    ) -> list[live_stream.StreamEvent]:
+        """So many lines, and the news of them."""
+        items = self.write(user_id, count, own=own, size=size)
+        live_stream.publish(items)
+        return items
+
+    def purge(self, user_id: UUID, up_to: int) -> None:
+        """As retention does: events go, and their lines with them."""
+        old = select(LogLine.event_id).where(LogLine.user_id == user_id, LogLine.seq <= up_to)
+        with engine().begin() as connection:
+            connection.execute(delete(EventRecord).where(EventRecord.id.in_(old)))
+
+    def _afterwards(self, act: Callable[[], None]) -> None:
+        self.committed_at = time.perf_counter()
+        act()

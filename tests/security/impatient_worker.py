@@ -1,0 +1,10 @@
+"""The API's doorkeeper with short patience, so that the tests of it are short as well."""
+
+from __future__ import annotations
+
+from weelo_api.gunicorn_worker import SlowClientSafeWorker
+
+
+class ImpatientWorker(SlowClientSafeWorker):
+    head_seconds = 3.0
+    body_seconds = 4.0

@@ -1,0 +1,136 @@
+"""What socket tests act with: a real API process and its clients."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+from uuid import UUID, uuid4
+
+import jwt
+import websocket
+
+from tests.waiting import eventually
+
+
+def token(user_id: UUID, role: str = "customer", *, seconds: float = 600, secret: str | None = None) -> str:
+    claims = {"sub": str(user_id), "role": role, "exp": datetime.now(UTC) + timedelta(seconds=seconds)}
+    return jwt.encode(claims, secret or os.environ["JWT_SECRET"], algorithm="HS256")
+
+
+class Api:
+    """gunicorn as it runs in production, on a port of its own."""
+
+    def __init__(self, workers: int = 1, *, log: Path | None = None, **environment: str) -> None:
+        """`log`: a file for what it says, instead of the terminal."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        options = (f"--bind=127.0.0.1:{self.port}", f"--workers={workers}", "--threads=128")
+        command = (
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "--config=python:weelo_api.gunicorn",
+            "--log-level=warning",
+        )
+        with log.open("w") if log else contextlib.nullcontext() as file:
+            self.process = subprocess.Popen(
+                [*command, *options],
+                env={**os.environ, **environment},
+                stdout=file,
+                stderr=subprocess.STDOUT if log else None,
+            )
+        eventually(self._answers, within=30)
+
+    def _answers(self) -> bool:
+        url = f"http://127.0.0.1:{self.port}/healthz"
+        with contextlib.suppress(OSError), urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+        return False
+
+    def metric(self, name: str) -> float:
+        """One of `/metrics`."""
+        with urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+            lines: list[str] = answer.read().decode().splitlines()
+        return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
+
+    def connect(self, header: str | None = None, **options: Any) -> Client:
+        headers = [f"Authorization: {header}"] if header else []
+        url = f"ws://127.0.0.1:{self.port}/api/v1/ws"
+        return Client(websocket.create_connection(url, header=headers, timeout=10, **options))
+
+    def connect_as(self, user_id: UUID | None = None, role: str = "customer", **options: Any) -> Client:
+        """A socket that is authenticated and has been greeted."""
+        client = self.connect(f"Bearer {token(user_id or uuid4(), role)}", **options)
+        client.greeting = client.frame()
+        assert client.greeting["event"] == "connected", client.greeting
+        return client
+
+    def stop(self, number: int = signal.SIGTERM) -> float:
+        """Ask it to end. How many seconds that took."""
+        began = time.monotonic()
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        self.process.wait(timeout=20)
+        return time.monotonic() - began
+
+
+class Client:
+    """One WebSocket, as an app uses it."""
+
+    greeting: dict[str, Any]
+
+    def __init__(self, ws: websocket.WebSocket) -> None:
+        self.ws = ws
+
+    def send(self, **op: Any) -> None:
+        self.ws.send(json.dumps(op))
+
+    def _next(self, within: float) -> dict[str, Any] | int:
+        """The next frame, or the code with which the server closed."""
+        self.ws.settimeout(within)
+        while True:
+            try:
+                opcode, frame = self.ws.recv_data_frame(control_frame=True)
+            except websocket.WebSocketTimeoutException:
+                raise TimeoutError(f"nothing came within {within} s") from None
+            if opcode == websocket.ABNF.OPCODE_CLOSE:
+                return int.from_bytes(frame.data[:2])
+            if opcode == websocket.ABNF.OPCODE_TEXT:
+                answer: dict[str, Any] = json.loads(frame.data)
+                return answer
+
+    def frame(self, within: float = 5.0) -> dict[str, Any]:
+        frame = self._next(within)
+        assert isinstance(frame, dict), f"closed with {frame}"
+        return frame
+
+    def seqs(self, count: int, within: float = 10.0) -> list[int]:
+        """The `seq` of that many next frames."""
+        return [self.frame(within)["seq"] for _ in range(count)]
+
+    def is_silent(self) -> bool:
+        """Whether nothing more comes: what follows a ping is its pong."""
+        self.send(op="ping")
+        return self.frame()["event"] == "pong"
+
+    def close_code(self, within: float = 10.0) -> int:
+        """Read on until the server closes."""
+        deadline = time.monotonic() + within
+        while isinstance(frame := self._next(max(0.01, deadline - time.monotonic())), dict):
+            pass
+        self.ws.close()
+        return frame
+
+    def disconnect(self) -> None:
+        self.ws.close()

@@ -1,0 +1,289 @@
+"""gunicorn's gthread, with a doorkeeper: nobody holds a thread, or the door, by being slow.
+
+As it comes, gthread gives each new connection a thread before it has said anything, reads heads and bodies without a
+limit of time, and waits in its only accepting thread for up to two seconds until a client closes its side. Six clients
+that do not close kept everybody else waiting for ten seconds; after thirty the arbiter would have killed the worker.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import re
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from selectors import EVENT_READ
+from typing import Any
+
+from gunicorn.http import get_parser
+from gunicorn.http.body import Body
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine
+from gunicorn.util import write_nonblock
+from gunicorn.workers.gthread import TConn, ThreadWorker
+from werkzeug.exceptions import BadRequest
+
+from weelo_api import malformed
+
+# Somebody who was answered without being read to the end is not read for much longer.
+LEFTOVER_SECONDS = 0.5
+# The answer may still be on its way: a socket closed too early takes it along (RFC 9112, section 9.6).
+LINGER_SECONDS = 2.0
+LINGER_BYTES = 64 * 1024
+# A longer head is refused as soon as this much of it has been received.
+MAX_HEAD_BYTES = 32 * 1024
+READ_BYTES = 16 * 1024
+TICK_SECONDS = 0.25
+
+# Probes and scrapes have threads of their own, because all others may be waiting for a database that hangs.
+PROBE_THREADS = 16
+_PROBE = re.compile(rb"(?:GET|HEAD) /(?:healthz|readyz|metrics)[? ]")
+
+
+class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
+    """A connection waits on the poller until its head is complete, and is closed there as well."""
+
+    # From the connection, or the first byte on one that was kept, to the empty line. Mobile networks stall for seconds.
+    head_seconds = 10.0
+    # 64 KiB within this, at more than 3 KiB a second.
+    body_seconds = 20.0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._leaving: deque[tuple[float, TConn]] = deque()
+        self._read_until: dict[TConn, float] = {}
+
+    def init_process(self) -> None:
+        self._probes = ThreadPoolExecutor(max_workers=PROBE_THREADS, thread_name_prefix="probe")
+        super().init_process()
+
+    # --- coming in ------------------------------------------------------------------------------------------
+
+    def accept(self, listener: socket.socket) -> None:
+        try:
+            client, address = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            self._evict_idle()
+            return
+        self.nr_conns += 1
+        if self.nr_conns >= self.worker_connections:
+            self._evict_idle()
+        conn = TConn(self.cfg, client, address, listener.getsockname())
+        conn.parser = get_parser(self.cfg, client, address)
+        self._await_head(conn)
+
+    def _evict_idle(self) -> None:
+        """Who has said nothing for longest gives way to who comes now; then who has nothing more to ask."""
+        for idle in (self.pending_conns, self.keepalived_conns):
+            if idle:
+                conn = idle.popleft()
+                self.poller.unregister(conn.sock)
+                self._gone(conn)
+                return
+
+    def on_client_socket_readable(self, conn: TConn, client: socket.socket) -> None:
+        """The next request on a connection that was kept."""
+        self.poller.unregister(client)
+        self.keepalived_conns.remove(conn)
+        self._await_head(conn)
+        self.on_pending_socket_readable(conn, client)
+
+    def _await_head(self, conn: TConn) -> None:
+        conn.timeout = time.monotonic() + self.head_seconds
+        self.pending_conns.append(conn)
+        self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
+
+    def on_pending_socket_readable(self, conn: TConn, client: socket.socket) -> None:
+        """A thread only for who has said all of the head."""
+        try:
+            said = client.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            said = b""
+        head = conn.parser.unreader.take_buffered() + said
+        conn.parser.unreader.unread(head)
+        if said and not _is_whole(head) and len(head) < MAX_HEAD_BYTES:
+            return
+        self.poller.unregister(client)
+        self.pending_conns.remove(conn)
+        if not said:
+            self._gone(conn)
+            return
+        conn.data_ready = True
+        self.enqueue_req(conn)
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Submit the request to the thread pool for probes or to the one for all other requests."""
+        pool = self._probes if _PROBE.match(conn.parser.unreader.buf.getvalue()) else self.tpool
+        handled = pool.submit(self.handle, conn)
+        handled.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
+
+    # --- being read -----------------------------------------------------------------------------------------
+
+    def handle(self, conn: TConn) -> Any:
+        head = conn.parser.unreader.buf.getvalue()
+        if not _is_whole(head):
+            # The parser would read on, up to the 800 KB that a hundred headers may have.
+            self.handle_error(None, conn.sock, conn.client, _too_long(head))
+            return False
+        self._read_until[conn] = time.monotonic() + self.body_seconds
+        try:
+            return super().handle(conn)
+        finally:
+            self._read_until.pop(conn, None)
+
+    def handle_request(self, req: Any, conn: TConn) -> Any:
+        malformed.check_head(req)
+        read_to_the_end = partial(self._read_until.pop, conn, None)
+        if getattr(req.body.reader, "length", None) == 0:
+            read_to_the_end()
+        else:
+            req.body = Body(_Reader(req.body.reader, read_to_the_end))
+        keepalive = super().handle_request(req, conn)
+        if not keepalive:
+            _release_buffers(req.body, conn)
+        return keepalive
+
+    def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
+        leftover = time.monotonic() + LEFTOVER_SECONDS
+        with suppress(BadRequest):  # the request was answered; where the next one begins is unknown
+            if keepalive and conn.parser.finish_body(deadline=leftover):
+                return True
+        if conn.parser.mesg is not None:
+            _release_buffers(conn.parser.mesg.body, conn)
+        return False
+
+    def handle_error(self, _req: Any, client: socket.socket, _addr: Any, exc: Exception) -> None:
+        """Send problem+json for a request that the parser refuses or an exception that the application did not catch."""
+        problem = malformed.problem_of(exc)
+        if problem["status"] == 500:
+            self.log.error("unexpected", exc_info=exc)
+        else:
+            # The exception's text is not logged: it quotes the request, which may contain a token.
+            self.log.warning("a malformed request was refused: %s", type(exc).__name__)
+        with suppress(OSError):
+            write_nonblock(client, malformed.response(problem))
+
+    # --- going ----------------------------------------------------------------------------------------------
+
+    def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
+        if conn.sock.fileno() < 0:
+            # Given away: it is a WebSocket now, and the hub's (see sockets.py).
+            self.nr_conns -= 1
+            return
+        if fs.cancelled() or fs.exception() is not None:
+            super().finish_request(conn, fs)
+            return
+        if fs.result():
+            next_head = conn.parser.unreader.buf.getvalue()
+            if next_head and not _is_whole(next_head):
+                # It has come along with this request, and gthread would have a thread wait for the rest.
+                conn.sock.setblocking(False)
+                self._await_head(conn)
+            else:
+                super().finish_request(conn, fs)
+            return
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+            conn.sock.setblocking(False)
+            self.poller.register(conn.sock, EVENT_READ, partial(self._drain_before_close, conn, [0]))
+        except (OSError, ValueError):
+            self._gone(conn)
+            return
+        self._leaving.append((time.monotonic() + LINGER_SECONDS, conn))
+
+    def _drain_before_close(self, conn: TConn, heard: list[int], client: socket.socket) -> None:
+        try:
+            data = client.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        heard[0] += len(data)
+        if not data or heard[0] > LINGER_BYTES:
+            self._leave(conn)
+
+    def _leave(self, conn: TConn) -> None:
+        if conn.sock.fileno() >= 0:
+            self.poller.unregister(conn.sock)
+            self._gone(conn)
+
+    def _gone(self, conn: TConn) -> None:
+        self.nr_conns -= 1
+        conn.close()
+
+    # --- looking at the clock -------------------------------------------------------------------------------
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        waiting = self._leaving or self._read_until
+        super().wait_for_and_dispatch_events(min(timeout, TICK_SECONDS) if waiting else timeout)
+        now = time.monotonic()
+        while self._leaving and self._leaving[0][0] <= now:
+            self._leave(self._leaving.popleft()[1])
+        for conn, until in list(self._read_until.items()):
+            if until <= now:
+                # Whoever reads there finds the end; an answer can still be written.
+                with suppress(OSError):
+                    conn.sock.shutdown(socket.SHUT_RD)
+                self._read_until.pop(conn, None)
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        """A worker that stops waits for nobody longer than for a connection that was kept."""
+        super()._cap_keepalive(deadline)
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, deadline)
+
+
+class _Reader:
+    """Wraps gunicorn's body reader: calls `at_its_end` at the end of the body, raises BadRequest if it is malformed."""
+
+    def __init__(self, reader: Any, at_its_end: Callable[[], object]) -> None:
+        self.reader = reader
+        self._at_its_end = at_its_end
+        self._missing: int = getattr(reader, "length", 0)
+
+    def read(self, size: int) -> bytes:
+        try:
+            data: bytes = self.reader.read(size)
+        except Exception as error:
+            # gunicorn parses chunks and trailers while they are read, and raises many kinds of errors here.
+            raise BadRequest(f"The body cannot be read: {error}") from error
+        self._missing -= len(data)
+        if not data and self._missing > 0:
+            # The part that was received may be valid JSON by chance, but it is not the whole body.
+            raise BadRequest(
+                f"The body ended, or its time was over, {self._missing} bytes before its Content-Length."
+            )
+        if not data or getattr(self.reader, "length", None) == 0:
+            self._at_its_end()
+        return data
+
+
+def _release_buffers(body: Any, conn: TConn) -> None:
+    """What was read ahead of a request that is over, up to a megabyte. Else it would wait for the collector, which
+    comes rarely here, and a flood of large bodies would be quicker."""
+    reader = getattr(body.reader, "reader", body.reader)
+    for holder in (body, reader, conn.parser.unreader):
+        if hasattr(holder, "buf"):
+            holder.buf = io.BytesIO()
+    if hasattr(reader, "parser"):
+        reader.parser = None
+
+
+def _is_whole(head: bytes) -> bool:
+    # A line feed without a carriage return is enough as well: the parser refuses such a head at once.
+    return b"\r\n\r\n" in head or head.count(b"\n") != head.count(b"\r\n")
+
+
+def _too_long(head: bytes) -> Exception:
+    error: Exception = LimitRequestHeaders("") if b"\r\n" in head.lstrip() else LimitRequestLine(len(head))
+    return error

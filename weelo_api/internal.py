@@ -1,0 +1,33 @@
+"""The system's own commands, written down and rung for by the API: what a heartbeat brings to light."""
+
+from __future__ import annotations
+
+import logging
+from uuid import UUID
+
+from weelo_workers.contracts.command import Command
+from weelo_workers.messaging import mailbox
+from weelo_workers.messaging.celery_waker import CeleryWaker
+from weelo_workers.messaging.wakeup import BrokerUnavailable, WakeUp
+from weelo_workers.models.engine import autocommit_engine
+
+log = logging.getLogger(__name__)
+
+waker = CeleryWaker()
+
+
+def enqueue(command: Command) -> None:
+    """Record it as due now, and ring."""
+    with autocommit_engine().connect() as connection:
+        command_id = mailbox.send(connection, command)
+    wake(command_id, command)
+
+
+def wake(command_id: UUID, command: Command) -> None:
+    """Wake a worker for this committed row. Raises nothing: without a wake-up the sweep executes the row."""
+    try:
+        waker.wake(WakeUp(command_id, command.name, command.queue))
+    except BrokerUnavailable:
+        pass  # CeleryWaker has logged it
+    except Exception:
+        log.exception("no worker could be woken for %s", command_id)

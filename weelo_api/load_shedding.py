@@ -1,0 +1,115 @@
+"""Saying no in time: one caller's flood is slowed down, and new wishes wait outside while old ones wait inside.
+
+What is refused here was not recorded: 429 or 503 with `Retry-After`, and trying again later is safe.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from collections.abc import Mapping
+from uuid import UUID
+
+from weelo_api.internal import waker
+from weelo_workers.contracts.command import Command
+from weelo_workers.contracts.queues import NOTIFICATIONS, TIMERS, Queue
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine
+from weelo_workers.queries.backlog import Wait, waits
+from weelo_workers.settings import settings
+
+POLL_SECONDS = 0.5
+STALE_AFTER_SECONDS = 2.0
+# A few old rows are somebody's lock or a slow moment; too much work is many.
+MANY = 50
+# What serves a request that was accepted before (accept, cancel, a trip's status) is let in for longer.
+PENDING_WORK_PATIENCE = 5.0
+MAX_RETRY_AFTER_SECONDS = 30
+
+# So many seconds' worth of commands may come at once, after a quiet time.
+BURST_SECONDS = 10
+REMEMBERED_CALLERS = 10_000
+
+
+class LoadShedder:
+    """How long commands wait for their turn, looked at twice a second at most, and only while somebody asks."""
+
+    def __init__(self) -> None:
+        self._looking = threading.Lock()
+        self._looked_at = -math.inf
+        self._waits: Mapping[Queue, Wait] = {}
+
+    def refusal(self, command: Command) -> Rejected | None:
+        """Why this command had better come later, if so."""
+        if waker.recently_failed:
+            # Without Redis everything waits for the sweep, and that is no reason to refuse (CONTRACT, section 3).
+            return None
+        self._look()
+        patience = settings().shed_after_seconds * (1 if command.sheddable else PENDING_WORK_PATIENCE)
+        # A new request means rings and news for hundreds: no use in it while those before it are late with theirs.
+        queues = {command.queue, TIMERS, NOTIFICATIONS} if command.sheddable else {command.queue}
+        longest = max(
+            (self._waits[queue].oldest_seconds for queue in queues if self._is_full(queue)), default=0.0
+        )
+        if longest <= patience:
+            return None
+        pause = min(MAX_RETRY_AFTER_SECONDS, math.ceil(longest) + random.randrange(3))
+        return Rejected(
+            Code.SERVICE_UNAVAILABLE,
+            "Too much is waiting already, and this was not accepted. Try again a little later.",
+            {"retryAfter": pause},
+        )
+
+    def _is_full(self, queue: Queue) -> bool:
+        if time.monotonic() - self._looked_at > STALE_AFTER_SECONDS:
+            return False  # after a quiet hour somebody looks anew at this moment
+        wait = self._waits.get(queue)
+        return wait is not None and wait.count >= MANY
+
+    def _look(self) -> None:
+        if time.monotonic() < self._looked_at + POLL_SECONDS or not self._looking.acquire(blocking=False):
+            return  # the others need not wait for who looks
+        try:
+            with autocommit_engine().connect() as connection:
+                self._waits = waits(connection)
+        except DATABASE_ERRORS:
+            self._waits = {}  # without a database the command cannot be recorded anyway, and is told so
+        finally:
+            self._looked_at = time.monotonic()
+            self._looking.release()
+
+
+class TokenBuckets:
+    """A bucket of tokens for each caller, in this process: `limits`, the usual library, starts timer threads
+    for its memory, or would have every command wait for Redis."""
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second = per_second
+        self._most = per_second * BURST_SECONDS
+        self._lock = threading.Lock()
+        self._left: dict[UUID, tuple[float, float]] = {}
+        self._forgot_at = 0.0
+
+    def take(self, who: UUID) -> None:
+        """Raises Rejected(RATE_LIMITED) if this caller has sent too many of late."""
+        now = time.monotonic()
+        with self._lock:
+            if len(self._left) >= REMEMBERED_CALLERS and now - self._forgot_at > 1:
+                self._drop_full_buckets(now)
+            left, since = self._left.get(who, (self._most, now))
+            left = min(self._most, left + (now - since) * self._per_second)
+            self._left[who] = (left - 1, now) if left >= 1 else (left, now)
+        if left < 1:
+            pause = math.ceil((1 - left) / self._per_second)
+            raise Rejected(
+                Code.RATE_LIMITED,
+                f"At most {self._per_second:g} commands a second in the long run.",
+                {"retryAfter": pause},
+            )
+
+    def _drop_full_buckets(self, now: float) -> None:
+        """Whose bucket is full again by now is as one who never came."""
+        self._forgot_at = now
+        self._left = {who: seen for who, seen in self._left.items() if now - seen[1] < BURST_SECONDS}

@@ -1,0 +1,131 @@
+"""One reader's log in order and exactly once, out of news that may come twice, in any order, or never."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+from uuid import UUID
+
+from weelo_api.messages import ephemeral
+from weelo_workers.contracts.notifications import frame
+from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine
+from weelo_workers.queries.log import Frame, lines_after
+
+Answer = TypeVar("Answer")
+
+PAGE = 500
+# News kept until its turn comes; what does not fit is read from the log instead.
+MAX_PENDING = 1_000
+# Two notifiers may announce in the other order: a moment's patience saves a query for most gaps.
+GAP_GRACE_SECONDS = 0.05
+RETRY_SECONDS = 0.5
+IDLE_SECONDS = 60.0
+
+
+class LogCursor:
+    """News moves `newest`; the log in PostgreSQL fills whatever the news has not brought. It is the primary's
+    log: one of a replica that lags would look like a gap, or make a client ahead of it hear things twice.
+    """
+
+    def __init__(self, user_id: UUID) -> None:
+        self.sent = 0
+        self.replaying = False
+        self._user_id = user_id
+        self._newest = 0
+        self._pending: dict[int, tuple[dict[str, Any], dict[str, Any] | None]] = {}
+        self._gap_since: float | None = None
+        self._not_before = 0.0
+
+    @property
+    def newest(self) -> int:
+        """The greatest `seq` known to exist."""
+        return self._newest
+
+    @property
+    def behind(self) -> int:
+        return self._newest - self.sent
+
+    def receive(self, seq: int, item: dict[str, Any], own: dict[str, Any] | None) -> None:
+        """News of a line."""
+        self._newest = max(self._newest, seq)
+        if seq > self.sent and len(self._pending) < MAX_PENDING:
+            self._pending[seq] = (item, own)
+
+    def note_newest(self, seq: int) -> bool:
+        """The log goes at least this far. Whether that is more than has been sent."""
+        self._newest = max(self._newest, seq)
+        return self.behind > 0
+
+    def begin_after(self, seq: int) -> None:
+        """Where live delivery starts."""
+        self.note_newest(seq)
+        self._sent_up_to(seq)
+
+    def resume_after(self, seq: int) -> None:
+        """Go back (or forward) to this place; what follows comes at once, page by page."""
+        self._sent_up_to(seq)
+        self.replaying = self.behind > 0
+        self._not_before = 0.0
+
+    async def next(self) -> list[Frame]:
+        """What is due now, counted as sent. Empty: nothing for `wait_seconds`."""
+        frames = self._from_news()
+        if frames or self.behind <= 0:
+            self._gap_since = None
+            self.replaying = self.replaying and self.behind > 0
+            return frames
+        now = time.monotonic()
+        if self._gap_since is None:
+            self._gap_since = now
+        if self.wait_seconds() > 0:
+            return []
+        return await self._from_log()
+
+    def wait_seconds(self) -> float:
+        """How long nothing needs to be done unless somebody wakes us."""
+        if self._gap_since is None:
+            return IDLE_SECONDS
+        due = self._gap_since if self.replaying else self._gap_since + GAP_GRACE_SECONDS
+        return max(0.0, max(due, self._not_before) - time.monotonic())
+
+    def _from_news(self) -> list[Frame]:
+        frames: list[Frame] = []
+        while len(frames) < PAGE and (line := self._pending.pop(self.sent + 1, None)):
+            self.sent += 1
+            frames.append(frame(line[0], self.sent, line[1]))
+        return frames
+
+    async def _from_log(self) -> list[Frame]:
+        known = self._newest
+        frames = await query_log(lines_after, self._user_id, self.sent, PAGE)
+        if frames is None:
+            self._not_before = time.monotonic() + RETRY_SECONDS
+            return []
+        # Lines are committed in order: what is lacking below what is known was too old to keep. Whoever was about
+        # to read it is told so, and goes on live.
+        oldest = frames[0]["seq"] if frames else known + 1
+        if oldest > self.sent + 1:
+            self._sent_up_to(known)
+            return [ephemeral("resync_required", {"oldestSeq": oldest})]
+        self._sent_up_to(frames[-1]["seq"])
+        return frames
+
+    def _sent_up_to(self, seq: int) -> None:
+        self.sent = seq
+        for old in [each for each in self._pending if each <= seq]:
+            del self._pending[old]
+
+
+async def query_log(question: Callable[..., Answer], *about: Any) -> Answer | None:
+    """A question of queries/log.py to the primary; None if the database does not say."""
+
+    def ask() -> Answer | None:
+        try:
+            with autocommit_engine().connect() as connection:
+                return question(connection, *about)
+        except DATABASE_ERRORS:
+            return None
+
+    return await asyncio.to_thread(ask)

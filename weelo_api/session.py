@@ -1,0 +1,200 @@
+"""One authenticated socket: the conversation with one client, a task on the hub's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from weelo_api import auth
+from weelo_api.log_cursor import LogCursor, query_log
+from weelo_api.messages import Ack, Auth, Beat, Op, Ping, Resume, ephemeral, now, parse, refusal
+from weelo_api.session_registry import SessionRegistry
+from weelo_api.telemetry import transporter_heartbeat
+from weelo_api.transport import (
+    FORBIDDEN,
+    TOO_SLOW,
+    TRY_AGAIN_LATER,
+    UNAUTHORIZED,
+    Disconnect,
+    PeerGone,
+    WebSocketTransport,
+)
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.models.engine import DATABASE_ERRORS
+from weelo_workers.queries.log import bounds, newest_seq
+from weelo_workers.settings import settings
+
+log = logging.getLogger(__name__)
+
+# A live client that reads, but always too slowly, falls behind by this many lines and is let go.
+MAX_BEHIND = 1_000
+# Frames outside of the log are of the moment: a client that does not get round to them loses the oldest.
+MAX_EPHEMERAL = 100
+
+
+@dataclass(slots=True)
+class FrameCounters:
+    """Of all sockets of this process, since it began."""
+
+    sent: int = 0
+    failed: int = 0
+
+
+class SocketSession:
+    def __init__(
+        self,
+        transport: WebSocketTransport,
+        identity: auth.Identity,
+        frames: FrameCounters,
+        registry: SessionRegistry,
+    ) -> None:
+        self.caller = identity.caller
+        self.transport = transport
+        self._acked = 0
+        self._log_cursor = LogCursor(identity.caller.id)
+        self._expires_at = identity.expires_at
+        self._frames = frames
+        self._registry = registry
+        self._of_the_moment: deque[dict[str, Any]] = deque(maxlen=MAX_EPHEMERAL)
+
+    # --- what the hub does ----------------------------------------------------------------------------------
+
+    def receive(self, seq: int, item: dict[str, Any], own: dict[str, Any] | None) -> None:
+        """News of a line of this user's log."""
+        self._log_cursor.receive(seq, item, own)
+        self.transport.wake()
+
+    def note_newest(self, newest: int) -> None:
+        """The log goes this far, whatever news came of it."""
+        if self._log_cursor.note_newest(newest):
+            self.transport.wake()
+
+    def send_ephemeral(self, frame: dict[str, Any]) -> None:
+        """A frame that is no part of the log, to be sent when it is its turn."""
+        self._of_the_moment.append(frame)
+        self.transport.wake()
+
+    # --- the conversation -----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """From `connected` until it is over. Raises Disconnect or PeerGone, which end it."""
+        await self._greet()
+        while True:
+            await self._read()
+            await self._write()
+            await self.transport.wait(min(self._log_cursor.wait_seconds(), self._seconds_left()))
+
+    async def _greet(self) -> None:
+        newest = await query_log(newest_seq, self.caller.id)
+        if newest is None:
+            raise Disconnect(TRY_AGAIN_LATER, "not available at the moment")
+        self._log_cursor.begin_after(newest)
+        data = {
+            "userId": str(self.caller.id),
+            "role": self.caller.role.value,
+            "seq": newest,
+            "serverTime": now(),
+            # Two may be lost before presence ends.
+            "heartbeatSeconds": max(1, int(settings().presence_ttl_seconds / 3)),
+        }
+        await self._send(ephemeral("connected", data))
+
+    def _seconds_left(self) -> float:
+        return max(0.0, (self._expires_at - datetime.now(UTC)).total_seconds())
+
+    async def _read(self) -> None:
+        while (message := self.transport.next_message()) is not None:
+            try:
+                await self._handle(parse(message))
+            except Rejected as rejected:
+                await self._send(refusal(rejected))
+        self._stay()
+
+    def _stay(self) -> None:
+        self.transport.raise_if_closing()
+        if self._seconds_left() <= 0:
+            raise Disconnect(UNAUTHORIZED, "the token has expired")
+
+    async def _write(self) -> None:
+        for _ in range(len(self._of_the_moment)):
+            self._stay()
+            await self._send(self._of_the_moment.popleft())
+        frames = await self._log_cursor.next()
+        for frame in frames:
+            self._stay()
+            await self._send(frame)
+            if (
+                self.transport.was_blocked
+                and not self._log_cursor.replaying
+                and self._log_cursor.behind > MAX_BEHIND
+            ):
+                raise Disconnect(TOO_SLOW, "too slow")
+        if frames:
+            # There may be more, but first see what the client has said meanwhile.
+            self.transport.wake()
+
+    async def _send(self, frame: dict[str, Any]) -> None:
+        try:
+            await self.transport.send(frame)
+        except (Disconnect, PeerGone):
+            self._frames.failed += 1
+            raise
+        self._frames.sent += 1
+
+    # --- what clients may say -------------------------------------------------------------------------------
+
+    async def _handle(self, op: Op) -> None:
+        match op:
+            case Resume():
+                await self._resume(op.after)
+            case Ack():
+                self._ack(op.seq)
+            case Beat():
+                await self._heartbeat(op)
+            case Ping():
+                await self._send(ephemeral("pong", {"serverTime": now()}))
+            case Auth():
+                self._renew(op.token)
+
+    async def _resume(self, after: int) -> None:
+        kept = await query_log(bounds, self.caller.id)
+        if kept is None:
+            raise Rejected(Code.SERVICE_UNAVAILABLE, "Resume again in a moment.")
+        oldest, newest = kept
+        self._log_cursor.note_newest(newest)
+        after = min(after, newest)
+        if oldest > after + 1:
+            await self._send(ephemeral("resync_required", {"oldestSeq": oldest}))
+        else:
+            self._log_cursor.resume_after(after)
+
+    def _ack(self, seq: int) -> None:
+        # Nobody has seen what does not exist: an ack from the future would silence the pushes to come.
+        seq = min(seq, self._log_cursor.newest)
+        if seq > self._acked:
+            self._acked = seq
+            self._registry.ack(self.caller.id, seq)
+
+    async def _heartbeat(self, beat: Beat) -> None:
+        if self.caller.role not in (Role.TRANSPORTER, Role.DRIVER):
+            raise Rejected(Code.FORBIDDEN, "Heartbeats are for transporters and drivers.")
+        if self.caller.role is Role.TRANSPORTER:
+            try:
+                await asyncio.to_thread(transporter_heartbeat, self.caller.id, beat.latitude, beat.longitude)
+            except DATABASE_ERRORS as error:
+                log.warning("a heartbeat was lost: %s", type(error).__name__)
+
+    def _renew(self, token: str) -> None:
+        """A fresh token of the same user lets the socket live on."""
+        try:
+            identity = auth.authenticate(token)
+        except Rejected as rejected:
+            raise Disconnect(UNAUTHORIZED, rejected.code.title) from None
+        if (identity.caller.id, identity.caller.role) != (self.caller.id, self.caller.role):
+            raise Disconnect(FORBIDDEN, "this token is somebody else's")
+        self._expires_at = identity.expires_at

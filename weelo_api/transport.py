@@ -1,0 +1,250 @@
+"""One WebSocket on the wire: messages in, frames out, pings, and a bound on what either may cost.
+
+RFC 6455 itself is wsproto's work. Everything here happens on the hub's event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections import deque
+from contextlib import suppress
+from typing import Any, cast
+
+from wsproto import WSConnection
+from wsproto.connection import ConnectionState
+from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
+from wsproto.utilities import LocalProtocolError
+
+from weelo_api.inbound_limits import TOO_BIG, TOO_MANY, InboundLimits
+
+GOING_AWAY, POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER = 1001, 1008, 1011, 1013
+UNAUTHORIZED, FORBIDDEN, TOO_MANY_SOCKETS, TOO_SLOW = 4401, 4403, 4409, 4413
+
+_TOO_MUCH = {TOO_BIG: "frames are at most 8 KiB", TOO_MANY: "at most 30 frames a second"}
+
+# A peer that is gone is noticed when the second ping is due: within 36 s.
+PING_SECONDS = 18.0
+# Mobile networks do stall for seconds; longer, with a full buffer, is a client that does not read.
+SEND_TIMEOUT_SECONDS = 10.0
+# What the kernel buffers for a slow client. By default it would grow to megabytes, for each of hundreds.
+SEND_BUFFER_BYTES = 64 * 1024
+# Pongs that lie unsent, for a client that asks and asks and never reads.
+MAX_UNSENT_BYTES = 1024 * 1024
+# Messages that wait while an earlier one is looked up: then the client's next ones wait in its own buffers.
+MAX_WAITING = 64
+
+# The client's turn to answer a close frame.
+CLOSE_WAIT_SECONDS = 1.0
+# Whoever was too slow gets this long to read up to the frame that says so.
+SLOW_CLOSE_WAIT_SECONDS = 20.0
+
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class Disconnect(Exception):
+    """The socket is to be closed, and this is why."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+
+class PeerGone(Exception):
+    """The client is not there any more."""
+
+
+class WebSocketTransport(asyncio.BufferedProtocol):
+    def __init__(self, conversation: WSConnection, buffer: memoryview) -> None:
+        """`buffer`: what is read passes through it, for all channels of a loop one after the other."""
+        self.was_blocked = False
+        """Whether the last frame had to wait for the client to read earlier ones."""
+        self._ws = conversation
+        self._buffer = buffer
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+        self._intake = InboundLimits()
+        self._message: list[Any] = []
+        self._unfinished = 0
+        self._inbox: deque[str | bytes] = deque()
+        self._leaving: Disconnect | None = None
+        self._answered = True
+        self._alarm: asyncio.TimerHandle | None = None
+        self._awake = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._drained.set()
+        self._gone = asyncio.Event()
+
+    # --- the conversation's side ----------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """There is something to do."""
+        self._awake.set()
+
+    def request_close(self, code: int, reason: str) -> None:
+        """Ask the conversation to end. The first reason counts."""
+        self._leaving = self._leaving or Disconnect(code, reason)
+        self._awake.set()
+
+    async def wait(self, seconds: float) -> None:
+        """Until there is something to do, at most so long. May end early."""
+        # In a crowd each frame would set an alarm and take it back: one that rings too early does no harm.
+        if self._alarm is None or self._loop.time() + seconds < self._alarm.when():
+            self._set_alarm(seconds)
+        await self._awake.wait()
+        self._awake.clear()
+
+    def _set_alarm(self, seconds: float) -> None:
+        if self._alarm:
+            self._alarm.cancel()
+        self._alarm = self._loop.call_later(seconds, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._awake.set()
+
+    def raise_if_closing(self) -> None:
+        """Raises Disconnect if it is time to go."""
+        if code := self._intake.refused:
+            raise Disconnect(code, _TOO_MUCH[code])
+        if self._leaving:
+            raise self._leaving
+
+    def next_message(self) -> str | bytes | None:
+        """The next message, if one has arrived. Raises Disconnect if it was too much, PeerGone if the client left."""
+        self.raise_if_closing()
+        if self._inbox:
+            if len(self._inbox) == MAX_WAITING:
+                self._transport.resume_reading()
+            return self._inbox.popleft()
+        if self._gone.is_set():
+            raise PeerGone
+        return None
+
+    async def send(self, frame: dict[str, Any]) -> None:
+        """Raises Disconnect if the client does not read, PeerGone if it left."""
+        # ASCII only: half of a surrogate pair would be legal in JSON but impossible in a text frame.
+        try:
+            self._write(TextMessage(data=_encode(frame)))
+        except LocalProtocolError:
+            raise PeerGone from None
+        self.was_blocked = not self._drained.is_set()
+        if self.was_blocked:
+            await self._drain(SEND_TIMEOUT_SECONDS)
+        if self._gone.is_set():
+            raise PeerGone
+
+    async def close(self, code: int, reason: str) -> None:
+        """Say why, give the client a moment to answer, and hang up."""
+        self._next_ping.cancel()
+        with suppress(LocalProtocolError, Disconnect):
+            self._write(CloseConnection(code, reason))
+            await self._drain(SLOW_CLOSE_WAIT_SECONDS if code == TOO_SLOW else CLOSE_WAIT_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._gone.wait(), CLOSE_WAIT_SECONDS)
+        self.abort()
+
+    def abort(self) -> None:
+        """Break off, whatever is being sent."""
+        self._transport.abort()
+
+    # --- the wire's side ------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        # What does not go out at once has to wait: whoever does not read costs the kernel's buffer and no more.
+        self._transport.set_write_buffer_limits(high=0)
+        line: socket.socket = transport.get_extra_info("socket")
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        self._next_ping = self._loop.call_later(PING_SECONDS, self._ping)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._next_ping.cancel()
+        if self._alarm:
+            self._alarm.cancel()
+        self._gone.set()
+        self._drained.set()
+        self._awake.set()
+
+    def get_buffer(self, _hint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, count: int) -> None:
+        self._intake.count_bytes(count)
+        if self._intake.refused:
+            # Closing with unread bytes would be a reset, and a reset can overtake the close frame that says
+            # why. So the rest is taken and thrown away until one of us hangs up.
+            self._awake.set()
+            return
+        try:
+            self._ws.receive_data(bytes(self._buffer[:count]))
+            for event in self._ws.events():
+                self._hear(event)
+                if self._intake.refused:
+                    self._awake.set()
+                    break
+        except LocalProtocolError:
+            self._transport.close()
+
+    def pause_writing(self) -> None:
+        self._drained.clear()
+
+    def resume_writing(self) -> None:
+        self._drained.set()
+
+    def _hear(self, event: Event) -> None:
+        match event:
+            case TextMessage() | BytesMessage():
+                self._hear_message(event)
+            case Ping():
+                self._intake.count_control()
+                self._write(event.response())
+            case Pong():
+                self._intake.count_control()
+                self._answered = True
+            case CloseConnection():
+                # Open still: wsproto's own word for what is no WebSocket frame, to be passed on.
+                if self._ws.state in (ConnectionState.REMOTE_CLOSING, ConnectionState.OPEN):
+                    self._write(event.response())
+                self._transport.close()
+
+    def _hear_message(self, event: TextMessage | BytesMessage) -> None:
+        data = event.data
+        self._unfinished += len(data.encode() if isinstance(data, str) else data)
+        self._intake.count_message(self._unfinished)
+        # What the network cut in pieces is handed over in pieces: of a frame only the last one counts.
+        if event.frame_finished:
+            self._intake.count_frame()
+        self._message.append(data)
+        if event.message_finished and not self._intake.refused:
+            self._inbox.append("".join(self._message) if isinstance(data, str) else b"".join(self._message))
+            if len(self._inbox) == MAX_WAITING:
+                self._transport.pause_reading()
+        if event.message_finished:
+            self._message, self._unfinished = [], 0
+        self._awake.set()
+
+    def _ping(self) -> None:
+        self._next_ping = self._loop.call_later(PING_SECONDS, self._ping)
+        with suppress(LocalProtocolError):
+            if self._answered:
+                self._answered = False
+                self._write(Ping())
+                return
+            self._write(CloseConnection(POLICY_VIOLATION, "no answer to a ping"))
+        self.abort()
+
+    def _write(self, event: Event) -> None:
+        if self._transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+            self.abort()
+            return
+        self._transport.write(self._ws.send(event))
+
+    async def _drain(self, patience: float) -> None:
+        try:
+            await asyncio.wait_for(self._drained.wait(), patience)
+        except TimeoutError:
+            raise Disconnect(TOO_SLOW, "too slow") from None

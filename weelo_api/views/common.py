@@ -1,0 +1,126 @@
+"""What routes share: path and query models, how a read is answered, how a blueprint is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from flask import Response, jsonify
+from flask_openapi3 import APIBlueprint, Tag
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
+
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.wire import Timestamp, Wire
+from weelo_workers.models.engine import autocommit_engine, read_engine
+from weelo_workers.queries.pages import Page, PageRequest
+
+Item = TypeVar("Item")
+
+
+class ById(BaseModel):
+    id: UUID
+
+
+class Paging(BaseModel):
+    limit: int = Field(default=20, ge=1, le=100)
+    cursor: str | None = Field(default=None, max_length=200)
+
+    def page_request(self) -> PageRequest:
+        return PageRequest(self.limit, self.cursor)
+
+
+class Accepted(Wire):
+    """202: recorded, and it will be executed."""
+
+    command_id: UUID
+    command: str
+    status: str
+    accepted_at: Timestamp
+    server_time: Timestamp
+    replayed: bool = False
+
+
+class PageOf(Wire, Generic[Item]):
+    """One page of a list; `nextCursor` is null on the last."""
+
+    items: list[Item]
+    next_cursor: str | None
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    retryable: bool
+
+
+def _documented(statuses: dict[str, str]) -> dict[Any, Any]:
+    schema = Problem.model_json_schema()
+    return {
+        status: {"description": text, "content": {"application/problem+json": {"schema": schema}}}
+        for status, text in statuses.items()
+    }
+
+
+PROBLEMS = _documented(
+    {
+        "400": "Not valid",
+        "401": "Not signed in",
+        "403": "Not for this role",
+        "404": "Not found, or somebody else's",
+    }
+)
+PROBLEMS_OF_BODIES = _documented({"413": "Larger than 64 KiB", "415": "Not application/json in UTF-8"})
+
+
+def document_bodies(description: dict[str, Any]) -> None:
+    """Add the errors about bodies, 413 and 415, to each operation with a body in this OpenAPI description."""
+    for operations in description["paths"].values():
+        for operation in operations.values():
+            if "requestBody" in operation:
+                operation["responses"].update(PROBLEMS_OF_BODIES)
+
+
+def blueprint(domain: str) -> APIBlueprint:
+    return APIBlueprint(
+        domain,
+        __name__,
+        url_prefix="/api/v1",
+        abp_tags=[Tag(name=domain)],
+        abp_security=[{"jwt": []}],
+        abp_responses=PROBLEMS,
+    )
+
+
+@contextmanager
+def replica_session() -> Iterator[Session]:
+    """A session on the connections for reading."""
+    with Session(read_engine()) as session:
+        yield session
+
+
+@contextmanager
+def primary_session() -> Iterator[Session]:
+    """A session on the primary: what decides about a command must not be older than what its sender has heard."""
+    with Session(autocommit_engine()) as session:
+        yield session
+
+
+def json_or_404(thing: dict[str, Any] | None, code: Code) -> Response:
+    """The thing as JSON, or the 404 that it is for this reader."""
+    if thing is None:
+        raise Rejected(code)
+    return jsonify(thing)
+
+
+def page(items: Page) -> Response:
+    return jsonify(items.json_dict())

@@ -1,0 +1,154 @@
+"""Moves that several domains make: a broadcast steps on, or a truck leaves it, and those entitled hear of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from weelo_workers import presence
+from weelo_workers.contracts.broadcasts import Backfill, BookingCompleted, BroadcastStateChanged, CatchUp
+from weelo_workers.contracts.fleet import SyncPresence
+from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, HoldStatus, TruckRequestStatus
+from weelo_workers.contracts.trips import AssignmentStatusChanged
+from weelo_workers.lifecycles import broadcast as lifecycle, hold as hold_lifecycle
+from weelo_workers.lifecycles.assignment import HAS_SET_OUT, LIVE
+from weelo_workers.lifecycles.lifecycle import Transition
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Assignment, Broadcast, Hold, TruckRequest
+from weelo_workers.queries.open_offers import in_last_step, kept_out_by
+from weelo_workers.queries.views import assignment_view, broadcast_header, filled
+from weelo_workers.settings import settings
+
+_AS_IT_IS_NOW = {"populate_existing": True}
+
+
+def slots_of(uow: UnitOfWork, broadcast_id: UUID) -> list[TruckRequest]:
+    """The slots in their order. Whoever has the broadcast's lock has theirs: nobody moves a slot without it.
+
+    Always as they are now: what was read before the lock may have moved since.
+    """
+    query = (
+        select(TruckRequest)
+        .where(TruckRequest.broadcast_id == broadcast_id)
+        .order_by(TruckRequest.request_number)
+    )
+    return list(uow.session.scalars(query, execution_options=_AS_IT_IS_NOW))
+
+
+def assignments_of(uow: UnitOfWork, broadcast_id: UUID) -> list[Assignment]:
+    """All that ever were, oldest first."""
+    query = select(Assignment).where(Assignment.broadcast_id == broadcast_id).order_by(Assignment.created_at)
+    return list(uow.session.scalars(query, execution_options=_AS_IT_IS_NOW))
+
+
+def advance_and_announce(
+    uow: UnitOfWork,
+    broadcast: Broadcast,
+    transition: Transition[BroadcastStatus],
+    slots: Sequence[TruckRequest],
+    *,
+    why: dict[str, Any] | None = None,
+    **columns: Any,
+) -> None:
+    """Move a broadcast, and let its customer hear of it: no transition goes without its event (BCAST-03)."""
+    uow.advance(broadcast, transition, why=why, **columns)
+    announce_state(uow, broadcast, slots)
+
+
+def announce_state(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
+    """Tell the customer the broadcast's present state. Slots are those after the move."""
+    uow.publish(
+        BroadcastStateChanged(
+            **broadcast_header(broadcast),
+            trucks_filled=filled(slots),
+            trucks_needed=broadcast.trucks_needed,
+            transporters_notified=broadcast.transporters_notified,
+            radius_km=broadcast.radius_km,
+            expires_at=broadcast.expires_at,
+        )
+    )
+    index_for_heartbeats(uow, broadcast, slots)
+
+
+def index_for_heartbeats(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
+    """Let the heartbeats of those who come into its rings find it, as long as there is something to offer.
+
+    A last step without a limit is left out: its reach is too wide for a search per heartbeat, and CatchUp makes the offers
+    to transporters who come online.
+    """
+    last_step = in_last_step(broadcast)
+    in_rings = (
+        broadcast.status in lifecycle.OPEN
+        and broadcast.radius_km is not None
+        and not (last_step and settings().last_step_max_km == 0)
+    )
+    kinds = {s.vehicle_key for s in slots if s.status == TruckRequestStatus.SEARCHING} if in_rings else set()
+    shown = partial(
+        presence.index_broadcast,
+        broadcast.id,
+        uow.now.timestamp(),
+        kinds,
+        presence.Point(broadcast.pickup["latitude"], broadcast.pickup["longitude"]),
+        broadcast.radius_km or 0.0,
+        (broadcast.expires_at - uow.now).total_seconds(),
+    )
+    uow.after_commit(shown)
+
+
+def trucks_taken(uow: UnitOfWork, transporter_id: UUID) -> None:
+    """This fleet has fewer trucks free: presence has to know."""
+    uow.send(SyncPresence(transporter_id=transporter_id))
+
+
+def trucks_freed(uow: UnitOfWork, transporter_ids: Iterable[UUID]) -> None:
+    """These fleets have more trucks free: presence has to know, and they may have missed something."""
+    for transporter_id in sorted(set(transporter_ids)):
+        uow.send(SyncPresence(transporter_id=transporter_id))
+        uow.send(CatchUp(transporter_id=transporter_id))
+
+
+def request_backfill(uow: UnitOfWork, broadcast: Broadcast) -> None:
+    """Send Backfill if transporters with an offer of this ended broadcast had no room for other requests."""
+    if uow.session.scalar(select(kept_out_by(broadcast.id, uow.now).exists())):
+        uow.send(Backfill(broadcast_id=broadcast.id))
+
+
+def announce_assignments(uow: UnitOfWork, broadcast: Broadcast, assignments: Sequence[Assignment]) -> None:
+    for assignment in assignments:
+        uow.publish(
+            AssignmentStatusChanged(**broadcast_header(broadcast), assignment=assignment_view(assignment))
+        )
+
+
+def trucks_by_transporter(assignments: Sequence[Assignment]) -> dict[str, int]:
+    """How many of these trucks each transporter sends, as JSON can carry it."""
+    return dict(Counter(str(assignment.transporter_id) for assignment in assignments))
+
+
+def end_holds(uow: UnitOfWork, broadcast: Broadcast) -> None:
+    """With the broadcast end all holds on it."""
+    held = select(Hold).where(Hold.broadcast_id == broadcast.id, Hold.status == HoldStatus.OPEN)
+    uow.advance_all(list(uow.session.scalars(held)), hold_lifecycle.END)
+
+
+def start_if_under_way(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
+    """A full broadcast of which a truck is driving, or has arrived already, is in progress."""
+    if broadcast.status != BroadcastStatus.FULLY_FILLED:
+        return
+    if any(assignment.status in HAS_SET_OUT for assignment in assignments_of(uow, broadcast.id)):
+        advance_and_announce(uow, broadcast, lifecycle.SET_OUT, slots)
+
+
+def complete_if_delivered(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
+    """A broadcast in progress with no truck left on the road is completed."""
+    assignments = assignments_of(uow, broadcast.id)
+    if broadcast.status != BroadcastStatus.IN_PROGRESS or any(a.status in LIVE for a in assignments):
+        return
+    advance_and_announce(uow, broadcast, lifecycle.COMPLETE, slots)
+    delivered = [a for a in assignments if a.status == AssignmentStatus.COMPLETED]
+    uow.publish(BookingCompleted(**broadcast_header(broadcast)), assigned_to=trucks_by_transporter(delivered))

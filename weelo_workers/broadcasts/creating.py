@@ -1,0 +1,133 @@
+"""Opening a broadcast: the same for a booking and for an order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from weelo_workers import broadcast_transitions
+from weelo_workers.contracts.broadcasts import (
+    BroadcastView,
+    CreateBooking,
+    CreateOrder,
+    ExpireBroadcast,
+    TruckDemand,
+    WidenBroadcast,
+)
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.statuses import BroadcastKind, BroadcastStatus, TruckRequestStatus
+from weelo_workers.contracts.vehicle_kinds import vehicle_key
+from weelo_workers.lifecycles.broadcast import OPEN
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Broadcast, TruckRequest
+from weelo_workers.queries.views import broadcast_view
+from weelo_workers.settings import settings
+
+Creation = CreateBooking | CreateOrder
+
+
+def open_broadcast(command: Creation, kind: BroadcastKind, uow: UnitOfWork) -> BroadcastView:
+    """Open it, unless the customer has an open one. A double tap is answered with the first tap's."""
+    broadcast = _broadcast(command, kind, uow.now)
+    slots = _slots(command.request.wanted(), broadcast)
+    while not _opened(uow, broadcast):
+        existing = _open_broadcast(uow, command.customer_id)
+        if existing is not None:
+            return _same_or_refused(command, kind, existing, uow)
+        # The one in the way ended between our insert and this look: the way is free, try again.
+    uow.add(*slots)
+    uow.record_created(broadcast, "create")
+    broadcast_transitions.announce_state(uow, broadcast, slots)
+    uow.send(WidenBroadcast(broadcast_id=broadcast.id, step=1))
+    uow.send(ExpireBroadcast(broadcast_id=broadcast.id), at=broadcast.expires_at)
+    uow.http_status = 201
+    return broadcast_view(broadcast, slots, uow.now)
+
+
+def _opened(uow: UnitOfWork, broadcast: Broadcast) -> bool:
+    """Whether the database took it: one_open_broadcast_per_customer decides which of many taps was the first."""
+    row = {column.key: getattr(broadcast, column.key) for column in Broadcast.__table__.columns}
+    inserted = uow.session.scalar(
+        insert(Broadcast).values(**row).on_conflict_do_nothing().returning(Broadcast.id)
+    )
+    return inserted is not None
+
+
+def _open_broadcast(uow: UnitOfWork, customer_id: UUID) -> Broadcast | None:
+    return uow.session.scalar(
+        select(Broadcast).where(Broadcast.customer_id == customer_id, Broadcast.status.in_(OPEN))
+    )
+
+
+def _broadcast(command: Creation, kind: BroadcastKind, now: datetime) -> Broadcast:
+    request = command.request
+    return Broadcast(
+        id=uuid4(),
+        kind=kind,
+        customer_id=command.customer_id,
+        status=BroadcastStatus.CREATED,
+        state_changed_at=now,
+        version=1,
+        pickup=request.pickup.json_dict(),
+        drop=request.drop.json_dict(),
+        distance_km=request.distance_km,
+        goods_type=request.goods_type,
+        notes=request.notes,
+        trucks_needed=sum(trucks.quantity for trucks in request.wanted()),
+        request=_as_asked(command),
+        keyed=command.keyed,
+        radius_step=0,
+        radius_km=None,
+        transporters_notified=0,
+        expires_at=now + timedelta(seconds=settings().broadcast_timeout_seconds),
+        created_at=now,
+    )
+
+
+def _as_asked(command: Creation) -> dict[str, Any]:
+    """Without defaults, so that the same request reads alike before and after a field is added."""
+    return command.request.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+
+def _slots(wanted: Sequence[TruckDemand], broadcast: Broadcast) -> list[TruckRequest]:
+    trucks = [trucks for trucks in wanted for _ in range(trucks.quantity)]
+    return [
+        TruckRequest(
+            id=uuid4(),
+            broadcast_id=broadcast.id,
+            request_number=number,
+            vehicle_type=truck.vehicle_type,
+            vehicle_subtype=truck.vehicle_subtype,
+            vehicle_key=vehicle_key(truck.vehicle_type, truck.vehicle_subtype),
+            price_per_truck=truck.price_per_truck,
+            status=TruckRequestStatus.SEARCHING,
+            state_changed_at=broadcast.created_at,
+        )
+        for number, truck in enumerate(trucks, start=1)
+    ]
+
+
+def _same_or_refused(
+    command: Creation, kind: BroadcastKind, existing: Broadcast, uow: UnitOfWork
+) -> BroadcastView:
+    """The customer has an open broadcast: is this the same tap again, or another wish?
+
+    An Idempotency-Key says which requests are the same, and two keys are two wishes. Without a key
+    the request itself says it (IDEM-03).
+    """
+    alike = existing.kind == kind and existing.request == _as_asked(command)
+    same = alike and not (command.keyed and existing.keyed)
+    if not same:
+        raise Rejected(
+            Code.ORDER_ACTIVE_EXISTS,
+            "Request already in progress. Cancel it first.",
+            {"activeBroadcastId": str(existing.id)},
+        )
+    uow.replayed = True
+    uow.http_status = 201
+    return broadcast_view(existing, broadcast_transitions.slots_of(uow, existing.id), uow.now)

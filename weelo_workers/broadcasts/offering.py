@@ -1,0 +1,189 @@
+"""An offer: whom it is made to, what it says."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import literal, select
+from sqlalchemy.dialects.postgresql import insert
+
+from weelo_workers import broadcast_transitions, presence
+from weelo_workers.broadcasts.matching import Candidate, Excluded, distances
+from weelo_workers.contracts.broadcasts import NewBroadcast
+from weelo_workers.contracts.statuses import BroadcastStatus, PassedOverBecause, TruckRequestStatus
+from weelo_workers.lifecycles import broadcast as lifecycle
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Broadcast, Offer, PassedOver, Transporter, TruckRequest
+from weelo_workers.queries.open_offers import open_offers_against
+from weelo_workers.queries.views import broadcast_header, filled, place, requested_vehicles
+from weelo_workers.settings import settings
+
+# Enough to answer "why not me" for everyone near, in the densest town.
+MAX_PASSED_OVER_PER_STEP = 250
+
+OFFER_TRANSITION = {
+    BroadcastStatus.CREATED: lifecycle.BEGIN,
+    BroadcastStatus.ACTIVE: lifecycle.WIDEN_UNFILLED,
+    BroadcastStatus.PARTIALLY_FILLED: lifecycle.WIDEN_PARTLY_FILLED,
+}
+"""The transition of telling somebody: the first ring begins it, every other leaves it as it is."""
+
+
+def insert_offers(
+    uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate], step: int, *, last_step: bool
+) -> tuple[list[Candidate], list[Excluded]]:
+    """Insert an offer for each candidate who still has room for it. Return those, and the candidates left out.
+
+    Other transactions may be inserting offers for the same transporters. Therefore their rows are locked first (in id
+    order and after the broadcast's row, as everywhere), and a second statement counts the open offers and inserts: the
+    cap holds exactly. The locks last until the commit, so they are taken as late as possible.
+    """
+    if not these:
+        return [], []
+    ids = [candidate.transporter_id for candidate in these]
+    locked = uow.session.scalars(
+        select(Transporter.id)
+        .where(Transporter.id.in_(ids))
+        .order_by(Transporter.id)
+        .with_for_update(key_share=True)
+    )
+    locked.all()
+    places = distances({candidate.transporter_id: candidate.distance_km for candidate in these})
+    open_offers = open_offers_against(places.c.id, places.c.km, last_step=last_step, now=uow.now)
+    rows = (
+        select(
+            literal(broadcast.id),
+            places.c.id,
+            literal(step),
+            places.c.km,
+            literal(last_step),
+            # The offer is part of the transition that follows.
+            literal(broadcast.version + 1),
+            literal(uow.now),
+        )
+        .join(Transporter, Transporter.id == places.c.id)
+        .where(Transporter.is_available, open_offers < settings().max_open_offers)
+    )
+    columns = [
+        Offer.broadcast_id,
+        Offer.transporter_id,
+        Offer.step,
+        Offer.distance_km,
+        Offer.last_step,
+        Offer.version,
+        Offer.offered_at,
+    ]
+    new = set(
+        uow.session.scalars(
+            insert(Offer)
+            .from_select(columns, rows, include_defaults=False)
+            .on_conflict_do_nothing()
+            .returning(Offer.transporter_id)
+        )
+    )
+    refused = [candidate for candidate in these if candidate.transporter_id not in new]
+    return [candidate for candidate in these if candidate.transporter_id in new], _why_refused(uow, refused)
+
+
+def _why_refused(uow: UnitOfWork, refused: Sequence[Candidate]) -> list[Excluded]:
+    """Return why each was refused: since the search they have gone offline, or other offers have filled their list."""
+    if not refused:
+        return []
+    ids = [candidate.transporter_id for candidate in refused]
+    available = set(
+        uow.session.scalars(select(Transporter.id).where(Transporter.id.in_(ids), Transporter.is_available))
+    )
+    return [
+        Excluded(
+            each.transporter_id,
+            PassedOverBecause.TOO_MANY_OFFERS
+            if each.transporter_id in available
+            else PassedOverBecause.OFFLINE,
+            each.distance_km,
+        )
+        for each in refused
+    ]
+
+
+def most_relevant(left_out: Sequence[Excluded]) -> list[Excluded]:
+    """Return the entries that are stored for a step, at most 250.
+
+    Transporters who are online and have no room or no free truck come first, because the reason that the customer gets
+    depends on them; then the others, nearest first.
+    """
+    decisive = (PassedOverBecause.TOO_MANY_OFFERS, PassedOverBecause.NO_FREE_TRUCK)
+    return sorted(left_out, key=lambda each: each.because not in decisive)[:MAX_PASSED_OVER_PER_STEP]
+
+
+def record_passed_over(uow: UnitOfWork, passed_over: Iterable[tuple[UUID, int, Excluded]]) -> None:
+    """Store which transporters a step passed over, and why. The first reason stored for a step is kept."""
+    rows = [
+        {
+            "broadcast_id": broadcast_id,
+            "transporter_id": each.transporter_id,
+            "step": step,
+            "reason": each.because,
+            "distance_km": each.distance_km,
+            "at": uow.now,
+        }
+        # In a fixed order, so that two transactions that store the same rows cannot deadlock.
+        for broadcast_id, step, each in sorted(passed_over, key=lambda one: (one[:2], one[2].transporter_id))
+    ]
+    if rows:
+        uow.session.execute(insert(PassedOver).on_conflict_do_nothing(), rows)
+
+
+def advance_ring(
+    uow: UnitOfWork,
+    broadcast: Broadcast,
+    slots: Sequence[TruckRequest],
+    told: Sequence[Candidate],
+    *,
+    why: dict[str, Any],
+    **columns: Any,
+) -> None:
+    """A ring, or a late one, has told these."""
+    broadcast_transitions.advance_and_announce(
+        uow,
+        broadcast,
+        OFFER_TRANSITION[BroadcastStatus(broadcast.status)],
+        slots,
+        why={**why, "told": len(told)},
+        transporters_notified=broadcast.transporters_notified + len(told),
+        **columns,
+    )
+    if told:
+        seconds_left = (broadcast.expires_at - uow.now).total_seconds()
+        ids = [candidate.transporter_id for candidate in told]
+        uow.after_commit(partial(presence.mark_offered, broadcast.id, ids, seconds_left))
+        offer_to(uow, broadcast, slots, told)
+
+
+def offer_to(
+    uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest], these: Sequence[Candidate]
+) -> None:
+    """Each hears how far it is and which slots they have free trucks for."""
+    by_kind: dict[str, list[str]] = defaultdict(list)
+    for slot in slots:
+        if slot.status == TruckRequestStatus.SEARCHING:
+            by_kind[slot.vehicle_key].append(str(slot.id))
+    uow.publish(
+        NewBroadcast(
+            **broadcast_header(broadcast),
+            pickup=place(broadcast.pickup),
+            drop=place(broadcast.drop),
+            distance_km=broadcast.distance_km,
+            goods_type=broadcast.goods_type,
+            requested_vehicles=requested_vehicles(slots),
+            trucks_needed=broadcast.trucks_needed,
+            trucks_filled=filled(slots),
+            expires_at=broadcast.expires_at,
+            radius_step=broadcast.radius_step,
+        ),
+        slots=by_kind,
+        offered={str(each.transporter_id): {"km": each.distance_km, "kinds": each.kinds} for each in these},
+    )

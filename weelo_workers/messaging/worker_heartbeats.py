@@ -1,0 +1,55 @@
+"""Who is listening to which queue: workers say so every few seconds, and it is forgotten when they stop saying it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from uuid import UUID
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from weelo_workers.contracts.queues import QUEUES, Queue
+from weelo_workers.redis_client import redis
+
+REPORT_EVERY_SECONDS = 2.0
+EXPIRES_AFTER_SECONDS = 8  # after three missed calls it counts as gone
+_PREFIX = "weelo:consumer:"
+_CONSUMED = "weelo:consumed:"
+CONSUMPTION_TTL_SECONDS = 300  # `weelo up` reads the records at its start, which takes less
+
+NO_COMMAND = UUID(int=0)
+"""The id of no mailbox row. A message with it does nothing, but it proves that its queue is consumed."""
+
+
+def report(worker: str, queues: Iterable[str]) -> None:
+    """This worker consumes these queues. Silence is harmless: it only makes `weelo doctor` ask questions."""
+    try:
+        with redis().pipeline(transaction=False) as pipe:
+            for queue in queues:
+                pipe.set(f"{_PREFIX}{queue}:{worker}", 1, ex=EXPIRES_AFTER_SECONDS)
+            pipe.execute()
+    except RedisError:
+        pass
+
+
+def consumers(at: Redis | None = None) -> dict[str, int]:
+    """How many workers consume each queue, as this Redis knows. Raises RedisError."""
+    keys = [key.removeprefix(_PREFIX) for key in (at or redis()).scan_iter(match=f"{_PREFIX}*", count=1000)]
+    return {queue: sum(key.startswith(f"{queue}:") for key in keys) for queue in QUEUES}
+
+
+def record_consumption(queue: Queue) -> None:
+    """Record that a worker has consumed a message of this queue. `weelo up` waits for that when it starts."""
+    with suppress(RedisError):
+        redis().set(f"{_CONSUMED}{queue}", 1, ex=CONSUMPTION_TTL_SECONDS)
+
+
+def queues_consumed(at: Redis | None = None) -> set[Queue]:
+    """Return the queues of which a message was consumed in the last CONSUMPTION_TTL_SECONDS, since `clear_consumption`. Raises RedisError."""
+    return {queue for queue in QUEUES if (at or redis()).exists(f"{_CONSUMED}{queue}")}
+
+
+def clear_consumption(at: Redis) -> None:
+    """Delete the records of an earlier run. Raises RedisError."""
+    at.delete(*(f"{_CONSUMED}{queue}" for queue in QUEUES))

@@ -1,0 +1,58 @@
+"""Which truck goes on which slot: pure, the same for every way of taking trucks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from weelo_workers.contracts.offers import Truck
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.models import Driver, TruckRequest, Vehicle
+
+Offered = tuple[Truck, Vehicle, Driver]
+Allocation = tuple[TruckRequest, Vehicle, Driver]
+
+
+def allocate(
+    trucks: Sequence[Offered],
+    slots: Sequence[TruckRequest],
+    to_take: Sequence[TruckRequest],
+    *,
+    partial: bool,
+) -> list[Allocation]:
+    """Each truck on the slot that it names, or on the first of its kind among those `to_take`.
+
+    All of them, or with `partial` as many as find a place. Raises Rejected with what is in the way:
+    TRUCK_REQUEST_NOT_FOUND, VEHICLE_TYPE_MISMATCH, REQUEST_ALREADY_TAKEN or NOT_ENOUGH_AVAILABLE.
+    """
+    free = list(to_take)
+    kinds = {vehicle.vehicle_key for _, vehicle, _ in trucks}
+    remaining = {"remaining": sum(slot.vehicle_key in kinds for slot in free)}
+    allocations: list[Allocation] = []
+    # Named slots first, so that a truck without a wish does not sit down on somebody's named one.
+    for truck, vehicle, driver in sorted(trucks, key=lambda offered: offered[0].truck_request_id is None):
+        slot = _place_for(truck, vehicle, slots, free)
+        if slot is not None:
+            free.remove(slot)
+            allocations.append((slot, vehicle, driver))
+        elif not partial:
+            alone = truck.truck_request_id is not None or len(trucks) == 1
+            code = Code.REQUEST_ALREADY_TAKEN if alone else Code.NOT_ENOUGH_AVAILABLE
+            raise Rejected(code, f"{remaining['remaining']} still open.", remaining)
+    if not allocations:
+        raise Rejected(Code.REQUEST_ALREADY_TAKEN, extra=remaining)
+    return allocations
+
+
+def _place_for(
+    truck: Truck, vehicle: Vehicle, slots: Sequence[TruckRequest], free: Sequence[TruckRequest]
+) -> TruckRequest | None:
+    named = [slot for slot in slots if truck.truck_request_id in (None, slot.id)]
+    if not named:
+        raise Rejected(Code.TRUCK_REQUEST_NOT_FOUND)
+    if all(slot.vehicle_key != vehicle.vehicle_key for slot in named):
+        raise Rejected(
+            Code.VEHICLE_TYPE_MISMATCH,
+            f"{vehicle.vehicle_number} is {vehicle.vehicle_type} {vehicle.vehicle_subtype}.",
+            {"vehicleId": str(vehicle.id)},
+        )
+    return next((slot for slot in named if slot in free and slot.vehicle_key == vehicle.vehicle_key), None)

@@ -1,0 +1,192 @@
+"""Taking trucks of a broadcast: what accepting and confirming a hold have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from sqlalchemy import and_, bindparam, select
+
+from weelo_workers import broadcast_transitions
+from weelo_workers.contracts.broadcasts import BookingFullyFilled, TrucksRemainingUpdate
+from weelo_workers.contracts.offers import AcceptResult, Truck, TruckConfirmed
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus
+from weelo_workers.contracts.trips import ExpireAssignment, TripAssigned, Waypoint
+from weelo_workers.lifecycles import broadcast as lifecycle, truck_request as slot_lifecycle
+from weelo_workers.lifecycles.assignment import LIVE
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Assignment, Broadcast, Driver, Offer, TruckRequest, Vehicle
+from weelo_workers.offers.allocation import Allocation, Offered
+from weelo_workers.queries.views import assignment_view, broadcast_header, filled, place, searching
+from weelo_workers.settings import settings
+
+
+def assign(
+    uow: UnitOfWork,
+    broadcast: Broadcast,
+    slots: Sequence[TruckRequest],
+    allocations: Sequence[Allocation],
+    transporter_id: UUID,
+) -> list[Assignment]:
+    """These trucks have won these slots: assignments, the drivers' answer windows, and everyone hears of it."""
+    won = [_assignment(broadcast, transporter_id, allocation, uow.now) for allocation in allocations]
+    uow.advance_all([slot for slot, _, _ in allocations], slot_lifecycle.ASSIGN)
+    uow.add(*won)
+    for assignment in won:
+        uow.record_created(assignment, "win")
+        uow.send(ExpireAssignment(assignment_id=assignment.id), at=assignment.expires_at)
+    left = any(slot.status in slot_lifecycle.OPEN for slot in slots)
+    transition = lifecycle.TAKE_SOME if left else lifecycle.TAKE_LAST
+    broadcast_transitions.advance_and_announce(uow, broadcast, transition, slots, why={"trucks": len(won)})
+    _tell(uow, broadcast, slots, won)
+    broadcast_transitions.start_if_under_way(uow, broadcast, slots)
+    broadcast_transitions.trucks_taken(uow, transporter_id)
+    if not left:
+        broadcast_transitions.request_backfill(uow, broadcast)
+    return won
+
+
+def live_assignments_of(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> list[Assignment] | None:
+    """The transporter's live ones on this broadcast; None if it was never offered to them."""
+    rows = uow.session.scalars(_LIVE_OF, {"broadcast": broadcast_id, "own": transporter_id}).all()
+    return [assignment for assignment in rows if assignment is not None] if rows else None
+
+
+_LIVE_OF = (
+    select(Assignment)
+    .select_from(Offer)
+    .outerjoin(
+        Assignment,
+        and_(
+            Assignment.broadcast_id == Offer.broadcast_id,
+            Assignment.transporter_id == Offer.transporter_id,
+            Assignment.status.in_(LIVE),
+        ),
+    )
+    .where(Offer.broadcast_id == bindparam("broadcast"), Offer.transporter_id == bindparam("own"))
+)
+
+
+def split_repeated(
+    live: Sequence[Assignment], trucks: Sequence[Truck]
+) -> tuple[list[Assignment], tuple[Truck, ...]]:
+    """Which of these trucks are on this broadcast already (it was said before), and which are not."""
+    by_truck = {(assignment.vehicle_id, assignment.driver_id): assignment for assignment in live}
+    before, wanted = [], []
+    for truck in trucks:
+        won = by_truck.get((truck.vehicle_id, truck.driver_id))
+        if won is not None and truck.truck_request_id in (None, won.truck_request_id):
+            before.append(won)
+        else:
+            wanted.append(truck)
+    return before, tuple(wanted)
+
+
+def ensure_open(broadcast: Broadcast, now: datetime) -> None:
+    """Refuse with what happened: cancelled, expired, or full (ACPT-02)."""
+    if broadcast.status == BroadcastStatus.CANCELLED:
+        raise Rejected(Code.BROADCAST_CANCELLED)
+    if broadcast.status == BroadcastStatus.EXPIRED:
+        raise Rejected(Code.BROADCAST_EXPIRED)
+    if broadcast.status not in lifecycle.OPEN:
+        raise Rejected(Code.BROADCAST_FILLED, extra={"remaining": 0})
+    if now >= broadcast.expires_at:
+        raise Rejected(Code.BROADCAST_EXPIRED)
+
+
+def lock_free_trucks(uow: UnitOfWork, transporter_id: UUID, wanted: Sequence[Truck]) -> list[Offered]:
+    """The vehicles and drivers, locked, of this fleet, and on no live assignment (ACPT-06)."""
+    vehicles = {v.id: v for v in uow.lock_all(Vehicle, [truck.vehicle_id for truck in wanted])}
+    drivers = {d.id: d for d in uow.lock_all(Driver, [truck.driver_id for truck in wanted])}
+    busy = list(
+        uow.session.execute(
+            select(Assignment.vehicle_id, Assignment.driver_id).where(
+                Assignment.status.in_(LIVE),
+                Assignment.vehicle_id.in_(vehicles) | Assignment.driver_id.in_(drivers),
+            )
+        )
+    )
+    busy_vehicles, busy_drivers = {row.vehicle_id for row in busy}, {row.driver_id for row in busy}
+    trucks = []
+    for truck in wanted:
+        vehicle, driver = vehicles.get(truck.vehicle_id), drivers.get(truck.driver_id)
+        if vehicle is None or vehicle.transporter_id != transporter_id:
+            raise Rejected(Code.VEHICLE_NOT_IN_FLEET, extra={"vehicleId": str(truck.vehicle_id)})
+        if driver is None or driver.transporter_id != transporter_id:
+            raise Rejected(Code.DRIVER_NOT_IN_FLEET, extra={"driverId": str(truck.driver_id)})
+        if vehicle.id in busy_vehicles:
+            raise Rejected(Code.VEHICLE_BUSY, extra={"vehicleId": str(vehicle.id)})
+        if not driver.is_available:
+            raise Rejected(Code.DRIVER_BUSY, "The driver is off duty.", {"driverId": str(driver.id)})
+        if driver.id in busy_drivers:
+            raise Rejected(Code.DRIVER_BUSY, extra={"driverId": str(driver.id)})
+        trucks.append((truck, vehicle, driver))
+    return trucks
+
+
+def _assignment(
+    broadcast: Broadcast, transporter_id: UUID, allocation: Allocation, now: datetime
+) -> Assignment:
+    slot, vehicle, driver = allocation
+    return Assignment(
+        id=uuid4(),
+        trip_id=uuid4(),
+        broadcast_id=broadcast.id,
+        truck_request_id=slot.id,
+        transporter_id=transporter_id,
+        driver_id=driver.id,
+        vehicle_id=vehicle.id,
+        vehicle_number=vehicle.vehicle_number,
+        status=AssignmentStatus.PENDING,
+        reason=None,
+        expires_at=now + timedelta(seconds=settings().driver_accept_seconds),
+        created_at=now,
+        state_changed_at=now,
+    )
+
+
+def _tell(
+    uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest], won: Sequence[Assignment]
+) -> None:
+    header, found = broadcast_header(broadcast), filled(slots)
+    for assignment in won:
+        view = assignment_view(assignment)
+        uow.publish(
+            TruckConfirmed(
+                **header, assignment=view, trucks_filled=found, trucks_needed=broadcast.trucks_needed
+            )
+        )
+        uow.publish(
+            TripAssigned(
+                **header,
+                assignment=view,
+                pickup=Waypoint.at(place(broadcast.pickup)),
+                drop=Waypoint.at(place(broadcast.drop)),
+                expires_at=assignment.expires_at,
+            )
+        )
+    broadcast_transitions.announce_assignments(uow, broadcast, won)
+    if any(slot.status in slot_lifecycle.OPEN for slot in slots):
+        uow.publish(TrucksRemainingUpdate(**header, trucks_remaining=searching(slots)))
+    else:
+        assignments = broadcast_transitions.assignments_of(uow, broadcast.id)
+        live = [assignment for assignment in assignments if assignment.status in LIVE]
+        uow.publish(
+            BookingFullyFilled(**header, reason="fully_filled"),
+            assigned_to=broadcast_transitions.trucks_by_transporter(live),
+        )
+
+
+def accept_result(
+    broadcast: Broadcast, slots: Sequence[TruckRequest], assignments: Sequence[Assignment]
+) -> AcceptResult:
+    found = filled(slots)
+    return AcceptResult(
+        assignments=[assignment_view(assignment) for assignment in assignments],
+        trucks_needed=broadcast.trucks_needed,
+        trucks_filled=found,
+        is_fully_filled=found == broadcast.trucks_needed,
+        status=BroadcastStatus(broadcast.status),
+    )

@@ -1,0 +1,21 @@
+"""A hold has lasted its time (timer): its slots come back."""
+
+from __future__ import annotations
+
+from weelo_workers.contracts.offers import ExpireHold
+from weelo_workers.contracts.statuses import HoldStatus
+from weelo_workers.messaging.handlers import handles
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.offers.holds import expire, lock_own
+
+
+@handles(ExpireHold)
+def expire_hold(command: ExpireHold, uow: UnitOfWork) -> None:
+    """Does nothing to a hold that was confirmed, let go of, or ended with its broadcast."""
+    broadcast, hold = lock_own(uow, command.hold_id, None)
+    if hold.status != HoldStatus.OPEN:
+        return
+    if uow.now < hold.expires_at:
+        uow.send(command, at=hold.expires_at)
+        return
+    expire(uow, broadcast, hold)

@@ -1,0 +1,101 @@
+"""What the verbs of holds share: finding one, seeing it, letting its slots go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import select
+
+from weelo_workers import broadcast_transitions
+from weelo_workers.contracts.broadcasts import TrucksRemainingUpdate, WidenBroadcast
+from weelo_workers.contracts.offers import HoldExpired, HoldView
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.statuses import HoldStatus, TruckRequestStatus
+from weelo_workers.lifecycles import hold as lifecycle, truck_request as slot_lifecycle
+from weelo_workers.lifecycles.lifecycle import Transition
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Broadcast, Hold, TruckRequest
+from weelo_workers.queries.open_offers import in_last_step
+from weelo_workers.queries.views import broadcast_header, searching
+
+
+def lock_own(uow: UnitOfWork, hold_id: UUID, transporter_id: UUID | None) -> tuple[Broadcast, Hold]:
+    """The hold and its broadcast, locked, the broadcast first. `transporter_id` None: whosesoever it is.
+
+    Raises Rejected(HOLD_NOT_FOUND).
+    """
+    found = uow.session.get(Hold, hold_id)
+    if found is None or transporter_id not in (None, found.transporter_id):
+        raise Rejected(Code.HOLD_NOT_FOUND)
+    broadcast = uow.lock(Broadcast, found.broadcast_id)
+    hold = uow.lock(Hold, hold_id)
+    if broadcast is None or hold is None:
+        raise Rejected(Code.HOLD_NOT_FOUND)
+    return broadcast, hold
+
+
+def open_hold(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> Hold | None:
+    """The transporter's on this broadcast. Asked under the broadcast's lock."""
+    return uow.session.scalar(
+        select(Hold).where(
+            Hold.broadcast_id == broadcast_id,
+            Hold.transporter_id == transporter_id,
+            Hold.status == HoldStatus.OPEN,
+        )
+    )
+
+
+def held_slots(hold: Hold | None, slots: Sequence[TruckRequest]) -> list[TruckRequest]:
+    """The slots that this hold keeps."""
+    if hold is None:
+        return []
+    return [slot for slot in slots if slot.status == TruckRequestStatus.HELD and slot.hold_id == hold.id]
+
+
+def expire(uow: UnitOfWork, broadcast: Broadcast, hold: Hold) -> None:
+    """Its time has passed."""
+    end_early(uow, broadcast, hold, lifecycle.EXPIRE)
+    uow.publish(
+        HoldExpired(**broadcast_header(broadcast), hold_id=hold.id), transporter_id=str(hold.transporter_id)
+    )
+
+
+def end_early(uow: UnitOfWork, broadcast: Broadcast, hold: Hold, transition: Transition[HoldStatus]) -> None:
+    """Its slots are everybody's again; the rings go on where they are."""
+    slots = broadcast_transitions.slots_of(uow, broadcast.id)
+    reopen_slots(uow, broadcast, held_slots(hold, slots))
+    uow.advance(hold, transition)
+    announce_remaining(uow, broadcast, slots)
+
+
+def reopen_slots(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
+    """Who came while these were on hold has not heard of them. As long as rings are told, the next ring and their
+    heartbeats see to that; once everyone was asked, everyone is asked once more: only who is new is told."""
+    uow.advance_all(slots, slot_lifecycle.RELEASE)
+    if slots and in_last_step(broadcast):
+        uow.send(WidenBroadcast(broadcast_id=broadcast.id, step=broadcast.radius_step + 1))
+
+
+def expire_overdue(uow: UnitOfWork, broadcast: Broadcast) -> None:
+    """A hold past its end keeps nothing from anybody, even if its timer has not come yet."""
+    past = select(Hold).where(
+        Hold.broadcast_id == broadcast.id, Hold.status == HoldStatus.OPEN, Hold.expires_at <= uow.now
+    )
+    for hold in uow.session.scalars(past).all():
+        expire(uow, broadcast, hold)
+
+
+def announce_remaining(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
+    uow.publish(TrucksRemainingUpdate(**broadcast_header(broadcast), trucks_remaining=searching(slots)))
+    broadcast_transitions.index_for_heartbeats(uow, broadcast, slots)
+
+
+def hold_view(hold: Hold, slots: Sequence[TruckRequest]) -> HoldView:
+    return HoldView(
+        hold_id=hold.id,
+        broadcast_id=hold.broadcast_id,
+        status=HoldStatus(hold.status),
+        truck_request_ids=[slot.id for slot in held_slots(hold, slots)],
+        expires_at=hold.expires_at,
+    )

@@ -1,0 +1,172 @@
+"""Why did I not get that request? Or: what became of my offer?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy.orm import Session
+
+from weelo_workers import presence
+from weelo_workers.contracts.offers import PassedOverView, WhyView
+from weelo_workers.contracts.statuses import AssignmentStatus, PassedOverBecause
+from weelo_workers.lifecycles.assignment import LIVE
+from weelo_workers.lifecycles.offer_cap import Reach, has_room
+from weelo_workers.models import (
+    Assignment,
+    Broadcast,
+    EventRecord,
+    LogLine,
+    Offer,
+    PassedOver,
+    TransitionRecord,
+    Transporter,
+    TruckRequest,
+    Vehicle,
+)
+from weelo_workers.queries.open_offers import in_last_step, open_offers_of
+from weelo_workers.settings import settings
+
+NO_TRUCK, OUT_OF_RADIUS, CAME_TOO_LATE = "no_truck_of_this_kind", "out_of_radius", "came_too_late"
+
+SENTENCES = {
+    PassedOverBecause.OFFLINE: "they were not available",
+    PassedOverBecause.SILENT: "their phone was silent",
+    PassedOverBecause.NO_FREE_TRUCK: "no free truck of this kind",
+    PassedOverBecause.TOO_MANY_OFFERS: "they had too many open offers at least as near",
+    PassedOverBecause.NEXT_STEP: "nearer ones came first, and it was over before their turn",
+    NO_TRUCK: "no truck of this kind",
+    CAME_TOO_LATE: "nothing was left to take when they came within reach",
+}
+
+
+def explain(session: Session, broadcast_id: UUID, transporter_id: UUID, acked: int) -> WhyView | None:
+    """The answer, or None if there is no such broadcast. `acked`: how far their phone has said that it has read."""
+    broadcast = session.get(Broadcast, broadcast_id)
+    if broadcast is None:
+        return None
+    passed = _passed_over(session, broadcast_id, transporter_id)
+    offer = session.get(Offer, (broadcast_id, transporter_id))
+    if offer is not None:
+        return _offered(session, offer, passed, acked)
+    if passed:
+        reason, as_of_now, more = passed[-1].reason, False, f" (step {passed[-1].step})"
+    else:
+        reason, as_of_now, more = _never_offered(session, broadcast, transporter_id)
+    return WhyView(
+        broadcast_id=broadcast_id,
+        transporter_id=transporter_id,
+        offered=False,
+        answer=f"not offered: {SENTENCES.get(reason, '')}{more}",
+        reason=reason,
+        as_of_now=as_of_now,
+        passed_over=tuple(passed),
+    )
+
+
+def _offered(session: Session, offer: Offer, passed: list[PassedOverView], acked: int) -> WhyView:
+    seq = session.scalar(
+        select(func.min(LogLine.seq))
+        .join(EventRecord, EventRecord.id == LogLine.event_id)
+        .where(
+            LogLine.user_id == offer.transporter_id,
+            EventRecord.event == "new_broadcast",
+            EventRecord.data["broadcastId"].astext == str(offer.broadcast_id),
+        )
+    )
+    seen = seq is not None and acked >= seq
+    won = session.scalar(
+        select(func.count()).where(
+            Assignment.broadcast_id == offer.broadcast_id,
+            Assignment.transporter_id == offer.transporter_id,
+            Assignment.status.in_({*LIVE, AssignmentStatus.COMPLETED}),
+        )
+    )
+    words = [f"offered at step {offer.step}"]
+    if offer.distance_km is not None:
+        words.append(f"{offer.distance_km:.1f} km")
+    words.append("seen" if seen else "not seen yet" if seq is not None else "not told: it was over by then")
+    if offer.declined_at is not None:
+        words.append("declined")
+    if won:
+        words.append(f"won {won}")
+    return WhyView(
+        broadcast_id=offer.broadcast_id,
+        transporter_id=offer.transporter_id,
+        offered=True,
+        answer=", ".join(words),
+        radius_step=offer.step,
+        pickup_distance_km=offer.distance_km,
+        offered_at=offer.offered_at,
+        seen=seen,
+        declined_at=offer.declined_at,
+        trucks_won=won or 0,
+        passed_over=tuple(passed),
+    )
+
+
+def _passed_over(session: Session, broadcast_id: UUID, transporter_id: UUID) -> list[PassedOverView]:
+    rows: Sequence[PassedOver] = session.scalars(
+        select(PassedOver)
+        .where(PassedOver.broadcast_id == broadcast_id, PassedOver.transporter_id == transporter_id)
+        .order_by(PassedOver.step)
+    ).all()
+    return [
+        PassedOverView(step=row.step, reason=row.reason, distance_km=row.distance_km, at=row.at)
+        for row in rows
+    ]
+
+
+def _had_a_free_truck(broadcast_id: UUID, transporter_id: UUID) -> ColumnElement[bool]:
+    """At the moment of one of the steps, as the assignments remember it: presence lists free trucks only, so no
+    step comes across a fleet whose trucks are all on the road."""
+    keys = select(TruckRequest.vehicle_key).where(TruckRequest.broadcast_id == broadcast_id)
+    step = TransitionRecord
+    on_the_road = exists().where(
+        Assignment.vehicle_id == Vehicle.id,
+        Assignment.created_at <= step.at,
+        or_(Assignment.status.in_(LIVE), Assignment.state_changed_at > step.at),
+    )
+    return (
+        select(step.id)
+        .join(Vehicle, Vehicle.transporter_id == transporter_id)
+        .where(
+            step.broadcast_id == broadcast_id,
+            step.subject == "broadcast",
+            step.details.has_key("step"),
+            Vehicle.vehicle_key.in_(keys),
+            ~on_the_road,
+        )
+        .exists()
+    )
+
+
+def _has_room(session: Session, broadcast: Broadcast, transporter_id: UUID, km: float) -> bool:
+    open_offers = open_offers_of(session, transporter_id, datetime.now(UTC))
+    new = Reach(km, in_last_step(broadcast))
+    return has_room(open_offers, new, settings().max_open_offers)
+
+
+def _never_offered(session: Session, broadcast: Broadcast, transporter_id: UUID) -> tuple[str, bool, str]:
+    """No step came across them. What the rows and presence say: (reason, whether only of this moment, more words)."""
+    keys = select(TruckRequest.vehicle_key).where(TruckRequest.broadcast_id == broadcast.id)
+    has_truck = exists().where(Vehicle.transporter_id == transporter_id, Vehicle.vehicle_key.in_(keys))
+    if not session.scalar(select(has_truck)):
+        return NO_TRUCK, True, ""
+    was_free = select(_had_a_free_truck(broadcast.id, transporter_id))
+    if broadcast.radius_step and not session.scalar(was_free):
+        return PassedOverBecause.NO_FREE_TRUCK, False, ""
+    transporter = session.get(Transporter, transporter_id)
+    if transporter is None or not transporter.is_available:
+        return PassedOverBecause.OFFLINE, True, ""
+    here = presence.last_position(transporter_id)
+    if here is None:
+        return PassedOverBecause.SILENT, True, ""
+    km = presence.Point(broadcast.pickup["latitude"], broadcast.pickup["longitude"]).km_to(here)
+    if broadcast.radius_step and (broadcast.radius_km is None or km <= broadcast.radius_km):
+        room = _has_room(session, broadcast, transporter_id, km)
+        return (CAME_TOO_LATE if room else PassedOverBecause.TOO_MANY_OFFERS), True, ""
+    rings = f"the rings reached {broadcast.radius_km} km" if broadcast.radius_step else "no ring was told"
+    return OUT_OF_RADIUS, True, f"they are {km:.1f} km away, {rings}"

@@ -1,0 +1,79 @@
+"""One readable log of many processes: `HH:MM:SS name | text`, each process in its colour where colours are seen."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from datetime import datetime
+from typing import TextIO
+
+# ANSI foregrounds; red is left to what the processes shout.
+COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
+HELD_LINES = 2_000
+USUAL_TERMINAL = "\033[0m\033[?25h"  # ECMA-48 SGR 0: no colours; DECTCEM: the cursor is shown
+
+
+class ConsoleLog:
+    """Takes lines from several threads and writes them whole. A reader that went away never stops a process."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self._colours: dict[str, int] = {}
+        self._width = len("weelo")
+        self._held: deque[str] | None = None
+        forced = bool(os.environ.get("FORCE_COLOR"))
+        self._coloured = not os.environ.get("NO_COLOR") and (forced or stream.isatty())
+
+    def introduce(self, names: list[str]) -> None:
+        """Learn the names to come: the column gets their width, each its colour."""
+        self._width = max(self._width, *(len(name) for name in names))
+        for name in names:
+            self._colours.setdefault(name, COLOURS[len(self._colours) % len(COLOURS)])
+
+    def line(self, name: str, text: str) -> None:
+        """A line of one process, or of `weelo` itself."""
+        head = f"{datetime.now().astimezone():%H:%M:%S} {name:<{self._width}} |"
+        if self._coloured and name in self._colours:
+            head = f"\033[{self._colours[name]}m{head}\033[0m"
+        with self._lock:
+            if self._held is None:
+                self._write(f"{head} {text}\n")
+            else:
+                self._held.append(f"{head} {text}\n")
+
+    def say(self, text: str) -> None:
+        """A line as it is, for people and programs that wait for it."""
+        with self._lock:
+            self._write(f"{text}\n")
+
+    def hold(self) -> None:
+        """Keep lines back while something else draws on the terminal. Only the newest are kept."""
+        with self._lock:
+            self._held = deque(maxlen=HELD_LINES)
+
+    def release(self) -> None:
+        """Write the lines that were kept back; later lines are written at once.
+
+        The program that drew on the terminal may have been killed with the cursor hidden, so it is shown again here.
+        """
+        with self._lock:
+            held, self._held = self._held, None
+            if held is not None and self.drawn_on:
+                self._write(USUAL_TERMINAL)
+            for text in held or ():
+                self._write(text)
+
+    @property
+    def drawn_on(self) -> bool:
+        """Whether somebody watches a terminal."""
+        return self._stream.isatty()
+
+    def _write(self, text: str) -> None:
+        encoding = self._stream.encoding or "utf-8"
+        try:
+            self._stream.write(text.encode(encoding, "replace").decode(encoding))
+            self._stream.flush()
+        except (OSError, ValueError):  # closed: nobody reads any more
+            pass
