@@ -33,8 +33,8 @@ def token(role: Role, sub: UUID, *, ttl: float = 3600, secret: str = SECRET, **c
 WITH_PYTHONPATH = """
 import os
 from weelo_workers import cli, python_variables
-kept = python_variables.kept
-python_variables.kept = lambda given: kept(given) | {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+harmless = python_variables.harmless
+python_variables.harmless = lambda given: harmless(given) | {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
 cli.main()
 """
 

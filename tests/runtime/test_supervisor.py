@@ -157,7 +157,7 @@ def test_a_killed_supervisor_leaves_no_children(begin: Begin, tmp_path: Path) ->
         import sys, time, pathlib
         from weelo_workers.runtime.console_log import ConsoleLog
         from weelo_workers.runtime.supervisor import Program, Supervisor
-        supervisor = Supervisor(Journal(sys.stdout), pathlib.Path(sys.argv[1]))
+        supervisor = Supervisor(ConsoleLog(sys.stdout), pathlib.Path(sys.argv[1]))
         supervisor.run([Program(name, (sys.executable, "-u", "-c", sys.argv[2])) for name in ("one", "two")])
         while True:
             supervisor.tick()

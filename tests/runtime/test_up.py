@@ -53,13 +53,13 @@ for queue in QUEUES:
 time.sleep(600)
 '''
 
-def front(options):
+def api(options):
     return [Program("api", (sys.executable, "-c", API, str(options.port)), stop_stage=programs.API)]
 
-def back(options):
+def workers(options):
     return [Program("offers", (sys.executable, "-c", WORKER), stop_stage=programs.WORKERS)]
 
-programs.back, programs.front = back, front
+programs.workers, programs.api = workers, api
 programs.demo = lambda options: Program("demo", (sys.executable, "-c", "print('the show'); raise SystemExit(7)"), once=True)
 programs.migration = lambda: (sys.executable, "-c", "")
 cli.main()
