@@ -270,6 +270,32 @@ def test_an_unusual_request_is_answered_with_its_status(api: Api, name: str) -> 
         problem(answer, status, answer.json()["code"])
 
 
+UNREAD = {
+    "a long body": (b"Content-Length: 200000\r\n\r\n", b"x" * 200_000),
+    "a long chunk": (b"Transfer-Encoding: chunked\r\n\r\n", b"30d40\r\n" + b"x" * 200_000 + b"\r\n0\r\n\r\n"),
+    "a body that does not arrive": (b"Content-Length: 2\r\n\r\n", b"{"),
+    "a malformed chunk": (b"Transfer-Encoding: chunked\r\n\r\n", b"ZZ\r\n"),
+}
+
+
+@pytest.mark.parametrize("line", ["POST /api/v1/bookings", "POST /nothing", "POST /healthz", "GET /healthz"])
+@pytest.mark.parametrize("name", UNREAD)
+def test_an_answer_after_which_the_connection_ends_says_so(api: Api, name: str, line: str) -> None:
+    """A proxy would send the next client's request on a connection that it believes to be kept."""
+    head, body = UNREAD[name]
+    [answer] = exchange(api.port, f"{line} HTTP/1.1\r\nHost: x\r\n".encode() + head + body)
+    assert answer.headers["connection"] == "close"
+
+
+def test_a_connection_is_kept_if_the_unread_body_arrives_in_time(api: Api) -> None:
+    first = b"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n" + b"x" * 60_000
+    answers = exchange(api.port, first + request("GET /healthz"))
+    assert [(answer.status, answer.headers["connection"]) for answer in answers] == [
+        (404, "keep-alive"),
+        (200, "close"),
+    ]
+
+
 def test_an_expected_100_comes_before_the_answer(api: Api) -> None:
     line, role = READERS["telemetry"]
     body = b'{"latitude": 1.0, "longitude": 1.0}'
