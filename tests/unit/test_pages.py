@@ -11,13 +11,13 @@ from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.models import Broadcast
-from weelo_workers.queries.pages import Window
+from weelo_workers.queries.pages import PageRequest
 
 
 def refused(cursor: str) -> Rejected:
     """Return the error. The cursor is parsed before the database is asked, so the session is connected to nothing."""
     with Session() as session, pytest.raises(Rejected) as error:
-        Window(20, cursor).apply(session, select(Broadcast), Broadcast.created_at, Broadcast.id)
+        PageRequest(20, cursor).apply(session, select(Broadcast), Broadcast.created_at, Broadcast.id)
     return error.value
 
 
