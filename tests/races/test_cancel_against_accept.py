@@ -1,4 +1,4 @@
-"""Cancel against accept: cancel wins."""
+"""A cancellation and an accept at the same time: the cancellation wins."""
 
 from __future__ import annotations
 

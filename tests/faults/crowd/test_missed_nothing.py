@@ -1,10 +1,10 @@
-"""Whatever breaks while requests come and go, everybody's log is whole and everybody's list is right.
+"""Every user's log is complete and every list of open offers correct, whatever fails while requests come and go.
 
-A crowd of transporters listens, each on a socket of its own; customers ask, cancel, let expire; transporters accept and
-decline. Meanwhile sockets are cut, and API processes, the notifier and Redis are killed. In the end every phone must have
-heard what the server's log has, line by line, and a list of open offers made of nothing but frames must be the server's.
+Many transporters listen, each on its own socket. Customers book, cancel or let requests expire; transporters accept and
+decline. Meanwhile sockets are cut, and API processes, the notifier and Redis are killed. In the end every client must have
+received the server's log line by line, and its list of open offers, built from frames alone, must equal the server's.
 
-The script is made of a seed: `WEELO_SEED=… pytest tests/faults/crowd` plays another one.
+`WEELO_SEED=… pytest tests/faults/crowd` runs the script of another seed.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
-    """As it is when everything has been played and broken, and all is quiet again."""
-    print(f"WEELO_SEED={SEED} WEELO_LISTENERS={LISTENERS} WEELO_BROADCASTS={BROADCASTS}")  # noqa: T201 (how to play it again)
+    """Yield the crowd after the script was run and the server's state was read."""
+    print(f"WEELO_SEED={SEED} WEELO_LISTENERS={LISTENERS} WEELO_BROADCASTS={BROADCASTS}")  # noqa: T201 (how to repeat the run)
     dice = random.Random(SEED)
     with (
         FaultSystem(tmp_path_factory.mktemp("crowd") / "system.log", SETTINGS) as fault_system,
@@ -47,7 +47,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
             crowd.compare(dice)
             yield crowd
         finally:
-            print(crowd.summary())  # noqa: T201 (what came of it)
+            print(crowd.summary())  # noqa: T201 (the figures of the run)
 
 
 def test_SOCK_01_every_phone_has_heard_its_whole_log_in_order_and_nothing_else(crowd: Crowd) -> None:
@@ -74,7 +74,7 @@ def test_BCAST_05_everybody_who_was_notified_has_had_each_withdrawal_once(crowd:
     assert offered
     for row in offered:
         heard = cards[row.transporter_id].withdrawn[str(row.broadcast_id)]
-        # A filled one may have been cancelled afterwards: then both have been heard, in this order.
+        # A filled request may be cancelled afterwards. Then both withdrawals are received, in this order.
         assert heard[-1:] == [WITHDRAWALS[row.status]] and len(heard) == len(set(heard)), (row, heard)
 
 
