@@ -1,4 +1,4 @@
-"""One ordered log out of sockets that break, repeat and forget."""
+"""The channel delivers an ordered log, although sockets break and the server repeats or leaves out lines."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_broken_socket_is_resumed_where_it_broke(api: ScriptedApi) -> None:
     def second(end: Socket) -> None:
         end.connected(seq=3)
         assert end.receive("resume")["after"] == 1
-        for seq in (1, 2, 2, 3):  # a server that repeats itself
+        for seq in (1, 2, 2, 3):  # a server that repeats a line
             end.send("new_broadcast", {}, seq)
         end.wait_until_closed()
 
@@ -238,7 +238,7 @@ def test_being_turned_away_is_final(api: ScriptedApi, code: int) -> None:
             channel.wait_for("never", within=WITHIN)
         assert ended.value.code == code
         time.sleep(0.3)
-        assert len(api.sockets) == 1, "it does not come back"
+        assert len(api.sockets) == 1, "the client must not reconnect"
 
 
 def test_an_expired_token_is_replaced_where_there_is_a_fresh_one(api: ScriptedApi) -> None:

@@ -1,4 +1,4 @@
-"""A retry is harmless, a no is a code, and waiting is bounded: also where the network is not kind."""
+"""Commands of the client: retries use the same key, refusals have a code, and every wait is bounded."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_command_carries_its_token_its_key_and_its_wait(api: ScriptedApi, clie
     assert request.headers["Prefer"] == "wait=2"
     assert len(request.headers["Idempotency-Key"]) >= 8
     assert request.body["goodsType"] == "Steel"
-    assert "distanceKm" not in request.body, "an absent field is not a null"
+    assert "distanceKm" not in request.body, "an absent field must not be sent as null"
 
 
 def test_each_call_is_a_command_of_its_own(api: ScriptedApi, client: WeeloClient) -> None:
@@ -101,7 +101,7 @@ def test_an_api_that_does_not_know_whether_it_was_recorded_is_asked_again_with_t
 
 
 def test_a_recorded_outcome_is_not_asked_for_again(api: ScriptedApi, client: WeeloClient) -> None:
-    """Under the same key it would be the same for ever."""
+    """With the same key, the outcome can never change."""
     api.answers = [(503, {"code": "ACCEPT_RETRY_EXHAUSTED", "status": 503, "retryable": True})]
     with pytest.raises(Rejected, match="ACCEPT_RETRY_EXHAUSTED"):
         client.accept("b-1", "v-1", "d-1")

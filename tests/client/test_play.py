@@ -1,4 +1,4 @@
-"""When the demo cannot begin it says why plainly; when a scenario goes wrong it says that and goes on."""
+"""The demo prints why it cannot start, and shows a failed scenario and continues with the others."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_who_has_signed_on_is_not_forgotten_while_the_others_do(
 
     def sign_on(transporter: Transporter) -> None:
         if transporter.name == "the last":
-            assert heard.wait(5), "nobody has heard of the first again"
+            assert heard.wait(5), "the first transporter sent no further heartbeat"
 
     monkeypatch.setattr(Transporter, "sign_on", sign_on)
     monkeypatch.setattr(Transporter, "still_here", lambda _: heard.set())
@@ -153,7 +153,7 @@ def test_another_refusal_than_the_right_one_is_not_as_it_should(api: ScriptedApi
 
 @pytest.mark.parametrize("over", range(len(PROGRAMME) - 4))
 def test_the_whole_programme_fits_on_a_terminal_of_24_lines(api: ScriptedApi, over: int) -> None:
-    """The four long ones and one of the others at a time, some of which are over."""
+    """The four long scenarios run beside one short one at a time, after some short ones are over."""
     acts = [Act(scenario, installation_of(api), Fleet([])) for scenario in PROGRAMME]
     short = [act for act in acts if not act.scenario.long]
     for act in (*short[: over + 1], *(act for act in acts if act.scenario.long)):

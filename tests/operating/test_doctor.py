@@ -1,4 +1,4 @@
-"""What `weelo doctor` says of deadlines that have passed: not that a timer is late, but what stands open for it."""
+"""`weelo doctor` reports broadcasts, holds and assignments that are open past their deadline."""
 
 from __future__ import annotations
 
