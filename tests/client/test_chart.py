@@ -14,7 +14,7 @@ from weelo_demo.people import Installation
 ROWS = 26
 
 
-def test_everybody_lights_up_in_a_place_of_the_map_and_names_stay_readable() -> None:
+def test_every_transporter_has_a_dot_on_the_map_and_names_stay_readable() -> None:
     transporters = cast(Installation("http://127.0.0.1:1", "0" * 32, httpx.Client())).transporters
     chart = Chart(transporters, WITHIN_KM + SCATTER_KM, ROWS)
     before = drawn(chart)

@@ -47,9 +47,9 @@ def multiply_messages(at: FaultContext) -> Effect:
 @fault("one to five wake-ups are sent for commands that are settled, running or not yet due")
 def ring_again(at: FaultContext) -> Effect:
     newest = at.fault_system.rows("SELECT id, name, queue FROM mailbox ORDER BY position DESC LIMIT 60")
-    rings = [WakeUp(row.id, row.name, row.queue) for row in newest for _ in range(at.dice.randint(1, 5))]
-    at.dice.shuffle(rings)
-    return _rung(at.fault_system, rings)
+    wake_ups = [WakeUp(row.id, row.name, row.queue) for row in newest for _ in range(at.dice.randint(1, 5))]
+    at.dice.shuffle(wake_ups)
+    return _rung(at.fault_system, wake_ups)
 
 
 @fault("countdowns arrive early")
@@ -59,8 +59,8 @@ def ring_early(at: FaultContext) -> Effect:
 
 @fault("countdowns arrive twice")
 def ring_twice(at: FaultContext) -> Effect:
-    rings = [WakeUp(row.id, row.name, row.queue, max(0.0, row.left)) for row in _waiting(at.fault_system)]
-    return _rung(at.fault_system, rings * 2)
+    wake_ups = [WakeUp(row.id, row.name, row.queue, max(0.0, row.left)) for row in _waiting(at.fault_system)]
+    return _rung(at.fault_system, wake_ups * 2)
 
 
 @fault("countdowns arrive late")
@@ -108,12 +108,12 @@ def _waiting(fault_system: FaultSystem) -> list[Any]:
     )
 
 
-def _rung(fault_system: FaultSystem, rings: list[WakeUp]) -> Effect:
+def _rung(fault_system: FaultSystem, wake_ups: list[WakeUp]) -> Effect:
     """Send these wake-ups with the product's waker, and count those that reached the broker."""
-    waker, heard = CeleryWaker(), 0
+    waker, sent = CeleryWaker(), 0
     waker._celery.conf.broker_url = fault_system.valkey.url()
-    for ring in rings:
+    for wake_up in wake_ups:
         with suppress(BrokerUnavailable):
-            waker.wake(ring)
-            heard += 1
-    return Effect(heard, f"{heard} more")
+            waker.wake(wake_up)
+            sent += 1
+    return Effect(sent, f"{sent} more")

@@ -66,7 +66,7 @@ def test_a_command_is_accepted_though_the_database_was_lost_just_afterwards(cust
     assert answer.status_code == 202 and customer.recorded == 1
 
 
-def test_nobody_says_that_nothing_was_accepted_when_it_is_not_known(customer: Customer) -> None:
+def test_an_unknown_result_is_500_and_not_503(customer: Customer) -> None:
     customer.line.cut_after(RECORDING, for_good=True)
     answer = customer.books()
     assert customer.recorded == 1, "the connection was cut too early"
@@ -74,14 +74,16 @@ def test_nobody_says_that_nothing_was_accepted_when_it_is_not_known(customer: Cu
     assert answer.json["code"] == "INTERNAL_ERROR" and answer.json["retryable"]
 
 
-def test_what_was_recorded_is_202_though_the_database_is_lost_while_one_waits(customer: Customer) -> None:
+def test_a_recorded_command_is_202_though_the_database_is_lost_while_the_caller_waits(
+    customer: Customer,
+) -> None:
     customer.line.cut_after(LOOKING, times=100)
     answer = customer.books(Prefer="wait=1")
     assert customer.line.cuts
     assert answer.status_code == 202 and customer.recorded == 1
 
 
-def test_what_certainly_was_not_recorded_is_503(customer: Customer) -> None:
+def test_a_command_that_was_certainly_not_recorded_is_503(customer: Customer) -> None:
     customer.line.dead = True
     answer = customer.books()
     assert answer.status_code == 503 and answer.json["code"] == "SERVICE_UNAVAILABLE"

@@ -50,7 +50,7 @@ def test_every_fault_had_an_effect(play: Play) -> None:
     ]
 
 
-def test_somebody_was_stopped_for_ten_seconds_and_something_locked_for_five(play: Play) -> None:
+def test_a_process_was_stopped_for_ten_seconds_and_rows_and_tables_were_locked_for_five(play: Play) -> None:
     def longest(faults: str) -> float:
         lasted = [
             each.ended - each.began for each in play.broken if faults in each.fault and each.effect.much

@@ -93,7 +93,7 @@ def test_TIMR_02_deadlines_are_kept_while_redis_takes_connections_and_does_not_a
     assert late[0] >= 0 and late[-1] < IN_TIME_SECONDS, late
 
 
-def test_a_killed_childs_message_is_given_to_another_without_the_second_clock(
+def test_a_killed_childs_message_is_redelivered_without_the_sweep(
     fault_system: FaultSystem,
 ) -> None:
     """Without this, each killed child would delay its command by the second for which the sweep waits."""
@@ -117,7 +117,7 @@ def test_a_killed_childs_message_is_given_to_another_without_the_second_clock(
         eventually(lambda: settled(fault_system, cancel["commandId"]), within=15)
 
 
-def test_workers_outlive_the_end_of_redis(fault_system: FaultSystem) -> None:
+def test_workers_survive_a_kill_of_redis(fault_system: FaultSystem) -> None:
     """The workers hold countdowns, which they cannot return to the broker at that moment."""
     eventually(lambda: len(fault_system.children()) == len(QUEUES) + 2, within=20)
     booked(fault_system)
@@ -144,7 +144,7 @@ def test_commands_are_executed_while_the_disk_of_redis_is_full(fault_system: Fau
     booked(fault_system)
 
 
-def test_what_is_accepted_while_the_disk_of_the_database_fills_is_done_and_the_rest_is_refused(
+def test_commands_accepted_while_the_disk_of_the_database_fills_are_executed_and_the_rest_is_refused(
     fault_system: FaultSystem,
 ) -> None:
     if fault_system.database_disk.why_not:

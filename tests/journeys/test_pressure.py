@@ -82,13 +82,13 @@ def test_new_requests_are_refused_while_old_ones_wait_too_long(system: System) -
     eventually(lambda: asked(system).status_code == 202, within=5)
 
 
-def test_so_they_are_while_hundreds_have_not_been_told_of_the_last_ones(system: System) -> None:
+def test_new_requests_are_refused_while_old_deliveries_wait_too_long(system: System) -> None:
     with waiting(system, "notifications", count=110, seconds=5):
         eventually(lambda: asked(system).status_code == 503, within=5)
     eventually(lambda: asked(system).status_code == 202, within=5)
 
 
-def test_what_serves_an_accepted_request_is_let_in_for_longer(system: System) -> None:
+def test_commands_about_accepted_requests_are_admitted_for_longer(system: System) -> None:
     with (
         waiting(system, "broadcasts", count=110, seconds=5),
         system.http(Role.TRANSPORTER, uuid4()) as transporter,
@@ -100,7 +100,7 @@ def test_what_serves_an_accepted_request_is_let_in_for_longer(system: System) ->
             eventually(lambda: transporter.post(path, headers={"Prefer": ""}).status_code == 503, within=5)
 
 
-def test_IDEM_02_a_repetition_of_what_was_accepted_is_answered_all_the_same(system: System) -> None:
+def test_IDEM_02_a_repeated_accepted_command_is_answered_under_load_shedding(system: System) -> None:
     with system.http(Role.CUSTOMER, uuid4()) as customer:
         mine = {"Idempotency-Key": str(uuid4()), "Prefer": ""}
         first = customer.post("/bookings", json=BOOKING, headers=mine)
@@ -123,7 +123,7 @@ def test_IDEM_02_a_repetition_of_what_was_accepted_is_answered_all_the_same(syst
     [(25, "broadcasts.create_booking"), (110, "notifications.push"), (110, "broadcasts.of_a_newer_version")],
     ids=["a few", "pushes that wait for FCM", "commands of a newer version"],
 )
-def test_this_stops_nobody(system: System, count: int, name: str) -> None:
+def test_such_a_backlog_refuses_no_request(system: System, count: int, name: str) -> None:
     with waiting(system, name.partition(".")[0], count=count, seconds=60, name=name):
         for _ in range(8):  # longer than the half second after which every API process has polled
             assert asked(system).status_code == 202

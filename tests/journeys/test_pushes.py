@@ -40,7 +40,7 @@ def test_PUSH_01_a_sleeping_transporter_is_woken_and_one_who_reads_is_not(
         truck.available(False)
 
 
-def test_a_push_outlives_its_notifier_and_nobody_waits_for_a_hanging_FCM(
+def test_a_push_survives_a_kill_of_the_notifier_and_a_hanging_FCM_delays_no_frame(
     system: System, fcm: FcmServer
 ) -> None:
     asleep, awake = Truck(system, kind=ANOTHER_KIND), Truck(system, kind=ANOTHER_KIND)

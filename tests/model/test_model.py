@@ -210,7 +210,7 @@ def _nth(of: list[Any], n: int) -> Any:
 
 
 @pytest.mark.timeout(0 if LOOK else 300)
-def test_whatever_people_and_timers_do_what_must_be_true_is_true(world: World) -> None:
+def test_the_invariants_hold_whatever_users_and_timers_do(world: World) -> None:
     class Here(Dispatch):
         pass
 

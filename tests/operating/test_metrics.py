@@ -119,7 +119,7 @@ def test_every_figure_of_the_contract_is_at_the_api_and_moves(operated: System) 
     eventually(lambda: of(scrape(url), "weelo_sockets_open") == 0)
 
 
-def test_what_waits_shows_in_the_queues_depth_and_age_and_in_the_unsent_events(
+def test_waiting_commands_show_in_the_depth_and_age_of_their_queue_and_in_the_unsent_events(
     operated: System, rows: Rows
 ) -> None:
     waiting = uuid4()
@@ -139,7 +139,7 @@ def test_what_waits_shows_in_the_queues_depth_and_age_and_in_the_unsent_events(
     rows("DELETE FROM mailbox WHERE id = :id", id=waiting)
 
 
-def test_each_worker_and_beat_show_their_own_at_a_port_of_their_own(operated: System) -> None:
+def test_each_worker_and_beat_serve_their_metrics_at_their_own_port(operated: System) -> None:
     play(operated)
     urls = worker_urls(operated)
     assert set(urls) == {*QUEUES, "beat"}
@@ -174,7 +174,7 @@ def _quiet(figure: Callable[[], float]) -> float:
     return seen
 
 
-def test_what_children_counted_outlives_them_and_their_files_do_not(operated: System) -> None:
+def test_counts_of_killed_children_are_kept_and_their_files_are_deleted(operated: System) -> None:
     accept_and_too_late(operated)
     url, api = worker_urls(operated)["offers"], f"{operated.url}/metrics"
     counted = of(scrape(url), "weelo_commands_total", name="offers.accept")
@@ -197,7 +197,7 @@ def test_what_children_counted_outlives_them_and_their_files_do_not(operated: Sy
     eventually(lambda: of(scrape(url), "weelo_commands_total", name="offers.accept") > counted)
 
 
-def test_an_api_process_that_is_killed_takes_its_sockets_along_and_not_its_counts(operated: System) -> None:
+def test_a_killed_api_process_loses_its_sockets_and_not_its_counts(operated: System) -> None:
     url = f"{operated.url}/metrics"
     sockets = [BareSocket(operated, Role.CUSTOMER, uuid4()) for _ in range(6)]
     eventually(lambda: of(scrape(url), "weelo_sockets_open") == 6)
@@ -233,7 +233,7 @@ def test_a_command_that_fails_and_one_that_is_parked_are_counted(operated: Syste
     rows("DELETE FROM mailbox WHERE id = :id", id=poison)
 
 
-def test_a_port_that_is_taken_keeps_no_worker_from_working(migrated: None) -> None:
+def test_a_taken_metrics_port_stops_no_worker(migrated: None) -> None:
     """The worker logs it, executes commands, and serves its metrics once the port is free."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -132,7 +132,7 @@ def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: Sys
     truck.available(False)
 
 
-def test_what_kills_whoever_executes_it_is_counted_and_parked_while_everybody_is_served(
+def test_a_command_that_kills_its_process_is_counted_and_parked_while_everybody_is_served(
     operated: System, rows: Rows
 ) -> None:
     """Such commands raise no exception. They crash a worker's child, the notifier, and beat."""

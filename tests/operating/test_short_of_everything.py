@@ -69,7 +69,7 @@ def ask() -> Any:
 
 
 @pytest.mark.parametrize("state", OUTAGES)
-def test_a_command_that_cannot_be_recorded_for_want_of_something_is_refused_for_now(
+def test_a_command_that_the_database_cannot_record_for_now_is_refused_with_503(
     world: World, state: str
 ) -> None:
     refuse_rows(world, state, "mailbox")
@@ -80,7 +80,7 @@ def test_a_command_that_cannot_be_recorded_for_want_of_something_is_refused_for_
 
 
 @pytest.mark.parametrize("state", OUTAGES)
-def test_a_command_waits_for_what_the_database_is_short_of_and_is_never_given_up_for_it(
+def test_a_command_waits_while_the_database_lacks_something_and_is_never_parked_for_it(
     world: World, state: str
 ) -> None:
     customer = uuid4()
@@ -97,7 +97,7 @@ def test_a_command_waits_for_what_the_database_is_short_of_and_is_never_given_up
 
 
 @pytest.mark.parametrize("state", FAULTS)
-def test_what_waiting_does_not_mend_is_a_failure(world: World, state: str) -> None:
+def test_an_error_that_waiting_does_not_cure_is_a_failure(world: World, state: str) -> None:
     """Otherwise it would be retried forever and never reported."""
     customer = uuid4()
     command = world.post(world.booking(customer), customer, Role.CUSTOMER)
@@ -107,7 +107,7 @@ def test_what_waiting_does_not_mend_is_a_failure(world: World, state: str) -> No
     assert ask().status_code == 500
 
 
-def test_after_a_failover_nobody_stays_with_the_server_that_has_become_a_standby(world: World) -> None:
+def test_after_a_failover_connections_to_the_new_standby_are_dropped(world: World) -> None:
     """Its connections still work for reading. They are dropped, so that new ones lead to the new primary."""
     drop_inherited_connections()
     with autocommit_engine().connect() as connection:

@@ -64,7 +64,7 @@ def test_every_connection_to_the_database_limits_every_wait(migrated: None, name
             assert connection.execute(text(f"SHOW {limit}")).scalar_one() not in ("0", "")
 
 
-def test_whatever_in_the_code_connects_says_how_long_it_waits() -> None:
+def test_every_call_that_connects_has_timeouts() -> None:
     for path in python_files(*PRODUCT):
         for call in (node for node in ast.walk(syntax(path)) if isinstance(node, ast.Call)):
             called = ast.unparse(call.func)
@@ -133,7 +133,7 @@ def test_a_silent_fcm_is_given_up_within_seconds(silent: int) -> None:
     assert verdict == "later" and float(seconds) < 10
 
 
-def test_the_broker_of_the_workers_has_a_limit_and_so_has_a_verb() -> None:
+def test_the_connection_to_the_broker_and_a_handler_have_time_limits() -> None:
     import celeryconfig
 
     options = celeryconfig.broker_transport_options
@@ -141,7 +141,7 @@ def test_the_broker_of_the_workers_has_a_limit_and_so_has_a_verb() -> None:
     assert celeryconfig.task_time_limit > 10, "it must exceed the longest statement"
 
 
-def test_a_lock_that_nobody_gives_back_is_waited_for_a_few_seconds_only(migrated: None) -> None:
+def test_a_lock_that_is_never_released_is_waited_for_a_few_seconds_only(migrated: None) -> None:
     quick = connect(os.environ["DATABASE_URL"], lock_timeout="300ms")
     with engine().connect() as holder, quick.connect() as waiting:
         holder.execute(text("SELECT pg_advisory_lock(4711)"))

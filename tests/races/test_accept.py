@@ -41,7 +41,7 @@ def test_ACPT_05_fifty_racing_for_five_slots_fill_exactly_five_and_none_is_answe
     assert world.live_assignments(broadcast) == 5
 
 
-def test_ACPT_03_under_the_row_lock_nobody_has_to_try_again(world: World) -> None:
+def test_ACPT_03_under_the_row_lock_no_command_is_retried(world: World) -> None:
     """With READ COMMITTED and the broadcast locked, one execution settles every command."""
     with world.bus.engine.connect() as connection:
         level = connection.exec_driver_sql("SHOW transaction_isolation").scalar_one()

@@ -57,7 +57,7 @@ def test_SOCK_01_every_phone_has_heard_its_whole_log_in_order_and_nothing_else(c
         assert each.cards.lines == [Line.written(line) for line in log]
 
 
-def test_SOCK_01_on_no_connection_a_line_was_left_out_or_came_twice_or_in_two_versions(crowd: Crowd) -> None:
+def test_SOCK_01_no_connection_left_out_repeated_or_changed_a_line(crowd: Crowd) -> None:
     assert [wrong for each in crowd.listeners for wrong in each.cards.wrong] == []
 
 
@@ -66,7 +66,7 @@ def test_CNCL_03_a_list_made_of_frames_alone_is_the_servers_list(crowd: Crowd) -
     assert [each for each in crowd.listed if each[1] != each[2]] == []
 
 
-def test_BCAST_05_everybody_who_was_notified_has_had_each_withdrawal_once(crowd: Crowd) -> None:
+def test_BCAST_05_every_notified_transporter_received_each_withdrawal_once(crowd: Crowd) -> None:
     cards = {each.id: each.cards for each in crowd.listeners}
     offered = crowd.fault_system.rows(
         "SELECT o.transporter_id, o.broadcast_id, b.status FROM offers o JOIN broadcasts b ON b.id = o.broadcast_id"
@@ -78,7 +78,7 @@ def test_BCAST_05_everybody_who_was_notified_has_had_each_withdrawal_once(crowd:
         assert heard[-1:] == [WITHDRAWALS[row.status]] and len(heard) == len(set(heard)), (row, heard)
 
 
-def test_nobody_was_turned_away_for_good_and_the_doctor_finds_nothing(crowd: Crowd) -> None:
+def test_no_socket_got_a_final_close_code_and_the_doctor_finds_nothing(crowd: Crowd) -> None:
     assert all(crowd.deaths[who] for who in ("an API process", "the notifier", "Redis"))
     assert not [phone.turned_away for phone in crowd.phones if phone.turned_away.keys() & FINAL_CODES]
     # workers report to Redis every few seconds
