@@ -29,7 +29,7 @@ from weelo_workers.runtime.embedded import Postgres, Valkey
 if TYPE_CHECKING:
     from tests.faults.leaks import Usage
 
-# A request ends within seconds.
+# Settings with which a request ends within seconds.
 QUICK = {
     "BROADCAST_TIMEOUT_SECONDS": "8",
     "RADIUS_STEPS_KM": "10,50",

@@ -104,7 +104,7 @@ class Customer(Person):
             ("/bookings", self._booking()) if self.dice.random() < 0.65 else ("/orders", self._order())
         )
         key = uuid4().hex
-        if self.dice.random() < 0.15:  # a double tap
+        if self.dice.random() < 0.15:  # a double tap: the same command twice at once
             self.population.later(0.0, lambda: self.send_command("POST", path, body, key=key))
         self.send_command("POST", path, body, key=key)
 

@@ -42,7 +42,7 @@ def plan(seed: int, seconds: float, faults: list[str]) -> list[ScheduledFault]:
 
 
 def _shuffled(faults: list[str], dice: random.Random) -> list[str]:
-    """Return the faults in random order, those with a long recovery in the first half so that others overlap with them."""
+    """Return the faults in random order, those with a long recovery in the first half, so that others overlap with it."""
     order = [each for each in faults if each not in RECOVERY]
     dice.shuffle(order)
     for slow in (each for each in faults if each in RECOVERY):

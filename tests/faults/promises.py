@@ -104,7 +104,7 @@ def known_answers(seen: Evidence) -> tuple[str, list[str]]:
 
 @check("no command takes effect twice")
 def no_double_effect(seen: Evidence) -> tuple[str, list[str]]:
-    """One `broadcasts.widen` advances several rings if they match no transporter, so transitions are compared by step."""
+    """One `broadcasts.widen` advances several radius rings if they match no transporter, so transitions are compared by step."""
     moves = seen.fault_system.rows("SELECT count(*) AS n FROM transitions")[0].n
     twice = seen.fault_system.rows(
         "SELECT cause, command_id, subject_id, name FROM transitions"

@@ -21,7 +21,7 @@ from weelo_workers.contracts.statuses import Role
 
 pytestmark = pytest.mark.xdist_group("operated")
 
-# The tests need no throughput, and other tests need the processor.
+# These tests need few requests, and other tests need the processor.
 BETWEEN_CUSTOMERS_SECONDS = 0.3
 
 WRITE = """

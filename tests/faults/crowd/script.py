@@ -10,8 +10,8 @@ LISTENERS = int(os.environ.get("WEELO_LISTENERS", "40"))
 BROADCASTS = int(os.environ.get("WEELO_BROADCASTS", "25"))
 
 LINES = LISTENERS * BROADCASTS  # about half of the lines that will be written
-PLAY_SECONDS = max(18.0, LINES / 350)  # two cores deliver about this many lines per second
-REDIS_HANGS_SECONDS = 3.0 if LINES < 10_000 else 10.0  # before it dies
+PLAY_SECONDS = max(18.0, LINES / 350)  # two cores deliver about 350 lines per second
+REDIS_HANGS_SECONDS = 3.0 if LINES < 10_000 else 10.0  # before it is killed
 REDIS_IS_DEAD_SECONDS = 2.0 if LINES < 10_000 else 10.0
 
 CUTS_EACH = 3
