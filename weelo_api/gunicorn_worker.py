@@ -1,8 +1,8 @@
-"""gunicorn's gthread, with a doorkeeper: nobody holds a thread, or the door, by being slow.
+"""A gthread worker in which slow clients block neither request threads nor the accepting thread.
 
-As it comes, gthread gives each new connection a thread before it has said anything, reads heads and bodies without a
-limit of time, and waits in its only accepting thread for up to two seconds until a client closes its side. Six clients
-that do not close kept everybody else waiting for ten seconds; after thirty the arbiter would have killed the worker.
+gunicorn's own gthread gives each new connection a thread before any byte has arrived, reads heads and bodies without a
+time limit, and waits in its only accepting thread for up to two seconds until a client closes its side. Six clients that
+did not close delayed all others by ten seconds; after thirty seconds the arbiter would have killed the worker.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from werkzeug.exceptions import BadRequest
 
 from weelo_api import malformed
 
-# Somebody who was answered without being read to the end is not read for much longer.
+# How long the unread rest of a body is read after the response.
 LEFTOVER_SECONDS = 0.5
-# The answer may still be on its way: a socket closed too early takes it along (RFC 9112, section 9.6).
+# Lingering close: if a socket is closed too early, the client may lose the response (RFC 9112, section 9.6).
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 64 * 1024
 # A longer head is refused as soon as this much of it has been received.
@@ -45,11 +45,11 @@ _PROBE = re.compile(rb"(?:GET|HEAD) /(?:healthz|readyz|metrics)[? ]")
 
 
 class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
-    """A connection waits on the poller until its head is complete, and is closed there as well."""
+    """Keeps connections on the poller, without a thread, until their head is complete and while they are closing."""
 
-    # From the connection, or the first byte on one that was kept, to the empty line. Mobile networks stall for seconds.
+    # From accept, or the first byte on a keep-alive connection, to the empty line. Mobile networks stall for seconds.
     head_seconds = 10.0
-    # 64 KiB within this, at more than 3 KiB a second.
+    # The largest body, 64 KiB, then needs just over 3 KiB a second.
     body_seconds = 20.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -61,7 +61,7 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         self._probes = ThreadPoolExecutor(max_workers=PROBE_THREADS, thread_name_prefix="probe")
         super().init_process()
 
-    # --- coming in ------------------------------------------------------------------------------------------
+    # --- accepting ------------------------------------------------------------------------------------------
 
     def accept(self, listener: socket.socket) -> None:
         try:
@@ -81,7 +81,7 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         self._await_head(conn)
 
     def _evict_idle(self) -> None:
-        """Who has said nothing for longest gives way to who comes now; then who has nothing more to ask."""
+        """Close the connection that has waited longest for a head, or else the longest idle keep-alive connection."""
         for idle in (self.pending_conns, self.keepalived_conns):
             if idle:
                 conn = idle.popleft()
@@ -90,7 +90,7 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
                 return
 
     def on_client_socket_readable(self, conn: TConn, client: socket.socket) -> None:
-        """The next request on a connection that was kept."""
+        """Wait for the head of the next request on a keep-alive connection."""
         self.poller.unregister(client)
         self.keepalived_conns.remove(conn)
         self._await_head(conn)
@@ -102,7 +102,7 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
     def on_pending_socket_readable(self, conn: TConn, client: socket.socket) -> None:
-        """A thread only for who has said all of the head."""
+        """Give the connection a thread once its head is complete."""
         try:
             said = client.recv(READ_BYTES)
         except BlockingIOError:
@@ -127,7 +127,7 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         handled = pool.submit(self.handle, conn)
         handled.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
 
-    # --- being read -----------------------------------------------------------------------------------------
+    # --- reading --------------------------------------------------------------------------------------------
 
     def handle(self, conn: TConn) -> Any:
         head = conn.parser.unreader.buf.getvalue()
@@ -173,11 +173,11 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         with suppress(OSError):
             write_nonblock(client, malformed.response(problem))
 
-    # --- going ----------------------------------------------------------------------------------------------
+    # --- closing --------------------------------------------------------------------------------------------
 
     def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
         if conn.sock.fileno() < 0:
-            # Given away: it is a WebSocket now, and the hub's (see sockets.py).
+            # The socket was detached: it is a WebSocket now and belongs to the hub (see sockets.py).
             self.nr_conns -= 1
             return
         if fs.cancelled() or fs.exception() is not None:
@@ -186,7 +186,7 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         if fs.result():
             next_head = conn.parser.unreader.buf.getvalue()
             if next_head and not _is_whole(next_head):
-                # It has come along with this request, and gthread would have a thread wait for the rest.
+                # Part of the next head came with this request. gthread would let a thread wait for the rest.
                 conn.sock.setblocking(False)
                 self._await_head(conn)
             else:
@@ -221,7 +221,7 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         self.nr_conns -= 1
         conn.close()
 
-    # --- looking at the clock -------------------------------------------------------------------------------
+    # --- time limits ----------------------------------------------------------------------------------------
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         waiting = self._leaving or self._read_until
@@ -231,13 +231,13 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
             self._leave(self._leaving.popleft()[1])
         for conn, until in list(self._read_until.items()):
             if until <= now:
-                # Whoever reads there finds the end; an answer can still be written.
+                # The thread that reads the body gets end-of-file, and can still write a response.
                 with suppress(OSError):
                     conn.sock.shutdown(socket.SHUT_RD)
                 self._read_until.pop(conn, None)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """A worker that stops waits for nobody longer than for a connection that was kept."""
+        """Limit the wait of a stopping worker for pending connections as for keep-alive ones."""
         super()._cap_keepalive(deadline)
         for conn in self.pending_conns:
             conn.timeout = min(conn.timeout, deadline)
@@ -269,8 +269,10 @@ class _Reader:
 
 
 def _release_buffers(body: Any, conn: TConn) -> None:
-    """What was read ahead of a request that is over, up to a megabyte. Else it would wait for the collector, which
-    comes rarely here, and a flood of large bodies would be quicker."""
+    """Free the buffers of a finished request, up to a megabyte.
+
+    Otherwise only the garbage collector would free them, and it runs too rarely to keep up with a flood of large bodies.
+    """
     reader = getattr(body.reader, "reader", body.reader)
     for holder in (body, reader, conn.parser.unreader):
         if hasattr(holder, "buf"):
