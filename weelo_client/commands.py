@@ -56,7 +56,7 @@ class Outcome:
 
 
 class Commands:
-    """Sends commands and reads. `wait`: for how many seconds a command waits for its outcome by default (0: not at all)."""
+    """Sends commands and reads. `wait`: how many seconds a command waits for its outcome by default (0: not at all)."""
 
     def __init__(
         self,
