@@ -1,4 +1,4 @@
-"""Frames in plain words, for those who watch."""
+"""Frames in plain words, for people who watch the demo."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Data = dict[str, Any]
 
 
 def says(frame: Frame) -> str | None:
-    """What a frame means, in a few words. None: not worth a line."""
+    """Return what a frame means, in a few words, or None if it is not shown."""
     words = _WORDS.get(frame.event)
     return words(frame.data) if words else None
 

@@ -1,4 +1,4 @@
-"""A finger taps twice, and the app sends no Idempotency-Key."""
+"""A customer taps twice, and the app sends no Idempotency-Key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TITLE = "A double tap makes one broadcast"
 
 
 def play(act: Act) -> str:
-    """Both taps get the first one's answer. Another wish is refused until the first is cancelled."""
+    """Both taps return the same broadcast. A different request is refused until the first is cancelled."""
     customer = act.customer()
     (transporter,) = act.transporters(LCV, CONNAUGHT_PLACE)
     act.watch(transporter)
@@ -46,7 +46,7 @@ def play(act: Act) -> str:
 
 
 def _is_refused(act: Act, customer: Customer, open_id: str) -> None:
-    """One open broadcast per customer."""
+    """Check that a different request is refused, because a customer may have one open broadcast."""
     try:
         other = _tap(customer, LCV, 2)
     except Rejected as refused:

@@ -1,4 +1,4 @@
-"""Everybody hears it, and nobody takes it."""
+"""A booking is offered to many, and no transporter accepts it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TITLE = "One that nobody takes expires, and disappears everywhere"
 
 
 def play(act: Act) -> str:
-    """At the deadline the customer hears why, and everyone who was told gets the withdrawal."""
+    """At the deadline the customer gets the reason, and every transporter with an offer gets the withdrawal."""
     customer = act.customer()
     transporters = act.transporters(OPEN, MEERUT, LISTENERS)
     act.watch(transporters[0])

@@ -1,4 +1,4 @@
-"""A truck is won, and its driver does not look at the phone."""
+"""A truck is won, and its driver does not answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TITLE = "A driver who does not answer loses the trip to another"
 
 
 def play(act: Act) -> str:
-    """The transporter hears it, the slot is offered again, and another fleet's driver says yes."""
+    """The transporter is notified, the slot is offered again, and the driver of another fleet accepts."""
     customer = act.customer()
     first, second = act.transporters(OPEN, FARIDABAD, 2)
     silent, willing = first.truck(OPEN), second.truck(OPEN)
