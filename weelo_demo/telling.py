@@ -55,6 +55,6 @@ _WORDS: dict[str, Callable[[Data], str]] = {
     "booking_expired": _ended,
     "no_vehicles_available": lambda data: str(data["reason"]),
     "driver_timeout": _truck,
-    "hold_expired": lambda _: "what was on hold is everybody's again",
+    "hold_expired": lambda _: "the held slots are open again",
     "location_updated": lambda data: f"at {data['latitude']:.4f} N {data['longitude']:.4f} E",
 }

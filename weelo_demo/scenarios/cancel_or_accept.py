@@ -26,9 +26,7 @@ def play(act: Act) -> str:
     rounds = [_round(act, customer, transporter, truck, *held_back) for held_back in HEAD_STARTS]
     reverted = sum(won for won, _ in rounds)
     act.measured("cancel → withdrawn, at worst", max(seconds for _, seconds in rounds))
-    return (
-        f"{reverted} accepts reverted, {len(HEAD_STARTS) - reverted} told BROADCAST_CANCELLED; no truck bound"
-    )
+    return f"{reverted} accepts reverted, {len(HEAD_STARTS) - reverted} rejected with BROADCAST_CANCELLED; no truck assigned"
 
 
 def _round(
@@ -67,7 +65,7 @@ def _round(
         for a in transporter.client.assignments()
         if a["broadcastId"] == booking_id and a["status"] != "cancelled"
     ]
-    act.check(not live, f"cancelled, and yet a truck is bound: {live}")
+    act.check(not live, f"cancelled, and yet a truck is assigned: {live}")
     gone = act.hears(transporter, "booking_cancelled", broadcastId=booking_id)
     if won:
         _was_reverted(act, truck, cast(Accepted, accepted), cast(Cancelled, cancelled))
@@ -84,4 +82,6 @@ def _was_reverted(act: Act, truck: Truck, accepted: Accepted, cancelled: Cancell
         f"the cancel reverted {cancelled['assignmentsCancelled']} trucks",
     )
     heard = act.hears(truck.driver, "trip_cancelled", broadcastId=cancelled["broadcast"]["id"])
-    act.check(heard.data["assignment"]["id"] == assignment_id, "the driver heard of another trip's cancel")
+    act.check(
+        heard.data["assignment"]["id"] == assignment_id, "the driver was notified of another trip's cancel"
+    )

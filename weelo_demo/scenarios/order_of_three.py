@@ -42,7 +42,7 @@ def play(act: Act) -> str:
     _each_confirmed(act, customer, filled, (half, rest))
     for fleet in (first, second):
         mine = act.hears(fleet, "booking_fully_filled", broadcastId=order["id"]).data["assignedToYou"]
-        act.check(mine == 2, f"{fleet.name} has two of the trucks and was told of {mine}")
+        act.check(mine == 2, f"{fleet.name} has won two slots, but the frame counts {mine}")
     return f"2 trucks of {first.name}, 2 of {second.name}, each on a slot of its kind"
 
 
@@ -65,7 +65,7 @@ def _each_on_its_kind(act: Act, order: Broadcast, accepts: dict[Transporter, Acc
             slot = assignment["truckRequestId"]
             slots.add(slot)
             brought = trucks[assignment["vehicleId"]]
-            act.check(brought == kinds[slot], f"{brought} stands on a slot for {kinds[slot]}")
+            act.check(brought == kinds[slot], f"{brought} was assigned to a slot for {kinds[slot]}")
     act.check(slots == set(kinds), f"{len(kinds)} trucks share {len(slots)} slots")
 
 

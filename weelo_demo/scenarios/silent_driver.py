@@ -31,7 +31,7 @@ def play(act: Act) -> str:
     act.check(
         patience < seconds_left(booking),
         "this server's drivers have as long to answer (DRIVER_ACCEPT_SECONDS) as its requests live "
-        "(BROADCAST_TIMEOUT_SECONDS): a slot never comes back",
+        "(BROADCAST_TIMEOUT_SECONDS): a slot never reopens",
     )
     act.hears(silent.driver, "trip_assigned", broadcastId=booking["id"])
     full = act.hears(customer, "booking_fully_filled", broadcastId=booking["id"])

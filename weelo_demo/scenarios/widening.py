@@ -10,7 +10,7 @@ from weelo_demo.people import TRAILER, Customer
 from weelo_demo.scenarios.deadline import seconds_left
 from weelo_demo.towns import CONNAUGHT_PLACE, distance_km
 
-TITLE = "A ring widens until somebody hears it"
+TITLE = "The ring widens until it reaches a transporter"
 
 
 def play(act: Act) -> str:
