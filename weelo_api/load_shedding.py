@@ -22,9 +22,9 @@ from weelo_workers.settings import settings
 
 POLL_SECONDS = 0.5
 STALE_AFTER_SECONDS = 2.0
-# A few old rows may be due to a lock or a slow moment. Only this many mean too much work.
+# A few old rows may be caused by a lock or a slow moment. Only this many mean too much work.
 MANY = 50
-# Commands about existing broadcasts (accept, cancel, a trip's status) are shed at this multiple of the queue age.
+# Commands about existing broadcasts (accept, cancel, a trip's status) are shed only at this multiple of SHED_AFTER_SECONDS.
 PENDING_WORK_PATIENCE = 5.0
 MAX_RETRY_AFTER_SECONDS = 30
 

@@ -60,7 +60,7 @@ class StreamReader:
         """Wait for entries and handle them. Returns their number, 0 if none arrived within BLOCK_SECONDS."""
         if not self._places:
             self._places = {stream: _end(client, stream) for stream in self._handlers}
-        # After a failure the first read does not block, so that `on_return` is called soon.
+        # After a failure the first read blocks for 1 ms only, so that `on_return` is called soon.
         block = 1 if self._failures else int(BLOCK_SECONDS * 1000)
         answer: Any = client.xread(dict(self._places), count=BATCH, block=block)  # type: ignore[arg-type]
         for stream, entries in answer:

@@ -91,7 +91,7 @@ class WebSocketTransport(asyncio.BufferedProtocol):
 
     async def wait(self, seconds: float) -> None:
         """Wait for `wake`, at most this long. May return early."""
-        # With many sockets it would cost too much to reset the timer for each frame, and an early return does no harm.
+        # An earlier timer stays set: an early return does no harm, and resetting it for each frame of many sockets is costly.
         if self._alarm is None or self._loop.time() + seconds < self._alarm.when():
             self._set_alarm(seconds)
         await self._awake.wait()
@@ -206,7 +206,7 @@ class WebSocketTransport(asyncio.BufferedProtocol):
                 self._intake.count_control()
                 self._answered = True
             case CloseConnection():
-                # In state OPEN, wsproto has received an invalid frame, and `response` is its close frame for the client.
+                # In state OPEN, wsproto has received an invalid frame. `response()` is then its close frame for the client.
                 if self._ws.state in (ConnectionState.REMOTE_CLOSING, ConnectionState.OPEN):
                     self._write(event.response())
                 self._transport.close()

@@ -35,7 +35,7 @@ WITHIN_KM = 120.0
 SCATTER_KM = 4.0
 SEED = 1911
 OUTSIDE_THE_CITY_KM = (30.0, 45.0)
-HEARTBEAT_SECONDS = 20.0  # presence lasts 60 s: two may be lost
+HEARTBEAT_SECONDS = 20.0  # presence lasts 60 s, so two heartbeats may be lost
 HANDS = 12  # concurrent requests while the cast signs on and off
 
 
