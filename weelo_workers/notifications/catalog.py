@@ -1,5 +1,7 @@
-"""Who hears what, and for how long it is worth waking a phone: each event's wire name, its audiences and its push.
-The only place that decides it."""
+"""The catalog of events: for each its wire name, its audiences, and how long it is worth a push.
+
+No other place decides it.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +111,7 @@ def _recipients(session: Session, told: EventEnvelope) -> list[UUID]:
 
 
 def always(session: Session, says: Mapping[str, str], users: Collection[UUID]) -> Collection[UUID]:
-    """It has happened, and stays so."""
+    """The event stays true."""
     return users
 
 
@@ -127,7 +129,7 @@ def while_on_offer(session: Session, says: Mapping[str, str], users: Collection[
 
 
 def while_taken(session: Session, says: Mapping[str, str], users: Collection[UUID]) -> Collection[UUID]:
-    """A slot that came back has been announced anew, and this must not replace it."""
+    """No slot has reopened: a reopened slot is offered again, and this push must not replace that offer."""
     reopened = session.scalar(
         select(Broadcast.id).where(Broadcast.id == UUID(says["broadcastId"]), Broadcast.status.in_(OPEN))
     )

@@ -1,4 +1,4 @@
-"""Write what happened into the log of everyone concerned, each user's lines numbered without a gap."""
+"""Handler of DeliverEvents: write events into their readers' logs, each user's lines numbered without a gap."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from weelo_workers.models.mailbox import has_failed
 from weelo_workers.notifications import live_stream
 from weelo_workers.notifications.catalog import BY_NAME, Own
 
-# What announces no end of its own, such as a withdrawal, is worth a push for this long.
+# An event without an `expiresAt`, such as a withdrawal, is worth a push for this long.
 WORTH_A_PUSH_FOR = timedelta(hours=1)
 USERS_PER_PUSH = 50
 
@@ -167,7 +167,7 @@ def _number(session: Session, lines: Sequence[Line]) -> list[tuple[int, Line]]:
 
 
 def _wake(uow: UnitOfWork, numbered: Sequence[tuple[int, Line]]) -> None:
-    """Pushes, for those of them who have a device and for what is worth one: in the same transaction as the lines."""
+    """Send the pushes of these lines, in the same transaction, for events worth one and users with a device."""
     worth_it = [(seq, line) for seq, line in numbered if BY_NAME[line.told.event].pushed]
     if not worth_it:
         return
