@@ -1,4 +1,4 @@
-# One image for the API, the workers, beat, Flower and the migration: they share their code, so they are deployed together.
+# One image for the API, the workers, beat, Flower and the migration, because they share their code.
 
 FROM python:3.11-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1

@@ -64,7 +64,7 @@ def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
 
 
 def _rings_go_on(transporter_id: UUID, now: datetime) -> Exists:
-    """Return the condition that a broadcast which could be offered to them is still in its rings or portions.
+    """Return the condition that a broadcast which could be offered to them has not reached everyone yet.
 
     A step searches Redis before it locks the broadcast. If the transporter comes online after that search, and this
     command reads the broadcast before the step commits, neither finds the other, so this command runs a second time.

@@ -54,7 +54,7 @@ class Excluded:
 
 @dataclass(slots=True)
 class MatchResult:
-    """Both lists are sorted by distance, nearest first."""
+    """The transporters to offer a broadcast to, and those excluded from it, each nearest first."""
 
     candidates: list[Candidate] = field(default_factory=list)
     excluded: list[Excluded] = field(default_factory=list)

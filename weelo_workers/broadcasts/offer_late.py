@@ -34,7 +34,7 @@ def offer_late(command: OfferLate, uow: UnitOfWork) -> None:
 
 
 def _leave_out_of_heartbeats(uow: UnitOfWork, late: LateOffers, who: UUID, km: float | None) -> None:
-    """Leave this broadcast out of the answers to their heartbeats: it was offered before, or they cannot take it now."""
+    """Omit this broadcast from the answers to their heartbeats: it was offered before, or they cannot take it now."""
     broadcast = late.broadcast
     # Near hundreds of requests, each heartbeat of a transporter without room would otherwise send twenty commands without
     # effect. Broadcasts farther than a refused one would be refused as well.

@@ -42,10 +42,10 @@ def any_transporter_online(uow: UnitOfWork, broadcast: Broadcast) -> bool:
 
 
 def unfilled_reason(uow: UnitOfWork, broadcast: Broadcast, *, online: bool) -> UnfilledBecause:
-    """Return the reason. `online`: whether a fitting transporter was online within reach.
+    """Return why a broadcast got no truck. `online`: whether a fitting transporter was online within reach.
 
-    NOBODY_ACCEPTED needs an offer. Without one, a transporter who is free now had no room before or came online too
-    late, so the reason is NOBODY_FREE.
+    NOBODY_ACCEPTED means that an offer was made. Without one, a transporter who is free now had no room before or came
+    online too late, so the reason is NOBODY_FREE.
     """
     if uow.session.scalar(select(exists().where(Offer.broadcast_id == broadcast.id))):
         return UnfilledBecause.NOBODY_ACCEPTED

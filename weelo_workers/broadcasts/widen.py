@@ -124,7 +124,7 @@ def _reached_km(broadcast: Broadcast, this: Ring, found: MatchResult, *, left_ov
 
 
 def _counted(left_out: Sequence[Excluded]) -> dict[str, int]:
-    """Return how many were left out, by reason. It counts all of them; the rows stored per step are limited."""
+    """Return how many transporters were left out, by reason. All are counted, also those for which no row is stored."""
     return dict(Counter(each.because.value for each in left_out))
 
 

@@ -21,22 +21,22 @@ from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.models import Assignment, Broadcast, Offer
 
 Own = dict[str, Any] | None
-"""What is one reader's alone, laid over the event's data."""
+"""Data for one reader only, merged over the event's data."""
 
 Audience = Callable[[Session, EventEnvelope], Mapping[UUID, Own]]
 
 PushCondition = Callable[[Session, Mapping[str, str], Collection[UUID]], Collection[UUID]]
-"""Those of these users whom a push still concerns at this moment. The mapping is what the push says."""
+"""Returns those of these users for whom a push is still true. The mapping is the data of the push."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`name` on the wire, and the audiences that hear it. No audience is an entry too: silence, on purpose."""
+    """An event's name on the wire and its audiences. Without audiences it is deliberately sent to no one."""
 
     name: str
     audiences: tuple[Audience, ...]
     pushed: PushCondition | None = None
-    """Worth waking a phone for (CONTRACT section 6), as long as this says so."""
+    """If set, the event is worth a push (CONTRACT section 6) to the users that this returns."""
 
 
 # --- audiences ------------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def while_taken(session: Session, says: Mapping[str, str], users: Collection[UUI
 
 
 def while_unanswered(session: Session, says: Mapping[str, str], users: Collection[UUID]) -> Collection[UUID]:
-    """The driver may still say yes or no."""
+    """The driver may still accept or decline."""
     return session.scalars(
         select(Assignment.driver_id).where(
             Assignment.id == UUID(says["assignmentId"]),

@@ -143,7 +143,7 @@ def _forget(uow: UnitOfWork, gone: Sequence[UUID]) -> None:
 def _try_again(
     command: SendPushes, uow: UnitOfWork, later: Sequence[tuple[Device, fcm.DeliveryResult]]
 ) -> None:
-    """Push later to devices that FCM did not serve: after its Retry-After and our back-off, but not after `ends_at`."""
+    """Send a later push for devices that FCM did not serve: after its Retry-After and our back-off, before `ends_at`."""
     pause = _pause(command.attempt)
     by_pause: dict[float, list[Device]] = defaultdict(list)
     for device, answer in later:

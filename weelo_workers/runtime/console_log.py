@@ -1,4 +1,4 @@
-"""One readable log of many processes: `HH:MM:SS name | text`, each process in its own colour on a terminal."""
+"""One readable log of many processes: `HH:MM:SS name | text`, with a colour per process on a terminal."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ def _elsewhere() -> Path:
 
 
 def _succeeds(account: Account, *command: str) -> bool:
-    """Return whether a command succeeds as that account. The kernel knows more than the permission bits show."""
+    """Return whether a command succeeds as that account. Permission bits alone would not show what the kernel allows."""
     try:
         done = subprocess.run(
             command, check=False, capture_output=True, cwd="/", env=_environment(), **_as(account)

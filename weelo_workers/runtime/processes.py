@@ -1,4 +1,4 @@
-"""Identifying processes: a pid is reused, but a pid with its start time is unique."""
+"""Identity of processes: a pid may be reused, but a pid and its start time together are unique."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _started: list[subprocess.Popen[bytes]] = []  # our own children, which have to 
 
 
 class ServerError(CommandError):
-    """A server cannot be started or used. The text is one line, with the log if there is one."""
+    """An embedded server cannot be started or used. The text is one line; it names the log if there is one."""
 
 
 class EmbeddedServer(ABC):
