@@ -1,4 +1,4 @@
-"""Handler of CancelBroadcast. It wins against an accept: in either commit order, no truck stays assigned."""
+"""Handler: a customer cancels. Against an accept, cancel wins: in either commit order, no truck stays assigned."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ REASON = "customer_cancelled"
 def cancel(command: CancelBroadcast, uow: UnitOfWork) -> CancelResult:
     """Cancel the broadcast with its slots, holds and assignments, and notify its transporters and drivers.
 
-    Cancelling again returns the same result. Raises Rejected(BOOKING_CANNOT_CANCEL) once a truck has set out or the
-    broadcast has ended.
+    Raises Rejected(BOOKING_CANNOT_CANCEL) once a truck has set out or the broadcast has ended.
     """
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or broadcast.customer_id != command.customer_id or broadcast.kind != command.kind:

@@ -1,4 +1,4 @@
-"""Handler of CatchUp: offer open broadcasts to a transporter who missed them, after they come online or free a truck."""
+"""Handler: offer open broadcasts to a transporter who missed them, after they come online or free a truck."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from weelo_workers.settings import settings
 # The radius of the sphere that the haversine formula uses, and the largest factor between its distances and real ones.
 SPHERE_KM = 6371.0
 SPHERE_ERROR = 1.01
-# When the command runs again: longer than a step takes from its search in Redis to its commit.
+# Longer than a step takes from its search in Redis to its commit.
 RECHECK_AFTER = timedelta(seconds=2)
 
 

@@ -1,4 +1,4 @@
-"""Handler of ContinuePartial: continue an expired broadcast with the trucks that were won."""
+"""Handler: continue an expired broadcast with the trucks that were won."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handler of CreateBooking: a customer asks for N trucks of one kind."""
+"""Handler: a customer asks for N trucks of one kind."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 
 @handles(CreateBooking)
 def create_booking(command: CreateBooking, uow: UnitOfWork) -> BroadcastView:
-    """Return the new broadcast, or that of the first request if this repeats it. Raises Rejected(ORDER_ACTIVE_EXISTS)."""
+    """Return the new broadcast, or the open one of a repeated request. Raises Rejected(ORDER_ACTIVE_EXISTS)."""
     return open_broadcast(command, BroadcastKind.BOOKING, uow)

@@ -32,10 +32,7 @@ Creation = CreateBooking | CreateOrder
 
 
 def open_broadcast(command: Creation, kind: BroadcastKind, uow: UnitOfWork) -> BroadcastView:
-    """Create the broadcast and send its first ring and its deadline. A double tap returns the first tap's broadcast.
-
-    Raises Rejected(ORDER_ACTIVE_EXISTS) if the customer has another open broadcast.
-    """
+    """Create the broadcast, or return the open one if this request repeats it. Raises Rejected(ORDER_ACTIVE_EXISTS)."""
     broadcast = _broadcast(command, kind, uow.now)
     slots = _slots(command.request.wanted(), broadcast)
     while not _opened(uow, broadcast):
@@ -120,8 +117,8 @@ def _same_or_refused(
 ) -> BroadcastView:
     """Return the customer's open broadcast if this request repeats it. Raises Rejected(ORDER_ACTIVE_EXISTS) otherwise.
 
-    Two requests with Idempotency-Keys are never the same here: the keys differ, because a repeated key is answered from
-    the mailbox. If one of them has no key, they are the same if their contents are equal (IDEM-03).
+    Two requests with Idempotency-Keys are different here, because the mailbox answers a repeated key. Otherwise equal
+    contents mean the same request (IDEM-03).
     """
     alike = existing.kind == kind and existing.request == _as_asked(command)
     same = alike and not (command.keyed and existing.keyed)

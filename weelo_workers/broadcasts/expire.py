@@ -1,4 +1,4 @@
-"""Handler of ExpireBroadcast (timer): at the deadline the open slots expire; trucks that were won continue."""
+"""Handler (timer): at the deadline the open slots expire; trucks that were won continue."""
 
 from __future__ import annotations
 

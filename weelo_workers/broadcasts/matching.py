@@ -54,7 +54,7 @@ class Excluded:
 
 @dataclass(slots=True)
 class MatchResult:
-    """The transporters to offer a broadcast to, and those excluded from it, each nearest first."""
+    """Whom to offer a broadcast to and whom not, each nearest first."""
 
     candidates: list[Candidate] = field(default_factory=list)
     excluded: list[Excluded] = field(default_factory=list)
@@ -127,9 +127,9 @@ def find_candidates(
     found = MatchResult(
         excluded=[Excluded(who, PassedOverBecause.SILENT) for who in reach.stale] if reach else []
     )
-    # `partial`: Redis was emptied lately, so presence lacks transporters. Within a radius their next heartbeats find the
-    # broadcast. A step without a radius is not found by heartbeats, so it takes all who want work from the rows: a
-    # missing offer can cost the customer a truck, an offer to an absent transporter costs nothing.
+    # `partial`: Redis was emptied, so presence lacks transporters. Within a radius their next heartbeats find the
+    # broadcast. Without one, all who want work are taken from the rows, because a missing offer can cost the customer a
+    # truck and an offer to an absent transporter costs nothing.
     all_who_want_work = reach is None or (unlimited and reach.partial)
     if not keys or not (near or all_who_want_work):
         return found

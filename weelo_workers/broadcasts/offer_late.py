@@ -1,4 +1,4 @@
-"""Handler of OfferLate: offer a broadcast to a transporter whom its earlier rings did not reach."""
+"""Handler: offer a broadcast to a transporter whom its earlier rings did not reach."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handler of OfferPassedOver: offer a broadcast to transporters who had no room for it before and have room now."""
+"""Handler: offer a broadcast to transporters who had no room for it before and have room now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Making offers: insert them, record who was passed over, and publish them."""
+"""Offers: insert and publish them, and record who was passed over."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def advance_ring(
     why: dict[str, Any],
     **columns: Any,
 ) -> None:
-    """Advance the broadcast by the offers just inserted, publish them, and mark them in presence."""
+    """Advance the broadcast after new offers, and publish them."""
     broadcast_transitions.advance_and_announce(
         uow,
         broadcast,
@@ -166,7 +166,7 @@ def advance_ring(
 def offer_to(
     uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest], these: Sequence[Candidate]
 ) -> None:
-    """Publish the offer to each transporter, with their distance and the open slots for which they have free trucks."""
+    """Publish the offer to each transporter, with their distance and the slots that they have trucks for."""
     by_kind: dict[str, list[str]] = defaultdict(list)
     for slot in slots:
         if slot.status == TruckRequestStatus.SEARCHING:

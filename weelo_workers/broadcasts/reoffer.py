@@ -1,4 +1,4 @@
-"""Handler of ReofferBroadcast: offer a reopened slot to transporters with an offer, and continue the rings."""
+"""Handler: offer a reopened slot to transporters with an offer, and continue the rings."""
 
 from __future__ import annotations
 

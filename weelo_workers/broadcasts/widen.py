@@ -1,4 +1,4 @@
-"""Handler of WidenBroadcast (timer): offer a broadcast within its next ring."""
+"""Handler (timer): offer a broadcast within its next ring."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from weelo_workers.settings import settings
 def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
     """Offer the broadcast to transporters in this ring who have no offer of it, nearest first, and set the next timer.
 
-    If presence finds no one in this ring, the following rings are offered as well, in the same transaction.
+    If presence finds no one there, the following ring is offered in the same transaction, and so on.
     """
     asked = uow.session.get(Broadcast, command.broadcast_id)
     if asked is None:
@@ -58,7 +58,7 @@ def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
 def _look(
     broadcast: Broadcast, slots: Sequence[TruckRequest], step: int
 ) -> list[tuple[Ring, presence.SearchResult | None]]:
-    """Search presence in this ring and, while none are found, in the following ones. Return each with its result."""
+    """Search presence in this ring and, while it is empty, in the next ones. Return each with its result."""
     looked = []
     while True:
         this = ring(step, settings().radius_steps_km, settings().last_step_max_km)

@@ -1,4 +1,4 @@
-"""Handler of ForgetDevice: an app signs out, and pushes to it stop."""
+"""Handler: an app signs out, and pushes to it stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handler of RegisterDevice: an app registers its token for pushes."""
+"""Handler: an app registers its token for pushes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handler of RegisterDriver: a transporter adds a driver to the fleet, or corrects their details."""
+"""Handler: a transporter adds a driver to the fleet, or corrects their details."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handler of RegisterVehicle: a transporter registers a vehicle, or corrects its details."""
+"""Handler: a transporter registers a vehicle, or corrects its details."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from weelo_workers.queries.views import vehicle_view
 def register_vehicle(command: RegisterVehicle, uow: UnitOfWork) -> VehicleView:
     """Insert (201) or update (200) the vehicle with this number.
 
-    Raises Rejected: VEHICLE_EXISTS for a vehicle of another fleet, VEHICLE_BUSY for another kind during a trip.
+    Raises Rejected: VEHICLE_EXISTS if it is another fleet's, VEHICLE_BUSY if its kind would change during a trip.
     """
     details = command.details
     plate = command.vehicle_number.replace(" ", "").replace("-", "")

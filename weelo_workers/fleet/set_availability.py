@@ -1,4 +1,4 @@
-"""Handler of SetAvailability: a transporter goes online or offline."""
+"""Handler: a transporter goes online or offline."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ CHANGES_WINDOW = timedelta(minutes=5)
 
 @handles(SetAvailability)
 def set_availability(command: SetAvailability, uow: UnitOfWork) -> AvailabilityView:
-    """Store whether the transporter wants work. Repeating the present value does not count towards the limit.
+    """Store whether the transporter wants work. Raises Rejected(TOGGLE_RATE_LIMITED) after too many changes.
 
-    Matching reads this row, so going offline takes effect with the commit, before presence is updated. Raises
-    Rejected(TOGGLE_RATE_LIMITED).
+    Matching reads this row, so going offline takes effect with the commit, before presence is updated.
     """
     uow.session.execute(insert(Transporter).values(id=command.transporter_id).on_conflict_do_nothing())
     transporter = uow.lock(Transporter, command.transporter_id)

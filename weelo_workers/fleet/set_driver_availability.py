@@ -1,4 +1,4 @@
-"""Handler of SetDriverAvailability: a driver goes on or off duty."""
+"""Handler: a driver goes on or off duty."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from weelo_workers.queries.views import driver_view
 def set_driver_availability(command: SetDriverAvailability, uow: UnitOfWork) -> DriverView:
     """Store whether the driver is on duty, and notify their transporter of a change.
 
-    A trip that has begun continues; off duty, no new one can begin. Raises Rejected(NOT_FOUND) if no fleet has registered
-    the driver.
+    A trip that has begun continues; off duty, no new one can begin. Raises Rejected(NOT_FOUND) for an unknown driver.
     """
     driver = uow.lock(Driver, command.driver_id)
     if driver is None:

@@ -1,4 +1,4 @@
-"""Handler of SyncPresence: write a fleet's availability to presence after it has changed."""
+"""Handler: write a fleet's availability to presence after it has changed."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ RETRY_AFTER = timedelta(seconds=5)
 
 @handles(SyncPresence)
 def sync_presence(command: SyncPresence, uow: UnitOfWork) -> None:
-    """Copy the fleet's availability from its rows to presence, and retry later if Redis does not answer.
+    """Copy the fleet's availability from its rows to presence; retry later if Redis does not answer.
 
-    This is a command and not an action after a commit, because a lost update would hide free trucks for long.
+    This is a command, not an action after a commit, because a lost update would hide free trucks for long.
     """
     try:
         rows = presence_sync.read_availability(command.transporter_id)

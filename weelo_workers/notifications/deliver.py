@@ -1,4 +1,4 @@
-"""Handler of DeliverEvents: write events into their readers' logs, each user's lines numbered without a gap."""
+"""Handler: write events into their readers' logs, each user's lines numbered without a gap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handler of SendPushes: push to users who have no socket at once, to others after three seconds without an ack."""
+"""Handler: push to users who have no socket at once, to others after three seconds without an ack."""
 
 from __future__ import annotations
 
@@ -63,9 +63,8 @@ def push(command: SendPushes, uow: UnitOfWork) -> None:
 def _has_its_turn(command: SendPushes, uow: UnitOfWork) -> bool:
     """Return whether this push may be sent now: a withdrawal must not overtake its announcement on the way to FCM.
 
-    Both have the same collapse key, so a sleeping phone gets only the one that FCM received last. An announcement holds
-    a shared lock until FCM has answered. Other pushes only test the lock, because an announcement that begins after them
-    finds the broadcast closed and is not sent.
+    They have one collapse key, so a sleeping phone gets only the one that FCM received last. An announcement shares a lock
+    until FCM has answered. Others only test the lock: an announcement that begins later finds the broadcast closed.
     """
     about = func.hashtextextended(f"pushes about {command.data['broadcastId']}", 0)
     if "expiresAt" in command.data:
@@ -159,5 +158,5 @@ def _try_again(
 
 
 def _pause(attempt: int) -> float:
-    """Return the back-off in seconds: 1, 2, 4 and so on, less up to a random half, so that many retries spread out."""
+    """Return the back-off in seconds: 1, 2, 4 and so on, less up to half of it, so that retries spread out."""
     return min(2.0 ** min(attempt, 10), MAX_RETRY_DELAY_SECONDS) * random.uniform(0.5, 1.0)

@@ -1,4 +1,4 @@
-"""Handler of AcceptTrucks: a transporter takes slots. The first accept that commits wins a slot; there is one winner."""
+"""Handler: a transporter takes slots. The first accept that commits wins a slot; there is one winner."""
 
 from __future__ import annotations
 

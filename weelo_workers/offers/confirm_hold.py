@@ -1,4 +1,4 @@
-"""Handler of ConfirmHold: a transporter names the trucks for the slots on hold."""
+"""Handler: a transporter names the trucks for the slots on hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handler of DeclineOffer: a broadcast leaves the transporter's list."""
+"""Handler: a broadcast leaves the transporter's list."""
 
 from __future__ import annotations
 

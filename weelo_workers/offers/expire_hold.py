@@ -1,4 +1,4 @@
-"""Handler of ExpireHold (timer): a hold runs out and its slots reopen."""
+"""Handler (timer): a hold runs out and its slots reopen."""
 
 from __future__ import annotations
 

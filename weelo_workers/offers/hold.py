@@ -1,4 +1,4 @@
-"""Handler of HoldSlots: a transporter reserves slots while choosing trucks for them."""
+"""Handler: a transporter reserves slots while choosing trucks for them."""
 
 from __future__ import annotations
 

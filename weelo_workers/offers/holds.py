@@ -72,8 +72,8 @@ def end_early(uow: UnitOfWork, broadcast: Broadcast, hold: Hold, transition: Tra
 def reopen_slots(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
     """Return held slots to searching.
 
-    Transporters who came into reach meanwhile have no offer of them. The next ring and their heartbeats make it; in the
-    last step neither may come, so a portion of it is sent, which offers only to transporters without an offer.
+    Transporters who came into reach meanwhile have no offer. The next ring or their heartbeats make it; in the last step
+    neither may come, so one more portion is sent, which reaches only transporters without an offer.
     """
     uow.advance_all(slots, slot_lifecycle.RELEASE)
     if slots and in_last_step(broadcast):

@@ -1,4 +1,4 @@
-"""Handler of ReleaseHold: a transporter releases a hold."""
+"""Handler: a transporter releases a hold."""
 
 from __future__ import annotations
 

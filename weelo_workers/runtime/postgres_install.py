@@ -43,7 +43,7 @@ class Installation:
     account: Account | None
 
     def run(self, program: str, *arguments: str, said: str = "") -> None:
-        """Run one of its programs and wait for its end. Raises ServerError with the last line of output if it fails."""
+        """Run one of its programs. Raises ServerError with its last line of output if it fails."""
         done = subprocess.run(
             [str(self.binaries / program), *arguments],
             check=False,
@@ -176,5 +176,5 @@ def _as(account: Account | None) -> dict[str, Any]:
 
 
 def _environment() -> dict[str, str]:
-    """Return an environment without our variables, because PGPORT, LD_LIBRARY_PATH and the like would take effect."""
+    """Return an environment without variables that change what runs, such as PGPORT and LD_LIBRARY_PATH."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}

@@ -51,7 +51,7 @@ class Options:
 
     @property
     def own_url(self) -> str:
-        """The URL for clients on this machine; "all interfaces" is not an address that a client can connect to."""
+        """The URL for clients on this machine, because "all interfaces" is no address to connect to."""
         everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
         return f"http://{_in_url(everywhere.get(self.host, self.host))}:{self.port}"
 
@@ -76,7 +76,7 @@ def _with_metrics(program: Program, options: Options) -> Program:
 
 
 def metrics_ports(first: int | None) -> dict[str, int]:
-    """Return a port for each worker and beat: one after another from `first` on, or any free ones if it is None."""
+    """Return a port for each worker and beat: consecutive ones from `first`, or any free ones."""
     names = (*QUEUES, "beat")
     if first is not None:
         return {name: first + number for number, name in enumerate(names)}

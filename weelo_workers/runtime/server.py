@@ -25,7 +25,7 @@ from weelo_workers.runtime.ports import free_port
 from weelo_workers.runtime.processes import named_and_working_in, send
 
 START_SECONDS = 120.0  # recovery after a crash reads the log since the last checkpoint, at most a GB or so
-KILL_SECONDS = 10.0  # a process that waits for a hanging disk survives even SIGKILL for a while
+KILL_SECONDS = 10.0  # a process that waits for a hanging disk ends late, even by SIGKILL
 LOG_LIMIT_BYTES = 10_000_000
 POLL_SECONDS = 0.02
 
@@ -33,7 +33,7 @@ _started: list[subprocess.Popen[bytes]] = []  # our own children, which have to 
 
 
 class ServerError(CommandError):
-    """An embedded server cannot be started or used. The text is one line; it names the log if there is one."""
+    """An embedded server cannot be used. The text is one line, with the path of the log if there is one."""
 
 
 class EmbeddedServer(ABC):

@@ -166,10 +166,7 @@ class Supervisor:
             child.reader.start()
 
     def _write_registry(self) -> None:
-        """List the children for the reaper.
-
-        A full disk must not end the supervisor. Without the list the children would only outlive a killed supervisor.
-        """
+        """List the children for the reaper. A full disk must not end the supervisor, so a failure is only logged."""
         try:
             self._roster.write(each.identity for each in self._children.values() if each.identity is not None)
         except OSError as problem:

@@ -280,7 +280,7 @@ def _start_again(server: EmbeddedServer, console_log: ConsoleLog) -> None:
 
 
 def _migrate(environment: dict[str, str]) -> None:
-    """Run the migrations in a process of their own, so that this one keeps no imports and connections of theirs."""
+    """Migrate in a separate process, so that this one keeps no imports and connections of it."""
     done = subprocess.run(
         programs.migration(),
         env=environment,

@@ -1,4 +1,4 @@
-"""Handler of AdvanceTrip: a driver reports the progress of a trip."""
+"""Handler: a driver reports the progress of a trip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handler of DriverAccepts: a driver accepts an assignment."""
+"""Handler: a driver accepts an assignment."""
 
 from __future__ import annotations
 

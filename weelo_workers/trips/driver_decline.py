@@ -1,4 +1,4 @@
-"""Handler of DriverDeclines: a driver declines an assignment and its slot reopens."""
+"""Handler: a driver declines an assignment and its slot reopens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from weelo_workers.trips.reopening import revert_assignment
 
 @handles(DriverDeclines)
 def driver_decline(command: DriverDeclines, uow: UnitOfWork) -> AssignmentView:
-    """Revert the assignment; repeating it succeeds. Raises Rejected(INVALID_TRANSITION) if it was accepted or has ended."""
+    """Revert the assignment; repeating it succeeds. Raises Rejected(INVALID_TRANSITION) unless it is pending."""
     broadcast, assignment = lock_own_assignment(
         uow, Assignment.id == command.assignment_id, command.driver_id
     )

@@ -1,4 +1,4 @@
-"""Handler of ExpireAssignment (timer): a driver did not answer in time and the slot reopens."""
+"""Handler (timer): a driver did not answer in time and the slot reopens."""
 
 from __future__ import annotations
 
