@@ -56,9 +56,9 @@ def validation_error(error: ValidationError) -> Rejected:
 
 
 def _drain_body() -> None:
-    """Read the rest of the request's body, at most 1 MiB, until the client pauses for SENDING_PAUSE_SECONDS.
+    """Read the rest of the body, at most 1 MiB, until the client pauses for SENDING_PAUSE_SECONDS.
 
-    If a socket is closed while the client is still sending, the connection is reset and the client loses the response.
+    Closing while the client is sending would reset the connection, and the client would lose the response.
     """
     unread: IO[bytes] = request.environ["wsgi.input"]
     line: socket | None = request.environ.get("gunicorn.socket")

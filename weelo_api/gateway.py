@@ -62,9 +62,9 @@ def has_idempotency_key() -> bool:
 
 
 def submit(command: Command, body: BaseModel | None = None) -> Response:
-    """Store the command and return a 202, or the command's outcome if the client sent `Prefer: wait`.
+    """Store the command and return a 202, or its outcome after `Prefer: wait`. Raises Rejected if it was not accepted.
 
-    `body` is the validated body, None for a route without one. Raises Rejected if the command was not accepted.
+    `body` is the validated body, None for a route without one.
     """
     if body is None:
         _expect_nothing()
@@ -109,7 +109,7 @@ def _outcome(known: CommandOutcome, who: Caller, until: float, settled: threadin
 
 
 def _expect_nothing() -> None:
-    """Raise Rejected(VALIDATION_ERROR) if the body has fields: routes without fields refuse unknown ones, too."""
+    """Raise Rejected(VALIDATION_ERROR) if the body has fields."""
     try:
         Request.model_validate_json(cast(JsonBody, request).get_json_of_any_type())
     except ValidationError as error:
@@ -131,8 +131,8 @@ def _patience(wait: int | None) -> Iterator[int]:
 def _post(command: Command, who: Caller, command_id: UUID, fingerprint: str) -> mailbox.Posted:
     """Store the command and return its row.
 
-    If the connection breaks during the insert, the row may have been written, so a 503 ("nothing was accepted") could be
-    false. The insert is idempotent and is repeated. Raises Rejected(INTERNAL_ERROR) after IN_DOUBT_SECONDS.
+    If the connection breaks, the row may exist, so a 503 ("nothing was accepted") could be false. The insert is idempotent
+    and is repeated. Raises Rejected(INTERNAL_ERROR) after IN_DOUBT_SECONDS.
     """
     in_doubt_until: float | None = None
     while True:
@@ -158,10 +158,7 @@ def find(command_id: UUID, who: Caller) -> CommandOutcome | None:
 
 
 def _command_id(who: Caller) -> UUID:
-    """Return the id for a caller's Idempotency-Key, or a random id without one.
-
-    The id depends on the caller, so that no caller can occupy or read another's command.
-    """
+    """Return the id of the caller's Idempotency-Key, or a random one. No caller can occupy or read another's id."""
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return uuid4()
@@ -176,10 +173,7 @@ def _command_id(who: Caller) -> UUID:
 
 
 def _fingerprint(body: BaseModel | None) -> str:
-    """Return a hash of method, path and body, to recognize a repeated request.
-
-    Default values are left out, so that a retry across a deploy that adds a field is still the same request.
-    """
+    """Return a hash of the request. It omits default values, so that a retry after a deploy that adds a field is the same."""
     text = json.dumps(body.model_dump(mode="json", exclude_defaults=True), sort_keys=True) if body else ""
     return hashlib.sha256(f"{request.method} {request.path}\n{text}".encode()).hexdigest()
 

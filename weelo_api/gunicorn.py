@@ -16,7 +16,7 @@ from typing import Any
 from weelo_workers.metrics import multiprocess_dir
 from weelo_workers.settings import ConfigurationError, settings
 
-# This precedes the first metric: workers keep their metrics in shared files, so that each can return the sum.
+# Before the first metric, because workers share their metrics in files.
 multiprocess_dir.open_dir(always=True)
 
 try:
@@ -95,11 +95,8 @@ def post_worker_init(worker: Any) -> None:
 
 
 def _close_sockets_of(worker: Any) -> None:
-    """Close the hub's sockets as soon as the worker is ending.
-
-    gunicorn does not know these sockets and has no hook for SIGTERM, so this thread polls `worker.alive`. It also polls
-    for the arbiter's death, after which the worker ends, too.
-    """
+    """Close the hub's sockets when the worker is ending. gunicorn does not know them and has no hook for SIGTERM, so
+    this thread polls `alive`, and the arbiter, after whose death the worker ends, too."""
     from weelo_api.hub import hub
 
     while not _is_ending(worker):

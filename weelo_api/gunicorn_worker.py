@@ -29,8 +29,8 @@ from werkzeug.exceptions import BadRequest
 
 from weelo_api import malformed
 
-# How long the unread rest of a body is read after the response.
-LEFTOVER_SECONDS = 0.5
+# How long a response waits for the unread rest of a body, so that the connection can be kept.
+LEFTOVER_SECONDS = 0.1
 # Lingering close: if a socket is closed too early, the client may lose the response (RFC 9112, section 9.6).
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 64 * 1024
@@ -51,6 +51,7 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
     head_seconds = 10.0
     # The largest body, 64 KiB, then needs just over 3 KiB a second.
     body_seconds = 20.0
+    wsgi: Callable[..., Any]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -60,6 +61,10 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
     def init_process(self) -> None:
         self._probes = ThreadPoolExecutor(max_workers=PROBE_THREADS, thread_name_prefix="probe")
         super().init_process()
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        self.wsgi = _announcing_the_close(self.wsgi)
 
     # --- accepting ------------------------------------------------------------------------------------------
 
@@ -147,20 +152,11 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         if getattr(req.body.reader, "length", None) == 0:
             read_to_the_end()
         else:
-            req.body = Body(_Reader(req.body.reader, read_to_the_end))
+            req.body = _Body(_Reader(req.body.reader, read_to_the_end), conn)
         keepalive = super().handle_request(req, conn)
         if not keepalive:
             _release_buffers(req.body, conn)
         return keepalive
-
-    def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
-        leftover = time.monotonic() + LEFTOVER_SECONDS
-        with suppress(BadRequest):  # the request was answered; where the next one begins is unknown
-            if keepalive and conn.parser.finish_body(deadline=leftover):
-                return True
-        if conn.parser.mesg is not None:
-            _release_buffers(conn.parser.mesg.body, conn)
-        return False
 
     def handle_error(self, _req: Any, client: socket.socket, _addr: Any, exc: Exception) -> None:
         """Send problem+json for a request that the parser refuses or an exception that the application did not catch."""
@@ -243,6 +239,37 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
             conn.timeout = min(conn.timeout, deadline)
 
 
+class _Body(Body):  # type: ignore[misc]
+    """gunicorn's request body, which can also be read to its end and discarded."""
+
+    def __init__(self, reader: _Reader, conn: TConn) -> None:
+        super().__init__(reader)
+        self._parser = conn.parser
+
+    def finish(self) -> bool:
+        """Discard the rest. Return False if it is too long, too slow or malformed, so that the connection must end."""
+        with suppress(BadRequest, OSError):
+            return bool(self._parser.finish_body(deadline=time.monotonic() + LEFTOVER_SECONDS))
+        return False
+
+
+def _announcing_the_close(app: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a WSGI application, so that a response after which the connection ends has `Connection: close`.
+
+    gunicorn reads the rest of the body after the response and closes if that takes too long. The response was `keep-alive`
+    then, so a proxy would send the next request, perhaps another client's, on a connection that is ending.
+    """
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Any:
+        content = app(environ, start_response)
+        body = environ["wsgi.input"]
+        if isinstance(body, _Body) and not body.finish():
+            start_response.__self__.force_close()
+        return content
+
+    return answer
+
+
 class _Reader:
     """Wraps gunicorn's body reader: calls `at_its_end` at the end of the body, raises BadRequest if it is malformed."""
 
@@ -271,7 +298,7 @@ class _Reader:
 def _release_buffers(body: Any, conn: TConn) -> None:
     """Free the buffers of a finished request, up to a megabyte.
 
-    Otherwise only the garbage collector would free them, and it runs too rarely to keep up with a flood of large bodies.
+    Otherwise the garbage collector frees them, which runs too rarely to keep up with a flood of large bodies.
     """
     reader = getattr(body.reader, "reader", body.reader)
     for holder in (body, reader, conn.parser.unreader):

@@ -43,11 +43,10 @@ log = logging.getLogger(__name__)
 Own = dict[str, Any] | None
 
 RECONCILE_EVERY_SECONDS = 2.0
-# Sockets that are closed at the same instant reconnect at the same instant, so closing is spread over this time.
+# Closing is spread over this time, so that reconnecting is, too.
 SPREAD_SECONDS = 0.8
 STUCK_SECONDS = 1.2
-# Threads for the sockets' database queries. When all sockets have missed events (Redis was down), their queries queue up
-# instead of exhausting the connection pool.
+# Threads for the sockets' database queries. After an outage of Redis all sockets query; this protects the connection pool.
 QUERY_THREADS = 4
 READ_BYTES = 16 * 1024
 
@@ -73,7 +72,7 @@ class Hub:
         unlimited = files == resource.RLIM_INFINITY
         room = MAX_SOCKETS if unlimited else min(MAX_SOCKETS, files - FILES_FOR_THE_REST)
         self._most_sockets = max(MIN_SOCKETS, room)
-        # Only the loop's thread changes these. Other threads may copy them or look up a key, but not iterate over them.
+        # Only the loop's thread changes these. Other threads may copy them, but not iterate over them.
         self._serving: dict[WebSocketTransport, asyncio.Task[None]] = {}
         self._by_user: dict[UUID, tuple[SocketSession, ...]] = {}
         self._here: dict[SocketSession, SessionRecord] = {}
@@ -218,7 +217,7 @@ class Hub:
             )
 
     def _reconcile(self) -> None:
-        """Compare all local sockets with the log, in one query, periodically and after each outage of Redis."""
+        """Compare all local sockets with the log, periodically and after each outage of Redis."""
         away = False
         while not self._stopped.is_set():
             self._reconcile_now.wait(RECONCILE_EVERY_SECONDS)

@@ -28,10 +28,10 @@ class RateCounter:
 
 
 class InboundLimits:
-    """Counts received frames and bytes. Once a limit is exceeded, `refused` is the code to close with.
+    """Counts received frames and bytes. `refused` is the close code once a limit is exceeded.
 
-    Each fragment of a message counts as a frame, because an endless message of empty fragments would cost as much.
-    Control frames are counted separately, so that answers to our pings do not use up a client's frames.
+    Fragments count as frames, because an endless message of empty fragments would cost as much. Control frames are
+    counted separately, so that answers to our pings cost a client none of its frames.
     """
 
     def __init__(self) -> None:

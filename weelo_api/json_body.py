@@ -17,8 +17,7 @@ _SEND_JSON = "Send JSON in UTF-8 with the header Content-Type: application/json"
 class JsonBody(Request):
     """A request whose `get_json` returns text, which flask-openapi3 passes to pydantic's JSON parser.
 
-    That parser reports malformed, endless and deeply nested JSON as a validation error. In strict mode it still accepts
-    a UUID as a string, which pydantic would refuse in parsed JSON.
+    It reports malformed and deeply nested JSON as a validation error, and accepts a UUID as a string in strict mode.
     """
 
     def get_json(self, *args: Any, **kwargs: Any) -> str:

@@ -64,7 +64,7 @@ class LoadShedder:
 
     def _is_full(self, queue: Queue) -> bool:
         if time.monotonic() - self._looked_at > STALE_AFTER_SECONDS:
-            return False  # the figures are old, because no command came for a while; another thread is reading new ones
+            return False  # old figures after a quiet time; another thread is reading new ones
         wait = self._waits.get(queue)
         return wait is not None and wait.count >= MANY
 
@@ -75,7 +75,7 @@ class LoadShedder:
             with autocommit_engine().connect() as connection:
                 self._waits = waits(connection)
         except DATABASE_ERRORS:
-            self._waits = {}  # without a database storing the command fails, too, and that answers with 503
+            self._waits = {}  # storing the command will fail, too, with a 503
         finally:
             self._looked_at = time.monotonic()
             self._looking.release()
@@ -84,8 +84,7 @@ class LoadShedder:
 class TokenBuckets:
     """A token bucket per caller, in this process's memory.
 
-    The usual library, `limits`, starts timer threads for its memory storage, and its Redis storage would make every
-    command wait for Redis.
+    The usual library, `limits`, starts timer threads or makes every command wait for Redis.
     """
 
     def __init__(self, per_second: float) -> None:

@@ -27,7 +27,7 @@ IDLE_SECONDS = 60.0
 class LogCursor:
     """A position in one user's log. Events that the live stream does not bring are read from the log in PostgreSQL.
 
-    It reads the primary: a lagging replica would look like a gap, or repeat events to a client that is ahead of it.
+    It reads the primary, because a lagging replica would look like a gap or repeat events.
     """
 
     def __init__(self, user_id: UUID) -> None:

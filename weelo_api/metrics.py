@@ -108,10 +108,7 @@ class _Published:
 
 
 def start_publisher() -> None:
-    """Start the thread that publishes the hub's counts. Call this in each API process, after the fork.
-
-    The hub itself counts without files and locks.
-    """
+    """Start a thread that publishes the hub's counts, which have no files and locks. Call this after the fork."""
     published = _Published()
 
     def keep() -> None:

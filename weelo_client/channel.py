@@ -32,7 +32,7 @@ FINAL_CODES = {EXPIRED_CODE, 4403, 4409}
 
 
 class Channel:
-    """Reads frames in a thread of its own, keeps and acknowledges them, and reconnects when the connection is lost.
+    """Reads frames in a thread of its own, keeps and acknowledges them, and reconnects.
 
     - `after`: the last `seq` you have stored, to receive all later events; None starts with the next one.
     - `remember`: how many of the newest frames are kept for `frames`, `wait_for` and iteration.
@@ -83,10 +83,10 @@ class Channel:
         return self._last_seq or 0
 
     def wait_for(self, wanted: str | Predicate, *, within: float, **data: Any) -> Frame:
-        """Return the first frame, received already or within `within` seconds, that matches.
+        """Return the first matching frame, received already or within `within` seconds.
 
-        `wanted` is an event name or a predicate, `data` are values that the frame's data must have. Raises FrameTimeout,
-        with the frames that came instead and the connection's error if there is one, or ChannelEnded.
+        `wanted` is an event name or a predicate, `data` are values that its data must have. Raises FrameTimeout, which
+        names the frames received instead and the connection's error, or ChannelEnded.
         """
         return self._heard.wait_for(wanted, within=within, **data)
 
@@ -104,8 +104,8 @@ class Channel:
     def renew(self, token: Token | None = None) -> bool:
         """Send a fresh token before the old one expires, given here or from the client's token function.
 
-        With a token function this is not needed: the server closes the socket when the token expires, and each new
-        connection calls the function. Returns False while not connected; the next connection then sends the token.
+        Not needed with a token function, which each new connection calls after the server has closed an expired one.
+        Returns False while not connected; the next connection then sends the token.
         """
         if token is not None:
             self._token = token

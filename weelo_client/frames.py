@@ -25,7 +25,7 @@ Predicate = Callable[["Frame"], bool]
 class Frame:
     """One message from the server. `seq` orders the user's log; frames outside the log have none.
 
-    `received` is the time of receipt on this machine's monotonic clock, in seconds, for measurements.
+    `received` is a time on this machine's monotonic clock, for measurements.
     """
 
     event: str

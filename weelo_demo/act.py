@@ -59,7 +59,7 @@ class Scenario:
 
 
 class Act:
-    """The tools of a scenario: its people and their actions, and the assertions `check`, `hears` and `refused`."""
+    """The tools of a scenario: its people, their actions, and assertions."""
 
     def __init__(self, scenario: Scenario, installation: Installation, fleet: Fleet) -> None:
         self.scenario = scenario
@@ -185,7 +185,7 @@ class Act:
         after: Frame | None = None,
         **data: object,
     ) -> Frame:
-        """Return a frame that this person receives within `within` seconds, or has received, after the frame `after`."""
+        """Return a frame that this person has received or receives within `within` seconds, later than `after`."""
         last = -1 if after is None else after.seq or 0
 
         def wanted(frame: Frame) -> bool:
@@ -233,7 +233,7 @@ class Act:
         ]
 
     def history(self) -> list[str]:
-        """Return the ids of the last broadcasts and the server's timeline of each, to explain a failure."""
+        """Return the server's timelines of the last broadcasts, to explain a failure."""
         told: list[str] = []
         for customer, broadcast_id, _ in self._broadcasts[-3:]:
             told.append(f"broadcast {broadcast_id} of customer {customer.id}")
@@ -262,9 +262,9 @@ class Act:
 def together(
     calls: Sequence[Callable[[], T]], head_starts: Sequence[float] | None = None
 ) -> list[T | Rejected]:
-    """Make all calls at the same moment, each in a thread, and return their results; a Rejected is a result, too.
+    """Make all calls at the same moment, each in a thread, and return their results or Rejected.
 
-    `head_starts` are seconds by which to delay each call. Any other exception is raised.
+    `head_starts` are seconds by which to delay each call. Other exceptions are raised.
     """
     answers: list[T | Rejected | BaseException | None] = [None] * len(calls)
     start = threading.Barrier(len(calls))

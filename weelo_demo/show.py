@@ -61,7 +61,7 @@ class Show:
 
     @contextmanager
     def signing_on(self, fleet: Fleet) -> Iterator[Callable[[Transporter], None]]:
-        """Show how many transporters are online. Yields a function to call for each one that goes online."""
+        """Show how many transporters are online. Yields a function to call for each of them."""
         size = len(fleet.transporters)
         what = f"{size} transporters of {len(fleet.towns)} towns sign on"
         if not self._console.is_terminal:

@@ -1,4 +1,4 @@
-"""A transporter's vehicles and drivers, and the availability of both transporter and drivers."""
+"""Vehicles, drivers, availability and heartbeats of a transporter."""
 
 from uuid import UUID
 
@@ -85,14 +85,14 @@ def drivers(query: Paging) -> Response:
 @api.put("/transporter/availability", responses={200: AvailabilityView, 202: Accepted})
 @allow(Role.TRANSPORTER)
 def set_availability(body: Availability) -> Response:
-    """Go online or offline for new offers. Repeating a value is free; more than 10 changes in 5 minutes are refused."""
+    """Go online or offline for offers. Repeating a value is free; more than 10 changes in 5 minutes are refused."""
     return submit(SetAvailability(transporter_id=caller().id, is_available=body.is_available), body)
 
 
 @api.get("/transporter/availability", responses={200: AvailabilityView})
 @allow(Role.TRANSPORTER)
 def availability() -> Response:
-    """Return whether the transporter is online for new offers."""
+    """Return whether the transporter is online."""
     with replica_session() as session:
         return jsonify(fleets.availability(session, caller().id).json_dict())
 

@@ -75,7 +75,7 @@ def recipients(path: ById, query: Paging) -> Response:
 @api.get("/broadcasts/<id>/offers/<transporterId>", responses={200: WhyView})
 @allow(Role.ADMIN, Role.TRANSPORTER)
 def why(path: ByTransporter) -> Response:
-    """Explain why a transporter was offered a broadcast, or was not. For admins and for that transporter."""
+    """Explain why a transporter was offered a broadcast or not. For admins and that transporter."""
     if caller().role is Role.TRANSPORTER and caller().id != path.transporter_id:
         raise Rejected(Code.NOT_FOUND)
     with replica_session() as session:
@@ -110,7 +110,7 @@ def accept_slot(path: ById, body: OneTruck) -> Response:
 @api.post("/broadcasts/<id>/hold", responses={200: HoldView, 202: Accepted})
 @allow(Role.TRANSPORTER)
 def hold(path: ById, body: SlotsWanted) -> Response:
-    """Hold slots, so that no other transporter can take them while this one chooses trucks."""
+    """Hold slots, so that no other transporter can take them meanwhile."""
     return submit(HoldSlots(broadcast_id=path.id, transporter_id=caller().id, request=body), body)
 
 
