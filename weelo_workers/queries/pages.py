@@ -1,4 +1,4 @@
-"""Cursor pages: newest first, stable while new rows arrive."""
+"""Pages by cursor, newest first. New rows do not shift later pages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """`?limit=&cursor=`. A cursor is the place of the last row that was seen."""
+    """`?limit=&cursor=`. A cursor encodes time and id of the last row of the page before."""
 
     limit: int
     cursor: str | None
@@ -40,7 +40,7 @@ class PageRequest:
         time: InstrumentedAttribute[datetime],
         tie: InstrumentedAttribute[UUID],
     ) -> tuple[list[Row], str | None]:
-        """The rows of this window, and the cursor of the next one if there is more."""
+        """Return the rows of this page, and the cursor of the next page; None if this is the last."""
         return self._cut(list(session.scalars(self._cutout(query, time, tie))), time.key, tie.key)
 
     def apply_to_columns(
@@ -71,7 +71,7 @@ def _decode(cursor: str) -> tuple[datetime, UUID]:
         time, last = datetime.fromisoformat(moment), UUID(tie)
     except (ValueError, binascii.Error, OverflowError):
         raise _UNKNOWN_CURSOR from None
-    # PostgreSQL and time zones end somewhere; no page of ours does.
+    # Times beyond the range of PostgreSQL or of time zone conversion are in no cursor of ours.
     if time.tzinfo is None or not 1970 <= time.year < 9999:
         raise _UNKNOWN_CURSOR
     return time, last
