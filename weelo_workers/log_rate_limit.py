@@ -8,7 +8,7 @@ import time
 
 
 class RateLimitFilter(logging.Filter):
-    """Passes one warning per `seconds` among those with the same unformatted text; the next one has the others' number."""
+    """Passes one warning per `seconds` and unformatted text. The next one that passes states how many were dropped."""
 
     def __init__(self, seconds: float = 10.0) -> None:
         super().__init__()

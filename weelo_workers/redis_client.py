@@ -16,7 +16,7 @@ from weelo_workers.settings import settings
 
 
 class FailFastRedis(Redis):
-    """A circuit breaker: after a failure all calls fail at once for PAUSE_SECONDS, instead of each waiting for a time-out."""
+    """A circuit breaker: after a failure, calls fail at once for PAUSE_SECONDS instead of waiting for a time-out each."""
 
     PAUSE_SECONDS = 3.0
     _away_until = 0.0

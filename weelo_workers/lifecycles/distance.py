@@ -12,8 +12,8 @@ _FLATTENING = 1 / 298.257223563
 def distance_km(latitude: float, longitude: float, to_latitude: float, to_longitude: float) -> float:
     """Return the distance in km between two positions in degrees, by Lambert's formula for long lines (1942).
 
-    The error is some ten metres over thousands of km, and at most 0.5 % except for nearly antipodal points. geographiclib is
-    exact but takes thirty times as long, which would slow down rings with hundreds of transporters.
+    The error is some ten metres over thousands of km, and at most 0.5 % except for nearly antipodal points.
+    geographiclib is exact but takes thirty times as long, too long for rings with hundreds of transporters.
     """
     one, other = _reduced(latitude), _reduced(to_latitude)
     half_lat, half_lon = (other - one) / 2, radians(to_longitude - longitude) / 2

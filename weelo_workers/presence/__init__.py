@@ -78,8 +78,8 @@ class PresenceUnavailable(Exception):
 class Absent(Enum):
     """Why a heartbeat was not stored."""
 
-    UNKNOWN = "not online here, or Redis forgot"
-    UNPLACED = "online, at a place that is not known yet"
+    UNKNOWN = "not online here: offline, stale, or Redis was emptied"
+    UNPLACED = "online, but without a position yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +188,9 @@ def search(kinds: Collection[str], pickup: Point, radius_km: float | None) -> Se
 def nearest(kinds: Collection[str], pickup: Point, count: int, max_km: float | None) -> SearchResult:
     """Return at least the `count` nearest transporters online who have a free truck of these kinds, if there are so many.
 
-    `max_km` None: no limit, and transporters whose position is unknown are added once no others are left. The cost depends
-    on `count` and on how many are online within 150 km. Beyond 85 degrees of latitude, where the index of Redis ends, the
-    order is that of the index. Raises PresenceUnavailable.
+    `max_km` None: no limit, and transporters whose position is unknown are added once no others are left. The cost
+    depends on `count` and on how many are online within 150 km. Beyond 85 degrees of latitude, where the index of Redis
+    ends, the order is that of the index. Raises PresenceUnavailable.
     """
     limit = _EVERYWHERE_KM if max_km is None else _to_search(pickup, max_km)
     arguments: list[str | int | float] = [

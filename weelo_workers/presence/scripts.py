@@ -64,8 +64,8 @@ return 1
 """
 )
 
-# Arguments: id, longitude, latitude, whether to store a first position. Returns nothing for a transporter who is not online,
-# 'unplaced' for one without a position, else the open broadcasts in reach that were not offered to them.
+# Arguments: id, longitude, latitude, whether to store a first position. Returns nothing for a transporter who is not
+# online, 'unplaced' for one without a position, else the open broadcasts in reach that were not offered to them.
 HEARTBEAT = (
     _COMMON
     + """
@@ -143,8 +143,8 @@ end
 """
 )
 
-# Arguments: kinds (JSON), longitude, latitude, radius in km (-1: no limit), the TTL in seconds. Returns whether the data is
-# older than one TTL, the transporters found, each with "longitude,latitude", and the stale ones, which are removed.
+# Arguments: kinds (JSON), longitude, latitude, radius in km (-1: no limit), the TTL in seconds. Returns whether the data
+# is older than one TTL, the transporters found, each with "longitude,latitude", and the stale ones, which are removed.
 SEARCH = (
     _SEARCH
     + """
@@ -164,9 +164,9 @@ return {complete(alive_since), found, silent}
 """
 )
 
-# Arguments: kinds (JSON), longitude, latitude, how many at least, the widest radius in km, whether to include transporters
-# without a position, the TTL in seconds. Returns what SEARCH returns, and the cutoff in km: all nearer ones were found; '' if
-# there are no more. The radius doubles until it holds enough, so that the cost depends on how many are wanted.
+# Arguments: kinds (JSON), longitude, latitude, how many at least, the widest radius in km, whether to include
+# transporters without a position, the TTL in seconds. Returns what SEARCH returns, and the cutoff in km: all nearer ones
+# were found; '' if there are no more. The radius doubles until it holds enough: the cost depends on how many are wanted.
 NEAREST = (
     _SEARCH
     + """
@@ -253,8 +253,8 @@ return 1
 """
 )
 
-# Argument: how many at most. Needed because a process may die after the commit that ends a broadcast, before it removes the
-# index entry.
+# Argument: how many at most. Needed because a process may die between the commit that ends a broadcast and the removal of
+# its entry.
 EVICT_CLOSED = (
     _COMMON
     + """
