@@ -173,7 +173,7 @@ class SweepingScheduler(Scheduler):
         )
         # In a thread of its own, because a long batch must not delay a timer.
         ages = (settings().event_retention_days, settings().history_retention_days)
-        threading.Thread(target=run_purger, args=(engine(), *ages), name="forgetting", daemon=True).start()
+        threading.Thread(target=run_purger, args=(engine(), *ages), name="purger", daemon=True).start()
         self._tidying: Future[None] | None = None
         self._tidy_next = self._forget_unacked_next = self._probe_next = 0.0
         self._unconsumed, self._probe_pause = set(QUEUES), PROBE_AGAIN_SECONDS
@@ -222,7 +222,7 @@ def _task_for(name: str) -> None:
         redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
         execute = partial(bus().execute, UUID(command_id), redelivered=redelivered)
         if REGISTRY[name].runs_in_background:
-            # The message is acknowledged before the command has run. If this process dies, the sweep executes the row.
+            # The message may be acknowledged before the command ends. If this process dies, the sweep executes the row.
             _background_pool().submit(execute)
         else:
             execute()
@@ -257,7 +257,7 @@ def _after_fork(**_: Any) -> None:
         server.drop_inherited()
     drop_inherited_connections()
     bus.cache_clear()
-    gc.freeze()  # imported objects live as long as the process; the collector need not visit them
+    gc.freeze()  # imported objects live as long as the process, so the collector need not visit them
     # A command that does not exist: this connects and compiles the statements before a first real command has to wait
     # for that. If the database cannot be reached, the bus logs it and continues.
     bus().execute(UUID(int=0))

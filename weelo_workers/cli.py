@@ -224,7 +224,7 @@ def show(command_id: UUID, data_dir: Path) -> None:
 @click.argument("command_ids", metavar="ID...", type=click.UUID, nargs=-1, required=True)
 @data_dir_option
 def retry(command_ids: tuple[UUID, ...], data_dir: Path) -> None:
-    """Execute parked commands again, with their failures reset.
+    """Retry parked commands, with their counts of failures reset.
 
     Also retries a failing timer at once. Exit code 1 if any of the commands cannot be retried.
     """

@@ -17,7 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH1
 
 
 def harmless(given: Mapping[str, str]) -> dict[str, str]:
-    """Return the PYTHON… variables of `given` that do not change what programs compute.
+    """Return the PYTHON… variables of `given` that do not change how programs behave, apart from their output's form.
 
     If PYTHONPATH names this package's directory, that entry is kept: every process has to run the same copy of the code.
     """

@@ -69,7 +69,7 @@ class UnfilledBecause(StrEnum):
     NO_TRANSPORTER_ONLINE = "no_transporter_online"
     """No transporter with trucks of the kind was online in reach."""
     NOBODY_FREE = "nobody_free"
-    """Some were, but with MAX_OPEN_OFFERS nearer offers, with their trucks on the road, or too late for an offer."""
+    """Some were online, but had MAX_OPEN_OFFERS nearer offers or no free truck, or came too late for an offer."""
     NOBODY_ACCEPTED = "nobody_accepted"
     """It was offered to at least one transporter."""
 

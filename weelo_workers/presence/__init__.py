@@ -297,7 +297,7 @@ def mark_full(transporter_id: UUID, km: float, seconds: float) -> None:
 
 
 def unmark_full(transporter_id: UUID) -> None:
-    """Undo `mark_full`."""
+    """Remove the distance limit that `mark_full` has set."""
     redis().delete(f"weelo:open:full:{transporter_id}")
 
 

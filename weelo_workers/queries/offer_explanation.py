@@ -87,7 +87,9 @@ def _offered(session: Session, offer: Offer, passed: list[PassedOverView], acked
     words = [f"offered at step {offer.step}"]
     if offer.distance_km is not None:
         words.append(f"{offer.distance_km:.1f} km")
-    words.append("seen" if seen else "not seen yet" if seq is not None else "not told: it was over by then")
+    words.append(
+        "seen" if seen else "not seen yet" if seq is not None else "not delivered: it was over by then"
+    )
     if offer.declined_at is not None:
         words.append("declined")
     if won:
@@ -170,5 +172,7 @@ def _never_offered(session: Session, broadcast: Broadcast, transporter_id: UUID)
     if broadcast.radius_step and (broadcast.radius_km is None or km <= broadcast.radius_km):
         room = _has_room(session, broadcast, transporter_id, km)
         return (CAME_TOO_LATE if room else PassedOverBecause.TOO_MANY_OFFERS), True, ""
-    rings = f"the rings reached {broadcast.radius_km} km" if broadcast.radius_step else "no ring was told"
+    rings = (
+        f"the rings reached {broadcast.radius_km} km" if broadcast.radius_step else "no ring was offered yet"
+    )
     return OUT_OF_RADIUS, True, f"they are {km:.1f} km away, {rings}"
