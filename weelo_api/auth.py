@@ -19,6 +19,10 @@ MAX_NAME = 100
 LEEWAY = timedelta(seconds=30)
 
 
+# Some libraries write "never" as the last second of the year 9999.
+_LATEST = datetime.max.replace(tzinfo=UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     caller: Caller
@@ -68,7 +72,7 @@ def _identity(claims: dict[str, Any]) -> Identity:
         Caller(
             UUID(claims["sub"]), Role(claims["role"]), _text(claims.get("name")), _text(claims.get("phone"))
         ),
-        datetime.fromtimestamp(claims["exp"], UTC) + LEEWAY,
+        min(datetime.fromtimestamp(claims["exp"], UTC), _LATEST - LEEWAY) + LEEWAY,
     )
 
 

@@ -29,8 +29,8 @@ from werkzeug.exceptions import BadRequest
 
 from weelo_api import malformed
 
-# Somebody who was answered without being read to the end is not read for much longer.
-LEFTOVER_SECONDS = 0.5
+# How long an answer waits for the rest of a body that nothing has read, so that the connection can be kept.
+LEFTOVER_SECONDS = 0.1
 # The answer may still be on its way: a socket closed too early takes it along (RFC 9112, section 9.6).
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 64 * 1024
@@ -51,6 +51,7 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
     head_seconds = 10.0
     # 64 KiB within this, at more than 3 KiB a second.
     body_seconds = 20.0
+    wsgi: Callable[..., Any]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -60,6 +61,10 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
     def init_process(self) -> None:
         self._probes = ThreadPoolExecutor(max_workers=PROBE_THREADS, thread_name_prefix="probe")
         super().init_process()
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        self.wsgi = _announcing_the_close(self.wsgi)
 
     # --- coming in ------------------------------------------------------------------------------------------
 
@@ -147,20 +152,11 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         if getattr(req.body.reader, "length", None) == 0:
             read_to_the_end()
         else:
-            req.body = Body(_Reader(req.body.reader, read_to_the_end))
+            req.body = _Body(_Reader(req.body.reader, read_to_the_end), conn)
         keepalive = super().handle_request(req, conn)
         if not keepalive:
             _release_buffers(req.body, conn)
         return keepalive
-
-    def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
-        leftover = time.monotonic() + LEFTOVER_SECONDS
-        with suppress(BadRequest):  # the request was answered; where the next one begins is unknown
-            if keepalive and conn.parser.finish_body(deadline=leftover):
-                return True
-        if conn.parser.mesg is not None:
-            _release_buffers(conn.parser.mesg.body, conn)
-        return False
 
     def handle_error(self, _req: Any, client: socket.socket, _addr: Any, exc: Exception) -> None:
         """Send problem+json for a request that the parser refuses or an exception that the application did not catch."""
@@ -241,6 +237,37 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         super()._cap_keepalive(deadline)
         for conn in self.pending_conns:
             conn.timeout = min(conn.timeout, deadline)
+
+
+class _Body(Body):  # type: ignore[misc]
+    """gunicorn's request body, which can also be read to its end without being kept."""
+
+    def __init__(self, reader: _Reader, conn: TConn) -> None:
+        super().__init__(reader)
+        self._parser = conn.parser
+
+    def finish(self) -> bool:
+        """Read and discard the rest. Return False if it is too long, too slow or malformed: then the connection has to end."""
+        with suppress(BadRequest, OSError):
+            return bool(self._parser.finish_body(deadline=time.monotonic() + LEFTOVER_SECONDS))
+        return False
+
+
+def _announcing_the_close(app: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a WSGI application: an answer after which the connection ends has the header `Connection: close`.
+
+    gunicorn would read what is left of the body after the answer, and close if that takes too long. But the answer has said
+    `keep-alive`, so a proxy sends the next request, which may be another client's, on a connection that is ending.
+    """
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Any:
+        content = app(environ, start_response)
+        body = environ["wsgi.input"]
+        if isinstance(body, _Body) and not body.finish():
+            start_response.__self__.force_close()
+        return content
+
+    return answer
 
 
 class _Reader:

@@ -10,8 +10,8 @@ from typing import Any
 from flask import Flask, Response, request
 from flask_sock import Sock
 from simple_websocket import Server
-from wsproto.utilities import RemoteProtocolError
 
+from weelo_api import handshake
 from weelo_api.auth import Identity, authenticate, authenticate_header
 from weelo_api.errors import problem
 from weelo_api.hub import hub
@@ -40,21 +40,15 @@ def register(app: Flask) -> None:
 
     @app.before_request
     def _at_the_door() -> Response | None:
-        if request.path == PATH:
+        if request.path == PATH and request.method in ("GET", "HEAD"):
             if not hub().has_capacity(unauthenticated=not request.headers.get("Authorization")):
                 return problem(
                     Code.SERVICE_UNAVAILABLE, "Too many sockets are open. Try again.", retryAfter=5
                 )
-            # permessage-deflate costs 100 KB per socket, and lets 8 KiB on the wire be megabytes here.
-            request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+            if (no_handshake := handshake.refusal(request)) is not None:
+                return no_handshake
+            handshake.keep_only_what_is_needed(request)
         return None
-
-    @app.errorhandler(RemoteProtocolError)
-    def _no_websocket(_error: RemoteProtocolError) -> Response:
-        return problem(
-            Code.VALIDATION_ERROR,
-            "Open a WebSocket here (RFC 6455, version 13), such as ws://localhost:8000/api/v1/ws",
-        )
 
     @sock.route(PATH)  # type: ignore[untyped-decorator]
     def ws(server: Server) -> None:

@@ -115,6 +115,13 @@ WITHIN_THE_LEEWAY = [
     {"iat": 86_400},
     {"iat": 20, "nbf": 20, "exp": 20},
 ]
+NEVER = 253_402_300_799  # the last second of the year 9999
+
+
+def test_a_token_that_never_expires_is_accepted(api: Api) -> None:
+    assert answer_and_close_code(api, exp=NEVER) == (200, None)
+
+
 BEYOND_THE_LEEWAY = [{"nbf": 60}, {"exp": -31}, {"exp": -86_400}]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -66,18 +66,23 @@ def _encode(moment: datetime, tie: UUID) -> str:
 
 
 def _decode(cursor: str) -> tuple[datetime, UUID]:
+    """Return the time in UTC and the id. Raises Rejected(VALIDATION_ERROR) for what `_encode` cannot have made."""
     try:
         moment, _, tie = base64.urlsafe_b64decode(cursor.encode()).decode().partition("|")
         time, last = datetime.fromisoformat(moment), UUID(tie)
+        # Python accepts offsets that PostgreSQL refuses, so the database gets UTC alone.
+        in_utc = time.astimezone(UTC)
     except (ValueError, binascii.Error, OverflowError):
-        raise _UNKNOWN_CURSOR from None
-    # Times beyond the range of PostgreSQL or of time zone conversion are in no cursor of ours.
-    if time.tzinfo is None or not 1970 <= time.year < 9999:
-        raise _UNKNOWN_CURSOR
-    return time, last
+        raise _unknown_cursor() from None
+    # Years that PostgreSQL or time zone conversion cannot handle are in no cursor of ours.
+    if time.tzinfo is None or not 1970 <= in_utc.year < 9999:
+        raise _unknown_cursor()
+    return in_utc, last
 
 
-_HOW = "use the nextCursor of an earlier page"
-_UNKNOWN_CURSOR = Rejected(
-    Code.VALIDATION_ERROR, f"cursor: {_HOW}", {"errors": [{"field": "cursor", "message": _HOW}]}
-)
+def _unknown_cursor() -> Rejected:
+    """Return a new exception: one that is raised again keeps the frames of every earlier request in its traceback."""
+    how = "use the nextCursor of an earlier page"
+    return Rejected(
+        Code.VALIDATION_ERROR, f"cursor: {how}", {"errors": [{"field": "cursor", "message": how}]}
+    )
