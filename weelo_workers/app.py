@@ -60,9 +60,8 @@ app = Celery("weelo", config_source=celery_settings())
 class DisconnectTolerantQoS(redis_transport.QoS):
     """kombu's record of unacknowledged messages, without the errors that end a worker when it loses Redis.
 
-    After a lost connection a worker returns or acknowledges its messages over that same connection, and kombu (5.7.0)
-    raises AttributeError. The messages that then stay in Redis do no harm: the sweep settles their rows, and beat
-    deletes the messages.
+    A worker then returns or acknowledges its messages over the lost connection, and kombu (5.7.0) raises AttributeError.
+    Messages that stay in Redis do no harm: the sweep settles their rows, and beat deletes them.
     """
 
     def restore_unacked(self, client: Any = None) -> None:
@@ -94,8 +93,8 @@ redis_transport.Channel.QoS = DisconnectTolerantQoS
 class BackoffConsumer(Consumer):
     """Celery's consumer, retrying only once a second while Redis accepts connections but refuses commands.
 
-    Redis does so if it is a replica, is loading its data, is full, or denies this user a command. Celery's own consumer
-    reconnects several times a second and logs each attempt.
+    Redis does so if it is a replica, is loading, is full, or denies this user a command. Celery alone would reconnect
+    several times a second and log each attempt.
     """
 
     RETRY_SECONDS = 1.0
@@ -232,13 +231,13 @@ def _task_for(name: str) -> None:
 
 @lru_cache(maxsize=1)
 def _background_pool() -> ThreadPoolExecutor:
-    """Return the threads for commands that wait for an external service, so that the worker takes its next message."""
+    """Return the threads for commands that wait for an external service, so that the worker need not wait."""
     return ThreadPoolExecutor(BACKGROUND_THREADS, thread_name_prefix="background")
 
 
 @lru_cache(maxsize=1)
 def _own_metrics() -> MetricsServer | None:
-    """Return the server at METRICS_PORT for this worker and its children, or for beat; None if the port is not set."""
+    """Return the server at METRICS_PORT of this worker and its children, or of beat; None without a port."""
     port = settings().metrics_port
     return MetricsServer(settings().metrics_host, port) if port else None
 
@@ -258,8 +257,8 @@ def _after_fork(**_: Any) -> None:
     drop_inherited_connections()
     bus.cache_clear()
     gc.freeze()  # imported objects live as long as the process, so the collector need not visit them
-    # A command that does not exist: this connects and compiles the statements before a first real command has to wait
-    # for that. If the database cannot be reached, the bus logs it and continues.
+    # No such command exists: this connects and prepares the statements before the first real command. If the database
+    # cannot be reached, the bus logs it and continues.
     bus().execute(UUID(int=0))
 
 

@@ -28,9 +28,9 @@ _AS_IT_IS_NOW = {"populate_existing": True}
 
 
 def slots_of(uow: UnitOfWork, broadcast_id: UUID) -> list[TruckRequest]:
-    """Return the broadcast's slots by number, read anew, because rows read before the lock may have changed.
+    """Return the broadcast's slots in their order, read anew, because rows read before the lock may have changed.
 
-    The broadcast's lock protects them: no transaction changes a slot without holding it.
+    No transaction changes a slot without the broadcast's lock.
     """
     query = (
         select(TruckRequest)
@@ -55,7 +55,7 @@ def advance_and_announce(
     why: dict[str, Any] | None = None,
     **columns: Any,
 ) -> None:
-    """Apply a transition to the broadcast and publish its event to the customer: each transition has one (BCAST-03)."""
+    """Move a broadcast and publish its event: every transition has one (BCAST-03)."""
     uow.advance(broadcast, transition, why=why, **columns)
     announce_state(uow, broadcast, slots)
 
@@ -101,12 +101,12 @@ def index_for_heartbeats(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[
 
 
 def trucks_taken(uow: UnitOfWork, transporter_id: UUID) -> None:
-    """Update presence, because this fleet has fewer free trucks."""
+    """Update presence for a fleet with fewer free trucks."""
     uow.send(SyncPresence(transporter_id=transporter_id))
 
 
 def trucks_freed(uow: UnitOfWork, transporter_ids: Iterable[UUID]) -> None:
-    """Update presence, because these fleets have more free trucks, and look for broadcasts that they have missed."""
+    """Update presence for fleets with more free trucks, and offer them the broadcasts that they have missed."""
     for transporter_id in sorted(set(transporter_ids)):
         uow.send(SyncPresence(transporter_id=transporter_id))
         uow.send(CatchUp(transporter_id=transporter_id))

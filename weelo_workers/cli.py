@@ -17,7 +17,7 @@ REFUSED = 2  # exit code for wrong usage and for expected problems; 1 means find
 
 
 def _folder_of_its_own(_context: click.Context, _parameter: click.Parameter, value: Path) -> Path:
-    """Refuse the current folder (also meant by empty text), because secrets would be written among a project's files."""
+    """Refuse the current folder (or empty text, which means it): secrets would be written among a project's files."""
     if value == Path():
         raise click.BadParameter("is empty or the current folder; name a folder of its own")
     return value
@@ -142,7 +142,7 @@ def token(role: str, sub: UUID, name: str | None, phone: str | None, ttl: int, d
 @weelo.command()
 @data_dir_option
 def migrate(data_dir: Path) -> None:
-    """Upgrade the database's schema to the newest version. Safe to run again, and by several processes at once."""
+    """Upgrade the schema to the newest version. Safe to run again, and concurrently."""
     _use_running_system(data_dir, "DATABASE_URL")
     from weelo_workers.models.migrate import upgrade_to_head
 
@@ -247,7 +247,7 @@ def retry(command_ids: tuple[UUID, ...], data_dir: Path) -> None:
 
 
 def _use_running_system(data_dir: Path, *variables: str) -> None:
-    """Set those of the variables that the environment does not set, from the system that runs on the data dir."""
+    """Set the variables that are missing in the environment, from the system that runs on the data dir."""
     from weelo_workers.runtime import CommandError
     from weelo_workers.runtime.datadir import DataDir
     from weelo_workers.settings import given, settings

@@ -176,7 +176,7 @@ class OfferPassedOver(Command, name="broadcasts.offer_passed_over"):
 
 
 class ReofferBroadcast(Command, name="broadcasts.reoffer"):
-    """Offer a reopened slot again to transporters with an offer who could take it, and continue with the next step."""
+    """Offer a reopened slot again to earlier recipients who could take it, and continue with the next step."""
 
     broadcast_id: UUID
     truck_request_id: UUID
@@ -232,7 +232,7 @@ class TrucksRemainingUpdate(AboutBroadcast):
 
 
 class BroadcastEnded(AboutBroadcast, shared=True):
-    """The fields that all withdrawals of an offer share. `assigned_to_you`: how many trucks are the recipient's."""
+    """What all withdrawals of an offer share. `assigned_to_you`: how many trucks are the recipient's."""
 
     reason: str
     assigned_to_you: int | None = None

@@ -13,7 +13,7 @@ from weelo_workers.contracts.wire import Timestamp, Wire
 
 
 class EventEnvelope(BaseModel):
-    """An event on its way to the notifier. `to`: facts about its recipients that cannot be read from rows later."""
+    """An event on its way to the notifier. `to`: facts about recipients that rows do not have later."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -34,8 +34,8 @@ class DeliverEvents(Command, name="notifications.deliver"):
 class SendPushes(Command, name="notifications.push", runs_in_background=True):
     """Push one event to the phones of these users. `to`: user → seq of the event in the user's log.
 
-    `data`: the push's content beside type, eventId and seq. `waited`: the time for a socket to acknowledge has passed.
-    `devices`: only these; FCM did not take the push for them before.
+    `data`: the content beside type, eventId and seq. `waited`: the time for a socket to acknowledge has passed.
+    `devices`: only these, which FCM did not accept before.
     """
 
     event_id: UUID

@@ -21,7 +21,7 @@ from weelo_workers.contracts.wire import LongText, Request, ShortText, Timestamp
 
 
 class Truck(Request):
-    """A vehicle and its driver for a slot: for `truck_request_id`, or else for the first slot that fits."""
+    """A vehicle and its driver for the slot `truck_request_id`, or else for the first that fits."""
 
     vehicle_id: UUID
     driver_id: UUID
@@ -172,7 +172,7 @@ class OfferView(Wire):
     broadcast_id: UUID
     broadcast: BroadcastView
     truck_request_ids: list[UUID]
-    """The slots that this fleet could take now. Slots that others have on hold are not among them."""
+    """The slots that this fleet could take now, without those that others have on hold."""
     pickup_distance_km: float | None
     radius_step: int
     offered_at: Timestamp
@@ -218,9 +218,9 @@ class RecipientView(Wire):
 class WhyView(Wire):
     """Why a broadcast was offered to a transporter, or was not. `answer` is a sentence for people.
 
-    `reason`: null if it was offered; otherwise one of `PassedOverBecause`, or `no_truck_of_this_kind`, `out_of_radius`,
-    `came_too_late`. `passed_over`: the steps that passed them over. `as_of_now`: the reason is derived from the present
-    state, not from records of the steps.
+    `reason`: null if offered; else one of `PassedOverBecause`, or `no_truck_of_this_kind`, `out_of_radius`,
+    `came_too_late`. `passed_over`: the steps that did so. `as_of_now`: the reason is derived from the present state, not
+    from records of the steps.
     """
 
     broadcast_id: UUID

@@ -1,7 +1,7 @@
 """Kinds of vehicles: the catalogue, and one key per kind for all its spellings.
 
 The same kind is written in many ways: "LCV Open|17 Feet" is "17 Feet Open" of type lcv, "9-11 Ton Tipper" is "9-11 Ton"
-of type tipper, "14ft" is "14 Feet". As text these would not compare as equal, so their keys are compared.
+of type tipper, "14ft" is "14 Feet". So keys are compared, not texts.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class UnknownKind(ValueError):
 
 
 def _must_be_known(vehicle_subtype: str, info: ValidationInfo) -> str:
-    """Validate the second of the two fields that name a kind. Commands stored before are not checked again."""
+    """Validate the second of the two fields that name a kind. Stored commands are not checked again."""
     vehicle_type = info.data.get("vehicle_type")
     if isinstance(vehicle_type, str) and not (info.context or {}).get("stored"):
         known_kind(vehicle_type, vehicle_subtype)
@@ -117,7 +117,7 @@ def known_kind(vehicle_type: str, vehicle_subtype: str) -> VehicleKind:
 
 
 def _near(vehicle_type: str, vehicle_subtype: str) -> list[str]:
-    """Return the labels of up to three similar entries: of the named type, if the catalogue has that type."""
+    """Return the labels of up to three similar entries, of the named type if there is one."""
     key = vehicle_key(vehicle_type, vehicle_subtype)
     of_its_type = [known for known in _by_key() if known.startswith(key.split(":")[0] + ":")]
     alike = get_close_matches(key, of_its_type or list(_by_key()), n=3, cutoff=0.4)
@@ -141,7 +141,7 @@ def _number(digits: str) -> str:
 
 _TYPE_LABELS = {"lcv": "LCV"}
 
-# What is common on Indian roads. Keys: the load bed's length in feet, or the number of wheels. Values: the load in kg.
+# What is common on Indian roads. Keys: length of the load bed in feet, or wheels. Values: load in kg.
 _BY_LENGTH = {
     6: 600, 7: 750, 8: 1_000, 9: 1_500, 10: 2_000, 12: 3_000, 14: 4_000, 15: 4_500, 16: 5_000, 17: 5_000,
     18: 6_000, 19: 7_000, 20: 8_000, 21: 9_000, 22: 10_000, 24: 12_000, 26: 13_000, 28: 14_000, 30: 15_000,

@@ -1,7 +1,6 @@
 """Lifecycles as tables of transitions.
 
-The guard of the SQL update, the text of the rejection when no row matched it, and the diagram in README all come from
-the same table.
+The guard of the SQL update, the rejection when it matches no row, and the diagram in README come from the same table.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class Lifecycle(Generic[State]):
         return added
 
     def arrows(self) -> Iterator[tuple[State, State, str]]:
-        """Yield (from, to, name) for each state in which each transition is allowed, in the table's order."""
+        """Yield (from, to, name) for each transition and each of its states, in the table's order."""
         for transition in self.transitions:
             for state in type(self.initial):
                 if state in transition.when:

@@ -159,7 +159,7 @@ def _strip_row_detail(context: ExceptionContext) -> None:
 
 
 def _leave_a_standby(context: ExceptionContext) -> None:
-    """Treat a refused write as a disconnect. After a failover, new connections reach the primary, pooled ones may not."""
+    """Treat a write refused by a standby as a disconnect: after a failover, new connections reach the primary."""
     if getattr(context.original_exception, "pgcode", None) == _STANDBY:
         context.is_disconnect = True
 
@@ -201,7 +201,7 @@ def read_engine() -> Engine:
 
 
 def is_contention(error: BaseException) -> bool:
-    """Return whether this is a serialization failure or a deadlock (40001, 40P01), after which to retry at once."""
+    """Return whether this is a serialization failure or a deadlock (40001, 40P01), to be retried at once."""
     return isinstance(error, DBAPIError) and isinstance(
         error.orig, pg.SerializationFailure | pg.DeadlockDetected
     )
@@ -217,14 +217,14 @@ def is_outage(error: BaseException) -> bool:
 
 
 def is_disconnect(error: BaseException) -> bool:
-    """Return whether the connection broke during use, so that it is unknown whether the last statement was executed."""
+    """Return whether the connection broke during use: the last statement may or may not have been executed."""
     return isinstance(error, psycopg2.Error) or (
         isinstance(error, DBAPIError) and error.connection_invalidated and _sqlstate(error) != _STANDBY
     )
 
 
 def _sqlstate(error: DBAPIError) -> str | None:
-    """Return PostgreSQL's error code; None if psycopg2 raised the error itself, for example without a connection."""
+    """Return PostgreSQL's error code; None if psycopg2 raised the error itself, as without a connection."""
     state: str | None = getattr(error.orig, "pgcode", None)
     return state
 

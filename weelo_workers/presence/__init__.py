@@ -66,7 +66,7 @@ __all__ = [
 _SPHERE_EXCESS = 1.007
 # No two points on Earth are farther apart.
 _EVERYWHERE_KM = 20_100.0
-# The greatest latitude of Redis's geo index. Positions beyond are indexed at this latitude; `at` has the true ones.
+# The index's greatest latitude. Positions beyond are indexed there; `at` has the true ones.
 _INDEX_ENDS_AT = 85.05
 _KM_PER_DEGREE = 111.7
 
@@ -78,8 +78,8 @@ class PresenceUnavailable(Exception):
 class Absent(Enum):
     """Why a heartbeat was not stored."""
 
-    UNKNOWN = "not online here: offline, stale, or Redis was emptied"
-    UNPLACED = "online, but without a position yet"
+    UNKNOWN = "not online here, or Redis was emptied"
+    UNPLACED = "online, without a position yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +97,9 @@ class Point:
 class SearchResult:
     """What a search found.
 
-    `near`: transporters and their distances in km (None: position unknown). `stale`: transporters in reach without a
-    heartbeat within the TTL. `partial`: Redis was emptied less than one TTL ago, so others may be online. `more`: others
-    are online beyond the farthest of `near`.
+    `near`: transporters and their distances in km (None: unknown). `stale`: those in reach without a heartbeat within the
+    TTL. `partial`: Redis was emptied less than one TTL ago, so others may be online. `more`: others are online beyond
+    the farthest of `near`.
     """
 
     near: dict[UUID, float | None]
@@ -145,7 +145,7 @@ def heartbeat(transporter_id: UUID, point: Point, *, first: bool = False) -> lis
 
 
 def is_warm() -> bool:
-    """Return whether the data is older than one TTL, so that transporters who are missing in it are really offline."""
+    """Return whether the data is older than one TTL, so that transporters missing in it are offline."""
     since: Any = redis().get("weelo:presence:since")
     seconds, microseconds = redis().time()
     return since is not None and seconds + microseconds / 1e6 - float(since) > settings().presence_ttl_seconds

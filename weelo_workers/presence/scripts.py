@@ -64,8 +64,8 @@ return 1
 """
 )
 
-# Arguments: id, longitude, latitude, whether to store a first position. Returns nothing for a transporter who is not
-# online, 'unplaced' for one without a position, else the open broadcasts in reach that were not offered to them.
+# Arguments: id, longitude, latitude, whether to store a first position. Returns nothing if the transporter is not online,
+# 'unplaced' if there is no position yet, else the open broadcasts in reach that were not offered.
 HEARTBEAT = (
     _COMMON
     + """
@@ -77,7 +77,7 @@ local time = now()
 redis.call('ZADD', P..'seen', time, id)
 redis.call('HSET', P..'at', id, lon..','..lat)
 local missed = {}
--- The transporter has no room for broadcasts farther than this. Distances on a sphere are up to 0.7 % longer.
+-- Their list has no room beyond this distance. Distances on a sphere are up to 0.7 % longer.
 local full = tonumber(redis.call('GET', O..'full:'..id) or 1e6) * 1.007
 for _, kind in ipairs(cjson.decode(kinds)) do
   redis.call('GEOADD', P..'geo:'..kind, lon, clamped(lat), id)
@@ -164,9 +164,9 @@ return {complete(alive_since), found, silent}
 """
 )
 
-# Arguments: kinds (JSON), longitude, latitude, how many at least, the widest radius in km, whether to include
-# transporters without a position, the TTL in seconds. Returns what SEARCH returns, and the cutoff in km: all nearer ones
-# were found; '' if there are no more. The radius doubles until it holds enough: the cost depends on how many are wanted.
+# Arguments: kinds (JSON), longitude, latitude, how many at least, the widest radius in km, whether to include those without
+# a position, the TTL in seconds. Returns SEARCH's results and the cutoff in km within which all were found; '' if there are
+# no more. The radius doubles until it holds enough, so the cost depends on how many are wanted.
 NEAREST = (
     _SEARCH
     + """
@@ -253,8 +253,7 @@ return 1
 """
 )
 
-# Argument: how many at most. Needed because a process may die between the commit that ends a broadcast and the removal of
-# its entry.
+# Argument: how many at most. A process may die between the commit that ends a broadcast and the removal of its entry.
 EVICT_CLOSED = (
     _COMMON
     + """
@@ -280,8 +279,7 @@ return 1
 """
 )
 
-# Arguments: transporter, the distance in km beyond which they have no room, seconds until this expires. The smallest of
-# several distances is kept.
+# Arguments: transporter, the distance in km beyond which they have no room, seconds to keep it. The smallest one is kept.
 MARK_FULL = (
     _COMMON
     + """

@@ -1,4 +1,4 @@
-"""The number of waiting mailbox rows and their age. Age reveals a worker that sends heartbeats but executes nothing."""
+"""Counts and ages of waiting mailbox rows. An age reveals a worker that sends heartbeats but executes nothing."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from weelo_workers.contracts.queues import QUEUES, Queue
 class Backlog:
     queue: str
     due: int
-    """The number of rows that are due, unsettled and not parked."""
+    """Rows that are due, unsettled and not parked."""
     oldest_seconds: float
     """The time since the oldest of them became due."""
     later: int
-    """The number of rows that are not yet due: timers."""
+    """Rows that are not yet due: timers."""
     failing: int
-    """The number of rows that have failed and are retried."""
+    """Rows that have failed and will be retried."""
     parked: int
-    """The number of rows that are not retried until an operator asks for it."""
+    """Rows that are not retried until an operator asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Unsent:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Commands of one queue that are due and have not been attempted, and how long the oldest has been due."""
+    """Due commands of one queue that have not been attempted, and how long the oldest has been due."""
 
     count: int
     oldest_seconds: float
@@ -69,8 +69,7 @@ def unsent_events(connection: Connection) -> Unsent:
     return Unsent(int(row.events), max(0.0, float(row.oldest)))
 
 
-# Left out, because they do not delay other commands: commands that have failed, commands that this version does not know,
-# and commands that run in the background.
+# Commands that have failed, that this version does not know or that run in the background delay no others, and do not count.
 _WAITS = text("""
     SELECT queue, count(*) AS waiting, EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)) AS oldest
       FROM mailbox
@@ -81,7 +80,7 @@ _WAITS = text("""
 
 
 def waits(connection: Connection) -> dict[Queue, Wait]:
-    """Return the commands that have not been attempted, by queue. Queues without any are left out."""
+    """Return the due commands that have not been attempted, for each queue that has any."""
     names = [name for name, command in REGISTRY.items() if not command.runs_in_background]
     rows = connection.execute(_WAITS, {"names": names})
     return {row.queue: Wait(row.waiting, float(row.oldest)) for row in rows}

@@ -102,7 +102,7 @@ def offered_with_slot(session: Session, truck_request_id: UUID, transporter_id: 
 
 
 def timeline(session: Session, broadcast_id: UUID, reader: Caller) -> list[dict[str, Any]] | None:
-    """Return all transitions in order. Only for the broadcast's customer and for admins, None for others."""
+    """Return all transitions in order; None unless the reader is the customer or an admin."""
     broadcast = session.get(Broadcast, broadcast_id)
     if broadcast is None or (reader.role is not Role.ADMIN and broadcast.customer_id != reader.id):
         return None
@@ -142,7 +142,7 @@ def _visible_to(reader: Caller) -> ColumnElement[bool]:
 
 
 def _assignments(session: Session, broadcast_id: UUID, reader: Caller) -> Sequence[Assignment]:
-    """Return all assignments for the customer and admins, and only their own for a transporter or a driver."""
+    """Return all assignments; for a transporter or a driver only their own."""
     query = select(Assignment).where(Assignment.broadcast_id == broadcast_id).order_by(Assignment.created_at)
     if reader.role in (Role.TRANSPORTER, Role.DRIVER):
         query = query.where(or_(Assignment.transporter_id == reader.id, Assignment.driver_id == reader.id))
@@ -164,7 +164,7 @@ def _slots(
     """Return the slots by broadcast, ordered by number. `outsider`: leave out slots that others have on hold."""
     query = select(TruckRequest).where(TruckRequest.broadcast_id.in_([each.id for each in broadcasts]))
     if outsider is not None:
-        # Only open holds reserve slots. Without this condition the query would read all holds of the past as well.
+        # Only open holds reserve slots; without the condition the query would read all past holds.
         own = select(Hold.id).where(Hold.transporter_id == outsider, Hold.status == HoldStatus.OPEN)
         query = query.where(
             or_(TruckRequest.status != TruckRequestStatus.HELD, TruckRequest.hold_id.in_(own))

@@ -1,4 +1,4 @@
-"""Explains to a transporter why a broadcast was offered to them or was not, and what became of the offer."""
+"""Explains why a broadcast was offered to a transporter or was not, and what became of the offer."""
 
 from __future__ import annotations
 
