@@ -155,7 +155,7 @@ class Player:
 
 
 def _retention(engine: Engine) -> list[Figure]:
-    """Purge batches of each kind of row, from the day that is older than the retention, and return their times."""
+    """Purge batches of each kind of row older than the retention."""
     from weelo_workers.messaging import retention
 
     figures = []

@@ -75,7 +75,7 @@ def overload(system: System, data: Path) -> list[Figure]:
 
 
 def _capacity(system: System) -> float:
-    """Return how many bookings a second succeed if each connection waits for its outcome."""
+    """Return how many bookings a second succeed, each waited for."""
     waiting, done = selectors.DefaultSelector(), 0
     for _ in range(AT_ONCE):
         line = socket.create_connection(("127.0.0.1", system.port))
@@ -178,7 +178,7 @@ class Tapping:
 
 
 def _recovered(system: System) -> float:
-    """Return when a new booking is executed within a second again, on the monotonic clock."""
+    """Return when a new booking is executed within a second again."""
 
     asks = system.http(Role.CUSTOMER, uuid4())
 

@@ -130,12 +130,12 @@ def populate(engine: Engine) -> None:
 
 
 def make_past(engine: Engine, broadcasts: int) -> None:
-    """Insert the past. It is a day longer than the retention, so that there are rows to purge."""
+    """Insert a past a day longer than the retention, so that there are rows to purge."""
     _run(engine, PAST_SQL, many=broadcasts, kept_days=RETENTION_DAYS + 1)
 
 
 def settle_down(engine: Engine) -> None:
-    """Vacuum and analyze the tables, as autovacuum would, and write a checkpoint."""
+    """Vacuum and analyze, as autovacuum would."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("VACUUM (ANALYZE)"))

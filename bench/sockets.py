@@ -169,7 +169,7 @@ def a_stalled_reader(system: System, data: Path) -> list[Figure]:
 
 @contextmanager
 def _reading(line: socket.socket) -> Iterator[None]:
-    """Read and discard everything from this socket within the context."""
+    """Read and discard this socket's data meanwhile."""
     over = threading.Event()
 
     def read() -> None:
@@ -196,7 +196,7 @@ def _enter(system: System, count: int) -> list[Reader]:
 
 
 def _read_all(lines: list[socket.socket]) -> list[float]:
-    """Wait until each socket has received a frame, and return the times of receipt."""
+    """Wait for a frame on each socket, and return the times."""
     heard = []
     waiting = selectors.DefaultSelector()
     for line in lines:

@@ -77,7 +77,7 @@ def _identity(claims: dict[str, Any]) -> Identity:
 
 
 def _text(claim: object) -> str | None:
-    """Return the claim without NUL and lone surrogates, which PostgreSQL cannot store, cut to MAX_NAME characters."""
+    """Return the claim without what PostgreSQL cannot store (NUL, lone surrogates), cut to MAX_NAME."""
     if not isinstance(claim, str):
         return None
     return claim.encode("utf-8", "ignore").decode().replace("\x00", "")[:MAX_NAME] or None

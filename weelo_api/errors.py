@@ -43,7 +43,7 @@ def validation_response(error: ValidationError) -> Response:
 
 
 def validation_error(error: ValidationError) -> Rejected:
-    """Return a VALIDATION_ERROR with one entry per field, under the names that the request uses."""
+    """Return a VALIDATION_ERROR with one entry per field, named as in the request."""
     errors = [
         {
             "field": ".".join(str(part) for part in each["loc"]),

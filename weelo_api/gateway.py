@@ -118,7 +118,7 @@ def _expect_nothing() -> None:
 
 @contextmanager
 def _patience(wait: int | None) -> Iterator[int]:
-    """Yield how many seconds to wait for an outcome: 0 if too many requests wait already."""
+    """Yield the seconds to wait for an outcome: 0 if too many requests wait."""
     if not wait or not _places.acquire(blocking=False):
         yield 0
         return
@@ -131,8 +131,8 @@ def _patience(wait: int | None) -> Iterator[int]:
 def _post(command: Command, who: Caller, command_id: UUID, fingerprint: str) -> mailbox.Posted:
     """Store the command and return its row.
 
-    If the connection breaks, the row may exist, so a 503 ("nothing was accepted") could be false. The insert is idempotent
-    and is repeated. Raises Rejected(INTERNAL_ERROR) after IN_DOUBT_SECONDS.
+    If the connection breaks, the row may exist, and a 503 ("nothing was accepted") could be false. So the idempotent insert
+    is repeated. Raises Rejected(INTERNAL_ERROR) after IN_DOUBT_SECONDS.
     """
     in_doubt_until: float | None = None
     while True:
@@ -158,7 +158,7 @@ def find(command_id: UUID, who: Caller) -> CommandOutcome | None:
 
 
 def _command_id(who: Caller) -> UUID:
-    """Return the id of the caller's Idempotency-Key, or a random one. No caller can occupy or read another's id."""
+    """Return the id of the caller's Idempotency-Key, which no other caller can occupy, or a random id."""
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return uuid4()

@@ -87,7 +87,7 @@ def post_worker_init(worker: Any) -> None:
 
     hub()  # reads the live stream from now on
     start_publisher()
-    # Ctrl-C sends SIGINT to workers, too, and the arbiter then sends them SIGQUIT. Both must stop gracefully, like SIGTERM.
+    # Ctrl-C sends workers SIGINT, and the arbiter then sends SIGQUIT. Both must stop gracefully, like SIGTERM.
     for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, worker.handle_exit)
     worker.closing_time = threading.Thread(target=_close_sockets_of, args=(worker,), daemon=True)
@@ -109,7 +109,7 @@ def _is_ending(worker: Any) -> bool:
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """Merge the metrics of dead workers. The arbiter calls this when a worker has ended."""
+    """Merge the metrics of dead workers, in the arbiter."""
     if (own := multiprocess_dir.current_dir()) is not None:
         multiprocess_dir.merge_dead(own)
 

@@ -51,7 +51,7 @@ def _is_valid(request: Request) -> bool:
 
 
 def keep_only_what_is_needed(request: Request) -> None:
-    """Remove all other headers from a valid handshake, and replace the values of the needed ones by plain ones.
+    """Remove all other headers from a valid handshake, and simplify the needed ones.
 
     simple-websocket rewrites every header for wsproto to parse. wsproto raises uncaught errors for host names that are not
     IDNA and for values beyond ASCII, and h11 below it refuses more than 16 KiB of headers. This also removes

@@ -58,7 +58,7 @@ FILES_FOR_THE_REST = 500  # requests, the database, Redis
 
 
 class Hub:
-    """Serves all WebSockets of this process. `closing` is true during a shutdown, so that long waits can end early."""
+    """Serves all WebSockets of this process. `closing` is true during a shutdown, to end long waits."""
 
     def __init__(self) -> None:
         self.closing = False
@@ -102,7 +102,7 @@ class Hub:
         return len(self._here)
 
     def has_capacity(self, *, unauthenticated: bool) -> bool:
-        """Return whether one more socket may open. Unauthenticated sockets have a lower limit of their own."""
+        """Return whether one more socket may open. Unauthenticated ones have a lower limit."""
         serving = len(self._serving)
         strangers = serving - len(self._here)
         return serving < self._most_sockets and not (unauthenticated and strangers >= MAX_UNAUTHENTICATED)
@@ -154,7 +154,7 @@ class Hub:
 
     @contextmanager
     def registered(self, connection: SocketSession) -> Iterator[None]:
-        """Deliver live events to this session within the context. Closes the user's oldest sockets beyond five."""
+        """Deliver live events to this session meanwhile. Closes the user's oldest sockets beyond five."""
         user_id = connection.caller.id
         here = (*self._by_user.get(user_id, ()), connection)
         self._by_user[user_id] = here

@@ -14,13 +14,13 @@ MAX_BYTES_PER_SECOND = MAX_FRAMES_PER_SECOND * (MAX_FRAME_BYTES + 16 + 140)
 
 
 class RateCounter:
-    """Counts frames against MAX_FRAMES_PER_SECOND, over a sliding second."""
+    """Counts frames over a sliding second."""
 
     def __init__(self) -> None:
         self._last: deque[float] = deque(maxlen=MAX_FRAMES_PER_SECOND)
 
     def exceeded(self) -> bool:
-        """Count one more frame and return whether it exceeds the limit."""
+        """Count a frame and return whether it exceeds the limit."""
         now = time.monotonic()
         full = len(self._last) == MAX_FRAMES_PER_SECOND and now - self._last[0] < 1
         self._last.append(now)

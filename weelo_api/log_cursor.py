@@ -71,7 +71,7 @@ class LogCursor:
         self._not_before = 0.0
 
     async def next(self) -> list[Frame]:
-        """Return the frames that are due and count them as sent. After an empty list, wait for `wait_seconds`."""
+        """Return the frames that are due, and count them as sent. If empty, wait for `wait_seconds`."""
         frames = self._from_news()
         if frames or self.behind <= 0:
             self._gap_since = None

@@ -70,7 +70,7 @@ class SocketSession:
         self.transport.wake()
 
     def note_newest(self, newest: int) -> None:
-        """Record that the log reaches this `seq`. Its live events may have been lost."""
+        """Record that the log reaches this `seq`."""
         if self._log_cursor.note_newest(newest):
             self.transport.wake()
 
@@ -190,7 +190,7 @@ class SocketSession:
                 log.warning("a heartbeat was lost: %s", type(error).__name__)
 
     def _renew(self, token: str) -> None:
-        """Extend the session by a fresh token of the same user. Raises Disconnect for any other token."""
+        """Extend the session by a fresh token of the same user. Raises Disconnect."""
         try:
             identity = auth.authenticate(token)
         except Rejected as rejected:

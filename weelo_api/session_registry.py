@@ -100,10 +100,9 @@ class SessionRegistry:
             self._acked[user_id] = max(seq, self._acked.get(user_id, 0))
 
     def run(self, stopped: threading.Event) -> None:
-        """Write changes to Redis until stopped. This is the work of a thread.
+        """Write changes to Redis until stopped.
 
-        Opened and closed sockets are written at once: otherwise a phone whose app was just opened would get a push for
-        what it already shows.
+        Opened and closed sockets are written at once, so that a phone gets no push for what its app already shows.
         """
         while True:
             self._somebody_moved.wait(EVERY_SECONDS)

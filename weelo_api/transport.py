@@ -107,7 +107,7 @@ class WebSocketTransport(asyncio.BufferedProtocol):
         self._awake.set()
 
     def raise_if_closing(self) -> None:
-        """Raise Disconnect if a close was requested or the client has exceeded a limit."""
+        """Raise Disconnect if a close was requested or a limit exceeded."""
         if code := self._intake.refused:
             raise Disconnect(code, _TOO_MUCH[code])
         if self._leaving:
@@ -138,7 +138,7 @@ class WebSocketTransport(asyncio.BufferedProtocol):
             raise PeerGone
 
     async def close(self, code: int, reason: str) -> None:
-        """Send a close frame, wait a moment for the client's answer, and close the connection."""
+        """Send a close frame, wait for its answer, and close the connection."""
         self._next_ping.cancel()
         with suppress(LocalProtocolError, Disconnect):
             self._write(CloseConnection(code, reason))
@@ -206,7 +206,7 @@ class WebSocketTransport(asyncio.BufferedProtocol):
                 self._intake.count_control()
                 self._answered = True
             case CloseConnection():
-                # In state OPEN, wsproto has received an invalid frame. `response()` is then its close frame for the client.
+                # In state OPEN, wsproto has received an invalid frame, and this is its close frame.
                 if self._ws.state in (ConnectionState.REMOTE_CLOSING, ConnectionState.OPEN):
                     self._write(event.response())
                 self._transport.close()

@@ -73,10 +73,10 @@ class Reads(Commands):
         return self.items("/vehicle-kinds")
 
     def events(self, after: int = 0, limit: int | None = None) -> list[LoggedEvent]:
-        """Return the lines of the user's own log after `seq` = `after`, in order, as the socket sends them.
+        """Return one page of the user's own log after the `seq` `after`, in order, as the socket sends it.
 
-        One page of up to `limit` lines (at most 500, by default 100); continue after its last `seq`. If the first line
-        is not `after + 1`, the lines in between were purged.
+        A page has up to `limit` lines (at most 500, by default 100). If the first is not `after + 1`, those in between
+        were purged.
         """
         page = self.get("/events", after=after, limit=limit)
         return cast(list[LoggedEvent], page["items"])

@@ -107,7 +107,7 @@ class TransporterCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> None:
-        """Remove a broadcast from the list of offers. Declining it again succeeds."""
+        """Decline a broadcast. Declining it again succeeds."""
         self.command(
             "POST", f"/broadcasts/{broadcast_id}/decline", given(reason=reason), key=key, wait=wait
         ).value()

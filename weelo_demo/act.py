@@ -114,7 +114,7 @@ class Act:
         within_km: float = NEAR_KM,
         at_least: int | None = None,
     ) -> list[Transporter]:
-        """Return the nearest transporters with such a truck, with open sockets. Fails if there are too few."""
+        """Return the nearest transporters with such a truck, with open sockets."""
         found = self._fleet.nearest(kind, near, count, within_km)
         self.check(
             len(found) >= (count if at_least is None else at_least),
@@ -197,7 +197,7 @@ class Act:
             raise NotAsItShould(f"{who.name} waits for {event}: {silence}") from None
 
     def refused(self, who: Person, does: str, call: Callable[[], object], *, code: str) -> Rejected:
-        """Assert that a call is rejected with this code, and return the rejection."""
+        """Assert that a call is rejected with this code."""
         try:
             call()
         except Rejected as answer:

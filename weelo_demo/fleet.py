@@ -97,7 +97,7 @@ class Fleet:
 
 
 def cast(installation: Installation, size: int = SIZE) -> Fleet:
-    """Return the demo's fleet, without sending anything to the server yet."""
+    """Return the demo's fleet, unknown to the server yet."""
     dice = random.Random(SEED)
     plates = Plates()
     transporters: list[Transporter] = []

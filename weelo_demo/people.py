@@ -119,7 +119,7 @@ class Transporter(Person):
             self.client.heartbeat(self.at.latitude, self.at.longitude)
 
     def sign_off(self) -> None:
-        """Go offline. There is no need to wait for the outcome, because a 202 means that the command will be executed."""
+        """Go offline, without waiting for the outcome: after a 202 the command will be executed."""
         self.client.set_availability(False, wait=0)
 
 

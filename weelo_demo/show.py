@@ -38,7 +38,7 @@ VERDICTS = {State.DONE: "as it should", State.FAILED: "NOT as it should", State.
 
 
 class Show:
-    """Writes the demo's output to `console`. Times are seconds since the creation of this object."""
+    """Writes the demo's output to `console`. Times are seconds since its creation."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -242,7 +242,7 @@ class Show:
         self._console.print(table)
 
     def failure(self, act: Act) -> None:
-        """Print a failed act's last lines, and the history of its broadcasts."""
+        """Print a failed act's last lines and history."""
         self._print_line(f"({act.scenario.letter}) {act.scenario.title}: {act.happened}", "bold red")
         for at, text in list(self._told(act))[-20:]:
             self._print_line(f"{at - self._began:7.2f}  {text}")

@@ -63,7 +63,7 @@ def east_north_km(start: Point, to: Point) -> tuple[float, float]:
 
 
 def scattered(town: Town, within_km: float, dice: random.Random) -> Point:
-    """Return a random point within this distance of the town, uniform over the disc."""
+    """Return a random point, uniform over a disc around the town."""
     away, bearing = within_km * math.sqrt(dice.random()), dice.uniform(0, 2 * math.pi)
     return moved(town.at, away * math.cos(bearing), away * math.sin(bearing))
 

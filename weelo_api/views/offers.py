@@ -132,5 +132,5 @@ def release_hold(path: ById) -> Response:
 @api.post("/broadcasts/<id>/decline", responses={200: DeclineResult, 202: Accepted})
 @allow(Role.TRANSPORTER)
 def decline(path: ById, body: Refusal) -> Response:
-    """Decline a broadcast. It is removed from the transporter's list of offers."""
+    """Decline a broadcast. It leaves the transporter's list."""
     return submit(DeclineOffer(broadcast_id=path.id, transporter_id=caller().id, reason=body.reason), body)

@@ -33,14 +33,14 @@ class ByTripId(BaseModel):
 @api.post("/assignments/<id>/accept", responses={200: AssignmentView, 202: Accepted})
 @allow(Role.DRIVER)
 def accept(path: ById) -> Response:
-    """Accept an assignment as its driver."""
+    """Accept an assignment."""
     return submit(DriverAccepts(assignment_id=path.id, driver_id=caller().id))
 
 
 @api.post("/assignments/<id>/decline", responses={200: AssignmentView, 202: Accepted})
 @allow(Role.DRIVER)
 def decline(path: ById, body: DriverRefusal) -> Response:
-    """Decline an assignment as its driver. The slot is offered to others again."""
+    """Decline an assignment. The slot is offered to others again."""
     command = DriverDeclines(assignment_id=path.id, driver_id=caller().id, reason=body.reason)
     return submit(command, body)
 
