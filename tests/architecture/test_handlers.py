@@ -1,4 +1,4 @@
-"""A verb: one file, one public function, one command, all of the same name; no commit, no clock."""
+"""A handler: one file, one public function, one command, all of the same name; it neither commits nor reads a clock."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ import_all_contracts()
 load_handlers()
 
 RULES = ("weelo_workers/lifecycles", "weelo_workers/contracts")
-# The verbs, and what they share. Of the notifications, only the verb: news and pushes happen after the commit.
+# Handlers and the modules that they share. Of notifications only the handlers, because publishing and sending happen
+# after the commit.
 INSIDE_A_TRANSACTION = sorted(
     {
         *handler_files(),
@@ -41,7 +42,7 @@ def _id(path: Path) -> str:
 
 
 def test_every_command_has_exactly_one_handler() -> None:
-    # Two handlers of one command are refused by @handles itself.
+    # @handles itself refuses a second handler of a command.
     assert set(registered_handlers()) == set(REGISTRY)
 
 
@@ -67,14 +68,14 @@ def test_a_verb_says_what_it_does(path: Path) -> None:
 
 @pytest.mark.parametrize("path", INSIDE_A_TRANSACTION, ids=_id)
 def test_a_verb_neither_begins_nor_ends_a_transaction(path: Path) -> None:
-    """`uow.begin` begins a thing's history; sessions and connections are the bus's."""
+    """Sessions and connections belong to the bus."""
     others = {"Session", "begin_nested", "close", "commit", "connect", "engine", "read_engine", "rollback"}
     assert not [ast.unparse(call) for call in calls(path) if name_of(call.func) in others]
 
 
 @pytest.mark.parametrize("path", [*INSIDE_A_TRANSACTION, *python_files(*RULES)], ids=_id)
 def test_no_verb_and_no_rule_reads_a_clock(path: Path) -> None:
-    """Time enters as `uow.now`, so that tests can turn it and machines need not agree."""
+    """Handlers read the time from `uow.now`, so that tests can set it and the clocks of machines need not agree."""
     clocks = {
         "now",
         "utcnow",

@@ -1,4 +1,4 @@
-"""The image: small, pinned, without root, shell or compiler, and with nothing in it but what runs."""
+"""The image is small and pinned, runs without root, shell and compiler, and contains only what it runs."""
 
 from __future__ import annotations
 

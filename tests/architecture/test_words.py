@@ -1,4 +1,4 @@
-"""One word, five places: a domain is called the same as its queue, folder, contract, blueprint and service."""
+"""One word, five places: a domain's name is also that of its queue, folder, contract, blueprint and service."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.architecture.sources import DOMAINS, ROOT, python_files
 from weelo_workers import app
 from weelo_workers.contracts.queues import QUEUES, TIMERS
 
-# Timers are commands of all domains, kept apart so that a flood of requests delays no deadline.
+# Timers are commands of all domains, in a queue of their own so that a flood of requests delays no deadline.
 QUEUES_WITHOUT_A_DOMAIN = {TIMERS}
 
 
