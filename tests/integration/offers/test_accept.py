@@ -1,4 +1,4 @@
-"""Taking trucks: one accept for k of N, typed refusals, nobody promised twice."""
+"""Accepting: one accept for k of N trucks, typed refusals, and no slot or truck assigned twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why did I not get that request?"""
+"""The explanation why a transporter got an offer or did not."""
 
 from __future__ import annotations
 
