@@ -1,4 +1,4 @@
-"""One conversation by itself, with a client that takes its time."""
+"""One socket session by itself, with a slow client."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from weelo_workers.contracts.statuses import Role
 
 
 class SlowTransport:
-    """Each frame takes as long as the next position takes to come."""
+    """A transport on which sending a frame takes as long as until the next position arrives."""
 
     was_blocked = True
 
@@ -30,7 +30,7 @@ class SlowTransport:
         await asyncio.sleep(0)
         self.sent.append(frame)
         self.connection.send_ephemeral({"event": "location_updated"})
-        assert len(self.sent) < 1_000, "nothing else has its turn"
+        assert len(self.sent) < 1_000, "positions keep everything else from being sent"
         if len(self.sent) == 20:
             self.leaving = Disconnect(GOING_AWAY, "the server is restarting")
 

@@ -1,4 +1,4 @@
-"""Who is here is known to whoever decides about pushes."""
+"""The registry writes to Redis which users have open sockets; pushes are decided by that."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from weelo_workers.redis_client import redis
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionRegistry]:
-    """One that does nothing of its own accord for a minute."""
+    """Yield a registry that publishes nothing of its own accord for a minute."""
     monkeypatch.setattr(session_registry, "EVERY_SECONDS", 60.0)
     here, stopped = SessionRegistry(list[SessionRecord]), threading.Event()
     thread = threading.Thread(target=here.run, args=(stopped,))
