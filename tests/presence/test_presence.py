@@ -1,4 +1,4 @@
-"""Who is near, on a real Redis: against a matcher that looks at everybody."""
+"""Presence on a real Redis: its searches agree with a matcher that checks every fleet."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def comes(dice: random.Random, kinds: list[str], where: Point) -> UUID:
 
 
 def somewhere(dice: random.Random, near: Point) -> Point:
-    """Mostly around a place, sometimes anywhere on Earth."""
+    """Return a position: mostly around `near`, sometimes anywhere on Earth."""
     if dice.random() < 0.1:
         return Point(dice.uniform(-90, 90), dice.uniform(-180, 180))
     longitude = near.longitude + dice.gauss(0, 0.5)
@@ -78,7 +78,7 @@ def test_PRES_02_who_is_silent_for_one_ttl_is_found_by_nobody_and_named_as_silen
     redis().zincrby("weelo:presence:seen", -TTL - 1, str(who))
     reach = presence.search([KINDS[0]], CENTRES[0], 10)
     assert reach == presence.SearchResult({}, frozenset({who}))
-    assert presence.heartbeat(who, CENTRES[0]) is presence.Absent.UNKNOWN  # the rows are asked first
+    assert presence.heartbeat(who, CENTRES[0]) is presence.Absent.UNKNOWN  # the caller reads the rows first
     assert presence.search([KINDS[0]], CENTRES[0], 10).near == {}
 
 
