@@ -48,33 +48,33 @@ def test_every_command_has_exactly_one_handler() -> None:
 
 @pytest.mark.parametrize("name", sorted(REGISTRY))
 def test_a_command_is_handled_in_the_file_that_has_its_name(name: str) -> None:
-    domain, _, verb = name.partition(".")
+    domain, _, command = name.partition(".")
     handler = registered_handlers()[name]
-    assert handler.__module__ == f"weelo_workers.{domain}.{verb}"
-    assert handler.__name__ == verb
+    assert handler.__module__ == f"weelo_workers.{domain}.{command}"
+    assert handler.__name__ == command
 
 
 @pytest.mark.parametrize("path", handler_files(), ids=_id)
-def test_a_verb_file_has_one_public_function_which_is_the_verb(path: Path) -> None:
+def test_a_handler_file_has_one_public_function_which_is_the_handler(path: Path) -> None:
     assert [function.name for function in public_functions(path)] == [path.stem]
     assert [function for _, function in handled_commands(path)] == [path.stem]
 
 
 @pytest.mark.parametrize("path", handler_files(), ids=_id)
-def test_a_verb_says_what_it_does(path: Path) -> None:
-    (verb,) = public_functions(path)
-    assert ast.get_docstring(verb)
+def test_a_handler_has_a_docstring(path: Path) -> None:
+    (handler,) = public_functions(path)
+    assert ast.get_docstring(handler)
 
 
 @pytest.mark.parametrize("path", INSIDE_A_TRANSACTION, ids=_id)
-def test_a_verb_neither_begins_nor_ends_a_transaction(path: Path) -> None:
+def test_a_handler_neither_begins_nor_ends_a_transaction(path: Path) -> None:
     """Sessions and connections belong to the bus."""
     others = {"Session", "begin_nested", "close", "commit", "connect", "engine", "read_engine", "rollback"}
     assert not [ast.unparse(call) for call in calls(path) if name_of(call.func) in others]
 
 
 @pytest.mark.parametrize("path", [*INSIDE_A_TRANSACTION, *python_files(*RULES)], ids=_id)
-def test_no_verb_and_no_rule_reads_a_clock(path: Path) -> None:
+def test_no_handler_and_no_rule_reads_a_clock(path: Path) -> None:
     """Handlers read the time from `uow.now`, so that tests can set it and the clocks of machines need not agree."""
     clocks = {
         "now",

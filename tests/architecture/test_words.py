@@ -17,7 +17,7 @@ def test_every_queue_is_a_domain_or_named_as_an_exception() -> None:
     assert set(QUEUES) - QUEUES_WITHOUT_A_DOMAIN == set(DOMAINS)
 
 
-def test_the_worker_finds_the_verbs_of_every_domain() -> None:
+def test_the_worker_finds_the_handlers_of_every_domain() -> None:
     assert set(app.DOMAINS) == set(DOMAINS)
 
 
@@ -34,6 +34,6 @@ def test_a_domain_is_a_folder_a_contract_a_blueprint_and_a_service(domain: str) 
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_a_domain_says_what_it_is_for(domain: str) -> None:
+def test_every_module_of_a_domain_has_a_docstring(domain: str) -> None:
     for path in python_files(f"weelo_workers/{domain}"):
         assert path.read_text().startswith('"""'), f"{path} has no docstring"

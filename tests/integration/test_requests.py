@@ -65,7 +65,7 @@ def fields(refused: TestResponse) -> set[str]:
 # --- bodies ---------------------------------------------------------------------------------------------
 
 
-def test_a_field_has_one_name_and_python_knows_another(app: FlaskClient) -> None:
+def test_a_fields_name_in_python_is_refused(app: FlaskClient) -> None:
     needed = {
         "trucks_needed": 1,
         **{name: value for name, value in BOOKING.items() if name != "trucksNeeded"},
@@ -90,7 +90,7 @@ WITHOUT_A_BODY = {
 
 
 @pytest.mark.parametrize("request_", WITHOUT_A_BODY, ids=lambda request: request.split("/")[-1])
-def test_where_nothing_is_asked_nothing_is_taken(app: FlaskClient, request_: str) -> None:
+def test_a_route_without_a_body_refuses_fields(app: FlaskClient, request_: str) -> None:
     who = Caller(app, WITHOUT_A_BODY[request_])
     assert who.asks(request_).status_code == 202
     assert who.asks(request_, {}).status_code == 202
@@ -231,7 +231,7 @@ def lagging_replica(monkeypatch: pytest.MonkeyPatch, worker_id: str) -> Iterator
     replica.dispose()
 
 
-def test_whoever_acts_on_what_they_have_just_heard_is_not_told_that_it_is_unknown(
+def test_rows_that_a_lagging_replica_does_not_have_yet_are_found(
     app: FlaskClient, world: World, trip: Any, lagging_replica: None
 ) -> None:
     fleet = world.fleet()
@@ -247,11 +247,11 @@ def test_whoever_acts_on_what_they_have_just_heard_is_not_told_that_it_is_unknow
 # --- opening a socket -----------------------------------------------------------------------------------
 
 
-def test_an_empty_header_makes_nobody_known(app: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_header_does_not_authenticate(app: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty header does not authenticate: once the limit of unauthenticated sockets is reached, it gets a 503."""
     monkeypatch.setattr(weelo_api.hub, "MAX_UNAUTHENTICATED", 0)
-    for nobody in ({}, {"Authorization": ""}):
-        assert app.get("/api/v1/ws", headers=nobody).status_code == 503
+    for without_token in ({}, {"Authorization": ""}):
+        assert app.get("/api/v1/ws", headers=without_token).status_code == 503
     known = {"Authorization": f"Bearer {token(Role.CUSTOMER, uuid4())}"}
     assert app.get("/api/v1/ws", headers=known).status_code == 400, "admitted, although this is no handshake"
 

@@ -455,9 +455,9 @@ def test_every_table_has_a_line_for_every_state(subject: str) -> None:
 def test_every_command_and_every_timer_has_a_column() -> None:
     columns = {_plain(command) for _, _, command, _ in CELLS}
     words = {name.partition(".")[::2] for name in REGISTRY}
-    verbs = {verb for domain, verb in words if domain in ("broadcasts", "offers", "trips")}
+    commands = {command for domain, command in words if domain in ("broadcasts", "offers", "trips")}
     # Before a creation there is no state.
-    assert (columns - set(assignment.STEPS)) | {"advance"} == verbs - {"create_booking", "create_order"}
+    assert (columns - set(assignment.STEPS)) | {"advance"} == commands - {"create_booking", "create_order"}
 
 
 @pytest.mark.parametrize(("subject", "command"), EFFECTS)

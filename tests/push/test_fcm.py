@@ -57,7 +57,7 @@ def test_a_server_on_this_machine_is_reached_without_a_proxy(
     assert send(message())[0].status is DeliveryStatus.SENT
 
 
-def test_why_FCM_cannot_be_asked_is_said_each_time(
+def test_the_reason_why_FCM_cannot_be_used_is_reported_each_time(
     tmp_path: Path, server: FcmServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(

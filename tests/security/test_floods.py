@@ -301,7 +301,7 @@ def test_it_stops_in_time_while_people_dawdle(migrated: None) -> None:
         assert api.stop() < 8
 
 
-def test_the_doorkeeper_keeps_the_door_of_the_real_api() -> None:
+def test_the_real_api_runs_this_worker_class() -> None:
     assert issubclass(
         load_class(gunicorn.worker_class, default="sync", section="gunicorn.workers"), SlowClientSafeWorker
     )

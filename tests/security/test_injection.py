@@ -322,7 +322,7 @@ def test_line_ends_in_what_is_sent_make_no_header_of_an_answer(embedded: System)
     "line",
     ["Idempotency-Key: a\0bcdefgh", "Idempotency-Key: abcdefgh\rX: y", "Bad Name: x", "X\0: y", " folded: x"],
 )
-def test_a_header_that_is_none_ends_the_conversation(embedded: System, line: str) -> None:
+def test_a_malformed_header_is_400(embedded: System, line: str) -> None:
     good = token(Role.CUSTOMER, uuid4())
     head = f"GET /api/v1/events HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {good}\r\n{line}\r\n\r\n"
     assert raw(embedded, head.encode()).startswith(b"HTTP/1.1 400")

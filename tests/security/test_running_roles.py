@@ -31,7 +31,7 @@ def roles_of(system: System, pids: list[int]) -> set[str]:
     return {roles[port] for port in ports & roles.keys()}
 
 
-def test_everybody_is_connected_as_who_they_should_be(embedded: System) -> None:
+def test_every_program_connects_with_its_own_role(embedded: System) -> None:
     with embedded.http(Role.TRANSPORTER, uuid4()) as transporter:
         for _ in range(4):  # so that several API processes connect
             answer = transporter.put("/transporter/availability", json={"isAvailable": True})

@@ -74,7 +74,7 @@ def test_the_scheme_may_be_written_in_any_case(api: Api, scheme: str) -> None:
     assert events(api, {"Authorization": f"{scheme} {signed(claims())}"}).status_code == 200
 
 
-def test_two_headers_are_not_one_of_them(api: Api) -> None:
+def test_two_authorization_headers_are_401(api: Api) -> None:
     both = [("Authorization", f"Bearer {signed(claims())}"), ("Authorization", f"Bearer {BAD['alg none']}")]
     assert refusal(events(api, both)) == "UNAUTHORIZED"
     assert refusal(events(api, both[::-1])) == "UNAUTHORIZED"

@@ -45,9 +45,9 @@ def forged() -> dict[str, str]:
     public = rsa_key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     good = signed(claims())
     head, body, tail = good.split(".")
-    nobody = jwt.encode(claims(), "", algorithm="none")
+    unsigned = jwt.encode(claims(), "", algorithm="none")
     return {
-        "alg none": nobody,
+        "alg none": unsigned,
         "alg None": signed(claims(), b"", alg="None").rpartition(".")[0] + ".",
         "alg none, with a signature": signed(claims(), alg="none"),
         "alg empty": signed(claims(), alg=""),

@@ -72,7 +72,7 @@ def test_a_peer_that_answers_no_ping_is_let_go_when_the_second_is_due() -> None:
 
 
 @pytest.mark.usefixtures("_pings_come_often")
-def test_one_that_answers_lives_on() -> None:
+def test_a_peer_that_answers_pings_stays_connected() -> None:
     async def play() -> None:
         peer = Peer()
         ours = await peer.connect()

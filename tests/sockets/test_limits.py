@@ -24,7 +24,7 @@ def test_eight_kibibytes_are_fine(api: Api, someone: UUID) -> None:
 
 
 @pytest.mark.parametrize("size", [8 * 1024 + 1, 100_000, 5_000_000])
-def test_more_is_closed(api: Api, someone: UUID, size: int) -> None:
+def test_a_larger_message_is_closed(api: Api, someone: UUID, size: int) -> None:
     client = api.connect_as(someone)
     client.ws.send(json.dumps({"op": "ping"}).ljust(size))
     assert client.close_code() == 4408

@@ -65,7 +65,7 @@ def test_positions_without_end_keep_nobody_from_leaving(migrated: None) -> None:
     assert farewell.value.code == GOING_AWAY
 
 
-def test_nor_a_token_from_expiring(migrated: None) -> None:
+def test_positions_without_end_keep_no_token_from_expiring(migrated: None) -> None:
     slow = connection(SlowTransport(), datetime.now(UTC) - timedelta(seconds=1))
     slow.send_ephemeral({"event": "location_updated"})
     with pytest.raises(Disconnect) as farewell:

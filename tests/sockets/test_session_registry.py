@@ -37,7 +37,7 @@ def test_PUSH_01_who_has_just_come_is_known_to_be_here(here: SessionRegistry) ->
         eventually(partial(socket_sessions.connected, [user]), within=5)
 
 
-def test_who_comes_and_goes_again_and_again_takes_nobodys_place() -> None:
+def test_a_user_who_reconnects_again_and_again_evicts_no_open_socket() -> None:
     user, here = uuid4(), SessionRegistry(list[SessionRecord])
     first = here.add(user)
     for _ in range(3 * session_registry.MAX_SOCKETS_PER_USER):
