@@ -35,7 +35,7 @@ def own_services() -> dict[str, dict[str, Any]]:
 
 
 def filled_in(value: str) -> str:
-    """Substitute the default of each variable, and `given` for a variable without one."""
+    """Substitute each variable's default, or `given` if it has none."""
     return VARIABLE.sub(lambda m: m["rest"] if m["operator"] == ":-" else "given", value)
 
 

@@ -34,7 +34,7 @@ def syntax(path: Path) -> ast.Module:
 
 
 def python_files(*places: str) -> Iterator[Path]:
-    """Yield the Python files below each folder; a file is yielded itself."""
+    """Yield the Python files below each folder, and each place that is a file."""
     for place in places:
         path = ROOT / place
         yield from [path] if path.is_file() else sorted(path.rglob("*.py"))

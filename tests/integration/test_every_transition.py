@@ -1,4 +1,4 @@
-"""Scenarios take every transition of the four lifecycles, and history records each under its name in the tables."""
+"""Scenarios take every transition of the four lifecycles, and history records each under the lifecycle's name for it."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from weelo_workers.notifications import live_stream
 from weelo_workers.redis_client import redis
 from weelo_workers.settings import settings
 
-OF_A_REPLICA = 80  # beyond the numbers that workers, journeys and the security tests use
+OF_A_REPLICA = 80  # a database number above those of other tests
 
 HERE = {"latitude": 28.6, "longitude": 77.2}
 

@@ -375,7 +375,7 @@ def _cells(table: str) -> Iterator[tuple[str, str, str]]:
                 yield state, command, "INVALID_TRANSITION" if cell == "no" else cell
 
 
-# By state; commands that need an elapsed deadline come last in each.
+# By state; within a state, commands that need an elapsed deadline come last.
 CELLS = [
     (subject, *cell)
     for subject, (tables, _, _) in SUBJECTS.items()

@@ -18,7 +18,7 @@ from weelo_workers.models.engine import connect
 from weelo_workers.runtime.embedded import Postgres, Valkey
 from weelo_workers.settings import settings
 
-OF_ITS_OWN = 60  # beyond the numbers that workers and journeys use
+OF_ITS_OWN = 60  # a database number above those of workers and journeys
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from weelo_api.gunicorn_worker import SlowClientSafeWorker
 
 HEAD_SECONDS, BODY_SECONDS = ImpatientWorker.head_seconds, ImpatientWorker.body_seconds
 KEEPER = "tests.security.impatient_worker.ImpatientWorker"
-THREADS = 128  # of the API under test, in one process
+THREADS = 128  # of the one API process under test
 CROWD = 200
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"

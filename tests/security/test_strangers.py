@@ -1,4 +1,4 @@
-"""Other users' resources do not exist: every route with an argument, called with every role that it admits."""
+"""Another user's resource is answered like one that does not exist, on every route and for every role that it admits."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def scene(embedded: System) -> Scene:
 
 
 def theirs(scene: Scene, route: str) -> dict[str, str]:
-    """Return other users' resources, by argument name. A route whose arguments are missing here fails."""
+    """Return the route's path arguments for resources of other users. Raises KeyError for a route that is missing here."""
     ids = {
         "bookings": scene.booking,
         "broadcasts": scene.booking,

@@ -18,7 +18,7 @@ from weelo_workers.contracts.statuses import Role
 
 
 class SlowTransport:
-    """A transport on which sending a frame takes as long as until the next position arrives."""
+    """A slow transport: while it sends one frame, another position arrives."""
 
     was_blocked = True
 
