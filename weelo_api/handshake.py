@@ -44,19 +44,18 @@ def _is_valid(request: Request) -> bool:
         and "upgrade" in connection
         and headers.get("Sec-WebSocket-Version") == VERSION
         and _KEY.fullmatch(headers.get("Sec-WebSocket-Key", "")) is not None
-        # Bytes of a body would be read as frames.
+        # A body would be read as frames.
         and not request.content_length
         and "Transfer-Encoding" not in headers
     )
 
 
 def keep_only_what_is_needed(request: Request) -> None:
-    """Remove all other headers from a valid handshake, and make the others plain.
+    """Remove all other headers from a valid handshake, and simplify the needed ones.
 
-    simple-websocket writes every header of the request anew for wsproto to parse. wsproto raises errors that nothing
-    catches for host names that are not IDNA and for values beyond ASCII, and h11 below it refuses more than 16 KiB of headers.
-    Without an extension none is agreed on: permessage-deflate costs 100 KB per socket, and lets 8 KiB on the wire be
-    megabytes here.
+    simple-websocket rewrites every header for wsproto to parse. wsproto raises uncaught errors for host names that are not
+    IDNA and for values beyond ASCII, and h11 below it refuses more than 16 KiB of headers. This also removes
+    permessage-deflate, which costs 100 KB per socket and lets 8 KiB on the wire inflate to megabytes.
     """
     environ = request.environ
     for name in [name for name in environ if name.startswith("HTTP_") and name not in _KEPT]:

@@ -8,7 +8,7 @@ from tests.architecture.sources import ROOT, name_of, python_files, syntax
 
 
 def test_no_exception_is_made_once_and_raised_again() -> None:
-    """Its traceback grows with each raise and keeps the frames of all earlier requests, with everything they hold."""
+    """Each raise extends its traceback, which keeps the frames of all earlier requests and the objects in them."""
     files = list(python_files("weelo_api", "weelo_workers", "weelo_client", "weelo_demo"))
     made_once = {
         target.id

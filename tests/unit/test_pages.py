@@ -1,4 +1,4 @@
-"""Cursors of lists: what a client may have changed in one."""
+"""Cursors of lists that a client has tampered with are refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from weelo_workers.queries.pages import PageRequest
 
 
 def refused(cursor: str) -> Rejected:
-    """Return the error. The cursor is parsed before the database is asked, so the session is connected to nothing."""
+    """Return the error. The cursor is parsed before any query, so the session needs no connection."""
     with Session() as session, pytest.raises(Rejected) as error:
         PageRequest(20, cursor).apply(session, select(Broadcast), Broadcast.created_at, Broadcast.id)
     return error.value
@@ -38,5 +38,5 @@ def test_a_time_that_is_no_time_of_ours_is_refused(time: str) -> None:
 
 
 def test_a_refused_cursor_keeps_nothing_of_earlier_requests() -> None:
-    """An exception that is raised again keeps the frames, and with them the requests, of every time before."""
+    """An exception that is raised again keeps the frames, and with them the data, of all earlier requests."""
     assert refused("x") is not refused("x")

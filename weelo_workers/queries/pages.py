@@ -1,4 +1,4 @@
-"""Cursor pages: newest first, stable while new rows arrive."""
+"""Pages by cursor, newest first. New rows do not shift later pages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """`?limit=&cursor=`. A cursor is the place of the last row that was seen."""
+    """`?limit=&cursor=`. A cursor encodes time and id of the last row of the page before."""
 
     limit: int
     cursor: str | None
@@ -40,7 +40,7 @@ class PageRequest:
         time: InstrumentedAttribute[datetime],
         tie: InstrumentedAttribute[UUID],
     ) -> tuple[list[Row], str | None]:
-        """The rows of this window, and the cursor of the next one if there is more."""
+        """Return the rows of this page, and the cursor of the next page; None if this is the last."""
         return self._cut(list(session.scalars(self._cutout(query, time, tie))), time.key, tie.key)
 
     def apply_to_columns(
@@ -74,7 +74,7 @@ def _decode(cursor: str) -> tuple[datetime, UUID]:
         in_utc = time.astimezone(UTC)
     except (ValueError, binascii.Error, OverflowError):
         raise _unknown_cursor() from None
-    # PostgreSQL and time zones end somewhere; no page of ours does.
+    # No cursor of ours has years that PostgreSQL or time zone conversion cannot handle.
     if time.tzinfo is None or not 1970 <= in_utc.year < 9999:
         raise _unknown_cursor()
     return in_utc, last
