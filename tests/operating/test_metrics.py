@@ -234,7 +234,7 @@ def test_a_command_that_fails_and_one_that_is_parked_are_counted(operated: Syste
 
 
 def test_a_taken_metrics_port_stops_no_worker(migrated: None) -> None:
-    """The worker logs an error, executes commands, and serves its metrics once the port is free."""
+    """The worker logs a warning, executes commands, and serves its metrics once the port is free."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         environment = {**os.environ, "METRICS_PORT": str(port)}
