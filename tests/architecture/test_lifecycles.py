@@ -1,4 +1,4 @@
-"""The tables of transitions: sound in themselves, ending somewhere, and drawn in README as they are."""
+"""The tables of transitions are consistent, lead to final states, and agree with the diagrams in README."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LIFECYCLES: dict[str, tuple[Lifecycle, type[StrEnum]]] = {
     "assignment": (assignment.LIFECYCLE, AssignmentStatus),
 }
 
-# Final, and yet: continue-partial goes on with the trucks that an expired broadcast has won.
+# EXPIRED is final with one exception: continue-partial continues with the trucks that were won.
 BACK_FROM_THE_END = {("broadcast", BroadcastStatus.EXPIRED, BroadcastStatus.FULLY_FILLED)}
 
 each = pytest.mark.parametrize("name", LIFECYCLES)
@@ -76,7 +76,7 @@ def test_readme_draws_it_as_it_is(name: str) -> None:
 
 
 def _reachable(lifecycle: Lifecycle, start: StrEnum) -> set[StrEnum]:
-    """`start` and whatever follows from it."""
+    """Return `start` and all states that can follow it."""
     seen, new = {start}, {start}
     while new:
         new = {end for begin, end, _ in lifecycle.arrows() if begin in new} - seen

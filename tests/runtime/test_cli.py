@@ -1,4 +1,4 @@
-"""The small commands: tokens, and one line for what cannot be done."""
+"""The small commands, such as `token`. A command that fails prints one line."""
 
 from __future__ import annotations
 

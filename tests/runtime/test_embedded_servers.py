@@ -1,4 +1,4 @@
-"""The embedded servers keep what they were given, whoever dies, wherever they live."""
+"""The embedded servers keep their data when processes are killed, in every kind of data directory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ AS_ROOT = os.geteuid() == 0
 
 
 def remember(server: EmbeddedServer, word: str) -> None:
-    """Have the server keep a word, so that a kill right afterwards may not lose it."""
+    """Store a word durably, so that a kill right afterwards does not lose it."""
     if isinstance(server, Postgres):
         query(server.url(), f"CREATE TABLE IF NOT EXISTS kept AS SELECT '{word}' AS word")
     else:
@@ -215,7 +215,7 @@ def test_valkey_keeps_a_log_and_never_evicts(data_dir: Path) -> None:
 
 
 def test_a_valkey_whose_pid_could_not_be_written_is_found_all_the_same(data_dir: Path) -> None:
-    """As when it begins on a full disk."""
+    """The file is missing if the server starts on a full disk, for example."""
     server = Valkey(data_dir)
     server.start()
     running = server.pid()
@@ -232,7 +232,7 @@ def test_a_cluster_whose_making_was_interrupted_is_made_again(data_dir: Path) ->
 
 
 def test_an_ordinary_user_has_servers_too(data_dir: Path) -> None:
-    """Run as root, the test becomes `nobody`, who may read (not write) where the interpreter lives."""
+    """If root runs the test, the script runs as uid 65534, with permission to read the interpreter's directory."""
     script = (
         "import os, pathlib, sys; from weelo_workers.runtime.embedded import Postgres, Valkey\n"
         "assert os.geteuid() != 0\n"

@@ -1,4 +1,4 @@
-"""The supervisor: who dies is started again, who is to stop stops, and nobody is left behind."""
+"""The supervisor restarts children that die, stops all children at the end, and leaves no process behind."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def program(name: str, code: str, stop_stage: int = 0, grace: float = 3.0, once:
 
 
 def parent_of(child_code: str, then: str = SLEEP) -> str:
-    """A program with a child of its own; it prints both pids."""
+    """Return a program that starts a child and prints both pids."""
     return (
         "import os, subprocess, sys\n"
         f"child = subprocess.Popen([sys.executable, '-u', '-c', {child_code!r}])\n"
@@ -63,7 +63,7 @@ class Stage:
         eventually(ticked, within)
 
     def stop(self) -> float:
-        """Stop, and say how many seconds that took."""
+        """Stop the supervisor and return how many seconds that took."""
         began = time.monotonic()
         self.stopped = True
         self.supervisor.stop()

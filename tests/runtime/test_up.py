@@ -1,4 +1,4 @@
-"""`weelo up`: refuses in one line what cannot work, and otherwise runs until it is told to stop."""
+"""`weelo up` ends with one line if it cannot work, and otherwise runs until it gets a signal."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Up:
         self.printed = ""
 
     def until(self, pattern: str) -> str:
-        """Read on until a line matches; that line."""
+        """Read on until a line matches, and return that line."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.printed += line
@@ -199,7 +199,7 @@ def test_a_server_that_does_not_begin_keeps_no_other_waiting(data_dir: Path, beg
     postgres, valkey = Postgres(data_dir), Valkey(data_dir)
     before = postgres.pid()
     assert before is not None
-    with FileLock(valkey.home / "start.lock"):  # as if somebody else were beginning it
+    with FileLock(valkey.home / "start.lock"):  # as if another process were starting it
         valkey.kill()
         up.until("embedded valkey has died")
         os.kill(before, signal.SIGKILL)
