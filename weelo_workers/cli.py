@@ -13,7 +13,9 @@ from uuid import UUID
 
 import click
 
-REFUSED = 2  # exit code for wrong usage and for expected problems; 1 means findings or a failed run
+# Exit codes: REFUSED for what was asked wrongly or cannot be had, FAILED for what was found or failed.
+FAILED, REFUSED = 1, 2
+CANNOT_START_THREAD = "can't start new thread"  # Python has no class for this error
 
 
 def _folder_of_its_own(_context: click.Context, _parameter: click.Parameter, value: Path) -> Path:
@@ -43,6 +45,34 @@ class HostName(click.ParamType[str]):
     def convert(self, value: str, param: click.Parameter | None, context: click.Context | None) -> str:
         if not value.strip():
             self.fail("is empty; name an address, 0.0.0.0 for all interfaces", param, context)
+        return value
+
+
+class HttpUrl(click.ParamType[str]):
+    """The address of a running system."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, context: click.Context | None) -> str:
+        from weelo_workers import http_url
+
+        try:
+            http_url.check(value)
+        except ValueError as problem:
+            self.fail(f"{value!r} {problem}", param, context)
+        return value
+
+
+class Utf8(click.ParamType[str]):
+    """Text. Other bytes would get into a token as surrogates, which no other program accepts."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, context: click.Context | None) -> str:
+        from weelo_workers.settings import is_text
+
+        if not is_text(value):
+            self.fail("is not text in UTF-8", param, context)
         return value
 
 
@@ -88,7 +118,9 @@ def up(
 
 @weelo.command()
 @click.option(
-    "--url", help="The system to play against.  [default: the one of the data dir, http://127.0.0.1:8000]"
+    "--url",
+    type=HttpUrl(),
+    help="The system to play against.  [default: the one of the data dir, http://127.0.0.1:8000]",
 )
 @data_dir_option
 def demo(url: str | None, data_dir: Path) -> None:
@@ -109,8 +141,8 @@ def demo(url: str | None, data_dir: Path) -> None:
 @weelo.command()
 @click.option("--role", type=click.Choice(["customer", "transporter", "driver", "admin"]), required=True)
 @click.option("--sub", type=click.UUID, required=True, metavar="UUID", help="Whose token it is.")
-@click.option("--name", help="Claim `name`.")
-@click.option("--phone", help="Claim `phone`.")
+@click.option("--name", type=Utf8(), help="Claim `name`.")
+@click.option("--phone", type=Utf8(), help="Claim `phone`.")
 @click.option(
     "--ttl",
     type=click.IntRange(1, MAX_TTL_SECONDS),
@@ -293,7 +325,10 @@ def _signing_secret(data_dir: Path) -> str:
 
 
 def main() -> None:
-    """Run the command. Expected problems become one line on stderr; any other exception shows its traceback."""
+    """Expected problems become one line on stderr; everything else is a defect and shows its traceback."""
+    from weelo_workers import standard_streams
+
+    standard_streams.prepare()
     from weelo_workers.runtime.environment import keep_only_composed
 
     keep_only_composed()
@@ -303,17 +338,27 @@ def main() -> None:
         line = _expected(problem)
         if line is None:
             raise
-        click.echo(f"weelo: {line}", err=True)
-        sys.exit(getattr(problem, "exit_code", REFUSED))
+        standard_streams.report(f"weelo: {line}")
+        sys.exit(FAILED if isinstance(problem, OSError) else getattr(problem, "exit_code", REFUSED))
+    finally:
+        standard_streams.give_up_unwritten()
 
 
 def _expected(problem: Exception) -> str | None:
     """Return the line for an expected problem; None for an exception that is a defect of the program."""
     from weelo_workers.runtime import CommandError
     from weelo_workers.settings import ConfigurationError
+    from weelo_workers.standard_streams import CannotPrint
 
     if isinstance(problem, (CommandError, ConfigurationError)):
         return str(problem)
+    if isinstance(problem, CannotPrint):
+        return f"standard output cannot be written: {problem.strerror}"
+    if isinstance(problem, OSError):  # of files: no permission, no space; of processes: too many
+        where = f"{problem.filename}: " if problem.filename else ""
+        return f"the operating system refuses: {where}{problem.strerror or problem}"
+    if isinstance(problem, RuntimeError) and str(problem) == CANNOT_START_THREAD:
+        return f"the operating system refuses: {problem} (see ulimit -u and ulimit -v)"
     if "sqlalchemy" in sys.modules:
         from sqlalchemy.exc import DBAPIError, OperationalError
 

@@ -162,7 +162,10 @@ class Readiness:
             self._note(name, True)
             return f"{url} answers {answer.code} {answer.read(500).decode(errors='replace').strip()}"
         except OSError as problem:
-            return f"{url} does not answer ({problem})"
+            reason = getattr(
+                problem, "reason", problem
+            )  # URLError prints its reason inside "<urlopen error …>"
+            return f"{url} does not answer ({reason})"
 
     def _note(self, sign: str, seen: bool) -> None:
         if seen and sign not in self._signs:

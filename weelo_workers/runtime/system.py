@@ -214,10 +214,9 @@ def _check_ports(options: Options) -> None:
     for host, port, option in wanted:
         try:
             free = can_listen(host, port)
-        except OSError as problem:
-            raise CommandError(
-                f"cannot listen on {host}:{port}: {problem.strerror}; see --host and --port"
-            ) from None
+        except (OSError, UnicodeError, TypeError) as problem:  # the latter two: of the encoding of the name
+            reason = problem.strerror if isinstance(problem, OSError) else "is not a host name"
+            raise CommandError(f"cannot listen on {host}:{port}: {reason}; see --host and --port") from None
         if not free:
             raise CommandError(f"port {port} is in use; choose another with {option}")
     if options.port == options.flower_port:
