@@ -348,26 +348,34 @@ def _expected(problem: Exception) -> str | None:
     """Return the line for an expected problem; None for an exception that is a defect of the program."""
     from weelo_workers.runtime import CommandError
     from weelo_workers.settings import ConfigurationError
-    from weelo_workers.standard_streams import CannotPrint
 
     if isinstance(problem, (CommandError, ConfigurationError)):
         return str(problem)
+    if line := _refusal_of_the_system(problem):
+        return line
+    if "sqlalchemy" in sys.modules:
+        from sqlalchemy.exc import DBAPIError
+
+        from weelo_workers.models.server import trouble_with
+
+        if isinstance(problem, DBAPIError) and (line := trouble_with(problem)):
+            return f"DATABASE_URL: {line}"
+    return None
+
+
+def _refusal_of_the_system(problem: Exception) -> str | None:
+    """Return what the operating system refuses, None if the problem is another one."""
+    from weelo_workers.standard_streams import CannotPrint
+
     if isinstance(problem, CannotPrint):
         return f"standard output cannot be written: {problem.strerror}"
-    if isinstance(problem, OSError):  # of files: no permission, no space; of processes: too many
+    if isinstance(problem, BlockingIOError):  # of a fork
+        return f"the operating system refuses another process: {problem.strerror} (see ulimit -u)"
+    if isinstance(problem, OSError):  # of a file: no permission, no space
         where = f"{problem.filename}: " if problem.filename else ""
         return f"the operating system refuses: {where}{problem.strerror or problem}"
     if isinstance(problem, RuntimeError) and str(problem) == CANNOT_START_THREAD:
         return f"the operating system refuses: {problem} (see ulimit -u and ulimit -v)"
-    if "sqlalchemy" in sys.modules:
-        from sqlalchemy.exc import DBAPIError, OperationalError
-
-        if isinstance(problem, DBAPIError) and (
-            isinstance(problem, OperationalError)
-            # 42501: the role lacks a privilege. 25006: the server is a standby.
-            or getattr(problem.orig, "pgcode", None) in {"42501", "25006"}
-        ):
-            return f"DATABASE_URL: {str(problem.orig).strip().splitlines()[0]}"
     return None
 
 
