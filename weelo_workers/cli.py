@@ -5,6 +5,7 @@ Imports are inside the commands, so that `weelo --help` does not load SQLAlchemy
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -15,6 +16,17 @@ import click
 
 # Exit codes: REFUSED for what was asked wrongly or cannot be had, FAILED for what was found or failed.
 FAILED, REFUSED = 1, 2
+# Errors of a system that is short of something; any other without the name of a file may be a defect of ours.
+SCARCE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EROFS,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+}
 CANNOT_START_THREAD = "can't start new thread"  # Python has no class for this error
 
 
@@ -371,9 +383,9 @@ def _refusal_of_the_system(problem: Exception) -> str | None:
         return f"standard output cannot be written: {problem.strerror}"
     if isinstance(problem, BlockingIOError):  # of a fork
         return f"the operating system refuses another process: {problem.strerror} (see ulimit -u)"
-    if isinstance(problem, OSError):  # of a file: no permission, no space
+    if isinstance(problem, OSError) and (problem.filename or problem.errno in SCARCE):
         where = f"{problem.filename}: " if problem.filename else ""
-        return f"the operating system refuses: {where}{problem.strerror or problem}"
+        return f"the operating system refuses: {where}{problem.strerror}"
     if isinstance(problem, RuntimeError) and str(problem) == CANNOT_START_THREAD:
         return f"the operating system refuses: {problem} (see ulimit -u and ulimit -v)"
     return None
