@@ -14,7 +14,7 @@ from uuid import UUID
 
 import click
 
-# Exit codes: REFUSED for what was asked wrongly or cannot be had, FAILED for what was found or failed.
+# Exit codes: REFUSED for wrong usage and for expected problems, FAILED for findings and for a failed run.
 FAILED, REFUSED = 1, 2
 # Errors of a system that is short of something; any other without the name of a file may be a defect of ours.
 SCARCE = {
@@ -217,7 +217,7 @@ def doctor(data_dir: Path) -> None:
 
 @weelo.group(name="mailbox")
 def mailbox_commands() -> None:
-    """List, show and retry commands that were parked after repeated failures."""
+    """List, show and retry parked commands (they failed repeatedly)."""
 
 
 @mailbox_commands.command()
@@ -337,7 +337,7 @@ def _signing_secret(data_dir: Path) -> str:
 
 
 def main() -> None:
-    """Expected problems become one line on stderr; everything else is a defect and shows its traceback."""
+    """Run the command. Expected problems become one line on stderr; any other exception shows its traceback."""
     from weelo_workers import standard_streams
 
     standard_streams.prepare()

@@ -49,7 +49,7 @@ def connect(url: str) -> Redis:
 
 
 def reason(problem: RedisError) -> str:
-    """Return the text of an error. To a client without a password Redis explains its command HELLO, which helps nobody."""
+    """Return the text of an error. To a client without a password Redis explains its command HELLO instead of the cause."""
     if str(problem).startswith("HELLO must be called with the client already authenticated"):
         return "it requires a password; write redis://:password@host:6379/0"
     return str(problem)

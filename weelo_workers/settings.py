@@ -79,7 +79,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _strip(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Remove white space around every value (mounted secrets and files with CRLF end in some), and drop empty values.
+        """Remove white space around every value (mounted secrets and CRLF files end with some), and drop empty values.
 
         A value that is not UTF-8 is refused: it can neither be encoded nor handed to a library.
         """

@@ -58,7 +58,7 @@ def _scripts(connection: Connection) -> ScriptDirectory:
 
 
 def is_at_head(connection: Connection) -> bool:
-    """Whether the schema is what this code expects, or newer: in a deploy the old code goes on until it is replaced."""
+    """Return whether the schema is the expected one or newer, as it is for old code during a deploy."""
     current = set(MigrationContext.configure(connection).get_current_heads())
     newer = set(_unknown_revisions(connection)) == current
     return bool(current) and (newer or current == set(_scripts(connection).get_heads()))

@@ -43,7 +43,7 @@ class Installation:
     account: Account | None
 
     def run(self, program: str, *arguments: str, said: str = "") -> None:
-        """Run one of its programs to its end. Raises ServerError with the line that names the cause."""
+        """Run one of its programs. Raises ServerError with the line that names the cause if it fails."""
         done = subprocess.run(
             [str(self.binaries / program), *arguments],
             check=False,
@@ -56,7 +56,7 @@ class Installation:
             env=_environment(),
             **_as(self.account),
         )
-        if done.returncode != 0 or "ERROR:" in done.stdout:  # single-user mode fails with 0
+        if done.returncode != 0 or "ERROR:" in done.stdout:  # single-user mode exits with 0 even then
             raise ServerError(f"{program} failed: {cause_in(done.stdout)}")
 
     def begin(self, program: str, *arguments: str, log: IO[bytes]) -> subprocess.Popen[bytes]:

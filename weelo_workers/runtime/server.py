@@ -32,7 +32,7 @@ POLL_SECONDS = 0.02
 
 _ERROR = re.compile(r"\b(?:FATAL|PANIC|ERROR|error):")  # PostgreSQL's severities and its programs' "error:"
 
-_started: list[subprocess.Popen[bytes]] = []  # those that are our children have to be reaped when they die
+_started: list[subprocess.Popen[bytes]] = []  # our own children, which have to be reaped after their end
 
 
 class ServerError(CommandError):

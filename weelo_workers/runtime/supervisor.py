@@ -197,7 +197,7 @@ class Supervisor:
         child.exit_code = child.process.wait()
         child.process = child.identity = None
         if child.reader is not None:
-            child.reader.join(timeout=0.5)  # its last words
+            child.reader.join(timeout=0.5)  # for its last lines
             child.reader = None
 
     def _plan_restart(self, child: Child, manner: str) -> None:
