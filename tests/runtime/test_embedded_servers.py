@@ -24,6 +24,7 @@ from tests.waiting import eventually
 from weelo_workers.runtime import postgres_install
 from weelo_workers.runtime.embedded import EmbeddedServer, Postgres, Valkey
 from weelo_workers.runtime.processes import Identity
+from weelo_workers.runtime.server import cause_in
 
 BOTH = pytest.mark.parametrize("kind", [Postgres, Valkey])
 AS_ROOT = os.geteuid() == 0
@@ -304,3 +305,16 @@ def test_as_root_binaries_in_a_closed_directory_are_copied_to_where_they_can_run
         eventually(lambda: Identity.of(pid) is None)
     finally:
         postgres_install.installation_for.cache_clear()
+
+
+def test_a_cluster_that_cannot_be_made_is_reported_with_the_cause_and_not_with_the_tidying_up() -> None:
+    of_initdb = (
+        "creating directory … ok\ninitdb: error: could not write: No space left\ninitdb: removing contents\n"
+    )
+    assert cause_in(of_initdb) == "initdb: error: could not write: No space left"
+    of_postgres = (
+        "[7] LOG:  starting\n[7] FATAL:  could not map memory\n[7] LOG:  database system is shut down\n"
+    )
+    assert cause_in(of_postgres) == "[7] FATAL:  could not map memory"
+    assert cause_in(">>> 'bind'\nBad directive\n\n") == "Bad directive"
+    assert cause_in("\n") == "it printed nothing"

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -110,6 +111,25 @@ def test_what_cannot_even_be_started_is_reported_and_does_not_hurt_the_others(st
     assert list(stage.supervisor.pids()) == ["worker"]
     assert "missing cannot be started" in stage.log
     assert any(line.startswith("missing ") for line in stage.supervisor.unsteady(within=60))
+
+
+def test_a_child_for_which_no_thread_can_be_started_is_started_again_later(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+    refusals = iter(range(2))
+
+    def refuse_twice(thread: threading.Thread) -> None:
+        if next(refusals, None) is not None:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(supervision, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(threading.Thread, "start", refuse_twice)
+    stage.supervisor.run([program("worker", f"print('works'); {SLEEP}")])
+    stage.soon(lambda: "worker | works" in stage.log)
+    assert stage.log.count("worker was ended by SIGKILL; starting it again") == 2
+    stage.stop()
 
 
 def test_stages_stop_one_after_the_other(stage: Stage) -> None:
