@@ -1,4 +1,4 @@
-"""The tables of transitions are consistent, lead to final states, and agree with the diagrams in README."""
+"""The tables of transitions: sound in themselves, ending somewhere, and drawn in README as they are."""
 
 from __future__ import annotations
 
