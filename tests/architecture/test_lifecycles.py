@@ -24,7 +24,7 @@ LIFECYCLES: dict[str, tuple[Lifecycle, type[StrEnum]]] = {
     "assignment": (assignment.LIFECYCLE, AssignmentStatus),
 }
 
-# EXPIRED is final with one exception: continue-partial continues with the trucks that were won.
+# Final, and yet: continue-partial goes on with the trucks that an expired broadcast has won.
 BACK_FROM_THE_END = {("broadcast", BroadcastStatus.EXPIRED, BroadcastStatus.FULLY_FILLED)}
 
 each = pytest.mark.parametrize("name", LIFECYCLES)
