@@ -77,8 +77,8 @@ MUTANTS = (
             (BUS, "    .with_for_update(of=MailboxRow)\n", ""),
             (
                 BUS,
-                "(_mailbox.c.name == DeliverEvents.name, _mailbox.c.settled_at.is_(None))",
-                "(_mailbox.c.name == 'nothing', _mailbox.c.settled_at.is_(None))",
+                "(_mailbox.c.name == DeliverEvents.name, unsettled(_mailbox.c))",
+                "(_mailbox.c.name == 'nothing', unsettled(_mailbox.c))",
             ),
         ),
     ),

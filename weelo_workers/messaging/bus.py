@@ -41,6 +41,7 @@ from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.contracts.rejections import Rejected
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.contracts.wire import Wire
+from weelo_workers.lifecycles.mailbox import REJECT, SUCCEED
 from weelo_workers.log_rate_limit import RateLimitFilter
 from weelo_workers.messaging import failures, mailbox
 from weelo_workers.messaging.handlers import handler_for
@@ -49,6 +50,7 @@ from weelo_workers.messaging.wakeup import BrokerUnavailable, Waker, WakeUp
 from weelo_workers.metrics import counters
 from weelo_workers.models import MailboxRow, User
 from weelo_workers.models.engine import DATABASE_ERRORS, is_contention, is_disconnect, is_outage
+from weelo_workers.models.mailbox import active, pause_is_over, unsettled
 
 log = logging.getLogger(__name__)
 log.addFilter(RateLimitFilter())
@@ -285,7 +287,7 @@ _turn = (
     select(
         case(
             (
-                and_(_mailbox.c.name == DeliverEvents.name, _mailbox.c.settled_at.is_(None)),
+                and_(_mailbox.c.name == DeliverEvents.name, unsettled(_mailbox.c)),
                 sql_cast(_its_turn, Text),
             )
         ).label("taken")
@@ -301,14 +303,9 @@ _CLAIM = (
     .select_from(join(_turn, MailboxRow, true()))
     .where(
         MailboxRow.id == bindparam("id"),
-        MailboxRow.settled_at.is_(None),
-        MailboxRow.parked_at.is_(None),
-        # After a failure not before its next try, however often it is rung.
-        or_(
-            bindparam("on_record", type_=Boolean()),
-            MailboxRow.retry_at.is_(None),
-            MailboxRow.retry_at <= func.clock_timestamp(),
-        ),
+        active(MailboxRow),
+        # In a pause after a failure it is not claimed, whatever woke this worker. A marked attempt began the pause itself.
+        or_(bindparam("on_record", type_=Boolean()), pause_is_over(MailboxRow)),
     )
     .with_for_update(of=MailboxRow)
 )
@@ -339,9 +336,13 @@ def _run(
             result = handler(command, uow)
     except Rejected as refusal:
         uow.discard()
-        return {"status": "rejected", "http_status": refusal.code.http_status, "error": refusal.problem()}
+        return {
+            "status": REJECT.to.value,
+            "http_status": refusal.code.http_status,
+            "error": refusal.problem(),
+        }
     return {
-        "status": "succeeded",
+        "status": SUCCEED.to.value,
         "http_status": uow.http_status,
         "result": result.json_dict() if result is not None else None,
         "replayed": uow.replayed,

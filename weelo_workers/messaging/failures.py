@@ -10,7 +10,7 @@ import logging
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,17 +20,14 @@ from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.command import Command, load
 from weelo_workers.contracts.queues import TIMERS
+from weelo_workers.lifecycles.mailbox import LIFECYCLE, MARK_CRASH, MAX_ATTEMPTS, AfterFailure, after_failure
 from weelo_workers.models import MailboxRow
+from weelo_workers.models.mailbox import active, parked as is_parked, unsettled
 
 log = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 5
-"""A command that went wrong so often is parked: an operator looks, the queue goes on."""
-
 POSSIBLE_CRASH = "whoever executed it may have died of it"
 
-# A timer is never given up, or somebody's request would stay open for ever: but nobody needs it every second.
-MAX_RETRY_DELAY_SECONDS = 300.0
 _MOST_COUNTED = 1_000  # the column is a smallint, and a timer may go on failing for weeks
 
 
@@ -64,14 +61,14 @@ def read_command(name: str, payload: dict[str, object]) -> Command:
 def record_failure(session: Session, command_id: UUID, error: Exception) -> MailboxRow | None:
     """Count a failure: the row waits for its next try, or is parked with the reason. None if it is settled."""
     row = session.get(MailboxRow, command_id, with_for_update=True)
-    if row is None or row.settled_at is not None:
+    if row is None or row.state in LIFECYCLE.final:
         return None
     row.attempts = min(row.attempts + 1, _MOST_COUNTED)
     row.last_error = summary(error)
     row.sweep_count = 0  # the next try is rung for, as the first was
-    _wait(session, row)
-    if _is_enough(row):
-        row.parked_at = _now(session)
+    now = _now(session)
+    if _wait(row, now).parked:
+        row.parked_at = now
     # What went wrong where is worth a page of the log a few times; then a line will do.
     page = error if row.attempts <= MAX_ATTEMPTS else None
     log.error("%s %s failed, try %d: %s", row.name, row.id, row.attempts, row.last_error, exc_info=page)
@@ -87,7 +84,7 @@ def mark_possible_crash(session: Session, command_id: UUID) -> CrashMark | None:
     session.execute(text("SET LOCAL synchronous_commit = off"))
     row = session.get(MailboxRow, command_id, with_for_update=True)
     now = _now(session)
-    if row is None or row.settled_at is not None or row.parked_at is not None:
+    if row is None or row.state not in MARK_CRASH.when:
         return None
     if row.due_at > now or (row.retry_at is not None and row.retry_at > now):
         return None  # somebody else counts on it at this moment, or it waits
@@ -96,44 +93,41 @@ def mark_possible_crash(session: Session, command_id: UUID) -> CrashMark | None:
     row.crashes = min(row.crashes + 1, _MOST_COUNTED)
     # the next try is rung for again; that this one was swept stays known
     row.sweep_count = min(row.sweep_count, 1)
-    again_at = _wait(session, row)
+    then = _wait(row, now)
     if crashed_before:
         row.last_error = POSSIBLE_CRASH
         log.error("%s %s: may have crashed its worker %d times", row.name, row.id, crashed_before)
-        if _is_enough(row):
+        if then.parked:
             row.parked_at = now
             return None
-    return CrashMark(before, again_at)
+    return CrashMark(before, then.retry_at)
 
 
 def unmark_crash(session: Session, command_id: UUID, mark: CrashMark) -> None:
     """Somebody came back: whatever went wrong, it did not kill them."""
-    row = update(MailboxRow).where(
-        MailboxRow.id == command_id, MailboxRow.settled_at.is_(None), MailboxRow.crashes > 0
-    )
+    row = update(MailboxRow).where(MailboxRow.id == command_id, unsettled(MailboxRow), MailboxRow.crashes > 0)
     one_less = {"crashes": MailboxRow.crashes - 1}
     as_before = row.where(MailboxRow.retry_at == mark.retry_at).values(**one_less, **mark.before)
     if session.execute(as_before).rowcount == 0:  # type: ignore[attr-defined]
         session.execute(row.values(**one_less))  # somebody has tried since: the rest is theirs
 
 
-def _wait(session: Session, row: MailboxRow) -> datetime:
-    row.retry_at = row.wake_at = _now(session) + timedelta(seconds=retry_delay(row.attempts + row.crashes))
-    return row.retry_at
-
-
-def _is_enough(row: MailboxRow) -> bool:
-    return row.attempts + row.crashes >= MAX_ATTEMPTS and row.queue != TIMERS
+def _wait(row: MailboxRow, now: datetime) -> AfterFailure:
+    """Make the row wait as long as its failures demand, and return what was decided."""
+    then = after_failure(
+        attempts=row.attempts,
+        crashes=row.crashes,
+        is_timer=row.queue == TIMERS,
+        now=now,
+        spread=random.uniform(0.75, 1.25),
+    )
+    row.retry_at = row.wake_at = then.retry_at
+    return then
 
 
 def _now(session: Session) -> datetime:
     now: datetime = session.scalars(select(func.clock_timestamp())).one()
     return now
-
-
-def retry_delay(tries: int) -> float:
-    """Seconds until the next try: about 1, 2, 4, 8, and so on, a quarter more or less, so that a crowd spreads."""
-    return min(2.0 ** min(tries - 1, 30), MAX_RETRY_DELAY_SECONDS) * random.uniform(0.75, 1.25)
 
 
 def requeue(connection: Connection, command_id: UUID) -> str:
@@ -174,15 +168,13 @@ def requeue(connection: Connection, command_id: UUID) -> str:
 
 def parked(connection: Connection, limit: int) -> Sequence[MailboxRow]:
     """Those given up on, the oldest first."""
-    query = select(MailboxRow).where(MailboxRow.parked_at.is_not(None)).order_by(MailboxRow.parked_at)
+    query = select(MailboxRow).where(is_parked(MailboxRow)).order_by(MailboxRow.parked_at)
     return Session(connection).scalars(query.limit(limit)).all()
 
 
 def failing(connection: Connection, limit: int) -> Sequence[MailboxRow]:
     """Those that will be tried again, or that nobody who tried knows; the oldest first."""
-    query = select(MailboxRow).where(
-        MailboxRow.settled_at.is_(None), MailboxRow.parked_at.is_(None), MailboxRow.last_error.is_not(None)
-    )
+    query = select(MailboxRow).where(active(MailboxRow), MailboxRow.last_error.is_not(None))
     return Session(connection).scalars(query.order_by(MailboxRow.due_at).limit(limit)).all()
 
 

@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Table, Uuid, bindparam, exists, func, insert, not_, or_, select
+from sqlalchemy import Connection, Table, Uuid, bindparam, exists, func, insert, or_, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.notifications import CommandOutcome, DeliverEvents
 from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.models import MailboxRow, Replay
-from weelo_workers.models.mailbox import has_failed
+from weelo_workers.models.mailbox import waiting
 
 # How long the bell may take before the sweep takes a row up. A countdown that is alive is milliseconds
 # late, hundreds on a busy machine, so a timer gets little grace; a command may rightly wait behind others for a moment.
@@ -42,12 +42,7 @@ _FIND = select(_table, _REPLAYED).where(
     _table.c.id == bindparam("id"), _table.c.caller_id == bindparam("who")
 )
 _older = _table.alias("older")
-_waits = (
-    _older.c.name == DeliverEvents.name,
-    _older.c.settled_at.is_(None),
-    _older.c.parked_at.is_(None),
-    not_(has_failed(_older.c)),
-)
+_waits = (_older.c.name == DeliverEvents.name, waiting(_older.c))
 # By parameter: named by its column, the new row would be every row of the mailbox.
 _DELIVERY = insert(_table).returning(
     exists().where(_older.c.subject_id == bindparam("about", type_=Uuid()), *_waits)

@@ -19,7 +19,7 @@ from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.metrics import counters
 from weelo_workers.models import Broadcast, Device, EventRecord, LogHead, LogLine, MailboxRow
-from weelo_workers.models.mailbox import has_failed
+from weelo_workers.models.mailbox import active, failed_before
 from weelo_workers.notifications import live_stream
 from weelo_workers.notifications.catalog import BY_NAME, Own
 
@@ -106,13 +106,12 @@ def _waiting(uow: UnitOfWork, subject_id: UUID) -> Sequence[Row[tuple[UUID, dict
         .where(
             MailboxRow.subject_id == subject_id,
             MailboxRow.name == DeliverEvents.name,
-            MailboxRow.settled_at.is_(None),
-            MailboxRow.parked_at.is_(None),
+            active(MailboxRow),
             # One that has failed before is tried alone, so that it takes no innocent ones with it. One that was only
             # handed back has not: it keeps its place.
             or_(
                 MailboxRow.id == uow.command_id,
-                and_(not_(has_failed(MailboxRow)), not_(_ours_has_failed(uow))),
+                and_(not_(failed_before(MailboxRow)), not_(_ours_has_failed(uow))),
             ),
         )
         .order_by(MailboxRow.position)
@@ -120,8 +119,7 @@ def _waiting(uow: UnitOfWork, subject_id: UUID) -> Sequence[Row[tuple[UUID, dict
 
 
 def _ours_has_failed(uow: UnitOfWork) -> ColumnElement[bool]:
-    # Our present try may be among its losses.
-    ours = or_(MailboxRow.attempts > 0, MailboxRow.crashes > 2)
+    ours = failed_before(MailboxRow, in_marked_attempt=True)
     return select(ours).where(MailboxRow.id == uow.command_id).scalar_subquery()
 
 
