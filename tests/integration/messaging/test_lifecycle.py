@@ -17,7 +17,7 @@ from tests.world import World
 from weelo_workers.contracts.broadcasts import CancelBroadcast
 from weelo_workers.contracts.statuses import BroadcastKind, Role
 from weelo_workers.lifecycles.mailbox import LIFECYCLE, MailboxState as S, state_of
-from weelo_workers.messaging import failures, handlers
+from weelo_workers.messaging import crashes, failures, handlers
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.sweep import sweep
 from weelo_workers.models import MailboxRow
@@ -107,7 +107,7 @@ def test_a_row_moves_only_along_the_arrows_of_its_lifecycle(
     def fails(*_: Any) -> None:
         raise RuntimeError("a bug")
 
-    def crashes(*_: Any) -> None:
+    def crash(*_: Any) -> None:
         raise Crash
 
     def requeue() -> None:
@@ -120,8 +120,8 @@ def test_a_row_moves_only_along_the_arrows_of_its_lifecycle(
             with row.moving():
                 bus.execute(command)
         requeue()
-        patched.setitem(handlers._handlers, "broadcasts.cancel", crashes)
-        patched.setattr(failures, "unmark_crash", lambda *_: None)
+        patched.setitem(handlers._handlers, "broadcasts.cancel", crash)
+        patched.setattr(crashes, "unmark_crash", lambda *_: None)
         while row.state() is not S.PARKED:
             with row.moving(), suppress(Crash):
                 bus.execute(command, redelivered=True)
