@@ -21,8 +21,8 @@ from weelo_workers import cli
 from weelo_workers.contracts import (
     broadcasts,
     fleet,
-    notifications as told,
     offers,
+    outcomes,
     trips,
     vehicle_kinds,
     wire,
@@ -143,7 +143,7 @@ SHAPES: dict[str, type[BaseModel]] = {
     for model in (
         *REQUEST_PARTS,
         common.Accepted,
-        told.CommandOutcome,
+        outcomes.CommandOutcome,
         broadcasts.BroadcastView,
         broadcasts.BroadcastDetails,
         broadcasts.TruckRequestView,

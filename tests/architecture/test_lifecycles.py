@@ -7,14 +7,14 @@ from enum import StrEnum
 
 import pytest
 
-from tests.architecture.sources import ROOT
+from tests.architecture.sources import ROOT, python_files
 from weelo_workers.contracts.statuses import (
     AssignmentStatus,
     BroadcastStatus,
     HoldStatus,
     TruckRequestStatus,
 )
-from weelo_workers.lifecycles import assignment, broadcast, hold, truck_request
+from weelo_workers.lifecycles import assignment, broadcast, hold, mailbox, truck_request
 from weelo_workers.lifecycles.lifecycle import Lifecycle
 
 LIFECYCLES: dict[str, tuple[Lifecycle, type[StrEnum]]] = {
@@ -22,6 +22,7 @@ LIFECYCLES: dict[str, tuple[Lifecycle, type[StrEnum]]] = {
     "truck_request": (truck_request.LIFECYCLE, TruckRequestStatus),
     "hold": (hold.LIFECYCLE, HoldStatus),
     "assignment": (assignment.LIFECYCLE, AssignmentStatus),
+    "mailbox": (mailbox.LIFECYCLE, mailbox.MailboxState),
 }
 
 # Final, and yet: continue-partial goes on with the trucks that an expired broadcast has won.
@@ -73,6 +74,21 @@ def test_readme_draws_it_as_it_is(name: str) -> None:
     drawn = re.search(rf"<!-- lifecycle:{name} -->.*?<!-- /lifecycle -->", readme.read_text(), re.DOTALL)
     if drawn is None or drawn[0] != expected:
         pytest.fail(f"README should say:\n\n{expected}\n", pytrace=False)
+
+
+def test_every_move_of_a_mailbox_row_names_what_makes_it() -> None:
+    assert mailbox.LIFECYCLE.created_by
+    assert not [each.name for each in mailbox.LIFECYCLE.transitions if not each.by]
+
+
+def test_the_conditions_on_the_state_of_mailbox_rows_are_written_once() -> None:
+    """Statements take them from `models/mailbox.py`; migrations keep what they once said."""
+    state = re.compile(
+        r"(settled_at|parked_at|retry_at)(\.is_\b|\.is_not\b| IS (NOT )?NULL)|attempts (>|=) \d|crashes (> [1-9]|<= \d)"
+    )
+    files = [path for path in python_files("weelo_workers", "weelo_api") if "migrations" not in path.parts]
+    found = {str(path.relative_to(ROOT)) for path in files if state.search(path.read_text())}
+    assert found == {"weelo_workers/models/mailbox.py", "weelo_workers/lifecycles/mailbox.py"}
 
 
 def _reachable(lifecycle: Lifecycle, start: StrEnum) -> set[StrEnum]:

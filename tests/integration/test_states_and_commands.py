@@ -28,8 +28,8 @@ from weelo_workers.contracts.broadcasts import (
     WidenBroadcast,
 )
 from weelo_workers.contracts.command import REGISTRY, Command
-from weelo_workers.contracts.notifications import CommandOutcome
 from weelo_workers.contracts.offers import ExpireHold
+from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.statuses import (
     AssignmentStatus,
     BroadcastStatus,

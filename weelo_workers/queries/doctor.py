@@ -23,6 +23,7 @@ from weelo_workers.messaging.worker_heartbeats import consumers
 from weelo_workers.models import server
 from weelo_workers.models.base import quoted
 from weelo_workers.models.engine import connect, engine
+from weelo_workers.models.mailbox import as_sql, unsettled
 from weelo_workers.models.migrate import is_at_head
 from weelo_workers.queries.backlog import by_queue
 from weelo_workers.redis_client import connect as connect_redis, reason, redis
@@ -47,8 +48,8 @@ INVARIANTS = {
     "{n} open broadcasts without a pending expiry": f"""
         SELECT count(*) FROM broadcasts b
          WHERE b.status IN ({quoted(OPEN)})
-           AND NOT EXISTS (SELECT 1 FROM mailbox m WHERE m.name = 'broadcasts.expire' AND m.settled_at IS NULL
-                              AND m.payload->>'broadcast_id' = b.id::text)""",
+           AND NOT EXISTS (SELECT 1 FROM mailbox WHERE name = 'broadcasts.expire' AND {as_sql(unsettled())}
+                              AND payload->>'broadcast_id' = b.id::text)""",
     "{n} slots held by a hold that is over": f"""
         SELECT count(*) FROM truck_requests t JOIN holds h ON h.id = t.hold_id
          WHERE t.status = '{TruckRequestStatus.HELD}' AND h.status <> '{HoldStatus.OPEN}'""",

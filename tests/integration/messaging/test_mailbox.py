@@ -14,7 +14,7 @@ from weelo_workers.contracts.broadcasts import CancelBroadcast
 from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.notifications import DeliverEvents
 from weelo_workers.contracts.statuses import BroadcastKind, Role
-from weelo_workers.messaging import handlers, mailbox, sweep as sweeping
+from weelo_workers.messaging import handlers, mailbox, ordering, sweep as sweeping
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.sweep import sweep
 from weelo_workers.messaging.unit_of_work import UnitOfWork
@@ -408,7 +408,7 @@ def test_a_delivery_is_crowded_by_older_ones_about_its_own_subject_alone(world: 
         with world.engine.begin() as connection:
             now = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
             row = mailbox.row_for(delivery, now=now, due_at=None, subject_id=subject)
-            return mailbox.write_delivery(connection, row)
+            return ordering.write(connection, row)
 
     assert not crowded(own), "somebody else's wait"
     assert crowded(own), "its own"
