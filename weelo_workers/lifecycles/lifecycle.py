@@ -1,7 +1,7 @@
 """Lifecycles as tables.
 
-From one line of a table come the guard of the SQL update, the reason when it moved no row, and the
-diagram in README.
+One line of a table gives the guard of the SQL update, the reason when it moved no row, and a row of
+docs/lifecycles.md.
 """
 
 from __future__ import annotations
