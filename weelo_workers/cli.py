@@ -1,6 +1,6 @@
-"""The command `weelo`: run the system, show it, look after it.
+"""The command `weelo`: runs, demonstrates and maintains the system.
 
-Imports are inside the commands: `weelo --help` should not wait for SQLAlchemy.
+Imports are inside the commands, so that `weelo --help` does not load SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from uuid import UUID
 
 import click
 
-REFUSED = 2  # exit code for what was asked wrongly or cannot be had; 1 is for what was found or failed
+REFUSED = 2  # exit code for wrong usage and for expected problems; 1 means findings or a failed run
 
 
 def _folder_of_its_own(_context: click.Context, _parameter: click.Parameter, value: Path) -> Path:
-    """Refuse the current folder, which empty text means too: secrets would lie among the files of a project."""
+    """Refuse the current folder (or empty text, which means it): secrets would be written among a project's files."""
     if value == Path():
         raise click.BadParameter("is empty or the current folder; name a folder of its own")
     return value
@@ -29,14 +29,14 @@ data_dir_option = click.option(
     callback=_folder_of_its_own,
     default=".weelo",
     show_default=True,
-    help="Where servers, secrets and run files live.",
+    help="The folder of servers' data, secrets and run files.",
 )
 port_type = click.IntRange(1, 65_535)
 MAX_TTL_SECONDS = 10 * 365 * 86_400
 
 
 class HostName(click.ParamType[str]):
-    """A name or an address. Empty text, as an unset shell variable leaves it, would mean all interfaces."""
+    """A host name or an address. Refuses empty text (from an unset shell variable), which would mean all interfaces."""
 
     name = "text"
 
@@ -142,7 +142,7 @@ def token(role: str, sub: UUID, name: str | None, phone: str | None, ttl: int, d
 @weelo.command()
 @data_dir_option
 def migrate(data_dir: Path) -> None:
-    """Bring the schema to head. Safe to run twice, and by many at once."""
+    """Upgrade the schema to the newest version. Safe to run again, and concurrently."""
     _use_running_system(data_dir, "DATABASE_URL")
     from weelo_workers.models.migrate import upgrade_to_head
 
@@ -155,7 +155,7 @@ def migrate(data_dir: Path) -> None:
 def doctor(data_dir: Path) -> None:
     """Check connections, schema, queues, timers and invariants.
 
-    Prints one line per finding and what to do about it. Exit code 1 if there is a finding; warnings leave it 0.
+    Prints one line per finding, with what to do about it. Exit code 1 if there is a finding; warnings leave it 0.
     """
     _use_running_system(data_dir, "DATABASE_URL", "REDIS_URL")
     from weelo_workers.queries.doctor import findings, warnings
@@ -173,7 +173,7 @@ def doctor(data_dir: Path) -> None:
 
 @weelo.group(name="mailbox")
 def mailbox_commands() -> None:
-    """Look after commands that failed again and again, and were parked."""
+    """List, show and retry commands that were parked after repeated failures."""
 
 
 @mailbox_commands.command()
@@ -224,9 +224,9 @@ def show(command_id: UUID, data_dir: Path) -> None:
 @click.argument("command_ids", metavar="ID...", type=click.UUID, nargs=-1, required=True)
 @data_dir_option
 def retry(command_ids: tuple[UUID, ...], data_dir: Path) -> None:
-    """Give parked commands a fresh start.
+    """Retry parked commands, with their counts of failures reset.
 
-    A timer that fails is tried again at once. Exit code 1 if any command could not be given a fresh start.
+    Also retries a failing timer at once. Exit code 1 if any of the commands cannot be retried.
     """
     _use_running_system(data_dir, "DATABASE_URL")
     from weelo_workers.messaging import failures
@@ -247,12 +247,12 @@ def retry(command_ids: tuple[UUID, ...], data_dir: Path) -> None:
 
 
 def _use_running_system(data_dir: Path, *variables: str) -> None:
-    """Fill in what the environment leaves out from the system that runs on the data dir."""
+    """Set the variables that are missing in the environment, from the system that runs on the data dir."""
     from weelo_workers.runtime import CommandError
     from weelo_workers.runtime.datadir import DataDir
     from weelo_workers.settings import given, settings
 
-    # What is set has to be usable, and production takes nothing from a data dir.
+    # Raises for a setting that cannot be used. In production nothing is taken from a data dir.
     production = settings().weelo_env == "production"
     running = None if production else DataDir.at(data_dir).running()
     for variable in variables:
@@ -273,7 +273,7 @@ def _use_running_system(data_dir: Path, *variables: str) -> None:
 def _signing_secret(data_dir: Path) -> str:
     """Return JWT_SECRET, or in development the secret that `weelo up` keeps in the data dir.
 
-    Raises CommandError if there is neither. No secret is made: no running system would accept a token signed with it.
+    Raises CommandError if there is neither. No secret is generated, because no running system would accept its tokens.
     """
     from weelo_workers.runtime import CommandError
     from weelo_workers.runtime.datadir import DataDir
@@ -293,7 +293,7 @@ def _signing_secret(data_dir: Path) -> str:
 
 
 def main() -> None:
-    """Expected problems become one line on stderr; everything else is a defect and shows its traceback."""
+    """Run the command. Expected problems become one line on stderr; any other exception shows its traceback."""
     from weelo_workers.runtime.environment import keep_only_composed
 
     keep_only_composed()
@@ -308,7 +308,7 @@ def main() -> None:
 
 
 def _expected(problem: Exception) -> str | None:
-    """What to say about a problem that is nobody's defect, None if it is one."""
+    """Return the line for an expected problem; None for an exception that is a defect of the program."""
     from weelo_workers.runtime import CommandError
     from weelo_workers.settings import ConfigurationError
 

@@ -1,7 +1,7 @@
-"""Everything that may be set from outside, read once from the environment.
+"""All settings, read once from the environment.
 
 In development nothing has to be set: `weelo up` provides the two servers and the secret. In production
-(`WEELO_ENV=production`) nothing is invented: a missing secret stops the start.
+(`WEELO_ENV=production`) no secret is generated: without JWT_SECRET no process starts.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from weelo_workers import database_url, google_account, redis_url
 
 MIN_SECRET_BYTES = 32  # RFC 7518, section 3.2: an HS256 key is at least as long as the hash
-# Random ones have more, even in hexadecimal; what was typed to fill the gap has not.
+# The fewest distinct characters. Random secrets have more, even in hexadecimal; placeholders typed by hand have fewer.
 MIN_SECRET_VARIETY = 10
 
 _STEPS = "give growing distances in km, like 10,25,50,75"
 
 
 class ConfigurationError(Exception):
-    """A setting that cannot be used. Its text is one line and names the environment variable."""
+    """Raised for a setting that cannot be used. Its text is one line and names the environment variable."""
 
 
 class Settings(BaseSettings):
-    """The environment, typed. Field names are the variables' names in lower case.
+    """The validated settings. Field names are the environment variables' names in lower case.
 
     The text below each field is its row in docs/configuration.md, which a test compares.
     """
@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _strip(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Remove white space around every value (mounted secrets and files with CRLF end in some), and drop empty values."""
+        """Remove white space around every value (mounted secrets and CRLF files end with some), and drop empty values."""
         stripped = {
             name: value.strip() if isinstance(value, str) else value for name, value in values.items()
         }
@@ -176,7 +176,7 @@ class Settings(BaseSettings):
         if path is not None:
             there = Path(path)
             while not there.exists() and there != there.parent:
-                there = there.parent  # missing directories are made later
+                there = there.parent  # missing directories are created later
             if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
                 raise ValueError(f"must be a directory that this process may write to; {there} is not")
         return path
@@ -212,7 +212,7 @@ class Settings(BaseSettings):
                 found = socket.getaddrinfo(self.metrics_host, 0, type=socket.SOCK_STREAM)
                 family, kind, protocol, _, address = found[0]
                 with socket.socket(family, kind, protocol) as probe:
-                    probe.bind(address)  # any free port: workers also start if METRICS_PORT is taken
+                    probe.bind(address)  # port 0, because workers start even if METRICS_PORT is in use
             except (OSError, UnicodeError):
                 raise ValueError(
                     "METRICS_HOST: must be an address of this machine, like 127.0.0.1 or 0.0.0.0"
@@ -225,14 +225,14 @@ class Settings(BaseSettings):
 
 
 def given(variable: str) -> str | None:
-    """Return the environment variable without white space around it, None if nothing is left."""
+    """Return the environment variable without white space around it; None if it is unset or empty."""
     return os.environ.get(variable, "").strip() or None
 
 
 def _check_address(url: str) -> None:
     try:
         port = urlsplit(url).port
-    except ValueError:  # also for a host in brackets that is no IPv6 address
+    except ValueError:  # also raised for a host in brackets that is not an IPv6 address
         port = 0
     if port == 0:
         raise ValueError(
@@ -242,7 +242,7 @@ def _check_address(url: str) -> None:
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """This process's settings. Raises ConfigurationError with one line that names the variable."""
+    """Return this process's settings. Raises ConfigurationError with one line that names the variable."""
     try:
         return Settings()
     except ValidationError as refused:

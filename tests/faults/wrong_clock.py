@@ -1,6 +1,6 @@
-"""`python -m tests.faults.wrong_clock SECONDS ID…`: sets the countdowns of these timers by a clock that is so far off.
+"""`python -m tests.faults.wrong_clock SECONDS ID…`: publishes the countdowns of these timers by a clock this far off.
 
-A process of its own, because the clock is wrong in all of it. Prints how many it has set.
+It is a process of its own, because the whole process has the wrong clock. Prints how many countdowns it published.
 """
 
 from __future__ import annotations

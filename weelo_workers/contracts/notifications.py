@@ -1,4 +1,4 @@
-"""The notifications domain: telling people what happened, and what became of their commands."""
+"""The contract of notifications: deliveries of events, pushes, and the outcomes of commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from weelo_workers.contracts.wire import Timestamp, Wire
 
 
 class EventEnvelope(BaseModel):
-    """An event on its way to the notifier: what happened, and what its audience cannot be derived from later."""
+    """An event on its way to the notifier. `to`: facts about recipients that rows do not have later."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -25,17 +25,17 @@ class EventEnvelope(BaseModel):
 
 
 class DeliverEvents(Command, name="notifications.deliver"):
-    """Tell what one transition brought about. Deliveries about one `subject` happen in the order of its history."""
+    """Deliver the events of one transaction. Deliveries about one `subject_id` keep the order of its history."""
 
     subject_id: UUID
     events: tuple[EventEnvelope, ...]
 
 
 class SendPushes(Command, name="notifications.push", runs_in_background=True):
-    """One event to the phones of these users (user → seq of their line).
+    """Push one event to the phones of these users. `to`: user → seq of the event in the user's log.
 
-    `data`: what the push says beside type, eventId and seq. `waited`: a socket had its time to acknowledge.
-    `devices`: only these, which FCM could not take before.
+    `data`: the content beside type, eventId and seq. `waited`: the time for a socket to acknowledge has passed.
+    `devices`: only these, which FCM did not accept before.
     """
 
     event_id: UUID
@@ -49,7 +49,7 @@ class SendPushes(Command, name="notifications.push", runs_in_background=True):
 
 
 class Outcome(Wire):
-    """What became of a command: `result` if it succeeded, `error` (problem+json) if it was rejected."""
+    """The outcome of a command: `result` if it succeeded, `error` (problem+json) if it was rejected."""
 
     command_id: UUID
     command: str
@@ -70,21 +70,21 @@ class Outcome(Wire):
 
 
 class CommandOutcome(Outcome):
-    """At `GET /commands/{id}`, and as far as is known when a command is accepted."""
+    """The body of `GET /commands/{id}`, and of the response that accepts a command."""
 
     status: Literal["pending", "succeeded", "rejected"]
 
 
 class CommandSettled(Outcome, Event):
-    """The same, told to the caller."""
+    """The outcome as an event, sent to the caller of the command."""
 
     status: Literal["succeeded", "rejected"]
 
 
 def frame(event: dict[str, Any], seq: int, own: dict[str, Any] | None) -> dict[str, Any]:
-    """One line of a user's log as the socket carries it (CONTRACT section 5).
+    """Return one line of a user's log as a frame of the socket (CONTRACT section 5).
 
-    `event` is `{id, event, at, data}` as all its readers share it; `own` is laid over the data.
+    `event`: `{id, event, at, data}`, the same for all recipients. `own`: fields of this recipient, which override `data`.
     """
     data = {**event["data"], **own} if own else event["data"]
     return {"id": event["id"], "seq": seq, "event": event["event"], "at": event["at"], "data": data}

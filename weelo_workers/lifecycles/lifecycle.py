@@ -1,6 +1,6 @@
-"""Lifecycles as tables.
+"""Lifecycles as tables of transitions.
 
-One line of a table gives the guard of the SQL update, the reason when it moved no row, and a row of
+One line of a table gives the guard of the SQL update, the rejection when it matches no row, and a row of
 docs/lifecycles.md.
 """
 
@@ -16,7 +16,7 @@ State = TypeVar("State", bound=StrEnum)
 
 @dataclass(frozen=True, slots=True)
 class Transition(Generic[State]):
-    """`name` moves a thing that is in one of `when` to `to`."""
+    """A transition called `name`, allowed in the states `when`, that leads to the state `to`."""
 
     name: str
     when: frozenset[State]
@@ -24,7 +24,7 @@ class Transition(Generic[State]):
 
 
 class Lifecycle(Generic[State]):
-    """The table of one kind of thing. Every transition that exists is added here and nowhere else."""
+    """The table of transitions of one kind of row."""
 
     def __init__(self, name: str, initial: State, final: frozenset[State]) -> None:
         self.name = name
@@ -40,14 +40,14 @@ class Lifecycle(Generic[State]):
         return added
 
     def arrows(self) -> Iterator[tuple[State, State, str]]:
-        """(from, to, name) of every single step, in table order."""
+        """Yield (from, to, name) for each transition and each of its states, in the table's order."""
         for transition in self.transitions:
             for state in type(self.initial):
                 if state in transition.when:
                     yield state, transition.to, transition.name
 
     def mermaid(self) -> str:
-        """The table as a Mermaid state diagram; steps that share both ends share one arrow."""
+        """Return the table as a Mermaid state diagram. Transitions between the same two states share one arrow."""
         lines = ["stateDiagram-v2", f"    [*] --> {self.initial}"]
         names: dict[tuple[State, State], list[str]] = {}
         for start, end, name in self.arrows():

@@ -1,4 +1,4 @@
-"""Bring the schema to head, and the roles with it. Safe to run twice and by many at once."""
+"""Upgrades the schema to the newest version, and the rights of the roles. Safe to run again and concurrently."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from weelo_workers.models.roles import grant_roles
 from weelo_workers.models.server import refusals
 from weelo_workers.settings import ConfigurationError, Settings, settings
 
-# Any constant will do as long as all migrators use the same one ("weelo" in ASCII).
+# The advisory lock's key: any number, but the same in all migrators ("weelo" in ASCII).
 _MIGRATING = 0x7765656C6F
 
 
@@ -27,14 +27,15 @@ def alembic_config(connection: Connection) -> Config:
 
 
 def upgrade_to_head(on: Engine | None = None, chosen: Settings | None = None) -> None:
-    """One migrator at a time: the others wait on an advisory lock and then find nothing left to do.
+    """Upgrade the schema and grant the roles, in one transaction.
 
-    Raises ConfigurationError for a database that cannot be used.
+    One migrator works at a time: others wait for an advisory lock and then have nothing left to do. Raises
+    ConfigurationError for a database that cannot be used.
     """
     with (on or engine()).begin() as connection:
         if reasons := refusals(connection):
             raise ConfigurationError(f"DATABASE_URL: {reasons[0]}")
-        # A migration may rightly take longer than a request, and may wait for another migrator.
+        # A migration may take longer than a request, and may wait for another migrator.
         connection.execute(text("SET LOCAL statement_timeout = '10min'"))
         connection.execute(text("SET LOCAL lock_timeout = '10min'"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
@@ -43,7 +44,7 @@ def upgrade_to_head(on: Engine | None = None, chosen: Settings | None = None) ->
 
 
 def is_at_head(connection: Connection) -> bool:
-    """Whether the schema is what this code expects, or newer: in a deploy the old code goes on until it is replaced."""
+    """Return whether the schema is the expected one or newer, as it is for old code during a deploy."""
     scripts = ScriptDirectory.from_config(alembic_config(connection))
     known = {script.revision for script in scripts.walk_revisions()}
     current = set(MigrationContext.configure(connection).get_current_heads())

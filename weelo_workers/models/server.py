@@ -24,12 +24,12 @@ _HIDDEN = text("""
      WHERE relnamespace = to_regnamespace(quote_ident(current_schema())) AND relrowsecurity AND relname = ANY(:tables)
      ORDER BY relname
 """)
-# Without these a crash of the server loses commands that have been accepted.
+# If one of these is off, a crash of the server may lose accepted commands.
 _DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 
 
 def refusals(connection: Connection, *, writable: bool = True) -> list[str]:
-    """Return a line for each reason why this database cannot be used. `writable`: False for one that is only read."""
+    """Return a line for each reason why this database cannot be used. `writable`: False for a replica."""
     return list(_refusals(connection, writable))
 
 

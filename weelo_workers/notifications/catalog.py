@@ -1,5 +1,7 @@
-"""Who hears what, and for how long it is worth waking a phone: each event's wire name, its audiences and its push.
-The only place that decides it."""
+"""The catalog of events: for each its wire name, its audiences, and how long it is worth a push.
+
+No other place decides it.
+"""
 
 from __future__ import annotations
 
@@ -19,22 +21,22 @@ from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.models import Assignment, Broadcast, Offer
 
 Own = dict[str, Any] | None
-"""What is one reader's alone, laid over the event's data."""
+"""Data for one reader only, merged over the event's data."""
 
 Audience = Callable[[Session, EventEnvelope], Mapping[UUID, Own]]
 
 PushCondition = Callable[[Session, Mapping[str, str], Collection[UUID]], Collection[UUID]]
-"""Those of these users whom a push still concerns at this moment. The mapping is what the push says."""
+"""Returns those of these users for whom a push is still true. The mapping is the data of the push."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`name` on the wire, and the audiences that hear it. No audience is an entry too: silence, on purpose."""
+    """An event's name on the wire and its audiences. Without audiences it is deliberately sent to no one."""
 
     name: str
     audiences: tuple[Audience, ...]
     pushed: PushCondition | None = None
-    """Worth waking a phone for (CONTRACT section 6), as long as this says so."""
+    """If set, the event is worth a push (CONTRACT section 6) to the users that this returns."""
 
 
 # --- audiences ------------------------------------------------------------------------------------------
@@ -109,7 +111,7 @@ def _recipients(session: Session, told: EventEnvelope) -> list[UUID]:
 
 
 def always(session: Session, says: Mapping[str, str], users: Collection[UUID]) -> Collection[UUID]:
-    """It has happened, and stays so."""
+    """The event stays true."""
     return users
 
 
@@ -127,7 +129,7 @@ def while_on_offer(session: Session, says: Mapping[str, str], users: Collection[
 
 
 def while_taken(session: Session, says: Mapping[str, str], users: Collection[UUID]) -> Collection[UUID]:
-    """A slot that came back has been announced anew, and this must not replace it."""
+    """No slot has reopened: a reopened slot is offered again, and this push must not replace that offer."""
     reopened = session.scalar(
         select(Broadcast.id).where(Broadcast.id == UUID(says["broadcastId"]), Broadcast.status.in_(OPEN))
     )
@@ -135,7 +137,7 @@ def while_taken(session: Session, says: Mapping[str, str], users: Collection[UUI
 
 
 def while_unanswered(session: Session, says: Mapping[str, str], users: Collection[UUID]) -> Collection[UUID]:
-    """The driver may still say yes or no."""
+    """The driver may still accept or decline."""
     return session.scalars(
         select(Assignment.driver_id).where(
             Assignment.id == UUID(says["assignmentId"]),

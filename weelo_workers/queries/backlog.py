@@ -1,4 +1,4 @@
-"""How much waits in the mailbox and for how long: what tells a living worker from one that only looks alive."""
+"""Counts and ages of waiting mailbox rows. An age reveals a worker that sends heartbeats but executes nothing."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from weelo_workers.contracts.queues import QUEUES, Queue
 class Backlog:
     queue: str
     due: int
-    """Rows that are due and unsettled."""
+    """Rows that are due, unsettled and not parked."""
     oldest_seconds: float
-    """How long the oldest of them has been due."""
+    """The time since the oldest of them became due."""
     later: int
-    """Timers whose moment has not come."""
+    """Rows that are not yet due: timers."""
     failing: int
-    """Rows that failed and will be tried again."""
+    """Rows that have failed and will be retried."""
     parked: int
-    """Rows given up on; an operator looks."""
+    """Rows that are not retried until an operator asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """Events of transitions that nobody was told of yet."""
+    """Events that have not been delivered yet."""
 
     count: int
     oldest_seconds: float
@@ -35,7 +35,7 @@ class Unsent:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Commands of one queue that wait for their first turn, and how long the oldest has."""
+    """Due commands of one queue that have not been attempted, and how long the oldest has been due."""
 
     count: int
     oldest_seconds: float
@@ -54,7 +54,7 @@ _BY_QUEUE = text("""
      GROUP BY queue
 """)
 
-# What another version wrote may have no events, or something else in their place.
+# A row of another version may have no `events`, or something other than a list.
 _UNSENT = text("""
     SELECT COALESCE(sum(CASE jsonb_typeof(payload->'events')
                              WHEN 'array' THEN jsonb_array_length(payload->'events') ELSE 1 END), 0) AS events,
@@ -69,8 +69,7 @@ def unsent_events(connection: Connection) -> Unsent:
     return Unsent(int(row.events), max(0.0, float(row.oldest)))
 
 
-# What has failed waits apart, a name that nobody here knows waits for another version, and whoever waits for somebody
-# outside holds up nobody.
+# Commands that have failed, that this version does not know or that run in the background delay no others, and do not count.
 _WAITS = text("""
     SELECT queue, count(*) AS waiting, EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)) AS oldest
       FROM mailbox
@@ -81,14 +80,14 @@ _WAITS = text("""
 
 
 def waits(connection: Connection) -> dict[Queue, Wait]:
-    """What waits for its first turn now."""
+    """Return the due commands that have not been attempted, for each queue that has any."""
     names = [name for name, command in REGISTRY.items() if not command.runs_in_background]
     rows = connection.execute(_WAITS, {"names": names})
     return {row.queue: Wait(row.waiting, float(row.oldest)) for row in rows}
 
 
 def by_queue(connection: Connection) -> list[Backlog]:
-    """One line per queue, also for the empty ones."""
+    """Return the backlog of each queue, also of the empty ones."""
     rows = {row.queue: row for row in connection.execute(_BY_QUEUE)}
     return [
         Backlog(queue, row.due, float(row.oldest), row.later, row.failing, row.parked)

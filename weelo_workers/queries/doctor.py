@@ -1,4 +1,4 @@
-"""What is wrong, in plain lines: connections, schema, queues, timers, deliveries, invariants."""
+"""The checks of `weelo doctor`: connections, schema, queues, timers, deliveries, invariants."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from weelo_workers.redis_client import connect as connect_redis, redis
 from weelo_workers.settings import settings
 
 OVERDUE_SECONDS = 5
-MOST_NAMED = 20  # of the parked and of the failing; how many there are, /metrics says
+MOST_NAMED = 20  # lists at most so many parked and failing rows each; /metrics has their numbers
 
-# Each finds rows that must not exist; `{n}` of the sentence is how many.
+# Each query counts rows that must not exist. `{n}` in the sentence is that number.
 INVARIANTS = {
     "{n} users whose kept log has a gap": """
         SELECT count(*) FROM (SELECT FROM log_lines GROUP BY user_id
@@ -69,7 +69,7 @@ INVARIANTS = {
 
 
 def findings() -> list[str]:
-    """A line per finding; empty when all is well."""
+    """Return a line per finding; none if all is well."""
     found = list(_redis())
     try:
         with engine().connect() as connection:
@@ -164,7 +164,7 @@ def _database(connection: Connection) -> Iterator[str]:
         yield "schema: not at head: run `weelo migrate`"
         return
     yield from (f"database: {line}" for line in server.shortcomings(connection))
-    # A look at everything may take longer than a request may.
+    # These queries read whole tables, so they may take longer than those of a request.
     connection.execute(text("SET LOCAL statement_timeout = '60s'"))
     for line in by_queue(connection):
         if line.oldest_seconds > OVERDUE_SECONDS:

@@ -1,4 +1,4 @@
-"""TCP ports: is one free, and which one could a server have."""
+"""TCP ports: check whether one is free, and choose one for a server."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ SERVER_PORTS = range(20_000, 30_000)
 
 
 def can_listen(host: str, port: int) -> bool:
-    """Whether a server could listen there now. Raises OSError for a host that is not ours, or a port only for root."""
+    """Return whether the port is free. Raises OSError for a host that is not ours, or a port reserved for root."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As servers do: connections that linger after a restart are no obstacle, a listener is.
+        # As servers set it: connections left in TIME_WAIT do not block the port, a listener does.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -27,7 +27,7 @@ def can_listen(host: str, port: int) -> bool:
 
 
 def free_port(preferred: int | None = None) -> int:
-    """A port of 127.0.0.1 that nobody listens on: the preferred one if it is free."""
+    """Return a port of 127.0.0.1 on which no process listens: the preferred one if it is free."""
     if preferred is not None and can_listen("127.0.0.1", preferred):
         return preferred
     for port in random.sample(SERVER_PORTS, k=len(SERVER_PORTS)):

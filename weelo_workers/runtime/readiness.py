@@ -1,4 +1,4 @@
-"""Whether the system that was started works, and if not, the cause in one line."""
+"""Readiness: whether the started system works, and if not, the cause in one line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from weelo_workers.runtime import CommandError
 from weelo_workers.runtime.supervisor import Supervisor
 
 LIMIT_SECONDS = 30.0
-"""Counted from the start of the processes. The fault must also have lasted for FAULT_SECONDS by then."""
+"""Counted from the start of the processes. The fault must also have lasted for FAULT_SECONDS."""
 FAULT_SECONDS = 5.0
 SLOW_LIMIT_SECONDS = 120.0
 """For a process that runs and has not answered yet: on a busy machine its imports alone can take longer than 30 s."""
@@ -26,7 +26,7 @@ FIRST_NOTICE_SECONDS = 10.0
 PAUSE_SECONDS = 0.2
 ANSWER_SECONDS = 2.0
 
-# An HTTP_PROXY in the environment is not for a server on this machine.
+# Without the environment's HTTP_PROXY, which cannot reach a server on this machine.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 

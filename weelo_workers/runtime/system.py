@@ -35,28 +35,28 @@ TICK_SECONDS = 0.1
 
 
 class _StopEarly(BaseException):
-    """A signal that came before there was anything to stop in order."""
+    """A signal came before any process was started."""
 
 
 class _Stopping:
-    """SIGINT, SIGTERM and SIGHUP: an interruption while we prepare, a request once we serve."""
+    """Handles SIGINT, SIGTERM and SIGHUP: during preparation they raise _StopEarly, later they only set `asked`."""
 
     def __init__(self) -> None:
         self.asked = threading.Event()
         self.interrupts = True
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:  # as nohup wants it
+            if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:  # ignored under nohup
                 signal.signal(signum, self._heard)
 
     def _heard(self, signum: int, frame: FrameType | None) -> None:
         self.asked.set()
         if self.interrupts:
-            self.interrupts = False  # once: a second signal must not interrupt the tidying up
+            self.interrupts = False  # only once, because a second signal must not interrupt the clean-up
             raise _StopEarly
 
 
 def up(options: Options) -> int:
-    """Run everything until a signal comes. Raises CommandError or ConfigurationError for what can be said in one line."""
+    """Run the system until a signal comes. Raises CommandError or ConfigurationError for expected problems."""
     _check_configuration()
     stopping = _Stopping()
     console_log = ConsoleLog(sys.stdout)
@@ -106,7 +106,7 @@ def _serve(
 
     stopping.interrupts = False
     supervisor = Supervisor(console_log, data.children_file)
-    undo.callback(supervisor.stop)  # undone first: the servers outlive those who use them
+    undo.callback(supervisor.stop)  # undone first, so that the servers outlive the processes that use them
     with _tended(servers, console_log, stopping.asked):
         readiness = Readiness(supervisor, _brokers(environment))
         undo.callback(readiness.close)
@@ -131,7 +131,7 @@ def _brokers(environment: Mapping[str, str]) -> dict[str, str]:
 def _wait_until_ready(
     readiness: Readiness, supervisor: Supervisor, console_log: ConsoleLog, stopping: _Stopping
 ) -> bool:
-    """Keep the children running until what was started works. False if a signal came first. Raises NotReady."""
+    """Keep the children running until they are ready. Return False if a signal came first. Raises NotReady."""
     while not stopping.asked.wait(TICK_SECONDS):
         supervisor.tick()
         if readiness.check():
@@ -149,7 +149,7 @@ def _watch(
     environment: dict[str, str],
     shortened: Mapping[str, str],
 ) -> None:
-    """Keep the children running until a signal comes; play the demo once if that was asked for."""
+    """Keep the children running until a signal comes; play the demo once if `options` ask for it."""
     console_log.say(f"weelo ready on {options.url}")
     if options.demo:
         if console_log.drawn_on:
@@ -198,7 +198,7 @@ def _for_the_terminal(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check_configuration() -> None:
-    """Everything that can be refused before anything is touched."""
+    """Refuse a wrong configuration before anything is started. Raises ConfigurationError."""
     if settings().weelo_env == "production":
         for variable in ("DATABASE_URL", "REDIS_URL"):
             if not given(variable):
@@ -227,7 +227,7 @@ def _check_ports(options: Options) -> None:
 
 
 def _start_servers(data: DataDir, console_log: ConsoleLog, undo: ExitStack) -> Sequence[EmbeddedServer]:
-    """Those for which no address is set."""
+    """Start the embedded servers for which no address is set."""
     servers: list[EmbeddedServer] = []
     for variable, kind in (("DATABASE_URL", Postgres), ("REDIS_URL", Valkey)):
         if given(variable):
@@ -244,7 +244,7 @@ def _start_servers(data: DataDir, console_log: ConsoleLog, undo: ExitStack) -> S
 def _tended(
     servers: Sequence[EmbeddedServer], console_log: ConsoleLog, stop: threading.Event
 ) -> Iterator[None]:
-    """Meanwhile, start again the servers that die: each by a thread of its own, for a start may take minutes."""
+    """Restart servers that end. Each has a thread of its own, because a start may take minutes."""
 
     def tend(server: EmbeddedServer) -> None:
         while not stop.wait(TICK_SECONDS * 5):
@@ -275,12 +275,12 @@ def _start_again(server: EmbeddedServer, console_log: ConsoleLog) -> None:
             )
     except ServerError as problem:
         console_log.line("weelo", str(problem))
-    except Exception as problem:  # noqa: BLE001 (such as a full disk: nobody else tries again when there is room)
+    except Exception as problem:  # noqa: BLE001 (such as a full disk: the next round tries again)
         console_log.line("weelo", f"embedded {server.name} cannot be started: {problem}")
 
 
 def _migrate(environment: dict[str, str]) -> None:
-    """In a process of its own: whatever it imports and connects is gone afterwards."""
+    """Migrate in a separate process, so that this one keeps no imports and connections of it."""
     done = subprocess.run(
         programs.migration(),
         env=environment,
@@ -291,12 +291,12 @@ def _migrate(environment: dict[str, str]) -> None:
         check=False,
     )
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines() or ["without a word"]
+        said = (done.stderr or done.stdout).strip().splitlines() or ["it printed nothing"]
         raise CommandError(f"the schema could not be brought to head: {said[-1].removeprefix('weelo: ')}")
 
 
 def _empty_metrics_dir(data: DataDir) -> str:
-    """What the processes of an earlier run have counted is nothing to those of this one."""
+    """Return an empty directory for metrics, so that those of an earlier run are not added."""
     shutil.rmtree(data.metrics_dir, ignore_errors=True)
     data.metrics_dir.mkdir(mode=0o700)
     return str(data.metrics_dir)
@@ -305,7 +305,7 @@ def _empty_metrics_dir(data: DataDir) -> str:
 def _announce(
     options: Options, data: DataDir, provided: dict[str, str], servers: Sequence[EmbeddedServer]
 ) -> None:
-    """Write down where the system is. What came from the environment stays there."""
+    """Write the system's addresses to the data dir, except those that came from the environment."""
     me = Identity.of(os.getpid())
     data.announce(
         Running(
