@@ -13,6 +13,7 @@ from weelo_workers.settings import Settings
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *pages()]
 CODE = re.compile(r"^```.*?^```$|`[^`]*`", re.DOTALL | re.MULTILINE)
+README_LINES = 200
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
 
 
@@ -58,3 +59,7 @@ def test_every_link_between_documents_leads_somewhere(path: Path) -> None:
         assert there.exists(), f"{target} is missing"
         if anchor and there.suffix == ".md":
             assert anchor in _anchors(there.read_text()), f"{target} has no heading #{anchor}"
+
+
+def test_the_readme_has_at_most_200_lines() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= README_LINES
