@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint lock audit bench soak mutants clean
+.PHONY: help install run test lint lock audit docs bench soak mutants clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1:/p' Makefile | awk -F: '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -71,6 +71,9 @@ audit: install ## ask PyPI for known weaknesses of the pinned packages
 	$(PIP_INSTALL) --editable ".[audit]"
 	"$(BIN)/pip-audit" --strict --disable-pip --require-hashes --requirement requirements.lock
 
+docs: install ## the documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 "$(BIN)/python" -m mkdocs build --strict
+
 bench: install ## measure costs against a ceiling in the same run
 	"$(BIN)/python" -m bench
 
@@ -82,4 +85,4 @@ mutants: install ## check that the tests notice a mechanism switched off
 	"$(BIN)/python" -m tests.faults.mutants
 
 clean: ## remove the environment and the development data
-	rm -rf "$(VENV)" .weelo .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf "$(VENV)" .weelo .pytest_cache .mypy_cache .ruff_cache *.egg-info site

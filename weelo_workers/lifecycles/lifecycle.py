@@ -1,6 +1,6 @@
 """Lifecycles as tables of transitions.
 
-The guard of the SQL update, the rejection when it matches no row, and the diagram in the documents come from the same table.
+The guard of the SQL update, the rejection when it matches no row, and docs/lifecycles.md come from the same table.
 """
 
 from __future__ import annotations
