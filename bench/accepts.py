@@ -23,7 +23,7 @@ RACERS = 60
 
 
 def idle(system: System, data: Path) -> list[Figure]:
-    """HTTP accept to `command_settled` frame, one at a time."""
+    """Measure the time from an HTTP accept to its `command_settled` frame, one accept at a time."""
     truck, customer = Truck(system), system.client(Role.CUSTOMER, uuid4())
     fleet = BareSocket(system, Role.TRANSPORTER, truck.id)
     tapped, settled = [], []
@@ -55,7 +55,7 @@ def idle(system: System, data: Path) -> list[Figure]:
 
 
 def race(system: System, data: Path) -> list[Figure]:
-    """60 transporters accept one slot at once."""
+    """Measure the same time while 60 transporters accept one slot at once."""
     with ThreadPoolExecutor(16) as pool:
         trucks = list(pool.map(lambda _: Truck(system), range(RACERS)))
     fleets = [BareSocket(system, Role.TRANSPORTER, truck.id) for truck in trucks]

@@ -150,7 +150,7 @@ class Player:
         from weelo_workers.messaging.sweep import _TAKE_UP
 
         with self.engine.connect() as connection:
-            connection.execute(_TAKE_UP, {"batch": 200}).all()
+            connection.execute(_TAKE_UP, {"batch": 200, "fresh_timers_only": False}).all()
             connection.rollback()
 
 

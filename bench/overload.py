@@ -24,7 +24,7 @@ from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import connect
 from weelo_workers.runtime.embedded import Postgres
 
-# Another kind than the accepted slots, because a fleet gets at most twenty open offers at a time.
+# Not the kind of the accepted slots: a fleet gets at most twenty open offers, and the flood would use them up.
 FLOODED = ("container", "20 Feet")
 AUDIENCE = 10
 AT_ONCE = 16
@@ -37,7 +37,7 @@ MOST_LINES = 800
 
 
 def overload(system: System, data: Path) -> list[Figure]:
-    """A flood of new bookings, with accepts meanwhile."""
+    """Measure the responses to a flood of new bookings, and the latency of accepts meanwhile."""
     truck = Truck(system)
     audience = [Truck(system) for _ in range(AUDIENCE)]
     for each in audience:

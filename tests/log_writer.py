@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 
 import weelo_workers.notifications.deliver  # noqa: F401 (importing it registers the handler)
 from tests.wakers import NullWaker
-from weelo_workers.contracts.notifications import DeliverEvents, EventEnvelope
+from weelo_workers.contracts.delivery import EventEnvelope
+from weelo_workers.contracts.notifications import DeliverEvents
 from weelo_workers.messaging import mailbox
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.models import EventRecord, LogLine

@@ -28,7 +28,6 @@ from weelo_workers.contracts.fleet import (
     SetAvailability,
     VehicleDetails,
 )
-from weelo_workers.contracts.notifications import CommandOutcome
 from weelo_workers.contracts.offers import (
     AcceptTrucks,
     ConfirmHold,
@@ -38,6 +37,7 @@ from weelo_workers.contracts.offers import (
     SlotsWanted,
     Truck,
 )
+from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastKind, Role
 from weelo_workers.contracts.trips import AdvanceTrip, DriverAccepts, DriverDeclines
 from weelo_workers.contracts.wire import Place

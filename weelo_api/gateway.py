@@ -26,7 +26,7 @@ from weelo_api.internal import wake
 from weelo_api.json_body import JsonBody
 from weelo_api.load_shedding import LoadShedder, TokenBuckets
 from weelo_workers.contracts.command import Caller, Command
-from weelo_workers.contracts.notifications import CommandOutcome
+from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.wire import Request, rfc3339
 from weelo_workers.messaging import mailbox

@@ -233,7 +233,7 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
                 self._read_until.pop(conn, None)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """Limit the wait of a stopping worker for pending connections as for keep-alive ones."""
+        """Apply the deadline that a stopping worker sets for keep-alive connections to pending ones, too."""
         super()._cap_keepalive(deadline)
         for conn in self.pending_conns:
             conn.timeout = min(conn.timeout, deadline)
@@ -247,7 +247,8 @@ class _Body(Body):  # type: ignore[misc]
         self._parser = conn.parser
 
     def finish(self) -> bool:
-        """Discard the rest. Return False if it is too long, too slow or malformed, so that the connection must end."""
+        """Read and discard the rest of the body. Return False if the connection must be closed: the rest is too long, too
+        slow or malformed."""
         with suppress(BadRequest, OSError):
             return bool(self._parser.finish_body(deadline=time.monotonic() + LEFTOVER_SECONDS))
         return False

@@ -112,6 +112,6 @@ class TokenBuckets:
             )
 
     def _drop_full_buckets(self, now: float) -> None:
-        """Forget callers whose bucket is full again by now: a new bucket is full, too."""
+        """Delete the buckets that are full again. A caller without a bucket gets a new one, which is full, too."""
         self._forgot_at = now
         self._left = {who: seen for who, seen in self._left.items() if now - seen[1] < BURST_SECONDS}

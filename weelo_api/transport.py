@@ -85,7 +85,7 @@ class WebSocketTransport(asyncio.BufferedProtocol):
         self._awake.set()
 
     def request_close(self, code: int, reason: str) -> None:
-        """Ask the session to close the socket. The first reason counts."""
+        """Ask the session to close the socket. Later calls have no effect."""
         self._leaving = self._leaving or Disconnect(code, reason)
         self._awake.set()
 
@@ -155,7 +155,8 @@ class WebSocketTransport(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        # `send` waits as soon as a frame is not sent at once, so a client that does not read costs one kernel buffer.
+        # `send` waits whenever the kernel does not take a whole frame. So a client that does not read occupies one kernel
+        # buffer, and none of this process.
         self._transport.set_write_buffer_limits(high=0)
         line: socket.socket = transport.get_extra_info("socket")
         line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)

@@ -74,7 +74,7 @@ class Channel:
 
     @property
     def frames(self) -> tuple[Frame, ...]:
-        """The frames received so far, at most `remember`."""
+        """The newest frames received, at most `remember` of them, oldest first."""
         return self._heard.all()
 
     @property
@@ -244,7 +244,7 @@ class Channel:
         if frame.event == "connected":
             self._on_connected(frame)
         elif frame.event == "resync_required":
-            # The next lines were purged: go on with the oldest one left. The app should read its state afresh.
+            # The next lines were purged, so the channel continues with the oldest line left. The app should reload its state.
             self._last_seq = int(frame.data["oldestSeq"]) - 1
             self._resume()
         elif frame.seq is not None and not self._is_next(frame.seq):

@@ -68,7 +68,7 @@ class FrameBuffer:
             self._news.notify_all()
 
     def end(self, why: ChannelEnded) -> None:
-        """Make waiting threads raise `why`. The first reason counts."""
+        """Make waiting threads raise `why`. Later calls have no effect."""
         with self._news:
             self._ended = self._ended or why
             self._news.notify_all()

@@ -70,7 +70,7 @@ class TransporterCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Accepted:
-        """Take one slot. Rejected with BROADCAST_FILLED, BROADCAST_CANCELLED, BROADCAST_EXPIRED, REQUEST_ALREADY_TAKEN
+        """Accept one slot. Rejected with BROADCAST_FILLED, BROADCAST_CANCELLED, BROADCAST_EXPIRED, REQUEST_ALREADY_TAKEN
         (`remaining`), DRIVER_BUSY, VEHICLE_BUSY or VEHICLE_TYPE_MISMATCH."""
         return self._accept(f"/broadcasts/{broadcast_id}", _one(vehicle_id, driver_id), key, wait)
 
@@ -83,7 +83,7 @@ class TransporterCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Accepted:
-        """Take several slots: all of them or none, or with `partial` as many as are open."""
+        """Accept several slots: all of them or none, or with `partial` as many as are open."""
         body: dict[str, Any] = {"trucks": list(trucks), **({"partial": True} if partial else {})}
         return self._accept(f"/broadcasts/{broadcast_id}", body, key, wait)
 
@@ -96,7 +96,7 @@ class TransporterCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Accepted:
-        """Take exactly this slot."""
+        """Accept the slot with this id, and no other slot of its broadcast."""
         return self._accept(f"/truck-requests/{truck_request_id}", _one(vehicle_id, driver_id), key, wait)
 
     def decline(

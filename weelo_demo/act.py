@@ -227,7 +227,7 @@ class Act:
             for person in self._watched
             if person.channel is not None
             for frame in person.channel.frames
-            # A customer belongs to this scenario only; the others receive frames of many.
+            # A customer takes part in this scenario only. Transporters and drivers also get frames of other scenarios.
             if person in self._customers or frame.data.get("broadcastId") in ids
             if (what := says(frame)) is not None
         ]

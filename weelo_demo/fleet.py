@@ -1,4 +1,4 @@
-"""The cast: two hundred transporters in the towns around Delhi, in proportion to their population.
+"""The demo's two hundred transporters, in the towns around Delhi in proportion to their population.
 
 Places and vehicle kinds are the same in every run (one seed). Ids and number plates are new in every run, so that the
 demo can be played again on the same data.
@@ -97,7 +97,7 @@ class Fleet:
 
 
 def cast(installation: Installation, size: int = SIZE) -> Fleet:
-    """Return the demo's fleet, unknown to the server yet."""
+    """Return the demo's fleet. The server does not know it until `sign_on`."""
     dice = random.Random(SEED)
     plates = Plates()
     transporters: list[Transporter] = []

@@ -81,8 +81,8 @@ class DisconnectTolerantQoS(redis_transport.QoS):
         try:
             super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
         except (OutOfMemoryError, ExecAbortError) as full:
-            # The message has left its queue, so it is executed. Without this record it is not redelivered if the worker
-            # dies; the sweep then executes the command.
+            # The message has already left its queue, so its command is executed. If the worker dies meanwhile, Redis has no
+            # record from which to redeliver the message. The sweep then executes the command.
             log.warning("a message could not be recorded as unacknowledged: %s", full)
             super(redis_transport.QoS, self).append(message, delivery_tag)  # type: ignore[no-untyped-call]
 
@@ -158,7 +158,7 @@ def bus() -> Bus:
 class SweepingScheduler(Scheduler):
     """Beat's scheduler, replaced by the sweep, which runs in beat's own process.
 
-    A sweep that was sent as a message could be lost by the broker, whose lost messages it has to make up for.
+    The sweep executes commands whose messages the broker has lost, so it must not depend on a message itself.
     """
 
     def setup_schedule(self) -> None:

@@ -5,6 +5,7 @@ Imports are inside the commands, so that `weelo --help` does not load SQLAlchemy
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -13,7 +14,20 @@ from uuid import UUID
 
 import click
 
-REFUSED = 2  # exit code for wrong usage and for expected problems; 1 means findings or a failed run
+# Exit codes: REFUSED for wrong usage and for expected problems, FAILED for findings and for a failed run.
+FAILED, REFUSED = 1, 2
+# Errors of a system that is short of something; any other without the name of a file may be a defect of ours.
+SCARCE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EROFS,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+}
+CANNOT_START_THREAD = "can't start new thread"  # Python has no class for this error
 
 
 def _folder_of_its_own(_context: click.Context, _parameter: click.Parameter, value: Path) -> Path:
@@ -43,6 +57,34 @@ class HostName(click.ParamType[str]):
     def convert(self, value: str, param: click.Parameter | None, context: click.Context | None) -> str:
         if not value.strip():
             self.fail("is empty; name an address, 0.0.0.0 for all interfaces", param, context)
+        return value
+
+
+class HttpUrl(click.ParamType[str]):
+    """The address of a running system."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, context: click.Context | None) -> str:
+        from weelo_workers import http_url
+
+        try:
+            http_url.check(value)
+        except ValueError as problem:
+            self.fail(f"{value!r} {problem}", param, context)
+        return value
+
+
+class Utf8(click.ParamType[str]):
+    """Text. Other bytes would get into a token as surrogates, which no other program accepts."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, context: click.Context | None) -> str:
+        from weelo_workers.settings import is_text
+
+        if not is_text(value):
+            self.fail("is not text in UTF-8", param, context)
         return value
 
 
@@ -88,7 +130,9 @@ def up(
 
 @weelo.command()
 @click.option(
-    "--url", help="The system to play against.  [default: the one of the data dir, http://127.0.0.1:8000]"
+    "--url",
+    type=HttpUrl(),
+    help="The system to play against.  [default: the one of the data dir, http://127.0.0.1:8000]",
 )
 @data_dir_option
 def demo(url: str | None, data_dir: Path) -> None:
@@ -109,8 +153,8 @@ def demo(url: str | None, data_dir: Path) -> None:
 @weelo.command()
 @click.option("--role", type=click.Choice(["customer", "transporter", "driver", "admin"]), required=True)
 @click.option("--sub", type=click.UUID, required=True, metavar="UUID", help="Whose token it is.")
-@click.option("--name", help="Claim `name`.")
-@click.option("--phone", help="Claim `phone`.")
+@click.option("--name", type=Utf8(), help="Claim `name`.")
+@click.option("--phone", type=Utf8(), help="Claim `phone`.")
 @click.option(
     "--ttl",
     type=click.IntRange(1, MAX_TTL_SECONDS),
@@ -173,7 +217,7 @@ def doctor(data_dir: Path) -> None:
 
 @weelo.group(name="mailbox")
 def mailbox_commands() -> None:
-    """List, show and retry commands that were parked after repeated failures."""
+    """List, show and retry parked commands (they failed repeatedly)."""
 
 
 @mailbox_commands.command()
@@ -294,6 +338,9 @@ def _signing_secret(data_dir: Path) -> str:
 
 def main() -> None:
     """Run the command. Expected problems become one line on stderr; any other exception shows its traceback."""
+    from weelo_workers import standard_streams
+
+    standard_streams.prepare()
     from weelo_workers.runtime.environment import keep_only_composed
 
     keep_only_composed()
@@ -303,8 +350,10 @@ def main() -> None:
         line = _expected(problem)
         if line is None:
             raise
-        click.echo(f"weelo: {line}", err=True)
-        sys.exit(getattr(problem, "exit_code", REFUSED))
+        standard_streams.report(f"weelo: {line}")
+        sys.exit(FAILED if isinstance(problem, OSError) else getattr(problem, "exit_code", REFUSED))
+    finally:
+        standard_streams.give_up_unwritten()
 
 
 def _expected(problem: Exception) -> str | None:
@@ -314,15 +363,31 @@ def _expected(problem: Exception) -> str | None:
 
     if isinstance(problem, (CommandError, ConfigurationError)):
         return str(problem)
+    if line := _refusal_of_the_system(problem):
+        return line
     if "sqlalchemy" in sys.modules:
-        from sqlalchemy.exc import DBAPIError, OperationalError
+        from sqlalchemy.exc import DBAPIError
 
-        if isinstance(problem, DBAPIError) and (
-            isinstance(problem, OperationalError)
-            # 42501: the role lacks a privilege. 25006: the server is a standby.
-            or getattr(problem.orig, "pgcode", None) in {"42501", "25006"}
-        ):
-            return f"DATABASE_URL: {str(problem.orig).strip().splitlines()[0]}"
+        from weelo_workers.models.server import trouble_with
+
+        if isinstance(problem, DBAPIError) and (line := trouble_with(problem)):
+            return f"DATABASE_URL: {line}"
+    return None
+
+
+def _refusal_of_the_system(problem: Exception) -> str | None:
+    """Return what the operating system refuses, None if the problem is another one."""
+    from weelo_workers.standard_streams import CannotPrint
+
+    if isinstance(problem, CannotPrint):
+        return f"standard output cannot be written: {problem.strerror}"
+    if isinstance(problem, BlockingIOError):  # of a fork
+        return f"the operating system refuses another process: {problem.strerror} (see ulimit -u)"
+    if isinstance(problem, OSError) and (problem.filename or problem.errno in SCARCE):
+        where = f"{problem.filename}: " if problem.filename else ""
+        return f"the operating system refuses: {where}{problem.strerror}"
+    if isinstance(problem, RuntimeError) and str(problem) == CANNOT_START_THREAD:
+        return f"the operating system refuses: {problem} (see ulimit -u and ulimit -v)"
     return None
 
 

@@ -13,13 +13,15 @@ from weelo_workers.queries.fleets import FleetAvailability, fleet_availability
 
 
 def read_availability(transporter_id: UUID) -> FleetAvailability:
-    """Read the fleet's availability outside of the caller's transaction. Of several reads, presence keeps the newest."""
+    """Return the fleet's availability, read outside of the caller's transaction and stamped with the time of reading."""
     with Session(autocommit_engine()) as session:
         return fleet_availability(session, transporter_id)
 
 
 def write_presence(transporter_id: UUID, rows: FleetAvailability, *, heard: bool) -> None:
-    """Store what was read. `heard`: the transporter's app has just sent something; otherwise a stale one stays absent.
+    """Store the availability unless presence has a newer one.
+
+    `heard`: the transporter's app has just sent something. Otherwise a transporter who is not online stays so.
 
     Raises PresenceUnavailable if Redis cannot be reached.
     """

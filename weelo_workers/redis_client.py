@@ -8,7 +8,11 @@ from typing import Any
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError, TimeoutError as RedisTimeoutError
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+    RedisError,
+    TimeoutError as RedisTimeoutError,
+)
 from redis.retry import Retry
 
 from weelo_workers import redis_url
@@ -42,6 +46,13 @@ def connect(url: str) -> Redis:
         # One retry replaces a connection that a restart of Redis has broken. A time-out is not retried.
         retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
     )
+
+
+def reason(problem: RedisError) -> str:
+    """Return the text of an error. To a client without a password Redis explains its command HELLO instead of the cause."""
+    if str(problem).startswith("HELLO must be called with the client already authenticated"):
+        return "it requires a password; write redis://:password@host:6379/0"
+    return str(problem)
 
 
 @lru_cache(maxsize=1)

@@ -11,12 +11,11 @@ import socket
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from weelo_workers import database_url, google_account, redis_url
+from weelo_workers import database_url, google_account, http_url, redis_url
 
 MIN_SECRET_BYTES = 32  # RFC 7518, section 3.2: an HS256 key is at least as long as the hash
 # The fewest distinct characters. Random secrets have more, even in hexadecimal; placeholders typed by hand have fewer.
@@ -113,10 +112,16 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _strip(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Remove white space around every value (mounted secrets and CRLF files end with some), and drop empty values."""
+        """Remove white space around every value (mounted secrets and CRLF files end with some), and drop empty values.
+
+        A value that is not UTF-8 is refused: it can neither be encoded nor handed to a library.
+        """
         stripped = {
             name: value.strip() if isinstance(value, str) else value for name, value in values.items()
         }
+        for name, value in stripped.items():
+            if isinstance(value, str) and not is_text(value):
+                raise ValueError(f"{name.upper()}: is not text in UTF-8")
         return {name: value for name, value in stripped.items() if value != ""}
 
     @field_validator("radius_steps_km", mode="before")
@@ -147,7 +152,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_redis(cls, url: str | None) -> str | None:
         if url is not None:
-            _check_address(url)
+            http_url.check_host_and_port(url)
             redis_url.read(url)
         return url
 
@@ -155,12 +160,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:
         if url is not None:
-            if not url.startswith(("http://", "https://")):
-                raise ValueError("must begin with http:// or https://")
-            _check_address(url)
-            parts = urlsplit(url)
-            if not parts.hostname or parts.query or parts.fragment:
-                raise ValueError("must be an address like https://host:port, without ? or #")
+            http_url.check(url)
         return url
 
     @field_validator("google_application_credentials")
@@ -224,20 +224,14 @@ class Settings(BaseSettings):
         return self.celery_broker_url or self.redis_url
 
 
+def is_text(value: str) -> bool:
+    """Return False for a value with bytes that are not UTF-8: Python keeps them as surrogates, which cannot be encoded."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
 def given(variable: str) -> str | None:
     """Return the environment variable without white space around it; None if it is unset or empty."""
     return os.environ.get(variable, "").strip() or None
-
-
-def _check_address(url: str) -> None:
-    try:
-        port = urlsplit(url).port
-    except ValueError:  # also raised for a host in brackets that is not an IPv6 address
-        port = 0
-    if port == 0:
-        raise ValueError(
-            "the port must be a number from 1 to 65535 (write special characters of a password percent-encoded)"
-        )
 
 
 @lru_cache(maxsize=1)

@@ -24,7 +24,7 @@ from weelo_workers.contracts.statuses import (
     HoldStatus,
     TruckRequestStatus,
 )
-from weelo_workers.lifecycles import assignment, broadcast, hold, truck_request
+from weelo_workers.lifecycles import assignment, broadcast, hold, mailbox, truck_request
 from weelo_workers.lifecycles.lifecycle import Lifecycle
 from weelo_workers.settings import Settings
 
@@ -33,6 +33,7 @@ LIFECYCLES: dict[str, tuple[Lifecycle, type[StrEnum]]] = {
     "truck_request": (truck_request.LIFECYCLE, TruckRequestStatus),
     "hold": (hold.LIFECYCLE, HoldStatus),
     "assignment": (assignment.LIFECYCLE, AssignmentStatus),
+    "mailbox": (mailbox.LIFECYCLE, mailbox.MailboxState),
 }
 
 BLOCK = re.compile(r"<!-- generated:([\w-]+) -->\n.*?<!-- /generated -->", re.DOTALL)
@@ -70,16 +71,18 @@ def write() -> list[Path]:
 def _lifecycle(name: str) -> str:
     """Return the table of transitions, and the same as a Mermaid diagram."""
     lifecycle, states = LIFECYCLES[name]
+    actors = any(transition.by for transition in lifecycle.transitions)
     rows = [
         f"| `{transition.name}` | {_states(state for state in states if state in transition.when)} | `{transition.to}` |"
+        + (f" {', '.join(transition.by)} |" if actors else "")
         for transition in lifecycle.transitions
     ]
     return "\n".join(
         [
             f"Initial state: `{lifecycle.initial}`. Final states: {_states(s for s in states if s in lifecycle.final)}.",
             "",
-            "| transition | from | to |",
-            "|---|---|---|",
+            "| transition | from | to |" + (" made by |" if actors else ""),
+            "|---|---|---|" + ("---|" if actors else ""),
             *rows,
             "",
             "<details markdown><summary>The same as a Mermaid diagram</summary>",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 import pytest
 
 from tests.architecture.documents import LIFECYCLES
+from tests.architecture.sources import ROOT, python_files
 from weelo_workers.contracts.statuses import BroadcastStatus
+from weelo_workers.lifecycles import mailbox
 from weelo_workers.lifecycles.lifecycle import Lifecycle
 
-# Final, and yet: continue-partial goes on with the trucks that an expired broadcast has won.
+# EXPIRED is final with one exception: continue-partial continues with the trucks that were won.
 BACK_FROM_THE_END = {("broadcast", BroadcastStatus.EXPIRED, BroadcastStatus.FULLY_FILLED)}
 
 each = pytest.mark.parametrize("name", LIFECYCLES)
@@ -48,8 +51,23 @@ def test_the_end_is_the_end(name: str) -> None:
     assert ways_out <= BACK_FROM_THE_END
 
 
+def test_every_move_of_a_mailbox_row_names_what_makes_it() -> None:
+    assert mailbox.LIFECYCLE.created_by
+    assert not [each.name for each in mailbox.LIFECYCLE.transitions if not each.by]
+
+
+def test_the_conditions_on_the_state_of_mailbox_rows_are_written_once() -> None:
+    """Statements take them from `models/mailbox.py`; migrations keep what they once said."""
+    state = re.compile(
+        r"(settled_at|parked_at|retry_at)(\.is_\b|\.is_not\b| IS (NOT )?NULL)|attempts (>|=) \d|crashes (> [1-9]|<= \d)"
+    )
+    files = [path for path in python_files("weelo_workers", "weelo_api") if "migrations" not in path.parts]
+    found = {str(path.relative_to(ROOT)) for path in files if state.search(path.read_text())}
+    assert found == {"weelo_workers/models/mailbox.py", "weelo_workers/lifecycles/mailbox.py"}
+
+
 def _reachable(lifecycle: Lifecycle, start: StrEnum) -> set[StrEnum]:
-    """`start` and whatever follows from it."""
+    """Return `start` and all states that can follow it."""
     seen, new = {start}, {start}
     while new:
         new = {end for begin, end, _ in lifecycle.arrows() if begin in new} - seen

@@ -1,4 +1,4 @@
-"""The registry of checks, and the evidence that they compare: API responses, received frames and rows after a play."""
+"""The registry of checks, and the evidence that they compare: API responses, received frames and rows after a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ class CheckResult:
 
 
 class Evidence:
-    """The state after a play: API responses for each caller, received frames, and rows. Read once, when first used."""
+    """The state after a run: API responses for each caller, received frames, and rows.
+
+    Each part is read once, when it is first used.
+    """
 
     def __init__(self, fault_system: FaultSystem, population: Population) -> None:
         self.fault_system, self.population, self.ledger = fault_system, population, population.ledger
@@ -35,7 +38,7 @@ class Evidence:
 
     @cached_property
     def outcomes(self) -> dict[str, dict[str, Any] | None]:
-        """By command: the response of `GET /commands/{id}` for its caller, None if it is 404."""
+        """Return, by command id, the response of `GET /commands/{id}` for its caller, None if it is 404."""
 
         def ask(entry: LedgerEntry) -> Any:
             return self.population.read(self.people[entry.who], f"/commands/{entry.command_id}")
@@ -46,7 +49,7 @@ class Evidence:
 
     @cached_property
     def logs(self) -> dict[str, list[dict[str, Any]]]:
-        """By user: all lines of `GET /events`."""
+        """Return, by user id, all lines of `GET /events`."""
 
         def pages(person: Person) -> list[dict[str, Any]]:
             lines: list[dict[str, Any]] = []
@@ -59,7 +62,7 @@ class Evidence:
 
     @cached_property
     def outcomes_in_logs(self) -> dict[str, list[dict[str, Any]]]:
-        """By command: its outcomes in the callers' logs."""
+        """Return, by command id, its outcomes in the callers' logs."""
         said: dict[str, list[dict[str, Any]]] = {}
         for lines in self.logs.values():
             for line in lines:
@@ -69,7 +72,7 @@ class Evidence:
 
     @cached_property
     def outcomes_on_sockets(self) -> dict[str, list[dict[str, Any]]]:
-        """By command: its outcomes received over the callers' sockets."""
+        """Return, by command id, its outcomes received over the callers' sockets."""
         said: dict[str, list[dict[str, Any]]] = {}
         for ear in self.ledger.ears.values():
             for line in ear.lines:

@@ -39,7 +39,7 @@ class LedgerEntry:
 
     @property
     def command_id(self) -> str:
-        """The id as the gateway derives it, so that a command without an answer can be looked up, too."""
+        """Return the id that the gateway derives, so that a command without a response can be looked up, too."""
         return str(uuid5(_KEYS, f"{self.who}:{self.key}"))
 
     @property
@@ -48,12 +48,12 @@ class LedgerEntry:
 
     @property
     def turned_away(self) -> bool:
-        """Whether every request was answered and refused before the command was stored."""
+        """Return whether every request was refused before the command was stored."""
         return bool(self.answers) and not any(a.recorded or a.status in (0, 500) for a in self.answers)
 
     @property
     def outcomes(self) -> list[tuple[int, Any]]:
-        """Status and body of the outcomes that the caller waited for."""
+        """Return status and body of each outcome that the caller waited for."""
         return [(a.status, a.body) for a in self.answers if a.recorded and a.status != 202]
 
 

@@ -24,7 +24,8 @@ LONGEST_SECONDS = 900
 
 SWEEP = "weelo_workers/messaging/sweep.py"
 UOW = "weelo_workers/messaging/unit_of_work.py"
-BUS = "weelo_workers/messaging/bus.py"
+CLAIM = "weelo_workers/messaging/claim.py"
+ORDERING = "weelo_workers/messaging/ordering.py"
 CATALOG = "weelo_workers/notifications/catalog.py"
 
 FROM_REDIS = """
@@ -74,11 +75,11 @@ MUTANTS = (
         "claim",
         "a command's row is not locked when it is claimed",
         (
-            (BUS, "    .with_for_update(of=MailboxRow)\n", ""),
+            (CLAIM, "    .with_for_update(of=MailboxRow)\n", ""),
             (
-                BUS,
-                "(_mailbox.c.name == DeliverEvents.name, _mailbox.c.settled_at.is_(None))",
-                "(_mailbox.c.name == 'nothing', _mailbox.c.settled_at.is_(None))",
+                ORDERING,
+                "_is_ordered = _mailbox.c.name == any_(",
+                "_is_ordered = _mailbox.c.name + ' not' == any_(",
             ),
         ),
     ),

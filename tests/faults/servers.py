@@ -147,7 +147,7 @@ def restart_redis(at: FaultContext) -> Effect:
 
 @fault("Redis is stopped for a while, then continued")
 def stop_redis(at: FaultContext) -> Effect:
-    """Worse than a dead Redis: it accepts connections and does not answer."""
+    """The stopped Redis accepts connections and does not answer, so clients wait until their time-outs."""
     running = _pids(at.fault_system.valkey)
     with at.fault_system.stopped(running):
         still = at.fault_system.pause_processes(running, at.long)

@@ -1,6 +1,6 @@
-"""`python -m tests.faults.wrong_clock SECONDS ID…`: publishes the countdowns of these timers by a clock this far off.
+"""`python -m tests.faults.wrong_clock SECONDS ID…`: publishes wake-ups for these timers with a clock that is off by SECONDS.
 
-It is a process of its own, because the whole process has the wrong clock. Prints how many countdowns it published.
+This is a separate process, because the wrong clock applies to a whole process. Prints the number of wake-ups.
 """
 
 from __future__ import annotations

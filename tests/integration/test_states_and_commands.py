@@ -28,8 +28,8 @@ from weelo_workers.contracts.broadcasts import (
     WidenBroadcast,
 )
 from weelo_workers.contracts.command import REGISTRY, Command
-from weelo_workers.contracts.notifications import CommandOutcome
 from weelo_workers.contracts.offers import ExpireHold
+from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.statuses import (
     AssignmentStatus,
     BroadcastStatus,
@@ -160,7 +160,7 @@ cancelled         no               no         no                no          no  
 """,
 )
 
-# The transitions of its subject that are a command's effect.
+# For each (subject, command), the transitions of the subject that are the command's effect.
 TAKE = (broadcast.TAKE_SOME, broadcast.TAKE_LAST)
 WIDEN = (broadcast.WIDEN_UNFILLED, broadcast.WIDEN_PARTLY_FILLED)
 EFFECTS: dict[tuple[str, str], Sequence[Transition[Any]]] = {

@@ -131,7 +131,7 @@ def test_such_a_backlog_refuses_no_request(system: System, count: int, name: str
 
 @pytest.fixture
 def strict_api(system: System) -> Iterator[str]:
-    """The address of one more API process of this system, with a tenth of the usual limit for one caller."""
+    """Yield the address of one more API process of this system, with a tenth of the usual limit for one caller."""
     api = Api(1, log=None, **{**system.environment, "COMMANDS_PER_SECOND": "5"})
     yield f"http://127.0.0.1:{api.port}/api/v1"
     api.stop()

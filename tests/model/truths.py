@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weelo_workers.lifecycles import broadcast, truck_request
 from weelo_workers.lifecycles.assignment import LIVE
-from weelo_workers.messaging.failures import POSSIBLE_CRASH
+from weelo_workers.messaging.crashes import POSSIBLE_CRASH
 from weelo_workers.models.base import quoted
 
 _OPEN, _LIVE, _FILLED = quoted(broadcast.OPEN), quoted(LIVE), quoted(truck_request.FILLED)

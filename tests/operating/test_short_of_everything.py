@@ -1,4 +1,4 @@
-"""A database that answers and refuses: its disk is full, it is a standby, it has no memory or connections left."""
+"""PostgreSQL responds with errors: its disk is full, it is a standby, or it has no memory or connections left."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_a_command_waits_while_the_database_lacks_something_and_is_never_parked_
 
 @pytest.mark.parametrize("state", FAULTS)
 def test_an_error_that_waiting_does_not_cure_is_a_failure(world: World, state: str) -> None:
-    """Otherwise it would be retried forever and never reported."""
+    """An error that is not temporary must count as a failure, or its command would be retried forever."""
     customer = uuid4()
     command = world.post(world.booking(customer), customer, Role.CUSTOMER)
     refuse_rows(world, state, "mailbox", "broadcasts")
@@ -149,8 +149,8 @@ def small_disk(world: World, leftovers: None) -> Iterator[SmallDisk]:
         connection = undo.enter_context(alone.connect())
         connection.execute(text(f"CREATE TABLESPACE {tablespace} LOCATION '{disk.at}'"))
         undo.callback(connection.execute, text(f"DROP TABLESPACE {tablespace}"))
-        # The tables' files still have the size of everything that earlier tests wrote and deleted. That may be more than
-        # the disk has, and new rows could be written into it. TRUNCATE gives the tables new, empty files.
+        # Rows that earlier tests deleted still take up space. The files may be larger than the small disk, or have free
+        # space in which new rows fit. TRUNCATE gives the tables new, empty files.
         connection.execute(text(f"TRUNCATE {', '.join(MOVED)} CASCADE"))
         for table in MOVED:
             connection.execute(text(f"ALTER TABLE {table} SET TABLESPACE {tablespace}"))

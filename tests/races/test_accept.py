@@ -6,7 +6,7 @@ from collections import Counter
 from uuid import UUID
 
 from tests.world import Fleet, World
-from weelo_workers.contracts.notifications import CommandOutcome
+from weelo_workers.contracts.outcomes import CommandOutcome
 
 
 def all_accept(world: World, fleets: list[Fleet], broadcast: UUID) -> list[CommandOutcome]:

@@ -152,7 +152,7 @@ def test_a_number_in_an_address_is_a_number_or_400(scene: Scene, parameter: str)
 
 @pytest.mark.parametrize("text", [*SQL, *ODD.values()])
 def test_free_text_comes_back_as_it_was_written(embedded: System, text: str) -> None:
-    """As an address, a name and a reason, it is stored and shown again character by character."""
+    """The text is stored and returned unchanged, whether it is an address, a name or a reason."""
     who, driver = uuid4(), uuid4()
     with embedded.http(Role.TRANSPORTER, who) as fleet, embedded.http(Role.CUSTOMER, who) as customer:
         name = done(fleet.put(f"/drivers/{driver}", json={"name": text, "phone": "+91 80 1111 1111"}))["name"]
@@ -342,7 +342,7 @@ def test_a_malformed_header_is_400(embedded: System, line: str) -> None:
     ],
 )
 def test_no_second_request_is_smuggled_behind_the_first(embedded: System, lines: str) -> None:
-    """If a proxy and the API could disagree on where a body ends, there is one answer, and it is an error."""
+    """If a proxy and the API could disagree on where a body ends, the API sends one response, which is an error."""
     good = token(Role.CUSTOMER, uuid4())
     first = f"POST /api/v1/bookings HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {good}\r\n{lines}\r\n\r\n"
     smuggled = "0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"

@@ -111,7 +111,7 @@ def test_no_secret_on_a_command_line(lived_in: System) -> None:
 
 @running
 def test_no_secret_in_what_flower_asks_workers(lived_in: System) -> None:
-    """Flower shows workers' answers to these questions to everybody who can reach it."""
+    """Flower shows the workers' answers to these inspect commands to every visitor."""
     options = {"global_keyprefix": "weelo:celery:"}
     monitor = Celery(broker=Valkey(lived_in.folder).url(), broker_connection_retry_on_startup=True)
     monitor.conf.broker_transport_options = options

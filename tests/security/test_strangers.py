@@ -149,7 +149,7 @@ def test_a_cursor_of_somebody_elses_list_opens_nothing(scene: Scene) -> None:
 
 
 def test_trucks_and_drivers_of_others_are_as_unknown_as_any(scene: Scene) -> None:
-    """A fleet with an offer tries another fleet's vehicles and drivers: the answer is that for unknown ones."""
+    """If a fleet accepts with another fleet's vehicle or driver, the response is the same as for an unknown id."""
     own = scene.neighbours.truck()
     path = f"/broadcasts/{scene.booking}/accept"
     for thing, whose in (("vehicleId", scene.fleet.vehicles[1]), ("driverId", str(scene.fleet.drivers[1]))):

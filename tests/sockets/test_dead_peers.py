@@ -1,4 +1,4 @@
-"""A peer that disappears without closing its connection is noticed only by the missing pongs."""
+"""A peer that disappears without closing its connection is detected by its missing pongs."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_peer_that_answers_pings_stays_connected() -> None:
         heard = await peer.receive(answer=True, at_most=6)
         assert [type(event) for event in heard] == [Ping] * 6
         assert ours.next_message() is None
-        # Once it does not answer it is disconnected as well.
+        # A peer that stops answering pings later is disconnected, too.
         *_, farewell = await peer.receive(answer=False)
         assert farewell == NO_ANSWER
 

@@ -1,4 +1,4 @@
-"""The registry writes to Redis which users have open sockets; pushes are decided by that."""
+"""The registry stores in Redis which users have open sockets. The notifier reads it to decide on pushes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from weelo_workers.redis_client import redis
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionRegistry]:
-    """Yield a registry that publishes nothing of its own accord for a minute."""
+    """Yield a registry that does not publish on its own for a minute."""
     monkeypatch.setattr(session_registry, "EVERY_SECONDS", 60.0)
     here, stopped = SessionRegistry(list[SessionRecord]), threading.Event()
     thread = threading.Thread(target=here.run, args=(stopped,))

@@ -38,5 +38,5 @@ def test_a_time_that_is_no_time_of_ours_is_refused(time: str) -> None:
 
 
 def test_a_refused_cursor_keeps_nothing_of_earlier_requests() -> None:
-    """An exception that is raised again keeps the frames, and with them the data, of all earlier requests."""
+    """An exception object that is raised twice would keep the stack frames, and so the data, of both requests."""
     assert refused("x") is not refused("x")

@@ -10,7 +10,7 @@ from weelo_api.access import anyone, caller
 from weelo_api.gateway import find
 from weelo_api.messages import Seq
 from weelo_api.views.common import ById, PageOf, blueprint, json_or_404, replica_session
-from weelo_workers.contracts.notifications import CommandOutcome
+from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.rejections import Code
 from weelo_workers.queries import log
 

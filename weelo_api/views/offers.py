@@ -88,7 +88,7 @@ def why(path: ByTransporter) -> Response:
 @api.post("/broadcasts/<id>/accept", responses={200: AcceptResult, 202: Accepted})
 @allow(Role.TRANSPORTER)
 def accept(path: ById, body: Acceptance) -> Response:
-    """Take one truck slot, or k of the N: all or nothing unless `partial`."""
+    """Accept one truck slot or several: all of them or none, unless `partial`."""
     command = AcceptTrucks(
         broadcast_id=path.id, transporter_id=caller().id, trucks=body.offered(), partial=body.partial
     )
@@ -98,7 +98,7 @@ def accept(path: ById, body: Acceptance) -> Response:
 @api.post("/truck-requests/<id>/accept", responses={200: AcceptResult, 202: Accepted})
 @allow(Role.TRANSPORTER)
 def accept_slot(path: ById, body: OneTruck) -> Response:
-    """Take exactly this slot."""
+    """Accept the slot with this id, and no other slot of its broadcast."""
     with primary_session() as session:
         broadcast_id = broadcasts.offered_with_slot(session, path.id, caller().id)
     if broadcast_id is None:

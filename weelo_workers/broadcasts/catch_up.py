@@ -42,7 +42,7 @@ class Missed(Reach):
 
 @handles(CatchUp)
 def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
-    """Send OfferLate for the nearest missed broadcasts for which there is room; it offers one after the other."""
+    """Send one OfferLate for the missed broadcasts that the cap on open offers allows, nearest first."""
     if not command.again and uow.session.scalar(select(_rings_go_on(command.transporter_id, uow.now))):
         uow.send(command.model_copy(update={"again": True}), at=uow.now + RECHECK_AFTER)
     missed = _missed(uow, command)
@@ -64,16 +64,17 @@ def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
 
 
 def _rings_go_on(transporter_id: UUID, now: datetime) -> Exists:
-    """Return the condition that a broadcast which could be offered to them has not reached everyone yet.
+    """Return the condition that some broadcast that could be offered to this transporter is limited to a radius.
 
     A step searches Redis before it locks the broadcast. If the transporter comes online after that search, and this
-    command reads the broadcast before the step commits, neither finds the other, so this command runs a second time.
+    command reads the broadcast before the step commits, both miss the offer. So this command runs a second time.
     """
     return exists().where(*_could_be_offered(transporter_id, now), Broadcast.radius_km.is_not(None))
 
 
 def _could_be_offered(transporter_id: UUID, now: datetime) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions: they want work; the broadcast is open, not offered yet, has a slot for a free truck."""
+    """Return the conditions: the transporter wants work and was not offered the broadcast; it is open and has a slot
+    for one of their free trucks."""
     fits = (
         exists()
         .where(
@@ -92,8 +93,8 @@ def _could_be_offered(transporter_id: UUID, now: datetime) -> tuple[ColumnElemen
 def _missed(uow: UnitOfWork, command: CatchUp) -> list[Missed]:
     """Return the missed broadcasts within reach, nearest first.
 
-    At most twice MAX_OPEN_OFFERS broadcasts in their rings, and as many in their last step, because farther ones would
-    be refused in any case.
+    Reads at most twice MAX_OPEN_OFFERS broadcasts that are within a ring, and as many that are in their last step,
+    because the cap would exclude farther ones in any case.
     """
     here = presence.last_position(command.transporter_id) or _place_in(command)
     last_step = Broadcast.radius_step > len(settings().radius_steps_km)
@@ -103,7 +104,7 @@ def _missed(uow: UnitOfWork, command: CatchUp) -> list[Missed]:
         .over(partition_by=last_step, order_by=(half_chord, Broadcast.id))
         .label("of_its_class")
     )
-    # A little wider, because distances on a sphere are not exact; `covers` below compares the exact distance.
+    # Slightly too wide, because distances on a sphere are not exact. `covers` below compares the exact distance.
     half_angle = func.least(Broadcast.radius_km * SPHERE_ERROR / (2 * SPHERE_KM), pi / 2)
     in_reach = false() if here is None else half_chord <= func.power(func.sin(half_angle), 2)
     nearest = (

@@ -21,7 +21,7 @@ SNOOZE_SECONDS = 60.0
 
 @handles(OfferLate)
 def offer_late(command: OfferLate, uow: UnitOfWork) -> None:
-    """Offer this broadcast if it is open, in reach and they can take it; then send the command for the next one."""
+    """Offer this broadcast if it is open, in reach and can be taken. Then send the command for the next broadcast."""
     who = command.transporter_id
     if asked := uow.session.get(Broadcast, command.broadcast_id):
         here = presence.last_position(who)

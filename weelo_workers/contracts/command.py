@@ -43,6 +43,10 @@ class Command(BaseModel):
     sheddable: ClassVar[bool] = False
     """It starts new work, so it is the first to be refused under load."""
 
+    ordered_by_subject: ClassVar[bool] = False
+    """Rows about one subject are executed one at a time, oldest first, and one attempt may settle several of them
+    (see `messaging/ordering.py`)."""
+
     def __init_subclass__(
         cls,
         *,
@@ -50,6 +54,7 @@ class Command(BaseModel):
         queue: Queue | None = None,
         runs_in_background: bool = False,
         sheddable: bool = False,
+        ordered_by_subject: bool = False,
         **kwargs: object,
     ) -> None:
         super().__init_subclass__(**kwargs)  # type: ignore[arg-type]
@@ -59,6 +64,7 @@ class Command(BaseModel):
         cls.name = name
         cls.runs_in_background = runs_in_background
         cls.sheddable = sheddable
+        cls.ordered_by_subject = ordered_by_subject
         cls.queue = queue or domain  # type: ignore[assignment]
         if name in REGISTRY:
             raise TypeError(f"two commands are called {name}")

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import AwareDatetime
 
 from weelo_workers.contracts.command import Command
-from weelo_workers.contracts.event import Event
-from weelo_workers.contracts.wire import Timestamp, Wire
+from weelo_workers.contracts.delivery import EventDelivery
 
 
-class EventEnvelope(BaseModel):
-    """An event on its way to the notifier. `to`: facts about recipients that rows do not have later."""
-
-    model_config = ConfigDict(frozen=True)
-
-    id: UUID
-    event: str
-    at: Timestamp
-    data: dict[str, Any]
-    to: dict[str, Any] = {}
-
-
-class DeliverEvents(Command, name="notifications.deliver"):
-    """Deliver the events of one transaction. Deliveries about one `subject_id` keep the order of its history."""
-
-    subject_id: UUID
-    events: tuple[EventEnvelope, ...]
+class DeliverEvents(EventDelivery, name="notifications.deliver", ordered_by_subject=True):
+    """Write the events of one transaction into their recipients' logs, in the order of the subject's history."""
 
 
 class SendPushes(Command, name="notifications.push", runs_in_background=True):
@@ -46,39 +30,6 @@ class SendPushes(Command, name="notifications.push", runs_in_background=True):
     waited: bool = False
     devices: tuple[UUID, ...] | None = None
     attempt: int = 0
-
-
-class Outcome(Wire):
-    """The outcome of a command: `result` if it succeeded, `error` (problem+json) if it was rejected."""
-
-    command_id: UUID
-    command: str
-    http_status: int | None = None
-    result: Any | None = None
-    error: dict[str, Any] | None = None
-    received_at: Timestamp
-    settled_at: Timestamp | None = None
-    replayed: bool = False
-
-    @model_serializer(mode="wrap")
-    def _either_result_or_error(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        data: dict[str, Any] = serialize(self)
-        for absent in ("result", "error"):
-            if data[absent] is None:
-                del data[absent]
-        return data
-
-
-class CommandOutcome(Outcome):
-    """The body of `GET /commands/{id}`, and of the response that accepts a command."""
-
-    status: Literal["pending", "succeeded", "rejected"]
-
-
-class CommandSettled(Outcome, Event):
-    """The outcome as an event, sent to the caller of the command."""
-
-    status: Literal["succeeded", "rejected"]
 
 
 def frame(event: dict[str, Any], seq: int, own: dict[str, Any] | None) -> dict[str, Any]:

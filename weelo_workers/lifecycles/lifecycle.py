@@ -1,7 +1,6 @@
 """Lifecycles as tables of transitions.
 
-One line of a table gives the guard of the SQL update, the rejection when it matches no row, and a row of
-docs/lifecycles.md.
+The guard of the SQL update, the rejection when it matches no row, and docs/lifecycles.md come from the same table.
 """
 
 from __future__ import annotations
@@ -16,42 +15,61 @@ State = TypeVar("State", bound=StrEnum)
 
 @dataclass(frozen=True, slots=True)
 class Transition(Generic[State]):
-    """A transition called `name`, allowed in the states `when`, that leads to the state `to`."""
+    """A transition called `name`, allowed in the states `when`, that leads to the state `to`.
+
+    `by`: what makes it, if the table says so.
+    """
 
     name: str
     when: frozenset[State]
     to: State
+    by: tuple[str, ...] = ()
 
 
 class Lifecycle(Generic[State]):
     """The table of transitions of one kind of row."""
 
-    def __init__(self, name: str, initial: State, final: frozenset[State]) -> None:
+    def __init__(
+        self, name: str, initial: State, final: frozenset[State], created_by: tuple[str, ...] = ()
+    ) -> None:
         self.name = name
         self.initial = initial
         self.final = final
+        self.created_by = created_by
         self.transitions: list[Transition[State]] = []
 
-    def transition(self, name: str, *, when: set[State], to: State) -> Transition[State]:
+    def transition(
+        self, name: str, *, when: set[State], to: State, by: tuple[str, ...] = ()
+    ) -> Transition[State]:
         if any(known.name == name for known in self.transitions):
             raise ValueError(f"{self.name} has two transitions called {name}")
-        added = Transition(name, frozenset(when), to)
+        added = Transition(name, frozenset(when), to, by)
         self.transitions.append(added)
         return added
 
     def arrows(self) -> Iterator[tuple[State, State, str]]:
         """Yield (from, to, name) for each transition and each of its states, in the table's order."""
-        for transition in self.transitions:
-            for state in type(self.initial):
-                if state in transition.when:
-                    yield state, transition.to, transition.name
+        for start, transition in self._steps():
+            yield start, transition.to, transition.name
 
     def mermaid(self) -> str:
         """Return the table as a Mermaid state diagram. Transitions between the same two states share one arrow."""
-        lines = ["stateDiagram-v2", f"    [*] --> {self.initial}"]
-        names: dict[tuple[State, State], list[str]] = {}
-        for start, end, name in self.arrows():
-            names.setdefault((start, end), []).append(name)
-        lines += [f"    {start} --> {end}: {', '.join(labels)}" for (start, end), labels in names.items()]
+        created = f": {_actors(self.created_by)}" if self.created_by else ""
+        lines = ["stateDiagram-v2", f"    [*] --> {self.initial}{created}"]
+        labels: dict[tuple[State, State], list[str]] = {}
+        for start, transition in self._steps():
+            actors = f" ({_actors(transition.by)})" if transition.by else ""
+            labels.setdefault((start, transition.to), []).append(transition.name + actors)
+        lines += [f"    {start} --> {end}: {', '.join(names)}" for (start, end), names in labels.items()]
         lines += [f"    {state} --> [*]" for state in type(self.initial) if state in self.final]
         return "\n".join(lines)
+
+    def _steps(self) -> Iterator[tuple[State, Transition[State]]]:
+        for transition in self.transitions:
+            for state in type(self.initial):
+                if state in transition.when:
+                    yield state, transition
+
+
+def _actors(by: tuple[str, ...]) -> str:
+    return " or ".join(by)

@@ -30,14 +30,14 @@ def counts_against(open_offer: Reach, new: Reach) -> bool:
 
 
 def has_room(open_offers: Iterable[Reach], new: Reach, cap: int) -> bool:
-    """Return whether a transporter with these open offers may be made the new one."""
+    """Return whether a transporter with these open offers may get the new one."""
     return sum(counts_against(each, new) for each in open_offers) < cap
 
 
 def split_by_room(
     open_offers: Iterable[Reach], wanted: Sequence[Wanted], cap: int
 ) -> tuple[list[Wanted], list[Wanted]]:
-    """Return the wanted offers that may be made and those that may not. Each one made counts against the later ones."""
+    """Return the wanted offers that fit the cap and those that do not. Each that fits counts against the later ones."""
     taken: list[Reach] = list(open_offers)
     fit: list[Wanted] = []
     refused: list[Wanted] = []

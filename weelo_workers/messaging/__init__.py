@@ -1,1 +1,5 @@
-"""The engine: the only place where a transaction begins or ends. Mailbox, unit of work, bus, bell, sweep."""
+"""The engine: the only place where a transaction begins or ends.
+
+`mailbox` stores commands, `bus` executes them (`claim`, `run`, `settle`, `failures`, `crashes`, `ordering`), `sweep` finds
+those that no worker has executed, `unit_of_work` is what a handler works with. It knows no command by name.
+"""

@@ -1,143 +1,80 @@
-"""What raises something unexpected, or kills whoever executes it: tried again with growing pauses, given up after five
-tries, given back by hand.
+"""Failed attempts: recorded, followed by a growing pause, parked after five, and requeued by an operator.
 
-A row in trouble holds up nobody: it waits apart until its next try, whatever rings for it.
+A row that fails holds up no other: until its next attempt it is passed over, whatever wakes a worker.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
-from pydantic import ValidationError
-from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.orm import Session
 
-from weelo_workers.contracts.command import Command, load
 from weelo_workers.contracts.queues import TIMERS
+from weelo_workers.lifecycles.mailbox import LIFECYCLE, MAX_ATTEMPTS, AfterFailure, after_failure
 from weelo_workers.models import MailboxRow
+from weelo_workers.models.mailbox import active, parked as is_parked
 
 log = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 5
-"""A command that went wrong so often is parked: an operator looks, the queue goes on."""
-
-POSSIBLE_CRASH = "whoever executed it may have died of it"
-
-# A timer is never given up, or somebody's request would stay open for ever: but nobody needs it every second.
-MAX_RETRY_DELAY_SECONDS = 300.0
-_MOST_COUNTED = 1_000  # the column is a smallint, and a timer may go on failing for weeks
-
-
-@dataclass(frozen=True, slots=True)
-class CrashMark:
-    """A try that was counted as lost beforehand: the row as it was, and what tells that nobody has tried since."""
-
-    before: Mapping[str, Any]
-    retry_at: datetime
-
-
-class UnreadablePayload(Exception):
-    """A payload that this version cannot read: which fields, and nothing of what is in them."""
+MAX_COUNTED = 1_000
+"""Counting stops here: the columns are smallints, and a timer may fail for weeks."""
 
 
 class CannotRetry(Exception):
-    """Its text says why, in one line."""
-
-
-def read_command(name: str, payload: dict[str, object]) -> Command:
-    """A stored command. Raises UnreadablePayload, whose text may be logged: names and phones stay where they are."""
-    try:
-        return load(name, payload)
-    except ValidationError as refused:
-        errors = refused.errors(include_url=False, include_input=False, include_context=False)
-        fields = [f"{'.'.join(map(str, each['loc'])) or 'payload'}: {each['msg']}" for each in errors[:3]]
-        more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
-        raise UnreadablePayload("; ".join(fields) + more) from None
+    """A command cannot be requeued. The text says why, in one line."""
 
 
 def record_failure(session: Session, command_id: UUID, error: Exception) -> MailboxRow | None:
-    """Count a failure: the row waits for its next try, or is parked with the reason. None if it is settled."""
+    """Count a failure and begin the pause before the next attempt, or park the row. Return it; None if it is settled."""
     row = session.get(MailboxRow, command_id, with_for_update=True)
-    if row is None or row.settled_at is not None:
+    if row is None or row.state in LIFECYCLE.final:
         return None
-    row.attempts = min(row.attempts + 1, _MOST_COUNTED)
+    row.attempts = min(row.attempts + 1, MAX_COUNTED)
     row.last_error = summary(error)
-    row.sweep_count = 0  # the next try is rung for, as the first was
-    _wait(session, row)
-    if _is_enough(row):
-        row.parked_at = _now(session)
-    # What went wrong where is worth a page of the log a few times; then a line will do.
-    page = error if row.attempts <= MAX_ATTEMPTS else None
-    log.error("%s %s failed, try %d: %s", row.name, row.id, row.attempts, row.last_error, exc_info=page)
+    row.sweep_count = 0  # the sweep wakes a worker for the next attempt, as it did for the first
+    now = clock(session)
+    if begin_pause(row, now).parked:
+        row.parked_at = now
+    # The first failures are logged with the traceback. A timer may fail for ever, so later ones are one line each.
+    traceback = error if row.attempts <= MAX_ATTEMPTS else None
+    log.error("%s %s failed, try %d: %s", row.name, row.id, row.attempts, row.last_error, exc_info=traceback)
     return row
 
 
-def mark_possible_crash(session: Session, command_id: UUID) -> CrashMark | None:
-    """Before a try from which perhaps nobody comes back: count it as lost, since whoever is lost counts nothing.
-
-    None: it is not to be tried now. Otherwise what `unmark_crash` needs if somebody does come back, with nothing settled.
-    """
-    # Nobody waits for the disk: should a power cut undo this, it was not the command that cost the process.
-    session.execute(text("SET LOCAL synchronous_commit = off"))
-    row = session.get(MailboxRow, command_id, with_for_update=True)
-    now = _now(session)
-    if row is None or row.settled_at is not None or row.parked_at is not None:
-        return None
-    if row.due_at > now or (row.retry_at is not None and row.retry_at > now):
-        return None  # somebody else counts on it at this moment, or it waits
-    before = {name: getattr(row, name) for name in ("last_error", "wake_at", "retry_at", "sweep_count")}
-    crashed_before = row.crashes
-    row.crashes = min(row.crashes + 1, _MOST_COUNTED)
-    # the next try is rung for again; that this one was swept stays known
-    row.sweep_count = min(row.sweep_count, 1)
-    again_at = _wait(session, row)
-    if crashed_before:
-        row.last_error = POSSIBLE_CRASH
-        log.error("%s %s: may have crashed its worker %d times", row.name, row.id, crashed_before)
-        if _is_enough(row):
-            row.parked_at = now
-            return None
-    return CrashMark(before, again_at)
-
-
-def unmark_crash(session: Session, command_id: UUID, mark: CrashMark) -> None:
-    """Somebody came back: whatever went wrong, it did not kill them."""
-    row = update(MailboxRow).where(
-        MailboxRow.id == command_id, MailboxRow.settled_at.is_(None), MailboxRow.crashes > 0
+def begin_pause(row: MailboxRow, now: datetime) -> AfterFailure:
+    """Decide what follows the failures that the row counts, and begin the pause. The caller parks the row."""
+    then = after_failure(
+        attempts=row.attempts,
+        crashes=row.crashes,
+        is_timer=row.queue == TIMERS,
+        now=now,
+        spread=random.uniform(0.75, 1.25),
     )
-    one_less = {"crashes": MailboxRow.crashes - 1}
-    as_before = row.where(MailboxRow.retry_at == mark.retry_at).values(**one_less, **mark.before)
-    if session.execute(as_before).rowcount == 0:  # type: ignore[attr-defined]
-        session.execute(row.values(**one_less))  # somebody has tried since: the rest is theirs
+    row.retry_at = row.wake_at = then.retry_at
+    return then
 
 
-def _wait(session: Session, row: MailboxRow) -> datetime:
-    row.retry_at = row.wake_at = _now(session) + timedelta(seconds=retry_delay(row.attempts + row.crashes))
-    return row.retry_at
-
-
-def _is_enough(row: MailboxRow) -> bool:
-    return row.attempts + row.crashes >= MAX_ATTEMPTS and row.queue != TIMERS
-
-
-def _now(session: Session) -> datetime:
+def clock(session: Session) -> datetime:
+    """Return the database's time."""
     now: datetime = session.scalars(select(func.clock_timestamp())).one()
     return now
 
 
-def retry_delay(tries: int) -> float:
-    """Seconds until the next try: about 1, 2, 4, 8, and so on, a quarter more or less, so that a crowd spreads."""
-    return min(2.0 ** min(tries - 1, 30), MAX_RETRY_DELAY_SECONDS) * random.uniform(0.75, 1.25)
+def summary(error: Exception) -> str:
+    """Return the first line of the error, with its type, at most 500 characters long."""
+    return f"{type(error).__name__}: {error}".splitlines()[0][:500]
+
+
+# --- for the operator -----------------------------------------------------------------------------------
 
 
 def requeue(connection: Connection, command_id: UUID) -> str:
-    """Give a parked command, or a timer in its pause, a fresh start. Returns its name; raises CannotRetry."""
+    """Reset a parked command, or a row in its pause, so that it is tried at once. Return its name; raises CannotRetry."""
     row = connection.execute(
         select(
             MailboxRow.name,
@@ -173,18 +110,12 @@ def requeue(connection: Connection, command_id: UUID) -> str:
 
 
 def parked(connection: Connection, limit: int) -> Sequence[MailboxRow]:
-    """Those given up on, the oldest first."""
-    query = select(MailboxRow).where(MailboxRow.parked_at.is_not(None)).order_by(MailboxRow.parked_at)
+    """Return parked rows, the oldest first."""
+    query = select(MailboxRow).where(is_parked(MailboxRow)).order_by(MailboxRow.parked_at)
     return Session(connection).scalars(query.limit(limit)).all()
 
 
 def failing(connection: Connection, limit: int) -> Sequence[MailboxRow]:
-    """Those that will be tried again, or that nobody who tried knows; the oldest first."""
-    query = select(MailboxRow).where(
-        MailboxRow.settled_at.is_(None), MailboxRow.parked_at.is_(None), MailboxRow.last_error.is_not(None)
-    )
+    """Return rows that failed and will be tried again, or that no worker so far knows; the oldest first."""
+    query = select(MailboxRow).where(active(MailboxRow), MailboxRow.last_error.is_not(None))
     return Session(connection).scalars(query.order_by(MailboxRow.due_at).limit(limit)).all()
-
-
-def summary(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0][:500]

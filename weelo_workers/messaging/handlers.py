@@ -1,4 +1,4 @@
-"""Which function executes which command: filled as the verbs' modules are imported."""
+"""The registry of handlers: which function executes which command. It is filled as the handlers' modules are imported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _handlers: dict[str, Callable[[Any, UnitOfWork], Wire | None]] = {}
 
 
 def handles(command: type[C]) -> Callable[[Handler[C]], Handler[C]]:
-    """Marks the one function that executes this command. What it returns is the command's result."""
+    """Register the function that executes this command. Its return value is the command's result."""
 
     def register(handler: Handler[C]) -> Handler[C]:
         if command.name in _handlers:
@@ -28,9 +28,10 @@ def handles(command: type[C]) -> Callable[[Handler[C]], Handler[C]]:
 
 
 def handler_for(name: str) -> Callable[[Any, UnitOfWork], Wire | None] | None:
-    """The verb for this command; None if this process does not know it (a newer one wrote it)."""
+    """Return the handler of this command; None if this version does not know the command (a newer one wrote it)."""
     return _handlers.get(name)
 
 
 def registered_handlers() -> dict[str, Callable[[Any, UnitOfWork], Wire | None]]:
+    """Return a copy of the registry: handlers by the names of their commands."""
     return dict(_handlers)

@@ -1,4 +1,4 @@
-"""Writing to the mailbox and reading outcomes. Commands, timers and deliveries are all rows of it."""
+"""Write commands into the mailbox, and read their outcomes. Timers and deliveries are rows of it as well."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Table, Uuid, bindparam, exists, func, insert, not_, or_, select
+from sqlalchemy import Connection, Table, bindparam, exists, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from weelo_workers.contracts.command import Caller, Command
-from weelo_workers.contracts.notifications import CommandOutcome, DeliverEvents
+from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.models import MailboxRow, Replay
-from weelo_workers.models.mailbox import has_failed
 
-# How long the bell may take before the sweep takes a row up. A countdown that is alive is milliseconds
-# late, hundreds on a busy machine, so a timer gets little grace; a command may rightly wait behind others for a moment.
 TIMER_GRACE = timedelta(seconds=0.5)
+"""The sweep takes a timer up so long after it was due. A countdown is milliseconds late, hundreds of them on a busy machine."""
+
 COMMAND_GRACE = timedelta(seconds=1)
+"""The same for a command, which may have to wait behind others."""
 
 _table = cast(Table, MailboxRow.__table__)
 _replays = cast(Table, Replay.__table__)
@@ -39,49 +39,26 @@ _SEND = (
     .returning(_table.c.id)
 )
 _FIND = select(_table, _REPLAYED).where(
-    _table.c.id == bindparam("id"), _table.c.caller_id == bindparam("who")
+    _table.c.id == bindparam("id"), _table.c.caller_id == bindparam("caller_id")
 )
-_older = _table.alias("older")
-_waits = (
-    _older.c.name == DeliverEvents.name,
-    _older.c.settled_at.is_(None),
-    _older.c.parked_at.is_(None),
-    not_(has_failed(_older.c)),
-)
-# By parameter: named by its column, the new row would be every row of the mailbox.
-_DELIVERY = insert(_table).returning(
-    exists().where(_older.c.subject_id == bindparam("about", type_=Uuid()), *_waits)
-)
-_but = bindparam("but", type_=Uuid())
-_its_position = select(_table.c.position).where(_table.c.id == _but).scalar_subquery()
-_WAITING = (
-    select(_older.c.id)
-    .where(
-        _older.c.subject_id == bindparam("subject"),
-        *_waits,
-        or_(_but.is_(None), _older.c.position < _its_position),
-    )
-    .order_by(_older.c.position)
-    .limit(1)
-)
-_COMES_AGAIN = upsert(_replays).on_conflict_do_nothing()
+_RECORD_REPLAY = upsert(_replays).on_conflict_do_nothing()
 
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """What the mailbox says about a command just handed in."""
+    """The result of posting a command."""
 
     outcome: CommandOutcome
     fresh: bool
-    """False: the same command had been posted before."""
+    """False if the same command was posted before."""
     conflicting: bool
-    """The key had been used for another request."""
+    """Whether the key was used for another request before."""
 
 
 def post(
     connection: Connection, command: Command, caller: Caller, command_id: UUID, fingerprint: str
 ) -> Posted:
-    """Record a caller's command. The same `command_id` again changes nothing and returns what is known of it."""
+    """Store a caller's command. If `command_id` is stored already, this changes nothing and returns its outcome so far."""
     values = {
         **_values(command, command_id),
         "caller_id": caller.id,
@@ -93,16 +70,16 @@ def post(
     row = connection.execute(_POST, values).mappings().one_or_none()
     if row is not None:
         return Posted(outcome({**row, "repeated": False}), fresh=True, conflicting=False)
-    # Looked at without a lock: whoever executes it at this moment is not waited for.
-    row = connection.execute(_FIND, {"id": command_id, "who": caller.id}).mappings().one()
+    # Without a lock, so that this does not wait for a worker that is executing the command.
+    row = connection.execute(_FIND, {"id": command_id, "caller_id": caller.id}).mappings().one()
     if row["fingerprint"] != fingerprint:
         return Posted(outcome(row), fresh=False, conflicting=True)
-    connection.execute(_COMES_AGAIN, {"command_id": command_id})
+    connection.execute(_RECORD_REPLAY, {"command_id": command_id})
     return Posted(outcome({**row, "repeated": True}), fresh=False, conflicting=False)
 
 
 def send(connection: Connection, command: Command) -> UUID:
-    """Record a command of the system itself, due now by the database's clock. Returns its id."""
+    """Store a command of the system itself, due now by the database's clock. Return its id."""
     command_id: UUID = connection.execute(_SEND, _values(command, uuid4())).scalar_one()
     return command_id
 
@@ -110,7 +87,7 @@ def send(connection: Connection, command: Command) -> UUID:
 def row_for(
     command: Command, *, now: datetime, due_at: datetime | None, subject_id: UUID | None
 ) -> dict[str, Any]:
-    """The row of a command that the system sends to itself: at once, or as a timer."""
+    """Return the row of a command that the system sends to itself: due at once, or as a timer at `due_at`."""
     grace = TIMER_GRACE if command.queue == TIMERS else COMMAND_GRACE
     due = max(due_at, now) if due_at else now
     return {
@@ -123,28 +100,18 @@ def row_for(
 
 
 def write(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Insert rows that `row_for` returned. Rows of commands that are ordered by subject: see `ordering.write`."""
     connection.execute(insert(_table), rows)
 
 
-def write_delivery(connection: Connection, row: dict[str, Any]) -> bool:
-    """As `write`, for one delivery. Whether an older one about the same subject waits already."""
-    return bool(connection.execute(_DELIVERY, {**row, "about": row["subject_id"]}).scalar_one())
-
-
-def waiting_delivery(
-    connection: Connection, subject_id: UUID, *, other_than: UUID | None = None
-) -> UUID | None:
-    """The oldest delivery about this subject that waits and has not failed; with `other_than`, only older ones."""
-    return connection.execute(_WAITING, {"subject": subject_id, "but": other_than}).scalar()
-
-
 def find_outcome(connection: Connection, command_id: UUID, caller_id: UUID) -> CommandOutcome | None:
-    """The outcome of the caller's own command; somebody else's does not exist for them."""
-    row = connection.execute(_FIND, {"id": command_id, "who": caller_id}).mappings().one_or_none()
+    """Return the outcome of a command of this caller; None if there is none, also if it is another caller's."""
+    row = connection.execute(_FIND, {"id": command_id, "caller_id": caller_id}).mappings().one_or_none()
     return outcome(row) if row else None
 
 
 def outcome(row: Mapping[Any, Any]) -> CommandOutcome:
+    """Return the outcome that a row holds. `repeated` in it: whether the request was replayed."""
     return CommandOutcome(
         command_id=row["id"],
         command=row["name"],

@@ -22,6 +22,7 @@ from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.wakeup import BrokerUnavailable, WakeUp
 from weelo_workers.metrics import counters
 from weelo_workers.models.engine import DATABASE_ERRORS, is_disconnect
+from weelo_workers.models.mailbox import active, as_sql, untroubled
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +36,10 @@ WAKE_UPS = 2
 TIMERS_EVERY_SECONDS = 0.3
 
 # By the index of what the sweep looks for, and most often by its first entry.
-_NEXT_TIMER = text("""
+_NEXT_TIMER = text(f"""
     SELECT EXTRACT(EPOCH FROM min(wake_at) - clock_timestamp())::float
       FROM mailbox
-     WHERE settled_at IS NULL AND parked_at IS NULL AND queue = 'timers'
+     WHERE {as_sql(active())} AND queue = '{TIMERS}'
 """)
 
 # Between two sweeps, however many timers come due one after the other, or are held by somebody.
@@ -50,15 +51,16 @@ _Overdue = Row[tuple[UUID, str, Queue, int, int, int]]
 # SKIP LOCKED: a row that a worker is settling at this moment, or that another sweep has, is not overdue.
 # Each time a row is taken up it waits longer for its next turn, so a flood is not rung over and over. A timer waits
 # longer only for having failed: what held it up may be over at any moment, and it is late already.
-_TAKE_UP = text("""
+_FRESH_TIMER = f"(queue = '{TIMERS}' AND {as_sql(untroubled())})"
+_TAKE_UP = text(f"""
     UPDATE mailbox
        SET sweep_count = LEAST(sweep_count + 1, 1000),
            wake_at = clock_timestamp() + interval '1 second'
-                     * LEAST(power(2, LEAST(CASE queue WHEN 'timers' THEN attempts + crashes ELSE sweep_count END, 10)), 30)
+                     * LEAST(power(2, LEAST(CASE queue WHEN '{TIMERS}' THEN attempts + crashes ELSE sweep_count END, 10)), 30)
      WHERE id IN (SELECT id FROM mailbox
-                   WHERE settled_at IS NULL AND parked_at IS NULL AND wake_at <= statement_timestamp()
-                     AND (NOT :fresh_timers_only OR (queue = 'timers' AND attempts + crashes = 0))
-                   ORDER BY (queue = 'timers' AND attempts + crashes = 0) DESC, wake_at
+                   WHERE {as_sql(active())} AND wake_at <= statement_timestamp()
+                     AND (NOT :fresh_timers_only OR {_FRESH_TIMER})
+                   ORDER BY {_FRESH_TIMER} DESC, wake_at
                    LIMIT :batch
                      FOR UPDATE SKIP LOCKED)
     RETURNING id, name, queue, sweep_count, attempts, crashes

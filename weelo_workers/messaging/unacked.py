@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
+from weelo_workers.models.mailbox import as_sql, unsettled
 from weelo_workers.redis_client import connect, redis
 from weelo_workers.settings import settings
 
@@ -29,7 +30,7 @@ MESSAGES = "weelo:celery:unacked"
 TIMES = "weelo:celery:unacked_index"
 AT_ONCE = 1_000
 
-_UNSETTLED = text("SELECT id FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[])) AND settled_at IS NULL")
+_UNSETTLED = text(f"SELECT id FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[])) AND {as_sql(unsettled())}")
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,7 @@
-"""One transaction of one command: what a verb may do, in the verbs' own words.
+"""The unit of work: what a handler can do in the transaction of its command.
 
-lock, move, tell, later. A verb never commits, never reads the clock, never knows a broker.
+It locks rows, moves them along their lifecycles, publishes events and sends commands. A handler never commits, never
+reads a clock, and never uses a broker.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.command import Caller, Command
+from weelo_workers.contracts.delivery import EventEnvelope, event_delivery
 from weelo_workers.contracts.event import Event
-from weelo_workers.contracts.notifications import DeliverEvents, EventEnvelope
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.lifecycles.lifecycle import Transition
-from weelo_workers.messaging import mailbox
+from weelo_workers.messaging import mailbox, ordering
 from weelo_workers.messaging.wakeup import WakeUp
 from weelo_workers.models import Assignment, Base, Broadcast, Hold, TransitionRecord, TruckRequest
 
@@ -36,7 +37,7 @@ _SUBJECTS: dict[type[Base], str] = {
 
 
 class UnitOfWork:
-    """Rows to lock and move, events to publish, commands to send: all take effect at the commit, or none."""
+    """Collects the effects of one command. They take effect together at the commit, or not at all."""
 
     def __init__(self, session: Session, command_id: UUID, command_name: str, caller: Caller | None) -> None:
         self.session = session
@@ -44,12 +45,12 @@ class UnitOfWork:
         self.command_name = command_name
         self.caller = caller
         self.replayed = False
-        """Set by a verb whose answer is that of an earlier command."""
+        """Set by a handler whose result is that of an earlier command."""
         self.http_status = 200
         self.subject_id: UUID | None = None
-        """What this is about: the first broadcast locked. Deliveries about it keep its order."""
+        """The first broadcast locked or created. Its events are delivered in the order of its history."""
         self._now: datetime | None = None
-        self._told: list[EventEnvelope] = []
+        self._events: list[EventEnvelope] = []
         self._sent: list[tuple[Command, datetime | None]] = []
         self._history: list[dict[str, Any]] = []
         self._after_commit: list[Callable[[], None]] = []
@@ -58,28 +59,28 @@ class UnitOfWork:
 
     @property
     def now(self) -> datetime:
-        """The database's clock, read once after the newest lock: later holders of a lock have later times."""
+        """The database's time, read once after the newest lock, so that later holders of a lock have later times."""
         if self._now is None:
             self._now = self.session.scalar(select(func.clock_timestamp()))
             assert self._now is not None
         return self._now
 
     def refresh_now(self) -> None:
-        """Somebody outside was waited for: `now` is read again."""
+        """Read the time again when `now` is next used, because the handler has waited for another system."""
         self._now = None
 
     def lock(self, model: type[Row], row_id: UUID) -> Row | None:
-        """The row, locked until the end; None if there is none. The root (a broadcast) goes first, as everywhere."""
+        """Lock and return a row; None if there is none. A handler locks the broadcast before its slots, holds and assignments."""
         rows = self.lock_all(model, [row_id])
         return rows[0] if rows else None
 
     def lock_all(self, model: type[Row], row_ids: Sequence[UUID]) -> list[Row]:
-        """These rows, locked in id order, whatever order they are asked in: so nobody deadlocks."""
+        """Lock and return rows. They are locked in id order, so that two transactions never deadlock."""
         rows = self.session.scalars(
             select(model)
             .where(model.id.in_(row_ids))  # type: ignore[attr-defined]
             .order_by(model.id)  # type: ignore[attr-defined]
-            .with_for_update(key_share=True),  # an insert with a foreign key to the row does not wait
+            .with_for_update(key_share=True),  # an insert that refers to the row does not wait
             execution_options={"populate_existing": True},
         ).all()
         self._now = None
@@ -88,14 +89,14 @@ class UnitOfWork:
         return list(rows)
 
     def add(self, *rows: Base) -> None:
-        """New rows. They are written at once, so that a constraint that refuses them does so here."""
+        """Insert rows. They are written at once, so that a violated constraint raises here."""
         self.session.add_all(rows)
         self.session.flush()
 
     # --- move ---------------------------------------------------------------------------------------
 
     def record_created(self, row: Stateful, name: str, **details: Any) -> None:
-        """Record that a thing has come into being in its first state."""
+        """Record in the history that a row was created in its first state."""
         if isinstance(row, Broadcast) and self.subject_id is None:
             self.subject_id = row.id
         self._record(row, name, None, details)
@@ -103,7 +104,7 @@ class UnitOfWork:
     def advance(
         self, row: Stateful, transition: Transition[Any], *, why: dict[str, Any] | None = None, **columns: Any
     ) -> Stateful:
-        """Move one thing along its lifecycle, and set further columns with it. See `advance_all`."""
+        """Move one row along its lifecycle, and set further columns with it. See `advance_all`."""
         self.advance_all([row], transition, why=why, **columns)
         return row
 
@@ -116,7 +117,7 @@ class UnitOfWork:
         why: dict[str, Any] | None = None,
         **columns: Any,
     ) -> bool:
-        """As `advance`; False, and nothing has happened, if this constraint forbids it."""
+        """Move a row as `advance` does. Return False, without any effect, if this constraint forbids it."""
         try:
             with self.session.begin_nested():
                 self.advance(row, transition, why=why, **columns)
@@ -135,10 +136,10 @@ class UnitOfWork:
         why: dict[str, Any] | None = None,
         **columns: Any,
     ) -> None:
-        """Move things along their lifecycle in one guarded UPDATE, and write their history.
+        """Move rows along their lifecycle in one guarded UPDATE, and record it in the history.
 
-        The guard comes from the transition, so a row in another state is not moved, whatever was read
-        before. Raises Rejected(INVALID_TRANSITION) if any row refuses: the whole command then has no effect.
+        The guard is the transition's `when`, so a row in another state is not moved, whatever was read before. If there
+        is one, raises Rejected(INVALID_TRANSITION), and the whole command has no effect.
         """
         if not rows:
             return
@@ -184,66 +185,74 @@ class UnitOfWork:
             }
         )
 
-    # --- tell ---------------------------------------------------------------------------------------
+    # --- publish ---------------------------------------------------------------------------------------
 
     def publish(self, event: Event, **to: Any) -> None:
-        """Everyone whom the catalog names for this event will hear of it, once, after the commit.
+        """Deliver the event once, after the commit, to the audiences that the catalog names for it.
 
-        `to` carries what the audience cannot be derived from later, in JSON (such as each recipient's distance).
+        `to`: what the audiences cannot derive from rows later, as JSON (such as each recipient's distance).
         """
-        self._told.append(
+        self._events.append(
             EventEnvelope(id=uuid4(), event=type(event).__name__, at=self.now, data=event.json_dict(), to=to)
         )
 
-    # --- later --------------------------------------------------------------------------------------
+    # --- send --------------------------------------------------------------------------------------
 
     def send(self, command: Command, *, at: datetime | None = None) -> None:
-        """A command to our future self, due `at` that time (none: at once). It is never cancelled: the
-        lifecycle refuses it if it has become pointless."""
+        """Send a command to be executed later: `at` that time, or as soon as possible.
+
+        It cannot be cancelled. If it has become pointless by then, the lifecycle refuses it.
+        """
         self._sent.append((command, at))
 
     def after_commit(self, act: Callable[[], None]) -> None:
-        """Something outside the database that is nice to do soon, and harmless to lose."""
+        """Call `act` after the commit. It is lost if the process ends first, so it must be harmless to lose."""
         self._after_commit.append(act)
 
-    # --- the bus calls these ------------------------------------------------------------------------
+    # --- called by the bus ------------------------------------------------------------------------
 
     def flush(self) -> list[WakeUp]:
-        """Write history, timers and the one delivery into this transaction; what to ring after its commit."""
+        """Write history, commands and the delivery of the events. Return the wake-ups to send after the commit."""
         self._write_history()
         connection = self.session.connection()
         rows = [
             mailbox.row_for(command, now=self.now, due_at=at, subject_id=self.subject_id)
             for command, at in self._sent
         ]
-        if rows:
-            mailbox.write(connection, rows)
-        wake_ups = [
-            WakeUp(row["id"], row["name"], row["queue"], max(0.0, (row["due_at"] - self.now).total_seconds()))
+        if self._events:
+            subject = self.subject_id or (self.caller.id if self.caller else self.command_id)
+            delivery = event_delivery()(subject_id=subject, events=tuple(self._events))
+            rows.append(mailbox.row_for(delivery, now=self.now, due_at=None, subject_id=subject))
+        unordered = [row for row in rows if not ordering.is_ordered(row["name"])]
+        if unordered:
+            mailbox.write(connection, unordered)
+        crowded = {
+            row["id"]: ordering.write(connection, row) for row in rows if ordering.is_ordered(row["name"])
+        }
+        return [
+            WakeUp(
+                row["id"],
+                row["name"],
+                row["queue"],
+                countdown=max(0.0, (row["due_at"] - self.now).total_seconds()),
+                follows=row["subject_id"] if crowded.get(row["id"]) else None,
+            )
             for row in rows
         ]
-        if self._told:
-            subject = self.subject_id or (self.caller.id if self.caller else self.command_id)
-            delivery = DeliverEvents(subject_id=subject, events=tuple(self._told))
-            row = mailbox.row_for(delivery, now=self.now, due_at=None, subject_id=subject)
-            crowded = mailbox.write_delivery(connection, row)
-            wake_ups.append(
-                WakeUp(row["id"], row["name"], row["queue"], follows=subject if crowded else None)
-            )
-        return wake_ups
 
     def acts_after_commit(self) -> list[Callable[[], None]]:
+        """Return what `after_commit` was given, in order."""
         return self._after_commit
 
     def discard(self) -> None:
-        """The verb refused and its savepoint is undone: neither tell nor send what it had in mind."""
-        for plan in (self._told, self._sent, self._history, self._after_commit):
+        """Forget all events, commands and history, because the handler has rejected the command."""
+        for plan in (self._events, self._sent, self._history, self._after_commit):
             plan.clear()
 
     def _write_history(self) -> None:
         if not self._history:
             return
-        # A slot, a hold or an assignment is dated by its broadcast: the version that its transaction led to.
+        # A slot, a hold or an assignment has no version: its entry has that of its broadcast after this transaction.
         newest: dict[UUID, int] = {}
         for entry in self._history:
             if entry["version"] is not None:

@@ -1,4 +1,7 @@
-"""The mailbox: one row per command, timer and delivery. The row is the promise behind every 202."""
+"""The mailbox: one row per command, timer and delivery, and the conditions that statements ask of such rows.
+
+A row is committed before the API answers 202. Its states and what moves it between them: `lifecycles/mailbox.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Identity, Index, SmallInteger, or_, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, ColumnElement, Identity, Index, SmallInteger, and_, func, not_, or_, text
+from sqlalchemy.dialects.postgresql import JSONB, dialect as postgresql
 from sqlalchemy.orm import Mapped, mapped_column
 
+from weelo_workers.lifecycles.mailbox import CHANCE_CRASHES, MailboxState, state_of
 from weelo_workers.models.base import Base, Id
-
-UNSETTLED = text("settled_at IS NULL")
 
 
 class MailboxRow(Base):
@@ -36,18 +38,18 @@ class MailboxRow(Base):
     received_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     due_at: Mapped[datetime]
     wake_at: Mapped[datetime]
-    """When the sweep takes this up if nobody has: a little after it is due, later each time."""
+    """When the sweep takes the row up if it is still unsettled: a little after it is due, later each time."""
     sweep_count: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
-    """How often it raised something unexpected."""
+    """How often its handler raised an unexpected exception."""
     crashes: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
-    """How many of those who began it on the record have not come back: perhaps it kills whoever executes it."""
+    """How many attempts that were recorded beforehand have not returned: they may have crashed their process."""
     last_error: Mapped[str | None]
-    """What went wrong last, in one line."""
+    """The last failure, in one line."""
     retry_at: Mapped[datetime | None]
-    """Not before then, after it went wrong: whatever rings meanwhile."""
+    """No attempt is made before this time, whatever wakes a worker."""
     parked_at: Mapped[datetime | None]
-    """Given up on after too many attempts; an operator looks at it."""
+    """When it was parked after too many attempts. An operator can requeue it."""
 
     settled_at: Mapped[datetime | None]
     status: Mapped[str] = mapped_column(server_default=text("'pending'"))
@@ -55,7 +57,17 @@ class MailboxRow(Base):
     result: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
     error: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
     replayed: Mapped[bool] = mapped_column(server_default=text("false"))
-    """The outcome is that of an earlier command (a double tap without a key)."""
+    """Whether the outcome is that of an earlier command (a double tap without a key)."""
+
+    @property
+    def state(self) -> MailboxState:
+        """The state of the row as it was loaded."""
+        return state_of(
+            settled_as=self.status if self.settled_at is not None else None,
+            parked=self.parked_at is not None,
+            attempts=self.attempts,
+            crashes=self.crashes,
+        )
 
     __table_args__ = (
         Index(
@@ -63,7 +75,7 @@ class MailboxRow(Base):
             "wake_at",
             postgresql_where=text("settled_at IS NULL AND parked_at IS NULL"),
         ),
-        Index("mailbox_unsettled_by_queue", "queue", "due_at", postgresql_where=UNSETTLED),
+        Index("mailbox_unsettled_by_queue", "queue", "due_at", postgresql_where=text("settled_at IS NULL")),
         Index(
             "mailbox_deliveries_in_order",
             "subject_id",
@@ -75,17 +87,83 @@ class MailboxRow(Base):
     )
 
 
-def has_failed(row: Any) -> ColumnElement[bool]:
-    """Whether a row (the model, or the columns of an alias) is known to fail. One loss may be chance: a restart, a
-    power cut, a `kill -9`."""
-    return or_(row.attempts > 0, row.crashes > 1)
+# --- conditions -----------------------------------------------------------------------------------------
+# Each returns a condition on `row`: the columns of the table, of an alias of it, or the model. What a statement asks of
+# the state of mailbox rows is written here and nowhere else.
+
+_COLUMNS = MailboxRow.__table__.c
+
+
+def unsettled(row: Any = _COLUMNS) -> ColumnElement[bool]:
+    """Return the condition that the row has no outcome."""
+    return row.settled_at.is_(None)  # type: ignore[no-any-return]
+
+
+def parked(row: Any = _COLUMNS) -> ColumnElement[bool]:
+    """Return the condition that the row is parked."""
+    return and_(unsettled(row), row.parked_at.is_not(None))
+
+
+def active(row: Any = _COLUMNS) -> ColumnElement[bool]:
+    """Return the condition that the row is waiting or retrying: attempts will be made."""
+    return and_(unsettled(row), row.parked_at.is_(None))
+
+
+def due(row: Any = _COLUMNS) -> ColumnElement[bool]:
+    """Return the condition that the row is active and its time has come."""
+    return and_(active(row), row.due_at <= func.clock_timestamp())
+
+
+def due_later(row: Any = _COLUMNS) -> ColumnElement[bool]:
+    """Return the condition that the row is active and its time has not come."""
+    return and_(active(row), row.due_at > func.clock_timestamp())
+
+
+def waiting(row: Any = _COLUMNS) -> ColumnElement[bool]:
+    """Return the condition that the row is active and has not failed before."""
+    return and_(active(row), not_(failed_before(row)))
+
+
+def retrying(row: Any = _COLUMNS) -> ColumnElement[bool]:
+    """Return the condition that the row is active and has failed before."""
+    return and_(active(row), failed_before(row))
+
+
+def failed_before(row: Any = _COLUMNS, *, in_marked_attempt: bool = False) -> ColumnElement[bool]:
+    """Return the condition that earlier attempts failed, or crashed more often than chance explains.
+
+    `in_marked_attempt`: the condition is asked during an attempt at the row itself. If the row has crashed before, that
+    attempt is already counted in `crashes`, so one more is allowed.
+    """
+    crashes = CHANCE_CRASHES + 1 if in_marked_attempt else CHANCE_CRASHES
+    return or_(row.attempts > 0, row.crashes > crashes)
+
+
+def untroubled(row: Any = _COLUMNS) -> ColumnElement[bool]:
+    """Return the condition that no failure and no possible crash is counted.
+
+    Stricter than not `failed_before`: beat must stay alive, so it does not itself execute a row with one possible crash
+    while workers respond. An operator may requeue such a row as well.
+    """
+    return row.attempts + row.crashes == 0  # type: ignore[no-any-return]
+
+
+def pause_is_over(row: Any = _COLUMNS) -> ColumnElement[bool]:
+    """Return the condition that the row is in no pause after a failure."""
+    return or_(row.retry_at.is_(None), row.retry_at <= func.clock_timestamp())
+
+
+def as_sql(condition: ColumnElement[bool]) -> str:
+    """Return the condition as text for a statement that reads the table by its own name, in parentheses."""
+    dialect = postgresql()  # type: ignore[no-untyped-call]
+    return f"({condition.compile(dialect=dialect, compile_kwargs={'literal_binds': True})})"
 
 
 class Replay(Base):
-    """The same request came again.
+    """Records that a client repeated a request.
 
-    A row of its own and no foreign key: whoever executes the command has its mailbox row locked, and a retry
-    should not wait for that.
+    It is a row of its own, without a foreign key, because the mailbox row is locked while the command is executed, and
+    a repeated request should not wait for that.
     """
 
     __tablename__ = "replays"

@@ -39,13 +39,26 @@ def upgrade_to_head(on: Engine | None = None, chosen: Settings | None = None) ->
         connection.execute(text("SET LOCAL statement_timeout = '10min'"))
         connection.execute(text("SET LOCAL lock_timeout = '10min'"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
+        if unknown := _unknown_revisions(connection):
+            raise ConfigurationError(
+                f"DATABASE_URL: the schema is at revision {unknown[0]}, which this version of Weelo does not know: it is of "
+                "a newer version, or another program's; use that version, or a database of its own"
+            )
         command.upgrade(alembic_config(connection), "head")
         grant_roles(connection, chosen or settings())
 
 
+def _unknown_revisions(connection: Connection) -> list[str]:
+    known = {script.revision for script in _scripts(connection).walk_revisions()}
+    return sorted(set(MigrationContext.configure(connection).get_current_heads()) - known)
+
+
+def _scripts(connection: Connection) -> ScriptDirectory:
+    return ScriptDirectory.from_config(alembic_config(connection))
+
+
 def is_at_head(connection: Connection) -> bool:
     """Return whether the schema is the expected one or newer, as it is for old code during a deploy."""
-    scripts = ScriptDirectory.from_config(alembic_config(connection))
-    known = {script.revision for script in scripts.walk_revisions()}
     current = set(MigrationContext.configure(connection).get_current_heads())
-    return bool(current) and (current == set(scripts.get_heads()) or not current & known)
+    newer = set(_unknown_revisions(connection)) == current
+    return bool(current) and (newer or current == set(_scripts(connection).get_heads()))

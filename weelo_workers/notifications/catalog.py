@@ -13,9 +13,9 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from weelo_workers.contracts import broadcasts, fleet, notifications, offers, trips
+from weelo_workers.contracts import broadcasts, fleet, offers, outcomes, trips
+from weelo_workers.contracts.delivery import EventEnvelope
 from weelo_workers.contracts.event import Event
-from weelo_workers.contracts.notifications import EventEnvelope
 from weelo_workers.lifecycles import assignment as assignment_lifecycle
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.models import Assignment, Broadcast, Offer
@@ -152,7 +152,7 @@ def while_unanswered(session: Session, says: Mapping[str, str], users: Collectio
 WITHDRAWAL = (customer, notified_with_own_trucks)
 
 CATALOG: dict[type[Event], Route] = {
-    notifications.CommandSettled: Route("command_settled", (caller,)),
+    outcomes.CommandSettled: Route("command_settled", (caller,)),
     broadcasts.BroadcastStateChanged: Route("broadcast_state_changed", (customer,)),
     broadcasts.NewBroadcast: Route("new_broadcast", (newly_offered,), pushed=while_on_offer),
     broadcasts.TrucksRemainingUpdate: Route("trucks_remaining_update", (notified,)),

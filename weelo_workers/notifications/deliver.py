@@ -7,19 +7,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, and_, insert, not_, or_, select, update
+from sqlalchemy import insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from weelo_workers.contracts.notifications import DeliverEvents, EventEnvelope, SendPushes
+from weelo_workers.contracts.delivery import EventEnvelope
+from weelo_workers.contracts.notifications import DeliverEvents, SendPushes
+from weelo_workers.messaging import ordering
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.metrics import counters
-from weelo_workers.models import Broadcast, Device, EventRecord, LogHead, LogLine, MailboxRow
-from weelo_workers.models.mailbox import has_failed
+from weelo_workers.models import Broadcast, Device, EventRecord, LogHead, LogLine
 from weelo_workers.notifications import live_stream
 from weelo_workers.notifications.catalog import BY_NAME, Own
 
@@ -39,8 +39,8 @@ class Line:
 def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
     """Write this delivery and all other waiting ones of the same subject, in the order in which they happened.
 
-    Deliveries about one subject are claimed one at a time (see the bus), so an older one is never written after a newer
-    one. Many of them are written in a handful of statements.
+    Deliveries about one subject are claimed one at a time (see `messaging/ordering.py`), so an older one is never written
+    after a newer one. Many of them are written in a handful of statements.
     """
     lines = _lines_of_all(uow, command.subject_id)
     if not lines:
@@ -71,7 +71,7 @@ def _lines_of_all(uow: UnitOfWork, subject_id: UUID) -> list[Line]:
     A delivery that raises an error is left out and fails in its own attempt, without the others.
     """
     told: dict[UUID, list[EventEnvelope]] = {}
-    for row in _waiting(uow, subject_id):
+    for row in ordering.waiting_together(uow.session, uow.command_id, DeliverEvents.name, subject_id):
         with _only_ours_matters(row.id, uow):
             told[row.id] = list(DeliverEvents.model_validate(row.payload).events)
     # Referenced until the end, because the session keeps only weak references and would load them again for each event.
@@ -82,12 +82,7 @@ def _lines_of_all(uow: UnitOfWork, subject_id: UUID) -> list[Line]:
             lines[row_id] = _lines(uow.session, events)
     others = [row_id for row_id in lines if row_id != uow.command_id]
     if others:
-        uow.session.execute(
-            update(MailboxRow)
-            .where(MailboxRow.id.in_(others))
-            .values(settled_at=uow.now, status="succeeded", http_status=200),
-            execution_options={"synchronize_session": False},
-        )
+        ordering.settle_along(uow.session, others, uow.now)
         uow.after_commit(lambda: counters.COMMANDS.labels(DeliverEvents.name, "succeeded").inc(len(others)))
     return [line for of_one in lines.values() for line in of_one]
 
@@ -100,31 +95,6 @@ def _only_ours_matters(row_id: UUID, uow: UnitOfWork) -> Iterator[None]:
     except (LookupError, ValueError, TypeError, AttributeError):
         if row_id == uow.command_id:
             raise
-
-
-def _waiting(uow: UnitOfWork, subject_id: UUID) -> Sequence[Row[tuple[UUID, dict[str, Any]]]]:
-    return uow.session.execute(
-        select(MailboxRow.id, MailboxRow.payload)
-        .where(
-            MailboxRow.subject_id == subject_id,
-            MailboxRow.name == DeliverEvents.name,
-            MailboxRow.settled_at.is_(None),
-            MailboxRow.parked_at.is_(None),
-            # One that has failed before is tried alone, so that it takes no innocent ones with it. One that was only
-            # handed back has not: it keeps its place.
-            or_(
-                MailboxRow.id == uow.command_id,
-                and_(not_(has_failed(MailboxRow)), not_(_ours_has_failed(uow))),
-            ),
-        )
-        .order_by(MailboxRow.position)
-    ).all()
-
-
-def _ours_has_failed(uow: UnitOfWork) -> ColumnElement[bool]:
-    # Our present try may be among its losses.
-    ours = or_(MailboxRow.attempts > 0, MailboxRow.crashes > 2)
-    return select(ours).where(MailboxRow.id == uow.command_id).scalar_subquery()
 
 
 def _broadcasts_of(session: Session, told: Sequence[EventEnvelope]) -> list[Broadcast]:

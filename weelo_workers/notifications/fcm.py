@@ -105,7 +105,7 @@ def _answer(refusal: Exception, why: str, now: datetime) -> DeliveryResult:
 
     for_good = (
         exceptions.InvalidArgumentError,
-        # Also for a token of another project: with wrong credentials that is every token, so none is deleted for it.
+        # FCM sends this for a token of another project, too. With wrong credentials that is every token, so none is deleted.
         exceptions.PermissionDeniedError,
         messaging.ThirdPartyAuthError,
     )

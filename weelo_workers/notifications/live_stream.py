@@ -73,7 +73,9 @@ def publish_ephemeral(user_id: UUID, event: str, data: dict[str, Any]) -> None:
 
 
 def decode(entry: dict[str, str]) -> list[dict[str, Any]]:
-    """The items of one stream entry: `{id, event, at, data, to: {user id: [seq, own]}}`. An
-    ephemeral item is `{event, data, to}`, with null for `seq` and `own`."""
+    """Return the items of one stream entry: `{id, event, at, data, to: {user id: [seq, own]}}`.
+
+    An ephemeral item is `{event, data, to}`, with null for `seq` and `own`.
+    """
     items: list[dict[str, Any]] = json.loads(entry["items"])
     return items

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 # CONTRACT section 6: a socket that has not acknowledged within this time may belong to a phone in a tunnel.
 ACK_WITHIN = timedelta(seconds=3)
-# A push that must not overtake an announcement tries again after this time. FCM takes far less, or hangs for seconds.
+# A withdrawal waits this long while its announcement is being sent. FCM responds far sooner, or hangs for seconds.
 TURN = timedelta(seconds=1)
 MAX_RETRY_DELAY_SECONDS = 120.0
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from sqlalchemy import ARRAY, Connection, Text, bindparam, text
 
 from weelo_workers.contracts.command import REGISTRY
+from weelo_workers.contracts.notifications import DeliverEvents
 from weelo_workers.contracts.queues import QUEUES, Queue
+from weelo_workers.models.mailbox import active, as_sql, due, due_later, parked, retrying, unsettled, waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,26 +43,25 @@ class Wait:
     oldest_seconds: float
 
 
-_BY_QUEUE = text("""
+_BY_QUEUE = text(f"""
     SELECT queue,
-           count(*) FILTER (WHERE parked_at IS NULL AND due_at <= clock_timestamp()) AS due,
-           COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)
-                            FILTER (WHERE parked_at IS NULL AND due_at <= clock_timestamp())), 0) AS oldest,
-           count(*) FILTER (WHERE parked_at IS NULL AND due_at > clock_timestamp()) AS later,
-           count(*) FILTER (WHERE parked_at IS NULL AND (attempts > 0 OR crashes > 1)) AS failing,
-           count(*) FILTER (WHERE parked_at IS NOT NULL) AS parked
+           count(*) FILTER (WHERE {as_sql(due())}) AS due,
+           COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at) FILTER (WHERE {as_sql(due())})), 0) AS oldest,
+           count(*) FILTER (WHERE {as_sql(due_later())}) AS later,
+           count(*) FILTER (WHERE {as_sql(retrying())}) AS failing,
+           count(*) FILTER (WHERE {as_sql(parked())}) AS parked
       FROM mailbox
-     WHERE settled_at IS NULL
+     WHERE {as_sql(unsettled())}
      GROUP BY queue
 """)
 
 # A row of another version may have no `events`, or something other than a list.
-_UNSENT = text("""
+_UNSENT = text(f"""
     SELECT COALESCE(sum(CASE jsonb_typeof(payload->'events')
                              WHEN 'array' THEN jsonb_array_length(payload->'events') ELSE 1 END), 0) AS events,
            COALESCE(EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)), 0) AS oldest
       FROM mailbox
-     WHERE settled_at IS NULL AND name = 'notifications.deliver' AND parked_at IS NULL
+     WHERE {as_sql(active())} AND name = '{DeliverEvents.name}'
 """)
 
 
@@ -70,11 +71,10 @@ def unsent_events(connection: Connection) -> Unsent:
 
 
 # Commands that have failed, that this version does not know or that run in the background delay no others, and do not count.
-_WAITS = text("""
+_WAITS = text(f"""
     SELECT queue, count(*) AS waiting, EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)) AS oldest
       FROM mailbox
-     WHERE settled_at IS NULL AND parked_at IS NULL AND attempts = 0 AND crashes <= 1
-       AND name = ANY(:names) AND due_at <= clock_timestamp()
+     WHERE {as_sql(waiting())} AND {as_sql(due())} AND name = ANY(:names)
      GROUP BY queue
 """).bindparams(bindparam("names", type_=ARRAY(Text)))
 

@@ -10,7 +10,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, HoldStatus, TruckRequestStatus
 from weelo_workers.contracts.wire import rfc3339
@@ -18,13 +18,15 @@ from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.truck_request import FILLED
 from weelo_workers.messaging import failures
+from weelo_workers.messaging.redis_rights import missing_right
 from weelo_workers.messaging.worker_heartbeats import consumers
 from weelo_workers.models import server
 from weelo_workers.models.base import quoted
 from weelo_workers.models.engine import connect, engine
+from weelo_workers.models.mailbox import as_sql, unsettled
 from weelo_workers.models.migrate import is_at_head
 from weelo_workers.queries.backlog import by_queue
-from weelo_workers.redis_client import connect as connect_redis, redis
+from weelo_workers.redis_client import connect as connect_redis, reason, redis
 from weelo_workers.settings import settings
 
 OVERDUE_SECONDS = 5
@@ -46,8 +48,8 @@ INVARIANTS = {
     "{n} open broadcasts without a pending expiry": f"""
         SELECT count(*) FROM broadcasts b
          WHERE b.status IN ({quoted(OPEN)})
-           AND NOT EXISTS (SELECT 1 FROM mailbox m WHERE m.name = 'broadcasts.expire' AND m.settled_at IS NULL
-                              AND m.payload->>'broadcast_id' = b.id::text)""",
+           AND NOT EXISTS (SELECT 1 FROM mailbox WHERE name = 'broadcasts.expire' AND {as_sql(unsettled())}
+                              AND payload->>'broadcast_id' = b.id::text)""",
     "{n} slots held by a hold that is over": f"""
         SELECT count(*) FROM truck_requests t JOIN holds h ON h.id = t.hold_id
          WHERE t.status = '{TruckRequestStatus.HELD}' AND h.status <> '{HoldStatus.OPEN}'""",
@@ -75,7 +77,7 @@ def findings() -> list[str]:
         with engine().connect() as connection:
             found += _database(connection)
     except DBAPIError as error:
-        found.append(f"database: not reachable: {_line(error)}")
+        found.append(f"database: {_line(error)}")
     for variable in ("DATABASE_READ_URL", "DATABASE_API_URL", "DATABASE_WORKERS_URL"):
         if url := getattr(settings(), variable.lower()):
             found += [
@@ -112,13 +114,16 @@ def _further_database(url: str, *, read: bool) -> Iterator[str]:
             else:
                 yield from server.shortcomings(connection)
     except DBAPIError as error:
-        yield f"not reachable: {_line(error)}"
+        yield _line(error)
     finally:
         made.dispose()
 
 
 def _line(error: DBAPIError) -> str:
-    return str(error.orig).splitlines()[0]
+    trouble = server.trouble_with(error) or str(error.orig).splitlines()[0]
+    return (
+        f"not reachable: {trouble}" if isinstance(error, OperationalError) else f"cannot be used: {trouble}"
+    )
 
 
 def _time(moment: datetime | None) -> str:
@@ -130,7 +135,7 @@ def _redis() -> Iterator[str]:
         try:
             yield from (f"{variable}: {line}" for line in _unfit(client))
         except RedisError as error:
-            yield f"{variable}: not reachable: {error}"
+            yield f"{variable}: not reachable: {reason(error)}"
     with suppress(RedisError):
         for queue, workers in consumers().items():
             if workers == 0:
@@ -149,7 +154,9 @@ def _unfit(client: Redis) -> Iterator[str]:
     try:
         about: Any = client.info("replication") | client.info("cluster")
     except ResponseError:
-        return  # a managed service that does not permit INFO
+        about = {}  # a managed service that does not permit INFO
+    if missing := missing_right(client):
+        yield missing
     if about.get("role") == "slave":
         yield "is a read-only replica; use the primary's address"
     if about.get("cluster_enabled"):

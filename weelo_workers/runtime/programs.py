@@ -42,6 +42,8 @@ class Options:
     flower_port: int | None = 5555
     concurrency: int = 2
     demo: bool = False
+    address: str | None = None
+    """What `host` names, once that was looked up."""
     metrics_ports: Mapping[str, int] = field(default_factory=dict)
     """The ports on which workers and beat serve their metrics, by name."""
 
@@ -133,7 +135,7 @@ def migration() -> tuple[str, ...]:
 
 
 def _api(options: Options) -> Program:
-    bind = f"--bind={_in_url(options.host)}:{options.port}"
+    bind = f"--bind={_in_url(options.address or options.host)}:{options.port}"
     argv = _module("gunicorn", "--config=python:weelo_api.gunicorn", bind)
     known = os.environ.get("FLOWER_URL") or options.flower_url
     return Program("api", argv, stop_stage=API, grace=5.5, settings={"FLOWER_URL": known} if known else {})

@@ -11,8 +11,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from weelo_workers.contracts.queues import QUEUES
+from weelo_workers.messaging.redis_rights import missing_right
 from weelo_workers.messaging.worker_heartbeats import clear_consumption, consumers, queues_consumed
-from weelo_workers.redis_client import FailFastRedis, connect
+from weelo_workers.redis_client import FailFastRedis, connect, reason
 from weelo_workers.runtime import CommandError
 from weelo_workers.runtime.supervisor import Supervisor
 
@@ -116,13 +117,15 @@ class Readiness:
     def _of_redis(self, redis: Redis) -> str | None:
         try:
             redis.ping()
+            if missing := missing_right(redis):
+                return f"Redis cannot be used: {missing}"
             if not self._forgotten:
                 clear_consumption(next(iter(self._brokers.values())))
                 self._forgotten = True
         except RedisError as problem:
             # For PAUSE_SECONDS after a failure the client raises at once and asks no server.
             self._next_look = time.monotonic() + FailFastRedis.PAUSE_SECONDS + PAUSE_SECONDS
-            return f"Redis cannot be used: {problem}"
+            return f"Redis cannot be used: {reason(problem)}"
         return None
 
     def _of_queues(self) -> str | None:
@@ -162,7 +165,10 @@ class Readiness:
             self._note(name, True)
             return f"{url} answers {answer.code} {answer.read(500).decode(errors='replace').strip()}"
         except OSError as problem:
-            return f"{url} does not answer ({problem})"
+            reason = getattr(
+                problem, "reason", problem
+            )  # URLError prints its reason inside "<urlopen error …>"
+            return f"{url} does not answer ({reason})"
 
     def _note(self, sign: str, seen: bool) -> None:
         if seen and sign not in self._signs:

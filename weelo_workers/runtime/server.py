@@ -7,6 +7,7 @@ server of a data dir, and the run after a `kill -9` finds the server still runni
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -29,11 +30,23 @@ KILL_SECONDS = 10.0  # a process that waits for a hanging disk ends late, even b
 LOG_LIMIT_BYTES = 10_000_000
 POLL_SECONDS = 0.02
 
+_ERROR = re.compile(r"\b(?:FATAL|PANIC|ERROR|error):")  # PostgreSQL's severities and its programs' "error:"
+
 _started: list[subprocess.Popen[bytes]] = []  # our own children, which have to be reaped after their end
 
 
 class ServerError(CommandError):
     """An embedded server cannot be used. The text is one line, with the path of the log if there is one."""
+
+
+def cause_in(output: str) -> str:
+    """Return the line of a program's output that names why it failed: the last error, otherwise the last line.
+
+    After the error initdb prints what it removes, and PostgreSQL that it has shut down.
+    """
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if _ERROR.search(line)]
+    return (errors or lines or ["it printed nothing"])[-1]
 
 
 class EmbeddedServer(ABC):
@@ -157,8 +170,7 @@ class EmbeddedServer(ABC):
             # Another process has taken the port meanwhile: try another port. For other causes a retry does not help.
             if "address already in use" not in last_words.lower():
                 break
-        line = last_words.strip().splitlines()[-1:] or ["it printed nothing"]
-        raise ServerError(f"embedded {self.name} does not start: {line[0].strip()} (see {self.log})")
+        raise ServerError(f"embedded {self.name} does not start: {cause_in(last_words)} (see {self.log})")
 
     def _wait_until_ready(self, child: subprocess.Popen[bytes] | None) -> bool:
         """Wait until it takes connections. Return False if `child` ends before; raises ServerError after START_SECONDS."""

@@ -162,8 +162,16 @@ class Supervisor:
         child.identity = Identity.of(child.process.pid)
         self._write_registry()
         if not program.once:
-            child.reader = threading.Thread(target=self._read, args=(child, child.process), daemon=True)
-            child.reader.start()
+            reader = threading.Thread(target=self._read, args=(child, child.process), daemon=True)
+            try:
+                reader.start()
+            except RuntimeError as problem:  # the limit of processes or of memory is reached
+                child.last_line = str(problem)
+                child.process.kill()  # a full pipe would stop it; it is started again later
+                if child.process.stdout is not None:
+                    child.process.stdout.close()
+            else:
+                child.reader = reader
 
     def _write_registry(self) -> None:
         """List the children for the reaper. A full disk must not end the supervisor, so a failure is only logged."""
@@ -190,6 +198,7 @@ class Supervisor:
         child.process = child.identity = None
         if child.reader is not None:
             child.reader.join(timeout=0.5)  # for its last lines
+            child.reader = None
 
     def _plan_restart(self, child: Child, manner: str) -> None:
         child.ended = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from weelo_workers.runtime.console_log import ConsoleLog
 from weelo_workers.runtime.datadir import DataDir, Running
 from weelo_workers.runtime.embedded import EmbeddedServer, Postgres, ServerError, Valkey
 from weelo_workers.runtime.environment import OUTPUT_ENCODING, composed
-from weelo_workers.runtime.ports import can_listen
+from weelo_workers.runtime.ports import address_of, can_listen
 from weelo_workers.runtime.processes import Identity
 from weelo_workers.runtime.programs import Options
 from weelo_workers.runtime.readiness import Readiness
@@ -32,6 +33,7 @@ DATABASE = "weelo"
 EMBEDDED_ROLES = {programs.API_ROLE: "weelo_api", programs.WORKERS_ROLE: "weelo_workers"}
 SERVER_STOP_SECONDS = 1.0  # each; PostgreSQL then recovers from its log at the next start
 TICK_SECONDS = 0.1
+MIN_FILES = 128  # with 64 the embedded Valkey accepts fewer connections than the processes open
 
 
 class _StopEarly(BaseException):
@@ -78,6 +80,7 @@ def _serve(
     console_log.introduce([program.name for program in programs.programs(options)])
     if left := ChildRegistry(data.children_file).end():
         console_log.line("weelo", f"ended {left} processes that a killed run had left behind")
+    options = replace(options, address=_looked_up(options))
     _check_ports(options)
     options = replace(options, metrics_ports=programs.metrics_ports(settings().metrics_port))
 
@@ -203,27 +206,41 @@ def _check_configuration() -> None:
         for variable in ("DATABASE_URL", "REDIS_URL"):
             if not given(variable):
                 raise ConfigurationError(f"{variable}: must be set in production")
+    # The servers and processes raise their soft limit themselves.
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files != resource.RLIM_INFINITY and files < MIN_FILES:
+        raise CommandError(f"the limit of open files is {files} and must be at least {MIN_FILES} (ulimit -n)")
 
 
 def _check_ports(options: Options) -> None:
-    wanted = [(options.host, options.port, "--port")]
+    wanted = [(options.host, options.address or options.host, options.port, "--port")]
     if options.flower_port is not None:
-        wanted.append(
-            ("127.0.0.1", options.flower_port, "--flower-port or leave Flower out with --no-flower")
-        )
-    for host, port, option in wanted:
+        flower = "--flower-port or leave Flower out with --no-flower"
+        wanted.append(("127.0.0.1", "127.0.0.1", options.flower_port, flower))
+    for host, address, port, option in wanted:
         try:
-            free = can_listen(host, port)
+            free = can_listen(address, port)
         except OSError as problem:
-            raise CommandError(
-                f"cannot listen on {host}:{port}: {problem.strerror}; see --host and --port"
-            ) from None
+            raise _cannot_listen(host, port, problem.strerror) from None
         if not free:
             raise CommandError(f"port {port} is in use; choose another with {option}")
     if options.port == options.flower_port:
         raise CommandError(
             f"port {options.port} cannot serve both API and Flower; see --port and --flower-port"
         )
+
+
+def _looked_up(options: Options) -> str:
+    try:
+        return address_of(options.host)
+    except OSError as problem:
+        raise _cannot_listen(options.host, options.port, problem.strerror) from None
+    except UnicodeError:  # a label is empty or too long
+        raise _cannot_listen(options.host, options.port, "is not a host name") from None
+
+
+def _cannot_listen(host: str, port: int, reason: str | None) -> CommandError:
+    return CommandError(f"cannot listen on {host}:{port}: {reason}; see --host and --port")
 
 
 def _start_servers(data: DataDir, console_log: ConsoleLog, undo: ExitStack) -> Sequence[EmbeddedServer]:

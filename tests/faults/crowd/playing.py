@@ -46,8 +46,11 @@ QUIET_WITHIN = 60 + LINES / 300
 
 
 class Crowd:
-    """All listeners of a play. Use as a context manager. `listed`: (listener, offers from its frames, offers from the
-    server), read while some requests were open and again when none was. `logs`: the server's log of each listener."""
+    """Runs the script with all listeners. Use as a context manager.
+
+    `listed` has tuples (listener, offers by its frames, offers by the server), read while some requests are open and again
+    when none is. `logs` has the server's log of each listener.
+    """
 
     def __init__(self, fault_system: FaultSystem) -> None:
         self.fault_system = fault_system
@@ -196,8 +199,8 @@ class Crowd:
         customers = [self._client(Role.CUSTOMER, uuid4()) for _ in range(STANDING)]
         for customer in customers:
             self._standing.append(book(customer, trucks=3)["id"])
-            # Otherwise the requests might end before all lists are read. The timer reads the later deadline, as it does
-            # for a request whose truck was lost.
+            # Otherwise the requests might expire before all lists are read. Their timers need no change: a timer that
+            # runs before `expires_at` sets another one.
             with self.fault_system.engine.begin() as connection:
                 later = "UPDATE broadcasts SET expires_at = expires_at + interval '1 hour' WHERE id = :id"
                 connection.execute(text(later), {"id": self._standing[-1]})
@@ -207,7 +210,7 @@ class Crowd:
             for listener in some[1:]:
                 self._decline(listener, booking)
         self._compare_lists()
-        # The last events have no later ones after them, from which a client could detect a gap.
+        # If a client missed the last events, no later event would show it the gap.
         with self.fault_system.stopped(self._redis()):
             with ThreadPoolExecutor(STANDING) as pool:
                 list(pool.map(WeeloClient.cancel_booking, customers, self._standing))

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from tests.world import World, place
 from weelo_workers.contracts.broadcasts import CancelBroadcast, CreateOrder, NewOrder, VehicleRequirement
-from weelo_workers.contracts.notifications import CommandOutcome
+from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.statuses import BroadcastKind, Role
 
 KINDS = ("17 Feet", "32 Feet Multi Axle", "10 Wheeler")

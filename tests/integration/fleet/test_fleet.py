@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from tests.world import World
 from weelo_workers import presence
 from weelo_workers.contracts.fleet import DriverDetails, RegisterDriver, RegisterVehicle, VehicleDetails
-from weelo_workers.contracts.notifications import CommandOutcome
+from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.statuses import Role
 
 

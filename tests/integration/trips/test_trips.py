@@ -9,7 +9,7 @@ import pytest
 from tests.integration.trips.test_answers import slots, won
 from tests.world import World
 from weelo_workers.contracts.broadcasts import ContinuePartial
-from weelo_workers.contracts.notifications import CommandOutcome
+from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.statuses import BroadcastKind, Role
 from weelo_workers.lifecycles.assignment import STEPS
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from weelo_workers.contracts.notifications import EventEnvelope
+from weelo_workers.contracts.delivery import EventEnvelope
 from weelo_workers.messaging import handlers
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.notifications import catalog

@@ -1,0 +1,50 @@
+"""The users who send commands: the first command of a user inserts their row."""
+
+from __future__ import annotations
+
+from typing import cast
+from uuid import UUID
+
+from sqlalchemy import Table, func
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from weelo_workers.contracts.command import Caller
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.models import MailboxRow, User
+
+MAX_KNOWN_CALLERS = 10_000
+"""A process that has seen more users than this forgets them all, to bound its memory."""
+
+
+def caller_of(row: MailboxRow) -> Caller | None:
+    """Return the user who sent the command; None for timers and deliveries."""
+    if row.caller_id is None or row.caller_role is None:
+        return None
+    return Caller(row.caller_id, Role(row.caller_role), row.caller_name, row.caller_phone)
+
+
+class KnownCallers:
+    """The users whose rows this process has seen committed, so that it need not insert them again."""
+
+    def __init__(self) -> None:
+        self._known: set[UUID] = set()
+
+    def __contains__(self, caller: Caller) -> bool:
+        return caller.id in self._known
+
+    def add(self, caller: Caller) -> None:
+        if len(self._known) >= MAX_KNOWN_CALLERS:
+            self._known.clear()
+        self._known.add(caller.id)
+
+
+_NEW_USER = (
+    insert(cast(Table, User.__table__)).values(created_at=func.clock_timestamp()).on_conflict_do_nothing()
+)
+
+
+def ensure_user(session: Session, caller: Caller) -> None:
+    """Insert the row of this user if there is none."""
+    row = {"id": caller.id, "role": caller.role, "name": caller.name, "phone": caller.phone}
+    session.connection().execute(_NEW_USER, row)

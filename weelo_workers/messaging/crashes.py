@@ -1,0 +1,140 @@
+"""Commands that may crash the process that executes them.
+
+A crash cannot record itself, so before an attempt that may crash the process `crashes + 1` is committed, with the pause
+that would follow. If the attempt returns, this is undone. The first attempt at a command is not marked, so the usual
+path costs nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Engine, text, update
+from sqlalchemy.orm import Session
+
+from weelo_workers.contracts.queues import TIMERS
+from weelo_workers.lifecycles.mailbox import MARK_CRASH
+from weelo_workers.messaging import failures
+from weelo_workers.models import MailboxRow
+from weelo_workers.models.engine import DATABASE_ERRORS
+from weelo_workers.models.mailbox import unsettled
+
+log = logging.getLogger(__name__)
+
+POSSIBLE_CRASH = "whoever executed it may have died of it"
+
+
+class CrashSuspected(Exception):
+    """An earlier attempt did not settle the command, and may have crashed its process.
+
+    `crashed_before`: a possible crash is already counted.
+    """
+
+    def __init__(self, *, crashed_before: bool) -> None:
+        super().__init__(crashed_before)
+        self.crashed_before = crashed_before
+
+
+def may_have_crashed(row: MailboxRow) -> bool:
+    """Return whether an earlier attempt may have crashed.
+
+    One sweep is normal for a timer. For other commands the sweep wakes a worker first, so a second sweep means that none
+    responded.
+    """
+    return row.crashes > 0 or row.sweep_count > (1 if row.queue == TIMERS else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class CrashMark:
+    """A possible crash that was counted before an attempt."""
+
+    before: Mapping[str, Any]
+    """The columns of the row as they were."""
+    retry_at: datetime
+    """The pause that the mark began. If the row still has it, no other attempt was made since."""
+
+
+def mark_possible_crash(session: Session, command_id: UUID) -> CrashMark | None:
+    """Count a possible crash before an attempt. Return what `unmark_crash` needs, or None if no attempt may be made now.
+
+    The row is parked instead if it has crashed too often.
+    """
+    # The commit does not wait for the disk: if a power cut undoes it, the command was not what ended the process.
+    session.execute(text("SET LOCAL synchronous_commit = off"))
+    row = session.get(MailboxRow, command_id, with_for_update=True)
+    now = failures.clock(session)
+    if row is None or row.state not in MARK_CRASH.when:
+        return None
+    if row.due_at > now or (row.retry_at is not None and row.retry_at > now):
+        return None  # another process is making a marked attempt, or the row is in its pause
+    before = {name: getattr(row, name) for name in ("last_error", "wake_at", "retry_at", "sweep_count")}
+    crashed_before = row.crashes
+    row.crashes = min(row.crashes + 1, failures.MAX_COUNTED)
+    # The sweep wakes a worker for the next attempt again, but remembers that it had to for this one.
+    row.sweep_count = min(row.sweep_count, 1)
+    then = failures.begin_pause(row, now)
+    if crashed_before:
+        row.last_error = POSSIBLE_CRASH
+        log.error("%s %s: may have crashed its worker %d times", row.name, row.id, crashed_before)
+        if then.parked:
+            row.parked_at = now
+            return None
+    return CrashMark(before, then.retry_at)
+
+
+def unmark_crash(session: Session, command_id: UUID, mark: CrashMark) -> None:
+    """Undo a mark, since its attempt has returned. What another attempt has recorded since stays as it is."""
+    row = update(MailboxRow).where(MailboxRow.id == command_id, unsettled(MailboxRow), MailboxRow.crashes > 0)
+    one_less = {"crashes": MailboxRow.crashes - 1}
+    as_before = row.where(MailboxRow.retry_at == mark.retry_at).values(**one_less, **mark.before)
+    if session.execute(as_before).rowcount == 0:  # type: ignore[attr-defined]
+        session.execute(row.values(**one_less))
+
+
+class CrashGuard:
+    """Makes marked attempts for one process, and undoes marks later if the database is away when an attempt returns."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._one_at_a_time = threading.Lock()
+        self._to_undo: dict[UUID, CrashMark] = {}
+
+    @contextmanager
+    def attempt(self, command_id: UUID, suspected: CrashSuspected) -> Iterator[bool]:
+        """Mark an attempt for as long as the block runs. Yields False if it must not be made.
+
+        The mark is undone if the block raises; a block that settles the command keeps it. Commands that have crashed
+        before run one at a time: otherwise a command that merely runs beside one that crashes would be blamed as well.
+        """
+        with self._one_at_a_time if suspected.crashed_before else nullcontext():
+            self.undo_marks()
+            with Session(self._engine, expire_on_commit=False) as session, session.begin():
+                mark = mark_possible_crash(session, command_id)
+            if mark is None:
+                yield False
+                return
+            try:
+                yield True
+            except BaseException:
+                self._to_undo[command_id] = mark
+                self.undo_marks()
+                raise
+
+    def undo_marks(self) -> None:
+        """Undo the marks of attempts that have returned. Marks stay for the next call while the database is away."""
+        for command_id in list(self._to_undo):
+            mark = self._to_undo.pop(command_id, None)
+            if mark is None:
+                continue  # another thread has taken it
+            try:
+                with Session(self._engine) as session, session.begin():
+                    unmark_crash(session, command_id, mark)
+            except DATABASE_ERRORS:
+                self._to_undo[command_id] = mark

@@ -1,0 +1,183 @@
+"""Commands that are ordered by subject: executed one at a time for each subject, oldest first.
+
+A command class declares it with `ordered_by_subject=True`. One attempt may settle all rows of its command that wait about
+its subject, so a crowd of them costs a handful of statements, and one wake-up is enough for the crowd:
+
+- The transaction that writes such a row learns whether an older one waits. If one still waits after its commit, it wakes no worker.
+- Claiming a row takes a lock on its subject, so two attempts never hold one row each while they want the other's.
+- The handler reads the rows that wait together with its own, and settles them along with it.
+- After its commit, the attempt looks once more and wakes a worker for the oldest row that has arrived meanwhile.
+
+Between the last two steps no row is overlooked: the writer looks after its own commit, so either it sees that the older row
+is settled and wakes a worker, or the older row's last look comes later and finds the new row. If the process ends in
+between, the sweep finds the row.
+
+A row that has failed before is executed alone, so that it takes no other row with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    Connection,
+    Engine,
+    Row,
+    Table,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    case,
+    cast as sql_cast,
+    exists,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.orm import Session
+
+from weelo_workers.contracts.command import REGISTRY
+from weelo_workers.contracts.queues import Queue
+from weelo_workers.lifecycles.mailbox import SUCCEED
+from weelo_workers.messaging.wakeup import WakeUp
+from weelo_workers.models import MailboxRow
+from weelo_workers.models.engine import DATABASE_ERRORS
+from weelo_workers.models.mailbox import active, failed_before, unsettled, waiting
+
+BATCH_WINDOW_SECONDS = 0.05
+"""Rows of a crowd that arrive within this time are settled together, instead of one or two at a time."""
+
+_mailbox = cast(Table, MailboxRow.__table__)
+_older = _mailbox.alias("older")
+
+
+def is_ordered(name: str) -> bool:
+    """Return whether the command of this name is ordered by subject. An unknown command is not."""
+    command = REGISTRY.get(name)
+    return command is not None and command.ordered_by_subject
+
+
+def names() -> list[str]:
+    """Return the names of all commands that are ordered by subject."""
+    return [name for name, command in REGISTRY.items() if command.ordered_by_subject]
+
+
+# --- claim ----------------------------------------------------------------------------------------------
+
+_lock = func.pg_advisory_xact_lock(func.hashtextextended(sql_cast(_mailbox.c.subject_id, Text), 0))
+_is_ordered = _mailbox.c.name == any_(bindparam("ordered_names", type_=ARRAY(Text)))
+SUBJECT_LOCK = (
+    select(case((and_(_is_ordered, unsettled(_mailbox.c)), sql_cast(_lock, Text))).label("taken"))
+    .where(_mailbox.c.id == bindparam("id"))
+    .cte("subject_lock")
+    .prefix_with("MATERIALIZED")
+)
+"""The part of the claim that locks the subject of an ordered row. Of a crowd most rows are settled by then: they lock nothing."""
+
+
+# --- write ----------------------------------------------------------------------------------------------
+
+# The subject is a parameter of its own: `mailbox.subject_id` in RETURNING would compare with every row of the table.
+_WRITE = insert(_mailbox).returning(
+    exists().where(
+        _older.c.subject_id == bindparam("about", type_=Uuid()),
+        _older.c.name == bindparam("ordered_name"),
+        waiting(_older.c),
+    )
+)
+
+
+def write(connection: Connection, row: dict[str, Any]) -> bool:
+    """Insert one row. Return whether an older one of the same command waits about the same subject."""
+    parameters = {**row, "about": row["subject_id"], "ordered_name": row["name"]}
+    return bool(connection.execute(_WRITE, parameters).scalar_one())
+
+
+# --- run ------------------------------------------------------------------------------------------------
+
+
+def waiting_together(
+    session: Session, command_id: UUID, name: str, subject_id: UUID
+) -> Sequence[Row[tuple[UUID, dict[str, Any]]]]:
+    """Return id and payload of the row `command_id` and of those to settle along with it, oldest first."""
+    own = _mailbox.c.id == command_id
+    own_has_failed = (
+        select(failed_before(MailboxRow, in_marked_attempt=True))
+        .where(MailboxRow.id == command_id)
+        .scalar_subquery()
+    )
+    return session.execute(
+        select(MailboxRow.id, MailboxRow.payload)
+        .where(
+            MailboxRow.subject_id == subject_id,
+            MailboxRow.name == name,
+            active(MailboxRow),
+            or_(own, and_(not_(failed_before(MailboxRow)), not_(own_has_failed))),
+        )
+        .order_by(MailboxRow.position)
+    ).all()
+
+
+def settle_along(session: Session, command_ids: Collection[UUID], now: datetime) -> None:
+    """Settle rows that `waiting_together` returned, as succeeded."""
+    session.execute(
+        update(MailboxRow)
+        .where(MailboxRow.id.in_(command_ids))
+        .values(settled_at=now, status=SUCCEED.to.value, http_status=200),
+        execution_options={"synchronize_session": False},
+    )
+
+
+# --- after the commit -----------------------------------------------------------------------------------
+
+_before = bindparam("before", type_=Uuid())
+_its_position = select(_mailbox.c.position).where(_mailbox.c.id == _before).scalar_subquery()
+_OLDEST = (
+    select(_older.c.id)
+    .where(
+        _older.c.subject_id == bindparam("subject"),
+        _older.c.name == bindparam("ordered_name"),
+        waiting(_older.c),
+        or_(_before.is_(None), _older.c.position < _its_position),
+    )
+    .order_by(_older.c.position)
+    .limit(1)
+)
+
+
+def is_covered(engine: Engine, wake_up: WakeUp) -> bool:
+    """Return whether an older row still waits whose execution will settle this one or wake a worker for it.
+
+    `engine`, here and below: in autocommit mode, since one statement needs no transaction around it.
+    """
+    if wake_up.follows is None:
+        return False
+    return _oldest(engine, wake_up.name, wake_up.follows, before=wake_up.id) is not None
+
+
+def next_in_subject(engine: Engine, row: MailboxRow) -> WakeUp | None:
+    """Return the wake-up for the oldest row that waits about the subject of this one; None if the command is not ordered.
+
+    Also None while the database is away: then the sweep finds the row.
+    """
+    if row.subject_id is None or not is_ordered(row.name):
+        return None
+    found = _oldest(engine, row.name, row.subject_id)
+    return None if found is None else WakeUp(found, row.name, cast(Queue, row.queue))
+
+
+def _oldest(engine: Engine, name: str, subject_id: UUID, *, before: UUID | None = None) -> UUID | None:
+    parameters = {"ordered_name": name, "subject": subject_id, "before": before}
+    with suppress(*DATABASE_ERRORS), engine.connect() as connection:
+        return connection.execute(_OLDEST, parameters).scalar()
+    return None

@@ -1,0 +1,57 @@
+"""Run the handler of a claimed command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import ValidationError
+
+from weelo_workers.contracts.command import Command, load
+from weelo_workers.contracts.rejections import Rejected
+from weelo_workers.contracts.wire import Wire
+from weelo_workers.lifecycles.mailbox import REJECT, SUCCEED
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import MailboxRow
+
+
+class UnreadablePayload(Exception):
+    """This version cannot read a stored payload. The text names the fields, and contains none of their values."""
+
+
+def run(
+    handler: Callable[[Any, UnitOfWork], Wire | None], row: MailboxRow, uow: UnitOfWork
+) -> dict[str, Any]:
+    """Run the handler in a savepoint. Return the outcome as columns of the row.
+
+    A rejection undoes everything that the handler did. Raises UnreadablePayload, and whatever the handler raises beside
+    Rejected.
+    """
+    command = _read_command(row.name, row.payload)
+    try:
+        with uow.session.begin_nested():
+            result = handler(command, uow)
+    except Rejected as refusal:
+        uow.discard()
+        return {
+            "status": REJECT.to.value,
+            "http_status": refusal.code.http_status,
+            "error": refusal.problem(),
+        }
+    return {
+        "status": SUCCEED.to.value,
+        "http_status": uow.http_status,
+        "result": result.json_dict() if result is not None else None,
+        "replayed": uow.replayed,
+    }
+
+
+def _read_command(name: str, payload: dict[str, object]) -> Command:
+    try:
+        return load(name, payload)
+    except ValidationError as refused:
+        # The values are left out, since the text is logged: they may be names and phone numbers.
+        errors = refused.errors(include_url=False, include_input=False, include_context=False)
+        fields = [f"{'.'.join(map(str, each['loc'])) or 'payload'}: {each['msg']}" for each in errors[:3]]
+        more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
+        raise UnreadablePayload("; ".join(fields) + more) from None
