@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.documents import BLOCK, generated, names, pages
-from tests.architecture.sources import ROOT
+from tests.architecture.sources import ROOT, python_files
 from weelo_workers.settings import Settings
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *pages()]
@@ -59,6 +59,31 @@ def test_every_link_between_documents_leads_somewhere(path: Path) -> None:
         assert there.exists(), f"{target} is missing"
         if anchor and there.suffix == ".md":
             assert anchor in _anchors(there.read_text()), f"{target} has no heading #{anchor}"
+
+
+def _tour() -> list[tuple[str, str]]:
+    """Return (file, function) of each step of the tour in docs/architecture.md; the file is empty if none is named."""
+    tour = (ROOT / "docs" / "architecture.md").read_text().partition("## One accept")[2]
+    steps = [
+        (path, name)
+        for path, names in re.findall(r"^\| `(weelo_[\w/]+\.py)` \| ([^|]+) \|", tour, re.MULTILINE)
+        for name in re.findall(r"`([\w.]+)`", names)
+    ]
+    return steps + [("", name) for name in re.findall(r"`(?:uow\.)?([\w.]+)\(", tour)]
+
+
+@pytest.mark.parametrize(("path", "name"), sorted(set(_tour())))
+def test_the_tour_names_functions_that_exist(path: str, name: str) -> None:
+    files = [ROOT / path] if path else python_files("weelo_workers", "weelo_api")
+    definition = re.compile(rf"def {name.rpartition('.')[2]}\b")
+    assert any(definition.search(file.read_text()) for file in files)
+
+
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if "how-to" not in path.parts], ids=_id)
+def test_a_document_names_files_that_exist(path: Path) -> None:
+    """Pages of docs/how-to/ also name files that the reader makes."""
+    named = re.findall(r"`((?:weelo_\w+|tests|bench|docs)/[\w/.-]+)`", path.read_text())
+    assert not [name for name in named if not (ROOT / name).exists()]
 
 
 def test_the_readme_has_at_most_200_lines() -> None:
