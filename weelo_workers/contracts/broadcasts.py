@@ -10,6 +10,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_validator, mode
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import FLEET, TIMERS
+from weelo_workers.contracts.recipients import ToOffered, ToTransportersWithTrucks
 from weelo_workers.contracts.statuses import (
     BroadcastKind,
     BroadcastStatus,
@@ -208,7 +209,7 @@ class BroadcastStateChanged(AboutBroadcast):
     expires_at: Timestamp
 
 
-class NewBroadcast(AboutBroadcast):
+class NewBroadcast(AboutBroadcast, to=ToOffered):
     """An offer. `pickup_distance_km` and `truck_request_ids` (the slots that the fleet could take) are each
     transporter's own."""
 
@@ -229,7 +230,7 @@ class TrucksRemainingUpdate(AboutBroadcast):
     trucks_remaining: int
 
 
-class BroadcastEnded(AboutBroadcast, shared=True):
+class BroadcastEnded(AboutBroadcast, shared=True, to=ToTransportersWithTrucks):
     """What the three withdrawals share. `assigned_to_you`: how many of the trucks are the reader's own."""
 
     reason: str
@@ -248,7 +249,7 @@ class BookingExpired(BroadcastEnded):
     pass
 
 
-class BookingCompleted(AboutBroadcast):
+class BookingCompleted(AboutBroadcast, to=ToTransportersWithTrucks):
     """Every truck has delivered."""
 
 

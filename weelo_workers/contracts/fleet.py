@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import Event
+from weelo_workers.contracts.recipients import ToTransporter
 from weelo_workers.contracts.statuses import Platform
 from weelo_workers.contracts.vehicle_kinds import KindName
 from weelo_workers.contracts.wire import Latitude, Longitude, Request, ShortText, Timestamp, Wire
@@ -93,7 +94,7 @@ class SyncPresence(Command, name="fleet.sync_presence"):
 # --- what people are told -------------------------------------------------------------------------------
 
 
-class DriverStatusChanged(Event):
+class DriverStatusChanged(Event, to=ToTransporter):
     """To the driver's transporter."""
 
     driver_id: UUID
