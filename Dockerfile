@@ -1,12 +1,12 @@
-# One image for the API, the workers, beat, Flower and the migration: they share their code, so they are deployed together.
+# One image for the API, the workers, beat, Flower and the migration, because they share their code.
 
 FROM python:3.11-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/weelo
 WORKDIR /src
 
-# The dependencies change rarely, so they are a layer of their own. Only wheels: no compiler here or below. And only
-# files whose hash is known: what an index serves under a known version later is not what was tested.
+# The dependencies change rarely, so they are a layer of their own. Only wheels, because there is no compiler; only files
+# with a known hash, because an index may later serve another file under the same version than the tested one.
 COPY requirements.lock ./
 RUN /opt/weelo/bin/pip install --only-binary=:all: --require-hashes --requirement requirements.lock
 
@@ -19,12 +19,12 @@ RUN /opt/weelo/bin/pip install --no-deps .
 
 
 FROM python:3.11-slim-bookworm
-# By number, so that an orchestrator can see that it is not root. It has no home, no shell and nothing to write.
+# A numeric user, so that an orchestrator can see that it is not root. It has no home, no shell and nothing to write.
 RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin weelo
 COPY --from=build /opt/weelo /opt/weelo
 ENV PATH=/opt/weelo/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /srv
 USER 10001:10001
 EXPOSE 8000
-# No ENTRYPOINT: each service names its whole command line in docker-compose.yml. No shell: signals reach the program.
+# No ENTRYPOINT, because docker-compose.yml has each service's whole command line. No shell, so signals reach the program.
 CMD ["weelo", "--help"]

@@ -4,20 +4,20 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint lock audit bench soak mutants clean
+.PHONY: help install run test lint lock audit docs bench soak mutants clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1:/p' Makefile | awk -F: '{ printf "  make %-8s %s\n", $$1, $$2 }'
 
-# Variables of other programs must not change what is installed or run. pip keeps those that say where packages come from.
+# Variables of other programs must not change what is installed or run. pip keeps those that set the source of packages.
 PIP_SOURCES := PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_NO_INDEX PIP_TRUSTED_HOST PIP_CERT PIP_CLIENT_CERT \
   PIP_PROXY PIP_CACHE_DIR PIP_NO_CACHE_DIR PIP_TIMEOUT PIP_DEFAULT_TIMEOUT PIP_RETRIES PIP_CONFIG_FILE PIP_KEYRING_PROVIDER
 FOREIGN := $(filter-out PYTHON $(PIP_SOURCES),$(filter PIP_% PYTHON% SETUPTOOLS_% __PYVENV_LAUNCHER__,$(.VARIABLES)))
 $(foreach name,$(FOREIGN),$(eval unexport $(name)))
 PIP_INSTALL = "$(BIN)/python" -m pip install --disable-pip-version-check --quiet --no-user
 
-# The stamp holds the environment's folder, its Python, and checksums of the files that it was made from. A Python that is
-# given with PYTHON= must be the one inside.
+# The stamp holds the environment's folder, its Python, and checksums of the files that it was made from. If PYTHON= is
+# given, the environment must contain that Python.
 IDENTITY = printf '%s\n' "$(CURDIR)" && "$(BIN)/python" -I -S -c 'import sys; print(sys.version, sys.prefix)' && \
   cksum setup.cfg pyproject.toml
 SAME_PYTHON = import sys; print(sys.version_info[:3], sys.base_prefix)
@@ -27,9 +27,9 @@ else
 IS_WANTED = [ "$$("$(PYTHON)" -I -S -c '$(SAME_PYTHON)')" = "$$("$(BIN)/python" -I -S -c '$(SAME_PYTHON)')" ]
 endif
 
-# If all of it matches the stamp, nothing is done. If only setup.cfg has changed, pip brings the environment up to date. If
-# the folder was moved or copied, or its Python or the entry point is gone, the environment is made anew, because it holds
-# absolute paths. The stamp is written last, after the environment was tried, so a broken install is tried again.
+# If the stamp matches, nothing is done. If only setup.cfg has changed, pip updates the environment. If the folder was moved
+# or copied, or its Python or the entry point is gone, the environment is made anew, because it holds absolute paths. The
+# stamp is written last, after the environment was checked, so a broken install is repeated.
 install: ## make .venv with everything in it
 	@usable() { [ -x "$(BIN)/weelo" ] && $(IS_WANTED); }; \
 	now() { { $(IDENTITY); } 2>/dev/null; }; \
@@ -48,8 +48,8 @@ install: ## make .venv with everything in it
 	  || { echo "$(VENV) is not complete; look for prefix, target or root in: $(BIN)/python -m pip config list"; exit 1; }; \
 	now > "$(VENV)/.new"; mv "$(VENV)/.new" "$(VENV)/.installed"
 
-# In the foreground (ps: "+"), `set -m` makes the shell give the terminal to weelo alone: Ctrl-C then reaches weelo and not
-# make, which would end by the signal although weelo has stopped in order.
+# In the foreground (ps: "+"), `set -m` makes the shell give the terminal to weelo, so that Ctrl-C does not reach make,
+# which would end with an error although weelo has stopped in order.
 run: install ## the system with the demo played once, until Ctrl-C
 	@case "$$(ps -o stat= -p $$$$ 2>/dev/null)" in *+*) set -m;; esac; "$(BIN)/weelo" up --demo; status=$$?; exit $$status
 
@@ -71,6 +71,9 @@ audit: install ## ask PyPI for known weaknesses of the pinned packages
 	$(PIP_INSTALL) --editable ".[audit]"
 	"$(BIN)/pip-audit" --strict --disable-pip --require-hashes --requirement requirements.lock
 
+docs: install ## the documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 "$(BIN)/python" -m mkdocs build --strict
+
 bench: install ## measure costs against a ceiling in the same run
 	"$(BIN)/python" -m bench
 
@@ -82,4 +85,4 @@ mutants: install ## check that the tests notice a mechanism switched off
 	"$(BIN)/python" -m tests.faults.mutants
 
 clean: ## remove the environment and the development data
-	rm -rf "$(VENV)" .weelo .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf "$(VENV)" .weelo .pytest_cache .mypy_cache .ruff_cache *.egg-info site

@@ -1,1 +1,1 @@
-"""What it costs, measured on the running system: figures for README, never asserted in tests."""
+"""Benchmarks of the running system. Their figures are for the documentation; no test asserts them."""

@@ -1,4 +1,4 @@
-"""`make bench`: start the whole system, measure it as a client would, print a table with the machine named.
+"""`make bench`: start the whole system, measure it as a client, and print a table with the machine's name.
 
 `python -m bench race idle` measures only those.
 """
@@ -37,7 +37,7 @@ MEASURES = (
     sockets.idle_sockets,
     overload.overload,
 )
-# Takes minutes and gigabytes: only when it is named.
+# These take minutes and gigabytes, so they run only if named.
 ON_DEMAND = (history.history,)
 
 

@@ -1,4 +1,4 @@
-"""From the tap on "accept" to the frame that says what became of it."""
+"""The time from an accept to the frame with its outcome."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RACERS = 60
 
 
 def idle(system: System, data: Path) -> list[Figure]:
-    """HTTP accept to `command_settled` frame, one at a time."""
+    """Measure the time from an HTTP accept to its `command_settled` frame, one accept at a time."""
     truck, customer = Truck(system), system.client(Role.CUSTOMER, uuid4())
     fleet = BareSocket(system, Role.TRANSPORTER, truck.id)
     tapped, settled = [], []
@@ -34,7 +34,7 @@ def idle(system: System, data: Path) -> list[Figure]:
         outcome = _tap(truck, fleet, booking)
         heard = time.time()
         tapped.append(heard - began)
-        # This machine's clock, too. It was read before the commit, so what is measured is a little more than is meant.
+        # `settledAt` is from the same clock. It is read before the commit, so this figure is slightly too large.
         settled.append(heard - datetime.fromisoformat(outcome["settledAt"]).timestamp())
         customer.cancel_booking(booking)
         fleet.until("booking_cancelled", broadcastId=booking)
@@ -55,7 +55,7 @@ def idle(system: System, data: Path) -> list[Figure]:
 
 
 def race(system: System, data: Path) -> list[Figure]:
-    """60 phones tap at once for one truck slot."""
+    """Measure the same time while 60 transporters accept one slot at once."""
     with ThreadPoolExecutor(16) as pool:
         trucks = list(pool.map(lambda _: Truck(system), range(RACERS)))
     fleets = [BareSocket(system, Role.TRANSPORTER, truck.id) for truck in trucks]
@@ -79,8 +79,11 @@ def race(system: System, data: Path) -> list[Figure]:
 
 
 def _all_tap(system: System, trucks: list[Truck], fleets: list[BareSocket], booking: str) -> list[float]:
-    """Seconds from each tap to its frame. The taps are bytes made beforehand and the frames are read as they
-    come, by one thread, so that measuring takes as little as can be of the two cores that are measured."""
+    """Return the seconds from each accept to its frame.
+
+    Requests are prepared as bytes, and one thread reads the frames, so that the measurement takes as little as possible
+    of the two cores that are measured.
+    """
     taps = [_request(system, truck, booking) for truck in trucks]
     waiting = selectors.DefaultSelector()
     lines = []
@@ -113,7 +116,7 @@ def _request(system: System, truck: Truck, booking: str) -> bytes:
 
 
 def _tap(truck: Truck, fleet: BareSocket, booking: str) -> dict[str, Any]:
-    """Accept, and return when the outcome is in the transporter's hands."""
+    """Accept, and return the outcome from the transporter's frame."""
     body = {"vehicleId": truck.vehicle, "driverId": str(truck.driver)}
     path = f"/broadcasts/{booking}/accept"
     accepted = truck.client.command("POST", path, body, key=NO_KEY, wait=0)

@@ -1,4 +1,4 @@
-"""What one command costs against the bare transactions that it cannot do without."""
+"""The cost of one command compared with the bare transactions that it needs."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _rate(act: Callable[[], None]) -> float:
 
 
 def _bare(engine: Engine) -> None:
-    """Record the command, then in a second transaction claim it, act, write outcome and delivery."""
+    """Insert the command; in a second transaction lock it, change a row, insert the delivery and store the outcome."""
     command, driver, who = uuid4(), uuid4(), uuid4()
     row = {"id": command, "driver": driver, "who": who, "delivery": uuid4()}
     insert = "INSERT INTO mailbox (id, name, queue, payload, caller_id, due_at, wake_at) VALUES (:id, 'x', 'x', '{}', :who, now(), now() + interval '1 day')"

@@ -1,4 +1,4 @@
-"""One measured figure, and the percentiles behind it."""
+"""Measured figures and percentiles."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Figure:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value that `share` (0 to 1) of them do not exceed."""
+    """Return the value that `share` (0 to 1) of the values do not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 

@@ -1,4 +1,4 @@
-"""What a long past costs: the same acts on a database with a million finished broadcasts and on one without any."""
+"""The cost of a long history: the same acts on a database with a million finished broadcasts and on one without any."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WAITING = "SELECT id FROM mailbox WHERE settled_at IS NULL AND name = :name AND 
 
 def history(system: System, data: Path) -> list[Figure]:
     """Accept and the rest, with a past of a million broadcasts and without."""
-    # Nobody rings and nobody is near: it is the rows that are measured. A Redis that is not there refuses at once.
+    # There are no wake-ups and no presence, because only PostgreSQL is measured. A port without Redis refuses at once.
     os.environ["REDIS_URL"] = "redis://127.0.0.1:1/0"
     redis_client.redis.cache_clear()
     logging.getLogger("weelo_workers").setLevel(logging.CRITICAL)
@@ -81,7 +81,7 @@ def _database(data: Path, name: str) -> Engine:
 
 
 class Player:
-    """Plays one booking after the other on one database, and times each act."""
+    """Plays bookings on one database, one after the other, and times each act."""
 
     def __init__(self, engine: Engine) -> None:
         from tests.world import Fleet, Truck, World
@@ -98,13 +98,13 @@ class Player:
         customer, fleet = past.BUSY_CUSTOMER, past.BUSY_FLEET
         created = self.timed("create_booking", lambda: self.world.book(customer))
         broadcast = UUID(created.result["id"])
-        self.timed("a ring (matching by the rows)", lambda: self.execute("broadcasts.widen"))
-        self.timed("telling a ring", lambda: self.execute("notifications.deliver"))
+        self.timed("a radius ring (matching in PostgreSQL)", lambda: self.execute("broadcasts.widen"))
+        self.timed("delivery of a ring's events", lambda: self.execute("notifications.deliver"))
         page = self.timed("GET /offers", self.read(broadcasts.offers, fleet))
         assert [item["broadcastId"] for item in page.items] == [str(broadcast)]
         won = self.timed("accept", lambda: self.world.accept(self.fleet, broadcast))
         assert won.status == "succeeded", won.error
-        self.timed("telling an accept", lambda: self.execute("notifications.deliver"))
+        self.timed("delivery of an accept's events", lambda: self.execute("notifications.deliver"))
         self.timed("GET /broadcasts", self.read(broadcasts.history, customer))
         self.timed("GET /assignments", self.read(fleets.assignments, Caller(fleet, Role.TRANSPORTER)))
         newest = self.connected(lambda c: log.newest_seq(c, customer))
@@ -112,7 +112,7 @@ class Player:
             "GET /events, 5 lines",
             lambda: self.connected(lambda c: log.lines_after(c, customer, newest - 5, 100)),
         )
-        self.timed("the sweep's look", self.sweep)
+        self.timed("the sweep's query", self.sweep)
         self.timed("the backlog for /metrics", lambda: self.connected(backlog.by_queue))
         self.timed("cancel", lambda: self.world.cancel(broadcast))
         self.execute("notifications.deliver")
@@ -155,7 +155,7 @@ class Player:
 
 
 def _retention(engine: Engine) -> list[Figure]:
-    """One batch of each kind, of the day that is older than the retention."""
+    """Purge batches of each kind of row older than the retention."""
     from weelo_workers.messaging import retention
 
     figures = []

@@ -1,4 +1,4 @@
-"""Five times as many requests as this machine can do: what becomes of them, and of those who accept meanwhile."""
+"""Five times as many requests as this machine can serve: their responses, and the latency of accepts meanwhile."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import connect
 from weelo_workers.runtime.embedded import Postgres
 
-# Of another kind than what is accepted meanwhile. Each fleet is offered twenty requests at a time and no more.
+# Not the kind of the accepted slots: a fleet gets at most twenty open offers, and the flood would use them up.
 FLOODED = ("container", "20 Feet")
 AUDIENCE = 10
 AT_ONCE = 16
@@ -37,7 +37,7 @@ MOST_LINES = 800
 
 
 def overload(system: System, data: Path) -> list[Figure]:
-    """A flood of creates, and accepts in it."""
+    """Measure the responses to a flood of new bookings, and the latency of accepts meanwhile."""
     truck = Truck(system)
     audience = [Truck(system) for _ in range(AUDIENCE)]
     for each in audience:
@@ -66,7 +66,7 @@ def overload(system: System, data: Path) -> list[Figure]:
         each.available(False)
     said = ", ".join(f"{count:,} {status}" for status, count in sorted(answers.items()))
     return [
-        Figure("bookings a second, created and told, 16 at a time", f"{capacity:.0f}", ""),
+        Figure("bookings a second, created and answered, 16 at a time", f"{capacity:.0f}", ""),
         Figure(f"{TIMES} times as many for {FLOOD_SECONDS:.0f} s: answers", said, "202, 429, 503"),
         Figure("accept to outcome, calm / in the flood", f"{calm.figures()} / {flooded.figures()}", ""),
         Figure("a new booking is done within 1 s again, after the flood", f"{recovered:.1f} s", "10 s"),
@@ -75,7 +75,7 @@ def overload(system: System, data: Path) -> list[Figure]:
 
 
 def _capacity(system: System) -> float:
-    """Bookings a second, each waited for."""
+    """Return how many bookings a second succeed, each waited for."""
     waiting, done = selectors.DefaultSelector(), 0
     for _ in range(AT_ONCE):
         line = socket.create_connection(("127.0.0.1", system.port))
@@ -93,7 +93,7 @@ def _capacity(system: System) -> float:
 
 
 def _answer(line: socket.socket) -> bytes:
-    """One whole answer; b"" if the connection was closed."""
+    """Return one whole response, or b"" if the connection was closed."""
     answer = b""
     while b"\r\n\r\n" not in answer or len(answer) < answer.index(b"\r\n\r\n") + 4 + _length(answer):
         try:
@@ -112,7 +112,7 @@ def _length(answer: bytes) -> int:
 
 
 def _flood(system: System, per_second: float) -> Counter[str]:
-    """Requests by the clock, whether the ones before have been answered or not. Each answer's status."""
+    """Send requests at a fixed rate, whether earlier ones have been answered or not, and count the statuses."""
     requests = deque(_request(system, wait=False) for _ in range(int(per_second * FLOOD_SECONDS)))
     waiting, free, answers = selectors.DefaultSelector(), deque[socket.socket](), Counter[str]()
     began, sent, busy = time.monotonic(), 0, 0
@@ -148,7 +148,7 @@ def _flood(system: System, per_second: float) -> Counter[str]:
 
 
 class Tapping:
-    """Accepts, one after the other, each with a truck of its own, on a request that was there before."""
+    """Accepts slots of a booking that is open already, one after the other, each with a truck of its own."""
 
     def __init__(self, system: System, truck: Truck) -> None:
         self.truck, self.taken = truck, list[float]()
@@ -178,14 +178,14 @@ class Tapping:
 
 
 def _recovered(system: System) -> float:
-    """When a new booking is done within a second again."""
+    """Return when a new booking is executed within a second again."""
 
     asks = system.http(Role.CUSTOMER, uuid4())
 
     def quick() -> bool:
         began = time.monotonic()
         answer = asks.post("/bookings", json=BOOKING, headers={"Prefer": "wait=1"})
-        asks.headers["Authorization"] = f"Bearer {token(Role.CUSTOMER, uuid4())}"  # each asks once
+        asks.headers["Authorization"] = f"Bearer {token(Role.CUSTOMER, uuid4())}"  # one open booking each
         return answer.status_code == 201 and time.monotonic() - began < 1
 
     eventually(quick, within=60, every=0.1)

@@ -1,6 +1,6 @@
-"""A past for a database: finished broadcasts with everything of theirs, as so many days and retention leave them.
+"""Fills a database with a past: finished broadcasts with all their rows, as that many days and retention leave them.
 
-Written by the server itself, without the triggers of foreign keys and in the order of ids, so that it takes minutes.
+The rows are generated in PostgreSQL, without the triggers of foreign keys and in the order of ids, so it takes minutes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ RETENTION_DAYS = 7
 PEOPLE = 5_000  # fleets of one truck
 CUSTOMERS = 50_000
 
-# Those who are measured have more of a past than others: of their own kind, the busiest.
+# The users that are measured have a longer past than all others.
 BUSY_CUSTOMER = UUID(int=1)
 BUSY_FLEET = UUID(int=2)
 BUSY_DRIVER = UUID(int=3)
@@ -125,17 +125,17 @@ SIZES = """
 
 
 def populate(engine: Engine) -> None:
-    """The people, who are the same with a past and without."""
+    """Insert the fleets, which are the same with a past and without."""
     _run(engine, PEOPLE_SQL)
 
 
 def make_past(engine: Engine, broadcasts: int) -> None:
-    """A day more than is kept, so that retention has something to do."""
+    """Insert a past a day longer than the retention, so that there are rows to purge."""
     _run(engine, PAST_SQL, many=broadcasts, kept_days=RETENTION_DAYS + 1)
 
 
 def settle_down(engine: Engine) -> None:
-    """As autovacuum will have left it."""
+    """Vacuum and analyze, as autovacuum would."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("VACUUM (ANALYZE)"))

@@ -1,4 +1,4 @@
-"""Finding who is near: what a ring costs beside the same question typed by hand, and how many heartbeats fit."""
+"""The search for near transporters: a radius ring compared with bare Redis commands, and heartbeats per second."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def ring(system: System, data: Path) -> list[Figure]:
 
 
 def _by_hand() -> None:
-    """Who is near, and who of them was heard lately: the bare commands, whose answers somebody still has to read."""
+    """Find near transporters and their last heartbeats with bare Redis commands, and parse the replies."""
     client = redis_client.redis()
     near = client.geosearch(
         f"weelo:presence:geo:{KIND}",
@@ -100,7 +100,7 @@ def _median(act: Callable[[], object]) -> float:
 
 
 def heartbeats(system: System, data: Path) -> list[Figure]:
-    """Heartbeats a second through the API, the phones on the same two cores."""
+    """Heartbeats a second through the API, with the clients on the same two cores."""
     trucks = [Truck(system) for _ in range(4)]
     rows = "SELECT count(*) FROM mailbox"
     before = _count(data, rows)

@@ -1,4 +1,4 @@
-"""From the commit to the frame: one reader, a thousand readers, and what an idle socket costs."""
+"""The time from commit to frame with one reader and a thousand, and the memory of an idle socket."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ IDLE = 2_000
 ROUNDS = 200
 OTHERS = 20
 STALL_TURNS, STALL_ROUNDS = 6, 100
-FLOOD_BYTES = 16 * 1024  # more of them than all buffers on the way hold
-PADDING = 600  # an offer is about so long
+FLOOD_BYTES = 16 * 1024  # times STALL_ROUNDS, this is more than all buffers on the way hold
+PADDING = 600  # about the length of an offer
 
-# What the same frames cost without us: it accepts, waits for a byte from the first socket, and writes one
-# frame after the other, each with its reader's own seq.
+# A bare server for comparison. It accepts sockets, waits for a byte from the first one, and writes one frame to each, with
+# its own `seq`.
 BARE_LOOP = """
 import json, socket, struct, sys
 listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
@@ -55,7 +55,7 @@ while sockets[0].recv(1):
 
 
 class Reader:
-    """A socket that only reads: the upgrade by hand, and bytes searched for what is waited for."""
+    """A WebSocket that only reads: it sends the upgrade itself and searches the received bytes without parsing frames."""
 
     def __init__(self, port: int, user_id: UUID, role: Role = Role.TRANSPORTER) -> None:
         self.user_id = user_id
@@ -76,7 +76,7 @@ class Reader:
 
 
 def one_reader(system: System, data: Path) -> list[Figure]:
-    """One line, from the commit of what it tells of to its frame: the notifier's transaction and the news of it."""
+    """One event, from its commit to its frame: the notifier's transaction and the live stream."""
     _be_part_of(data)
     log_writer, reader = LogWriter(), Reader(system.port, uuid4())
     reader.greeted()
@@ -126,8 +126,8 @@ def a_thousand_readers(system: System, data: Path) -> list[Figure]:
 
 
 def idle_sockets(system: System, data: Path) -> list[Figure]:
-    """What 2,000 open sockets cost a fresh API while nothing happens."""
-    system.kill(API)  # else what earlier sockets have left to be used again would serve these, for nothing
+    """Memory of 2,000 idle sockets in a fresh API."""
+    system.kill(API)  # otherwise these sockets would reuse memory that earlier ones have freed
     eventually(lambda: len(system.pids(API)) >= 3 and _ready(system), within=30)
     before = _memory(system)
     readers = _enter(system, IDLE)
@@ -139,7 +139,7 @@ def idle_sockets(system: System, data: Path) -> list[Figure]:
 
 
 def a_stalled_reader(system: System, data: Path) -> list[Figure]:
-    """What 20 others feel while one client gets a lot and does not read it, against one that does."""
+    """Latency of 20 readers while another client gets much data, with that client reading it and not reading it."""
     _be_part_of(data)
     log_writer, others = LogWriter(), _enter(system, OTHERS)
     taken: dict[bool, list[float]] = {True: [], False: []}
@@ -169,7 +169,7 @@ def a_stalled_reader(system: System, data: Path) -> list[Figure]:
 
 @contextmanager
 def _reading(line: socket.socket) -> Iterator[None]:
-    """All that comes is read meanwhile."""
+    """Read and discard this socket's data meanwhile."""
     over = threading.Event()
 
     def read() -> None:
@@ -196,7 +196,7 @@ def _enter(system: System, count: int) -> list[Reader]:
 
 
 def _read_all(lines: list[socket.socket]) -> list[float]:
-    """Until each has had a frame. When each had it."""
+    """Wait for a frame on each socket, and return the times."""
     heard = []
     waiting = selectors.DefaultSelector()
     for line in lines:
@@ -242,7 +242,7 @@ def _ready(system: System) -> bool:
 
 
 def _memory(system: System) -> int:
-    """Of all API processes, without what they share."""
+    """Return the memory of all API processes in bytes, without shared pages."""
     total = 0
     for pid in system.pids(API):
         with suppress(psutil.Error):
@@ -251,7 +251,7 @@ def _memory(system: System) -> int:
 
 
 def _be_part_of(data: Path) -> None:
-    """This process speaks to the system's own servers."""
+    """Connect this process to the system's own PostgreSQL and Redis."""
     os.environ["DATABASE_URL"] = Postgres(data).url("weelo")
     os.environ["REDIS_URL"] = Valkey(data).url()
     caches: tuple[Callable[[], None], ...] = (

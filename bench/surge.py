@@ -1,4 +1,4 @@
-"""How soon a request is offered in one town while hundreds are open in another and transporters come and go."""
+"""The time from request to offer in one town while hundreds of requests are open in another and fleets come and go."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROUNDS = 5
 
 
 def surge(system: System, data: Path) -> list[Figure]:
-    """Measure request to offer in ten towns with one transporter each that comes and goes, while 500 are open in Delhi."""
+    """Request to offer in ten towns, each with one transporter that goes off- and online, while 500 are open in Delhi."""
     database = connect(json.loads((data / "runtime.json").read_text())["database_url"])
     taken = []
     with surge_of(database, MANY), ThreadPoolExecutor(len(TOWNS)) as pool:

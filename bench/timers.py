@@ -1,4 +1,4 @@
-"""How late timers act with a thousand of them pending."""
+"""The lateness of timers with a thousand of them pending."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from weelo_workers.runtime.embedded import Postgres
 
 PENDING = 1_000
 PER_SECOND = 35
-"""Due times are spread as the requests were: about this many a second."""
+"""Requests are sent at this rate, so that about as many timers are due per second."""
 
 
 def thousand_pending(system: System, data: Path) -> list[Figure]:

@@ -11,7 +11,7 @@ from weelo_workers.settings import Settings, settings
 
 
 def with_settings(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> None:
-    """Let every module that has imported `settings` see these values until the end of the test."""
+    """Change these settings for all modules of the product until the end of the test."""
     other = Settings.model_validate({**settings().model_dump(), **changed})
     for name, module in list(sys.modules.items()):
         ours = name.partition(".")[0] in ("weelo_workers", "weelo_api") and name != "weelo_workers.settings"

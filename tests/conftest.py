@@ -1,7 +1,7 @@
 """Real servers for all tests: one PostgreSQL and one Redis per run, one database and one Redis number per worker.
 
-`DATABASE_URL` and `REDIS_URL`, if set, name the servers to use instead (the database itself is never touched:
-each worker makes its own beside it).
+`DATABASE_URL` and `REDIS_URL`, if set, name the servers to use instead. The named database itself is never touched,
+because each worker creates its own on the same server.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ _stop_servers: list[Callable[[], None]] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # The servers under test are on this machine, and their URLs are complete.
+    # The servers under test run on this machine and their URLs are complete, so libpq variables and proxies do not apply.
     foreign = ("PG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
     for name in [each for each in os.environ if each.upper().startswith(foreign)]:
         if not (name.startswith("PG") and os.environ.get("DATABASE_URL")):
             del os.environ[name]
-    # A shell's background jobs ignore SIGINT, and so would every program that is started here.
+    # A background job of a shell ignores SIGINT, and every program that it starts would inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is None:
         _start_servers()
     number = int(re.sub(r"\D", "", worker or "0") or 0) + 1
-    # Each worker has its own everything, set before anything reads the settings.
+    # Each worker has its own database and Redis number. They are set before any module reads the settings.
     os.environ["DATABASE_URL"] = own_database(number)
     os.environ["REDIS_URL"] = own_redis(number)
     os.environ["JWT_SECRET"] = SECRET
@@ -56,10 +56,10 @@ def _start_servers() -> None:
     from weelo_workers.runtime.embedded import Postgres, Valkey
 
     folder = Path(tempfile.mkdtemp(prefix="weelo-tests-"))
-    folder.chmod(0o755)  # root's PostgreSQL runs as somebody else, who has to get in
+    folder.chmod(0o755)  # under root, PostgreSQL runs as another user, who needs access
     _stop_servers.append(lambda: shutil.rmtree(folder, ignore_errors=True))
     for variable, given, server in (
-        # What these tests store is thrown away, so it need not reach the disk; the faults suite has servers of its own.
+        # These databases are deleted after the run, so fsync is not needed. The faults suite has its own servers.
         ("WEELO_TEST_POSTGRES", "DATABASE_URL", Postgres(folder, {"fsync": "off"})),
         ("WEELO_TEST_REDIS", "REDIS_URL", Valkey(folder)),
     ):
@@ -71,12 +71,12 @@ def _start_servers() -> None:
 
 
 def own_redis(number: int) -> str:
-    """The run's Redis, with a database number of one's own."""
+    """Return the URL of the run's Redis with this database number."""
     return make_url(os.environ["WEELO_TEST_REDIS"]).set(database=str(number)).render_as_string(False)
 
 
 def own_database(number: int) -> str:
-    """A new, empty database on the run's PostgreSQL."""
+    """Create an empty database on the run's PostgreSQL, and return its URL."""
     from weelo_workers.models.engine import connect
 
     name = f"weelo_test_{os.environ.get('PYTEST_XDIST_TESTRUNUID', str(os.getpid()))[:12]}_{number}"
@@ -90,9 +90,9 @@ def own_database(number: int) -> str:
 
 
 def own_roles(database_url: str) -> dict[str, str]:
-    """Addresses of an API's and a worker's role for a database of one's own; `weelo migrate` makes the roles.
+    """Return the settings with the URLs of the API's and the workers' roles; `weelo migrate` creates these roles.
 
-    Roles belong to the whole server, so their names carry the database's number.
+    Roles belong to the whole server, so their names contain the database's number.
     """
     url = make_url(database_url)
     number = str(url.database).rpartition("_")[2]
@@ -113,7 +113,7 @@ def migrated() -> None:
 
 @pytest.fixture
 def world(migrated: None) -> World:
-    """An empty database and an empty Redis, with everything at hand to play in them."""
+    """Return a `World` on an empty database and an empty Redis."""
     from tests.world import World
 
     world = World()

@@ -1,4 +1,4 @@
-"""A scribe fills people's logs: with deliveries of its own, which the notifier's verb executes in this process."""
+"""Writes lines into users' logs: inserts deliveries and executes them with the notifier's handler in this process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-import weelo_workers.notifications.deliver  # noqa: F401 (the bus knows the verbs that have been imported)
+import weelo_workers.notifications.deliver  # noqa: F401 (importing it registers the handler)
 from tests.wakers import NullWaker
 from weelo_workers.contracts.delivery import EventEnvelope
 from weelo_workers.contracts.notifications import DeliverEvents
@@ -27,7 +27,7 @@ def _named(_session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
     return {UUID(who): own for who, own in told.to.items()}
 
 
-# Told to whomever the scribe likes. Pushed, so that devices are looked for as they are for an offer.
+# Its recipients are those of the envelope. It is pushed, so that a delivery queries devices as it does for an offer.
 EVENT = "Tested"
 BY_NAME[EVENT] = Route("tested", (_named,), pushed=always)
 
@@ -35,11 +35,14 @@ BY_NAME[EVENT] = Route("tested", (_named,), pushed=always)
 class LogWriter:
     def __init__(self) -> None:
         self.committed_at = 0.0
-        """When the lines of the last delivery were there (perf_counter), before there was any news of them."""
+        """Time of the last delivery's commit (`perf_counter`), before its lines were published."""
         self._bus = Bus(engine(), NullWaker(), after_commit_executor=self._afterwards)
 
     def post(self, to: Mapping[UUID, Own], count: int = 1, *, size: int = 0) -> UUID:
-        """A delivery of so many events to these readers, committed: as it is when a verb's transaction has ended."""
+        """Commit a delivery of `count` events to these readers, as a handler's transaction does; return its id.
+
+        `size`: characters of padding per event.
+        """
         now = datetime.now(UTC)
         readers = {str(who): own for who, own in to.items()}
         events = tuple(
@@ -57,13 +60,13 @@ class LogWriter:
         return delivery
 
     def deliver(self, delivery: UUID) -> None:
-        """As the notifier does: the lines, their commit, the news."""
+        """Execute a delivery as the notifier does: write the lines, commit, publish."""
         self._bus.execute(delivery)
 
     def write(
         self, user_id: UUID, count: int = 1, *, own: Own = None, size: int = 0
     ) -> list[live_stream.StreamEvent]:
-        """So many lines, but no news of them: it is returned, to be spread by the test or never."""
+        """Write lines without publishing them, and return their stream events; the test may publish these."""
         items: list[live_stream.StreamEvent] = []
         with patch.object(live_stream, "publish", items.extend):
             self.deliver(self.post({user_id: own}, count, size=size))
@@ -73,13 +76,13 @@ class LogWriter:
     def write_and_publish(
         self, user_id: UUID, count: int = 1, *, own: Own = None, size: int = 0
     ) -> list[live_stream.StreamEvent]:
-        """So many lines, and the news of them."""
+        """Write lines and publish them."""
         items = self.write(user_id, count, own=own, size=size)
         live_stream.publish(items)
         return items
 
     def purge(self, user_id: UUID, up_to: int) -> None:
-        """As retention does: events go, and their lines with them."""
+        """Delete a log's events up to this seq, and with them their lines, as the purger does."""
         old = select(LogLine.event_id).where(LogLine.user_id == user_id, LogLine.seq <= up_to)
         with engine().begin() as connection:
             connection.execute(delete(EventRecord).where(EventRecord.id.in_(old)))

@@ -1,4 +1,4 @@
-"""People of a running system, each with the reference client as their app."""
+"""Users of a running system, each with the reference client as their app."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BOOKING: dict[str, Any] = {
     "vehicleSubtype": OPEN[1],
     "trucksNeeded": 1,
 }
-"""What `book` asks for, as it travels."""
+"""The request body that `book` sends."""
 
 PATIENCE_SECONDS = 15.0
 
@@ -37,19 +37,19 @@ def book(customer: WeeloClient, kind: tuple[str, str] = OPEN, trucks: int = 1) -
 
 
 def refusal(act: Callable[[], object]) -> tuple[int, str]:
-    """With which status and code the API says no to this."""
+    """Return the status and code with which the API refuses this call. Raises AssertionError if it succeeds."""
     try:
         act()
     except Rejected as refused:
         return refused.status, refused.code
-    raise AssertionError("nobody said no")
+    raise AssertionError("the call was not refused")
 
 
 class Truck:
-    """A fleet of one truck, online near the pickup of BOOKING, and asked by whoever else is asking for its kind."""
+    """A fleet of one truck, online near the pickup of BOOKING. It also receives other tests' requests for its kind."""
 
     def __init__(self, system: System, north: float = 0.01, kind: tuple[str, str] = OPEN) -> None:
-        """`north`: of the pickup, in degrees of 111 km."""
+        """`north`: degrees of latitude (111 km each) north of the pickup."""
         self.id, self.driver = uuid4(), uuid4()
         self.client = system.client(Role.TRANSPORTER, self.id)
         self.vehicle = self.client.register_vehicle(f"HR{self.id.hex[:8]}", *kind)["id"]
@@ -65,29 +65,29 @@ class Truck:
 
 
 class Listener:
-    """Somebody with the app open. What they hear is read frame by frame, in its order."""
+    """A user whose app is open. Its frames are read one by one, in order."""
 
     def __init__(self, client: WeeloClient, after: int | None = None) -> None:
         self.frames: list[Frame] = []
-        """What has been read so far."""
+        """The frames read so far."""
         self._unread: SimpleQueue[Frame] = SimpleQueue()
         self.channel = client.listen(after=after, on_frame=self._unread.put)
         self.until("connected")
 
     def until(self, event: str, **data: Any) -> Frame:
-        """Read on to the next such frame."""
+        """Read until the next frame with this event and these data, and return it."""
         while True:
             try:
                 frame = self._unread.get(timeout=PATIENCE_SECONDS)
             except Empty:
                 heard = [each.event for each in self.frames]
-                raise AssertionError(f"{event} {data} did not come, but {heard}") from None
+                raise AssertionError(f"{event} {data} was not received; received: {heard}") from None
             self.frames.append(frame)
             if frame.matches(event, data):
                 return frame
 
     def seqs(self) -> list[int]:
-        """Of the lines read so far."""
+        """Return the seqs of the lines read so far."""
         return [frame.seq for frame in self.frames if frame.seq is not None]
 
     def close(self) -> None:
@@ -95,7 +95,7 @@ class Listener:
 
 
 class BareSocket:
-    """A socket without an app: nobody resumes, acknowledges or comes back unless told to."""
+    """A socket without the reference client: it resumes, acknowledges and reconnects only if the test does."""
 
     def __init__(self, system: System, role: Role, who: UUID) -> None:
         url = system.url.replace("http", "ws", 1) + "/api/v1/ws"

@@ -1,4 +1,4 @@
-"""Opens many requests in one town that are in their last step, so that every transporter online is asked."""
+"""Opens many requests in one town in their last step, which includes every transporter online."""
 
 from __future__ import annotations
 

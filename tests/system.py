@@ -1,4 +1,4 @@
-"""A whole running system for journeys and faults: `weelo up` on this worker's own database and Redis."""
+"""Runs a whole system for journeys and faults: `weelo up` on this worker's own database and Redis."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def token(role: Role, sub: UUID, *, ttl: float = 3600, secret: str = SECRET, **c
     return jwt.encode({"sub": str(sub), "role": role, "exp": expires, **claims}, secret, "HS256")
 
 
-# `weelo`, but its processes get PYTHONPATH as well: tests replace parts of them by a sitecustomize.py.
+# `weelo`, but its processes also get PYTHONPATH, because tests replace parts of them by a sitecustomize.py.
 WITH_PYTHONPATH = """
 import os
 from weelo_workers import cli, python_variables
@@ -40,11 +40,11 @@ cli.main()
 
 
 class System:
-    """Real processes. `pids(name)` are those of one program, parents first."""
+    """A running `weelo up` with all its processes. The constructor returns when it is ready."""
 
     def __init__(self, folder: Path, log: Path | None = None, /, **environment: str) -> None:
-        """`log`: a file for what it says, instead of a pipe that is read at once."""
-        # Every system that is played with runs under the roles that production has.
+        """`log`: a file for its output; without it the output is read through a pipe into `printed`."""
+        # Every system under test uses the database roles of production.
         database = environment.get("DATABASE_URL", os.environ.get("DATABASE_URL"))
         environment = {**(own_roles(database) if database else {}), **environment}
         self.folder, self.environment = folder, environment
@@ -73,7 +73,7 @@ class System:
             threading.Thread(target=self._read, daemon=True).start()
         said = log.read_text if log else lambda: "".join(self.printed)
         try:
-            # Longer than `weelo up` itself waits on a busy machine.
+            # Longer than `weelo up` itself waits for its programs on a busy machine.
             eventually(lambda: "weelo ready on" in said() or self._died(said()), within=130)
         except BaseException:
             self.stop()  # if the fixture fails here, nothing else stops the system
@@ -99,24 +99,24 @@ class System:
     # --- people -------------------------------------------------------------------------------------
 
     def client(self, role: Role, who: UUID) -> WeeloClient:
-        """The app of somebody: the reference client. Commands wait for their outcome unless told otherwise."""
+        """Return a reference client of this user. Commands wait for their outcome by default."""
         return WeeloClient(self.url, token(role, who), wait=20, http=self._connections)
 
     def http(self, role: Role, who: UUID) -> httpx.Client:
-        """Bare HTTP, signed in, for requests that no app would make and answers that none would show."""
+        """Return an HTTP client with this user's token, for requests and responses that the reference client hides."""
         headers = {"Authorization": f"Bearer {token(role, who)}", "Prefer": "wait=20"}
         return httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=30)
 
     # --- processes ----------------------------------------------------------------------------------
 
     def pids(self, program: str) -> list[int]:
-        """The processes of a program by what stands on their command line: a queue's name, `beat`, `gunicorn`."""
+        """Return the pids of a program, parents first. `program`: a queue's name, `beat` or `gunicorn`."""
         children = psutil.Process(self.process.pid).children(recursive=True)
         found = [child.pid for child in children if self._is(child, program)]
         return sorted(found)
 
     def api_processes(self) -> list[int]:
-        """Those that answer, without their parent, who only starts others in their place."""
+        """Return the pids of the API processes that serve requests, without gunicorn's arbiter."""
         parents = self.pids("gunicorn")[:1]
         return sorted(child.pid for parent in parents for child in psutil.Process(parent).children())
 
@@ -129,7 +129,7 @@ class System:
         return program in words or f"--queues={program}" in words
 
     def kill(self, program: str) -> None:
-        """kill -9, all processes of a program at once."""
+        """Send SIGKILL to all processes of a program."""
         doomed = self.pids(program)
         assert doomed, f"no process of {program}"
         for pid in doomed:
@@ -137,7 +137,7 @@ class System:
 
 
 def doctor(system: System) -> list[str]:
-    """What `weelo doctor` says of this system: a line per finding."""
+    """Run `weelo doctor` on this system and return its findings, one line each."""
     told = subprocess.run(
         [sys.executable, "-m", "weelo_workers.cli", "doctor", "--data-dir", str(system.folder)],
         env={**os.environ, **system.environment},

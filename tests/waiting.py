@@ -1,4 +1,4 @@
-"""Waiting for a condition with a bound: no sleeping to be lucky."""
+"""Waits for a condition, for a bounded time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from weelo_workers.runtime.server import EmbeddedServer
 
 T = TypeVar("T")
 
-MAX_SLOWDOWN = (
-    4.0  # at most so many times as long as on an idle machine; pytest-timeout ends a test in any case
-)
+MAX_SLOWDOWN = 4.0  # times as long as on an idle machine, at most; pytest-timeout ends a test in any case
 
 
 def slowdown() -> float:

@@ -1,4 +1,4 @@
-"""Bells for tests that run commands in their own process."""
+"""Wakers for tests that run commands in their own process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from weelo_workers.messaging.wakeup import BrokerUnavailable, WakeUp
 
 
 class NullWaker:
-    """As where there is no broker: the sweep finds everything."""
+    """A waker without a broker: it always raises BrokerUnavailable, so only the sweep finds commands."""
 
     recently_failed = True
 
@@ -15,7 +15,7 @@ class NullWaker:
 
 
 class RecordingWaker:
-    """Takes note of what it was asked to ring."""
+    """Records the wake-ups that it is asked to send."""
 
     def __init__(self) -> None:
         self.wake_ups: list[WakeUp] = []

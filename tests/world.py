@@ -1,7 +1,7 @@
-"""The test driver: people who act, a clock that can be turned, and what everyone has heard.
+"""The test driver: sends commands as users, shifts time, and reads rows and logs.
 
-Commands run through the real mailbox and bus on real PostgreSQL and Redis, in this process; the journeys
-and faults run them through real worker processes.
+Commands run through the real mailbox and bus on real PostgreSQL and Redis, in this process. Journeys and faults
+run them through real worker processes.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ load_handlers()
 # Around Connaught Place, New Delhi.
 DELHI = (28.6315, 77.2167)
 KM_NORTH = 1 / 111.0
-"""Degrees of latitude in a kilometre, near enough for placing trucks."""
+"""Degrees of latitude in a kilometre, exact enough for placing trucks."""
 
 PUSHES_END_EARLIER = """
     UPDATE mailbox SET payload = jsonb_set(payload, '{ends_at}', to_jsonb((payload->>'ends_at')::timestamptz - :by))
@@ -76,12 +76,12 @@ class Fleet:
 
 class World:
     def __init__(self, on: Engine | None = None, *, executing_on: Engine | None = None) -> None:
-        """`executing_on`: the commands run there, while the test itself posts and looks as always."""
+        """`executing_on`: the engine on which commands are executed; the test posts and reads on `on`."""
         self.engine = on or engine()
         self.bus = Bus(executing_on or self.engine, NullWaker())
 
     def empty(self) -> None:
-        # TRUNCATE makes new files of all tables, and takes forty times as long.
+        # TRUNCATE creates new files for all tables, which takes forty times as long as DELETE.
         tables = reversed(Base.metadata.sorted_tables)
         with self.engine.begin() as connection:
             connection.execute(text("; ".join(f"DELETE FROM {table.name}" for table in tables)))
@@ -90,13 +90,13 @@ class World:
     # --- acting -------------------------------------------------------------------------------------
 
     def post(self, command: Command, who: UUID, role: Role, *, key: UUID | None = None) -> UUID:
-        """Into the mailbox, as the API does, without ringing."""
+        """Insert a command into the mailbox as the API does, without a wake-up. Returns its id."""
         with self.engine.begin() as connection:
             posted = mailbox.post(connection, command, Caller(who, role), key or uuid4(), "a request")
         return posted.outcome.command_id
 
     def execute(self, command: Command, who: UUID, role: Role, *, key: UUID | None = None) -> CommandOutcome:
-        """Post and execute; what the caller reads."""
+        """Post and execute a command, and return the outcome that its caller reads."""
         command_id = self.post(command, who, role, key=key)
         self.bus.execute(command_id)
         return self.outcome(command_id, who)
@@ -142,7 +142,7 @@ class World:
         return CreateBooking(customer_id=customer, request=request, keyed=keyed)
 
     def broadcast(self, trucks: int = 1, *, customer: UUID | None = None, **more: Any) -> UUID:
-        """A booking whose first ring has been told."""
+        """Book, run everything that is due (the offers of the first radius ring), and return the broadcast's id."""
         outcome = self.book(customer or uuid4(), trucks, **more)
         assert outcome.status == "succeeded", outcome.error
         self.drain()
@@ -179,13 +179,13 @@ class World:
         return outcome
 
     def sync_presence(self) -> None:
-        """Of what has changed in the fleets."""
+        """Execute all pending `fleet.sync_presence` commands."""
         query = "SELECT id FROM mailbox WHERE name = 'fleet.sync_presence' AND settled_at IS NULL ORDER BY position"
         for row in self.rows(query):
             self.bus.execute(row.id)
 
     def heartbeat(self, fleet: Fleet, km_north: float) -> None:
-        """As the API takes it."""
+        """Process a heartbeat as the API does."""
         at = place(km_north)
         transporter_heartbeat(fleet.id, at.latitude, at.longitude)
 
@@ -217,12 +217,12 @@ class World:
         )
 
     def assignments(self, broadcast_id: UUID) -> list[Any]:
-        """All that ever were on it, oldest first."""
+        """Return all assignments of a broadcast, also ended ones, oldest first."""
         query = "SELECT * FROM assignments WHERE broadcast_id = :id ORDER BY created_at, id"
         return self.rows(query, id=broadcast_id)
 
     def drivers_accept(self, broadcast_id: UUID) -> None:
-        """All who have not answered yet say yes."""
+        """Let every driver with a pending assignment accept it."""
         for assignment in self.assignments(broadcast_id):
             if assignment.status == "pending":
                 self.answer(assignment, yes=True)
@@ -236,7 +236,7 @@ class World:
         return self.execute(command, driver, Role.DRIVER)
 
     def report(self, assignment: Any, status: str) -> CommandOutcome:
-        """The driver says how far the trip is."""
+        """Let the driver report this status of the trip."""
         step = AssignmentStatus(status)
         command = AdvanceTrip(trip_id=assignment.trip_id, driver_id=assignment.driver_id, status=step)
         return self.execute(command, assignment.driver_id, Role.DRIVER)
@@ -260,7 +260,7 @@ class World:
         return self.execute(command, fleet.id, Role.TRANSPORTER)
 
     def slots(self, broadcast_id: UUID) -> list[str]:
-        """The slots' statuses, in their order."""
+        """Return the statuses of the broadcast's slots, in the order of their numbers."""
         query = "SELECT status FROM truck_requests WHERE broadcast_id = :id ORDER BY request_number"
         return [row.status for row in self.rows(query, id=broadcast_id)]
 
@@ -281,7 +281,7 @@ class World:
         return self.execute(command, who, Role.CUSTOMER)
 
     def race(self, *acts: Callable[[], Any]) -> list[Any]:
-        """All at once, each in its own thread, from one starting line."""
+        """Run these functions at the same time, each in its own thread, and return their results."""
         line = threading.Barrier(len(acts))
 
         def run(act: Callable[[], Any]) -> Any:
@@ -294,22 +294,22 @@ class World:
     # --- time ---------------------------------------------------------------------------------------
 
     def drain(self) -> int:
-        """Execute whatever is due, until nothing is. Returns how many commands that were."""
+        """Execute commands until none is due. Returns how many were executed."""
         done = 0
         while due := self._due():
             for command_id in due:
                 self.bus.execute(command_id)
             done += len(due)
-            assert done < 10_000, "the mailbox does not run empty"
+            assert done < 10_000, "there are always more due commands"
         return done
 
     def tick(self, seconds: float) -> None:
-        """Let time pass for everything that waits, then run what has become due, in order of its time."""
+        """Shift time, then execute what has become due, in the order of its due times."""
         self.shift(seconds)
         self.drain()
 
     def shift(self, seconds: float) -> None:
-        """Let time pass, and every timer that has become due be late."""
+        """Move all deadlines and due times into the past by `seconds`, and execute nothing."""
         with self.engine.begin() as connection:
             for statement in (
                 "UPDATE mailbox SET due_at = due_at - :by, wake_at = wake_at - :by WHERE settled_at IS NULL",
@@ -331,10 +331,10 @@ class World:
         with self.engine.connect() as connection:
             return list(connection.execute(text(query)).scalars())
 
-    # --- seeing -------------------------------------------------------------------------------------
+    # --- reading -------------------------------------------------------------------------------------
 
     def events_of(self, who: UUID, event: str | None = None) -> list[dict[str, Any]]:
-        """What this user's log says, in order: `{seq, event, ...data}`."""
+        """Return the lines of this user's log in order, each as `{seq, event, ...data}`."""
         query = """
             SELECT l.seq, e.event, e.data || COALESCE(l.own, '{}'::jsonb) AS data
               FROM log_lines l JOIN events e ON e.id = l.event_id WHERE l.user_id = :who ORDER BY l.seq

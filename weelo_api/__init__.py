@@ -1,4 +1,4 @@
-"""The API: authenticates, validates and enqueues. What it answers with 202 will be executed."""
+"""The HTTP and WebSocket API: authenticates callers, validates requests and stores commands for the workers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_BODY_BYTES = 64 * 1024
 
 
 def create_app() -> Flask:
-    """The WSGI application. Raises ConfigurationError if the environment is not usable."""
+    """Return the WSGI application. Raises ConfigurationError if a setting is invalid."""
     # Imported here, so that `import weelo_api` alone connects to nothing and reads no environment.
     from flask_openapi3_swagger.plugins import RegisterPlugin
 
@@ -27,7 +27,7 @@ def create_app() -> Flask:
         security_schemes={"jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         validation_error_status=400,
         validation_error_callback=errors.validation_response,
-        doc_ui=False,  # it would add a front page of its own
+        doc_ui=False,  # it would add its own front page
         static_folder=None,
     )
     app.request_class = JsonBody

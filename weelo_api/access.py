@@ -1,4 +1,4 @@
-"""Which roles may call a route. Every route under /api/v1 says so; the request's caller is `caller()`."""
+"""Authorization by role: every route under /api/v1 declares the roles that may call it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def allow(*roles: Role) -> Callable[[View], View]:
-    """Marks a view with the roles that may call it."""
+    """Return a decorator that marks a view with the roles that may call it."""
 
     def mark(view: View) -> View:
         view.roles = frozenset(roles)  # type: ignore[attr-defined]
@@ -31,7 +31,7 @@ anyone = allow(*Role)
 
 
 def caller() -> Caller:
-    """Who sent this request."""
+    """Return the authenticated user who sent this request."""
     who: Caller = g.caller
     return who
 
@@ -39,7 +39,7 @@ def caller() -> Caller:
 def register(app: Flask) -> None:
     @app.before_request
     def _authenticate() -> None:
-        # Before anything of the request is read: strangers learn nothing from validation messages.
+        # This precedes validation, so that validation messages reveal nothing to unauthenticated clients.
         roles = getattr(current_app.view_functions.get(request.endpoint or ""), "roles", None)
         if roles is None:
             if (
@@ -47,7 +47,7 @@ def register(app: Flask) -> None:
                 and request.path.startswith("/api/v1/")
                 and request.endpoint != SOCKET
             ):
-                raise Rejected(Code.FORBIDDEN, "Nobody may call this: it does not say who may.")
+                raise Rejected(Code.FORBIDDEN, "This route declares no roles, so nobody may call it.")
             return
         g.caller = authenticate_header(request.headers.get("Authorization")).caller
         if g.caller.role not in roles:

@@ -1,4 +1,4 @@
-"""What the socket carries, as AsyncAPI 3, generated from the event models, the catalog and the clients' ops."""
+"""The AsyncAPI 3 document of the WebSocket, generated from the event models, the catalog and the clients' ops."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TIME = {"type": "string", "format": "date-time"}
 _TEXT = {"type": "string"}
 _SEQ = {"type": "integer", "minimum": 0}
 
-# Frames that are no part of the log carry no `seq` (CONTRACT section 5).
+# Frames that are no part of the log carry no `seq` (docs/contract.md, section 5).
 _OF_THE_MOMENT: dict[str, dict[str, Any]] = {
     "connected": {"userId": _TEXT, "role": _TEXT, "seq": _SEQ, "serverTime": _TIME, "heartbeatSeconds": {"type": "number"}},
     "pong": {"serverTime": _TIME},
@@ -31,18 +31,18 @@ _OF_THE_MOMENT: dict[str, dict[str, Any]] = {
 
 _CLOSED_BECAUSE = {
     GOING_AWAY: "the server restarts",
-    UNAUTHORIZED: "no good token within 5 s, or it has expired",
-    FORBIDDEN: "the new token is good, but somebody else's",
+    UNAUTHORIZED: "no valid token within 5 s, or the token has expired",
+    FORBIDDEN: "the new token is valid, but another user's",
     TOO_BIG: "a frame over 8 KiB",
     TOO_MANY_SOCKETS: "this user has five newer sockets",
-    TOO_SLOW: "what was sent is not read",
+    TOO_SLOW: "the client reads too slowly",
     TOO_MANY: "more than 30 frames a second",
 }
 
 
 @lru_cache(maxsize=1)
 def document() -> dict[str, Any]:
-    """The AsyncAPI document. The socket's address is a path of this server."""
+    """Return the AsyncAPI document. The socket's address is a path of this server."""
     ops = get_args(Op)
     names, definitions = models_json_schema(
         [*((event, "validation") for event in CATALOG), *((op, "validation") for op in ops)],
@@ -82,7 +82,7 @@ def _message(name: str, text: str | None, payload: dict[str, Any]) -> dict[str, 
 
 
 def _line(event: str, data: dict[str, Any]) -> dict[str, Any]:
-    """A line of the log: numbered per user."""
+    """Return the schema of a frame of the log, which is numbered per user."""
     return {
         "type": "object",
         "required": ["id", "seq", "event", "at", "data"],

@@ -1,4 +1,4 @@
-"""Who is asking: bearer tokens (HS256) with `sub`, `role`, `exp` and optionally `name`, `phone`."""
+"""Authentication by bearer tokens (JWT, HS256) with `sub`, `role`, `exp` and optionally `name`, `phone`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ MAX_NAME = 100
 LEEWAY = timedelta(seconds=30)
 
 
+# Some libraries write "never" as the last second of the year 9999.
+_LATEST = datetime.max.replace(tzinfo=UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     caller: Caller
@@ -27,7 +31,7 @@ class Identity:
 
 
 def authenticate_header(header: str | None) -> Identity:
-    """The identity behind an `Authorization` header. Raises Rejected(UNAUTHORIZED | TOKEN_EXPIRED)."""
+    """Return the identity in an `Authorization` header. Raises Rejected(UNAUTHORIZED | TOKEN_EXPIRED)."""
     scheme, _, token = (header or "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Rejected(Code.UNAUTHORIZED, "Send Authorization: Bearer <token>.")
@@ -35,12 +39,12 @@ def authenticate_header(header: str | None) -> Identity:
 
 
 def authenticate(token: str) -> Identity:
-    """The identity behind a token. Raises Rejected(UNAUTHORIZED | TOKEN_EXPIRED)."""
+    """Return the identity in a token. Raises Rejected(UNAUTHORIZED | TOKEN_EXPIRED)."""
     secret = settings().jwt_secret
     if secret is None:
         raise Rejected(Code.UNAUTHORIZED, "This installation has no JWT_SECRET: no token can be valid.")
     try:
-        # The algorithm is ours to say, never the token's: `alg: none` and others are not looked at.
+        # The algorithm is fixed, because a forged token may name another one, such as `alg: none`.
         claims = jwt.decode(
             token,
             secret,
@@ -59,7 +63,7 @@ def authenticate(token: str) -> Identity:
     except jwt.ExpiredSignatureError:
         raise Rejected(Code.TOKEN_EXPIRED, "Get a new token and try again.") from None
     except (jwt.InvalidTokenError, TypeError, ValueError, OverflowError, OSError):
-        # Why it is not valid is nobody's business who does not hold the secret.
+        # The answer gives no reason, because a reason would help to forge tokens.
         raise Rejected(Code.UNAUTHORIZED, "The token is not valid.") from None
 
 
@@ -68,12 +72,12 @@ def _identity(claims: dict[str, Any]) -> Identity:
         Caller(
             UUID(claims["sub"]), Role(claims["role"]), _text(claims.get("name")), _text(claims.get("phone"))
         ),
-        datetime.fromtimestamp(claims["exp"], UTC) + LEEWAY,
+        min(datetime.fromtimestamp(claims["exp"], UTC), _LATEST - LEEWAY) + LEEWAY,
     )
 
 
 def _text(claim: object) -> str | None:
-    """What can be stored of it: no NUL, no lone surrogates, not endless."""
+    """Return the claim without what PostgreSQL cannot store (NUL, lone surrogates), cut to MAX_NAME."""
     if not isinstance(claim, str):
         return None
     return claim.encode("utf-8", "ignore").decode().replace("\x00", "")[:MAX_NAME] or None

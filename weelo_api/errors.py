@@ -1,4 +1,4 @@
-"""Every refusal as RFC 9457 problem+json, whether a verb, the validation or Flask itself says no."""
+"""Error responses as RFC 9457 problem+json, whether raised by a handler, by validation or by Flask."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def validation_response(error: ValidationError) -> Response:
 
 
 def validation_error(error: ValidationError) -> Rejected:
-    """400 with one entry per field, in the request's own names."""
+    """Return a VALIDATION_ERROR with one entry per field, named as in the request."""
     errors = [
         {
             "field": ".".join(str(part) for part in each["loc"]),
@@ -56,9 +56,9 @@ def validation_error(error: ValidationError) -> Rejected:
 
 
 def _drain_body() -> None:
-    """Read on, within reason: a socket closed on somebody who is still sending loses them the answer.
+    """Read the rest of the body, at most 1 MiB, until the client pauses for SENDING_PAUSE_SECONDS.
 
-    Who announces much and sends nothing is not waited for.
+    Closing while the client is sending would reset the connection, and the client would lose the response.
     """
     unread: IO[bytes] = request.environ["wsgi.input"]
     line: socket | None = request.environ.get("gunicorn.socket")
@@ -87,7 +87,7 @@ def register(app: Flask) -> None:
         code = _BY_STATUS.get(status, Code.VALIDATION_ERROR if status < 500 else Code.INTERNAL_ERROR)
         extra: dict[str, Any] = {"errors": []} if code is Code.VALIDATION_ERROR else {}
         response = problem(code, error.description or "", **extra)
-        # What belongs to the status, such as `Allow` to 405 (RFC 9110, section 15.5.6).
+        # Headers that the status requires, such as `Allow` for 405 (RFC 9110, section 15.5.6).
         response.headers.extend([each for each in error.get_headers() if each[0] != "Content-Type"])
         return response
 

@@ -1,4 +1,4 @@
-"""The way in for commands: a mailbox row, a ring, 202."""
+"""Submission of commands: store a mailbox row, wake a worker, answer with 202 or the outcome."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from weelo_workers.settings import settings
 log = logging.getLogger(__name__)
 
 MAX_WAIT_SECONDS = 30
-# News of an outcome comes by Redis within milliseconds; looking at the row now and then covers its absence.
+# Redis announces an outcome within milliseconds. Polling the row covers lost announcements.
 POLL_SECONDS = 0.25
-# A process that is about to end waits for nobody long: 202 is an answer, too. Within gunicorn's graceful_timeout.
+# During a shutdown requests get a 202 after this wait, which must be below gunicorn's graceful_timeout.
 CLOSING_WAIT_SECONDS = 2.0
-# Of gunicorn's threads. Whoever comes when so many wait for outcomes is answered 202 at once.
+# So many of gunicorn's threads may wait for outcomes. Further requests are answered with 202 at once.
 MAX_WAITING_REQUESTS = 150
 
-# Longer than a database takes to come back after a crash, or a standby to take over a connection.
+# Longer than PostgreSQL takes to restart after a crash, or to fail over to a standby.
 IN_DOUBT_SECONDS = 5.0
 IN_DOUBT = "It is not known whether this was recorded. Ask again with the same Idempotency-Key."
 
@@ -57,21 +57,21 @@ _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.IG
 
 
 def has_idempotency_key() -> bool:
-    """Whether the client named this request itself."""
+    """Return whether the request has an Idempotency-Key."""
     return request.headers.get("Idempotency-Key") is not None
 
 
 def submit(command: Command, body: BaseModel | None = None) -> Response:
-    """Record the command and answer 202, or with its outcome if the client prefers to wait for it.
+    """Store the command and return a 202, or its outcome after `Prefer: wait`. Raises Rejected if it was not accepted.
 
-    `body`: what the client said, as it was validated; None for a route that takes nothing.
+    `body` is the validated body, None for a route without one.
     """
     if body is None:
         _expect_nothing()
     who = caller()
     _buckets.take(who.id)
     command_id = _command_id(who)
-    # A repetition of what was accepted is no new work.
+    # A repeated request that was accepted before is no new work, so it is not shed.
     if (refusal := _shedder.refusal(command)) and not (has_idempotency_key() and find(command_id, who)):
         raise refusal
     wait = _preferred_wait()
@@ -99,7 +99,7 @@ def _outcome(known: CommandOutcome, who: Caller, until: float, settled: threadin
         try:
             known = find(known.command_id, who) or known
         except DATABASE_ERRORS:
-            pass  # the next look may succeed
+            pass  # the next poll may succeed
         except Exception:
             log.exception("the outcome of %s could not be read", known.command_id)
             return known
@@ -109,7 +109,7 @@ def _outcome(known: CommandOutcome, who: Caller, until: float, settled: threadin
 
 
 def _expect_nothing() -> None:
-    """Unknown fields are refused where there are no others, too."""
+    """Raise Rejected(VALIDATION_ERROR) if the body has fields."""
     try:
         Request.model_validate_json(cast(JsonBody, request).get_json_of_any_type())
     except ValidationError as error:
@@ -118,7 +118,7 @@ def _expect_nothing() -> None:
 
 @contextmanager
 def _patience(wait: int | None) -> Iterator[int]:
-    """For how many seconds to wait for an outcome."""
+    """Yield the seconds to wait for an outcome: 0 if too many requests wait."""
     if not wait or not _places.acquire(blocking=False):
         yield 0
         return
@@ -129,10 +129,10 @@ def _patience(wait: int | None) -> Iterator[int]:
 
 
 def _post(command: Command, who: Caller, command_id: UUID, fingerprint: str) -> mailbox.Posted:
-    """The command's row. When the connection breaks in the middle of it, nobody knows whether it was written, so
-    503 ("nothing was accepted") might be a lie: the same again tells, since it changes nothing.
+    """Store the command and return its row.
 
-    Raises Rejected(INTERNAL_ERROR) if it stays unknown.
+    If the connection breaks, the row may exist, and a 503 ("nothing was accepted") could be false. So the idempotent insert
+    is repeated. Raises Rejected(INTERNAL_ERROR) after IN_DOUBT_SECONDS.
     """
     in_doubt_until: float | None = None
     while True:
@@ -148,7 +148,7 @@ def _post(command: Command, who: Caller, command_id: UUID, fingerprint: str) -> 
                 raise Rejected(Code.INTERNAL_ERROR, IN_DOUBT) from error
             time.sleep(random.uniform(0.05, 0.2))
         else:
-            # What is found now may be our own first try, for which nobody has rung yet.
+            # The row may come from our first attempt, which sent no wake-up. `fresh` makes the caller send one.
             return posted if in_doubt_until is None else replace(posted, fresh=True)
 
 
@@ -158,7 +158,7 @@ def find(command_id: UUID, who: Caller) -> CommandOutcome | None:
 
 
 def _command_id(who: Caller) -> UUID:
-    """The caller's key makes the id, so nobody can pre-empt or read another's command."""
+    """Return the id of the caller's Idempotency-Key, which no other caller can occupy, or a random id."""
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return uuid4()
@@ -173,13 +173,13 @@ def _command_id(who: Caller) -> UUID:
 
 
 def _fingerprint(body: BaseModel | None) -> str:
-    """Defaults are left out, so that a retry across a deploy that adds a field is still the same request."""
+    """Return a hash of the request. It omits default values, so that a retry after a deploy that adds a field is the same."""
     text = json.dumps(body.model_dump(mode="json", exclude_defaults=True), sort_keys=True) if body else ""
     return hashlib.sha256(f"{request.method} {request.path}\n{text}".encode()).hexdigest()
 
 
 def _preferred_wait() -> int | None:
-    """Seconds of `Prefer: wait=N` (RFC 7240), at most 30; None without it."""
+    """Return the seconds of `Prefer: wait=N` (RFC 7240), at most 30; None without it."""
     found = _WAIT.search(",".join(request.headers.getlist("Prefer")))
     return min(int(found[1]), MAX_WAIT_SECONDS) if found else None
 
@@ -197,7 +197,7 @@ def _answer(outcome: CommandOutcome, wait: int, *, replayed: bool) -> Response:
 
 
 def _accepted(outcome: CommandOutcome, *, replayed: bool) -> Response:
-    """202: it will be executed, whatever dies next. A replay says what is known of the first already."""
+    """Return the 202 of a stored command. A replay includes the outcome, as far as it is known."""
     body: dict[str, Any] = {
         "commandId": str(outcome.command_id),
         "command": outcome.command,

@@ -16,28 +16,28 @@ from typing import Any
 from weelo_workers.metrics import multiprocess_dir
 from weelo_workers.settings import ConfigurationError, settings
 
-# Before anything is counted: the workers count together, so that each of them answers for all.
+# Before the first metric, because workers share their metrics in files.
 multiprocess_dir.open_dir(always=True)
 
 try:
     settings()
 except ConfigurationError as unusable:
-    raise SystemExit(f"weelo: {unusable}") from None  # one line, where gunicorn would print thirty
+    raise SystemExit(f"weelo: {unusable}") from None  # one line instead of gunicorn's thirty
 
 wsgi_app = "weelo_api:create_app()"
 worker_class = "weelo_api.gunicorn_worker.SlowClientSafeWorker"
 workers = 2
-threads = 200  # made as needed; whoever waits for an outcome (`Prefer: wait`) holds one
+threads = 200  # created on demand; a request that waits for an outcome (`Prefer: wait`) holds one
 worker_connections = 3_000
 backlog = 2_048
-keepalive = 75  # longer than the idle time of the usual load balancers, so that they hang up first
+keepalive = 75  # longer than the idle timeout of common load balancers, so that they close first
 timeout = 30
 graceful_timeout = 5
-# Once for all workers, and a bad setting stops the start. Threads and connections begin after the fork.
+# The application is created once, before the fork, so that a bad setting stops the start. Threads start after the fork.
 preload_app = True
-# The heartbeat between arbiter and workers is a file: never let it wait for a disk.
+# The heartbeat between arbiter and workers is a file. In memory it never waits for a disk.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
-control_socket_disable = True  # several on one machine would share it
+control_socket_disable = True  # several servers on one machine would share it
 accesslog = None
 # The addresses of devices contain an FCM token, which may have 4,096 characters.
 limit_request_line = 8_190
@@ -54,7 +54,7 @@ CLOSE_WITHIN_SECONDS = 3.0
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    # What the workers share in memory stays shared if their garbage collectors do not touch it.
+    # The workers' garbage collectors do not touch frozen objects, so these memory pages stay shared.
     gc.freeze()
 
 
@@ -81,13 +81,13 @@ def raise_file_limit() -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """In the worker's main thread, before it serves."""
+    """Start the hub and the metrics, in the worker's main thread before it serves."""
     from weelo_api.hub import hub
     from weelo_api.metrics import start_publisher
 
-    hub()  # hears the news from the beginning on
+    hub()  # reads the live stream from now on
     start_publisher()
-    # Ctrl-C reaches workers directly, and the arbiter makes QUIT of it: both mean what TERM means.
+    # Ctrl-C sends workers SIGINT, and the arbiter then sends SIGQUIT. Both must stop gracefully, like SIGTERM.
     for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, worker.handle_exit)
     worker.closing_time = threading.Thread(target=_close_sockets_of, args=(worker,), daemon=True)
@@ -95,8 +95,8 @@ def post_worker_init(worker: Any) -> None:
 
 
 def _close_sockets_of(worker: Any) -> None:
-    """gunicorn knows nothing of our sockets, and has no hook for TERM: it only turns `alive` off, so somebody
-    watches that (and the arbiter, without whom the worker ends too)."""
+    """Close the hub's sockets when the worker is ending. gunicorn does not know them and has no hook for SIGTERM, so
+    this thread polls `alive`, and the arbiter, after whose death the worker ends, too."""
     from weelo_api.hub import hub
 
     while not _is_ending(worker):
@@ -109,15 +109,15 @@ def _is_ending(worker: Any) -> bool:
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """In the arbiter, when a worker has ended, however it did."""
+    """Merge the metrics of dead workers, in the arbiter."""
     if (own := multiprocess_dir.current_dir()) is not None:
         multiprocess_dir.merge_dead(own)
 
 
 def worker_exit(server: Any, worker: Any) -> None:
-    """The last thing that a worker does (the arbiter calls it too, for one that has vanished).
+    """Exit at once when all sockets are closed: a regular interpreter exit would take seconds of the grace period.
 
-    All is closed and nothing is buffered; taking the interpreter apart would cost seconds of the grace.
+    The worker calls this last. The arbiter calls it, too, for a worker that has vanished.
     """
     if os.getpid() == worker.pid and worker.booted and _is_ending(worker):
         worker.closing_time.join(CLOSE_WITHIN_SECONDS)

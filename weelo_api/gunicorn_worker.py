@@ -1,8 +1,8 @@
-"""gunicorn's gthread, with a doorkeeper: nobody holds a thread, or the door, by being slow.
+"""A gthread worker in which slow clients block neither request threads nor the accepting thread.
 
-As it comes, gthread gives each new connection a thread before it has said anything, reads heads and bodies without a
-limit of time, and waits in its only accepting thread for up to two seconds until a client closes its side. Six clients
-that do not close kept everybody else waiting for ten seconds; after thirty the arbiter would have killed the worker.
+gunicorn's own gthread gives each new connection a thread before any byte has arrived, reads heads and bodies without a
+time limit, and waits in its only accepting thread for up to two seconds until a client closes its side. Six clients that
+did not close delayed all others by ten seconds; after thirty seconds the arbiter would have killed the worker.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from werkzeug.exceptions import BadRequest
 
 from weelo_api import malformed
 
-# Somebody who was answered without being read to the end is not read for much longer.
-LEFTOVER_SECONDS = 0.5
-# The answer may still be on its way: a socket closed too early takes it along (RFC 9112, section 9.6).
+# How long a response waits for the unread rest of a body, so that the connection can be kept.
+LEFTOVER_SECONDS = 0.1
+# Lingering close: if a socket is closed too early, the client may lose the response (RFC 9112, section 9.6).
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 64 * 1024
 # A longer head is refused as soon as this much of it has been received.
@@ -45,12 +45,13 @@ _PROBE = re.compile(rb"(?:GET|HEAD) /(?:healthz|readyz|metrics)[? ]")
 
 
 class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
-    """A connection waits on the poller until its head is complete, and is closed there as well."""
+    """Keeps connections on the poller, without a thread, until their head is complete and while they are closing."""
 
-    # From the connection, or the first byte on one that was kept, to the empty line. Mobile networks stall for seconds.
+    # From accept, or the first byte on a keep-alive connection, to the empty line. Mobile networks stall for seconds.
     head_seconds = 10.0
-    # 64 KiB within this, at more than 3 KiB a second.
+    # The largest body, 64 KiB, then needs just over 3 KiB a second.
     body_seconds = 20.0
+    wsgi: Callable[..., Any]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -61,7 +62,11 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         self._probes = ThreadPoolExecutor(max_workers=PROBE_THREADS, thread_name_prefix="probe")
         super().init_process()
 
-    # --- coming in ------------------------------------------------------------------------------------------
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        self.wsgi = _announcing_the_close(self.wsgi)
+
+    # --- accepting ------------------------------------------------------------------------------------------
 
     def accept(self, listener: socket.socket) -> None:
         try:
@@ -81,7 +86,7 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         self._await_head(conn)
 
     def _evict_idle(self) -> None:
-        """Who has said nothing for longest gives way to who comes now; then who has nothing more to ask."""
+        """Close the connection that has waited longest for a head, or else the longest idle keep-alive connection."""
         for idle in (self.pending_conns, self.keepalived_conns):
             if idle:
                 conn = idle.popleft()
@@ -90,7 +95,7 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
                 return
 
     def on_client_socket_readable(self, conn: TConn, client: socket.socket) -> None:
-        """The next request on a connection that was kept."""
+        """Wait for the head of the next request on a keep-alive connection."""
         self.poller.unregister(client)
         self.keepalived_conns.remove(conn)
         self._await_head(conn)
@@ -102,7 +107,7 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
 
     def on_pending_socket_readable(self, conn: TConn, client: socket.socket) -> None:
-        """A thread only for who has said all of the head."""
+        """Give the connection a thread once its head is complete."""
         try:
             said = client.recv(READ_BYTES)
         except BlockingIOError:
@@ -127,7 +132,7 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         handled = pool.submit(self.handle, conn)
         handled.add_done_callback(lambda done: self.method_queue.defer(self.finish_request, conn, done))
 
-    # --- being read -----------------------------------------------------------------------------------------
+    # --- reading --------------------------------------------------------------------------------------------
 
     def handle(self, conn: TConn) -> Any:
         head = conn.parser.unreader.buf.getvalue()
@@ -147,20 +152,11 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         if getattr(req.body.reader, "length", None) == 0:
             read_to_the_end()
         else:
-            req.body = Body(_Reader(req.body.reader, read_to_the_end))
+            req.body = _Body(_Reader(req.body.reader, read_to_the_end), conn)
         keepalive = super().handle_request(req, conn)
         if not keepalive:
             _release_buffers(req.body, conn)
         return keepalive
-
-    def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
-        leftover = time.monotonic() + LEFTOVER_SECONDS
-        with suppress(BadRequest):  # the request was answered; where the next one begins is unknown
-            if keepalive and conn.parser.finish_body(deadline=leftover):
-                return True
-        if conn.parser.mesg is not None:
-            _release_buffers(conn.parser.mesg.body, conn)
-        return False
 
     def handle_error(self, _req: Any, client: socket.socket, _addr: Any, exc: Exception) -> None:
         """Send problem+json for a request that the parser refuses or an exception that the application did not catch."""
@@ -173,11 +169,11 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         with suppress(OSError):
             write_nonblock(client, malformed.response(problem))
 
-    # --- going ----------------------------------------------------------------------------------------------
+    # --- closing --------------------------------------------------------------------------------------------
 
     def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
         if conn.sock.fileno() < 0:
-            # Given away: it is a WebSocket now, and the hub's (see sockets.py).
+            # The socket was detached: it is a WebSocket now and belongs to the hub (see sockets.py).
             self.nr_conns -= 1
             return
         if fs.cancelled() or fs.exception() is not None:
@@ -186,7 +182,7 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         if fs.result():
             next_head = conn.parser.unreader.buf.getvalue()
             if next_head and not _is_whole(next_head):
-                # It has come along with this request, and gthread would have a thread wait for the rest.
+                # Part of the next head came with this request. gthread would let a thread wait for the rest.
                 conn.sock.setblocking(False)
                 self._await_head(conn)
             else:
@@ -221,7 +217,7 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         self.nr_conns -= 1
         conn.close()
 
-    # --- looking at the clock -------------------------------------------------------------------------------
+    # --- time limits ----------------------------------------------------------------------------------------
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         waiting = self._leaving or self._read_until
@@ -231,16 +227,48 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
             self._leave(self._leaving.popleft()[1])
         for conn, until in list(self._read_until.items()):
             if until <= now:
-                # Whoever reads there finds the end; an answer can still be written.
+                # The thread that reads the body gets end-of-file, and can still write a response.
                 with suppress(OSError):
                     conn.sock.shutdown(socket.SHUT_RD)
                 self._read_until.pop(conn, None)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """A worker that stops waits for nobody longer than for a connection that was kept."""
+        """Apply the deadline that a stopping worker sets for keep-alive connections to pending ones, too."""
         super()._cap_keepalive(deadline)
         for conn in self.pending_conns:
             conn.timeout = min(conn.timeout, deadline)
+
+
+class _Body(Body):  # type: ignore[misc]
+    """gunicorn's request body, which can also be read to its end and discarded."""
+
+    def __init__(self, reader: _Reader, conn: TConn) -> None:
+        super().__init__(reader)
+        self._parser = conn.parser
+
+    def finish(self) -> bool:
+        """Read and discard the rest of the body. Return False if the connection must be closed: the rest is too long, too
+        slow or malformed."""
+        with suppress(BadRequest, OSError):
+            return bool(self._parser.finish_body(deadline=time.monotonic() + LEFTOVER_SECONDS))
+        return False
+
+
+def _announcing_the_close(app: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a WSGI application, so that a response after which the connection ends has `Connection: close`.
+
+    gunicorn reads the rest of the body after the response and closes if that takes too long. The response was `keep-alive`
+    then, so a proxy would send the next request, perhaps another client's, on a connection that is ending.
+    """
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Any:
+        content = app(environ, start_response)
+        body = environ["wsgi.input"]
+        if isinstance(body, _Body) and not body.finish():
+            start_response.__self__.force_close()
+        return content
+
+    return answer
 
 
 class _Reader:
@@ -269,8 +297,10 @@ class _Reader:
 
 
 def _release_buffers(body: Any, conn: TConn) -> None:
-    """What was read ahead of a request that is over, up to a megabyte. Else it would wait for the collector, which
-    comes rarely here, and a flood of large bodies would be quicker."""
+    """Free the buffers of a finished request, up to a megabyte.
+
+    Otherwise the garbage collector frees them, which runs too rarely to keep up with a flood of large bodies.
+    """
     reader = getattr(body.reader, "reader", body.reader)
     for holder in (body, reader, conn.parser.unreader):
         if hasattr(holder, "buf"):

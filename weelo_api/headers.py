@@ -1,10 +1,10 @@
-"""What every answer says about how to treat it."""
+"""Response headers about caching and browser security."""
 
 from __future__ import annotations
 
 from flask import Flask, Response, request
 
-# What is somebody's own is for them alone, not for a proxy's cache or a lost phone's.
+# Personal data must not stay in the cache of a proxy or of a lost phone.
 _PRIVATE = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -12,7 +12,7 @@ _PRIVATE = {
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # For browsers from before `frame-ancestors`, and for the documentation, whose scripts a policy of ours would stop.
+    # For browsers without `frame-ancestors`, and for the documentation, whose scripts a policy of ours would block.
     "X-Frame-Options": "DENY",
 }
 

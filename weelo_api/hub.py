@@ -1,6 +1,6 @@
-"""Where news meets sockets: one hub per API process, with one event loop for all sockets and one reader of Redis.
+"""The hub delivers live events to sockets. Each API process has one, with one event loop and one reader of Redis.
 
-News is only news. Whatever it loses, the healer finds in PostgreSQL's log within seconds.
+Events that the live stream loses are found in PostgreSQL's log within seconds (`_reconcile`).
 """
 
 from __future__ import annotations
@@ -43,15 +43,14 @@ log = logging.getLogger(__name__)
 Own = dict[str, Any] | None
 
 RECONCILE_EVERY_SECONDS = 2.0
-# Closing all at the same instant would have all of them reconnect at the same instant.
+# Closing is spread over this time, so that reconnecting is, too.
 SPREAD_SECONDS = 0.8
 STUCK_SECONDS = 1.2
-# Where sockets' questions to the database wait. When all have missed something (Redis was away), they take turns
-# instead of emptying the pool.
+# Threads for the sockets' database queries. After an outage of Redis all sockets query; this protects the connection pool.
 QUERY_THREADS = 4
 READ_BYTES = 16 * 1024
 
-# At 48 KiB each.
+# An idle socket takes 48 KiB of memory.
 MAX_SOCKETS = 20_000
 MIN_SOCKETS = 50
 MAX_UNAUTHENTICATED = 1_000
@@ -59,7 +58,7 @@ FILES_FOR_THE_REST = 500  # requests, the database, Redis
 
 
 class Hub:
-    """`frames` and `sockets` are for the metrics, `closing` for whoever might wait long."""
+    """Serves all WebSockets of this process. `closing` is true during a shutdown, to end long waits."""
 
     def __init__(self) -> None:
         self.closing = False
@@ -69,11 +68,11 @@ class Hub:
         self._loop = asyncio.new_event_loop()
         self._loop.set_default_executor(ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="hub-log"))
         self._buffer = memoryview(bytearray(READ_BYTES))
-        # These belong to the loop's thread; others may look at them, but not go through them.
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         unlimited = files == resource.RLIM_INFINITY
         room = MAX_SOCKETS if unlimited else min(MAX_SOCKETS, files - FILES_FOR_THE_REST)
         self._most_sockets = max(MIN_SOCKETS, room)
+        # Only the loop's thread changes these. Other threads may copy them, but not iterate over them.
         self._serving: dict[WebSocketTransport, asyncio.Task[None]] = {}
         self._by_user: dict[UUID, tuple[SocketSession, ...]] = {}
         self._here: dict[SocketSession, SessionRecord] = {}
@@ -103,7 +102,7 @@ class Hub:
         return len(self._here)
 
     def has_capacity(self, *, unauthenticated: bool) -> bool:
-        """For one more socket, or one more that has yet to say whose it is."""
+        """Return whether one more socket may open. Unauthenticated ones have a lower limit."""
         serving = len(self._serving)
         strangers = serving - len(self._here)
         return serving < self._most_sockets and not (unauthenticated and strangers >= MAX_UNAUTHENTICATED)
@@ -111,7 +110,7 @@ class Hub:
     def _records(self) -> list[SessionRecord]:
         return list(self._here.values())
 
-    # --- sockets come and go --------------------------------------------------------------------------------
+    # --- opening and closing sockets ------------------------------------------------------------------------
 
     def serve(
         self,
@@ -119,7 +118,7 @@ class Hub:
         conversation: WSConnection,
         converse: Callable[[WebSocketTransport], Coroutine[Any, Any, None]],
     ) -> None:
-        """From here on the loop has this socket, and closes it when `converse` is over. Callable from any thread."""
+        """Hand a socket to the loop, which runs `converse` and then closes the socket. Callable from any thread."""
         asyncio.run_coroutine_threadsafe(self._serve(line, conversation, converse), self._loop)
 
     async def _serve(
@@ -140,7 +139,7 @@ class Hub:
         self._serving[transport] = task
         try:
             if self.closing:
-                raise Disconnect(GOING_AWAY, "the server is restarting")  # noqa: TRY301 (one place says it)
+                raise Disconnect(GOING_AWAY, "the server is restarting")  # noqa: TRY301 (one place sends close frames)
             await converse(transport)
         except Disconnect as farewell:
             await transport.close(farewell.code, farewell.reason)
@@ -155,13 +154,13 @@ class Hub:
 
     @contextmanager
     def registered(self, connection: SocketSession) -> Iterator[None]:
-        """News reaches this socket meanwhile. A user's sixth lets the oldest go."""
+        """Deliver live events to this session meanwhile. Closes the user's oldest sockets beyond five."""
         user_id = connection.caller.id
         here = (*self._by_user.get(user_id, ()), connection)
         self._by_user[user_id] = here
         record = self._here[connection] = self.registry.add(user_id)
         self._by_record[record.id] = connection
-        # The attendance in Redis sees the other processes' sockets too; this holds without Redis.
+        # The registry in Redis also counts the sockets of other processes. This limit holds without Redis.
         for oldest in here[:-MAX_SOCKETS_PER_USER]:
             oldest.transport.request_close(TOO_MANY_SOCKETS, "too many sockets")
         try:
@@ -176,7 +175,7 @@ class Hub:
             self.registry.remove(record)
 
     def close_all(self) -> None:
-        """Every socket is closed with 1001, spread over a moment. Returns when they are, within 2 s."""
+        """Close every socket with code 1001, spread over SPREAD_SECONDS, and return when all are closed, within 2.5 s."""
         self.closing = True
         closing = asyncio.run_coroutine_threadsafe(self._close_all(), self._loop)
         with suppress(TimeoutError):
@@ -196,7 +195,7 @@ class Hub:
         for transport in list(self._serving):
             transport.abort()
 
-    # --- news -----------------------------------------------------------------------------------------------
+    # --- live events ----------------------------------------------------------------------------------------
 
     def _on_stream_entry(self, entry: dict[str, str]) -> None:
         items = live_stream.decode(entry)
@@ -218,7 +217,7 @@ class Hub:
             )
 
     def _reconcile(self) -> None:
-        """Compare what the log has with what every local socket knows of, in one query."""
+        """Compare all local sockets with the log, periodically and after each outage of Redis."""
         away = False
         while not self._stopped.is_set():
             self._reconcile_now.wait(RECONCILE_EVERY_SECONDS)
@@ -247,7 +246,7 @@ class Hub:
 
 def _hand_over(connection: SocketSession, item: dict[str, Any], seq: int | None, own: Own) -> None:
     if seq is None:
-        # Of the moment and in no log, such as a truck's position.
+        # The event is in no log, such as a truck's position.
         connection.send_ephemeral(ephemeral(item["event"], {**item["data"], **(own or {})}))
     else:
         connection.receive(seq, item, own)
@@ -258,7 +257,7 @@ _making = threading.Lock()
 
 
 def hub() -> Hub:
-    """This process's hub, made on first use."""
+    """Return this process's hub, which the first call starts."""
     global _hub  # noqa: PLW0603 (one per process, made after the fork)
     with _making:
         if _hub is None:
@@ -268,7 +267,7 @@ def hub() -> Hub:
 
 
 def _reset_after_fork() -> None:
-    """A forked child has none of the parent's threads, so it makes a hub of its own."""
+    """Let a forked child start its own hub, because it has none of the parent's threads."""
     global _hub, _making
     _hub, _making = None, threading.Lock()
 

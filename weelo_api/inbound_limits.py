@@ -1,4 +1,4 @@
-"""What one client may send: a bound on each message, on frames a second, and on bytes a second."""
+"""Limits on what one WebSocket client may send: bytes per message, frames per second, bytes per second."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ TOO_BIG, TOO_MANY = 4408, 4429
 
 MAX_FRAME_BYTES = 8 * 1024
 MAX_FRAMES_PER_SECOND = 30
-# All that so many such frames can be, headers included, and as many pings and pongs.
+# The size of that many of the largest frames with their headers, and of as many control frames.
 MAX_BYTES_PER_SECOND = MAX_FRAMES_PER_SECOND * (MAX_FRAME_BYTES + 16 + 140)
 
 
 class RateCounter:
-    """So many a second."""
+    """Counts frames over a sliding second."""
 
     def __init__(self) -> None:
         self._last: deque[float] = deque(maxlen=MAX_FRAMES_PER_SECOND)
 
     def exceeded(self) -> bool:
-        """Count one more."""
+        """Count a frame and return whether it exceeds the limit."""
         now = time.monotonic()
         full = len(self._last) == MAX_FRAMES_PER_SECOND and now - self._last[0] < 1
         self._last.append(now)
@@ -28,10 +28,10 @@ class RateCounter:
 
 
 class InboundLimits:
-    """Counts what comes in. `refused` is the close code once it was too much.
+    """Counts received frames and bytes. `refused` is the close code once a limit is exceeded.
 
-    Parts of a message are frames, too: an endless message of empty ones would cost as much. Control frames are
-    counted apart, so that answering our pings costs a client none of its own.
+    Fragments count as frames, because an endless message of empty fragments would cost as much. Control frames are
+    counted separately, so that answers to our pings cost a client none of its frames.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class InboundLimits:
             self._refuse(TOO_MANY)
 
     def count_message(self, size: int) -> None:
-        """`size` bytes of a message so far."""
+        """Check the size of a message, complete or not, in bytes."""
         if size > MAX_FRAME_BYTES:
             self._refuse(TOO_BIG)
 

@@ -1,4 +1,4 @@
-"""The system's own commands, written down and rung for by the API: what a heartbeat brings to light."""
+"""Commands that the API sends on the system's behalf, such as the search for missed broadcasts after a heartbeat."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ waker = CeleryWaker()
 
 
 def enqueue(command: Command) -> None:
-    """Record it as due now, and ring."""
+    """Store a command that is due now, and wake a worker."""
     with autocommit_engine().connect() as connection:
         command_id = mailbox.send(connection, command)
     wake(command_id, command)

@@ -1,4 +1,4 @@
-"""How a JSON body is read: by pydantic from the text itself, once and strictly."""
+"""Request bodies: strict JSON, parsed once, by pydantic, from the text."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ _SEND_JSON = "Send JSON in UTF-8 with the header Content-Type: application/json"
 
 
 class JsonBody(Request):
-    """flask-openapi3 hands text to pydantic's own parser, which refuses broken, endless and deeply nested
-    JSON as a validation error, and knows that a UUID in JSON is text."""
+    """A request whose `get_json` returns text, which flask-openapi3 passes to pydantic's JSON parser.
+
+    It reports malformed and deeply nested JSON as a validation error, and accepts a UUID as a string in strict mode.
+    """
 
     def get_json(self, *args: Any, **kwargs: Any) -> str:
         """Return the body as text; an empty one counts as `{}`, so that routes without required fields need no body.
@@ -34,7 +36,7 @@ class JsonBody(Request):
 
     def _whole_body(self) -> bytes:
         body = self.get_data()
-        # A chunked body has no length to look at beforehand: Werkzeug cuts it off at the limit, silently.
+        # A chunked body declares no length, and Werkzeug cuts it off at the limit without an error.
         if self.content_length is None and len(body) >= (self.max_content_length or len(body) + 1):
             raise RequestEntityTooLarge
         return body

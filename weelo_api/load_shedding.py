@@ -1,6 +1,6 @@
-"""Saying no in time: one caller's flood is slowed down, and new wishes wait outside while old ones wait inside.
+"""A rate limit per caller, and load shedding by queue age.
 
-What is refused here was not recorded: 429 or 503 with `Retry-After`, and trying again later is safe.
+A command refused here was not stored: the response is 429 or 503 with `Retry-After`, and a retry is safe.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from weelo_workers.settings import settings
 
 POLL_SECONDS = 0.5
 STALE_AFTER_SECONDS = 2.0
-# A few old rows are somebody's lock or a slow moment; too much work is many.
+# A few old rows may be caused by a lock or a slow moment. Only this many mean too much work.
 MANY = 50
-# What serves a request that was accepted before (accept, cancel, a trip's status) is let in for longer.
+# Commands about existing broadcasts (accept, cancel, a trip's status) are shed only at this multiple of SHED_AFTER_SECONDS.
 PENDING_WORK_PATIENCE = 5.0
 MAX_RETRY_AFTER_SECONDS = 30
 
-# So many seconds' worth of commands may come at once, after a quiet time.
+# After a quiet time a caller may send this many seconds' worth of commands at once.
 BURST_SECONDS = 10
 REMEMBERED_CALLERS = 10_000
 
 
 class LoadShedder:
-    """How long commands wait for their turn, looked at twice a second at most, and only while somebody asks."""
+    """Decides by queue age whether to refuse a command. Reads the ages at most twice a second, and only when asked."""
 
     def __init__(self) -> None:
         self._looking = threading.Lock()
@@ -42,13 +42,13 @@ class LoadShedder:
         self._waits: Mapping[Queue, Wait] = {}
 
     def refusal(self, command: Command) -> Rejected | None:
-        """Why this command had better come later, if so."""
+        """Return the Rejected with which to refuse this command, or None to accept it."""
         if waker.recently_failed:
-            # Without Redis everything waits for the sweep, and that is no reason to refuse (CONTRACT, section 3).
+            # Without Redis all commands wait for the sweep, which is no reason to refuse (docs/contract.md, section 3).
             return None
         self._look()
         patience = settings().shed_after_seconds * (1 if command.sheddable else PENDING_WORK_PATIENCE)
-        # A new request means rings and news for hundreds: no use in it while those before it are late with theirs.
+        # A new broadcast adds timers and notifications for hundreds of fleets, so those queues must not be late either.
         queues = {command.queue, TIMERS, NOTIFICATIONS} if command.sheddable else {command.queue}
         longest = max(
             (self._waits[queue].oldest_seconds for queue in queues if self._is_full(queue)), default=0.0
@@ -64,26 +64,28 @@ class LoadShedder:
 
     def _is_full(self, queue: Queue) -> bool:
         if time.monotonic() - self._looked_at > STALE_AFTER_SECONDS:
-            return False  # after a quiet hour somebody looks anew at this moment
+            return False  # old figures after a quiet time; another thread is reading new ones
         wait = self._waits.get(queue)
         return wait is not None and wait.count >= MANY
 
     def _look(self) -> None:
         if time.monotonic() < self._looked_at + POLL_SECONDS or not self._looking.acquire(blocking=False):
-            return  # the others need not wait for who looks
+            return  # while one thread reads, the others use the figures they have
         try:
             with autocommit_engine().connect() as connection:
                 self._waits = waits(connection)
         except DATABASE_ERRORS:
-            self._waits = {}  # without a database the command cannot be recorded anyway, and is told so
+            self._waits = {}  # storing the command will fail, too, with a 503
         finally:
             self._looked_at = time.monotonic()
             self._looking.release()
 
 
 class TokenBuckets:
-    """A bucket of tokens for each caller, in this process: `limits`, the usual library, starts timer threads
-    for its memory, or would have every command wait for Redis."""
+    """A token bucket per caller, in this process's memory.
+
+    The usual library, `limits`, starts timer threads or makes every command wait for Redis.
+    """
 
     def __init__(self, per_second: float) -> None:
         self._per_second = per_second
@@ -93,7 +95,7 @@ class TokenBuckets:
         self._forgot_at = 0.0
 
     def take(self, who: UUID) -> None:
-        """Raises Rejected(RATE_LIMITED) if this caller has sent too many of late."""
+        """Take a token. Raises Rejected(RATE_LIMITED) if the caller's bucket is empty."""
         now = time.monotonic()
         with self._lock:
             if len(self._left) >= REMEMBERED_CALLERS and now - self._forgot_at > 1:
@@ -110,6 +112,6 @@ class TokenBuckets:
             )
 
     def _drop_full_buckets(self, now: float) -> None:
-        """Whose bucket is full again by now is as one who never came."""
+        """Delete the buckets that are full again. A caller without a bucket gets a new one, which is full, too."""
         self._forgot_at = now
         self._left = {who: seen for who, seen in self._left.items() if now - seen[1] < BURST_SECONDS}

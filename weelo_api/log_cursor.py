@@ -1,4 +1,4 @@
-"""One reader's log in order and exactly once, out of news that may come twice, in any order, or never."""
+"""Delivers one user's log in order and exactly once, although live events may be repeated, reordered or lost."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from weelo_workers.queries.log import Frame, lines_after
 Answer = TypeVar("Answer")
 
 PAGE = 500
-# News kept until its turn comes; what does not fit is read from the log instead.
+# Live events kept until all earlier ones are sent. Events beyond this number are read from the log instead.
 MAX_PENDING = 1_000
-# Two notifiers may announce in the other order: a moment's patience saves a query for most gaps.
+# Two notifiers may publish in reverse order. Most gaps close within this time, which saves a query.
 GAP_GRACE_SECONDS = 0.05
 RETRY_SECONDS = 0.5
 IDLE_SECONDS = 60.0
 
 
 class LogCursor:
-    """News moves `newest`; the log in PostgreSQL fills whatever the news has not brought. It is the primary's
-    log: one of a replica that lags would look like a gap, or make a client ahead of it hear things twice.
+    """A position in one user's log. Events that the live stream does not bring are read from the log in PostgreSQL.
+
+    It reads the primary, because a lagging replica would look like a gap or repeat events.
     """
 
     def __init__(self, user_id: UUID) -> None:
@@ -48,29 +49,29 @@ class LogCursor:
         return self._newest - self.sent
 
     def receive(self, seq: int, item: dict[str, Any], own: dict[str, Any] | None) -> None:
-        """News of a line."""
+        """Keep a live event until it is due."""
         self._newest = max(self._newest, seq)
         if seq > self.sent and len(self._pending) < MAX_PENDING:
             self._pending[seq] = (item, own)
 
     def note_newest(self, seq: int) -> bool:
-        """The log goes at least this far. Whether that is more than has been sent."""
+        """Record that the log reaches this `seq`, and return whether more is known than was sent."""
         self._newest = max(self._newest, seq)
         return self.behind > 0
 
     def begin_after(self, seq: int) -> None:
-        """Where live delivery starts."""
+        """Start live delivery after this `seq`."""
         self.note_newest(seq)
         self._sent_up_to(seq)
 
     def resume_after(self, seq: int) -> None:
-        """Go back (or forward) to this place; what follows comes at once, page by page."""
+        """Move back (or forward) to this `seq`. What follows it is due at once, page by page."""
         self._sent_up_to(seq)
         self.replaying = self.behind > 0
         self._not_before = 0.0
 
     async def next(self) -> list[Frame]:
-        """What is due now, counted as sent. Empty: nothing for `wait_seconds`."""
+        """Return the frames that are due, and count them as sent. If empty, wait for `wait_seconds`."""
         frames = self._from_news()
         if frames or self.behind <= 0:
             self._gap_since = None
@@ -84,7 +85,7 @@ class LogCursor:
         return await self._from_log()
 
     def wait_seconds(self) -> float:
-        """How long nothing needs to be done unless somebody wakes us."""
+        """Return for how long nothing is due unless a live event arrives."""
         if self._gap_since is None:
             return IDLE_SECONDS
         due = self._gap_since if self.replaying else self._gap_since + GAP_GRACE_SECONDS
@@ -103,8 +104,8 @@ class LogCursor:
         if frames is None:
             self._not_before = time.monotonic() + RETRY_SECONDS
             return []
-        # Lines are committed in order: what is lacking below what is known was too old to keep. Whoever was about
-        # to read it is told so, and goes on live.
+        # Lines are committed in order, so a missing line below a known one was purged. The client is sent
+        # `resync_required` and continues live.
         oldest = frames[0]["seq"] if frames else known + 1
         if oldest > self.sent + 1:
             self._sent_up_to(known)
@@ -119,7 +120,7 @@ class LogCursor:
 
 
 async def query_log(question: Callable[..., Answer], *about: Any) -> Answer | None:
-    """A question of queries/log.py to the primary; None if the database does not say."""
+    """Run a query of queries/log.py on the primary. Returns None if the database is not available."""
 
     def ask() -> Answer | None:
         try:

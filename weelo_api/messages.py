@@ -1,4 +1,4 @@
-"""What travels over the socket besides the log: what clients may say, and the answers that carry no `seq`."""
+"""WebSocket frames outside the log: the ops that clients may send, and server frames without a `seq`."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ Seq = Annotated[int, Field(ge=0, le=2**63 - 1)]  # PostgreSQL's bigint
 
 
 class Auth(Request):
-    """Who speaks: the first frame where no header says it; later, a fresh token of the same user."""
+    """Authenticate: the first frame if the upgrade had no Authorization header; later, a fresh token of the same user."""
 
     op: Literal["auth"]
     token: Annotated[str, Field(min_length=1)]
 
 
 class Resume(Request):
-    """Send everything later than this once more, then go on live."""
+    """Send all events after this `seq` again, then continue live."""
 
     op: Literal["resume"]
     after: Seq
 
 
 class Ack(Request):
-    """Everything up to this has arrived: no push needs to tell it again."""
+    """All events up to this `seq` have arrived, so they need no push."""
 
     op: Literal["ack"]
     seq: Seq
 
 
 class Beat(Heartbeat):
-    """I am here. For transporters and drivers."""
+    """A sign of life with the current position. For transporters and drivers."""
 
     op: Literal["heartbeat"]
 
@@ -54,9 +54,9 @@ _OPS: TypeAdapter[Op] = TypeAdapter(Annotated[Op, Field(discriminator="op")])
 
 
 def parse(message: str | bytes) -> Op:
-    """What the client says. Raises Rejected(VALIDATION_ERROR), whatever the frame holds.
+    """Return the op that a client has sent. Raises Rejected(VALIDATION_ERROR) for every other frame.
 
-    pydantic's parser has a bound on nesting of its own: thousands of brackets are an error like any other.
+    pydantic's parser limits nesting, so that thousands of brackets are a ValidationError, too.
     """
     if isinstance(message, bytes):
         raise Rejected(Code.VALIDATION_ERROR, "Send text frames.")
@@ -72,7 +72,7 @@ def _names() -> list[str]:
 
 
 def ephemeral(event: str, data: dict[str, Any]) -> dict[str, Any]:
-    """A frame that is no part of the log."""
+    """Return a frame that is no part of the log."""
     return {"event": event, "at": now(), "data": data}
 
 
@@ -88,6 +88,6 @@ def _first(refused: ValidationError) -> str:
     error = refused.errors(include_url=False, include_input=False, include_context=False)[0]
     if error["type"].startswith("union_tag"):
         return f"op: Send one of {', '.join(_names())}"
-    # The first step of a place is which op it was; what is left is the field.
+    # The first part of `loc` is the op, the rest is the field.
     field = ".".join(str(part) for part in error["loc"][1:])
     return (f"{field}: {error['msg']}" if field else error["msg"])[:MAX_DETAIL]

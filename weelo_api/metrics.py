@@ -1,4 +1,4 @@
-"""What Prometheus scrapes from the API: what the rows say, and what this API's processes have counted together."""
+"""The API's metrics for Prometheus: figures from the database, and the counters of all processes of this API."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SOCKETS_OPEN = Gauge(
 )
 FRAMES_SENT = Counter("weelo_frames_sent", "Frames sent to sockets", registry=IN_THIS_PROCESS)
 FRAMES_FAILED = Counter(
-    "weelo_frames_failed", "Frames whose socket was gone or did not read", registry=IN_THIS_PROCESS
+    "weelo_frames_failed", "Frames not sent because the client was gone or too slow", registry=IN_THIS_PROCESS
 )
 
 
@@ -38,7 +38,7 @@ def _rows() -> tuple[list[queries.Backlog], queries.Unsent]:
 
 
 class Backlog(Collector):
-    """Asked anew at each scrape, so every API process says the same."""
+    """Queries the database at each scrape, so that every API process returns the same figures."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         up = GaugeMetricFamily("weelo_database_up", "1 if the database answered this scrape")
@@ -55,7 +55,7 @@ class Backlog(Collector):
             "weelo_queue_depth", "Due and unsettled rows of the mailbox", labels=["queue"]
         )
         oldest = GaugeMetricFamily(
-            "weelo_queue_oldest_seconds", "How long the oldest of them is due", labels=["queue"]
+            "weelo_queue_oldest_seconds", "How long the oldest of them has been due", labels=["queue"]
         )
         later = GaugeMetricFamily("weelo_timers_pending", "Rows that are not due yet", labels=["queue"])
         failing = GaugeMetricFamily(
@@ -70,7 +70,7 @@ class Backlog(Collector):
             parked.add_metric([line.queue], line.parked)
         yield from (depth, oldest, later, failing, parked)
         yield GaugeMetricFamily(
-            "weelo_events_unsent", "Events that nobody was told of yet", value=unsent.count
+            "weelo_events_unsent", "Events that are not delivered yet", value=unsent.count
         )
         yield GaugeMetricFamily(
             "weelo_events_unsent_age_seconds", "Age of the oldest of them", value=unsent.oldest_seconds
@@ -78,8 +78,10 @@ class Backlog(Collector):
 
 
 class ProcessCounters(Collector):
-    """By all processes of this API, whichever of them answers. Under `weelo up` by the workers, too: they leave their
-    figures below the same METRICS_DIR."""
+    """The sum over all processes of this API, whichever of them is scraped.
+
+    Under `weelo up` it includes the workers, whose files are below the same METRICS_DIR.
+    """
 
     def collect(self) -> Iterable[Any]:
         own = multiprocess_dir.current_dir()
@@ -89,7 +91,7 @@ class ProcessCounters(Collector):
 
 
 class _Published:
-    """How much of this process's hub the others know."""
+    """Copies the hub's counts to this process's shared metrics."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -106,7 +108,7 @@ class _Published:
 
 
 def start_publisher() -> None:
-    """In each API process, after the fork: the hub counts without files and locks, this passes it on."""
+    """Start a thread that publishes the hub's counts, which have no files and locks. Call this after the fork."""
     published = _Published()
 
     def keep() -> None:

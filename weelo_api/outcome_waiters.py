@@ -1,4 +1,4 @@
-"""Who waits for the outcome of a command, and who hears of it."""
+"""Requests that wait for the outcome of a command (`Prefer: wait`)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 
 
 class OutcomeWaiters:
-    """Requests wait here, each in its own thread; the reader of news tells them."""
+    """Connects waiting requests, each in its own thread, with the reader of the live stream."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -17,9 +17,9 @@ class OutcomeWaiters:
 
     @contextmanager
     def expecting(self, command_id: UUID) -> Iterator[threading.Event]:
-        """An event whose `wait(seconds)` returns True once news of this command's outcome has passed.
+        """Yield an event that is set when the outcome of this command is announced.
 
-        News may be lost: look at the row now and then as well.
+        Announcements may be lost, so the caller must poll the row as well.
         """
         settled = threading.Event()
         key = str(command_id)
@@ -34,7 +34,7 @@ class OutcomeWaiters:
                     del self._expected[key]
 
     def notify(self, command_id: str) -> None:
-        """News: this command is settled."""
+        """Wake the requests that wait for this command."""
         with self._lock:
             waiting = tuple(self._expected.get(command_id, ()))
         for settled in waiting:

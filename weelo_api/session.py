@@ -1,4 +1,4 @@
-"""One authenticated socket: the conversation with one client, a task on the hub's event loop."""
+"""The session of one authenticated socket: a task on the hub's event loop."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from weelo_workers.settings import settings
 
 log = logging.getLogger(__name__)
 
-# A live client that reads, but always too slowly, falls behind by this many lines and is let go.
+# A client that reads, but too slowly, is closed when it is this many lines behind.
 MAX_BEHIND = 1_000
-# Frames outside of the log are of the moment: a client that does not get round to them loses the oldest.
+# Frames outside the log are soon out of date: a client that does not read them in time loses the oldest.
 MAX_EPHEMERAL = 100
 
 
 @dataclass(slots=True)
 class FrameCounters:
-    """Of all sockets of this process, since it began."""
+    """Counts the frames of all sockets of this process since its start."""
 
     sent: int = 0
     failed: int = 0
@@ -62,27 +62,27 @@ class SocketSession:
         self._registry = registry
         self._of_the_moment: deque[dict[str, Any]] = deque(maxlen=MAX_EPHEMERAL)
 
-    # --- what the hub does ----------------------------------------------------------------------------------
+    # --- called by the hub ----------------------------------------------------------------------------------
 
     def receive(self, seq: int, item: dict[str, Any], own: dict[str, Any] | None) -> None:
-        """News of a line of this user's log."""
+        """Take a live event of this user's log."""
         self._log_cursor.receive(seq, item, own)
         self.transport.wake()
 
     def note_newest(self, newest: int) -> None:
-        """The log goes this far, whatever news came of it."""
+        """Record that the log reaches this `seq`."""
         if self._log_cursor.note_newest(newest):
             self.transport.wake()
 
     def send_ephemeral(self, frame: dict[str, Any]) -> None:
-        """A frame that is no part of the log, to be sent when it is its turn."""
+        """Queue a frame that is no part of the log."""
         self._of_the_moment.append(frame)
         self.transport.wake()
 
-    # --- the conversation -----------------------------------------------------------------------------------
+    # --- running -------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """From `connected` until it is over. Raises Disconnect or PeerGone, which end it."""
+        """Serve the client, from `connected` on. Ends only by raising Disconnect or PeerGone."""
         await self._greet()
         while True:
             await self._read()
@@ -99,7 +99,7 @@ class SocketSession:
             "role": self.caller.role.value,
             "seq": newest,
             "serverTime": now(),
-            # Two may be lost before presence ends.
+            # Presence outlasts two lost heartbeats.
             "heartbeatSeconds": max(1, int(settings().presence_ttl_seconds / 3)),
         }
         await self._send(ephemeral("connected", data))
@@ -135,7 +135,7 @@ class SocketSession:
             ):
                 raise Disconnect(TOO_SLOW, "too slow")
         if frames:
-            # There may be more, but first see what the client has said meanwhile.
+            # There may be more frames, but the client's messages are handled first.
             self.transport.wake()
 
     async def _send(self, frame: dict[str, Any]) -> None:
@@ -146,7 +146,7 @@ class SocketSession:
             raise
         self._frames.sent += 1
 
-    # --- what clients may say -------------------------------------------------------------------------------
+    # --- ops ------------------------------------------------------------------------------------------------
 
     async def _handle(self, op: Op) -> None:
         match op:
@@ -174,7 +174,7 @@ class SocketSession:
             self._log_cursor.resume_after(after)
 
     def _ack(self, seq: int) -> None:
-        # Nobody has seen what does not exist: an ack from the future would silence the pushes to come.
+        # An ack beyond the newest event would suppress the pushes for later events.
         seq = min(seq, self._log_cursor.newest)
         if seq > self._acked:
             self._acked = seq
@@ -190,11 +190,11 @@ class SocketSession:
                 log.warning("a heartbeat was lost: %s", type(error).__name__)
 
     def _renew(self, token: str) -> None:
-        """A fresh token of the same user lets the socket live on."""
+        """Extend the session by a fresh token of the same user. Raises Disconnect."""
         try:
             identity = auth.authenticate(token)
         except Rejected as rejected:
             raise Disconnect(UNAUTHORIZED, rejected.code.title) from None
         if (identity.caller.id, identity.caller.role) != (self.caller.id, self.caller.role):
-            raise Disconnect(FORBIDDEN, "this token is somebody else's")
+            raise Disconnect(FORBIDDEN, "this token is another user's")
         self._expires_at = identity.expires_at

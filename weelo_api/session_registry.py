@@ -1,11 +1,11 @@
-"""Which sockets a user has in all API processes together, and how far each has acknowledged: kept in Redis.
+"""The sockets of each user in all API processes, and the newest `seq` that each user has acknowledged, in Redis.
 
-Best effort and done in batches by one thread, so that no socket waits for Redis. Lost, it comes back by
-itself: everybody who is here is announced again every few seconds.
+One thread writes in batches, so that no socket waits for Redis. Writes may be lost: all open sockets are written again
+every few seconds.
 
-Keys: `weelo:acked:<user id>` (newest acknowledged seq, read by whoever decides about pushes; it ages as the log does),
-`weelo:sockets:<user id>` (sorted set: socket → when it was opened), `weelo:sockets:process:<process>` (lives
-while that API process does), `weelo:sockets:to_close` (stream: sockets that are one too many).
+Keys: `weelo:acked:<user id>` (newest acknowledged seq; decides about pushes and expires as the log does),
+`weelo:sockets:<user id>` (sorted set: socket → time of opening), `weelo:sockets:process:<process>` (exists while that
+API process runs), `weelo:sockets:to_close` (stream: sockets beyond the limit per user).
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ TO_CLOSE = "weelo:sockets:to_close"
 MAX_SOCKETS_PER_USER = 5
 
 EVERY_SECONDS = 0.25
-BATCH_WINDOW_SECONDS = 0.02  # who comes and goes within this time is told together
+BATCH_WINDOW_SECONDS = 0.02  # sockets opened and closed within this time are written together
 ANNOUNCE_EVERY_SECONDS = 5.0
 PROCESS_TTL_SECONDS = 15
 USER_TTL_SECONDS = 60
 KEEP_TO_CLOSE = 1_000
-MAX_REMEMBERED = 10_000  # of those who left while Redis was away; what is forgotten ages there
+MAX_REMEMBERED = 10_000  # sockets closed while Redis is away; entries of further ones expire in Redis
 
 # KEYS: the user's acked. ARGV: seq, seconds to live.
 _ACK = """
@@ -100,8 +100,10 @@ class SessionRegistry:
             self._acked[user_id] = max(seq, self._acked.get(user_id, 0))
 
     def run(self, stopped: threading.Event) -> None:
-        """The thread's work: tell Redis what is new, until stopped. Soon who has come, or gone: else a phone whose app has
-        just been opened would be woken for what it shows already."""
+        """Write changes to Redis until stopped.
+
+        Opened and closed sockets are written at once, so that a phone gets no push for what its app already shows.
+        """
         while True:
             self._somebody_moved.wait(EVERY_SECONDS)
             if stopped.wait(BATCH_WINDOW_SECONDS):
@@ -114,26 +116,26 @@ class SessionRegistry:
                 if not self._away:
                     log.warning("the open sockets cannot be written to Redis: %s", error)
                 self._away = True
-                stopped.wait(EVERY_SECONDS)  # a crowd that comes back shall not make us try for each of them
+                stopped.wait(EVERY_SECONDS)  # many clients that reconnect must not cause an attempt each
             except Exception:
                 log.exception("writing the open sockets to Redis failed")
                 stopped.wait(EVERY_SECONDS)
 
     def publish(self) -> None:
-        """Everything that Redis does not know yet. Raises RedisError; acknowledgements are then kept."""
+        """Write all changes since the last call. Raises RedisError; the next call then writes them again."""
         with self._lock:
             arrived, left, acked = self._arrived, self._left, self._acked
             self._arrived, self._left, self._acked = [], [], {}
         now = time.monotonic()
         if now >= self._announce_at:
             self._announce_at = now + ANNOUNCE_EVERY_SECONDS
-            arrived = [*arrived, *self._present()]  # who is just arriving may not be present yet
+            arrived = [*arrived, *self._present()]  # new sockets may not be in `present` yet
         elif not (arrived or left or acked):
             return
         try:
             pipe = redis().pipeline(transaction=False)
             pipe.set(alive(self._process), 1, ex=PROCESS_TTL_SECONDS)
-            # First who has left: else somebody who comes and goes would have one socket too many for a moment.
+            # Closed sockets come first: otherwise a client that reconnects would exceed the limit for a moment.
             for record in left:
                 pipe.zrem(sockets_of(record.user_id), record.id)
             for record in set(arrived) - set(left):
@@ -145,9 +147,9 @@ class SessionRegistry:
             for user_id, seq in acked.items():
                 self.ack(user_id, seq)
             with self._lock:
-                # Else their seats stay taken as long as the user has another socket.
+                # Otherwise they would count as open for as long as the user has another socket.
                 self._left = [*left, *self._left][-MAX_REMEMBERED:]
-            self._announce_at = 0.0  # with whoever arrived
+            self._announce_at = 0.0  # writes all open sockets, and so the new ones
             raise
 
 

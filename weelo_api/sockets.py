@@ -1,4 +1,4 @@
-"""`GET /api/v1/ws`: the upgrade, who it is, and then the conversation (session.py)."""
+"""`GET /api/v1/ws`: upgrade to a WebSocket and authentication. The session follows (session.py)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from flask import Flask, Response, request
 from flask_sock import Sock
 from simple_websocket import Server
-from wsproto.utilities import RemoteProtocolError
 
+from weelo_api import handshake
 from weelo_api.auth import Identity, authenticate, authenticate_header
 from weelo_api.errors import problem
 from weelo_api.hub import hub
@@ -25,7 +25,7 @@ AUTH_WITHIN_SECONDS = 5.0
 
 
 class NoThread:
-    """simple-websocket would read each socket in a thread of its own. Its handshake is all that we ask of it."""
+    """Keeps simple-websocket from reading each socket in a thread of its own: only its handshake is used."""
 
     name = ""
 
@@ -40,25 +40,19 @@ def register(app: Flask) -> None:
 
     @app.before_request
     def _at_the_door() -> Response | None:
-        if request.path == PATH:
+        if request.path == PATH and request.method in ("GET", "HEAD"):
             if not hub().has_capacity(unauthenticated=not request.headers.get("Authorization")):
                 return problem(
                     Code.SERVICE_UNAVAILABLE, "Too many sockets are open. Try again.", retryAfter=5
                 )
-            # permessage-deflate costs 100 KB per socket, and lets 8 KiB on the wire be megabytes here.
-            request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
+            if (no_handshake := handshake.refusal(request)) is not None:
+                return no_handshake
+            handshake.keep_only_what_is_needed(request)
         return None
-
-    @app.errorhandler(RemoteProtocolError)
-    def _no_websocket(_error: RemoteProtocolError) -> Response:
-        return problem(
-            Code.VALIDATION_ERROR,
-            "Open a WebSocket here (RFC 6455, version 13), such as ws://localhost:8000/api/v1/ws",
-        )
 
     @sock.route(PATH)  # type: ignore[untyped-decorator]
     def ws(server: Server) -> None:
-        """The request ends with the upgrade: its thread is free again, and the hub has the socket."""
+        """Hand the upgraded socket to the hub. The request ends here and its thread is free again."""
         line = socket.socket(fileno=server.sock.detach())
         server.connected = False
         hub().serve(
@@ -67,7 +61,7 @@ def register(app: Flask) -> None:
 
 
 async def serve_socket(transport: WebSocketTransport, authorization: str | None) -> None:
-    """One socket from its handshake to its end, which is a Disconnect or PeerGone."""
+    """Authenticate a socket and run its session. Ends by raising Disconnect or PeerGone."""
     identity = _by_header(authorization) if authorization else await _by_first_frame(transport)
     connection = SocketSession(transport, identity, hub().frames, hub().registry)
     with hub().registered(connection):
@@ -75,7 +69,7 @@ async def serve_socket(transport: WebSocketTransport, authorization: str | None)
 
 
 def _by_header(authorization: str) -> Identity:
-    # Refused after the upgrade and not by a 401: an app's WebSocket sees close codes, but rarely the status.
+    # A bad token is refused after the upgrade, because WebSocket libraries report close codes but rarely a 401.
     try:
         return authenticate_header(authorization)
     except Rejected as rejected:
@@ -88,7 +82,7 @@ async def _by_first_frame(transport: WebSocketTransport) -> Identity:
         await transport.wait(left)
         if (first := transport.next_message()) is not None:
             return _by_token(first)
-    raise Disconnect(UNAUTHORIZED, "say who you are within 5 s")
+    raise Disconnect(UNAUTHORIZED, "authenticate within 5 s")
 
 
 def _by_token(message: str | bytes) -> Identity:

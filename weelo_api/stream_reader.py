@@ -1,4 +1,4 @@
-"""Reads Redis streams for as long as the process lives, whatever happens to Redis."""
+"""Reads Redis streams until the process ends, through any outage of Redis."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _START = "0-0"
 
 
 class StreamReader:
-    """Each stream's entries, in order, go to its handler; from the newest at the beginning on."""
+    """Passes each stream's entries, in order, to the stream's handler. Entries from before the start are skipped."""
 
     def __init__(
         self, handlers: Mapping[str, Callable[[dict[str, str]], None]], on_return: Callable[[], None]
     ) -> None:
-        """`on_return`: called whenever Redis was away and is back."""
+        """`on_return` is called after each outage of Redis."""
         self._handlers = handlers
         self._on_return = on_return
         self._places: dict[str, str] = {}
@@ -57,10 +57,10 @@ class StreamReader:
                 stopped.wait(BACKOFF_SECONDS[-1])
 
     def _read_once(self, client: Redis) -> int:
-        """Whatever has come, or an empty wait. Returns the number of entries."""
+        """Wait for entries and handle them. Returns their number, 0 if none arrived within BLOCK_SECONDS."""
         if not self._places:
             self._places = {stream: _end(client, stream) for stream in self._handlers}
-        # After a failure the first look is a quick one, so that others hear soon that Redis is back.
+        # After a failure the first read blocks for 1 ms only, so that `on_return` is called soon.
         block = 1 if self._failures else int(BLOCK_SECONDS * 1000)
         answer: Any = client.xread(dict(self._places), count=BATCH, block=block)  # type: ignore[arg-type]
         for stream, entries in answer:
@@ -73,8 +73,10 @@ class StreamReader:
         return sum(len(entries) for _, entries in answer)
 
     def _look_for_new_beginnings(self, client: Redis) -> None:
-        """A stream that ends before our place has begun anew (Redis was emptied, or another took over whose
-        clock is behind): waiting there for greater ids would be waiting for ever."""
+        """Move back in streams that end before our position.
+
+        Redis was emptied, or a server took over whose clock is behind. Entries with greater ids might never come.
+        """
         for stream, place in self._places.items():
             end = _end(client, stream)
             if _order(end) < _order(place):
@@ -82,7 +84,7 @@ class StreamReader:
 
 
 def _connect() -> Redis:
-    """A connection of its own, since it blocks. The timeout is what notices a hung or half-open one."""
+    """Return a connection of its own, because reads block. The timeout detects a hung or half-open connection."""
     return Redis(
         **redis_url.read(settings().redis_url).for_redis(),
         decode_responses=True,

@@ -22,13 +22,12 @@ log = logging.getLogger(__name__)
 
 
 def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: float) -> None:
-    """Presence for one more TTL, at this place. Without effect for who does not want work.
+    """Extend the presence of an available transporter by one TTL, at this place.
 
-    If Redis does not know them (they were silent, it was emptied, or the news of going online has not come yet)
-    the rows are asked, so that presence heals by itself. The first place after going online starts a search for missed
-    broadcasts, because the search on going online had no place to measure distances from. Every later place is compared
-    with the rings told before, and broadcasts that the transporter has come near to are offered. With Redis away a
-    heartbeat is simply lost, as the next will not be.
+    If Redis does not know the transporter (its presence has expired, Redis was emptied, or going online is not written
+    yet), presence is restored from PostgreSQL. The first place after going online starts a search for missed broadcasts,
+    because the search on going online had no place to measure distances from. Every later place is compared with earlier
+    rings, and broadcasts that the transporter has come near to are offered. Without Redis the heartbeat is lost.
     """
     here = presence.Point(latitude, longitude)
     try:
@@ -53,7 +52,7 @@ def _first_heartbeat(transporter_id: UUID, here: presence.Point, absent: presenc
         enqueue(catch_up)
     else:
         rows = read_availability(transporter_id)
-        # After Redis was emptied every transporter is new to it, and hardly any of them has missed anything.
+        # After Redis was emptied it knows no transporter, but hardly any has missed a broadcast, so there is no search.
         if rows.free_kinds is not None and presence.is_warm():
             enqueue(catch_up)
         write_presence(transporter_id, rows, heard=True)
@@ -61,9 +60,9 @@ def _first_heartbeat(transporter_id: UUID, here: presence.Point, absent: presenc
 
 
 def trip_location(driver_id: UUID, trip_id: UUID, where: TripLocation) -> None:
-    """The trip's customer sees the truck move, if they look. With Redis away a position is simply lost.
+    """Publish the truck's position to the trip's customer. Without Redis the position is lost.
 
-    The row is read each time: with a cached answer, positions would be forwarded after the trip is over.
+    The row is read each time, because a cached one would let positions through after the end of the trip.
     Raises Rejected as `customer_of_trip` does.
     """
     with Session(autocommit_engine()) as session:

@@ -1,6 +1,6 @@
-"""One WebSocket on the wire: messages in, frames out, pings, and a bound on what either may cost.
+"""The transport of one WebSocket: receives messages, sends frames and pings, and limits the cost of both directions.
 
-RFC 6455 itself is wsproto's work. Everything here happens on the hub's event loop.
+wsproto implements RFC 6455. Everything here runs on the hub's event loop.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ UNAUTHORIZED, FORBIDDEN, TOO_MANY_SOCKETS, TOO_SLOW = 4401, 4403, 4409, 4413
 
 _TOO_MUCH = {TOO_BIG: "frames are at most 8 KiB", TOO_MANY: "at most 30 frames a second"}
 
-# A peer that is gone is noticed when the second ping is due: within 36 s.
+# A dead peer is detected when the second ping is due, within 36 s.
 PING_SECONDS = 18.0
-# Mobile networks do stall for seconds; longer, with a full buffer, is a client that does not read.
+# Mobile networks stall for seconds. If the buffer stays full for longer, the client does not read.
 SEND_TIMEOUT_SECONDS = 10.0
-# What the kernel buffers for a slow client. By default it would grow to megabytes, for each of hundreds.
+# The kernel's send buffer per client. By default it would grow to megabytes for each slow client.
 SEND_BUFFER_BYTES = 64 * 1024
-# Pongs that lie unsent, for a client that asks and asks and never reads.
+# Bytes of unsent frames, such as pongs for a client that keeps sending pings and never reads.
 MAX_UNSENT_BYTES = 1024 * 1024
-# Messages that wait while an earlier one is looked up: then the client's next ones wait in its own buffers.
+# Received messages that wait for an earlier one. At this number reading pauses, and the client's buffers fill.
 MAX_WAITING = 64
 
-# The client's turn to answer a close frame.
+# How long a client may take to answer a close frame.
 CLOSE_WAIT_SECONDS = 1.0
-# Whoever was too slow gets this long to read up to the frame that says so.
+# How long a client that was too slow may take to read up to the close frame.
 SLOW_CLOSE_WAIT_SECONDS = 20.0
 
 
@@ -45,7 +45,7 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Disconnect(Exception):
-    """The socket is to be closed, and this is why."""
+    """The server closes the socket, with this close code and reason."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(code, reason)
@@ -54,12 +54,12 @@ class Disconnect(Exception):
 
 
 class PeerGone(Exception):
-    """The client is not there any more."""
+    """The client has closed or lost the connection."""
 
 
 class WebSocketTransport(asyncio.BufferedProtocol):
     def __init__(self, conversation: WSConnection, buffer: memoryview) -> None:
-        """`buffer`: what is read passes through it, for all channels of a loop one after the other."""
+        """`buffer` is the receive buffer, which all transports of a loop share."""
         self.was_blocked = False
         """Whether the last frame had to wait for the client to read earlier ones."""
         self._ws = conversation
@@ -78,20 +78,20 @@ class WebSocketTransport(asyncio.BufferedProtocol):
         self._drained.set()
         self._gone = asyncio.Event()
 
-    # --- the conversation's side ----------------------------------------------------------------------------
+    # --- called by the session ------------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """There is something to do."""
+        """Wake the session."""
         self._awake.set()
 
     def request_close(self, code: int, reason: str) -> None:
-        """Ask the conversation to end. The first reason counts."""
+        """Ask the session to close the socket. Later calls have no effect."""
         self._leaving = self._leaving or Disconnect(code, reason)
         self._awake.set()
 
     async def wait(self, seconds: float) -> None:
-        """Until there is something to do, at most so long. May end early."""
-        # In a crowd each frame would set an alarm and take it back: one that rings too early does no harm.
+        """Wait for `wake`, at most this long. May return early."""
+        # An earlier timer stays set: an early return does no harm, and resetting it for each frame is costly.
         if self._alarm is None or self._loop.time() + seconds < self._alarm.when():
             self._set_alarm(seconds)
         await self._awake.wait()
@@ -107,14 +107,14 @@ class WebSocketTransport(asyncio.BufferedProtocol):
         self._awake.set()
 
     def raise_if_closing(self) -> None:
-        """Raises Disconnect if it is time to go."""
+        """Raise Disconnect if a close was requested or a limit exceeded."""
         if code := self._intake.refused:
             raise Disconnect(code, _TOO_MUCH[code])
         if self._leaving:
             raise self._leaving
 
     def next_message(self) -> str | bytes | None:
-        """The next message, if one has arrived. Raises Disconnect if it was too much, PeerGone if the client left."""
+        """Return the next message, or None. Raises Disconnect as `raise_if_closing`, PeerGone if the client is gone."""
         self.raise_if_closing()
         if self._inbox:
             if len(self._inbox) == MAX_WAITING:
@@ -125,8 +125,8 @@ class WebSocketTransport(asyncio.BufferedProtocol):
         return None
 
     async def send(self, frame: dict[str, Any]) -> None:
-        """Raises Disconnect if the client does not read, PeerGone if it left."""
-        # ASCII only: half of a surrogate pair would be legal in JSON but impossible in a text frame.
+        """Send a frame. Raises Disconnect(TOO_SLOW) if the client does not read, PeerGone if it is gone."""
+        # The JSON is ASCII, because a lone surrogate is allowed in JSON but cannot be encoded in a text frame.
         try:
             self._write(TextMessage(data=_encode(frame)))
         except LocalProtocolError:
@@ -138,7 +138,7 @@ class WebSocketTransport(asyncio.BufferedProtocol):
             raise PeerGone
 
     async def close(self, code: int, reason: str) -> None:
-        """Say why, give the client a moment to answer, and hang up."""
+        """Send a close frame, wait for its answer, and close the connection."""
         self._next_ping.cancel()
         with suppress(LocalProtocolError, Disconnect):
             self._write(CloseConnection(code, reason))
@@ -148,14 +148,15 @@ class WebSocketTransport(asyncio.BufferedProtocol):
         self.abort()
 
     def abort(self) -> None:
-        """Break off, whatever is being sent."""
+        """Close the connection at once and discard what is unsent."""
         self._transport.abort()
 
-    # --- the wire's side ------------------------------------------------------------------------------------
+    # --- called by the event loop ---------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        # What does not go out at once has to wait: whoever does not read costs the kernel's buffer and no more.
+        # `send` waits whenever the kernel does not take a whole frame. So a client that does not read occupies one kernel
+        # buffer, and none of this process.
         self._transport.set_write_buffer_limits(high=0)
         line: socket.socket = transport.get_extra_info("socket")
         line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
@@ -175,8 +176,8 @@ class WebSocketTransport(asyncio.BufferedProtocol):
     def buffer_updated(self, count: int) -> None:
         self._intake.count_bytes(count)
         if self._intake.refused:
-            # Closing with unread bytes would be a reset, and a reset can overtake the close frame that says
-            # why. So the rest is taken and thrown away until one of us hangs up.
+            # Closing with unread bytes would reset the connection, and a reset can overtake the close frame. So the
+            # rest is read and discarded until one side closes.
             self._awake.set()
             return
         try:
@@ -206,7 +207,7 @@ class WebSocketTransport(asyncio.BufferedProtocol):
                 self._intake.count_control()
                 self._answered = True
             case CloseConnection():
-                # Open still: wsproto's own word for what is no WebSocket frame, to be passed on.
+                # In state OPEN, wsproto has received an invalid frame, and this is its close frame.
                 if self._ws.state in (ConnectionState.REMOTE_CLOSING, ConnectionState.OPEN):
                     self._write(event.response())
                 self._transport.close()
@@ -215,7 +216,7 @@ class WebSocketTransport(asyncio.BufferedProtocol):
         data = event.data
         self._unfinished += len(data.encode() if isinstance(data, str) else data)
         self._intake.count_message(self._unfinished)
-        # What the network cut in pieces is handed over in pieces: of a frame only the last one counts.
+        # wsproto delivers a frame in pieces as they arrive. Only the last piece counts as a frame.
         if event.frame_finished:
             self._intake.count_frame()
         self._message.append(data)

@@ -1,4 +1,4 @@
-"""A client of Weelo's public API: typed, synchronous, small enough to read before you write your own.
+"""A typed, synchronous client of Weelo's public API. It is small, so that you can read it before you write your own.
 
     from weelo_client import FrameTimeout, Place, WeeloClient
 
@@ -13,18 +13,17 @@
             except FrameTimeout:
                 customer.cancel_booking(booking["id"], reason="took too long")
 
-What it takes care of, so that an app need not:
+What it does for an app:
 
-- **A retry is harmless.** Each write bears an Idempotency-Key; a request whose answer was lost is sent again
-  with the same key, and the server answers with the first one's outcome.
-- **A no is a code.** Rejections are `Rejected`, with a stable `.code` and the whole problem in `.problem`.
-- **Waiting is bounded.** A command is waited for with `Prefer: wait`, then asked after, then it is
-  `StillPending`: accepted, and it will be carried out.
-- **The socket loses nothing.** `Channel` resumes where it was cut off, drops what it has heard already and
-  asks for what is missing, so that your code sees one ordered log. It acknowledges what you are done with, so
-  that nobody is woken by a push for what they have seen.
+- **Safe retries.** Each write has an Idempotency-Key. A request whose response was lost is sent again with the same key,
+  and the server returns the outcome of the first one.
+- **Typed rejections.** A rejection raises `Rejected`, with a stable `.code` and the whole problem in `.problem`.
+- **Bounded waiting.** A call waits for its outcome with `Prefer: wait`, then polls, then raises `StillPending`: the
+  command is accepted and will be executed.
+- **A complete log.** `Channel` resumes after a lost connection, drops repeated events and requests missing ones, so that
+  your code gets one ordered log. It acknowledges events that you have handled, so that the server sends no push for them.
 
-It knows only what travels: the shapes are in `weelo_client.shapes`, under the names they have on the wire.
+The JSON shapes are in `weelo_client.shapes`, under their names on the wire.
 """
 
 from weelo_client.channel import Channel

@@ -1,4 +1,4 @@
-"""The socket: what concerns one user, live, in order, each event once, however often the line breaks."""
+"""The channel: one user's events, live, in order and each once, across any number of lost connections."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from weelo_client.errors import ChannelEnded
 from weelo_client.frames import Frame, FrameBuffer, NotAFrame, Predicate
 
 CONNECT_SECONDS = 5.0
-# Well below the 3 s after which the server falls back to a push; and by time alone, since it takes 30 messages a
-# second and no more, however many lines it sends meanwhile.
+# Well below the 3 s after which the server falls back to a push. Acks depend on time alone, because the server accepts at
+# most 30 messages a second, however many lines it sends.
 ACK_SECONDS = 0.3
-QUIET_SECONDS = 20.0  # until the server has said how often it wants to hear from us
-MAX_MISSED_HEARTBEATS = 3  # so many quiet times without a sign of life, and the connection counts as dead
-STEADY_SECONDS = 10.0  # a connection that lasted for longer was a good one, whatever ended it
+QUIET_SECONDS = 20.0  # until the server has sent its `heartbeatSeconds`
+MAX_MISSED_HEARTBEATS = 3  # after this many quiet periods without a frame the connection counts as dead
+STEADY_SECONDS = 10.0  # a connection that lasted for longer counts as a success, so the back-off starts again
 
-# Reconnecting would not help: bad or expired token, one of somebody else, or newer sockets of the same user took this
-# one's place (two apps that both insisted would throw one another out for ever).
+# Reconnecting would not help: the token is bad, expired or another user's, or newer sockets of the same user have replaced
+# this one (two apps that both reconnected would close each other's sockets for ever).
 EXPIRED_CODE = 4401
 FINAL_CODES = {EXPIRED_CODE, 4403, 4409}
 
 
 class Channel:
-    """Reads frames in a thread of its own, remembers them, acknowledges them, and comes back when cut off.
+    """Reads frames in a thread of its own, keeps and acknowledges them, and reconnects.
 
-    - `after`: the last `seq` you have stored, in order to hear everything since; None begins with now.
-    - `remember`: so many frames are kept for `frames`, `wait_for` and iterating, the newest ones.
-    - `on_frame` is called in the reading thread for every new frame, in order; a line counts as heard, and is
-      acknowledged, when it returns. Store it there, and be quick: a server that waits for 10 s hangs up.
+    - `after`: the last `seq` you have stored, to receive all later events; None starts with the next one.
+    - `remember`: how many of the newest frames are kept for `frames`, `wait_for` and iteration.
+    - `on_frame` is called in the reading thread for every new frame, in order. When it returns, the frame counts as
+      received and is acknowledged. Store it there, and be quick: after a wait of 10 s the server closes the socket.
 
         with client.listen() as channel:
             channel.wait_for("truck_confirmed", within=60, broadcastId=broadcast["id"])
 
-    It comes back after 0.1 s, longer each time up to 15 s, with jitter. It does not come back, and whoever waits
-    gets ChannelEnded, when the server turned it away for good (see there), or when `on_frame` raised.
+    It reconnects after 0.1 s, then backs off up to 15 s, with jitter. It ends, and waiting calls raise ChannelEnded, when
+    the server refuses it for good (see ChannelEnded) or `on_frame` has raised.
     """
 
     def __init__(
@@ -70,46 +70,52 @@ class Channel:
         self._thread = threading.Thread(target=self._run, name="weelo channel", daemon=True)
         self._thread.start()
 
-    # --- what one does with it ----------------------------------------------------------------------------
+    # --- for the app --------------------------------------------------------------------------------------
 
     @property
     def frames(self) -> tuple[Frame, ...]:
-        """What has been heard so far."""
+        """The newest frames received, at most `remember` of them, oldest first."""
         return self._heard.all()
 
     @property
     def last_seq(self) -> int:
-        """Everything up to here has been heard: keep it, and give it as `after` when your app starts again."""
+        """The newest `seq` received. Store it, and pass it as `after` when your app starts again."""
         return self._last_seq or 0
 
     def wait_for(self, wanted: str | Predicate, *, within: float, **data: Any) -> Frame:
-        """The first frame heard, earlier or within so many seconds, of that event name (or for which `wanted`
-        is true) and whose data has these values. Raises FrameTimeout (which says what came instead, and what keeps
-        the line down if it is) or ChannelEnded."""
+        """Return the first matching frame, received already or within `within` seconds.
+
+        `wanted` is an event name or a predicate, `data` are values that its data must have. Raises FrameTimeout, which
+        names the frames received instead and the connection's error, or ChannelEnded.
+        """
         return self._heard.wait_for(wanted, within=within, **data)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Every frame, from the first remembered on, waiting for more until the channel is closed. Who falls
-        behind by more than `remember` misses the oldest; `on_frame` misses nothing."""
+        """Yield every frame, from the oldest one kept on, and wait for more until the channel is closed.
+
+        An iteration that falls behind by more than `remember` frames misses the oldest. `on_frame` gets all.
+        """
         return self._heard.follow()
 
     def heartbeat(self, latitude: float, longitude: float) -> bool:
-        """Still here, and here (transporter, driver). False while cut off: the next one makes up for it."""
+        """Send a heartbeat with this position (transporter, driver). Returns False while not connected."""
         return self._say({"op": "heartbeat", "latitude": latitude, "longitude": longitude})
 
     def renew(self, token: Token | None = None) -> bool:
-        """Show a fresh token on the living socket, before the old one expires: given here, or from the function
-        that the client was given. Not needed with such a function: it is asked at each return, and the server
-        hangs up when a token expires. False while cut off: then the next connection shows it."""
+        """Send a fresh token before the old one expires, given here or from the client's token function.
+
+        Not needed with a token function, which each new connection calls after the server has closed an expired one.
+        Returns False while not connected; the next connection then sends the token.
+        """
         if token is not None:
             self._token = token
         return self._say({"op": "auth", "token": current_token(self._token)})
 
     def close(self) -> None:
-        """Acknowledge and hang up. What was heard can still be read."""
+        """Acknowledge and close. Received frames can still be read."""
         self._ack()
         self._closing.set()
-        line = self._line  # the reading thread may be letting go of it just now, and of its socket
+        line = self._line  # a copy, because the reading thread may be closing the connection just now
         if line is not None:
             with suppress(OSError, websocket.WebSocketException):
                 line.send_close(1000)
@@ -141,12 +147,12 @@ class Channel:
             except (OSError, websocket.WebSocketException) as cut_off:
                 self._heard.connection_error = str(cut_off) or type(cut_off).__name__
             except Exception as defect:
-                # Ours or of `on_frame`: whoever waits shall not wait for a thread that is gone.
+                # A defect of ours or of `on_frame`. Waiting threads must not wait for a dead reading thread.
                 self._heard.end(ChannelEnded(f"reading failed: {defect!r}"))
                 raise
             finally:
                 self._line = None
-            # A greeting is no success: whoever is let in and thrown out again must not hammer at the door.
+            # `connected` alone is no success: a channel that is accepted and closed at once must back off.
             steady = time.monotonic() - began > STEADY_SECONDS or self._last_seq != heard_before
             attempt = 0 if steady else attempt + 1
             if not self._closing.is_set():
@@ -155,7 +161,7 @@ class Channel:
         self._heard.end(ChannelEnded("closed"))
 
     def _read_one_connection(self) -> str:
-        """Until it is dead: returns of what. Raises ChannelEnded when coming back is pointless."""
+        """Read one connection to its end and return the reason. Raises ChannelEnded if reconnecting is pointless."""
         line = self._connect()
         self._line = line
         last_sign = time.monotonic()
@@ -190,7 +196,7 @@ class Channel:
         try:
             token = current_token(self._token)
         except Exception as failed:
-            # What it comes from may be away just as the server is.
+            # The source of tokens may be unreachable for a while, as the server may be.
             raise ConnectionError(f"there is no token: {failed!r}") from failed
         try:
             return websocket.create_connection(
@@ -220,11 +226,11 @@ class Channel:
         }
 
     def _why_closed(self, payload: bytes, greeted: bool) -> str:
-        """What the server's close frame says. Raises ChannelEnded if that is final."""
+        """Return the reason in the server's close frame. Raises ChannelEnded if it is final."""
         code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
         reason = payload[2:].decode("utf-8", "replace")
         said = f"the server closed the channel: {code} {reason}".rstrip()
-        # What has expired meanwhile is replaced if there is a function that returns a fresh one.
+        # A token that has expired meanwhile is replaced if there is a token function.
         replaceable = code == EXPIRED_CODE and greeted and callable(self._token)
         if code in FINAL_CODES and not replaceable:
             raise ChannelEnded(said, code)
@@ -238,7 +244,7 @@ class Channel:
         if frame.event == "connected":
             self._on_connected(frame)
         elif frame.event == "resync_required":
-            # Older than the log reaches: go on with what is left. The app should read its state afresh.
+            # The next lines were purged, so the channel continues with the oldest line left. The app should reload its state.
             self._last_seq = int(frame.data["oldestSeq"]) - 1
             self._resume()
         elif frame.seq is not None and not self._is_next(frame.seq):
@@ -246,7 +252,7 @@ class Channel:
         if self._on_frame is not None:
             self._on_frame(frame)
         if frame.seq is not None:
-            # Only now: what the app is not done with is not acknowledged, and would come again.
+            # Only after `on_frame`, so that a line that the app has not handled is sent again.
             self._last_seq = frame.seq
             if self._unacked_since is None:
                 self._unacked_since = time.monotonic()
@@ -257,12 +263,12 @@ class Channel:
         self._quiet = float(frame.data.get("heartbeatSeconds") or QUIET_SECONDS)
         if self._last_seq is None:
             self._last_seq = int(frame.data["seq"])
-        # Also on the first connection, so that nothing can fall between "newest is 41" and the live stream.
+        # Resume on the first connection, too, so that no event is lost between `connected` and the live stream.
         self._asked_again_after = None
         self._resume()
 
     def _is_next(self, seq: int) -> bool:
-        """Whether this is the next line of the log. Repeated ones are dropped; a gap is asked for once."""
+        """Return whether this is the next line of the log. After a gap, request the missing lines once."""
         last = self._last_seq or 0
         if seq <= last:
             return False
@@ -270,10 +276,10 @@ class Channel:
             if self._asked_again_after != last:
                 self._asked_again_after, self._gap_seen_at = last, seq
                 self._resume()
-                return False  # it comes again, behind those that are missing
+                return False  # it is sent again, after the missing lines
             if seq > self._gap_seen_at:
-                return False  # live, ahead of the answer, in which it comes again
-            # The answer begins behind the gap: what is missing is gone for good.
+                return False  # a live event before the requested lines, among which it is sent again
+            # The requested lines start after the gap: the missing ones were purged.
         return True
 
     # --- to the server ------------------------------------------------------------------------------------
@@ -292,5 +298,5 @@ class Channel:
         try:
             line.send(json.dumps(message))
         except (OSError, websocket.WebSocketException):
-            return False  # the reading thread notices and comes back
+            return False  # the reading thread detects this and reconnects
         return True

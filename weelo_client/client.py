@@ -1,4 +1,4 @@
-"""The client: one user of one Weelo installation."""
+"""The client of one user of one Weelo installation."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from weelo_client.transporter import TransporterCommands
 
 
 class WeeloClient(CustomerCommands, TransporterCommands, DriverCommands, Reads):
-    """Everything a customer, a transporter or a driver can ask for; the token says which of them you are.
+    """All requests of customers, transporters and drivers. The token determines the user and role.
 
-    - `base_url`: like `http://127.0.0.1:8000`, without `/api/v1`.
-    - `token`: the JWT, or a function that returns one that is valid (see `connection.Token`).
+    - `base_url`: such as `http://127.0.0.1:8000`, without `/api/v1`.
+    - `token`: the JWT, or a function that returns a valid one (see `connection.Token`).
     - `wait`: for how many seconds a command waits for its outcome (0: not at all).
-    - `retry_for`: for how many seconds a request is repeated that was not answered, or not let in (429, 503). Each try
-      may take 5 s to connect, and 10 s beyond what the server was asked to wait.
-    - `http`: connections to share between clients (see `open_pool`).
+    - `retry_for`: for how many seconds a request without a response, or with a 429 or 503, is repeated. Each attempt may
+      take 5 s to connect, and 10 s beyond the wait that the server was asked for.
+    - `http`: a connection pool to share between clients (see `open_pool`).
 
-    Every verb takes `key` (the Idempotency-Key; by default a new one for each call) and `wait`, and raises
-    Rejected (with a stable `code`), StillPending, or Unreachable. May be used by many threads.
+    Every command takes `key` (the Idempotency-Key; by default a new one for each call) and `wait`, and raises
+    Rejected (with a stable `code`), StillPending, or Unreachable. Threads may share a client.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class WeeloClient(CustomerCommands, TransporterCommands, DriverCommands, Reads):
     ) -> Channel:
         """Open the socket and return when it is connected. For `after`, `remember`, `on_frame` see `Channel`.
 
-        Raises FrameTimeout or ChannelEnded if it does not connect within so many seconds.
+        Raises FrameTimeout or ChannelEnded if it does not connect within `within` seconds.
         """
         connection = self._connection
         channel = Channel(

@@ -1,4 +1,4 @@
-"""Commands and reads in general: the part of the client that knows the protocol and no particular request."""
+"""The protocol of commands and reads, without any particular request."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import httpx
 from weelo_client.connection import PREFIX, Connection, Token, refusal
 from weelo_client.errors import Rejected, StillPending
 
-LONGEST_WAIT_SECONDS = 30  # what the API grants a `Prefer: wait`
+LONGEST_WAIT_SECONDS = 30  # the API's limit for `Prefer: wait`
 FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 0.05, 1.0
 PAGE = 100
 
 
 class Key(Enum):
-    """How a command is named, when you do not name it yourself."""
+    """Which Idempotency-Key a command gets if you do not give one."""
 
     FRESH = "a new key for each call"
     NONE = "no key"
@@ -32,9 +32,9 @@ NO_KEY = Key.NONE
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a command. Rejections are raised (`Rejected`), so here it has succeeded or is under way.
+    """The outcome of a command that has succeeded or is pending. Rejections are raised as `Rejected`.
 
-    `replayed`: this is the answer of an earlier command with the same key; nothing happened twice.
+    `replayed`: this is the outcome of an earlier command with the same key, which was not executed again.
     """
 
     status: Literal["pending", "succeeded"]
@@ -49,14 +49,14 @@ class Outcome:
         return self.status == "succeeded"
 
     def value(self) -> Any:
-        """The result. Raises StillPending if there is none yet."""
+        """Return the result. Raises StillPending if there is none yet."""
         if not self.settled:
             raise StillPending(self.command_id or "")
         return self.result
 
 
 class Commands:
-    """`wait`: for how many seconds a command is waited for, unless a call says otherwise (0: not at all)."""
+    """Sends commands and reads. `wait`: how many seconds a command waits for its outcome by default (0: not at all)."""
 
     def __init__(
         self,
@@ -81,11 +81,11 @@ class Commands:
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Outcome:
-        """Send a command to `path` (without the `/api/v1`) and wait for what becomes of it.
+        """Send a command to `path` (without the `/api/v1`) and wait for its outcome.
 
-        `key`: its Idempotency-Key. Each call makes a new one, under which lost requests are repeated. Give
-        your own, kept across restarts of your app, to make a button press count once; `NO_KEY` sends none.
-        Raises Rejected when it is rejected, Unreachable when nobody answers.
+        `key` is the Idempotency-Key. By default each call creates one, with which a lost request is repeated. Give your
+        own, kept across restarts of your app, so that one button press counts once. `NO_KEY` sends none.
+        Raises Rejected if the command is rejected, Unreachable if there is no response.
         """
         patience = self.wait if wait is None else wait
         deadline = time.monotonic() + patience
@@ -115,11 +115,11 @@ class Commands:
         return self.settle(outcome, deadline - time.monotonic()) if patience > 0 else outcome
 
     def outcome(self, command_id: str) -> Outcome:
-        """What became of a command so far. Raises Rejected if that was a rejection."""
+        """Return the present outcome of a command. Raises Rejected if it was rejected."""
         return _outcome(self.get(f"/commands/{command_id}"))
 
     def settle(self, outcome: Outcome, within: float) -> Outcome:
-        """Look after a pending command until it is settled, or time is up: then it is still pending."""
+        """Poll a pending command until it is settled or `within` seconds have passed, and return its outcome."""
         deadline = time.monotonic() + within
         pause = FIRST_POLL_SECONDS
         while not outcome.settled and outcome.command_id is not None:
@@ -133,14 +133,14 @@ class Commands:
     # --- reads --------------------------------------------------------------------------------------------
 
     def get(self, path: str, **params: Any) -> Any:
-        """The JSON at `path` (without the `/api/v1`). Raises Rejected."""
+        """Return the JSON at `path` (without the `/api/v1`). Raises Rejected or Unreachable."""
         answer = self._connection.send("GET", PREFIX + path, params=params)
         if answer.is_error:
             raise refusal(answer)
         return answer.json()
 
     def items(self, path: str, limit: int | None = None) -> list[Any]:
-        """The items of a list, page by page: all of them, or the first `limit`."""
+        """Return all items of a list, or the first `limit`, read page by page."""
         found: list[Any] = []
         cursor = None
         while True:
@@ -151,18 +151,18 @@ class Commands:
                 return found[:limit]
 
     def send_telemetry(self, path: str, body: dict[str, Any]) -> None:
-        """Telemetry: no command, no outcome, and the next one makes up for a lost one."""
+        """Send telemetry, which is no command and has no outcome. A lost one is made up for by the next."""
         answer = self._connection.send("POST", PREFIX + path, body=body)
         if answer.is_error:
             raise refusal(answer)
 
     def close(self) -> None:
-        """Close the connections, unless they are shared. Channels are closed by themselves."""
+        """Close the connections, unless they are shared. Channels must be closed separately."""
         self._connection.close()
 
 
 def _outcome(said: dict[str, Any]) -> Outcome:
-    """From the JSON of a 202 or of `/commands/{id}`."""
+    """Return the outcome in the JSON of a 202 or of `/commands/{id}`. Raises Rejected."""
     if said["status"] == "rejected":
         problem = dict(said.get("error") or {})
         problem.setdefault("status", said.get("httpStatus"))

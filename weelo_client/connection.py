@@ -1,9 +1,8 @@
-"""One caller's HTTP requests, with the patience that a phone on a train needs.
+"""One caller's HTTP requests, with retries for unreliable networks.
 
-What may be repeated is repeated: a request that never arrived, one that the API turned away unrecorded
-(503 `SERVICE_UNAVAILABLE`, 429 `RATE_LIMITED`), and one whose answer was lost, or was that nobody knows (500
-`INTERNAL_ERROR`), if it bears a key or reads.
-The repetition is the same request to the byte, key included, so it cannot have a second effect.
+A request is repeated if it did not arrive, or was refused without being stored (503 `SERVICE_UNAVAILABLE`, 429
+`RATE_LIMITED`). Reads and requests with a key are also repeated if the response was lost, or was 500 `INTERNAL_ERROR`,
+after which the outcome is unknown. The repeated request is identical, key included, so it has no second effect.
 """
 
 from __future__ import annotations
@@ -20,28 +19,28 @@ import httpx
 from weelo_client.errors import Rejected, Unreachable
 
 Token = str | Callable[[], str]
-"""A bearer token, or a function that returns one that is valid: it is asked for each request and each connection, by
-whichever thread is about to make it. What it raises is raised by the request; a channel comes back and asks again."""
+"""A bearer token, or a function that returns a valid one. The function is called for each request and each connection, in
+the thread that makes it. A request raises what the function raises; a channel reconnects and calls it again."""
 
 PREFIX = "/api/v1"
 CONNECT_SECONDS = 5.0
-ANSWER_SECONDS = 10.0  # on top of what the server was asked to wait
+ANSWER_SECONDS = 10.0  # beyond the wait that the server was asked for
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
 
-# Outcomes such as ACCEPT_RETRY_EXHAUSTED are 503 too, but they are the recorded answer of this key:
-# asking again with it would only hear them again. These two mean "nothing was recorded".
+# Outcomes such as ACCEPT_RETRY_EXHAUSTED are 503, too, but they are stored under the key, and a retry with it would only
+# return them again. These codes mean that nothing was stored.
 _UNRECORDED = {"SERVICE_UNAVAILABLE", "RATE_LIMITED", ""}
 
 
 def back_off(
     attempt: int, first: float = FIRST_PAUSE_SECONDS, longest: float = LONGEST_PAUSE_SECONDS
 ) -> float:
-    """Seconds to pause before the next attempt: doubling, capped, jittered so that a crowd spreads out."""
+    """Return the seconds before the next attempt: doubling, capped, with jitter so that clients spread out."""
     return float(random.uniform(0.5, 1.0) * min(longest, first * 2 ** min(attempt, 16)))
 
 
 class Connection:
-    """`retry_for`: seconds during which a request is repeated. `http`: a pool of connections to share."""
+    """Sends requests, for `retry_for` seconds each. `http` is a connection pool to share."""
 
     def __init__(
         self, base_url: str, token: Token, *, retry_for: float = 15.0, http: httpx.Client | None = None
@@ -62,7 +61,7 @@ class Connection:
         headers: Mapping[str, str] | None = None,
         server_waits: float = 0.0,
     ) -> httpx.Response:
-        """The answer, whatever its status. Raises Unreachable when there was none within the bound."""
+        """Return the response, whatever its status. Raises Unreachable if there was none within `retry_for`."""
         headers = dict(headers or {})
         harmless_twice = method == "GET" or "Idempotency-Key" in headers
         deadline = time.monotonic() + self.retry_for
@@ -112,7 +111,7 @@ class Connection:
 
 
 def open_pool(base_url: str, connections: int = 32) -> httpx.Client:
-    """Connections to one API, for any number of callers and threads."""
+    """Return a pool of connections to one API, for any number of callers and threads."""
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
     return httpx.Client(limits=limits, trust_env=not is_loopback(base_url))
 
@@ -139,7 +138,7 @@ def current_token(token: Token) -> str:
 
 
 def refusal(response: httpx.Response) -> Rejected:
-    """A refusal from the answer's problem+json; something similar if a proxy answered in the API's place."""
+    """Return the rejection in a response's problem+json, or a similar one if a proxy responded instead of the API."""
     problem = _json_object(response) or {"title": response.reason_phrase, "detail": response.text[:200]}
     problem.setdefault("status", response.status_code)
     return Rejected(str(problem.get("code") or f"HTTP_{response.status_code}"), problem)

@@ -1,4 +1,4 @@
-"""What a customer does: ask for trucks, cancel, go on with those that were found."""
+"""The customer's commands: request trucks, cancel, continue with the trucks that were won."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ class CustomerCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Broadcast:
-        """Ask for trucks of one kind (see `vehicle_kinds`). 409 ORDER_ACTIVE_EXISTS (`activeBroadcastId`) while another is
-        open."""
+        """Request trucks of one kind (see `vehicle_kinds`).
+
+        409 ORDER_ACTIVE_EXISTS (`activeBroadcastId`) while another broadcast is open.
+        """
         body = {
             "pickup": pickup,
             "drop": drop,
@@ -49,7 +51,7 @@ class CustomerCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Broadcast:
-        """Ask for trucks of several kinds, at most 50 together. Refused as bookings are."""
+        """Request trucks of several kinds, at most 50 together. Rejected as `create_booking`."""
         body = {
             "pickup": pickup,
             "drop": drop,
@@ -66,7 +68,7 @@ class CustomerCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Cancelled:
-        """End a booking, until a truck is under way: then 409 BOOKING_CANNOT_CANCEL. Twice is fine."""
+        """Cancel a booking. 409 BOOKING_CANNOT_CANCEL once a truck is under way. Cancelling it again succeeds."""
         path = f"/bookings/{booking_id}/cancel"
         return cast(Cancelled, self.command("PUT", path, given(reason=reason), key=key, wait=wait).value())
 
@@ -78,25 +80,25 @@ class CustomerCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Cancelled:
-        """As `cancel_booking`."""
+        """Cancel an order, as `cancel_booking` does."""
         path = f"/orders/{order_id}/cancel"
         return cast(Cancelled, self.command("PUT", path, given(reason=reason), key=key, wait=wait).value())
 
     def continue_booking(
         self, booking_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
     ) -> Broadcast:
-        """A booking that expired with some of its trucks won goes on with just those."""
+        """Continue an expired booking with only the trucks that were won in time."""
         path = f"/bookings/{booking_id}/continue-partial"
         return cast(Broadcast, self.command("POST", path, {}, key=key, wait=wait).value())
 
     def continue_order(
         self, order_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
     ) -> Broadcast:
-        """As `continue_booking`."""
+        """Continue an expired order, as `continue_booking` does."""
         path = f"/orders/{order_id}/continue-partial"
         return cast(Broadcast, self.command("POST", path, {}, key=key, wait=wait).value())
 
 
 def given(**fields: Any) -> dict[str, Any]:
-    """Only the fields that have a value: an absent field and a null are not the same to a strict API."""
+    """Return only the fields that have a value, because the API treats null differently from an absent field."""
     return {name: value for name, value in fields.items() if value is not None}

@@ -1,4 +1,4 @@
-"""What a driver does: say yes or no to a trip, report how it goes. And for every app: receiving pushes."""
+"""The driver's commands: answer an assignment, report the trip. Also, for every role, the registration for pushes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class DriverCommands(Commands):
     def accept_assignment(
         self, assignment_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
     ) -> Assignment:
-        """Yes. 409 ASSIGNMENT_EXPIRED when the time to answer has passed."""
+        """Accept an assignment. 409 ASSIGNMENT_EXPIRED once the time to answer has passed."""
         path = f"/assignments/{assignment_id}/accept"
         return cast(Assignment, self.command("POST", path, {}, key=key, wait=wait).value())
 
@@ -26,14 +26,14 @@ class DriverCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Assignment:
-        """No: the slot is offered to others again."""
+        """Decline an assignment. Its slot is offered to others again."""
         path = f"/assignments/{assignment_id}/decline"
         return cast(Assignment, self.command("POST", path, given(reason=reason), key=key, wait=wait).value())
 
     def report_trip(
         self, trip_id: str, status: TripStatus, *, key: str | Key = FRESH_KEY, wait: float | None = None
     ) -> Assignment:
-        """How far the trip is. Forward jumps and repeats are fine, backwards is 409 INVALID_TRANSITION."""
+        """Advance the trip's status. Steps may be skipped or repeated; going back is 409 INVALID_TRANSITION."""
         done = self.command("PUT", f"/trips/{trip_id}/status", {"status": status}, key=key, wait=wait)
         return cast(Assignment, done.value())
 
@@ -47,8 +47,10 @@ class DriverCommands(Commands):
         bearing: float | None = None,
         recorded_at: str | None = None,
     ) -> None:
-        """Where the truck is: the customer hears `location_updated`. Degrees; `speed` in km/h, `bearing` in degrees
-        from north, `recorded_at` in RFC 3339 (by default now)."""
+        """Report the truck's position in degrees; the customer gets `location_updated`.
+
+        `speed` in km/h, `bearing` in degrees from north, `recorded_at` in RFC 3339 (by default now).
+        """
         body = {"latitude": latitude, "longitude": longitude}
         self.send_telemetry(
             f"/trips/{trip_id}/location", body | given(speed=speed, bearing=bearing, recordedAt=recorded_at)
@@ -57,7 +59,7 @@ class DriverCommands(Commands):
     def set_driver_availability(
         self, is_available: bool, *, key: str | Key = FRESH_KEY, wait: float | None = None
     ) -> Driver:
-        """On duty, or off: then no truck can be accepted with this driver. The transporter hears of a change."""
+        """Go on or off duty; off duty, no truck can be accepted with this driver. The transporter is notified."""
         body = {"isAvailable": is_available}
         return cast(Driver, self.command("PUT", "/driver/availability", body, key=key, wait=wait).value())
 
@@ -71,12 +73,12 @@ class DriverCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> None:
-        """Where pushes go while no socket is open."""
+        """Register a device for pushes, which are sent while no socket is open."""
         path = f"/devices/{quote(device_token, safe='')}"
         self.command("PUT", path, {"platform": platform}, key=key, wait=wait).value()
 
     def forget_device(
         self, device_token: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
     ) -> None:
-        """On signing out."""
+        """Stop pushes to a device, such as on signing out."""
         self.command("DELETE", f"/devices/{quote(device_token, safe='')}", key=key, wait=wait).value()

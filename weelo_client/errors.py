@@ -1,4 +1,4 @@
-"""What can go wrong, and what to do about it."""
+"""The client's exceptions, and what to do about each."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import Any
 
 
 class WeeloError(Exception):
-    """Everything this package raises on purpose."""
+    """Base class of this package's exceptions."""
 
 
 class Rejected(WeeloError):
-    """The API said no, and said why. Branch on `code`, which is stable; show `problem["title"]` to people.
-    Nothing happened; but of 500 INTERNAL_ERROR and of a proxy's 502 or 504 nobody knows, so where that matters give
-    the command a `key` of your own, and repeat it with that.
+    """The API rejected the request. Branch on `code`, which is stable; show `problem["title"]` to people.
+
+    Nothing was changed, except possibly after 500 INTERNAL_ERROR or a proxy's 502 or 504, when the outcome is unknown.
+    Where that matters, give the command a `key` of your own and repeat it with that.
 
     `problem` is the whole RFC 9457 body, with the members that some codes add: `remaining`,
     `activeBroadcastId`, `errors` (field by field), `retryAfter`.
@@ -31,13 +32,15 @@ class Rejected(WeeloError):
 
     @property
     def retryable(self) -> bool:
-        """Whether the same wish, as a new command with a new key, may succeed later."""
+        """Whether the same request, with a new key, may succeed later."""
         return bool(self.problem.get("retryable"))
 
 
 class Unreachable(WeeloError):
-    """Nobody answered within the bound. A command may have arrived or not: repeat it with the same `key`, and it is
-    the same command. None: it was a read, or bore no key."""
+    """There was no response within `retry_for`. A command may have arrived, so repeat it with the same `key`.
+
+    `key` is None for a read or a command without a key.
+    """
 
     def __init__(self, reason: str, key: str | None = None) -> None:
         self.key = key
@@ -45,8 +48,10 @@ class Unreachable(WeeloError):
 
 
 class StillPending(WeeloError):
-    """Accepted, but not carried out within the wait. It will be: ask `client.outcome(command_id)` later, or
-    listen for `command_settled`."""
+    """The command is accepted, but was not executed within the wait.
+
+    It will be executed: call `client.outcome(command_id)` later, or wait for `command_settled`.
+    """
 
     def __init__(self, command_id: str) -> None:
         self.command_id = command_id
@@ -54,15 +59,15 @@ class StillPending(WeeloError):
 
 
 class FrameTimeout(WeeloError, TimeoutError):
-    """The awaited frame did not come within its time."""
+    """The awaited frame was not received in time."""
 
 
 class ChannelEnded(WeeloError):
-    """The channel is closed and will not reconnect: closed by you, or turned away by the server (`code`).
+    """The channel is closed and will not reconnect. `code` is the server's close code or HTTP status.
 
     - 4401 (or 401): the token is bad or has expired. Get a new one, and listen again with `after=channel.last_seq`.
     - 4403 (or 403): not for this user.
-    - 4409: this user has five newer sockets. Stay away until somebody wants to see something here.
+    - 4409: this user has five newer sockets. Listen again when the user returns to this app.
     - None: you closed it, or your `on_frame` raised.
     """
 

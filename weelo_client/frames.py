@@ -1,4 +1,4 @@
-"""Frames, and a memory of them that many threads can wait on."""
+"""Frames, and a buffer of them on which many threads can wait."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from weelo_client.errors import ChannelEnded, FrameTimeout
 
 
 class NotAFrame(ValueError):
-    """Something else came over the socket. It is passed over."""
+    """A message is no frame. The channel ignores it."""
 
 
 Predicate = Callable[["Frame"], bool]
@@ -23,9 +23,9 @@ Predicate = Callable[["Frame"], bool]
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One thing said over the socket. `seq` orders the user's log; frames outside the log have none.
+    """One message from the server. `seq` orders the user's log; frames outside the log have none.
 
-    `received` is this machine's monotonic clock, for measuring.
+    `received` is a time on this machine's monotonic clock, for measurements.
     """
 
     event: str
@@ -37,7 +37,7 @@ class Frame:
 
     @classmethod
     def parse(cls, text: str | bytes) -> Frame:
-        """Raises NotAFrame."""
+        """Return the frame in a message. Raises NotAFrame."""
         try:
             said = json.loads(text)
             return cls(said["event"], said.get("data") or {}, said.get("seq"), said.get("id"), said.get("at"))
@@ -50,16 +50,16 @@ class Frame:
 
 
 class FrameBuffer:
-    """The newest `remember` frames of one channel, in the order in which they were heard."""
+    """The newest `remember` frames of one channel, in the order in which they were received."""
 
     def __init__(self, remember: int) -> None:
         self._kept: deque[Frame] = deque(maxlen=remember)
         self._news = threading.Condition()
         self._ended: ChannelEnded | None = None
         self.count = 0
-        """How many there have been, forgotten ones included."""
+        """How many frames were received, including those no longer kept."""
         self.connection_error: str | None = None
-        """Why no more can come at the moment."""
+        """Why the channel is not connected; None while it is."""
 
     def add(self, frame: Frame) -> None:
         with self._news:
@@ -68,7 +68,7 @@ class FrameBuffer:
             self._news.notify_all()
 
     def end(self, why: ChannelEnded) -> None:
-        """No more will come. The first reason stands."""
+        """Make waiting threads raise `why`. Later calls have no effect."""
         with self._news:
             self._ended = self._ended or why
             self._news.notify_all()

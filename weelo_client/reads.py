@@ -1,4 +1,4 @@
-"""Reading: what is, and what was. Somebody else's object is `Rejected` with 404, as if it did not exist."""
+"""Reads. Another user's object is `Rejected` with 404, as if it did not exist."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from weelo_client.shapes import (
 
 
 class Reads(Commands):
-    # --- customer; transporters may read broadcasts that they were told of --------------------------------
+    # --- customer; transporters may read broadcasts that they were offered --------------------------------
 
     def broadcast(self, broadcast_id: str) -> Broadcast:
         return cast(Broadcast, self.get(f"/broadcasts/{broadcast_id}"))
@@ -32,7 +32,7 @@ class Reads(Commands):
         return cast(Broadcast, self.get(f"/orders/{order_id}"))
 
     def current_broadcast(self) -> Broadcast | None:
-        """The customer's open request, None if there is none."""
+        """Return the customer's open broadcast, or None."""
         try:
             return cast(Broadcast, self.get("/broadcasts/current"))
         except Rejected as refused:
@@ -41,17 +41,17 @@ class Reads(Commands):
             raise
 
     def broadcasts(self, limit: int | None = None) -> list[Broadcast]:
-        """The customer's own requests, newest first."""
+        """Return the customer's own broadcasts, newest first."""
         return self.items("/broadcasts", limit)
 
     def timeline(self, broadcast_id: str) -> list[TimelineEntry]:
-        """Every transition in order, with its cause. For the owner and for admins."""
+        """Return every transition with its cause, oldest first. For the broadcast's customer and admins."""
         return self.items(f"/broadcasts/{broadcast_id}/timeline")
 
     # --- transporter and driver ---------------------------------------------------------------------------
 
     def offers(self, limit: int | None = None) -> list[Offer]:
-        """The transporter's list: what is open and may be accepted."""
+        """Return the transporter's open offers, which may be accepted."""
         return self.items("/offers", limit)
 
     def assignments(self, limit: int | None = None) -> list[Assignment]:
@@ -66,14 +66,17 @@ class Reads(Commands):
     def availability(self) -> Availability:
         return cast(Availability, self.get("/transporter/availability"))
 
-    # --- anybody ------------------------------------------------------------------------------------------
+    # --- any role -----------------------------------------------------------------------------------------
 
     def vehicle_kinds(self) -> list[VehicleKind]:
-        """What can be asked for and registered. Another kind is a 400 that names the nearest ones."""
+        """Return the kinds that can be requested and registered. Another kind is a 400 that lists similar ones."""
         return self.items("/vehicle-kinds")
 
     def events(self, after: int = 0, limit: int | None = None) -> list[LoggedEvent]:
-        """One's own log after `after`, in order: what a socket would have carried. One page of up to `limit` (at most
-        500, by default 100); go on after its last `seq`. Is its first not `after + 1`, the rest was too old to keep."""
+        """Return one page of the user's own log after the `seq` `after`, in order, as the socket sends it.
+
+        A page has up to `limit` lines (at most 500, by default 100). If the first is not `after + 1`, those in between
+        were purged.
+        """
         page = self.get("/events", after=after, limit=limit)
         return cast(list[LoggedEvent], page["items"])

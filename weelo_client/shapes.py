@@ -1,6 +1,6 @@
-"""The JSON that travels, as types, under the names that it has on the wire.
+"""The types of the API's JSON, under their names on the wire.
 
-These are plain dicts: a field that the server adds tomorrow is simply there, and an older client ignores it.
+These are plain dicts, so that a field that a newer server adds is present and does no harm.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ TripStatus = Literal[
 
 
 class Place(TypedDict):
-    """WGS 84 degrees, and what a driver would ask for at the corner."""
+    """A position in WGS 84 degrees, with the address that a driver would ask for."""
 
     latitude: float
     longitude: float
@@ -41,8 +41,10 @@ class TruckRequest(TypedDict):
 
 
 class Broadcast(TypedDict):
-    """A customer's request. `version` grows with every transition: drop what is older than what you have.
-    Times are RFC 3339 in UTC, distances in km, prices in whole rupees."""
+    """A customer's request. `version` grows with every transition: drop a broadcast that is older than the one you have.
+
+    Times are RFC 3339 in UTC, distances in km, prices in whole rupees.
+    """
 
     id: str
     kind: Literal["booking", "order"]
@@ -75,7 +77,7 @@ class Cancelled(TypedDict):
 
 
 class Assignment(TypedDict):
-    """A truck and its driver on a slot. `expiresAt`: until when the driver may answer."""
+    """A truck and its driver on a slot. `expiresAt` is the driver's deadline to answer."""
 
     id: str
     tripId: str
@@ -92,7 +94,7 @@ class Assignment(TypedDict):
 
 
 class Truck(TypedDict):
-    """What a transporter offers for a slot: the named one, or the first that fits."""
+    """A truck and its driver for a slot: the one in `truckRequestId`, or the first that fits."""
 
     vehicleId: str
     driverId: str
@@ -100,7 +102,7 @@ class Truck(TypedDict):
 
 
 class HeldTruck(TypedDict):
-    """A truck and its driver for one of the slots on hold."""
+    """A truck and its driver for one of the held slots."""
 
     vehicleId: str
     driverId: str
@@ -156,7 +158,7 @@ class Availability(TypedDict):
 
 
 class VehicleKind(TypedDict):
-    """A kind of the catalogue. Equal kinds have equal keys, however people write them."""
+    """A kind of the catalogue. Spellings of the same kind have the same key."""
 
     vehicleType: str
     vehicleSubtype: str
@@ -166,7 +168,7 @@ class VehicleKind(TypedDict):
 
 
 class TimelineEntry(TypedDict):
-    """One transition of a broadcast, of one of its slots, holds or trucks. `actorId`: none, if it was a timer."""
+    """One transition of a broadcast or of one of its slots, holds or trucks. `actorId` is None for a timer."""
 
     at: str
     subject: str
@@ -182,7 +184,7 @@ class TimelineEntry(TypedDict):
 
 
 class LoggedEvent(TypedDict):
-    """A line of a user's own log: the same as the frame a socket carries."""
+    """A line of a user's own log, equal to the frame on the socket."""
 
     id: str
     seq: int

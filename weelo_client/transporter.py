@@ -1,4 +1,4 @@
-"""What a transporter does: build a fleet, go online, take trucks' worth of somebody's request."""
+"""The transporter's commands: register the fleet, go online, accept and hold slots."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TransporterCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Vehicle:
-        """Register a vehicle, or correct what it is. 409 VEHICLE_EXISTS if it is another fleet's."""
+        """Register a vehicle, or correct its details. 409 VEHICLE_EXISTS if it is another fleet's."""
         body = {
             "vehicleType": vehicle_type,
             "vehicleSubtype": vehicle_subtype,
@@ -43,20 +43,20 @@ class TransporterCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Driver:
-        """Take a driver into the fleet, or correct what is known of them. 409 DRIVER_EXISTS."""
+        """Add a driver to the fleet, or correct their details. 409 DRIVER_EXISTS if they are in another fleet."""
         body = {"name": name, "phone": phone, **given(licenseNumber=license_number)}
         return cast(Driver, self.command("PUT", f"/drivers/{driver_id}", body, key=key, wait=wait).value())
 
     def set_availability(
         self, is_available: bool, *, key: str | Key = FRESH_KEY, wait: float | None = None
     ) -> Availability:
-        """Want work, or not. To be found, also send a `heartbeat`. Too often: 429 TOGGLE_RATE_LIMITED."""
+        """Go online or offline for offers. To get offers, also send a `heartbeat`. Too often: 429 TOGGLE_RATE_LIMITED."""
         body = {"isAvailable": is_available}
         done = self.command("PUT", "/transporter/availability", body, key=key, wait=wait)
         return cast(Availability, done.value())
 
     def heartbeat(self, latitude: float, longitude: float) -> None:
-        """Still here, and here. Without one for a minute (PRESENCE_TTL_SECONDS) no offers come."""
+        """Report the position. Offers stop after a minute (PRESENCE_TTL_SECONDS) without a heartbeat."""
         self.send_telemetry("/transporter/heartbeat", {"latitude": latitude, "longitude": longitude})
 
     # --- offers -------------------------------------------------------------------------------------------
@@ -70,8 +70,8 @@ class TransporterCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Accepted:
-        """Take one slot. Losers are told why: BROADCAST_FILLED, BROADCAST_CANCELLED, BROADCAST_EXPIRED,
-        REQUEST_ALREADY_TAKEN (`remaining`); or DRIVER_BUSY, VEHICLE_BUSY, VEHICLE_TYPE_MISMATCH."""
+        """Accept one slot. Rejected with BROADCAST_FILLED, BROADCAST_CANCELLED, BROADCAST_EXPIRED, REQUEST_ALREADY_TAKEN
+        (`remaining`), DRIVER_BUSY, VEHICLE_BUSY or VEHICLE_TYPE_MISMATCH."""
         return self._accept(f"/broadcasts/{broadcast_id}", _one(vehicle_id, driver_id), key, wait)
 
     def accept_trucks(
@@ -83,7 +83,7 @@ class TransporterCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Accepted:
-        """Take several slots: all of them or none, or with `partial` as many as are open."""
+        """Accept several slots: all of them or none, or with `partial` as many as are open."""
         body: dict[str, Any] = {"trucks": list(trucks), **({"partial": True} if partial else {})}
         return self._accept(f"/broadcasts/{broadcast_id}", body, key, wait)
 
@@ -96,7 +96,7 @@ class TransporterCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Accepted:
-        """Take exactly this slot."""
+        """Accept the slot with this id, and no other slot of its broadcast."""
         return self._accept(f"/truck-requests/{truck_request_id}", _one(vehicle_id, driver_id), key, wait)
 
     def decline(
@@ -107,7 +107,7 @@ class TransporterCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> None:
-        """Off my list. Twice is fine."""
+        """Decline a broadcast. Declining it again succeeds."""
         self.command(
             "POST", f"/broadcasts/{broadcast_id}/decline", given(reason=reason), key=key, wait=wait
         ).value()
@@ -127,7 +127,7 @@ class TransporterCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Hold:
-        """Keep slots from others while choosing trucks, until `expiresAt`. 409 NOT_ENOUGH_AVAILABLE."""
+        """Hold slots until `expiresAt`, so that others cannot take them meanwhile. 409 NOT_ENOUGH_AVAILABLE."""
         body = {"quantity": quantity, **given(vehicleType=vehicle_type, vehicleSubtype=vehicle_subtype)}
         return cast(
             Hold, self.command("POST", f"/broadcasts/{broadcast_id}/hold", body, key=key, wait=wait).value()
@@ -141,14 +141,14 @@ class TransporterCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Accepted:
-        """Name the trucks for the held slots; slots left over come back. 409 HOLD_EXPIRED."""
+        """Assign trucks to the held slots. Slots left over are open to others again. 409 HOLD_EXPIRED."""
         body = {"assignments": list(trucks)}
         return cast(
             Accepted, self.command("POST", f"/holds/{hold_id}/confirm", body, key=key, wait=wait).value()
         )
 
     def release_hold(self, hold_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None) -> Hold:
-        """Let go of the slots before the hold runs out. Twice is fine; 409 INVALID_TRANSITION once confirmed."""
+        """Release a hold before it expires. Releasing it again succeeds; 409 INVALID_TRANSITION once confirmed."""
         return cast(Hold, self.command("POST", f"/holds/{hold_id}/release", {}, key=key, wait=wait).value())
 
 

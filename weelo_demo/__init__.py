@@ -1,4 +1,4 @@
-"""The demo: real broadcasts in the towns around Delhi, played through the public API alone."""
+"""The demo: plays real broadcasts in the towns around Delhi through the public API alone."""
 
 from __future__ import annotations
 
@@ -24,25 +24,23 @@ from weelo_demo.terminal import show_cursor_when_terminated
 __all__ = ["play", "show_cursor_when_terminated"]
 
 AS_IT_SHOULD, NOT_AS_IT_SHOULD, NOT_PLAYED, INTERRUPTED = 0, 1, 2, 130
-CONNECTIONS = 64  # thirty racers, those who sign on, and some who read
+CONNECTIONS = 64  # thirty racers, twelve requests of the fleet at once, and some reads
 KNOCK_SECONDS = 5.0
-PAUSE_SECONDS = 2.0  # between two acts, for those who watch; the long ones run meanwhile
+PAUSE_SECONDS = 2.0  # between two acts, so that people can follow; the long acts run meanwhile
 
 
 class NotPlayable(Exception):
-    """The demo cannot begin. Its text says what to do about it."""
+    """The demo cannot begin. The message names the remedy."""
 
 
 def play(url: str, secret: str, console: Console | None = None, *, audience: str | None = None) -> int:
-    """Play every scenario against the installation at `url`, whose tokens are signed with `secret`.
+    """Play every scenario against the installation at `url`, and show it on `console` (by default standard output).
 
-    `audience`: the value for `aud` in tokens, if the installation requires one.
-
-    Shows it on `console` (standard output by default). Returns the exit code: 0 if each ended as it should,
-    1 if one did not, 2 if the demo could not begin, 130 if it was interrupted.
+    Tokens are signed with `secret`; `audience` is their `aud`, if the installation requires one. Returns the exit code:
+    0 if every scenario ended as it should, 1 if one did not, 2 if the demo could not begin, 130 if it was interrupted.
     """
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # towns have letters that not every terminal knows
+        sys.stdout.reconfigure(errors="replace")  # not every terminal's encoding has all letters of the towns
     show = Show(console or Console())
     try:
         with ExitStack() as stage:
@@ -63,7 +61,7 @@ def play(url: str, secret: str, console: Console | None = None, *, audience: str
 
 
 def _knock(installation: Installation) -> None:
-    """Is anybody there, are they ready, and do they know our signature?"""
+    """Raise NotPlayable unless the server answers, is ready and accepts our tokens."""
     try:
         answer = installation.http.get(f"{installation.url}/readyz", timeout=KNOCK_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL) as silence:
@@ -103,7 +101,7 @@ def _play(show: Show, installation: Installation, fleet: Fleet) -> list[Act]:
 
 
 def _side_by_side(lanes: Sequence[Sequence[Act]]) -> None:
-    """Each lane plays its acts one after the other. Daemon threads: an interrupted show waits for nobody."""
+    """Play the lanes at the same time, each lane's acts in order. The threads are daemons, so Ctrl-C ends them."""
 
     def run(lane: Sequence[Act]) -> None:
         for act in lane:
@@ -116,11 +114,11 @@ def _side_by_side(lanes: Sequence[Sequence[Act]]) -> None:
         thread.start()
     for thread in threads:
         while thread.is_alive():
-            thread.join(timeout=0.2)  # with a bound, so that Ctrl-C is heard
+            thread.join(timeout=0.2)  # with a timeout, so that Ctrl-C interrupts it
 
 
 def _close(show: Show, acts: Sequence[Act], fleet: Fleet) -> int:
-    """While there is still somebody who can be asked what happened."""
+    """Show the results, with the server's history of failures, and return the exit code."""
     show.table(acts)
     failed = [act for act in acts if act.state is not State.DONE]
     for act in failed:

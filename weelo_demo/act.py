@@ -1,4 +1,4 @@
-"""One scenario while it is played: who is on stage, what they hear, how long it took, how it ended."""
+"""One scenario while it is played: its people, the frames they receive, its times and its result."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from weelo_demo.towns import CONNAUGHT_PLACE, Point, moved
 T = TypeVar("T")
 BroadcastKind = Literal["booking", "order"]
 
-HEARS_SECONDS = 10.0  # how long somebody listens for what should come at once
+HEARS_SECONDS = 10.0  # how long to wait for a frame that should come at once
 NEAR_KM = 10.0
 DROP = place(moved(CONNAUGHT_PLACE, -14.0, 7.0), "Inland Container Depot, Tughlakabad")
 
 
 class NotAsItShould(AssertionError):
-    """The system did something else than it promises."""
+    """The system did not do what it promises."""
 
 
 class State(Enum):
@@ -39,7 +39,7 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Something that happened. `at`: this machine's monotonic clock."""
+    """One line of the show: an action or a frame. `at` is a time on this machine's monotonic clock."""
 
     at: float
     who: str
@@ -49,17 +49,17 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`title`: one sentence. `play` makes it happen, checks it, and returns what happened in a few words."""
+    """One scenario. `play` performs it, checks it, and returns a summary in a few words."""
 
     letter: str
     title: str
     play: Callable[[Act], str]
     long: bool = False
-    """Takes as long as the server's timers say: begins first, beside the others."""
+    """Whether it waits for the server's timers. Such scenarios start first and run beside the others."""
 
 
 class Act:
-    """In the hands of a scenario: it calls people on stage, and `check` and `hears` say what must be."""
+    """The tools of a scenario: its people, their actions, and assertions."""
 
     def __init__(self, scenario: Scenario, installation: Installation, fleet: Fleet) -> None:
         self.scenario = scenario
@@ -75,7 +75,7 @@ class Act:
         self._notes: list[Line] = []
 
     def run(self) -> None:
-        """Play it to its end, whatever that is, and leave nothing open."""
+        """Play the scenario, record its result, and cancel what it leaves open."""
         self.began = time.monotonic()
         self.state = State.PLAYING
         try:
@@ -95,10 +95,10 @@ class Act:
             return 0.0
         return (self.ended if self.state in (State.DONE, State.FAILED) else time.monotonic()) - self.began
 
-    # --- who is on stage ----------------------------------------------------------------------------------
+    # --- people -------------------------------------------------------------------------------------------
 
     def customer(self) -> Customer:
-        """A new customer, listening."""
+        """Return a new customer with an open socket."""
         customer = Customer(self._installation, "The customer")
         self._customers.append(customer)
         customer.listen()
@@ -114,7 +114,7 @@ class Act:
         within_km: float = NEAR_KM,
         at_least: int | None = None,
     ) -> list[Transporter]:
-        """The nearest ones who have such a truck, listening."""
+        """Return the nearest transporters with such a truck, with open sockets."""
         found = self._fleet.nearest(kind, near, count, within_km)
         self.check(
             len(found) >= (count if at_least is None else at_least),
@@ -124,18 +124,18 @@ class Act:
         return found
 
     def driver(self, truck: Truck) -> Driver:
-        """The truck's driver, listening."""
+        """Return the truck's driver with an open socket."""
         truck.driver.listen()
         return truck.driver
 
     def watch(self, *people: Person) -> None:
-        """Show what these hear of this scenario."""
+        """Show the frames of this scenario that these people receive."""
         self._watched.extend(people)
 
-    # --- what they do -------------------------------------------------------------------------------------
+    # --- actions ------------------------------------------------------------------------------------------
 
     def ask(self, customer: Customer, kind: VehicleKind, trucks: int, near: Point, address: str) -> Broadcast:
-        """A booking, from here to the container depot at Tughlakabad."""
+        """Create a booking from `near` to the container depot at Tughlakabad."""
         self.note(customer.name, "asks", f"{trucks} × {kind} at {address}")
         booking = customer.client.create_booking(
             pickup=place(near, address),
@@ -151,7 +151,7 @@ class Act:
     def order(
         self, customer: Customer, wanted: Mapping[VehicleKind, int], near: Point, address: str
     ) -> Broadcast:
-        """An order of several kinds, so many of each, to the same place as a booking."""
+        """Create an order of several kinds, with the number of each, to the same depot."""
         asked = ", ".join(f"{count} × {kind}" for kind, count in wanted.items())
         self.note(customer.name, "asks", f"{asked} at {address}")
         rows: list[VehicleRequirement] = [
@@ -167,10 +167,10 @@ class Act:
         return order
 
     def about(self, customer: Customer, broadcast_id: str, kind: BroadcastKind = "booking") -> None:
-        """This broadcast belongs to the scenario."""
+        """Add a broadcast to the scenario."""
         self._broadcasts.append((customer, broadcast_id, kind))
 
-    # --- what must be -------------------------------------------------------------------------------------
+    # --- assertions ---------------------------------------------------------------------------------------
 
     def check(self, fact: bool, otherwise: str) -> None:
         if not fact:
@@ -185,7 +185,7 @@ class Act:
         after: Frame | None = None,
         **data: object,
     ) -> Frame:
-        """That frame, heard by now or within so many seconds; `after`: behind this one in the same log."""
+        """Return a frame that this person has received or receives within `within` seconds, later than `after`."""
         last = -1 if after is None else after.seq or 0
 
         def wanted(frame: Frame) -> bool:
@@ -197,7 +197,7 @@ class Act:
             raise NotAsItShould(f"{who.name} waits for {event}: {silence}") from None
 
     def refused(self, who: Person, does: str, call: Callable[[], object], *, code: str) -> Rejected:
-        """That answer, and no other."""
+        """Assert that a call is rejected with this code."""
         try:
             call()
         except Rejected as answer:
@@ -212,10 +212,10 @@ class Act:
     def note(self, who: str, event: str, what: str) -> None:
         self._notes.append(Line(time.monotonic(), who, event, what))
 
-    # --- what can be seen ---------------------------------------------------------------------------------
+    # --- for the show -------------------------------------------------------------------------------------
 
     def lines(self) -> list[Line]:
-        """What was done and heard until the scenario ended, in order. Tidying up is not part of the story."""
+        """Return the actions and frames until the end of the scenario, in order, without those of `_tidy`."""
         until = self.ended or math.inf
         told = [line for line in (*self._notes, *self._heard()) if line.at <= until]
         return sorted(told, key=lambda line: line.at)
@@ -227,13 +227,13 @@ class Act:
             for person in self._watched
             if person.channel is not None
             for frame in person.channel.frames
-            # A customer has this one scenario; the others hear of many.
+            # A customer takes part in this scenario only. Transporters and drivers also get frames of other scenarios.
             if person in self._customers or frame.data.get("broadcastId") in ids
             if (what := says(frame)) is not None
         ]
 
     def history(self) -> list[str]:
-        """For a failure: the ids, and the server's own timeline of each broadcast."""
+        """Return the server's timelines of the last broadcasts, to explain a failure."""
         told: list[str] = []
         for customer, broadcast_id, _ in self._broadcasts[-3:]:
             told.append(f"broadcast {broadcast_id} of customer {customer.id}")
@@ -250,7 +250,7 @@ class Act:
         return told
 
     def _tidy(self) -> None:
-        """Cancel what is still alive, so that no driver of this scenario is asked for an answer later."""
+        """Cancel what is still open, so that no driver of this scenario is asked for an answer later."""
         for customer, broadcast_id, kind in self._broadcasts:
             cancel = customer.client.cancel_order if kind == "order" else customer.client.cancel_booking
             with suppress(WeeloError):
@@ -262,9 +262,9 @@ class Act:
 def together(
     calls: Sequence[Callable[[], T]], head_starts: Sequence[float] | None = None
 ) -> list[T | Rejected]:
-    """All at the same moment, each in a thread of its own; `head_starts`: seconds to wait after that moment.
+    """Make all calls at the same moment, each in a thread, and return their results or Rejected.
 
-    A refusal is an answer; anything else that goes wrong is raised.
+    `head_starts` are seconds by which to delay each call. Other exceptions are raised.
     """
     answers: list[T | Rejected | BaseException | None] = [None] * len(calls)
     start = threading.Barrier(len(calls))
@@ -275,7 +275,7 @@ def together(
             if head_starts is not None:
                 time.sleep(head_starts[index])
             answers[index] = calls[index]()
-        except BaseException as problem:  # noqa: BLE001 (it is told by whoever waits for the answers)
+        except BaseException as problem:  # noqa: BLE001 (the calling thread raises it)
             answers[index] = problem
 
     threads = [threading.Thread(target=one, args=(index,), daemon=True) for index in range(len(calls))]

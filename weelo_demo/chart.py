@@ -1,4 +1,4 @@
-"""A map of the towns around Delhi, on which a dot lights up for everyone who signs on."""
+"""A map of the towns around Delhi, with a dot for each transporter that is online."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Cell = tuple[int, int]
 
 
 class Chart:
-    """`rows` lines high; a dot is as wide as it is high on most terminals, so the map is twice as wide."""
+    """A map of `rows` lines and twice as many columns, because a character is twice as high as wide on most terminals."""
 
     def __init__(self, transporters: Sequence[Transporter], radius_km: float, rows: int) -> None:
         self._radius_km = radius_km
@@ -37,7 +37,7 @@ class Chart:
         self._lit[cell] = self._lit.get(cell, 0) | DOTS[y % DOTS_DOWN][x % DOTS_ACROSS]
 
     def __rich__(self) -> Text:
-        # A copy: while this is drawn, others light dots.
+        # A copy, because other threads add dots meanwhile.
         lit = dict(self._lit)
         text = Text(no_wrap=True, overflow="crop")
         for row in range(self._rows):
@@ -51,7 +51,7 @@ class Chart:
         return text
 
     def _dot(self, at: Point) -> tuple[int, int]:
-        """Its column and row in dots, from the upper left corner."""
+        """Return the column and row of a point in dots, from the upper left corner."""
         east, north = east_north_km(CONNAUGHT_PLACE, at)
         across, down = self._columns * DOTS_ACROSS - 1, self._rows * DOTS_DOWN - 1
         x = round((east / self._radius_km + 1) / 2 * across)
@@ -63,7 +63,7 @@ class Chart:
         return y // DOTS_DOWN, x // DOTS_ACROSS
 
     def _label(self, town: Town, inhabited: set[Cell]) -> None:
-        """The town's name to its right or left, where it covers nobody and no greater town's name."""
+        """Write the town's name to its right or left, if it covers no transporter and no name of a larger town."""
         row, column = self._cell(town.at)
         for first in (column + 2, column - 1 - len(town.name)):
             around = {(row, column) for column in range(first - 1, first + len(town.name) + 1)}

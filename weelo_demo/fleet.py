@@ -1,7 +1,7 @@
-"""The cast: two hundred transporters in the towns around Delhi, in proportion to the people who live there.
+"""The demo's two hundred transporters, in the towns around Delhi in proportion to their population.
 
-Where they live and what they drive is the same in every run (one seed); who they are (ids, number plates) is
-new in every run, so that the demo can be played again and again on the same data.
+Places and vehicle kinds are the same in every run (one seed). Ids and number plates are new in every run, so that the
+demo can be played again on the same data.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ WITHIN_KM = 120.0
 SCATTER_KM = 4.0
 SEED = 1911
 OUTSIDE_THE_CITY_KM = (30.0, 45.0)
-HEARTBEAT_SECONDS = 20.0  # presence lasts 60 s: two may be lost
-HANDS = 12  # requests under way at once while the cast signs on and off
+HEARTBEAT_SECONDS = 20.0  # presence lasts 60 s, so two heartbeats may be lost
+HANDS = 12  # concurrent requests while the cast signs on and off
 
 
 class Fleet:
-    """Everybody who drives. Use as a context manager: at the end, however it comes, all are offline."""
+    """All transporters of the demo. As a context manager it takes all of them offline at the end."""
 
     def __init__(self, transporters: list[Transporter]) -> None:
         self.transporters = transporters
@@ -57,24 +57,24 @@ class Fleet:
         return [truck for transporter in self.transporters for truck in transporter.trucks]
 
     def nearest(self, kind: VehicleKind, to: Point, count: int, within_km: float) -> list[Transporter]:
-        """Those with such a truck, nearest first."""
+        """Return at most `count` transporters with such a truck, nearest first."""
         near = [(distance_km(t.at, to), t) for t in self.transporters if t.truck(kind)]
         near.sort(key=lambda pair: pair[0])
         return [transporter for km, transporter in near if km <= within_km][:count]
 
     def sign_on(self, each_done: Callable[[Transporter], None] = lambda _: None) -> None:
-        """Everybody registers and goes online. The first one whom the server refuses stops it."""
+        """Register all transporters and take them online. Raises the first WeeloError."""
 
         def online(transporter: Transporter) -> None:
             self._online.append(transporter)
             each_done(transporter)
 
-        # From the beginning: on a busy machine the first would be forgotten before the last has come.
+        # Heartbeats start first: on a busy machine early presences would expire before the last transporter is online.
         self._beating.start()
         _all(self.transporters, Transporter.sign_on, online)
 
     def leave(self) -> None:
-        """Everybody hangs up and goes offline. What the server does not take any more, presence forgets."""
+        """Close all sockets and take all transporters offline. If the server is down, presence expires."""
         self._stopped.set()
         if self._beating.is_alive():
             self._beating.join(timeout=HEARTBEAT_SECONDS)
@@ -97,7 +97,7 @@ class Fleet:
 
 
 def cast(installation: Installation, size: int = SIZE) -> Fleet:
-    """Think them up; nobody is told yet."""
+    """Return the demo's fleet. The server does not know it until `sign_on`."""
     dice = random.Random(SEED)
     plates = Plates()
     transporters: list[Transporter] = []
@@ -128,7 +128,7 @@ class Plates:
 
 
 def _kinds(at: Point, dice: random.Random) -> list[VehicleKind]:
-    """One to three trucks: an open one, perhaps a special one or two; long trailers only outside the city."""
+    """Return one to three kinds: open, perhaps one or two special ones; long trailers only outside the city."""
     special = dice.sample((CONTAINER, TIPPER, LCV), dice.choices((0, 1, 2), (65, 30, 5))[0])
     nearest, farthest = OUTSIDE_THE_CITY_KM
     if nearest <= distance_km(CONNAUGHT_PLACE, at) <= farthest:
@@ -149,7 +149,7 @@ def _all(
     act: Callable[[Transporter], None],
     each_done: Callable[[Transporter], None],
 ) -> None:
-    """Everybody does it, some at a time. The first failure is raised, and those who have not begun do not."""
+    """Run `act` for all transporters, HANDS at a time. The first exception is raised and cancels those not begun."""
     with ThreadPoolExecutor(HANDS, thread_name_prefix="fleet") as hands:
         under_way = {hands.submit(act, transporter): transporter for transporter in transporters}
         try:

@@ -1,4 +1,4 @@
-"""The people of the play, each with an app of their own: a client, and a socket if they listen."""
+"""The people of the demo. Each has a client, and a socket while listening."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from weelo_demo.towns import Point, Town
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """The system that is played against. `http`: connections that the whole cast shares."""
+    """The system under demonstration. `http` is the connection pool of the whole cast."""
 
     url: str
     secret: str
@@ -25,7 +25,7 @@ class Installation:
 
 @dataclass(frozen=True, slots=True)
 class VehicleKind:
-    """A kind of vehicle, as customers ask for it and fleets register it."""
+    """A kind of vehicle, as customers request it and fleets register it."""
 
     vehicle_type: str
     vehicle_subtype: str
@@ -34,7 +34,7 @@ class VehicleKind:
         return f"{self.vehicle_type} {self.vehicle_subtype}"
 
 
-OPEN = VehicleKind("Open", "17 Feet")  # everybody has one
+OPEN = VehicleKind("Open", "17 Feet")  # every transporter has one
 CONTAINER = VehicleKind("Container", "20 Feet")
 TIPPER = VehicleKind("Tipper", "9-11 Ton")
 LCV = VehicleKind("LCV", "14 Feet")
@@ -42,7 +42,7 @@ TRAILER = VehicleKind("Trailer", "40 Feet")  # only the fleets outside the city
 
 
 class Person:
-    """Somebody with an app. `name` is how the show speaks of them."""
+    """One user with an app. `name` is shown on the screen."""
 
     role = ""
 
@@ -55,7 +55,7 @@ class Person:
         self._opening = threading.Lock()
 
     def listen(self) -> Channel:
-        """Open the app: its socket, once. What was heard stays in the channel's memory."""
+        """Open the person's socket, if it is not open, and return its channel."""
         with self._opening:
             if self._channel is None:
                 self._channel = self.client.listen()
@@ -63,7 +63,7 @@ class Person:
 
     @property
     def channel(self) -> Channel | None:
-        """None: this person's app is not open."""
+        """The person's channel, or None if it was never opened."""
         return self._channel
 
     def hang_up(self) -> None:
@@ -81,7 +81,7 @@ class Driver(Person):
 
 @dataclass(slots=True)
 class Truck:
-    """A vehicle with its driver. `vehicle_id` comes from the registration."""
+    """A vehicle with its driver. Registration sets `vehicle_id`."""
 
     number: str
     kind: VehicleKind
@@ -103,7 +103,7 @@ class Transporter(Person):
         return next((truck for truck in self.trucks if truck.kind == kind), None)
 
     def sign_on(self) -> None:
-        """Register the fleet, want work, and say where."""
+        """Register the fleet, go online, and send the position."""
         for truck in self.trucks:
             vehicle = self.client.register_vehicle(
                 truck.number, truck.kind.vehicle_type, truck.kind.vehicle_subtype
@@ -114,12 +114,12 @@ class Transporter(Person):
         self.client.heartbeat(self.at.latitude, self.at.longitude)
 
     def still_here(self) -> None:
-        """By socket where there is one: it costs the server less."""
+        """Send a heartbeat, by socket if it is open, because that costs the server less."""
         if self._channel is None or not self._channel.heartbeat(self.at.latitude, self.at.longitude):
             self.client.heartbeat(self.at.latitude, self.at.longitude)
 
     def sign_off(self) -> None:
-        """Want no more work. Not waited for: the 202 is a promise."""
+        """Go offline, without waiting for the outcome: after a 202 the command will be executed."""
         self.client.set_availability(False, wait=0)
 
 

@@ -1,4 +1,4 @@
-"""What can be seen: a live picture on a terminal, plain lines elsewhere, and a table in the end."""
+"""The demo's output: a live picture on a terminal, plain lines elsewhere, and a table at the end."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ VERDICTS = {State.DONE: "as it should", State.FAILED: "NOT as it should", State.
 
 
 class Show:
-    """`console`: where. Times are seconds since the curtain rose."""
+    """Writes the demo's output to `console`. Times are seconds since its creation."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -61,7 +61,7 @@ class Show:
 
     @contextmanager
     def signing_on(self, fleet: Fleet) -> Iterator[Callable[[Transporter], None]]:
-        """Yields what to call for each transporter who is online."""
+        """Show how many transporters are online. Yields a function to call for each of them."""
         size = len(fleet.transporters)
         what = f"{size} transporters of {len(fleet.towns)} towns sign on"
         if not self._console.is_terminal:
@@ -94,7 +94,7 @@ class Show:
 
     @contextmanager
     def watching(self, acts: Sequence[Act]) -> Iterator[None]:
-        """Meanwhile, show what happens in these acts."""
+        """Show the acts as they are played within the context."""
         if self._console.is_terminal:
             with self._drawing(lambda: self._picture(acts)):
                 yield
@@ -195,7 +195,7 @@ class Show:
         return list(text.wrap(self._console, max(10, width))) or [Text("")]
 
     def _read_out(self, acts: Sequence[Act], over: threading.Event) -> None:
-        """Plain lines, each once, as they come."""
+        """Print the lines of all acts as they appear, each once."""
         read: set[tuple[float, str]] = set()
         while True:
             last = over.wait(0.25)
@@ -216,7 +216,7 @@ class Show:
             yield act.ended, f"{letter} {VERDICTS[act.state]}: {act.happened}"
 
     def _print_line(self, text: str, style: str = "") -> None:
-        """One line however long: whoever reads a log can scroll."""
+        """Print one line without wrapping, because this output is for logs."""
         self._console.print(Text(text, style=style), soft_wrap=True)
 
     # --- the end ------------------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ class Show:
         self._console.print(table)
 
     def failure(self, act: Act) -> None:
-        """Everything that helps to find out why."""
+        """Print a failed act's last lines and history."""
         self._print_line(f"({act.scenario.letter}) {act.scenario.title}: {act.happened}", "bold red")
         for at, text in list(self._told(act))[-20:]:
             self._print_line(f"{at - self._began:7.2f}  {text}")

@@ -1,4 +1,4 @@
-"""Frames in plain words, for those who watch."""
+"""Frames in plain words, for people who watch the demo."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Data = dict[str, Any]
 
 
 def says(frame: Frame) -> str | None:
-    """What a frame means, in a few words. None: not worth a line."""
+    """Return what a frame means, in a few words, or None if it is not shown."""
     words = _WORDS.get(frame.event)
     return words(frame.data) if words else None
 
@@ -55,6 +55,6 @@ _WORDS: dict[str, Callable[[Data], str]] = {
     "booking_expired": _ended,
     "no_vehicles_available": lambda data: str(data["reason"]),
     "driver_timeout": _truck,
-    "hold_expired": lambda _: "what was on hold is everybody's again",
+    "hold_expired": lambda _: "the held slots are open again",
     "location_updated": lambda data: f"at {data['latitude']:.4f} N {data['longitude']:.4f} E",
 }

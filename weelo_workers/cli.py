@@ -1,10 +1,11 @@
-"""The command `weelo`: run the system, show it, look after it.
+"""The command `weelo`: runs, demonstrates and maintains the system.
 
-Imports are inside the commands: `weelo --help` should not wait for SQLAlchemy.
+Imports are inside the commands, so that `weelo --help` does not load SQLAlchemy.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -13,11 +14,24 @@ from uuid import UUID
 
 import click
 
-REFUSED = 2  # exit code for what was asked wrongly or cannot be had; 1 is for what was found or failed
+# Exit codes: REFUSED for wrong usage and for expected problems, FAILED for findings and for a failed run.
+FAILED, REFUSED = 1, 2
+# Errors of a system that is short of something; any other without the name of a file may be a defect of ours.
+SCARCE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EROFS,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+}
+CANNOT_START_THREAD = "can't start new thread"  # Python has no class for this error
 
 
 def _folder_of_its_own(_context: click.Context, _parameter: click.Parameter, value: Path) -> Path:
-    """Refuse the current folder, which empty text means too: secrets would lie among the files of a project."""
+    """Refuse the current folder (or empty text, which means it): secrets would be written among a project's files."""
     if value == Path():
         raise click.BadParameter("is empty or the current folder; name a folder of its own")
     return value
@@ -29,20 +43,48 @@ data_dir_option = click.option(
     callback=_folder_of_its_own,
     default=".weelo",
     show_default=True,
-    help="Where servers, secrets and run files live.",
+    help="The folder of servers' data, secrets and run files.",
 )
 port_type = click.IntRange(1, 65_535)
 MAX_TTL_SECONDS = 10 * 365 * 86_400
 
 
 class HostName(click.ParamType[str]):
-    """A name or an address. Empty text, as an unset shell variable leaves it, would mean all interfaces."""
+    """A host name or an address. Refuses empty text (from an unset shell variable), which would mean all interfaces."""
 
     name = "text"
 
     def convert(self, value: str, param: click.Parameter | None, context: click.Context | None) -> str:
         if not value.strip():
             self.fail("is empty; name an address, 0.0.0.0 for all interfaces", param, context)
+        return value
+
+
+class HttpUrl(click.ParamType[str]):
+    """The address of a running system."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, context: click.Context | None) -> str:
+        from weelo_workers import http_url
+
+        try:
+            http_url.check(value)
+        except ValueError as problem:
+            self.fail(f"{value!r} {problem}", param, context)
+        return value
+
+
+class Utf8(click.ParamType[str]):
+    """Text. Other bytes would get into a token as surrogates, which no other program accepts."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, context: click.Context | None) -> str:
+        from weelo_workers.settings import is_text
+
+        if not is_text(value):
+            self.fail("is not text in UTF-8", param, context)
         return value
 
 
@@ -88,7 +130,9 @@ def up(
 
 @weelo.command()
 @click.option(
-    "--url", help="The system to play against.  [default: the one of the data dir, http://127.0.0.1:8000]"
+    "--url",
+    type=HttpUrl(),
+    help="The system to play against.  [default: the one of the data dir, http://127.0.0.1:8000]",
 )
 @data_dir_option
 def demo(url: str | None, data_dir: Path) -> None:
@@ -109,8 +153,8 @@ def demo(url: str | None, data_dir: Path) -> None:
 @weelo.command()
 @click.option("--role", type=click.Choice(["customer", "transporter", "driver", "admin"]), required=True)
 @click.option("--sub", type=click.UUID, required=True, metavar="UUID", help="Whose token it is.")
-@click.option("--name", help="Claim `name`.")
-@click.option("--phone", help="Claim `phone`.")
+@click.option("--name", type=Utf8(), help="Claim `name`.")
+@click.option("--phone", type=Utf8(), help="Claim `phone`.")
 @click.option(
     "--ttl",
     type=click.IntRange(1, MAX_TTL_SECONDS),
@@ -142,7 +186,7 @@ def token(role: str, sub: UUID, name: str | None, phone: str | None, ttl: int, d
 @weelo.command()
 @data_dir_option
 def migrate(data_dir: Path) -> None:
-    """Bring the schema to head. Safe to run twice, and by many at once."""
+    """Upgrade the schema to the newest version. Safe to run again, and concurrently."""
     _use_running_system(data_dir, "DATABASE_URL")
     from weelo_workers.models.migrate import upgrade_to_head
 
@@ -155,7 +199,7 @@ def migrate(data_dir: Path) -> None:
 def doctor(data_dir: Path) -> None:
     """Check connections, schema, queues, timers and invariants.
 
-    Prints one line per finding and what to do about it. Exit code 1 if there is a finding; warnings leave it 0.
+    Prints one line per finding, with what to do about it. Exit code 1 if there is a finding; warnings leave it 0.
     """
     _use_running_system(data_dir, "DATABASE_URL", "REDIS_URL")
     from weelo_workers.queries.doctor import findings, warnings
@@ -173,7 +217,7 @@ def doctor(data_dir: Path) -> None:
 
 @weelo.group(name="mailbox")
 def mailbox_commands() -> None:
-    """Look after commands that failed again and again, and were parked."""
+    """List, show and retry parked commands (they failed repeatedly)."""
 
 
 @mailbox_commands.command()
@@ -224,9 +268,9 @@ def show(command_id: UUID, data_dir: Path) -> None:
 @click.argument("command_ids", metavar="ID...", type=click.UUID, nargs=-1, required=True)
 @data_dir_option
 def retry(command_ids: tuple[UUID, ...], data_dir: Path) -> None:
-    """Give parked commands a fresh start.
+    """Retry parked commands, with their counts of failures reset.
 
-    A timer that fails is tried again at once. Exit code 1 if any command could not be given a fresh start.
+    Also retries a failing timer at once. Exit code 1 if any of the commands cannot be retried.
     """
     _use_running_system(data_dir, "DATABASE_URL")
     from weelo_workers.messaging import failures
@@ -247,12 +291,12 @@ def retry(command_ids: tuple[UUID, ...], data_dir: Path) -> None:
 
 
 def _use_running_system(data_dir: Path, *variables: str) -> None:
-    """Fill in what the environment leaves out from the system that runs on the data dir."""
+    """Set the variables that are missing in the environment, from the system that runs on the data dir."""
     from weelo_workers.runtime import CommandError
     from weelo_workers.runtime.datadir import DataDir
     from weelo_workers.settings import given, settings
 
-    # What is set has to be usable, and production takes nothing from a data dir.
+    # Raises for a setting that cannot be used. In production nothing is taken from a data dir.
     production = settings().weelo_env == "production"
     running = None if production else DataDir.at(data_dir).running()
     for variable in variables:
@@ -273,7 +317,7 @@ def _use_running_system(data_dir: Path, *variables: str) -> None:
 def _signing_secret(data_dir: Path) -> str:
     """Return JWT_SECRET, or in development the secret that `weelo up` keeps in the data dir.
 
-    Raises CommandError if there is neither. No secret is made: no running system would accept a token signed with it.
+    Raises CommandError if there is neither. No secret is generated, because no running system would accept its tokens.
     """
     from weelo_workers.runtime import CommandError
     from weelo_workers.runtime.datadir import DataDir
@@ -293,7 +337,10 @@ def _signing_secret(data_dir: Path) -> str:
 
 
 def main() -> None:
-    """Expected problems become one line on stderr; everything else is a defect and shows its traceback."""
+    """Run the command. Expected problems become one line on stderr; any other exception shows its traceback."""
+    from weelo_workers import standard_streams
+
+    standard_streams.prepare()
     from weelo_workers.runtime.environment import keep_only_composed
 
     keep_only_composed()
@@ -303,26 +350,44 @@ def main() -> None:
         line = _expected(problem)
         if line is None:
             raise
-        click.echo(f"weelo: {line}", err=True)
-        sys.exit(getattr(problem, "exit_code", REFUSED))
+        standard_streams.report(f"weelo: {line}")
+        sys.exit(FAILED if isinstance(problem, OSError) else getattr(problem, "exit_code", REFUSED))
+    finally:
+        standard_streams.give_up_unwritten()
 
 
 def _expected(problem: Exception) -> str | None:
-    """What to say about a problem that is nobody's defect, None if it is one."""
+    """Return the line for an expected problem; None for an exception that is a defect of the program."""
     from weelo_workers.runtime import CommandError
     from weelo_workers.settings import ConfigurationError
 
     if isinstance(problem, (CommandError, ConfigurationError)):
         return str(problem)
+    if line := _refusal_of_the_system(problem):
+        return line
     if "sqlalchemy" in sys.modules:
-        from sqlalchemy.exc import DBAPIError, OperationalError
+        from sqlalchemy.exc import DBAPIError
 
-        if isinstance(problem, DBAPIError) and (
-            isinstance(problem, OperationalError)
-            # 42501: the role lacks a privilege. 25006: the server is a standby.
-            or getattr(problem.orig, "pgcode", None) in {"42501", "25006"}
-        ):
-            return f"DATABASE_URL: {str(problem.orig).strip().splitlines()[0]}"
+        from weelo_workers.models.server import trouble_with
+
+        if isinstance(problem, DBAPIError) and (line := trouble_with(problem)):
+            return f"DATABASE_URL: {line}"
+    return None
+
+
+def _refusal_of_the_system(problem: Exception) -> str | None:
+    """Return what the operating system refuses, None if the problem is another one."""
+    from weelo_workers.standard_streams import CannotPrint
+
+    if isinstance(problem, CannotPrint):
+        return f"standard output cannot be written: {problem.strerror}"
+    if isinstance(problem, BlockingIOError):  # of a fork
+        return f"the operating system refuses another process: {problem.strerror} (see ulimit -u)"
+    if isinstance(problem, OSError) and (problem.filename or problem.errno in SCARCE):
+        where = f"{problem.filename}: " if problem.filename else ""
+        return f"the operating system refuses: {where}{problem.strerror}"
+    if isinstance(problem, RuntimeError) and str(problem) == CANNOT_START_THREAD:
+        return f"the operating system refuses: {problem} (see ulimit -u and ulimit -v)"
     return None
 
 

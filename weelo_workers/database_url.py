@@ -1,4 +1,4 @@
-"""Parses and checks DATABASE_URL and the other database URLs with libpq, so every form that `psql` accepts is allowed."""
+"""Parses and checks database URLs with libpq, so that every form that `psql` accepts is allowed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "channel_binding": ("disable", "prefer", "require"),
     "gssencmode": ("disable", "prefer", "require"),
 }
-# The processes run in other directories than the command that reads the URL first.
+# They must be absolute, because the processes run in other directories than the command that reads the URL first.
 FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "passfile")
 NUMBERS = (
     "connect_timeout",
@@ -29,7 +29,7 @@ NUMBERS = (
 
 
 def read(url: str) -> dict[str, str]:
-    """Return libpq's parameters. Raises ValueError with a line that names the parameter and repeats no value."""
+    """Return libpq's parameters. Raises ValueError with one line that names the parameter but not its value."""
     if not url.startswith(SCHEMES):
         raise ValueError("must begin with postgresql://")
     try:

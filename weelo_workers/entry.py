@@ -9,7 +9,7 @@ import sys
 
 from weelo_workers.python_variables import harmless
 
-INTERRUPTED = 128 + 2  # as shells report an end by SIGINT
+INTERRUPTED = 128 + 2  # the exit code by which shells report SIGINT
 
 
 def main() -> None:
@@ -23,4 +23,4 @@ def main() -> None:
 
         weelo()
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)  # before anything was started: a traceback would tell nothing
+        sys.exit(INTERRUPTED)  # interrupted while importing; a traceback would not help

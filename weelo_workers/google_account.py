@@ -1,4 +1,4 @@
-"""The file that GOOGLE_APPLICATION_CREDENTIALS names, read as google-auth reads it."""
+"""Loads the file that GOOGLE_APPLICATION_CREDENTIALS names, as google-auth does."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ EXPECTED = 'must name a readable service account key of Firebase (JSON with "typ
 
 
 def load(path: str) -> tuple[Any, str]:
-    """Return google-auth's credentials and the project's id. Raises ValueError with a line that says what is wrong.
+    """Return google-auth's credentials and the project's id. Raises ValueError with a one-line reason.
 
     Other kinds of account that google-auth supports work as well, such as workload identity (`external_account`). Their
-    files name no project, so GOOGLE_CLOUD_PROJECT has to.
+    files name no project, so GOOGLE_CLOUD_PROJECT must be set.
     """
     try:
         info = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -35,7 +35,7 @@ def _credentials(path: str, info: dict[str, Any]) -> Any:
     from google.auth.exceptions import GoogleAuthError
 
     with warnings.catch_warnings():
-        # google-auth warns of files from untrusted sources; this one is the operator's own.
+        # google-auth warns of files from untrusted sources, but this file is the operator's own.
         warnings.simplefilter("ignore")
         try:
             return _of_kind(info)
@@ -45,7 +45,7 @@ def _credentials(path: str, info: dict[str, Any]) -> Any:
 
 
 def _of_kind(info: dict[str, Any]) -> Any:
-    """Return credentials of the file's kind. google-auth's own loader would ask a server for the project's id."""
+    """Return the credentials. google-auth's own loader is not used: it would ask a server for the project's id."""
     from google.auth import aws, identity_pool, impersonated_credentials
     from google.oauth2 import credentials, service_account
 

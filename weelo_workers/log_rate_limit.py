@@ -1,4 +1,4 @@
-"""Limits repeated warnings, so that an outage does not fill the log."""
+"""A logging filter that limits repeated warnings, so that an outage does not fill the log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 
 
 class RateLimitFilter(logging.Filter):
-    """Logging filter: passes one warning per `seconds` of those with the same unformatted text, and counts the others."""
+    """Passes one warning per `seconds` and unformatted text. The next one that passes states how many were dropped."""
 
     def __init__(self, seconds: float = 10.0) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Presence as the rows would have it: who wants work, and with free trucks of which kinds."""
+"""Copies a fleet's availability and its kinds of free trucks from the database to presence."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from weelo_workers.queries.fleets import FleetAvailability, fleet_availability
 
 
 def read_availability(transporter_id: UUID) -> FleetAvailability:
-    """The rows, afresh: of several who do this at once, the one that looks last is believed."""
+    """Return the fleet's availability, read outside of the caller's transaction and stamped with the time of reading."""
     with Session(autocommit_engine()) as session:
         return fleet_availability(session, transporter_id)
 
 
 def write_presence(transporter_id: UUID, rows: FleetAvailability, *, heard: bool) -> None:
-    """`heard`: they have just been heard of. A phone that is silent does not come back by a timer.
+    """Store the availability unless presence has a newer one.
 
-    Raises PresenceUnavailable if Redis is away.
+    `heard`: the transporter's app has just sent something. Otherwise a transporter who is not online stays so.
+
+    Raises PresenceUnavailable if Redis cannot be reached.
     """
     try:
         if rows.free_kinds is None:

@@ -1,4 +1,4 @@
-"""Which PYTHON… variables reach the interpreters of the system. Imports nothing that a PYTHONPATH could replace."""
+"""Chooses the PYTHON… variables that the system's processes inherit. Imports no module that PYTHONPATH could replace."""
 
 import os
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH1
 
 
 def harmless(given: Mapping[str, str]) -> dict[str, str]:
-    """Return the PYTHON… variables of `given` that change no result.
+    """Return the PYTHON… variables of `given` that do not change how programs behave, apart from their output's form.
 
-    The directory of this package stays in PYTHONPATH if it is named there: every process has to run the same copy of the code.
+    If PYTHONPATH names this package's directory, that entry is kept: every process has to run the same copy of the code.
     """
     found = {name: value for name, value in given.items() if name in HARMLESS}
     if ROOT in (os.path.abspath(entry) for entry in given.get("PYTHONPATH", "").split(os.pathsep) if entry):  # noqa: PTH100

@@ -1,4 +1,4 @@
-"""This process's connection to Redis (or Valkey), with a limit on every wait."""
+"""This process's client of Redis (or Valkey), with a time limit on every call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Any
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError, TimeoutError as RedisTimeoutError
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+    RedisError,
+    TimeoutError as RedisTimeoutError,
+)
 from redis.retry import Retry
 
 from weelo_workers import redis_url
@@ -16,7 +20,7 @@ from weelo_workers.settings import settings
 
 
 class FailFastRedis(Redis):
-    """Leaves a Redis that failed alone for a moment: with a hung one each call would cost its time-out again."""
+    """A circuit breaker: after a failure, calls fail at once for PAUSE_SECONDS instead of waiting for a time-out each."""
 
     PAUSE_SECONDS = 3.0
     _away_until = 0.0
@@ -32,16 +36,23 @@ class FailFastRedis(Redis):
 
 
 def connect(url: str) -> Redis:
-    """A client that gives up quickly: Redis only carries news and nearness, and nobody should wait for it long."""
+    """Return a client that gives up after a second, because Redis holds nothing that is worth a longer wait."""
     return FailFastRedis(
         **redis_url.read(url).for_redis(),
         decode_responses=True,
         socket_timeout=1,
         socket_connect_timeout=1,
         socket_keepalive=True,
-        # One more try replaces a connection that a restart of Redis has broken; a time-out is final.
+        # One retry replaces a connection that a restart of Redis has broken. A time-out is not retried.
         retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
     )
+
+
+def reason(problem: RedisError) -> str:
+    """Return the text of an error. To a client without a password Redis explains its command HELLO instead of the cause."""
+    if str(problem).startswith("HELLO must be called with the client already authenticated"):
+        return "it requires a password; write redis://:password@host:6379/0"
+    return str(problem)
 
 
 @lru_cache(maxsize=1)

@@ -27,7 +27,7 @@ TLS_PARAMETERS = (
     "ssl_password",
 )
 FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
-# Time-outs, retries and the protocol are chosen where the connection is used; a URL must not change them.
+# Time-outs, retries and the protocol are set where the connection is made; a URL must not change them.
 PARAMETERS = ("db", *TLS_PARAMETERS)
 
 
@@ -65,7 +65,7 @@ class RedisAddress:
 
 
 def read(url: str) -> RedisAddress:
-    """Return the address. Raises ValueError with a line that names the parameter and repeats no value."""
+    """Return the address. Raises ValueError with one line that names the parameter but not its value."""
     if not url.startswith(SCHEMES):
         raise ValueError(
             "must begin with redis:// or rediss:// (unix:// for a socket; a cluster is not supported)"
@@ -93,7 +93,8 @@ _FIELDS = ("host", "port", "db", "username", "password", "path")
 
 
 def _check_parameter(name: str, value: str, scheme: str) -> None:
-    shown = name if name.isidentifier() and len(name) < 40 else "a parameter"  # it may be part of a password
+    # A strange name may be a part of the password, so it is not shown.
+    shown = name if name.isidentifier() and len(name) < 40 else "a parameter"
     if name not in PARAMETERS:
         raise ValueError(f"{shown} is not supported in the URL; remove it (allowed: {', '.join(PARAMETERS)})")
     if name in TLS_PARAMETERS and scheme != "rediss":
@@ -117,11 +118,11 @@ def _with_plain_requirement(url: str, given: list[tuple[str, str]]) -> str:
 
 
 def _tls(read_by_redis: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the TLS arguments, after loading their files. By default the server's certificate is verified."""
+    """Return the TLS arguments, after a trial load of their files. By default the server's certificate is verified."""
     tls = {name: read_by_redis[name] for name in TLS_PARAMETERS if name in read_by_redis}
     verify = VERIFYING[tls.get("ssl_cert_reqs", "required")]
     tls["ssl_cert_reqs"] = verify
-    # redis-py does the same; kombu hands on what it gets.
+    # redis-py has this default; kombu passes on only what it is given.
     tls["ssl_check_hostname"] = verify != ssl.CERT_NONE and tls.get("ssl_check_hostname", True)
     context = ssl.SSLContext(
         ssl.PROTOCOL_TLS_CLIENT

@@ -1,7 +1,7 @@
-"""Everything that may be set from outside, read once from the environment.
+"""All settings, read once from the environment.
 
 In development nothing has to be set: `weelo up` provides the two servers and the secret. In production
-(`WEELO_ENV=production`) nothing is invented: a missing secret stops the start.
+(`WEELO_ENV=production`) no secret is generated: without JWT_SECRET no process starts.
 """
 
 from __future__ import annotations
@@ -11,79 +11,117 @@ import socket
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from weelo_workers import database_url, google_account, redis_url
+from weelo_workers import database_url, google_account, http_url, redis_url
 
 MIN_SECRET_BYTES = 32  # RFC 7518, section 3.2: an HS256 key is at least as long as the hash
-# Random ones have more, even in hexadecimal; what was typed to fill the gap has not.
+# The fewest distinct characters. Random secrets have more, even in hexadecimal; placeholders typed by hand have fewer.
 MIN_SECRET_VARIETY = 10
 
 _STEPS = "give growing distances in km, like 10,25,50,75"
 
 
 class ConfigurationError(Exception):
-    """A setting that cannot be used. Its text is one line and names the environment variable."""
+    """Raised for a setting that cannot be used. Its text is one line and names the environment variable."""
 
 
 class Settings(BaseSettings):
-    """The environment, typed. Field names are the variables' names in lower case."""
+    """The validated settings. Field names are the environment variables' names in lower case.
+
+    The text below each field is its row in docs/configuration.md, which a test compares.
+    """
 
     model_config = SettingsConfigDict(
-        case_sensitive=False, extra="ignore", frozen=True, env_ignore_empty=True
+        case_sensitive=False,
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
+        use_attribute_docstrings=True,
     )
 
     weelo_env: Literal["development", "production"] = "development"
+    """In `production` no value is made up: without a secret the start fails."""
 
-    # URLs carry passwords, so they never appear in a repr and thus in no log.
+    # URLs contain passwords. With repr=False no log shows them.
     database_url: str = Field(default="postgresql://localhost/weelo", repr=False)
+    """`postgresql://…` in every form that `psql` accepts. Parameters in the URL take precedence over our defaults. Without it `weelo up` starts an embedded server. If `DATABASE_API_URL` and `DATABASE_WORKERS_URL` are set, this is the role that owns the schema."""
     database_read_url: str | None = Field(default=None, repr=False)
-    # DATABASE_URL is then the owner's, who alone changes the schema. `weelo migrate` makes these roles and what
-    # they may do (models/roles.py); a process has the one it needs as its DATABASE_URL.
+    """A replica for the reads of the API. Without it the API reads from `DATABASE_URL`."""
     database_api_url: str | None = Field(default=None, repr=False)
+    """The database role of the API. `weelo migrate` creates it and its rights; `weelo up` passes it to the API as `DATABASE_URL`."""
     database_workers_url: str | None = Field(default=None, repr=False)
+    """The database role of workers and beat, created and passed on in the same way."""
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
+    """Presence and the live stream: `redis://`, `rediss://` (certificates are verified) or `unix://`. Parameters: `db`, and with TLS the `ssl_…` of redis-py. Without it `weelo up` starts an embedded server."""
     celery_broker_url: str | None = Field(default=None, repr=False)
+    """The Redis that carries Celery messages, in the same forms. Without it: `REDIS_URL`."""
     jwt_secret: str | None = Field(default=None, repr=False)
+    """Signs and verifies tokens (HS256), at least 32 bytes. Required in production, where it must look random. In development `weelo up` makes one in the data dir."""
     jwt_audience: str | None = None
+    """Tokens must contain it in `aud`. Without it `aud` is not checked."""
 
     broadcast_timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 120
+    """How long a request stays open; the same for bookings and orders."""
     radius_steps_km: Annotated[tuple[float, ...], NoDecode] = (10.0, 25.0, 50.0, 75.0)
+    """The radius rings, growing. After them comes the last step: every matching transporter online."""
     radius_step_seconds: Annotated[float, Field(gt=0, le=3_600)] = 15.0
+    """The time between two rings. Rings that would begin after the deadline do not happen."""
     driver_accept_seconds: Annotated[float, Field(gt=0, le=86_400)] = 45.0
+    """How long a driver may take to answer. After it the slot is open again."""
     hold_seconds: Annotated[float, Field(gt=0, le=86_400)] = 90.0
+    """How long a transporter may hold slots. After it they are open again."""
     presence_ttl_seconds: Annotated[float, Field(gt=0, le=3_600)] = 60.0
-    # 0: the last step has no limit.
+    """A transporter without a heartbeat for this long counts as offline."""
     last_step_max_km: Annotated[float, Field(ge=0, le=20_100)] = 0.0
+    """How far the last step reaches. 0: no limit. Otherwise at least the last of `RADIUS_STEPS_KM`."""
     min_offers_per_step: Annotated[int, Field(ge=0, le=10_000)] = 1
+    """After a ring with fewer new offers than this the next ring follows at once."""
     max_offers_per_step: Annotated[int, Field(ge=1, le=10_000)] = 250
+    """How many transporters one step offers to, nearest first. The others are considered in the next step; the last step goes on in portions of this size."""
     max_open_offers: Annotated[int, Field(ge=1, le=10_000)] = 20
+    """How many open offers a transporter may have. Against a new offer count only offers at least as near; offers of the last step count only in the last step."""
     sweep_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
+    """The longest pause between two sweeps. If a timer comes due earlier, the sweep runs earlier."""
     shed_after_seconds: Annotated[float, Field(gt=0, le=600)] = 1.0
+    """If 50 commands wait in a queue and the oldest waits for longer than this, new requests are refused with 503. Accepts, cancels and the like are refused only after five times as long."""
     commands_per_second: Annotated[float, Field(gt=0, le=10_000)] = 50.0
+    """Rate limit per caller: this many in the long run, ten times as many in a burst, then 429. Each API process counts by itself."""
     event_retention_days: Annotated[int, Field(ge=1, le=3_650)] = 7
+    """How long log lines, settled commands with their idempotency keys, and records of transporters passed over are kept."""
     history_retention_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    """How long finished broadcasts with their offers, transitions and assignments are kept. 0: for ever."""
 
     metrics_host: str = "127.0.0.1"
+    """The address on which workers and beat serve their metrics."""
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
+    """The port of the metrics of workers and beat. `weelo up`: the first of seven in a row (queues in their order, then beat); without a value, any free ports."""
     metrics_dir: str | None = None
+    """The directory in which processes of one machine keep metrics for one another. Without it: a temporary one. `weelo up` sets it."""
 
-    # Only a link on the API's front page.
     flower_url: str | None = None
+    """A link on the front page of the API. `weelo up` sets it."""
 
     google_application_credentials: str | None = None
+    """The file of the service account for FCM. For other kinds of account set `GOOGLE_CLOUD_PROJECT` as well. Without it each push is one line in the log."""
     fcm_endpoint: str | None = None
+    """The address of a server that stands in for FCM. Without it: FCM."""
 
     @model_validator(mode="before")
     @classmethod
     def _strip(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Remove white space around every value (mounted secrets and files with CRLF end in some), and drop empty values."""
+        """Remove white space around every value (mounted secrets and CRLF files end with some), and drop empty values.
+
+        A value that is not UTF-8 is refused: it can neither be encoded nor handed to a library.
+        """
         stripped = {
             name: value.strip() if isinstance(value, str) else value for name, value in values.items()
         }
+        for name, value in stripped.items():
+            if isinstance(value, str) and not is_text(value):
+                raise ValueError(f"{name.upper()}: is not text in UTF-8")
         return {name: value for name, value in stripped.items() if value != ""}
 
     @field_validator("radius_steps_km", mode="before")
@@ -114,7 +152,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_redis(cls, url: str | None) -> str | None:
         if url is not None:
-            _check_address(url)
+            http_url.check_host_and_port(url)
             redis_url.read(url)
         return url
 
@@ -122,12 +160,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:
         if url is not None:
-            if not url.startswith(("http://", "https://")):
-                raise ValueError("must begin with http:// or https://")
-            _check_address(url)
-            parts = urlsplit(url)
-            if not parts.hostname or parts.query or parts.fragment:
-                raise ValueError("must be an address like https://host:port, without ? or #")
+            http_url.check(url)
         return url
 
     @field_validator("google_application_credentials")
@@ -143,7 +176,7 @@ class Settings(BaseSettings):
         if path is not None:
             there = Path(path)
             while not there.exists() and there != there.parent:
-                there = there.parent  # missing directories are made later
+                there = there.parent  # missing directories are created later
             if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
                 raise ValueError(f"must be a directory that this process may write to; {there} is not")
         return path
@@ -179,7 +212,7 @@ class Settings(BaseSettings):
                 found = socket.getaddrinfo(self.metrics_host, 0, type=socket.SOCK_STREAM)
                 family, kind, protocol, _, address = found[0]
                 with socket.socket(family, kind, protocol) as probe:
-                    probe.bind(address)  # any free port: workers also start if METRICS_PORT is taken
+                    probe.bind(address)  # port 0, because workers start even if METRICS_PORT is in use
             except (OSError, UnicodeError):
                 raise ValueError(
                     "METRICS_HOST: must be an address of this machine, like 127.0.0.1 or 0.0.0.0"
@@ -191,25 +224,19 @@ class Settings(BaseSettings):
         return self.celery_broker_url or self.redis_url
 
 
+def is_text(value: str) -> bool:
+    """Return False for a value with bytes that are not UTF-8: Python keeps them as surrogates, which cannot be encoded."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
 def given(variable: str) -> str | None:
-    """Return the environment variable without white space around it, None if nothing is left."""
+    """Return the environment variable without white space around it; None if it is unset or empty."""
     return os.environ.get(variable, "").strip() or None
-
-
-def _check_address(url: str) -> None:
-    try:
-        port = urlsplit(url).port
-    except ValueError:  # also for a host in brackets that is no IPv6 address
-        port = 0
-    if port == 0:
-        raise ValueError(
-            "the port must be a number from 1 to 65535 (write special characters of a password percent-encoded)"
-        )
 
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """This process's settings. Raises ConfigurationError with one line that names the variable."""
+    """Return this process's settings. Raises ConfigurationError with one line that names the variable."""
     try:
         return Settings()
     except ValidationError as refused:

@@ -1,1 +1,1 @@
-"""What the code promises about itself: words, layers, completeness, and the files that run it elsewhere."""
+"""Tests of the code's structure: names, layers, completeness, and the files that build and run it."""

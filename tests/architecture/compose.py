@@ -1,4 +1,4 @@
-"""docker-compose.yml, read as Compose reads it, before and after its variables are filled in."""
+"""docker-compose.yml as Compose parses it, before and after its variables are substituted."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def services() -> dict[str, dict[str, Any]]:
 
 
 def own_services() -> dict[str, dict[str, Any]]:
-    """Those that run our image."""
+    """Return the services that run our image."""
     return {name: service for name, service in services().items() if service["image"] == "weelo"}
 
 
 def filled_in(value: str) -> str:
-    """With every default taken, and something for what has none."""
+    """Substitute each variable's default, or `given` if it has none."""
     return VARIABLE.sub(lambda m: m["rest"] if m["operator"] == ":-" else "given", value)
 
 
@@ -44,7 +44,7 @@ def command(name: str) -> list[str]:
 
 
 def option(words: list[str], name: str) -> str:
-    """The value of `--name=value`, which must be there once."""
+    """Return the value of `--name=value`, which must appear exactly once."""
     (value,) = [word.partition("=")[2] for word in words if word.startswith(f"--{name}=")]
     return value
 

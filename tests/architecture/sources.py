@@ -1,4 +1,4 @@
-"""The repository as text and syntax, for tests about how it is built."""
+"""The repository as text and syntax trees, for tests of its structure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications")
 
 
 def import_all_contracts() -> None:
-    """So that the registries of commands and events are full."""
+    """Import every contract module, so that the registries of commands and events are complete."""
     for module in iter_modules(weelo_workers.contracts.__path__):
         import_module(f"weelo_workers.contracts.{module.name}")
 
@@ -34,20 +34,20 @@ def syntax(path: Path) -> ast.Module:
 
 
 def python_files(*places: str) -> Iterator[Path]:
-    """Yield the Python files below each folder; a file is yielded itself."""
+    """Yield the Python files below each folder, and each place that is a file."""
     for place in places:
         path = ROOT / place
         yield from [path] if path.is_file() else sorted(path.rglob("*.py"))
 
 
 def handler_files() -> list[Path]:
-    """Files of domains that register a handler. The others are parts that verbs share."""
+    """Return the files of domains that register a handler. Their other files are shared by handlers."""
     folders = [f"weelo_workers/{domain}" for domain in DOMAINS]
     return [path for path in python_files(*folders) if any(True for _ in handled_commands(path))]
 
 
 def handled_commands(path: Path) -> Iterator[tuple[str, str]]:
-    """(class of the command, function) of each `@handles(Command)` in a file."""
+    """Yield (command class, function) for each `@handles(Command)` in a file."""
     for function in public_functions(path, private_too=True):
         for decorator in function.decorator_list:
             if isinstance(decorator, ast.Call) and name_of(decorator.func) == "handles":
@@ -67,7 +67,7 @@ def calls(path: Path) -> Iterator[ast.Call]:
 
 
 def name_of(expression: ast.expr) -> str:
-    """`handles` of `handles` and of `bus.handles`; empty for what has no name."""
+    """Return `handles` for `handles` and for `bus.handles`, and an empty string for an expression without a name."""
     match expression:
         case ast.Name(name):
             return name

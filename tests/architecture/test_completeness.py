@@ -1,4 +1,4 @@
-"""Nothing is half there: commands are sent, events are told, refusals have a status, as CONTRACT says."""
+"""Every command is sent, every event is published and every code has a status, as in CONTRACT."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from weelo_workers.notifications.catalog import CATALOG
 
 import_all_contracts()
 
-# CONTRACT section 5. `location_updated` is no part of anybody's log, so the catalog does not know it.
+# CONTRACT section 5. `location_updated` is not logged for any user, so it is not in the catalog.
 WIRE_NAMES = {
     "command_settled",
     "broadcast_state_changed",
@@ -71,7 +71,7 @@ CODES = {
     429: {"RATE_LIMITED", "TOGGLE_RATE_LIMITED"},
     503: {"SERVICE_UNAVAILABLE", "ACCEPT_RETRY_EXHAUSTED"},
 }
-# What HTTP itself refuses, or what is our fault: no answer of a command.
+# Codes of HTTP errors and of internal errors. No command is rejected with them.
 CODES_OF_HTTP = {
     405: {"METHOD_NOT_ALLOWED"},
     413: {"PAYLOAD_TOO_LARGE"},
@@ -79,12 +79,12 @@ CODES_OF_HTTP = {
     500: {"INTERNAL_ERROR"},
 }
 
-# The unit of work sends it, for every verb that has something to tell.
+# The unit of work sends it for every handler that publishes an event.
 SENT_BY_THE_ENGINE = {"notifications.deliver"}
 
 
 def _built_in(*folders: str) -> set[str]:
-    """Names of the classes that are made somewhere in these folders."""
+    """Return the names of all classes and functions that are called in these folders."""
     return {name_of(call.func) for path in python_files(*folders) for call in calls(path)}
 
 
@@ -112,7 +112,7 @@ def test_a_timer_is_sent_by_a_verb_and_never_by_a_client() -> None:
     assert not timers & SUBMITTED_BY_THE_API
 
 
-# New bookings must not wait for transporters who come online to many old ones.
+# Otherwise new bookings would wait while transporters who come online are offered many old ones.
 ON_ANOTHER_QUEUE = {"broadcasts.offer_late": FLEET}
 
 
@@ -173,5 +173,5 @@ def test_a_code_has_a_title_and_what_may_pass_is_retryable(code: Code) -> None:
 
 
 def test_every_code_is_a_member_of_its_own() -> None:
-    """Two codes of equal status, title and retryability would be one: Python makes the second an alias."""
+    """Python would make a second code of equal status, title and retryability an alias of the first."""
     assert len(Code) == len(Code.__members__)

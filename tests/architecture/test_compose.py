@@ -1,4 +1,4 @@
-"""docker-compose.yml runs what `weelo up` runs, with what Settings knows, and gives no secret away."""
+"""docker-compose.yml runs the programs of `weelo up`, sets only variables of Settings, and contains no secret."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SETTINGS = {name.upper() for name in Settings.model_fields}
 OF_LIBRARIES = {"GOOGLE_CLOUD_PROJECT"}
 PROGRAMS = {program.name: program for program in programs(Options(data_dir=Path("unused")))}
 
-# Where a container rightly differs from one terminal: who listens where, and how many processes.
+# Options in which a container may differ from `weelo up`: listening addresses and numbers of processes.
 MAY_DIFFER: dict[str, set[str]] = {
     "api": {"--bind"},
     "flower": {"--address", "--port"},
@@ -106,7 +106,7 @@ def test_every_setting_can_be_set() -> None:
 def test_every_process_has_the_same_settings(name: str) -> None:
     """A deadline is written by one process and read by another."""
     shared = dict(compose.document()["x-weelo"]["environment"])
-    shared.pop("DATABASE_URL")  # each as the role that it needs
+    shared.pop("DATABASE_URL")  # each process has a role of its own
     assert compose.services()[name]["environment"].items() >= shared.items()
     assert shared["WEELO_ENV"] == "production"
 
@@ -132,12 +132,12 @@ def test_no_secret_has_a_default() -> None:
     for name, service in compose.services().items():
         for variable, value in service.get("environment", {}).items():
             if SECRET.search(variable):
-                assert str(value).startswith("${"), f"{name}: {variable} is written down"
+                assert str(value).startswith("${"), f"{name}: {variable} has a literal value"
 
 
 def test_no_url_carries_a_password_that_is_written_down() -> None:
     for password in re.findall(r"://[^\s:/@]*:([^@\s]+)@", compose.text()):
-        assert password.startswith("${"), "a URL with a password"
+        assert password.startswith("${"), "a URL with a literal password"
 
 
 def test_the_example_names_every_variable_and_fills_in_no_secret() -> None:
@@ -208,7 +208,7 @@ def test_only_api_and_flower_listen_and_only_on_the_loopback_unless_told_otherwi
     assert all(
         compose.filled_in(port).startswith("127.0.0.1:") for ports in listening.values() for port in ports
     )
-    # Flower can stop workers: its address is not for .env to change.
+    # Flower can stop workers, so .env cannot change the address that it listens on.
     assert listening["flower"][0].startswith("127.0.0.1:")
 
 
@@ -220,7 +220,7 @@ def test_redis_keeps_what_it_is_given_and_refuses_rather_than_evicts() -> None:
 
 
 def _words(program: Program) -> list[str]:
-    """Without the interpreter: in the image a program is called by its name."""
+    """Return the arguments without the interpreter, because in the image a program is called by its name."""
     _python, safe_path, dash_m, module, *arguments = program.argv
     assert (safe_path, dash_m) == ("-P", "-m")
     return [module, *arguments]

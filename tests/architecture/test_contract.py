@@ -110,7 +110,7 @@ def _field(model: type[BaseModel], name: str, request: bool) -> Field:
     field = model.model_fields[name]
     kinds = _union(field.annotation)
     optional = not field.is_required() if request else type(None) in kinds
-    # An outcome's `result` may be anything, null as well, and is then left out.
+    # An annotation with no type but None stands for any value.
     [kind] = [each for each in kinds if each is not type(None)] or [Any]
     many = get_origin(kind) in (list, tuple)
     item = get_args(kind)[0] if many else kind
@@ -135,7 +135,8 @@ def _name(model: type[BaseModel]) -> str:
     return model.__name__.removesuffix("View")
 
 
-# Every shape of the page: answers and parts of requests. The fields of a request itself are in the row of its route.
+# Models with a table of fields on the page: responses and nested parts of requests. The other fields of a request are
+# in the row of its route.
 REQUEST_PARTS = (wire.Place, broadcasts.VehicleRequirement, offers.Truck, offers.OneTruck)
 SHAPES: dict[str, type[BaseModel]] = {
     _name(model): model

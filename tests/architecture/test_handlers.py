@@ -1,4 +1,4 @@
-"""A verb: one file, one public function, one command, all of the same name; no commit, no clock."""
+"""A handler: one file, one public function, one command, all of the same name; it neither commits nor reads a clock."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ import_all_contracts()
 load_handlers()
 
 RULES = ("weelo_workers/lifecycles", "weelo_workers/contracts")
-# The verbs, and what they share. Of the notifications, only the verb: news and pushes happen after the commit.
+# Handlers and the modules that they share. Of notifications only the handlers, because publishing and sending happen
+# after the commit.
 INSIDE_A_TRANSACTION = sorted(
     {
         *handler_files(),
@@ -41,7 +42,7 @@ def _id(path: Path) -> str:
 
 
 def test_every_command_has_exactly_one_handler() -> None:
-    # Two handlers of one command are refused by @handles itself.
+    # @handles itself refuses a second handler of a command.
     assert set(registered_handlers()) == set(REGISTRY)
 
 
@@ -55,34 +56,34 @@ def test_the_engine_knows_no_command_by_name() -> None:
 
 @pytest.mark.parametrize("name", sorted(REGISTRY))
 def test_a_command_is_handled_in_the_file_that_has_its_name(name: str) -> None:
-    domain, _, verb = name.partition(".")
+    domain, _, command = name.partition(".")
     handler = registered_handlers()[name]
-    assert handler.__module__ == f"weelo_workers.{domain}.{verb}"
-    assert handler.__name__ == verb
+    assert handler.__module__ == f"weelo_workers.{domain}.{command}"
+    assert handler.__name__ == command
 
 
 @pytest.mark.parametrize("path", handler_files(), ids=_id)
-def test_a_verb_file_has_one_public_function_which_is_the_verb(path: Path) -> None:
+def test_a_handler_file_has_one_public_function_which_is_the_handler(path: Path) -> None:
     assert [function.name for function in public_functions(path)] == [path.stem]
     assert [function for _, function in handled_commands(path)] == [path.stem]
 
 
 @pytest.mark.parametrize("path", handler_files(), ids=_id)
-def test_a_verb_says_what_it_does(path: Path) -> None:
-    (verb,) = public_functions(path)
-    assert ast.get_docstring(verb)
+def test_a_handler_has_a_docstring(path: Path) -> None:
+    (handler,) = public_functions(path)
+    assert ast.get_docstring(handler)
 
 
 @pytest.mark.parametrize("path", INSIDE_A_TRANSACTION, ids=_id)
-def test_a_verb_neither_begins_nor_ends_a_transaction(path: Path) -> None:
-    """`uow.begin` begins a thing's history; sessions and connections are the bus's."""
+def test_a_handler_neither_begins_nor_ends_a_transaction(path: Path) -> None:
+    """Sessions and connections belong to the bus."""
     others = {"Session", "begin_nested", "close", "commit", "connect", "engine", "read_engine", "rollback"}
     assert not [ast.unparse(call) for call in calls(path) if name_of(call.func) in others]
 
 
 @pytest.mark.parametrize("path", [*INSIDE_A_TRANSACTION, *python_files(*RULES)], ids=_id)
-def test_no_verb_and_no_rule_reads_a_clock(path: Path) -> None:
-    """Time enters as `uow.now`, so that tests can turn it and machines need not agree."""
+def test_no_handler_and_no_rule_reads_a_clock(path: Path) -> None:
+    """Handlers read the time from `uow.now`, so that tests can set it and the clocks of machines need not agree."""
     clocks = {
         "now",
         "utcnow",

@@ -1,4 +1,4 @@
-"""The image: small, pinned, without root, shell or compiler, and with nothing in it but what runs."""
+"""The image is small and pinned, runs without root, shell and compiler, and contains only what it runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_both_stages_are_the_same_slim_python_which_the_project_supports() -> No
     assert int(version[1]) >= int(setup_cfg()["options"]["python_requires"].removeprefix(">=3."))
 
 
-def test_it_runs_as_nobody_in_particular() -> None:
+def test_it_runs_as_an_unprivileged_user() -> None:
     user, _, group = _all(RUNTIME, "USER")[-1].partition(":")
     assert int(user) > 0
     assert int(group) > 0

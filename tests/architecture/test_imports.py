@@ -1,4 +1,4 @@
-"""Who may import whom: the contracts of setup.cfg hold, here as in `make lint`."""
+"""The import contracts of setup.cfg hold, in the tests as in `make lint`."""
 
 from __future__ import annotations
 

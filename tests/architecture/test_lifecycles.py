@@ -1,4 +1,4 @@
-"""The tables of transitions: sound in themselves, ending somewhere, and drawn in README as they are."""
+"""The tables of transitions: every state is reachable and leads to an end. test_documents.py compares docs/lifecycles.md."""
 
 from __future__ import annotations
 
@@ -7,25 +7,13 @@ from enum import StrEnum
 
 import pytest
 
+from tests.architecture.documents import LIFECYCLES
 from tests.architecture.sources import ROOT, python_files
-from weelo_workers.contracts.statuses import (
-    AssignmentStatus,
-    BroadcastStatus,
-    HoldStatus,
-    TruckRequestStatus,
-)
-from weelo_workers.lifecycles import assignment, broadcast, hold, mailbox, truck_request
+from weelo_workers.contracts.statuses import BroadcastStatus
+from weelo_workers.lifecycles import mailbox
 from weelo_workers.lifecycles.lifecycle import Lifecycle
 
-LIFECYCLES: dict[str, tuple[Lifecycle, type[StrEnum]]] = {
-    "broadcast": (broadcast.LIFECYCLE, BroadcastStatus),
-    "truck_request": (truck_request.LIFECYCLE, TruckRequestStatus),
-    "hold": (hold.LIFECYCLE, HoldStatus),
-    "assignment": (assignment.LIFECYCLE, AssignmentStatus),
-    "mailbox": (mailbox.LIFECYCLE, mailbox.MailboxState),
-}
-
-# Final, and yet: continue-partial goes on with the trucks that an expired broadcast has won.
+# EXPIRED is final with one exception: continue-partial continues with the trucks that were won.
 BACK_FROM_THE_END = {("broadcast", BroadcastStatus.EXPIRED, BroadcastStatus.FULLY_FILLED)}
 
 each = pytest.mark.parametrize("name", LIFECYCLES)
@@ -63,19 +51,6 @@ def test_the_end_is_the_end(name: str) -> None:
     assert ways_out <= BACK_FROM_THE_END
 
 
-@each
-def test_readme_draws_it_as_it_is(name: str) -> None:
-    readme = ROOT / "README.md"
-    if not readme.exists():
-        pytest.skip("there is no README yet")
-    expected = (
-        f"<!-- lifecycle:{name} -->\n```mermaid\n{LIFECYCLES[name][0].mermaid()}\n```\n<!-- /lifecycle -->"
-    )
-    drawn = re.search(rf"<!-- lifecycle:{name} -->.*?<!-- /lifecycle -->", readme.read_text(), re.DOTALL)
-    if drawn is None or drawn[0] != expected:
-        pytest.fail(f"README should say:\n\n{expected}\n", pytrace=False)
-
-
 def test_every_move_of_a_mailbox_row_names_what_makes_it() -> None:
     assert mailbox.LIFECYCLE.created_by
     assert not [each.name for each in mailbox.LIFECYCLE.transitions if not each.by]
@@ -92,7 +67,7 @@ def test_the_conditions_on_the_state_of_mailbox_rows_are_written_once() -> None:
 
 
 def _reachable(lifecycle: Lifecycle, start: StrEnum) -> set[StrEnum]:
-    """`start` and whatever follows from it."""
+    """Return `start` and all states that can follow it."""
     seen, new = {start}, {start}
     while new:
         new = {end for begin, end, _ in lifecycle.arrows() if begin in new} - seen

@@ -1,4 +1,4 @@
-"""The API's routes are the contract's, each says who may call it, and both descriptions are sound."""
+"""The API's routes are those of the contract, each declares its roles, and both API descriptions are valid."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from weelo_workers.notifications.catalog import CATALOG
 CUSTOMER, TRANSPORTER, DRIVER, ADMIN = Role.CUSTOMER, Role.TRANSPORTER, Role.DRIVER, Role.ADMIN
 ANY = frozenset(Role)
 
-# CONTRACT section 3, commands: who may send which.
+# CONTRACT section 3, commands: the roles that may send each.
 COMMANDS = {
     "POST /bookings": {CUSTOMER},
     "POST /orders": {CUSTOMER},
@@ -97,7 +97,7 @@ def asyncapi() -> dict[str, Any]:
 
 
 def routes() -> dict[str, str]:
-    """`POST /bookings/{}` → endpoint, for everything under the prefix."""
+    """Return the endpoint of each route under the prefix, by names such as `POST /bookings/{}`."""
     return {
         f"{method} {re.sub(r'<[^>]+>', '{}', rule.rule.removeprefix(PREFIX))}": rule.endpoint
         for rule in app().url_map.iter_rules()
@@ -107,7 +107,7 @@ def routes() -> dict[str, str]:
 
 
 def operations() -> Iterator[tuple[str, dict[str, Any]]]:
-    """(`POST /bookings/{}`, operation) of all that openapi.json describes under the prefix."""
+    """Yield (`POST /bookings/{}`, operation) for each operation under the prefix in openapi.json."""
     for path, methods in openapi()["paths"].items():
         for method, operation in methods.items():
             if path.startswith(PREFIX):
@@ -131,7 +131,7 @@ def test_the_pages_off_the_prefix_are_there(route: str) -> None:
 @pytest.mark.parametrize("route", sorted({*COMMANDS, *TELEMETRY, *READS}))
 def test_every_route_declares_who_may_call_it(route: str) -> None:
     roles = getattr(app().view_functions[routes()[route]], "roles", None)
-    assert roles, f"{route} lets everybody in: mark its view with @allow"
+    assert roles, f"{route} declares no roles: mark its view with @allow"
     if route not in READS:
         assert roles == {**COMMANDS, **TELEMETRY}[route]
 
@@ -157,7 +157,7 @@ def test_413_and_415_are_described_for_routes_with_a_body_and_no_others() -> Non
 
 
 def test_openapi_names_every_route() -> None:
-    """Except the socket, which OpenAPI cannot describe: asyncapi.json does."""
+    """Except the WebSocket, which OpenAPI cannot describe and asyncapi.json does."""
     assert openapi()["openapi"].startswith("3.1.")
     assert {route for route, _ in operations()} == set(routes()) - {WEBSOCKET}
 
@@ -166,10 +166,10 @@ def test_every_write_is_a_command_or_telemetry() -> None:
     for route, operation in operations():
         answers = set(operation["responses"])
         if route in COMMANDS:
-            assert "202" in answers, f"{route} does not say that it is accepted first"
-            assert answers & {"200", "201"}, f"{route} does not say what it results in"
+            assert "202" in answers, f"{route} has no 202"
+            assert answers & {"200", "201"}, f"{route} describes no response for its outcome"
         elif route in TELEMETRY:
-            assert "204" in answers, f"{route} is telemetry and answers nothing"
+            assert "204" in answers, f"{route} is telemetry and has no 204"
 
 
 @pytest.mark.parametrize("route", sorted(READS))
@@ -185,7 +185,7 @@ def test_openapi_is_sound() -> None:
     for route, operation in operations():
         given = [p["name"] for p in operation.get("parameters", []) if p["in"] == "path"]
         assert len(given) == route.count("{}"), f"{route} describes {given}"
-        assert operation.get("summary"), f"{route} does not say what it is for"
+        assert operation.get("summary"), f"{route} has no summary"
         assert operation["security"] == [{"jwt": []}]
     for schema in _schemas(openapi()):
         Draft202012Validator.check_schema(schema)
@@ -211,9 +211,7 @@ def test_asyncapi_is_sound() -> None:
         Draft202012Validator.check_schema(schema)
     for name, message in asyncapi()["components"]["messages"].items():
         Draft202012Validator.check_schema(message["payload"])
-        if not name.startswith(
-            "op_"
-        ):  # what clients say is named by its op, and checked by the reference above
+        if not name.startswith("op_"):  # messages of clients are named by their op
             assert message["payload"]["properties"]["event"] == {"const": name}
 
 
@@ -236,7 +234,7 @@ def _schemas(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    """Every object of a JSON document."""
+    """Yield every object of a JSON document."""
     if isinstance(tree, dict):
         yield tree
         tree = list(tree.values())

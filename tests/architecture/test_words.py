@@ -1,4 +1,4 @@
-"""One word, five places: a domain is called the same as its queue, folder, contract, blueprint and service."""
+"""One word, five places: a domain's name is also that of its queue, folder, contract, blueprint and service."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.architecture.sources import DOMAINS, ROOT, python_files
 from weelo_workers import app
 from weelo_workers.contracts.queues import QUEUES, TIMERS
 
-# Timers are commands of all domains, kept apart so that a flood of requests delays no deadline.
+# Timers are commands of all domains, in a queue of their own so that a flood of requests delays no deadline.
 QUEUES_WITHOUT_A_DOMAIN = {TIMERS}
 
 
@@ -17,7 +17,7 @@ def test_every_queue_is_a_domain_or_named_as_an_exception() -> None:
     assert set(QUEUES) - QUEUES_WITHOUT_A_DOMAIN == set(DOMAINS)
 
 
-def test_the_worker_finds_the_verbs_of_every_domain() -> None:
+def test_the_worker_finds_the_handlers_of_every_domain() -> None:
     assert set(app.DOMAINS) == set(DOMAINS)
 
 
@@ -34,6 +34,6 @@ def test_a_domain_is_a_folder_a_contract_a_blueprint_and_a_service(domain: str) 
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_a_domain_says_what_it_is_for(domain: str) -> None:
+def test_every_module_of_a_domain_has_a_docstring(domain: str) -> None:
     for path in python_files(f"weelo_workers/{domain}"):
         assert path.read_text().startswith('"""'), f"{path} has no docstring"

@@ -1,4 +1,4 @@
-"""A tiny API for the client to talk to: it answers as the test scripts it, and remembers what it was sent."""
+"""A small API for tests of the client: it gives scripted answers and records the requests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Request:
 
 @dataclass
 class ScriptedApi:
-    """`answers`: one per request, the last one stays. `on_socket`: the server's side of each socket."""
+    """`answers`: one per request; the last one is repeated. `on_socket`: the server's side of each socket in turn."""
 
     answers: list[Answer] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Socket:
         self._server.send(text)
 
     def receive(self, op: str) -> dict[str, Any]:
-        """The next message with this op; others are remembered in `heard` as well."""
+        """Return the next message with this op. All received messages are recorded in `heard`."""
         while True:
             text = self._server.receive(timeout=5)
             assert text is not None, f"the client did not send {op}"
@@ -69,7 +69,7 @@ class Socket:
                 return message
 
     def close(self, code: int) -> None:
-        # With something unread, TCP would reset the connection, and a reset can overtake the close frame.
+        # With unread data, TCP would reset the connection, and the client may see the reset before the close frame.
         self.receive("resume")
         self._server.close(code)
 

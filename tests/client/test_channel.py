@@ -1,4 +1,4 @@
-"""One ordered log out of sockets that break, repeat and forget."""
+"""The channel delivers an ordered log, although sockets break and the server repeats or leaves out lines."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_frames_come_in_order_and_are_acknowledged_together(api: ScriptedApi) ->
         assert channel.last_seq == 44
 
 
-def test_what_is_of_the_moment_holds_no_acknowledgement_up(api: ScriptedApi) -> None:
+def test_ephemeral_frames_do_not_delay_an_acknowledgement(api: ScriptedApi) -> None:
     acked, over = threading.Event(), threading.Event()
 
     def serve(end: Socket) -> None:
@@ -69,7 +69,7 @@ def test_what_is_of_the_moment_holds_no_acknowledgement_up(api: ScriptedApi) -> 
         over.set()
 
 
-def test_acknowledged_is_what_the_app_is_done_with(api: ScriptedApi) -> None:
+def test_only_frames_that_the_app_has_processed_are_acknowledged(api: ScriptedApi) -> None:
     stored: list[int] = []
     acked: list[tuple[int, bool]] = []
 
@@ -95,7 +95,7 @@ def test_acknowledged_is_what_the_app_is_done_with(api: ScriptedApi) -> None:
         assert channel.last_seq == 2
 
 
-def test_what_was_not_acknowledged_before_a_break_is_afterwards(api: ScriptedApi) -> None:
+def test_a_frame_that_was_not_acknowledged_before_a_break_is_afterwards(api: ScriptedApi) -> None:
     acked = threading.Event()
 
     def first(end: Socket) -> None:
@@ -124,7 +124,7 @@ def test_a_broken_socket_is_resumed_where_it_broke(api: ScriptedApi) -> None:
     def second(end: Socket) -> None:
         end.connected(seq=3)
         assert end.receive("resume")["after"] == 1
-        for seq in (1, 2, 2, 3):  # a server that repeats itself
+        for seq in (1, 2, 2, 3):  # a server that repeats a line
             end.send("new_broadcast", {}, seq)
         end.wait_until_closed()
 
@@ -166,7 +166,7 @@ def test_a_gap_is_asked_for_once_and_heard_in_order(api: ScriptedApi) -> None:
         assert seqs(channel) == [1, 2, 3]
 
 
-def test_what_comes_live_while_a_gap_is_asked_for_does_not_hide_it(api: ScriptedApi) -> None:
+def test_live_frames_do_not_hide_a_gap_that_is_being_requested(api: ScriptedApi) -> None:
     def serve(end: Socket) -> None:
         end.connected(seq=0)
         end.receive("resume")
@@ -197,7 +197,7 @@ def test_a_gap_that_stays_does_not_stop_the_log(api: ScriptedApi) -> None:
         channel.wait_for(lambda frame: frame.seq == 5, within=WITHIN)
 
 
-def test_older_than_the_log_reaches_goes_on_with_what_is_left(api: ScriptedApi) -> None:
+def test_a_cursor_older_than_the_log_continues_at_its_oldest_line(api: ScriptedApi) -> None:
     def serve(end: Socket) -> None:
         end.connected(seq=900)
         assert end.receive("resume")["after"] == 3
@@ -212,7 +212,7 @@ def test_older_than_the_log_reaches_goes_on_with_what_is_left(api: ScriptedApi) 
         assert "resync_required" in [frame.event for frame in channel.frames]
 
 
-def test_what_is_no_frame_is_passed_over(api: ScriptedApi) -> None:
+def test_a_message_that_is_no_frame_is_ignored(api: ScriptedApi) -> None:
     def serve(end: Socket) -> None:
         end.connected(seq=0)
         for text in ("{", "[]", '"text"', "{}"):
@@ -238,7 +238,7 @@ def test_being_turned_away_is_final(api: ScriptedApi, code: int) -> None:
             channel.wait_for("never", within=WITHIN)
         assert ended.value.code == code
         time.sleep(0.3)
-        assert len(api.sockets) == 1, "it does not come back"
+        assert len(api.sockets) == 1, "the client must not reconnect"
 
 
 def test_an_expired_token_is_replaced_where_there_is_a_fresh_one(api: ScriptedApi) -> None:
@@ -298,7 +298,7 @@ def test_a_token_that_cannot_be_had_at_the_moment_is_asked_for_again(api: Script
         channel.wait_for("new_broadcast", within=WITHIN)
 
 
-def test_whoever_is_thrown_out_again_and_again_comes_back_ever_more_slowly(api: ScriptedApi) -> None:
+def test_a_client_that_is_disconnected_repeatedly_backs_off(api: ScriptedApi) -> None:
     came: list[float] = []
 
     def throw_out(end: Socket) -> None:
@@ -312,7 +312,7 @@ def test_whoever_is_thrown_out_again_and_again_comes_back_ever_more_slowly(api: 
     assert came[4] - came[0] > 0.7
 
 
-def test_waiting_in_vain_says_what_keeps_the_line_down() -> None:
+def test_a_timeout_names_the_reason_of_failed_connections() -> None:
     with socket.socket() as reserved:  # bound, not listening: connections are refused
         reserved.bind(("127.0.0.1", 0))
         client = WeeloClient(f"http://127.0.0.1:{reserved.getsockname()[1]}", "a token")
@@ -320,7 +320,7 @@ def test_waiting_in_vain_says_what_keeps_the_line_down() -> None:
             client.listen(within=0.3)
 
 
-def test_waiting_is_bounded_and_says_what_came_instead(api: ScriptedApi) -> None:
+def test_waiting_is_bounded_and_names_what_was_received_instead(api: ScriptedApi) -> None:
     def serve(end: Socket) -> None:
         end.connected(seq=0)
         end.send("new_broadcast", {"broadcastId": "b-1"}, 1)
@@ -364,7 +364,7 @@ def test_a_heartbeat_goes_over_the_socket(api: ScriptedApi) -> None:
     assert heard == [{"op": "heartbeat", "latitude": 28.6, "longitude": 77.2}]
 
 
-def test_both_may_hang_up_at_once(api: ScriptedApi) -> None:
+def test_both_sides_may_close_at_once(api: ScriptedApi) -> None:
     def serve(end: Socket) -> None:
         end.connected(seq=0)
         end.close(1001)

@@ -1,4 +1,4 @@
-"""The map of the demo: one light for everyone, and no name over anybody's light."""
+"""The map of the demo: one dot for each transporter, and no name over a dot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from weelo_demo.people import Installation
 ROWS = 26
 
 
-def test_everybody_lights_up_in_a_place_of_the_map_and_names_stay_readable() -> None:
+def test_every_transporter_has_a_dot_on_the_map_and_names_stay_readable() -> None:
     transporters = cast(Installation("http://127.0.0.1:1", "0" * 32, httpx.Client())).transporters
     chart = Chart(transporters, WITHIN_KM + SCATTER_KM, ROWS)
     before = drawn(chart)
@@ -22,7 +22,7 @@ def test_everybody_lights_up_in_a_place_of_the_map_and_names_stay_readable() -> 
         chart.light(transporter)
     after = drawn(chart)
     dots = sum((ord(letter) - BLANK).bit_count() for letter in after if BLANK < ord(letter) <= BLANK + 0xFF)
-    assert len(transporters) / 2 < dots <= len(transporters), "some live so close that they share a dot"
+    assert len(transporters) / 2 < dots <= len(transporters), "transporters close together share a dot"
     assert len(after.splitlines()) == ROWS
     names = before.split()
     assert {"Meerut", "Rohtak"} <= set(names)

@@ -1,4 +1,4 @@
-"""A retry is harmless, a no is a code, and waiting is bounded: also where the network is not kind."""
+"""Commands of the client: retries use the same key, refusals have a code, and every wait is bounded."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_command_carries_its_token_its_key_and_its_wait(api: ScriptedApi, clie
     assert request.headers["Prefer"] == "wait=2"
     assert len(request.headers["Idempotency-Key"]) >= 8
     assert request.body["goodsType"] == "Steel"
-    assert "distanceKm" not in request.body, "an absent field is not a null"
+    assert "distanceKm" not in request.body, "an absent field must not be sent as null"
 
 
 def test_each_call_is_a_command_of_its_own(api: ScriptedApi, client: WeeloClient) -> None:
@@ -101,7 +101,7 @@ def test_an_api_that_does_not_know_whether_it_was_recorded_is_asked_again_with_t
 
 
 def test_a_recorded_outcome_is_not_asked_for_again(api: ScriptedApi, client: WeeloClient) -> None:
-    """Under the same key it would be the same for ever."""
+    """With the same key, the outcome can never change."""
     api.answers = [(503, {"code": "ACCEPT_RETRY_EXHAUSTED", "status": 503, "retryable": True})]
     with pytest.raises(Rejected, match="ACCEPT_RETRY_EXHAUSTED"):
         client.accept("b-1", "v-1", "d-1")
@@ -118,13 +118,13 @@ def test_a_refusal_has_its_code_and_the_whole_problem(api: ScriptedApi, client: 
     assert not refused.value.retryable
 
 
-def test_what_is_no_problem_json_is_a_refusal_too(api: ScriptedApi, client: WeeloClient) -> None:
+def test_an_error_without_problem_json_is_a_refusal_too(api: ScriptedApi, client: WeeloClient) -> None:
     api.answers = [(502, [])]
     with pytest.raises(Rejected, match="HTTP_502"):
         client.booking("b-1")
 
 
-def test_nobody_there_is_unreachable_within_the_bound() -> None:
+def test_a_refused_connection_is_unreachable_within_the_bound() -> None:
     with socket.socket() as reserved:  # bound, not listening: connections are refused
         reserved.bind(("127.0.0.1", 0))
         client = WeeloClient(f"http://127.0.0.1:{reserved.getsockname()[1]}", "t", retry_for=0.5)
@@ -134,7 +134,7 @@ def test_nobody_there_is_unreachable_within_the_bound() -> None:
         assert time.monotonic() - began < 5
 
 
-def test_what_nobody_answered_can_be_repeated_under_its_key(api: ScriptedApi) -> None:
+def test_an_unanswered_command_can_be_repeated_under_its_key(api: ScriptedApi) -> None:
     api.answers = [HANG_UP]
     with WeeloClient(api.url, "a token", retry_for=0.3) as client:
         with pytest.raises(Unreachable, match="key=") as lost:
@@ -204,7 +204,7 @@ def test_a_token_function_is_asked_each_time(api: ScriptedApi) -> None:
     assert [request.headers["Authorization"] for request in api.requests] == ["Bearer first", "Bearer second"]
 
 
-def test_what_stands_in_a_path_is_quoted(api: ScriptedApi, client: WeeloClient) -> None:
+def test_values_in_a_path_are_quoted(api: ScriptedApi, client: WeeloClient) -> None:
     api.answers = [(201, {"id": "v-1"})]
     client.register_vehicle("DL01 AB 0042", "Open", "17 Feet")
     assert api.requests[0].path == "/api/v1/vehicles/DL01%20AB%200042"

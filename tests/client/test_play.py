@@ -1,4 +1,4 @@
-"""When the demo cannot begin it says why plainly; when a scenario goes wrong it says that and goes on."""
+"""The demo prints why it cannot start, and shows a failed scenario and continues with the others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def played(url: str) -> tuple[int, str]:
     return code, paper.getvalue()
 
 
-def test_nobody_there() -> None:
+def test_without_an_api_the_demo_ends_with_advice() -> None:
     with socket.socket() as reserved:  # bound, not listening: connections are refused
         reserved.bind(("127.0.0.1", 0))
         code, said = played(f"http://127.0.0.1:{reserved.getsockname()[1]}")
@@ -41,14 +41,14 @@ def test_nobody_there() -> None:
     assert "weelo up" in said
 
 
-def test_not_ready(api: ScriptedApi) -> None:
+def test_with_an_api_that_is_not_ready_the_demo_ends(api: ScriptedApi) -> None:
     api.answers = [(503, {"database": "away"})]
     code, said = played(api.url)
     assert code == 2
     assert "not ready" in said
 
 
-def test_another_secret(api: ScriptedApi) -> None:
+def test_with_another_secret_the_demo_ends(api: ScriptedApi) -> None:
     api.answers = [(200, {}), (401, {"code": "UNAUTHORIZED", "status": 401})]
     code, said = played(api.url)
     assert code == 2
@@ -73,7 +73,7 @@ def test_a_scenario_that_goes_wrong_is_shown_with_its_history(api: ScriptedApi, 
     assert "1 × Open 17 Feet" in paper.getvalue()
 
 
-def test_what_became_of_the_requests_of_a_scenario_that_went_wrong_is_asked_while_there_is_somebody_to_ask(
+def test_the_timelines_of_a_failed_scenario_are_read_before_the_demo_ends(
     api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def ask_and_go_wrong(act: Act) -> str:
@@ -89,14 +89,14 @@ def test_what_became_of_the_requests_of_a_scenario_that_went_wrong_is_asked_whil
     assert api.requests[-1].path.startswith("/api/v1/broadcasts/b-1/timeline")
 
 
-def test_who_has_signed_on_is_not_forgotten_while_the_others_do(
+def test_a_transporter_that_has_signed_on_stays_present_while_others_sign_on(
     api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard = threading.Event()
 
     def sign_on(transporter: Transporter) -> None:
         if transporter.name == "the last":
-            assert heard.wait(5), "nobody has heard of the first again"
+            assert heard.wait(5), "the first transporter sent no further heartbeat"
 
     monkeypatch.setattr(Transporter, "sign_on", sign_on)
     monkeypatch.setattr(Transporter, "still_here", lambda _: heard.set())
@@ -121,7 +121,7 @@ def test_an_order_that_is_left_over_is_cancelled_as_an_order(api: ScriptedApi) -
     assert paths == ["/api/v1/bookings/b-1/cancel", "/api/v1/orders/o-1/cancel"]
 
 
-def test_behind_a_frame_only_what_came_later_is_heard(api: ScriptedApi) -> None:
+def test_waiting_after_a_frame_considers_later_frames_only(api: ScriptedApi) -> None:
     class Told(Customer):
         heard = FrameBuffer(10)
 
@@ -138,7 +138,7 @@ def test_behind_a_frame_only_what_came_later_is_heard(api: ScriptedApi) -> None:
     assert act.hears(customer, "new_broadcast", after=first) is second
 
 
-def test_another_refusal_than_the_right_one_is_not_as_it_should(api: ScriptedApi) -> None:
+def test_a_refusal_with_another_code_than_expected_is_a_failure(api: ScriptedApi) -> None:
     def refuse() -> None:
         raise Rejected("BROADCAST_FILLED", {"status": 409, "remaining": 0})
 
@@ -153,7 +153,7 @@ def test_another_refusal_than_the_right_one_is_not_as_it_should(api: ScriptedApi
 
 @pytest.mark.parametrize("over", range(len(PROGRAMME) - 4))
 def test_the_whole_programme_fits_on_a_terminal_of_24_lines(api: ScriptedApi, over: int) -> None:
-    """The four long ones and one of the others at a time, some of which are over."""
+    """`over` short scenarios have ended. The next short one runs beside the four long ones."""
     acts = [Act(scenario, installation_of(api), Fleet([])) for scenario in PROGRAMME]
     short = [act for act in acts if not act.scenario.long]
     for act in (*short[: over + 1], *(act for act in acts if act.scenario.long)):

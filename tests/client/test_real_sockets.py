@@ -1,4 +1,4 @@
-"""The channel against a real API: what neither of them says about the other by itself."""
+"""The channel against a real API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client knows what travels by heart: it imports nothing of the server, so only a test can compare."""
+"""The client's shapes equal the server's models. The client imports nothing of the server, so a test compares them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAIRS = [
     (shapes.Availability, fleet.AvailabilityView),
     (shapes.VehicleKind, vehicle_kinds.VehicleKindView),
 ]
-# Added where a broadcast is read by itself.
+# Fields that only the view of a single broadcast has.
 ONLY_IN_READS: dict[type, set[str]] = {shapes.Broadcast: {"assignments"}}
 
 

@@ -1,4 +1,4 @@
-"""The demo's picture, lines and table are complete at every width; only a low terminal shows less."""
+"""The demo's live view, lines and table are complete at every width; only a low terminal shows less."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two hundred transporters around Delhi: where people live, and no further than said."""
+"""The demo's two hundred transporters around Delhi: distributed by population, within the stated distance."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from weelo_demo.fleet import OUTSIDE_THE_CITY_KM, SCATTER_KM, SIZE, WITHIN_KM, F
 from weelo_demo.people import LCV, OPEN, TIPPER, TRAILER, Installation
 from weelo_demo.towns import CONNAUGHT_PLACE, Point, Town, distance_km, moved, shared_out, towns_around
 
-PLATE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9 \-]{2,19}$")  # what the API takes
+PLATE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9 \-]{2,19}$")  # what the API accepts
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,9 @@ def test_plates_are_valid_unique_and_new_in_every_run(fleet: Fleet) -> None:
     assert all(PLATE.fullmatch(plate) for plate in plates)
     again = cast(Installation("http://127.0.0.1:1", "0" * 32, httpx.Client()))
     assert plates.isdisjoint(truck.number for truck in again.trucks)
-    assert [t.at for t in again.transporters] == [t.at for t in fleet.transporters], "the places stay"
+    assert [t.at for t in again.transporters] == [t.at for t in fleet.transporters], (
+        "places must be the same in every run"
+    )
 
 
 def test_long_trailers_stand_outside_the_city_only(fleet: Fleet) -> None:

@@ -1,4 +1,4 @@
-"""`make soak MINUTES=30 SEED=7`: the play for as long as asked, with a report in a folder."""
+"""`make soak MINUTES=30 SEED=7`: runs the fault test for this time and writes a report into a folder."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ LONGEST_MINUTES = 24 * 60
 
 def main() -> int:
     asked = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    asked.add_argument("--minutes", type=float, default=30.0, help=f"of play, at most {LONGEST_MINUTES}")
-    asked.add_argument("--seed", type=int, default=None, help="of the plan; a new one unless given")
+    asked.add_argument(
+        "--minutes", type=float, default=30.0, help=f"minutes of play, at most {LONGEST_MINUTES}"
+    )
+    asked.add_argument("--seed", type=int, default=None, help="seed of the plan; default: a random one")
     asked.add_argument("--into", type=Path, default=Path("soak"), help="the folder for the report")
     said = asked.parse_args()
     if not 0.5 <= said.minutes <= LONGEST_MINUTES:
@@ -42,7 +44,7 @@ def main() -> int:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 (progress, for whoever waits)
+    print(line, flush=True)  # noqa: T201 (progress on the terminal)
 
 
 if __name__ == "__main__":

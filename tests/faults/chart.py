@@ -1,4 +1,4 @@
-"""The picture of a play as SVG: above what was asked and what was broken, below how late timers were."""
+"""Draws a play as SVG: answers per second, faults over time, and a histogram of how late timers were."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counting has at hand: what the API, the sockets and the rows say in the end. Each count registers itself here."""
+"""The registry of checks, and the evidence that they compare: API responses, received frames and rows after a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.waiting import eventually
 
 @dataclass(slots=True)
 class CheckResult:
-    """`figure`: what was looked at, in words. `wrong`: empty, or the ids of what must not be."""
+    """`figure`: what was checked and how much of it. `wrong`: descriptions of violations, empty if there are none."""
 
     sentence: str
     figure: str
@@ -27,7 +27,10 @@ class CheckResult:
 
 
 class Evidence:
-    """What everybody says in the end: the API to each caller, the sockets, the rows."""
+    """The state after a run: API responses for each caller, received frames, and rows.
+
+    Each part is read once, when it is first used.
+    """
 
     def __init__(self, fault_system: FaultSystem, population: Population) -> None:
         self.fault_system, self.population, self.ledger = fault_system, population, population.ledger
@@ -35,7 +38,7 @@ class Evidence:
 
     @cached_property
     def outcomes(self) -> dict[str, dict[str, Any] | None]:
-        """By command, what `GET /commands/{id}` says to its caller; None: there is no such command."""
+        """Return, by command id, the response of `GET /commands/{id}` for its caller, None if it is 404."""
 
         def ask(entry: LedgerEntry) -> Any:
             return self.population.read(self.people[entry.who], f"/commands/{entry.command_id}")
@@ -46,7 +49,7 @@ class Evidence:
 
     @cached_property
     def logs(self) -> dict[str, list[dict[str, Any]]]:
-        """By user, what `GET /events` says."""
+        """Return, by user id, all lines of `GET /events`."""
 
         def pages(person: Person) -> list[dict[str, Any]]:
             lines: list[dict[str, Any]] = []
@@ -59,7 +62,7 @@ class Evidence:
 
     @cached_property
     def outcomes_in_logs(self) -> dict[str, list[dict[str, Any]]]:
-        """By command, what the callers' logs say became of it."""
+        """Return, by command id, its outcomes in the callers' logs."""
         said: dict[str, list[dict[str, Any]]] = {}
         for lines in self.logs.values():
             for line in lines:
@@ -69,7 +72,7 @@ class Evidence:
 
     @cached_property
     def outcomes_on_sockets(self) -> dict[str, list[dict[str, Any]]]:
-        """By command, what came over the callers' sockets."""
+        """Return, by command id, its outcomes received over the callers' sockets."""
         said: dict[str, list[dict[str, Any]]] = {}
         for ear in self.ledger.ears.values():
             for line in ear.lines:
@@ -84,7 +87,7 @@ class Evidence:
             for who, lines in self.logs.items()
             if self.ledger.heard_log(who).newest < len(lines)
         }
-        assert not behind, f"heard, of how many lines: {behind}"
+        assert not behind, f"lines received, and lines in the log: {behind}"
         return True
 
 
@@ -101,7 +104,7 @@ def check(sentence: str) -> Callable[[Counting], Counting]:
 
 
 def remaining_after(look: Callable[[], list[str]], within: float) -> list[str]:
-    """What there still is after so long."""
+    """Return what `look` still finds after `within` seconds; return early, and empty, as soon as it finds nothing."""
     found: list[str] = []
 
     def nothing() -> bool:

@@ -1,4 +1,4 @@
-"""One running system for the ledger and, after it, for single faults."""
+"""One running system, used first by the ledger test and then by the single faults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.faults.fault_system import FaultSystem
 
 @pytest.fixture(scope="session")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder for what is told of a play. `WEELO_REPORT=…` keeps it."""
+    """Return the folder for the report of a play. `WEELO_REPORT=…` names one that is kept."""
     folder = Path(os.environ.get("WEELO_REPORT") or tmp_path_factory.mktemp("report"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder

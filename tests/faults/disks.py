@@ -1,4 +1,4 @@
-"""Disks that are full: for one process by its limit on files, for a server by a small file system of its own."""
+"""Simulates full disks: for a process by its file size limit, for a server by a small file system of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.waiting import eventually
 
 
 class SmallDisk:
-    """A file system in memory at this place. `why_not`: it cannot be had here, and why."""
+    """A tmpfs mounted at `at`. `why_not`: why it could not be mounted, else empty."""
 
     def __init__(self, at: Path, megabytes: int) -> None:
         self.at, self._size = at, megabytes << 20
@@ -28,8 +28,8 @@ class SmallDisk:
 
     @contextmanager
     def full(self) -> Iterator[None]:
-        """Meanwhile it is as small as what lies on it."""
-        eventually(self._fits_what_is_on_it, within=5)  # it may grow between the two
+        """Shrink the file system to the size of its contents for the duration of the context."""
+        eventually(self._fits_what_is_on_it, within=5)  # a server may write between measuring and resizing
         try:
             yield
         finally:
@@ -51,14 +51,14 @@ class SmallDisk:
 
 
 def _mount(*arguments: str) -> str:
-    """Empty, or why it was refused."""
+    """Run `mount`. Return its error message, empty if it succeeded."""
     done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
     return (done.stderr.strip() or "mount refused") if done.returncode else ""
 
 
 @contextmanager
 def no_room(pid: int) -> Iterator[None]:
-    """Meanwhile this process, and whoever it starts, can write to no file: each attempt fails as on a full disk."""
+    """Let every file write of this process and of those it starts fail as on a full disk (limit on the file size 0)."""
     _, hardest = resource.prlimit(pid, resource.RLIMIT_FSIZE)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hardest))
     try:
@@ -73,6 +73,6 @@ def _let_write(pid: int, hardest: int) -> None:
     try:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (hardest, hardest))
     except PermissionError:
-        # PostgreSQL under its own account. Begun meanwhile, it has to begin again.
+        # PostgreSQL runs as another user. If it was started with the limit, only a restart can remove that.
         if re.search(r"^Max file size +0 ", Path(f"/proc/{pid}/limits").read_text(), re.MULTILINE):
             os.kill(pid, signal.SIGKILL)

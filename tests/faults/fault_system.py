@@ -1,4 +1,4 @@
-"""A running system with its own servers that can be broken piece by piece, and when it could not be expected to work."""
+"""A running system with its own servers, functions that break its parts, and a record of its outages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from weelo_workers.runtime.embedded import Postgres, Valkey
 if TYPE_CHECKING:
     from tests.faults.leaks import Usage
 
-# So that a request's whole life is some seconds.
+# Settings with which a request ends within seconds.
 QUICK = {
     "BROADCAST_TIMEOUT_SECONDS": "8",
     "RADIUS_STEPS_KM": "10,50",
@@ -40,18 +40,18 @@ QUICK = {
     "MAX_OPEN_OFFERS": "1000",
 }
 
-# Memory that is used only if something is written there.
-DATABASE_MEGABYTES = 2048  # PostgreSQL lets its log grow to 1 GB
-REDIS_MEGABYTES = 256  # Redis rewrites its log from 64 MB on
+# tmpfs uses memory only for what is written.
+DATABASE_MEGABYTES = 2048  # PostgreSQL lets its write-ahead log grow to 1 GB
+REDIS_MEGABYTES = 256  # Redis rewrites its append-only file from 64 MB on
 
 DATABASE, CLOCK, MACHINE = "database", "second clock", "machine"
 STALL_SECONDS = 0.5
-"""Who asks to sleep a tenth of a second and sleeps so much longer was not given the processor, nor was anybody."""
+"""If a sleep of a tenth of a second takes this much longer, the machine itself stalled, for all processes."""
 
 
 @dataclass(slots=True)
 class Outage:
-    """`what` was not there from `began` to `ended` (seconds since the epoch); `broadcast`: for that one alone."""
+    """`what` was unavailable from `began` to `ended` (seconds since the epoch). `broadcast`: only for this one."""
 
     what: str
     began: float
@@ -63,12 +63,12 @@ class Outage:
 
 
 class FaultSystem:
-    """Use as a context manager. `log`: where the system writes what it says."""
+    """A system under test with its own PostgreSQL and Redis. Use as a context manager. `log`: file for its output."""
 
     def __init__(self, log: Path, settings: Mapping[str, str] = QUICK) -> None:
         self.log = log
         self._folder = Path(tempfile.mkdtemp(prefix="weelo-stage-"))
-        self._folder.chmod(0o755)  # root's PostgreSQL runs as somebody else, who has to get in
+        self._folder.chmod(0o755)  # under root, PostgreSQL runs as another user, who needs access
         data = self._folder / "data"
         self.postgres, self.valkey = Postgres(data), Valkey(data)
         self.database_disk = SmallDisk(self.postgres.home, DATABASE_MEGABYTES)
@@ -77,20 +77,20 @@ class FaultSystem:
         self.engine: Engine = connect(self.postgres.url("weelo"), pool_size=4)
         self.away: list[Outage] = []
         self.zero = time.time()
-        """From when on the time of the play is counted."""
+        """Start of the play, in seconds since the epoch."""
         self.deadlines: dict[str, float] = {}
-        """Of requests, as they were before time was helped on."""
+        """Deadlines of requests (seconds since the epoch) as they were before `shorten_deadlines`."""
         self.shares_its_cores = False
-        """With other tests, so that everything takes longer."""
+        """Whether other tests run on the same cores, so that everything takes longer."""
         self.usual: Usage | None = None
-        """What it uses while nothing happens."""
+        """What the system uses at rest, measured before the play."""
         self._lock = threading.Lock()
 
     def __enter__(self) -> FaultSystem:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nobody is asked to end gently: that is shown elsewhere, and takes its time."""
+        """Kill all processes, because a graceful shutdown takes time and is tested elsewhere."""
         self.engine.dispose()
         me = psutil.Process(self.system.process.pid)
         family = [me, *me.children(recursive=True)]
@@ -105,14 +105,14 @@ class FaultSystem:
         self.redis_disk.remove()
         shutil.rmtree(self._folder)
 
-    # --- looking ------------------------------------------------------------------------------------------
+    # --- reading ------------------------------------------------------------------------------------------
 
     def rows(self, query: str, **parameters: Any) -> list[Any]:
         with self.engine.connect() as connection:
             return list(connection.execute(text(query), parameters).all())
 
     def redis(self) -> Redis:
-        """A connection that gives up soon: it may be that this Redis has just been stopped."""
+        """Return a client with short timeouts, because this Redis may be stopped at the moment."""
         return Redis.from_url(self.valkey.url(), socket_timeout=2, socket_connect_timeout=2)
 
     def database_answers(self) -> bool:
@@ -122,7 +122,7 @@ class FaultSystem:
             return False
 
     def database_has_no_room(self) -> bool:
-        """Not even for what a query puts aside, which is more than it is granted memory for."""
+        """Return whether PostgreSQL cannot even write a temporary file, which this query needs beyond its work_mem."""
         try:
             self.rows("SELECT count(*) FROM generate_series(1, 300000)")
         except DBAPIError as refusal:
@@ -130,7 +130,7 @@ class FaultSystem:
         return False
 
     def redis_takes_nothing(self) -> bool:
-        """It answers, and refuses whatever it would have to write down."""
+        """Return whether Redis answers and refuses writes."""
         with suppress(RedisError), self.redis() as redis:
             try:
                 redis.set("weelo:test", 1, ex=5)
@@ -139,12 +139,12 @@ class FaultSystem:
         return False
 
     def locked_by(self, pids: Sequence[int]) -> list[str]:
-        """The requests that transactions of these processes have locked at this moment."""
+        """Return the ids of the requests whose rows are locked while these processes have open transactions."""
         ports = []
         for pid in pids:
             with suppress(psutil.Error):
                 ports += [line.laddr.port for line in psutil.Process(pid).net_connections("tcp")]
-        # Who waits for nothing else than its client's next word, in the middle of a transaction.
+        # Backends of these processes that are inside a transaction.
         busy = self.rows(
             "SELECT pid FROM pg_stat_activity WHERE client_port = ANY(:ports)"
             " AND state IN ('idle in transaction', 'idle in transaction (aborted)', 'active')",
@@ -158,7 +158,7 @@ class FaultSystem:
         return sorted(everyone - lockable)
 
     def waiting_for_a_lock(self) -> list[int]:
-        """The ports of clients whose transaction waits for somebody else's."""
+        """Return the client ports of connections that wait for a lock on a broadcast."""
         waits = self.rows(
             "SELECT client_port FROM pg_stat_activity WHERE datname = current_database()"
             " AND wait_event_type = 'Lock' AND query LIKE '%FROM broadcasts%'"
@@ -167,7 +167,7 @@ class FaultSystem:
 
     @staticmethod
     def holding(pids: Sequence[int], port: int) -> list[int]:
-        """Which of these processes is the client with this port."""
+        """Return which of these processes have a connection from this port."""
         found = []
         for pid in pids:
             with suppress(psutil.Error):
@@ -175,11 +175,11 @@ class FaultSystem:
                     found.append(pid)
         return found
 
-    # --- who is not there ---------------------------------------------------------------------------------
+    # --- outages ---------------------------------------------------------------------------------
 
     @contextmanager
     def outage_of(self, what: str, broadcast: str | None = None) -> Iterator[None]:
-        """Meanwhile nobody can expect this to work."""
+        """Record an outage for the duration of the context."""
         gone = Outage(what, time.time(), broadcast=broadcast)
         with self._lock:
             self.away.append(gone)
@@ -189,7 +189,7 @@ class FaultSystem:
             gone.ended = time.time()
 
     def outage_between(self, since: float, until: float, broadcast: str) -> float:
-        """For how much of this time nobody could have seen to this broadcast: outages that overlap count once."""
+        """Return for how many of these seconds an outage affected this broadcast; overlapping outages count once."""
         with self._lock:
             spans = sorted(
                 (max(gone.began, since), min(gone.ended, until))
@@ -205,7 +205,7 @@ class FaultSystem:
     # --- time ---------------------------------------------------------------------------------------------
 
     def shorten_deadlines(self) -> None:
-        """What is due in more than five seconds is due in one to five, and so are the deadlines that it is about."""
+        """Make everything that is due in more than five seconds due in one to five, deadlines of requests included."""
         later = "SELECT id, EXTRACT(EPOCH FROM expires_at)::float AS ends FROM broadcasts"
         self.deadlines |= {str(row.id): row.ends for row in self.rows(later)}
         soon = "now() + (1 + abs(hashtext({})) % 5) * interval '1 second'"
@@ -215,7 +215,7 @@ class FaultSystem:
                     UPDATE broadcasts SET expires_at = {soon.format("id::text")}
                      WHERE expires_at > now() + interval '5 s' RETURNING id::text""")
             )
-            # Of a deadline that was put off the timer may be due before it, to be set again.
+            # After a deadline was extended, its timer is still due at the old time, so it is moved as well.
             due = soon.format("payload->>'broadcast_id'")
             connection.execute(
                 text(f"""
@@ -229,17 +229,17 @@ class FaultSystem:
     # --- processes ----------------------------------------------------------------------------------------
 
     def children(self) -> list[int]:
-        """Those whom the supervisor keeps running: leaders of what they started themselves. Not the servers."""
+        """Return the pids of the supervisor's children without the servers: the main processes of workers, beat and API."""
         me = psutil.Process(self.system.process.pid)
         return [child.pid for child in me.children() if {"celery", "gunicorn"} & set(_words(child))]
 
     def leader(self, program: str) -> int | None:
-        """Of the supervisor's children the one that runs this."""
+        """Return the pid of the supervisor's child that runs this program, None if there is none."""
         family = self.system.pids(program)
         return next((pid for pid in self.children() if pid in family), None)
 
     def works(self, leader: int) -> bool:
-        """It, or a process of its, has come as far as the database."""
+        """Return whether this process or a descendant of it has a connection to PostgreSQL."""
         port = int(self.postgres.url().rpartition(":")[2].partition("/")[0])
         with suppress(psutil.Error):
             process = psutil.Process(leader)
@@ -252,7 +252,7 @@ class FaultSystem:
 
     @staticmethod
     def send(signum: signal.Signals, pids: Sequence[int]) -> int:
-        """How many of them were there to hear it."""
+        """Send a signal to these processes, and return how many of them were alive."""
         heard = 0
         for pid in pids:
             with suppress(psutil.NoSuchProcess):
@@ -270,7 +270,7 @@ class FaultSystem:
 
     @staticmethod
     def pause_processes(pids: Sequence[int], seconds: float) -> int:
-        """For so long, but no longer than one of them does. How many do in the end."""
+        """Wait this long while any of these stopped processes exists and is still stopped. Return how many are in the end."""
         until = time.monotonic() + seconds
         while True:
             still = 0
@@ -283,8 +283,8 @@ class FaultSystem:
 
 
 class ClockWatch:
-    """Notes when the sweeping process was not there: dead, stopped, or not yet connected to the database. And when the
-    machine itself stood still, as busy ones do."""
+    """Records outages of the process that sweeps (dead, stopped, or not yet connected to PostgreSQL) and of the machine
+    (a stall, as happens under load)."""
 
     def __init__(self, fault_system: FaultSystem) -> None:
         self._stage = fault_system

@@ -1,4 +1,4 @@
-"""All faults. Importing this makes them known."""
+"""All faults. Importing this module registers them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one person has heard of their log, however often it was said and over however many connections."""
+"""The lines of one user's log as received over all connections, without the repetitions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from weelo_client import Frame
 
 
 class Line(NamedTuple):
-    """One line of a log, in a form that compares: the database keeps no order of fields."""
+    """One line of a log in a comparable form: `data` has sorted keys, because jsonb keeps no order of fields."""
 
     id: str | None
     event: str
@@ -23,12 +23,12 @@ class Line(NamedTuple):
 
     @classmethod
     def written(cls, line: Mapping[str, Any]) -> Line:
-        """As `GET /events` has it."""
+        """Return a line of `GET /events` in this form."""
         return cls.of(line["id"], line["event"], line["at"], line["data"])
 
 
 class HeardLog:
-    """`lines`: the log from its beginning, as far as it was heard without a gap. `wrong`: what no connection may do."""
+    """`lines`: the log from its beginning, as far as received without a gap. `wrong`: violations of the protocol."""
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
@@ -41,10 +41,11 @@ class HeardLog:
         return len(self.lines)
 
     def add(self, seq: int, line: Line) -> bool:
-        """Whether this was the next line. One that comes early comes again, behind those that are missing."""
+        """Record a line, and return whether it was the next one. A line ahead of a gap is kept only for comparison,
+        because the server must send it again after the missing ones."""
         known = self.lines[seq - 1] if seq <= self.newest else self._early.pop(seq, line)
         if known != line:
-            self.wrong.append(f"{seq} was {known} and came again as {line}")
+            self.wrong.append(f"{seq} was {known} and was repeated as {line}")
         if seq <= self.newest:
             self.repeated += 1
             return False
@@ -55,7 +56,7 @@ class HeardLog:
         return True
 
     def add_frame(self, frame: Frame) -> None:
-        """From the reference client, who hands over each line once and in order."""
+        """Record a frame from the reference client, which must pass on each line once and in order."""
         if frame.seq is not None:
             if frame.seq != self.newest + 1:
                 self.wrong.append(f"the reference client went from {self.newest} to {frame.seq}")

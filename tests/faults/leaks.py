@@ -1,4 +1,4 @@
-"""What is left behind: locks, keys, messages, connections, memory."""
+"""Checks that nothing leaks: locks, keys, messages, connections, memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.faults.fault_system import FaultSystem
 from weelo_workers.contracts.queues import QUEUES
 
 BROKER = "weelo:celery:"
-KEY_GRACE_SECONDS = 7.0  # presence remembers a broadcast for 5 s beyond its deadline
+KEY_GRACE_SECONDS = 7.0  # presence keeps a broadcast for 5 s beyond its deadline
 
 
 @check("no lock is held")
@@ -61,7 +61,7 @@ def no_keys(seen: Evidence) -> tuple[str, list[str]]:
     return f"{looked_at} keys", remaining_after(left, within=25)
 
 
-@check("the broker has no message that nobody acknowledged")
+@check("the broker has no waiting and no unacknowledged message")
 def no_messages(seen: Evidence) -> tuple[str, list[str]]:
     def left() -> list[str]:
         with seen.fault_system.redis() as redis:
@@ -75,7 +75,7 @@ def no_messages(seen: Evidence) -> tuple[str, list[str]]:
     return "queues and unacked", remaining_after(left, within=30)
 
 
-# --- what the processes use -------------------------------------------------------------------------------
+# --- resources of the processes -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Usage:
         return cls(processes, fault_system.rows(query)[0].n, clients, files, threads, memory // 2**20)
 
     def exceeds(self, before: Usage) -> list[str]:
-        """Where there is more than before, beyond what pools keep after a busy moment."""
+        """Return where usage exceeds that before the play by more than pools keep after a load peak."""
         allowed = {
             "processes": before.processes,
             "backends": before.backends + 12,
@@ -121,9 +121,9 @@ class Usage:
         ]
 
 
-@check("connections, files, threads and memory are back to where they were, but for what pools keep")
+@check("connections, files, threads and memory are as before the play, except for what pools keep")
 def back_to_normal(seen: Evidence) -> tuple[str, list[str]]:
     before = seen.fault_system.usual
-    assert before is not None, "what the system uses at rest was not measured before the play"
+    assert before is not None, "the usage at rest was not measured before the play"
     wrong = remaining_after(lambda: Usage.now(seen.fault_system).exceeds(before), within=20)
     return f"before {before}, now {Usage.now(seen.fault_system)}", wrong

@@ -1,4 +1,4 @@
-"""The ledger: what every caller was answered, and every frame that everybody heard."""
+"""The ledger: every answer to every command, and every frame that was received."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from weelo_api.gateway import _KEYS
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`status` 0: the connection broke, and nobody knows whether the request arrived; 500: nor does the API."""
+    """`status` 0: the connection broke, and it is unknown whether the request arrived. 500: the API itself does not know
+    whether the command was recorded."""
 
     at: float
     status: int
     body: Any = None
     recorded: bool = False
-    """It names the command, so it is a promise or an outcome, and no refusal at the door."""
+    """Whether the answer names the command, which means that the command was stored (202 or an outcome)."""
 
 
 @dataclass(slots=True)
 class LedgerEntry:
-    """One command as its caller knows it. Repeated requests bear the same key and are one command."""
+    """One command as its caller knows it. Repeated requests have the same key and belong to the same command."""
 
     who: str
     role: str
@@ -38,7 +39,7 @@ class LedgerEntry:
 
     @property
     def command_id(self) -> str:
-        """As the gateway makes it, so that also one without an answer can be asked after."""
+        """Return the id that the gateway derives, so that a command without a response can be looked up, too."""
         return str(uuid5(_KEYS, f"{self.who}:{self.key}"))
 
     @property
@@ -47,23 +48,23 @@ class LedgerEntry:
 
     @property
     def turned_away(self) -> bool:
-        """Every request of it was answered, each with a no at the door."""
+        """Return whether every request was refused before the command was stored."""
         return bool(self.answers) and not any(a.recorded or a.status in (0, 500) for a in self.answers)
 
     @property
     def outcomes(self) -> list[tuple[int, Any]]:
-        """What was said to have become of it: status and body, when the caller waited for that."""
+        """Return status and body of each outcome that the caller waited for."""
         return [(a.status, a.body) for a in self.answers if a.recorded and a.status != 202]
 
 
 class Ledger:
-    """May be written by many threads."""
+    """All entries of a play. Thread-safe."""
 
     def __init__(self) -> None:
         self.entries: list[LedgerEntry] = []
         self.ears: dict[str, HeardLog] = {}
         self.spoiled: list[str] = []
-        """What went wrong in the play itself: nothing may."""
+        """Errors of the play itself; there must be none."""
         self._lock = threading.Lock()
 
     def open(self, who: str, role: str, what: str, key: str) -> LedgerEntry:
@@ -76,7 +77,7 @@ class Ledger:
         return self.ears.setdefault(who, HeardLog())
 
     def answered(self) -> Mapping[str, int]:
-        """How many answers of each sort there were."""
+        """Return the number of answers by status; "none" counts the unanswered requests."""
         with self._lock:
             entries = list(self.entries)
         return Counter(

@@ -1,4 +1,4 @@
-"""Takes messages off the broker's lists, as if they had been lost on the way."""
+"""Removes messages from the broker's lists, as if they had been lost."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from redis.exceptions import RedisError
 from tests.faults.fault_system import FaultSystem
 
 BROKER = "weelo:celery:"
-ARMS = 3  # Redis serves those who wait in turn: the more there are, the fewer messages reach a worker
+ARMS = (
+    3  # Redis serves blocked clients in turn: the more of these there are, the fewer messages reach a worker
+)
 
 
 class MessageStealer:
-    """Use as a context manager: meanwhile it waits at these queues beside the workers. `loot`: what it got."""
+    """Competes with the workers for the messages of these queues. Use as a context manager. `loot`: what it removed."""
 
     def __init__(self, fault_system: FaultSystem, queues: Iterable[str]) -> None:
         self.loot: list[tuple[str, bytes]] = []
@@ -37,7 +39,7 @@ class MessageStealer:
             arm.join()
 
     def put_back(self, queue: str, message: bytes, copies: int) -> None:
-        """Each with a tag of its own, as messages have that were sent more than once."""
+        """Push copies of a message, each with its own delivery tag, as if it had been published several times."""
         with self._stage.redis() as redis:
             for _ in range(copies):
                 said = json.loads(message)

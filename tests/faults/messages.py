@@ -1,4 +1,4 @@
-"""Faults of messages and countdowns: lost, multiplied, early, late, twice, by a wrong clock."""
+"""Faults of messages and countdowns: lost, duplicated, early, late, repeated, by a wrong clock."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def drop_messages(at: FaultContext) -> Effect:
     return Effect(len(stealer.loot), f"{len(stealer.loot)} in {at.long:.0f} s")
 
 
-@fault("each message comes once to five times")
+@fault("each message is delivered one to five times")
 def multiply_messages(at: FaultContext) -> Effect:
-    """For a moment they are held back; then all copies come at once."""
+    """Messages are held back for a moment, then all copies are pushed together."""
     messages = copies = 0
     until = time.monotonic() + at.long
     while time.monotonic() < until:
@@ -41,31 +41,31 @@ def multiply_messages(at: FaultContext) -> Effect:
             stealer.put_back(queue, message, count)
             messages, copies = messages + 1, copies + count
         time.sleep(0.3)
-    return Effect(copies - messages, f"{messages} came {copies} times")
+    return Effect(copies - messages, f"{messages} messages in {copies} copies")
 
 
-@fault("the bell rings once to five times for what is done, under way or to come")
+@fault("one to five wake-ups are sent for commands that are settled, running or not yet due")
 def ring_again(at: FaultContext) -> Effect:
     newest = at.fault_system.rows("SELECT id, name, queue FROM mailbox ORDER BY position DESC LIMIT 60")
-    rings = [WakeUp(row.id, row.name, row.queue) for row in newest for _ in range(at.dice.randint(1, 5))]
-    at.dice.shuffle(rings)
-    return _rung(at.fault_system, rings)
+    wake_ups = [WakeUp(row.id, row.name, row.queue) for row in newest for _ in range(at.dice.randint(1, 5))]
+    at.dice.shuffle(wake_ups)
+    return _rung(at.fault_system, wake_ups)
 
 
-@fault("countdowns come early")
+@fault("countdowns arrive early")
 def ring_early(at: FaultContext) -> Effect:
     return _rung(at.fault_system, [WakeUp(row.id, row.name, row.queue) for row in _waiting(at.fault_system)])
 
 
-@fault("countdowns come twice")
+@fault("countdowns arrive twice")
 def ring_twice(at: FaultContext) -> Effect:
-    rings = [WakeUp(row.id, row.name, row.queue, max(0.0, row.left)) for row in _waiting(at.fault_system)]
-    return _rung(at.fault_system, rings * 2)
+    wake_ups = [WakeUp(row.id, row.name, row.queue, max(0.0, row.left)) for row in _waiting(at.fault_system)]
+    return _rung(at.fault_system, wake_ups * 2)
 
 
-@fault("countdowns come late")
+@fault("countdowns arrive late")
 def ring_late(at: FaultContext) -> Effect:
-    """They are taken away, and put back when their time is over."""
+    """Countdowns are removed, and put back after their time."""
     with MessageStealer(at.fault_system, ["timers"]) as stealer:
         time.sleep(at.long)
     time.sleep(at.long)
@@ -79,7 +79,7 @@ def ring_late(at: FaultContext) -> Effect:
 
 @fault("a publisher's clock is 90 s off")
 def ring_by_a_wrong_clock(at: FaultContext) -> Effect:
-    """Countdowns are taken away, and published again by a process whose clock is wrong."""
+    """Countdowns are removed, and published again by a process whose clock is wrong."""
     off = at.dice.choice((-90, 90))
     with MessageStealer(at.fault_system, ["timers"]) as stealer:
         time.sleep(at.long)
@@ -108,12 +108,12 @@ def _waiting(fault_system: FaultSystem) -> list[Any]:
     )
 
 
-def _rung(fault_system: FaultSystem, rings: list[WakeUp]) -> Effect:
-    """By the project's own bell; only those count that reached the broker."""
-    waker, heard = CeleryWaker(), 0
+def _rung(fault_system: FaultSystem, wake_ups: list[WakeUp]) -> Effect:
+    """Send these wake-ups with the product's waker, and count those that reached the broker."""
+    waker, sent = CeleryWaker(), 0
     waker._celery.conf.broker_url = fault_system.valkey.url()
-    for ring in rings:
+    for wake_up in wake_ups:
         with suppress(BrokerUnavailable):
-            waker.wake(ring)
-            heard += 1
-    return Effect(heard, f"{heard} more")
+            waker.wake(wake_up)
+            sent += 1
+    return Effect(sent, f"{sent} more")

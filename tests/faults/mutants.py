@@ -1,5 +1,5 @@
-"""`make mutants`: is the suite worth anything? In a copy of the tree one mechanism at a time is switched off, and the
-short form of the faults has to fail. Never by a switch in the code: each mutant is a small change to its text.
+"""`make mutants`: mutation tests of the fault suite. In a copy of the tree one mechanism at a time is disabled, and the
+short form of the faults must fail. A mutant is a small change to the source text, so the code needs no switches.
 
 `python -m tests.faults.mutants [NAME…]`: only these.
 """
@@ -44,10 +44,10 @@ class Mutant:
     name: str
     what: str
     changes: tuple[tuple[str, str, str], ...]
-    """File, text, and what stands there instead."""
+    """File, original text, replacement."""
 
     def apply(self, tree: Path) -> None:
-        """Raises AssertionError if the code does not read as it did when this was written."""
+        """Change the files below `tree`. Raises AssertionError unless each original text occurs exactly once."""
         for path, before, after in self.changes:
             text = (tree / path).read_text()
             assert text.count(before) == 1, f"{self.name}: {path} has {text.count(before)} × {before!r}"
@@ -57,12 +57,12 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "sweep",
-        "the sweep is off",
+        "the sweep is disabled",
         ((SWEEP, "    taken, cut_off = 0, False\n", "    return 0\n    taken, cut_off = 0, False\n"),),
     ),
     Mutant(
         "lock",
-        "nobody locks the broadcast's row",
+        "the broadcast's row is not locked",
         (
             (
                 UOW,
@@ -73,7 +73,7 @@ MUTANTS = (
     ),
     Mutant(
         "claim",
-        "look first, write last: a command's row is not locked when it is claimed",
+        "a command's row is not locked when it is claimed",
         (
             (CLAIM, "    .with_for_update(of=MailboxRow)\n", ""),
             (
@@ -90,14 +90,14 @@ MUTANTS = (
     ),
     Mutant(
         "recipients",
-        "who hears the withdrawal is asked of Redis",
+        "the recipients of a withdrawal are read from Redis",
         ((CATALOG, "\n\n# --- the catalog ---", f"\n{FROM_REDIS}\n\n# --- the catalog ---"),),
     ),
 )
 
 
 def try_mutant(mutant: Mutant, say: Callable[[str], None]) -> tuple[str, list[str]]:
-    """In how many seconds the suite ended, and which tests failed."""
+    """Run the suite on a mutated copy. Return how long it took and which tests failed."""
     with tempfile.TemporaryDirectory(prefix="weelo-mutant-") as folder:
         tree = Path(folder) / "tree"
         shutil.copytree(TREE, tree, ignore=LEFT_OUT)
@@ -107,7 +107,7 @@ def try_mutant(mutant: Mutant, say: Callable[[str], None]) -> tuple[str, list[st
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-n0", "-q", "--no-header", "--tb=line", *SUITE],
             cwd=tree,
-            # Before what is installed for development, which is the healthy tree.
+            # First in the path, before the unchanged tree that is installed for development.
             env={**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
@@ -122,7 +122,7 @@ def try_mutant(mutant: Mutant, say: Callable[[str], None]) -> tuple[str, list[st
 
 def main() -> int:
     def say(line: str) -> None:
-        print(line, flush=True)  # noqa: T201 (a table, for whoever waits)
+        print(line, flush=True)  # noqa: T201 (the results as a table)
 
     if unknown := set(sys.argv[1:]) - {mutant.name for mutant in MUTANTS}:
         raise SystemExit(f"no mutant {', '.join(unknown)}; there are {', '.join(m.name for m in MUTANTS)}")

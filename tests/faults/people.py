@@ -1,4 +1,4 @@
-"""The load: customers, transporters and drivers, each with an app of their own, who do as people do."""
+"""The load: customers, transporters and drivers, each with an app, who act at random as people do."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ class Person:
             self.on_event(frame.event, frame.data)
 
     def on_event(self, event: str, data: dict[str, Any]) -> None:
-        """What one makes of it. In the socket's thread: whatever takes time goes through `schedule`."""
+        """React to an event. Called in the socket's thread, so anything that takes time must go through `schedule`."""
 
     def act_once(self) -> float:
-        """Does something by itself, now and then. Returns the seconds until the next time."""
+        """Act without an event, and return the seconds until the next call."""
         return 5.0
 
     def schedule(self, act: Callable[[], object], earliest: float, latest: float) -> None:
@@ -58,7 +58,7 @@ class Person:
     def send_command(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, key: str = ""
     ) -> Answer:
-        """One command. Some wait for its outcome, some do not; most try again until somebody answers."""
+        """Send one command. At random it waits for the outcome or not; most are repeated until they are answered."""
         waits = self.dice.random() < 0.6
         patient = self.dice.random() < 0.8
         return self.population.send(
@@ -70,7 +70,7 @@ class Person:
 
 
 class Customer(Person):
-    """Asks, changes their mind, asks twice, goes on with what was found."""
+    """Books, cancels, taps twice, and continues with a partial result."""
 
     role = Role.CUSTOMER
 
@@ -90,7 +90,7 @@ class Customer(Person):
             if chance < 0.12:
                 self.cancels()
             elif chance < 0.2:
-                self.wishes()  # and is told that there is one open
+                self.wishes()  # which is refused, because one request is open
         elif status in ("fully_filled", "in_progress") and chance < 0.12:
             self.cancels()
         elif status == "expired" and chance < 0.3:
@@ -104,7 +104,7 @@ class Customer(Person):
             ("/bookings", self._booking()) if self.dice.random() < 0.65 else ("/orders", self._order())
         )
         key = uuid4().hex
-        if self.dice.random() < 0.15:  # a double tap
+        if self.dice.random() < 0.15:  # a double tap: the same command twice at once
             self.population.later(0.0, lambda: self.send_command("POST", path, body, key=key))
         self.send_command("POST", path, body, key=key)
 
@@ -132,7 +132,7 @@ class Customer(Person):
 
 
 class Driver(Person):
-    """Says yes, no, or nothing; drives to the end."""
+    """Accepts, declines or does not answer; drives accepted trips to their end."""
 
     role = Role.DRIVER
 
@@ -165,13 +165,13 @@ class Driver(Person):
 
 
 class Transporter(Person):
-    """A fleet of some trucks. Accepts at once, as others do; holds, declines, or looks away."""
+    """A fleet of several trucks. Accepts (mostly at once, competing with others), holds, declines or ignores an offer."""
 
     role = Role.TRANSPORTER
 
     def __init__(self, population: Population, dice: random.Random, kinds: list[tuple[str, str]]) -> None:
         super().__init__(population, dice)
-        self.latitude = 28.61 + dice.uniform(0.0, 0.3)  # degrees, of 111 km each
+        self.latitude = 28.61 + dice.uniform(0.0, 0.3)  # a degree is 111 km
         self.drivers = [Driver(population, random.Random(dice.random())) for _ in kinds]
         self.kinds = kinds
         self.vehicles: list[str] = []
@@ -195,7 +195,7 @@ class Transporter(Person):
 
     def on_event(self, event: str, data: dict[str, Any]) -> None:
         if event == "new_broadcast":
-            # Most are as fast as they can, so that they race.
+            # Most answer as fast as they can, so that they race.
             self.schedule(lambda: self.answers(data), 0.02, 0.1 if self.dice.random() < 0.7 else 2.0)
         elif event == "assignment_status_changed":
             vehicle, status = data["assignment"]["vehicleId"], data["assignment"]["status"]
@@ -236,7 +236,7 @@ class Transporter(Person):
             self.schedule(lambda: self.send_command("POST", f"/holds/{hold}/release", {}), 0.1, 1.0)
 
     def _trucks(self, count: int) -> list[dict[str, str]]:
-        """Some that are free as far as one knows, or one that is not, to be told so."""
+        """Choose trucks that are free as far as the app knows. If none is, choose a busy one, which the API must refuse."""
         trucks = list(zip(self.vehicles, self.drivers, strict=True))
         free = [truck for truck in trucks if truck[0] not in self.busy] or trucks[:1]
         chosen = self.dice.sample(free, min(count, len(free)))

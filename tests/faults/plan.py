@@ -1,4 +1,4 @@
-"""The plan: from a seed, which fault comes when. The same seed is the same plan."""
+"""The plan: which fault happens when. The same seed gives the same plan."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from dataclasses import dataclass
 QUIET_FIRST_SECONDS = 3.0
 QUIET_LAST_SECONDS = 6.0
 EVERY_SECONDS = 4.0
-"""About so often something breaks."""
+"""Average time from one fault to the next."""
 RECOVERY = {
     "all of the supervisor's children are killed at once": 3,
     "a power cut: children and servers are killed at once": 4,
-    "the children are ended gently, one after another": 3,
-    "the disk of Redis is full": 3,  # Celery's workers end of that
+    "the children are terminated gracefully, one after another": 3,
+    "the disk of Redis is full": 3,  # Celery's workers exit because of that
 }
-"""Times as long until the next fault: so many processes begin that on two cores nothing else could be seen."""
+"""Factor for the time until the next fault: so many processes start afterwards that two cores can do nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduledFault:
     at: float
-    """Seconds from the beginning of the play."""
+    """Seconds from the start of the play."""
     fault: str
     seed: int
-    """Of whatever is left to chance when it happens."""
+    """Seed for the random choices of the fault itself."""
 
 
 def plan(seed: int, seconds: float, faults: list[str]) -> list[ScheduledFault]:
-    """Each fault about equally often, in an order of its own each round, spread over the play."""
+    """Return a plan with rounds over the play: each round has every fault once, in a new random order."""
     dice = random.Random(seed)
     span = seconds - QUIET_FIRST_SECONDS - QUIET_LAST_SECONDS
     a_round = sum(RECOVERY.get(each, 1) for each in faults)
@@ -42,7 +42,7 @@ def plan(seed: int, seconds: float, faults: list[str]) -> list[ScheduledFault]:
 
 
 def _shuffled(faults: list[str], dice: random.Random) -> list[str]:
-    """What takes longest comes in the first half, so that nothing waits for its end alone."""
+    """Return the faults in random order, those with a long recovery in the first half, so that others overlap with it."""
     order = [each for each in faults if each not in RECOVERY]
     dice.shuffle(order)
     for slow in (each for each in faults if each in RECOVERY):

@@ -1,4 +1,4 @@
-"""One play from beginning to end: everybody comes, things break by the plan, all comes to rest, and it is counted."""
+"""Runs one play: people connect, faults are injected by the plan, the system comes to rest, and the checks run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.waiting import eventually
 
 @dataclass(slots=True)
 class InjectedFault:
-    """A moment of the plan as it came out: seconds since the epoch."""
+    """A scheduled fault after its injection. Times in seconds since the epoch."""
 
     fault: str
     began: float
@@ -43,7 +43,7 @@ class Play:
     rested: float = 0.0
     broken: list[InjectedFault] = field(default_factory=list)
     not_here: dict[str, str] = field(default_factory=dict)
-    """Which faults this machine does not let happen, and why."""
+    """Faults that are not possible on this machine, and why."""
     away: list[Outage] = field(default_factory=list)
     ledger: Ledger = field(default_factory=Ledger)
     counted: list[CheckResult] = field(default_factory=list)
@@ -71,16 +71,16 @@ def perform(
         play.began = fault_system.zero = time.time()
         _break(play, fault_system, plan(seed, seconds, list(FAULTS)), population, long, tell)
         play.ended = time.time()
-        tell("the play is over; all comes to rest")
+        tell("the play is over; waiting until all commands are settled")
         population.end(all_of_it=hurried)
         try:
             if hurried:
                 _let_a_minute_pass(fault_system)
             _rest(fault_system)
-        except AssertionError as busy:  # what is wrong then shall be counted as well
-            population.ledger.spoiled.append(f"it does not come to rest: {busy}")
+        except AssertionError as busy:  # the checks run in this case as well
+            population.ledger.spoiled.append(f"the system does not come to rest: {busy}")
         play.rested = time.time()
-        tell(f"at rest after {play.rested - play.ended:.0f} s; counting")
+        tell(f"at rest after {play.rested - play.ended:.0f} s; running the checks")
         play.counted = verify(fault_system, population)
         play.delays = delays(fault_system, TIMERS)
     finally:
@@ -97,7 +97,7 @@ def _break(
     long: float,
     tell: Callable[[str], None],
 ) -> None:
-    """Each fault in a thread of its own: the next may come before the last is mended."""
+    """Inject each fault in its own thread, because faults may overlap."""
     threads = []
     began = time.monotonic()
     until = began + play.seconds
@@ -123,7 +123,8 @@ AGAIN_SECONDS = 30.0
 
 
 def _until_it_matters(play: Play, fault: str, at: FaultContext) -> InjectedFault:
-    """Again and again for a while: another fault may have been quicker, or there was nothing to break yet."""
+    """Inject a fault, and repeat it for up to AGAIN_SECONDS while it has no effect: another fault may have removed its
+    target, or there is no target yet."""
     until = time.monotonic() + AGAIN_SECONDS
     while True:
         began = time.time()
@@ -133,7 +134,7 @@ def _until_it_matters(play: Play, fault: str, at: FaultContext) -> InjectedFault
             play.not_here[fault] = str(why)
             return InjectedFault(fault, began, time.time(), Effect(0, f"not possible here: {why}"))
         except (RedisError, DBAPIError) as away:
-            effect = Effect(0, f"nobody was there: {type(away).__name__}")
+            effect = Effect(0, f"a server was away: {type(away).__name__}")
         except Exception as problem:
             play.ledger.spoiled.append(f"{fault}: {problem!r}")
             return InjectedFault(fault, began, time.time(), Effect(0, f"failed: {problem!r}"))
@@ -142,11 +143,11 @@ def _until_it_matters(play: Play, fault: str, at: FaultContext) -> InjectedFault
         time.sleep(0.3)
 
 
-REST_SECONDS = 90.0  # a slot that came back is offered for a minute
+REST_SECONDS = 90.0  # a reopened slot is offered for a minute
 
 
 def _let_a_minute_pass(fault_system: FaultSystem) -> None:
-    """When only deadlines are waited for, which may be a minute away, they come within some seconds."""
+    """Wait until only deadlines are pending, which may be a minute away, then make them due within seconds."""
 
     def only_deadlines() -> bool:
         others = "SELECT name FROM mailbox WHERE settled_at IS NULL AND name <> 'broadcasts.expire' LIMIT 5"
@@ -158,7 +159,7 @@ def _let_a_minute_pass(fault_system: FaultSystem) -> None:
 
 
 def _rest(fault_system: FaultSystem) -> None:
-    """Until nothing is left to do."""
+    """Wait until all commands are settled or parked."""
 
     def nothing_left() -> bool:
         left = fault_system.rows(

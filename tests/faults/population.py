@@ -1,4 +1,4 @@
-"""The town: everybody who plays, the hands that act for them, and the line to the API that keeps the ledger."""
+"""All people of a play, the threads that act for them, and the HTTP client that records all answers in the ledger."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Population:
         self.ledger = Ledger()
         self.over = False
         self.obliging = False
-        """No driver says no, or nothing: what was given back would be offered for another minute."""
+        """Whether all drivers accept. Used towards the end, because a declined slot is offered for another minute."""
         dice = random.Random(seed)
         self.customers = [Customer(self, random.Random(dice.random())) for _ in range(customers)]
         self.transporters = [
@@ -68,8 +68,8 @@ class Population:
             self.later(person.dice.uniform(0.0, 2.0), partial(self._live, person))
 
     def end(self, *, all_of_it: bool) -> None:
-        """Nobody begins anything new, and what is under way is answered or given up. Some customers cancel what is
-        open, others let it run out; `all_of_it`: they let nothing run out that would take long."""
+        """Stop all new actions and wait for the running ones. Some customers cancel their open request, the others let it
+        expire. `all_of_it`: every request that would not expire soon is cancelled."""
         self.over = True
         with self._news:
             self._due.clear()
@@ -113,7 +113,7 @@ class Population:
                     if self.over:
                         return
                 act = heapq.heappop(self._due)[2]
-            with suppress(RuntimeError):  # the hands are at rest
+            with suppress(RuntimeError):  # the pool is shut down
                 self._hands.submit(self._act, act)
 
     def _act(self, act: Callable[[], object]) -> None:
@@ -132,7 +132,7 @@ class Population:
             if not self.over:
                 self.later(pause, lambda: self._live(person))
 
-    # --- the line -----------------------------------------------------------------------------------------
+    # --- HTTP -----------------------------------------------------------------------------------------
 
     def send(
         self,
@@ -145,7 +145,7 @@ class Population:
         waits: bool,
         patient: bool,
     ) -> Answer:
-        """The last answer. What was turned away or not answered is repeated with the same key by who is patient."""
+        """Send a command and return the last answer. If `patient`, a refused or unanswered one is repeated with the same key."""
         entry = self.ledger.open(who.id, who.role, f"{method} {path}", key)
         until = time.monotonic() + (PATIENCE_SECONDS if patient else 0.0)
         attempt = 0
@@ -179,7 +179,7 @@ class Population:
         return Answer(time.time(), said.status_code, _json(said), "Location" in said.headers)
 
     def read(self, who: Person, path: str, patience: float = PATIENCE_SECONDS) -> Any:
-        """The JSON there; None for 404."""
+        """Return the JSON at this path, None for 404. Raises RuntimeError without an answer in `patience` seconds."""
         until = time.monotonic() + patience
         while True:
             with suppress(httpx.HTTPError):
@@ -187,7 +187,7 @@ class Population:
                 if said.status_code in (200, 404):
                     return said.json() if said.status_code == 200 else None
             if time.monotonic() > until:
-                raise RuntimeError(f"nobody answers {path}")
+                raise RuntimeError(f"no answer from {path}")
             time.sleep(0.3)
 
     def heartbeat(self, who: Transporter) -> None:

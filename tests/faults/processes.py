@@ -1,4 +1,4 @@
-"""Faults of our own processes: killed, stopped, ended one after another, without a disk for what they say."""
+"""Faults of our own processes: killed, stopped, restarted one after another, without disk space for the log."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def kill_a_child(at: FaultContext) -> Effect:
     return _killed(at, at.one_of(children), f"of {queue}")
 
 
-@fault("a worker's parent is killed, and not its children")
+@fault("a worker's parent is killed without its children")
 def kill_a_parent(at: FaultContext) -> Effect:
     queue = at.dice.choice(PREFORK)
     parent = at.fault_system.leader(queue)
@@ -61,25 +61,25 @@ def _killed(at: FaultContext, pids: list[int], whose: str) -> Effect:
     return Effect(dead, f"{dead} {whose}")
 
 
-@fault("a worker is stopped for a while, and goes on")
+@fault("a worker is stopped for a while, then continued")
 def stop_a_worker(at: FaultContext) -> Effect:
     queue = at.dice.choice(QUEUES)
     return _stopped(at, at.fault_system.system.pids(queue), WORKER_STOPPED_SECONDS, f" of {queue}")
 
 
-@fault("the API is stopped for a while, and goes on")
+@fault("the API is stopped for a while, then continued")
 def stop_the_api(at: FaultContext) -> Effect:
     return _stopped(at, at.one_of(at.fault_system.system.pids("gunicorn")[1:]), at.long)
 
 
-@fault("beat is stopped for a while, and goes on")
+@fault("beat is stopped for a while, then continued")
 def stop_beat(at: FaultContext) -> Effect:
     return _stopped(at, at.fault_system.system.pids("beat"), at.long)
 
 
 def _stopped(at: FaultContext, pids: list[int], seconds: float, whose: str = "") -> Effect:
-    """A stopped process keeps the locks of the transaction in which it was stopped: nobody else can act for these
-    requests, until the database ends the transaction."""
+    """A stopped process keeps the locks of its open transaction. These requests are blocked until the database ends
+    the transaction, so an outage is recorded for them."""
     with ExitStack() as undo:
         undo.enter_context(at.fault_system.stopped(pids))
         locked = at.fault_system.locked_by(pids) if at.fault_system.database_answers() else []
@@ -90,9 +90,9 @@ def _stopped(at: FaultContext, pids: list[int], seconds: float, whose: str = "")
     return Effect(still, f"{still} processes{whose} for {seconds:.0f} s{kept}")
 
 
-@fault("the children are ended gently, one after another")
+@fault("the children are terminated gracefully, one after another")
 def restart_by_turns(at: FaultContext) -> Effect:
-    """A rolling restart: the next goes when the one before has a successor."""
+    """A rolling restart: each child is terminated after the previous one has a successor."""
     heirs = 0
     for program in (*QUEUES, "beat", "gunicorn"):
         before = at.fault_system.leader(program)
@@ -101,16 +101,16 @@ def restart_by_turns(at: FaultContext) -> Effect:
                 heir = eventually(partial(_heir, at.fault_system, program, before), within=10.0, every=0.1)
                 heirs += 1
                 eventually(partial(at.fault_system.works, heir), within=3.0, every=0.1)
-    return Effect(heirs, f"{heirs} children have had a successor")
+    return Effect(heirs, f"{heirs} children were replaced")
 
 
 def _heir(fault_system: FaultSystem, program: str, before: int) -> int:
-    """0: not yet."""
+    """Return the pid of the successor, 0 if there is none yet."""
     leader = fault_system.leader(program) or 0
     return leader if leader != before else 0
 
 
-@fault("the disk of the log file is full, and somebody dies")
+@fault("the disk of the log file is full, and a child is killed")
 def fill_the_disk_of_the_log(at: FaultContext) -> Effect:
     with no_room(at.fault_system.system.process.pid):
         size = at.fault_system.log.stat().st_size
@@ -120,5 +120,5 @@ def fill_the_disk_of_the_log(at: FaultContext) -> Effect:
         silent = at.fault_system.log.stat().st_size == size
     return Effect(
         dead * silent,
-        f"for {at.long:.0f} s, {dead} died" + (", unheard" if silent else ", and it was written"),
+        f"for {at.long:.0f} s, {dead} killed" + (", not logged" if silent else ", but logged"),
     )

@@ -1,4 +1,4 @@
-"""Whether promises were kept: every 202 once, with one outcome everywhere, and no effect of what was refused."""
+"""Checks of promises: every accepted command has exactly one outcome, and a refused one has no effect."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def all_settled(seen: Evidence) -> tuple[str, list[str]]:
     return f"{len(promised)} accepted", wrong
 
 
-@check("each of them once: one line in its caller's log, one frame on its caller's socket")
+@check("every command is settled once: one line in its caller's log, one frame on its caller's socket")
 def settled_once(seen: Evidence) -> tuple[str, list[str]]:
     recorded = [command for command, outcome in seen.outcomes.items() if outcome is not None]
     wrong = [
@@ -36,7 +36,7 @@ def settled_once(seen: Evidence) -> tuple[str, list[str]]:
     return f"{len(recorded)} recorded", wrong
 
 
-@check("its outcome is the same over HTTP, socket and log, and in the answer that was waited for")
+@check("its outcome is the same over HTTP, socket and log, and in the response that was waited for")
 def same_everywhere(seen: Evidence) -> tuple[str, list[str]]:
     compared, wrong = 0, []
     for entry in {entry.command_id: entry for entry in seen.ledger.entries}.values():
@@ -62,11 +62,11 @@ def same_everywhere(seen: Evidence) -> tuple[str, list[str]]:
 
 
 def _comparable(outcome: dict[str, Any]) -> str:
-    """Whether it has been asked for again meanwhile is no part of it."""
+    """Return the outcome as text without `replayed`, which changes when the command is repeated."""
     return json.dumps({key: value for key, value in outcome.items() if key != "replayed"}, sort_keys=True)
 
 
-@check("nothing that was refused, or is the answer of an earlier command, has an effect")
+@check("a command that was refused or replays an earlier outcome has no effect")
 def refused_without_effect(seen: Evidence) -> tuple[str, list[str]]:
     refused = seen.fault_system.rows(
         "SELECT count(*) AS n FROM mailbox WHERE status = 'rejected' OR replayed"
@@ -78,7 +78,7 @@ def refused_without_effect(seen: Evidence) -> tuple[str, list[str]]:
     return f"{refused} refused or repeated", [f"{row.name} {row.id}" for row in acted]
 
 
-@check("nothing that was turned away (503, 429, 400) was recorded")
+@check("no command that was turned away (503, 429, 400) was recorded")
 def turned_away_unrecorded(seen: Evidence) -> tuple[str, list[str]]:
     answered = {entry.command_id for entry in seen.ledger.entries if not entry.turned_away}
     away = [e for e in seen.ledger.entries if e.turned_away and e.command_id not in answered]
@@ -104,7 +104,7 @@ def known_answers(seen: Evidence) -> tuple[str, list[str]]:
 
 @check("no command takes effect twice")
 def no_double_effect(seen: Evidence) -> tuple[str, list[str]]:
-    """A ring that meets nobody goes on to the next within one command: each of these steps once."""
+    """One `broadcasts.widen` advances several radius rings if they match no transporter, so transitions are compared by step."""
     moves = seen.fault_system.rows("SELECT count(*) AS n FROM transitions")[0].n
     twice = seen.fault_system.rows(
         "SELECT cause, command_id, subject_id, name FROM transitions"
@@ -115,7 +115,7 @@ def no_double_effect(seen: Evidence) -> tuple[str, list[str]]:
     ]
 
 
-@check("everybody has heard their whole log, in order, without gap or repeat")
+@check("every user has received their whole log, in order, without gap or repeat")
 def heard_all(seen: Evidence) -> tuple[str, list[str]]:
     wrong: list[str] = []
     try:
@@ -129,6 +129,6 @@ def heard_all(seen: Evidence) -> tuple[str, list[str]]:
             wrong.append(f"{who}: the log has gaps")
         for seq, (line, heard) in enumerate(zip_longest(map(Line.written, lines), ear.lines), 1):
             if line != heard:
-                wrong.append(f"{who}: line {seq} is {line} and was heard as {heard}")
+                wrong.append(f"{who}: line {seq} is {line} and was received as {heard}")
     heard_lines = sum(ear.newest for ear in seen.ledger.ears.values())
     return f"{heard_lines} frames, {len(seen.logs)} people", wrong

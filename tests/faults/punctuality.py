@@ -1,4 +1,4 @@
-"""Whether what had to happen at a certain time happened then: deadlines, answer windows, holds, every timer."""
+"""Checks that timers acted on time: deadlines, answer windows, holds, and all others."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from tests.faults.checks import Evidence, check
 from tests.faults.fault_system import FaultSystem
 
 LATE_SECONDS = 2.0
-"""Beyond this only the time is forgiven during which the database was away, or nobody there to look at the clock."""
+"""Allowed lateness, besides outages of the database and of the process that sweeps."""
 SHARING_SECONDS = 1.0
-"""More in the suite, where other tests want the same cores."""
+"""Additional allowance in the suite, where other tests use the same cores."""
 
 TIMERS = """
     SELECT name, id, EXTRACT(EPOCH FROM due_at)::float AS due, EXTRACT(EPOCH FROM settled_at)::float AS settled,
@@ -40,9 +40,9 @@ class Delay:
     id: str
     due: float
     late: float
-    """Seconds, negative: early."""
+    """Seconds; negative means early."""
     forgiven: float
-    """So many of them were an outage."""
+    """How many of these seconds were an outage."""
     swept: bool = False
 
 
@@ -76,7 +76,7 @@ def deadlines(seen: Evidence) -> tuple[str, list[str]]:
     return _in_time(seen, ENDS["expire"])
 
 
-@check("no unanswered assignment is past its end")
+@check("no unanswered assignment is past its deadline")
 def answers(seen: Evidence) -> tuple[str, list[str]]:
     return _in_time(seen, ENDS["answer"])
 
@@ -86,7 +86,7 @@ def holds(seen: Evidence) -> tuple[str, list[str]]:
     return _in_time(seen, ENDS["hold"])
 
 
-@check("no timer is lost, none acts early, none late")
+@check("no timer is lost, early or late")
 def timers(seen: Evidence) -> tuple[str, list[str]]:
     figure, wrong = _in_time(seen, TIMERS)
     swept = sum(each.swept for each in delays(seen.fault_system, TIMERS))
@@ -95,7 +95,7 @@ def timers(seen: Evidence) -> tuple[str, list[str]]:
 
 @check("no timer was refused")
 def no_timer_refused(seen: Evidence) -> tuple[str, list[str]]:
-    """It would be settled without having had its effect."""
+    """A refused timer is settled without having had its effect."""
     refused = seen.fault_system.rows(
         "SELECT id, name, error FROM mailbox WHERE queue = 'timers' AND status = 'rejected'"
     )

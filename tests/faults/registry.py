@@ -1,4 +1,4 @@
-"""What a fault is: a sentence, how it breaks something for real, and how much that was. Each registers itself here."""
+"""The registry of faults. A fault has a sentence as its name, and a function that injects it and returns its effect."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tests.faults.fault_system import FaultSystem
 
 class Effect(NamedTuple):
     much: int
-    """How many processes, messages or attempts met it. 0: nothing was broken."""
+    """How many processes, messages or attempts were affected. 0: the fault had no effect."""
     what: str
 
 
 class NotPossibleHere(Exception):
-    """This machine does not let it happen, and why."""
+    """The fault cannot be injected on this machine; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaultContext:
-    """What a fault has at hand. `long`: how many seconds something stays broken that can."""
+    """The arguments of a fault. `long`: seconds for which a lasting fault lasts."""
 
     fault_system: FaultSystem
     dice: random.Random

@@ -1,4 +1,4 @@
-"""The report of a play: what was broken when, what was counted, how late things were. Text, and a picture."""
+"""The report of a play: faults, results of the checks, lateness of timers. Text and a chart."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.faults.play import Play
 
 
 def write(play: Play, folder: Path) -> Path:
-    """`report.md` and `report.svg`. Returns where the text is."""
+    """Write `report.md` and `report.svg`, and return the path of the text."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.svg").write_text(draw(play))
     text = folder / "report.md"
@@ -21,31 +21,29 @@ def write(play: Play, folder: Path) -> Path:
 
 def told(play: Play) -> str:
     failed = [count for count in play.counted if count.wrong]
-    verdict = (
-        f"**{len(failed)} of {len(play.counted)} counts are wrong**" if failed else "all counts are right"
-    )
+    verdict = f"**{len(failed)} of {len(play.counted)} checks failed**" if failed else "all checks passed"
     begun = f"{datetime.fromtimestamp(play.began, UTC):%Y-%m-%d %H:%M} UTC"
     summary = (
-        f"Seed {play.seed}, {play.seconds:.0f} s of play, begun {begun}; at rest {play.rested - play.ended:.0f} s after its end."
+        f"Seed {play.seed}, {play.seconds:.0f} s of play, started {begun}; at rest {play.rested - play.ended:.0f} s after its end."
         f" {len(play.broken)} faults; {verdict}."
     )
     return (
         "\n\n".join(
             [
-                "# What became of it",
+                "# Result",
                 summary,
                 *(
-                    f"## Wrong: {c.sentence}\n\n" + "\n".join(f"- {each}" for each in c.wrong[:50])
+                    f"## Failed: {c.sentence}\n\n" + "\n".join(f"- {each}" for each in c.wrong[:50])
                     for c in failed
                 ),
-                "## Counted",
+                "## Checks",
                 _table(
-                    ("", "what must be true", "counted"),
+                    ("", "check", "checked"),
                     [("**no**" if c.wrong else "yes", c.sentence, c.figure) for c in play.counted],
                 ),
                 "## How late timers were",
                 _lateness(play),
-                "## What was not there",
+                "## Outages",
                 _table(
                     ("what", "from", "for"),
                     [
@@ -57,9 +55,9 @@ def told(play: Play) -> str:
                         for a in sorted(play.away, key=lambda a: a.began)
                     ],
                 ),
-                "## What was broken",
+                "## Faults",
                 _table(
-                    ("at", "for", "what", "how"),
+                    ("at", "for", "fault", "effect"),
                     [
                         (
                             f"{b.began - play.began:.1f} s",
@@ -70,7 +68,7 @@ def told(play: Play) -> str:
                         for b in sorted(play.broken, key=lambda b: b.began)
                     ],
                 ),
-                "![when what was broken, how much was asked, how late timers were](report.svg)",
+                "![answers per second, faults over time, lateness of timers](report.svg)",
             ]
         )
         + "\n"

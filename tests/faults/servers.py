@@ -1,4 +1,4 @@
-"""Faults of PostgreSQL and Redis: dead, stopped, emptied, locked, cut off, without room on their disks."""
+"""Faults of PostgreSQL and Redis: killed, stopped, emptied, locked, disconnected, with full disks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from weelo_workers.runtime.embedded import EmbeddedServer
 DOWN_SECONDS = 30.0
 LOCKED_SECONDS = 5.0
 WAITED_FOR_SECONDS = 12.0
-"""For so long a lock is kept beyond that if no other connection waits for it yet."""
+"""Additional time for which a lock is kept if no other connection waits for it yet."""
 
 
 @fault("a power cut: children and servers are killed at once")
@@ -38,9 +38,9 @@ def cut_the_power(at: FaultContext) -> Effect:
 # --- PostgreSQL -------------------------------------------------------------------------------------------
 
 
-@fault("PostgreSQL is shut down at once")
+@fault("PostgreSQL is shut down immediately")
 def shut_down_the_database(at: FaultContext) -> Effect:
-    """As `pg_ctl stop -m immediate` does; the supervisor begins it again."""
+    """As `pg_ctl stop -m immediate` does; the supervisor restarts it."""
     with at.fault_system.outage_of(DATABASE):
         began, running = time.time(), _pids(at.fault_system.postgres)
         ended = at.fault_system.send(signal.SIGQUIT, running)
@@ -49,9 +49,9 @@ def shut_down_the_database(at: FaultContext) -> Effect:
     return Effect(ended, f"for {time.time() - began:.1f} s")
 
 
-@fault("PostgreSQL is stopped for a while, and goes on")
+@fault("PostgreSQL is stopped for a while, then continued")
 def stop_the_database(at: FaultContext) -> Effect:
-    """All of it. The postmaster first, so that nobody new begins."""
+    """Stop all its processes, the postmaster first so that it starts no new backend."""
     with at.fault_system.outage_of(DATABASE):
         postmaster = _pids(at.fault_system.postgres)
         with at.fault_system.stopped(postmaster):
@@ -71,7 +71,7 @@ def end_connections(at: FaultContext) -> Effect:
     return Effect(len(ended), f"{len(ended)} of them")
 
 
-@fault("somebody keeps a request's row locked")
+@fault("another transaction keeps a request's row locked")
 def lock_a_row(at: FaultContext) -> Effect:
     """Lock the row of a broadcast whose next timer is due soon."""
     soon = at.fault_system.rows(
@@ -87,7 +87,7 @@ def lock_a_row(at: FaultContext) -> Effect:
     return Effect(waiting, f"{broadcast}, {waiting} waited for it")
 
 
-@fault("somebody keeps a busy table locked")
+@fault("another transaction keeps a busy table locked")
 def lock_a_table(at: FaultContext) -> Effect:
     table = at.dice.choice(("mailbox", "broadcasts", "log_heads", "offers"))
     with at.fault_system.outage_of(DATABASE):
@@ -113,7 +113,7 @@ def _locked(fault_system: FaultSystem, statement: str) -> int:
 
 @fault("the disk of PostgreSQL is full")
 def fill_the_disk_of_the_database(at: FaultContext) -> Effect:
-    """First no table can grow; then its write-ahead log cannot, which ends it and lets it not begin again."""
+    """First no table can grow. Then the write-ahead log cannot, so PostgreSQL ends and cannot start again."""
     last_half = time.monotonic() + at.long / 2
 
     def takes_nothing() -> bool:
@@ -145,9 +145,9 @@ def restart_redis(at: FaultContext) -> Effect:
     return Effect(at.fault_system.send(signal.SIGTERM, _pids(at.fault_system.valkey)), "SIGTERM")
 
 
-@fault("Redis is stopped for a while, and goes on")
+@fault("Redis is stopped for a while, then continued")
 def stop_redis(at: FaultContext) -> Effect:
-    """Worse than dead: it takes connections and answers nobody."""
+    """The stopped Redis accepts connections and does not answer, so clients wait until their time-outs."""
     running = _pids(at.fault_system.valkey)
     with at.fault_system.stopped(running):
         still = at.fault_system.pause_processes(running, at.long)
@@ -164,7 +164,7 @@ def empty_redis(at: FaultContext) -> Effect:
 
 @fault("the disk of Redis is full")
 def fill_the_disk_of_redis(at: FaultContext) -> Effect:
-    """It answers, and takes nothing that would have to be written down."""
+    """Redis answers, and refuses all writes."""
     return _full(at, at.fault_system.redis_disk, at.fault_system.redis_takes_nothing)
 
 

@@ -1,4 +1,4 @@
-"""A line to a server that can be cut at the worst moment: when the server has done it, and has not said so."""
+"""A TCP proxy that can drop a connection after the server has executed a statement and before its answer arrives."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import suppress
 
 
 class TcpProxy:
-    """Listens on a port of its own and passes everything on. Use as a context manager."""
+    """Listens on its own port and forwards everything. Use as a context manager."""
 
     def __init__(self, host: str, port: int) -> None:
         self._to = (host, port)
@@ -17,7 +17,7 @@ class TcpProxy:
         self._times = 0
         self.cuts = 0
         self.dead = False
-        """Nobody gets through."""
+        """Whether new connections are closed at once."""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -31,8 +31,8 @@ class TcpProxy:
     def cut_after(
         self, words: bytes, *, times: int = 1, for_good: bool = False, answered: bool = False
     ) -> None:
-        """The next so many times that these words pass to the server, its answer does not come back, and the
-        connection ends. `for_good`: nobody gets through afterwards. `answered`: the answer does come back."""
+        """For the next `times` packets with these words: forward them, drop the server's answer, and end the connection.
+        `for_good`: refuse all connections afterwards. `answered`: forward the answer before ending the connection."""
         self._fatal, self._times, self._for_good, self._answered = words, times, for_good, answered
 
     def _accept(self) -> None:
@@ -59,7 +59,7 @@ class TcpProxy:
                         return
                     if key.fileobj is client and self._is_fatal(said):
                         server.sendall(said)
-                        answer = server.recv(65536)  # it is done
+                        answer = server.recv(65536)  # the server has executed it
                         if self._answered:
                             client.sendall(answer)
                         self.cuts += 1

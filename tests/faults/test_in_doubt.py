@@ -1,4 +1,4 @@
-"""A 202 is a promise, a 503 says that nothing was accepted: also when the database goes away in the middle of it."""
+"""202 means that a command is stored, 503 that it is not, even if the database connection is lost in between."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Customer:
 
 @pytest.fixture
 def customer(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Customer]:
-    """Whose API has its database at the other end of a line."""
+    """Yield a customer whose API reaches its database through a TCP proxy."""
     url = make_url(settings().database_url)
     with TcpProxy(url.host or "127.0.0.1", url.port or 5432) as line:
         far = connect(url.set(host="127.0.0.1", port=line.port).render_as_string(False))
@@ -66,22 +66,24 @@ def test_a_command_is_accepted_though_the_database_was_lost_just_afterwards(cust
     assert answer.status_code == 202 and customer.recorded == 1
 
 
-def test_nobody_says_that_nothing_was_accepted_when_it_is_not_known(customer: Customer) -> None:
+def test_an_unknown_result_is_500_and_not_503(customer: Customer) -> None:
     customer.line.cut_after(RECORDING, for_good=True)
     answer = customer.books()
-    assert customer.recorded == 1, "the line was cut too early"
+    assert customer.recorded == 1, "the connection was cut too early"
     assert answer.status_code == 500
     assert answer.json["code"] == "INTERNAL_ERROR" and answer.json["retryable"]
 
 
-def test_what_was_recorded_is_202_though_the_database_is_lost_while_one_waits(customer: Customer) -> None:
+def test_a_recorded_command_is_202_though_the_database_is_lost_while_the_caller_waits(
+    customer: Customer,
+) -> None:
     customer.line.cut_after(LOOKING, times=100)
     answer = customer.books(Prefer="wait=1")
     assert customer.line.cuts
     assert answer.status_code == 202 and customer.recorded == 1
 
 
-def test_what_certainly_was_not_recorded_is_503(customer: Customer) -> None:
+def test_a_command_that_was_certainly_not_recorded_is_503(customer: Customer) -> None:
     customer.line.dead = True
     answer = customer.books()
     assert answer.status_code == 503 and answer.json["code"] == "SERVICE_UNAVAILABLE"

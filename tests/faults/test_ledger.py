@@ -1,7 +1,7 @@
-"""Nothing lost, nothing twice: people play through the public API while everything that can break does, and in the end
-it is counted. The short form of `make soak`: each fault at least once.
+"""No command is lost or executed twice: people use the public API while all faults are injected, then the checks run.
+This is the short form of `make soak`, with each fault at least once.
 
-The plan is made of a seed: `WEELO_SEED=… pytest tests/faults/test_ledger.py` plays another one.
+`WEELO_SEED=… pytest tests/faults/test_ledger.py` runs the plan of another seed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import verification  # noqa: F401 (it fills what is counted)
+from tests.faults import verification  # noqa: F401 (importing it registers the checks)
 from tests.faults.checks import CHECKS
 from tests.faults.fault_system import FaultSystem
 from tests.faults.faults import FAULTS
@@ -29,12 +29,12 @@ WHERE_ROOT_MAY_MOUNT = {"the disk of Redis is full", "the disk of PostgreSQL is 
 
 @pytest.fixture(scope="module")
 def play(fault_system: FaultSystem, report: Path) -> Iterator[Play]:
-    print(f"WEELO_SEED={SEED}")  # noqa: T201 (how to play it again)
+    print(f"WEELO_SEED={SEED}")  # noqa: T201 (how to repeat the run)
     played = perform(fault_system, SEED, SECONDS, hurried=True)
     write(played, report)
     yield played
     if any(count.wrong for count in played.counted):
-        print(told(played))  # noqa: T201 (what was broken when)
+        print(told(played))  # noqa: T201 (the report of the failed run)
 
 
 def test_the_same_seed_is_the_same_plan_and_every_fault_is_in_it() -> None:
@@ -50,7 +50,7 @@ def test_every_fault_had_an_effect(play: Play) -> None:
     ]
 
 
-def test_somebody_was_stopped_for_ten_seconds_and_something_locked_for_five(play: Play) -> None:
+def test_a_process_was_stopped_for_ten_seconds_and_rows_and_tables_were_locked_for_five(play: Play) -> None:
     def longest(faults: str) -> float:
         lasted = [
             each.ended - each.began for each in play.broken if faults in each.fault and each.effect.much

@@ -1,4 +1,4 @@
-"""The mutants are changes to the text of the code: when that changes, they have to follow."""
+"""Every mutant still matches the source text that it changes."""
 
 from __future__ import annotations
 

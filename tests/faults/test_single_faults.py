@@ -1,4 +1,4 @@
-"""Single faults, each with what it must not do: what the ledger cannot see, since something else makes up for it there."""
+"""Single faults and their limits. The ledger test cannot see these, because other mechanisms compensate there."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ IN_TIME_SECONDS = LATE_SECONDS + SHARING_SECONDS
 
 
 def ask(fault_system: FaultSystem) -> tuple[str, str]:
-    """A booking by a new customer, accepted: (customer, command)."""
+    """Send a booking by a new customer, and return (customer id, command id)."""
     customer = uuid4()
     with fault_system.system.http(Role.CUSTOMER, customer) as asks:
         answer = asks.post("/bookings", json=BOOKING, headers={"Prefer": ""})
@@ -40,7 +40,7 @@ def settled(fault_system: FaultSystem, command: str) -> bool:
 
 
 def booked(fault_system: FaultSystem) -> tuple[str, str]:
-    """A booking that is there: (customer, broadcast)."""
+    """Book as a new customer, wait until it is executed, and return (customer id, broadcast id)."""
     customer, command = ask(fault_system)
     eventually(lambda: settled(fault_system, command), within=20)
     return customer, str(
@@ -51,7 +51,7 @@ def booked(fault_system: FaultSystem) -> tuple[str, str]:
 
 
 def _lateness(fault_system: FaultSystem, broadcasts: list[str]) -> list[float]:
-    """Of those that have expired, in seconds."""
+    """Return how many seconds late these broadcasts expired; those not yet expired are left out."""
     ended = fault_system.rows(
         "SELECT EXTRACT(EPOCH FROM state_changed_at - expires_at)::float AS late FROM broadcasts"
         " WHERE status = 'expired' AND id = ANY(CAST(:ids AS uuid[]))",
@@ -82,21 +82,21 @@ def test_commands_are_executed_while_redis_takes_connections_and_does_not_answer
 def test_TIMR_02_deadlines_are_kept_while_redis_takes_connections_and_does_not_answer(
     fault_system: FaultSystem,
 ) -> None:
-    """An outage of Redis is no excuse: the second clock waits for nobody."""
+    """An outage of Redis allows no extra lateness, because the sweep does not use it."""
     broadcasts = [booked(fault_system)[1] for _ in range(6)]
     with fault_system.stopped([pid_of(fault_system.valkey)]):
         fault_system.shorten_deadlines()
-        fault_system.system.kill("timers")  # and with it the countdowns
+        fault_system.system.kill("timers")  # their countdowns are lost as well
         eventually(lambda: len(_lateness(fault_system, broadcasts)) == len(broadcasts), within=25)
     late = sorted(_lateness(fault_system, broadcasts))
     print("seconds late:", late)  # noqa: T201
     assert late[0] >= 0 and late[-1] < IN_TIME_SECONDS, late
 
 
-def test_a_killed_childs_message_is_given_to_another_without_the_second_clock(
+def test_a_killed_childs_message_is_redelivered_without_the_sweep(
     fault_system: FaultSystem,
 ) -> None:
-    """Otherwise each such death would cost its command the second that the sweep grants the bell."""
+    """Without this, each killed child would delay its command by the second for which the sweep waits."""
     eventually(lambda: len(fault_system.system.pids("broadcasts")) == 3, within=20)
     customer, broadcast = booked(fault_system)
     with fault_system.stopped(fault_system.system.pids("beat")):
@@ -106,7 +106,7 @@ def test_a_killed_childs_message_is_given_to_another_without_the_second_clock(
                 cancel = client.put(f"/bookings/{broadcast}/cancel", json={}, headers={"Prefer": ""}).json()
             workers = fault_system.system.pids("broadcasts")
 
-            def waiting() -> list[int]:  # a ring may wait for the same row, in another worker
+            def waiting() -> list[int]:  # `broadcasts.widen` may wait for the same row in another worker
                 return [
                     child
                     for port in fault_system.waiting_for_a_lock()
@@ -117,8 +117,8 @@ def test_a_killed_childs_message_is_given_to_another_without_the_second_clock(
         eventually(lambda: settled(fault_system, cancel["commandId"]), within=15)
 
 
-def test_workers_outlive_the_end_of_redis(fault_system: FaultSystem) -> None:
-    """With countdowns in their hands: what they cannot hand back is no reason to give up."""
+def test_workers_survive_a_kill_of_redis(fault_system: FaultSystem) -> None:
+    """The workers hold countdowns, which they cannot return to the broker at that moment."""
     eventually(lambda: len(fault_system.children()) == len(QUEUES) + 2, within=20)
     booked(fault_system)
     before = fault_system.children()
@@ -130,19 +130,21 @@ def test_workers_outlive_the_end_of_redis(fault_system: FaultSystem) -> None:
 
 
 def test_commands_are_executed_while_the_disk_of_redis_is_full(fault_system: FaultSystem) -> None:
-    """Whatever changes something is refused, also taking a message. Celery's workers end of that; they come back."""
+    """Redis refuses all writes, also BRPOP. Celery's workers exit because of that and are restarted."""
     if fault_system.redis_disk.why_not:
         pytest.skip(fault_system.redis_disk.why_not)
     with fault_system.redis_disk.full():
         eventually(fault_system.redis_takes_nothing, within=10)
-        assert fault_system.valkey.start() == fault_system.valkey.url(), "it runs, and is taken over"
+        assert fault_system.valkey.start() == fault_system.valkey.url(), (
+            "`start` must find the running server"
+        )
         booked(fault_system)
         booked(fault_system)
     eventually(lambda: not fault_system.redis_takes_nothing(), within=20)
     booked(fault_system)
 
 
-def test_what_is_accepted_while_the_disk_of_the_database_fills_is_done_and_the_rest_is_refused(
+def test_commands_accepted_while_the_disk_of_the_database_fills_are_executed_and_the_rest_is_refused(
     fault_system: FaultSystem,
 ) -> None:
     if fault_system.database_disk.why_not:
@@ -155,7 +157,9 @@ def test_what_is_accepted_while_the_disk_of_the_database_fills_is_done_and_the_r
         return answers[-1].status_code == 503
 
     with fault_system.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        connection.execute(text("VACUUM FULL mailbox"))  # else there may be room for hundreds within it
+        connection.execute(
+            text("VACUUM FULL mailbox")
+        )  # otherwise the table may have free space for hundreds of rows
     with fault_system.database_disk.full():
         eventually(refused, within=20)
     assert {answer.status_code for answer in answers} <= {202, 503}
@@ -172,7 +176,7 @@ def test_everything_goes_on_while_the_disk_of_the_log_is_full(fault_system: Faul
         eventually(lambda: set(fault_system.children()) - before, within=20)
         booked(fault_system)
     assert fault_system.system.process.poll() is None
-    # Who began meanwhile inherited the limit, could not write where a full disk would have let it, and begins again.
+    # Processes started meanwhile inherited the limit. It also forbids writes that a full disk allows, so they are restarted.
     eventually(lambda: len(fault_system.system.pids("timers")) == 3, within=40)
     booked(fault_system)
 

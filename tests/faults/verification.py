@@ -1,8 +1,8 @@
-"""The reckoning: what must be true when all has come to rest. Each count has a figure, and names what is wrong."""
+"""Runs all checks after a play. Each returns a figure and the violations that it found."""
 
 from __future__ import annotations
 
-# They count as well: importing them says so.
+# Importing these modules registers their checks.
 from tests.faults import leaks, promises, punctuality  # noqa: F401
 from tests.faults.checks import CHECKS, CheckResult, Counting, Evidence, check, remaining_after
 from tests.faults.fault_system import FaultSystem
@@ -39,5 +39,5 @@ def verify(fault_system: FaultSystem, population: Population) -> list[CheckResul
 def _count(sentence: str, counting: Counting, seen: Evidence) -> CheckResult:
     try:
         return CheckResult(sentence, *counting(seen))
-    except Exception as problem:  # the others are counted all the same
-        return CheckResult(sentence, "not counted", [repr(problem)])
+    except Exception as problem:  # the other checks still run
+        return CheckResult(sentence, "not checked", [repr(problem)])

@@ -1,6 +1,6 @@
-"""`python -m tests.faults.wrong_clock SECONDS ID…`: sets the countdowns of these timers by a clock that is so far off.
+"""`python -m tests.faults.wrong_clock SECONDS ID…`: publishes wake-ups for these timers with a clock that is off by SECONDS.
 
-A process of its own, because the clock is wrong in all of it. Prints how many it has set.
+This is a separate process, because the wrong clock applies to a whole process. Prints the number of wake-ups.
 """
 
 from __future__ import annotations

@@ -62,13 +62,13 @@ MAY_BE_MISSING: dict[str, dict[str, str]] = {
         for name in ("latitude", "longitude", "speed", "bearing", "recordedAt")
     },
 }
-# Under which other name a field is found.
+# Other names under which a field is found.
 OTHER_NAMES: dict[str, set[str]] = {
     "Refusal.reason": {"decline_reason"},
     "VehicleRequirement.quantity": {"count", "trucks_needed", "trucksNeeded"},
     "TripLocation.recordedAt": {"recordedAt"},
 }
-# Requests that no route takes as its body.
+# Request models that are no route's body.
 NO_BODIES: dict[type[Request], str] = {
     **dict.fromkeys(get_args(messages.Op), "sent over the socket; tests/sockets test each of them"),
     Waypoint: "a view",
@@ -93,7 +93,7 @@ _numbers = itertools.count(3)
 
 
 def filled_in(model: type[BaseModel], **given: Any) -> dict[str, Any]:
-    """Return a body with every field of the model. `given`: values that must be what they are, by field name."""
+    """Return a body with every field of the model. `given`: fixed values by field name; None leaves the field out."""
     names = {name: field.alias or name for name, field in model.model_fields.items()}
     unknown = set(given) - set(names.values())
     assert not unknown, f"{model.__name__} has no {unknown}"
@@ -105,7 +105,7 @@ def filled_in(model: type[BaseModel], **given: Any) -> dict[str, Any]:
 
 
 def _value(model: type[BaseModel], name: str, alias: str) -> Any:
-    """Return a value that no other field has, if its type has enough values."""
+    """Return a value for the field, different from those of all other fields if its type has enough values."""
     if alias in FIXED:
         return FIXED[alias]
     field = model.model_fields[name]
@@ -126,12 +126,12 @@ def _value(model: type[BaseModel], name: str, alias: str) -> Any:
         UUID: str(uuid4()),
         datetime: datetime.now(UTC).isoformat(timespec="milliseconds"),
     }
-    assert kind in of_kind, f"say in FIXED what {model.__name__}.{alias} may be"
+    assert kind in of_kind, f"add a value for {model.__name__}.{alias} to FIXED"
     return of_kind[kind]
 
 
 def _core(annotation: Any) -> Any:
-    """Return the type without `None` and without its limits."""
+    """Return the type without `None` and without its constraints."""
     while get_origin(annotation) in (Annotated, Union, UnionType):
         annotation = next(each for each in get_args(annotation) if each is not type(None))
     return annotation
@@ -200,7 +200,7 @@ class Probe:
         request: str,
         reads: Callable[[Any], list[Any]] = lambda _: [],
     ) -> Any:
-        """Send the request, execute it, and search for each value. `reads`: what is read afterwards, given the result."""
+        """Send the request, execute it, and search for each value. `reads`: returns more data to search."""
         before = self._rows(), Counter(pairs(self._told()))
         accepted = self.ask(role, who, request, body)
         payload: Any = None
@@ -501,7 +501,7 @@ SCENARIOS: dict[tuple[str, type[Request]], Callable[[Probe], None]] = {
 
 
 def bodies() -> dict[str, str]:
-    """Return the name of the request model by route, for routes that take a body, from the views' source."""
+    """Return the request model's name by route, for routes with a body, from the source of the views."""
     found: dict[str, str] = {}
     for path in python_files("weelo_api/views"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -566,7 +566,7 @@ def test_every_route_that_takes_a_body_has_a_scenario() -> None:
 def test_every_request_model_is_the_body_of_a_route_or_part_of_one() -> None:
     sent = {own.partition(".")[0] for _, model in SCENARIOS for own in _fields(model)}
     outer = {model.__name__ for _, model in SCENARIOS}
-    shared = {"Asking"}  # what bookings and orders have in common
+    shared = {"BroadcastRequest"}  # the base class of bookings and orders
     others = {each.__name__ for each in NO_BODIES}
     assert {each.__name__ for each in _below(Request)} == sent | outer | shared | others
 

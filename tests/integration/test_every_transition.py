@@ -1,4 +1,4 @@
-"""Every arrow of the four lifecycles is taken by people and timers, and history names each as the tables do."""
+"""Scenarios take every transition of the four lifecycles, and history records each under the lifecycle's name for it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIFECYCLES: dict[str, Lifecycle[Any]] = {
     "assignment": assignment.LIFECYCLE,
 }
 
-# The first ring enters and leaves `broadcasting` in one transaction: nobody can come in between.
+# The first ring enters and leaves `broadcasting` in one transaction, so no other command meets this status.
 OUT_OF_REACH = {
     "broadcast: broadcasting --cancel--> cancelled",
     "broadcast: broadcasting --expire--> expired",
@@ -28,7 +28,7 @@ OUT_OF_REACH = {
 
 
 def asked(world: World, trucks: int, *, won: int = 0, yes: int = 0) -> tuple[UUID, Fleet]:
-    """A request for so many trucks, of which one fleet has won some; the drivers of the first have said yes."""
+    """Create a request for `trucks` trucks. One fleet wins `won` of them, and the drivers of the first `yes` accept."""
     fleet = world.fleet(trucks)
     request = world.broadcast(trucks)
     if won:
@@ -39,7 +39,7 @@ def asked(world: World, trucks: int, *, won: int = 0, yes: int = 0) -> tuple[UUI
 
 
 def refuses(world: World, request: UUID, *, late: bool = False) -> None:
-    """The last driver asked says no; `late`: after the deadline, when nobody else is looked for."""
+    """Let the driver who was asked last decline. `late`: after the deadline, when no replacement is searched."""
     if late:
         world.shift(121)
     world.answer(world.assignments(request)[-1], yes=False)
@@ -158,6 +158,6 @@ def test_every_arrow_of_every_lifecycle_is_taken_and_no_other(world: World) -> N
         for subject, lifecycle in LIFECYCLES.items()
         for start, end, name in lifecycle.arrows()
     }
-    assert not (drawn - taken) - OUT_OF_REACH, "nobody has taken these"
-    assert not taken - drawn, "nobody has drawn these"
-    assert not taken & OUT_OF_REACH, "somebody has reached these"
+    assert not (drawn - taken) - OUT_OF_REACH, "no scenario takes these"
+    assert not taken - drawn, "no lifecycle has these"
+    assert not taken & OUT_OF_REACH, "these can be reached after all"

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import URL, Connection, Engine, text
@@ -67,9 +67,9 @@ def address(url: URL, query: str = "") -> str:
     return url.render_as_string(False) + query
 
 
-def weelo(command: str, url: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def weelo(*command: str, url: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "weelo_workers.cli", command],
+        [sys.executable, "-m", "weelo_workers.cli", *command],
         env={**os.environ, "DATABASE_URL": url, **environment},
         capture_output=True,
         text=True,
@@ -92,13 +92,13 @@ def engine_of(url: str, **options: str) -> Engine:
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
 def test_a_database_that_cannot_store_every_language_is_refused(foreign: Made, encoding: str) -> None:
     url = foreign(f"ENCODING '{encoding}' TEMPLATE template0 LOCALE_PROVIDER libc LOCALE 'C'")
-    refused = weelo("migrate", address(url))
+    refused = weelo("migrate", url=address(url))
     assert refused.returncode == 2
     assert refused.stderr.startswith(
         f"weelo: DATABASE_URL: the database's encoding is {encoding} and must be UTF8"
     )
     assert refused.stderr.count("\n") == 1
-    seen = weelo("doctor", address(url))
+    seen = weelo("doctor", url=address(url))
     assert seen.returncode == 1
     assert f"database: the database's encoding is {encoding} and must be UTF8" in seen.stdout
 
@@ -115,22 +115,61 @@ def test_a_database_in_which_no_table_can_be_made_is_refused(
 ) -> None:
     url = foreign()
     administer(f'ALTER DATABASE "{url.database}" SET {setting}')
-    refused = weelo("migrate", address(url))
+    refused = weelo("migrate", url=address(url))
     assert refused.returncode == 2
     assert refused.stderr.startswith(f"weelo: {reason}") and refused.stderr.count("\n") == 1
-    assert reason.removeprefix("DATABASE_URL: ") in weelo("doctor", address(url)).stdout
+    assert reason.removeprefix("DATABASE_URL: ") in weelo("doctor", url=address(url)).stdout
 
 
 def test_a_role_that_may_not_make_tables_is_refused_in_one_line(foreign: Made) -> None:
     url, role = foreign(), f"guest_{uuid4().hex[:8]}"
     administer(f"CREATE ROLE {role} LOGIN PASSWORD 'guest'")
     try:
-        refused = weelo("migrate", address(url.set(username=role, password="guest")))
+        refused = weelo("migrate", url=address(url.set(username=role, password="guest")))
         assert refused.returncode == 2
         assert refused.stderr.startswith("weelo: DATABASE_URL: permission denied for schema public")
         assert refused.stderr.count("\n") == 1
     finally:
         administer(f"DROP ROLE {role}")
+
+
+NO_COMMAND = str(UUID(int=0))
+
+
+@pytest.mark.parametrize(
+    "command", [("mailbox", "parked"), ("mailbox", "show", NO_COMMAND), ("mailbox", "retry", NO_COMMAND)]
+)
+def test_a_database_without_a_schema_is_reported_in_one_line(foreign: Made, command: tuple[str, ...]) -> None:
+    refused = weelo(*command, url=address(foreign()))
+    assert refused.returncode == 2
+    assert refused.stderr == 'weelo: DATABASE_URL: relation "mailbox" does not exist: run `weelo migrate`\n'
+
+
+def test_tables_of_another_program_are_refused_in_one_line(foreign: Made) -> None:
+    url = foreign()
+    administer("CREATE TABLE broadcasts (id int)", url.database)
+    refused = weelo("migrate", url=address(url))
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(
+        'weelo: DATABASE_URL: relation "broadcasts" already exists: another program'
+    )
+    assert refused.stderr.count("\n") == 1
+
+
+def test_a_schema_of_a_newer_version_or_another_program_is_refused_in_one_line(foreign: Made) -> None:
+    url = foreign()
+    administer(
+        "CREATE TABLE alembic_version (version_num text); INSERT INTO alembic_version VALUES ('deadbeef')",
+        url.database,
+    )
+    refused = weelo("migrate", url=address(url))
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(
+        "weelo: DATABASE_URL: the schema is at revision deadbeef, which this version"
+    )
+    assert refused.stderr.count("\n") == 1
+    seen = weelo("doctor", url=address(url)).stdout
+    assert 'database: cannot be used: relation "mailbox" does not exist' in seen
 
 
 def test_our_session_settings_override_the_defaults_of_a_database(foreign: Made) -> None:
@@ -183,7 +222,7 @@ def test_a_search_path_in_the_url_is_where_the_tables_are(foreign: Made) -> None
     of_this = {
         variable: address(make_url(role).set(database=url.database)) for variable, role in roles.items()
     }
-    done = weelo("migrate", there, **of_this)
+    done = weelo("migrate", url=there, **of_this)
     assert done.returncode == 0, done.stderr
     for each in (there, *of_this.values()):
         made = engine_of(each)
@@ -286,7 +325,7 @@ def test_the_doctor_reports_limits_that_are_not_in_force(
 ) -> None:
     """For the owner, because `weelo migrate` does not change the owner's defaults."""
     with RefusingProxy(roles["DATABASE_URL"], ignored) as pooler:
-        seen = weelo("doctor", pooler.url)
+        seen = weelo("doctor", url=pooler.url)
     assert (
         "database: idle_in_transaction_session_timeout, lock_timeout, statement_timeout not in force"
         in seen.stdout
@@ -295,7 +334,7 @@ def test_the_doctor_reports_limits_that_are_not_in_force(
 
 def test_a_search_path_that_a_pooler_refuses_is_not_dropped(roles: dict[str, str]) -> None:
     with RefusingProxy(roles["DATABASE_URL"]) as pooler:
-        refused = weelo("migrate", pooler.url + "?options=-csearch_path%3Dtenant1")
+        refused = weelo("migrate", url=pooler.url + "?options=-csearch_path%3Dtenant1")
     assert refused.returncode == 2
     assert (
         refused.stderr.startswith("weelo: DATABASE_URL: ")

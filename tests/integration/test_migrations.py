@@ -1,4 +1,4 @@
-"""An older database is upgraded with its rows: columns keep their values, commands keep their meaning."""
+"""An older database is upgraded with its rows: columns keep their values, and commands their meaning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the API itself makes of a request, before any verb hears of it. In this process, on the real database."""
+"""What the API does with a request before a handler sees it, tested in this process on the real database."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from weelo_workers.notifications import live_stream
 from weelo_workers.redis_client import redis
 from weelo_workers.settings import settings
 
-OF_A_REPLICA = 80  # beyond the numbers that workers, journeys and the security tests have
+OF_A_REPLICA = 80  # a database number above those of other tests
 
 HERE = {"latitude": 28.6, "longitude": 77.2}
 
 
 class Caller:
-    """Somebody with a token."""
+    """A client with a token."""
 
     def __init__(self, app: FlaskClient, role: Role, who: UUID | None = None) -> None:
         self.id = who or uuid4()
@@ -55,7 +55,7 @@ def log_writer(migrated: None) -> LogWriter:
 
 
 def fields(refused: TestResponse) -> set[str]:
-    """What a 400 has to say something about."""
+    """Assert that the answer is a 400, and return the fields that its errors name."""
     assert refused.status_code == 400, refused.text
     assert refused.content_type == "application/problem+json"
     assert refused.json["code"] == "VALIDATION_ERROR"
@@ -65,7 +65,7 @@ def fields(refused: TestResponse) -> set[str]:
 # --- bodies ---------------------------------------------------------------------------------------------
 
 
-def test_a_field_has_one_name_and_python_knows_another(app: FlaskClient) -> None:
+def test_a_fields_name_in_python_is_refused(app: FlaskClient) -> None:
     needed = {
         "trucks_needed": 1,
         **{name: value for name, value in BOOKING.items() if name != "trucksNeeded"},
@@ -90,7 +90,7 @@ WITHOUT_A_BODY = {
 
 
 @pytest.mark.parametrize("request_", WITHOUT_A_BODY, ids=lambda request: request.split("/")[-1])
-def test_where_nothing_is_asked_nothing_is_taken(app: FlaskClient, request_: str) -> None:
+def test_a_route_without_a_body_refuses_fields(app: FlaskClient, request_: str) -> None:
     who = Caller(app, WITHOUT_A_BODY[request_])
     assert who.asks(request_).status_code == 202
     assert who.asks(request_, {}).status_code == 202
@@ -116,7 +116,7 @@ def trip(world: World) -> Any:
 
 
 def seen(driver: Caller, trip: Any, recorded_at: str) -> str:
-    """When the customer hears that it was."""
+    """Report a position that was recorded at this time. Return the time as the customer receives it."""
     answer = driver.asks(f"POST /trips/{trip.trip_id}/location", {**HERE, "recordedAt": recorded_at})
     assert answer.status_code == 204, answer.text
     newest: Any = redis().xrevrange(live_stream.EPHEMERAL, count=1)
@@ -216,7 +216,7 @@ def test_a_later_page_of_the_log_says_too_where_it_begins(app: FlaskClient, log_
 
 @pytest.fixture
 def lagging_replica(monkeypatch: pytest.MonkeyPatch, worker_id: str) -> Iterator[None]:
-    """Reads go to a database that has heard of nothing yet."""
+    """Let reads go to a database that has no rows yet."""
     number = OF_A_REPLICA + int(worker_id.removeprefix("gw") if worker_id.startswith("gw") else 0)
     replica = connect(own_database(number))
     upgrade_to_head(replica)
@@ -231,29 +231,29 @@ def lagging_replica(monkeypatch: pytest.MonkeyPatch, worker_id: str) -> Iterator
     replica.dispose()
 
 
-def test_whoever_acts_on_what_they_have_just_heard_is_not_told_that_it_is_unknown(
+def test_rows_that_a_lagging_replica_does_not_have_yet_are_found(
     app: FlaskClient, world: World, trip: Any, lagging_replica: None
 ) -> None:
     fleet = world.fleet()
     [slot] = world.rows("SELECT id FROM truck_requests WHERE broadcast_id = :id", id=world.broadcast())
     transporter = Caller(app, Role.TRANSPORTER, fleet.id)
-    assert transporter.asks("GET /offers").json["items"] == [], "the replica is meant to lag"
+    assert transporter.asks("GET /offers").json["items"] == [], "the replica has the row already"
     truck = {"vehicleId": str(fleet.trucks[0].vehicle_id), "driverId": str(fleet.trucks[0].driver_id)}
     assert transporter.asks(f"POST /truck-requests/{slot.id}/accept", truck).status_code == 202
     driver = Caller(app, Role.DRIVER, trip.driver_id)
     assert driver.asks(f"POST /trips/{trip.trip_id}/location", HERE).status_code == 204
 
 
-# --- the socket's door ----------------------------------------------------------------------------------
+# --- opening a socket -----------------------------------------------------------------------------------
 
 
-def test_an_empty_header_makes_nobody_known(app: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no more strangers fit in, who names themselves still does."""
+def test_an_empty_header_does_not_authenticate(app: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty header does not authenticate: once the limit of unauthenticated sockets is reached, it gets a 503."""
     monkeypatch.setattr(weelo_api.hub, "MAX_UNAUTHENTICATED", 0)
-    for nobody in ({}, {"Authorization": ""}):
-        assert app.get("/api/v1/ws", headers=nobody).status_code == 503
+    for without_token in ({}, {"Authorization": ""}):
+        assert app.get("/api/v1/ws", headers=without_token).status_code == 503
     known = {"Authorization": f"Bearer {token(Role.CUSTOMER, uuid4())}"}
-    assert app.get("/api/v1/ws", headers=known).status_code == 400, "let in, though this is no handshake"
+    assert app.get("/api/v1/ws", headers=known).status_code == 400, "admitted, although this is no handshake"
 
 
 @pytest.mark.parametrize("prefer", [{}, {"Prefer": "wait=1"}])
@@ -269,4 +269,4 @@ def test_a_recorded_command_is_accepted_whatever_fails_while_workers_are_woken(
     answer = app.post("/api/v1/bookings", json=BOOKING, headers={**bearer, **prefer})
     assert answer.status_code == 202, answer.text
     assert world.value("SELECT count(*) FROM mailbox WHERE id = :id", id=answer.json["commandId"]) == 1
-    assert broken.recently_failed, "this broker cannot be used"
+    assert broken.recently_failed, "the broker was reached, so nothing has failed"

@@ -1,4 +1,4 @@
-"""The migrations make the tables that the models describe."""
+"""The migrations create exactly the tables that the models describe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from weelo_workers.models.engine import engine
 
 
 def differences(metadata: MetaData) -> list[str]:
-    """Return what the database at head lacks or has in excess of these tables, by name, such as `broadcasts.notes`."""
+    """Return how the database at head differs from these tables, such as `add_column: broadcasts.notes`."""
     with engine().connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         found = [_named(each) for each in _flat(compare_metadata(context, metadata))]

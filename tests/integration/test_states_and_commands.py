@@ -1,8 +1,9 @@
-"""What is answered to every command, and what every timer does, in every state: the tables say it.
+"""Tables of the outcome of every command and every timer in every state.
 
-`done`: it has its effect. `same`: it succeeds and changes nothing: it was so already, or the timer is not wanted.
-`waits`: it changes nothing yet, and something is still to come. A code: it is refused with it and changes nothing;
-`no` is INVALID_TRANSITION. `-`: no such case. A slash tells cases of one state or of one command apart.
+`done`: it has its effect. `same`: it succeeds and changes nothing, because its effect is there already or the timer
+is obsolete. `waits`: it changes nothing yet, and another command or timer follows. An error code: it is refused and
+changes nothing; `no` stands for INVALID_TRANSITION. `-`: there is no such case. A slash separates variants of a state
+or command.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ from weelo_workers.lifecycles.lifecycle import Transition
 from weelo_workers.presence_sync import read_availability, write_presence
 from weelo_workers.redis_client import redis
 
-# The onlooker accepts, holds and declines; the hold is the holder's. There can be none before anybody was told, and
-# whoever was not told of a broadcast does not know that it exists (CONTRACT section 2).
+# The onlooker accepts, holds and declines; the holder owns the hold. There is no hold before the broadcast was
+# offered, and a transporter without an offer gets the same answer as for an unknown broadcast (CONTRACT section 2).
 BROADCAST = (
     """
                     cancel                 continue_partial
@@ -72,8 +73,8 @@ completed         BROADCAST_FILLED     BROADCAST_FILLED     done                
 cancelled         BROADCAST_CANCELLED  BROADCAST_CANCELLED  done                 BROADCAST_CANCELLED  same
 expired           BROADCAST_EXPIRED    BROADCAST_EXPIRED    done                 BROADCAST_EXPIRED    same
 """,
-    # `again`: a step that was told before. `taken`: somebody has the slot by now. The latecomer has driven into
-    # the ring after it was told.
+    # `again`: a step that has been executed. `taken`: the slot has been won meanwhile. The latecomer has driven into
+    # the ring after its offers were made.
     """
                   widen  widen/again  expire  expire/early  reoffer  reoffer/taken  offer_late  catch_up
 created           done   same         done    waits         waits    same           same        same
@@ -86,7 +87,7 @@ completed         same   same         same    same          same     same       
 cancelled         same   same         same    same          same     same           same        same
 expired           same   same         same    same          same     same           same        same
 """,
-    # Nobody has been passed over for want of room here, so there is nothing to backfill.
+    # No transporter has been passed over for lack of room here, so there is nothing to backfill.
     """
                   offer_passed_over  backfill
 created           same               same
@@ -101,7 +102,7 @@ expired           same               same
 """,
 )
 
-# Just this slot: by the onlooker, and by the holder, if it is held.
+# Accepts that name this slot, by the onlooker and by the holder, who holds the slot if it is `held`.
 TRUCK_REQUEST = (
     """
            accept/onlooker        accept/holder
@@ -159,7 +160,7 @@ cancelled         no               no         no                no          no  
 """,
 )
 
-# What a command's effect is on its subject.
+# For each (subject, command), the transitions of the subject that are the command's effect.
 TAKE = (broadcast.TAKE_SOME, broadcast.TAKE_LAST)
 WIDEN = (broadcast.WIDEN_UNFILLED, broadcast.WIDEN_PARTLY_FILLED)
 EFFECTS: dict[tuple[str, str], Sequence[Transition[Any]]] = {
@@ -185,13 +186,13 @@ ROWS = ("broadcasts", "truck_requests", "holds", "assignments", "offers", "passe
 
 
 class Scene:
-    """A customer's request. Of those who hear of it one wins a truck, one holds a slot, one looks on."""
+    """A customer's request and four fleets: one wins a truck, one holds a slot, one looks on, one comes late."""
 
     def __init__(self, world: World, fleets: Sequence[Fleet]) -> None:
         self.world = world
         self.winner, self.holder, self.onlooker, self.latecomer = fleets
         self.customer = uuid4()
-        self.broadcast = self.held = uuid4()  # nobody's, until there is one
+        self.broadcast = self.held = uuid4()  # ids that do not exist, until there are real ones
 
     def asks(self, slots: int, *, told: bool = True) -> None:
         self.broadcast = UUID(self.world.book(self.customer, slots).result["id"])
@@ -200,7 +201,7 @@ class Scene:
             self.world.heartbeat(self.latecomer, km_north=1)
 
     def the(self, subject: str) -> Any:
-        """There is one of each; of the slots the first is meant."""
+        """Return the only row of this kind; of slots the first."""
         first = "WHERE request_number = 1" if subject == "truck_request" else ""
         (row,) = self.world.rows(f"SELECT * FROM {subject}s {first}")
         return row
@@ -223,7 +224,7 @@ class Scene:
         self.held = UUID(self.world.hold(self.holder, self.broadcast).result["holdId"])
 
     def wins(self, *, then: str) -> None:
-        """The winner has a truck on it, which comes as far as this."""
+        """Let the winner accept, and take the assignment to this status."""
         self.world.accept(self.winner, self.broadcast)
         if then != "pending":
             self.world.drivers_accept(self.broadcast)
@@ -240,14 +241,14 @@ class Scene:
         return self.timer(WidenBroadcast(broadcast_id=self.broadcast, step=step))
 
     def reoffers(self, *, taken: bool = False) -> CommandOutcome:
-        """The first slot that is still to be had; `taken`, or with none left: one that somebody has taken since."""
+        """Reoffer the first slot that is searching; if there is none or `taken`, a slot that does not exist."""
         query = "SELECT id FROM truck_requests WHERE status = 'searching' ORDER BY request_number"
         slots = [] if taken else self.world.rows(query)
         slot = slots[0].id if slots else uuid4()
         return self.timer(ReofferBroadcast(broadcast_id=self.broadcast, truck_request_id=slot))
 
     def traces(self) -> tuple[list[Any], list[Any]]:
-        """All that a command may have changed or told, but its own outcome; and what is still to come."""
+        """Return the rows and events that a command may have changed, without its outcome, and the commands to come."""
         told = """
             SELECT told->>'event' FROM mailbox, jsonb_array_elements(payload->'events') AS told
              WHERE name = 'notifications.deliver' AND told->>'event' <> 'CommandSettled'
@@ -266,7 +267,7 @@ def a_broadcast(scene: Scene, status: str, how: str) -> None:
     if full and not how:
         scene.world.release_hold(scene.holder, scene.held)
     if status == "broadcasting":
-        # Nobody ever meets it: the first ring enters and leaves it in one transaction.
+        # No command meets this status, because the first ring enters and leaves it in one transaction.
         scene.write("UPDATE broadcasts SET status = 'broadcasting'")
     elif status != "active" and how != "empty":
         scene.wins(then={"in_progress": "en_route_pickup"}.get(status, status))
@@ -365,7 +366,7 @@ SUBJECTS: dict[str, tuple[Sequence[str], type[StrEnum], Callable[[Scene, str, st
 
 
 def _cells(table: str) -> Iterator[tuple[str, str, str]]:
-    """(state, command, what is expected), cell by cell."""
+    """Yield (state, command, expected outcome) for each cell."""
     head, *lines = table.strip("\n").splitlines()
     for line in lines:
         state, *cells = line.split()
@@ -374,7 +375,7 @@ def _cells(table: str) -> Iterator[tuple[str, str, str]]:
                 yield state, command, "INVALID_TRANSITION" if cell == "no" else cell
 
 
-# State by state; and last in each what wants the time to be up.
+# By state; within a state, commands that need an elapsed deadline come last.
 CELLS = [
     (subject, *cell)
     for subject, (tables, _, _) in SUBJECTS.items()
@@ -389,7 +390,7 @@ def _plain(name: str) -> str:
 
 
 class Stage:
-    """Shows one scene at a time, and the same one again to what follows, as long as nothing has changed."""
+    """Builds a scene for a state, and reuses it until a command has changed it."""
 
     def __init__(self) -> None:
         self.world = World()
@@ -454,9 +455,9 @@ def test_every_table_has_a_line_for_every_state(subject: str) -> None:
 def test_every_command_and_every_timer_has_a_column() -> None:
     columns = {_plain(command) for _, _, command, _ in CELLS}
     words = {name.partition(".")[::2] for name in REGISTRY}
-    verbs = {verb for domain, verb in words if domain in ("broadcasts", "offers", "trips")}
-    # A creation meets no state: there is nothing yet.
-    assert (columns - set(assignment.STEPS)) | {"advance"} == verbs - {"create_booking", "create_order"}
+    commands = {command for domain, command in words if domain in ("broadcasts", "offers", "trips")}
+    # Before a creation there is no state.
+    assert (columns - set(assignment.STEPS)) | {"advance"} == commands - {"create_booking", "create_order"}
 
 
 @pytest.mark.parametrize(("subject", "command"), EFFECTS)

@@ -10,7 +10,7 @@ from tests.conftest import own_database, own_redis
 from tests.push.fcm_server import FcmServer
 from tests.system import System
 
-OF_ITS_OWN = 20  # beyond the numbers that workers have
+OF_ITS_OWN = 20  # above the numbers of workers
 
 
 @pytest.fixture(scope="package")
@@ -22,8 +22,8 @@ def fcm() -> Iterator[FcmServer]:
 
 @pytest.fixture(scope="package")
 def system(fcm: FcmServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    # A database and a Redis of its own: its workers go on while other tests empty theirs.
-    # Short timers, so that a life is played in seconds; the 120 s are shown where the clock can be turned.
+    # Its own database and Redis, because its workers keep running while other tests empty theirs.
+    # Short timers, so that a request ends in seconds. Tests with `World.tick` cover the 120 s of production.
     running = System(
         tmp_path_factory.mktemp("system") / "data dir",
         DATABASE_URL=own_database(OF_ITS_OWN),

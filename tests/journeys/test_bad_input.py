@@ -1,4 +1,4 @@
-"""What must not get in: each refusal has the contract's status and code, changes nothing, and is never a 500."""
+"""Invalid requests are refused with the contract's status and code, change nothing, and never cause a 500."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert body["code"] == code
     assert body["status"] == status
     assert set(body) >= {"type", "title", "detail", "retryable"}
-    assert "item" not in body["detail"], "a text has characters"
+    assert "item" not in body["detail"], "lengths of texts must be counted in characters"
     return body
 
 
@@ -175,7 +175,7 @@ def test_a_token_with_odd_claims_is_401(system: System, claims: dict[str, Any]) 
     odd = {"sub": str(uuid4()), "role": "customer", "exp": 4_000_000_000, **claims}
     try:
         text = jwt.encode(odd, SECRET, "HS256")
-    except TypeError:  # the library refuses to sign it: sign it by hand, as a forger with the secret would
+    except TypeError:  # PyJWT refuses to encode these claims, so the payload is signed directly
         text = jwt.api_jws.encode(json.dumps(odd).encode(), SECRET, "HS256")
     answer = httpx.get(f"{system.url}/api/v1/broadcasts", headers={"Authorization": f"Bearer {text}"})
     problem(answer, 401, "UNAUTHORIZED")

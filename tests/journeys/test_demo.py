@@ -1,4 +1,4 @@
-"""The demo is a journey, too: it plays against a running system, at the pace of `make run`."""
+"""The demo runs against a running system with the timers of `make run`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("system")
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[System]:
-    """A system with the demo's timers: where requests live shorter than holds, no hold could run out."""
+    """Yield a system with the demo's timers, in which a hold can expire before its request does."""
     running = System(
         tmp_path / "data dir",
         DATABASE_URL=own_database(OF_ITS_OWN + 1),

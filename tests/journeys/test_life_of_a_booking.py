@@ -1,4 +1,4 @@
-"""One black-box life of a booking through API, mailbox, workers, timers and sockets."""
+"""Black-box tests of bookings through API, mailbox, workers, timers and sockets."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_an_app_that_was_closed_hears_what_it_missed_and_no_more(system: System)
     assert back.seqs() == list(range(seen + 1, seen + 1 + len(back.seqs())))
     back.close()
 
-    # The same on the wire, where no app would drop a line that comes twice, or ask for one that is missing.
+    # The same on a bare socket, because the reference client would drop repeated lines and request missing ones.
     bare = BareSocket(system, Role.CUSTOMER, who)
     bare.say(op="resume", after=seen)
     bare.until("command_settled", command="broadcasts.cancel")
@@ -92,7 +92,7 @@ def test_a_booking_that_nobody_takes_expires_by_its_timer_and_the_customer_may_a
         "no_transporter_online",
         True,
     )
-    assert told.at is not None and told.at > booking["expiresAt"], "the timer came before its time"
+    assert told.at is not None and told.at > booking["expiresAt"], "the timer acted too early"
     again = book(customer, UNAVAILABLE_KIND)
     assert again["id"] != booking["id"]
     customer.cancel_booking(again["id"])
@@ -120,7 +120,7 @@ def test_sixty_phones_tap_accept_at_once_and_one_wins(system: System) -> None:
 
 
 def test_a_command_is_accepted_at_once_and_its_outcome_is_found_later(system: System) -> None:
-    """Over bare HTTP: what the 202 and the outcome look like is what this is about."""
+    """Over bare HTTP, because this is about the form of the 202 and of the outcome."""
     customer = uuid4()
     asks = system.http(Role.CUSTOMER, customer)
     accepted = asks.post("/bookings", json=BOOKING, headers={"Prefer": "respond-async"})

@@ -64,7 +64,7 @@ def test_an_order_is_held_confirmed_driven_and_followed_on_the_map(system: Syste
     other.available(False)
 
 
-def test_a_hold_let_go_is_everybodys_again(system: System) -> None:
+def test_a_released_hold_is_open_to_all_again(system: System) -> None:
     truck, customer = Truck(system), system.client(Role.CUSTOMER, uuid4())
     fleet = Listener(truck.client)
     booking = book(customer)["id"]

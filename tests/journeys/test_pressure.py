@@ -1,4 +1,4 @@
-"""Too much at once: what cannot be done in time is refused in time, and says when to come again."""
+"""Load shedding and rate limits: refusals come early and have a Retry-After."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def database(system: System) -> Engine:
 
 @contextmanager
 def waiting(system: System, queue: str, count: int, seconds: int, name: str = "") -> Iterator[None]:
-    """So many commands that nobody takes up, for so long already."""
+    """Insert `count` commands that have been due for `seconds` and that no worker executes; delete them afterwards."""
     engine = database(system)
     numbers = {"count": count, "queue": queue, "seconds": seconds, "name": name or NAMES[queue]}
     with engine.begin() as connection:
@@ -55,12 +55,12 @@ def waiting(system: System, queue: str, count: int, seconds: int, name: str = ""
         with engine.begin() as connection:
             connection.execute(text("DELETE FROM mailbox WHERE wake_at > now() + interval '30 minutes'"))
         engine.dispose()
-        time.sleep(POLL_SECONDS)  # then no API process remembers it
+        time.sleep(POLL_SECONDS)  # until no API process has the old figures
 
 
 @pytest.fixture(autouse=True)
 def _calm(system: System) -> None:
-    """Nothing waits any more of what earlier tests have asked for."""
+    """Wait until no command of an earlier test is due."""
     engine = database(system)
     waits = "SELECT 1 FROM mailbox WHERE settled_at IS NULL AND parked_at IS NULL AND due_at <= clock_timestamp() LIMIT 1"
     with engine.connect() as connection:
@@ -82,13 +82,13 @@ def test_new_requests_are_refused_while_old_ones_wait_too_long(system: System) -
     eventually(lambda: asked(system).status_code == 202, within=5)
 
 
-def test_so_they_are_while_hundreds_have_not_been_told_of_the_last_ones(system: System) -> None:
+def test_new_requests_are_refused_while_old_deliveries_wait_too_long(system: System) -> None:
     with waiting(system, "notifications", count=110, seconds=5):
         eventually(lambda: asked(system).status_code == 503, within=5)
     eventually(lambda: asked(system).status_code == 202, within=5)
 
 
-def test_what_serves_an_accepted_request_is_let_in_for_longer(system: System) -> None:
+def test_commands_about_accepted_requests_are_admitted_for_longer(system: System) -> None:
     with (
         waiting(system, "broadcasts", count=110, seconds=5),
         system.http(Role.TRANSPORTER, uuid4()) as transporter,
@@ -100,7 +100,7 @@ def test_what_serves_an_accepted_request_is_let_in_for_longer(system: System) ->
             eventually(lambda: transporter.post(path, headers={"Prefer": ""}).status_code == 503, within=5)
 
 
-def test_IDEM_02_a_repetition_of_what_was_accepted_is_answered_all_the_same(system: System) -> None:
+def test_IDEM_02_a_repeated_accepted_command_is_answered_under_load_shedding(system: System) -> None:
     with system.http(Role.CUSTOMER, uuid4()) as customer:
         mine = {"Idempotency-Key": str(uuid4()), "Prefer": ""}
         first = customer.post("/bookings", json=BOOKING, headers=mine)
@@ -121,17 +121,17 @@ def test_IDEM_02_a_repetition_of_what_was_accepted_is_answered_all_the_same(syst
 @pytest.mark.parametrize(
     ("count", "name"),
     [(25, "broadcasts.create_booking"), (110, "notifications.push"), (110, "broadcasts.of_a_newer_version")],
-    ids=["a few", "pushes that wait for FCM", "what nobody here knows"],
+    ids=["a few", "pushes that wait for FCM", "commands of a newer version"],
 )
-def test_this_stops_nobody(system: System, count: int, name: str) -> None:
+def test_such_a_backlog_refuses_no_request(system: System, count: int, name: str) -> None:
     with waiting(system, name.partition(".")[0], count=count, seconds=60, name=name):
-        for _ in range(8):  # more than the half second after which everybody has looked
+        for _ in range(8):  # longer than the half second after which every API process has polled
             assert asked(system).status_code == 202
 
 
 @pytest.fixture
 def strict_api(system: System) -> Iterator[str]:
-    """The address of one more API process of this system, with a tenth of the usual limit for one caller."""
+    """Yield the address of one more API process of this system, with a tenth of the usual limit for one caller."""
     api = Api(1, log=None, **{**system.environment, "COMMANDS_PER_SECOND": "5"})
     yield f"http://127.0.0.1:{api.port}/api/v1"
     api.stop()
@@ -145,7 +145,7 @@ def test_one_caller_who_floods_is_told_to_slow_down_and_the_others_are_not(
         served = 0
         while (answer := flooding.post(path, headers={"Prefer": ""})).status_code == 202:
             served += 1
-        assert served >= 50, "ten seconds' worth may come at once"
+        assert served >= 50, "the burst allowance is ten seconds of the rate"
         assert (answer.status_code, answer.json()["code"]) == (429, "RATE_LIMITED")
         assert int(answer.headers["Retry-After"]) >= 1
         answer = other.post(f"{strict_api}/bookings", json=BOOKING, headers={"Prefer": ""})

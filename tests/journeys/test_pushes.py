@@ -1,4 +1,4 @@
-"""Phones that sleep are woken by the running system, also when the notifier was killed meanwhile or FCM hangs."""
+"""The running system wakes sleeping phones, also after the notifier was killed or while FCM hangs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from weelo_workers.contracts.statuses import Role
 
 pytestmark = pytest.mark.xdist_group("system")
 
-# Which nobody else here asks for: phones are woken for every request, also for one of an earlier test.
+# No other test requests these kinds. Phones are woken for every request, also for one of an earlier test.
 KIND, ANOTHER_KIND = ("container", "20 Feet"), ("container", "32 Feet")
 
 
@@ -30,15 +30,15 @@ def test_PUSH_01_a_sleeping_transporter_is_woken_and_one_who_reads_is_not(
     booking = book(system.client(Role.CUSTOMER, uuid4()), KIND)["id"]
     reads.until("new_broadcast", broadcastId=booking)
     eventually(lambda: phones[asleep] in fcm.tokens(), within=10)
-    time.sleep(3.5)  # the time that a socket has; there is no sign of a push that is not sent
-    assert phones[awake] not in fcm.tokens(), "the app has acknowledged it"
+    time.sleep(3.5)  # an app has 3 s to acknowledge a frame, and only then would a push be sent
+    assert phones[awake] not in fcm.tokens(), "a frame that the app acknowledged needs no push"
     assert asleep.client.command("DELETE", f"/devices/{phones[asleep]}").value()["forgotten"]
     reads.close()
     for truck in phones:
         truck.available(False)
 
 
-def test_a_push_outlives_its_notifier_and_nobody_waits_for_a_hanging_FCM(
+def test_a_push_survives_a_kill_of_the_notifier_and_a_hanging_FCM_delays_no_frame(
     system: System, fcm: FcmServer
 ) -> None:
     asleep, awake = Truck(system, kind=ANOTHER_KIND), Truck(system, kind=ANOTHER_KIND)
@@ -53,7 +53,7 @@ def test_a_push_outlives_its_notifier_and_nobody_waits_for_a_hanging_FCM(
     customer.cancel_booking(booking)
     reads.until("booking_cancelled", broadcastId=booking)
     hanging = [token for _, token in fcm.asked if token == phone]
-    assert len(hanging) == 1, "the frame has come while FCM was still hanging"
+    assert len(hanging) == 1, "the frame must arrive while FCM is still hanging"
     system.kill("notifications")
     eventually(lambda: phone in fcm.tokens(), within=40)
     reads.close()

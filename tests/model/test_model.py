@@ -1,6 +1,6 @@
-"""People and timers do whatever they like, in any order; what must be true is true after every step.
+"""Users and timers act in random order; the invariants hold after every step.
 
-`WEELO_MODEL_EXAMPLES=2000 pytest tests/model` looks for longer, and elsewhere each time.
+`WEELO_MODEL_EXAMPLES=2000 pytest tests/model` searches longer, with other random examples in each run.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from weelo_workers.lifecycles.broadcast import OPEN
 
 LOOK = int(os.environ.get("WEELO_MODEL_EXAMPLES", "0"))
 
-# Whom or what a rule is about: the n-th of those that there are by then, newest first, and mostly the newest.
+# Selects the object of a rule: the n-th existing one, newest first, so mostly the newest.
 any_one = st.sampled_from((0, 0, 0, 1, 1, 2, 3, 5))
 mostly = st.sampled_from((True, True, True, False))
 ACTS = (
@@ -61,7 +61,7 @@ class Dispatch(RuleBasedStateMachine):
     def somebody_has_asked(self, trucks: int) -> None:
         self.world.broadcast(trucks, customer=self.customers[0])
 
-    # One rule for all: of many rules Hypothesis leaves out half in each run, and few would ever meet.
+    # One rule for all acts, because Hypothesis disables about half of the rules in each run, and few would be combined.
     @rule(act=st.sampled_from(ACTS), which=any_one, who=any_one, count=st.integers(1, 2), yes=mostly)
     def somebody(self, act: str, which: int, who: int, count: int, yes: bool) -> None:
         getattr(self, act)(which, who, count, yes)
@@ -97,7 +97,7 @@ class Dispatch(RuleBasedStateMachine):
         could, free = self._could_take(mine, broadcast), self._free()
         outcome = self.world.accept(mine, broadcast.id, named, partial=not all_or_none)
         if could is not None and all(truck.vehicle_id in free for truck in named):
-            # A free truck is really free, and an open slot really open.
+            # Free trucks and open slots must lead to success, and too few open slots to a refusal.
             enough = could >= (len(named) if all_or_none else 1)
             assert (outcome.status == "succeeded") == enough, outcome
 
@@ -134,7 +134,7 @@ class Dispatch(RuleBasedStateMachine):
         if found := self._assignments():
             self.world.report(_nth(found, which), STEPS[step] if goes_on else "completed")
 
-    # --- the clock and the bell -----------------------------------------------------------------------------
+    # --- time and messages -----------------------------------------------------------------------------
 
     def time_passes(self, which: int, _: object, __: object, timers_come: bool) -> None:
         self.world.shift(SECONDS[which])
@@ -145,14 +145,14 @@ class Dispatch(RuleBasedStateMachine):
         commands = "SELECT id FROM mailbox WHERE name <> 'notifications.deliver' ORDER BY position DESC"
         self.world.bus.execute(_nth(self.world.rows(commands), which + 6 * who).id)
 
-    # --- what must be true ----------------------------------------------------------------------------------
+    # --- invariants ----------------------------------------------------------------------------------
 
     @invariant()
     def what_must_be_true_is_true(self) -> None:
         self._hold_true(TRUTHS)
 
     def teardown(self) -> None:
-        """In the end all timers have come, and nothing is left hanging."""
+        """Run all timers, and assert that nothing is left open."""
         self.world.tick(200)
         self.world.tick(200)
         self._hold_true(TRUTHS | WHEN_AT_REST)
@@ -166,7 +166,7 @@ class Dispatch(RuleBasedStateMachine):
             }
         assert not broken, broken
 
-    # --- who and what there is ------------------------------------------------------------------------------
+    # --- reading ------------------------------------------------------------------------------
 
     def _broadcast(self, n: int) -> Any:
         return _nth(self.world.rows("SELECT * FROM broadcasts ORDER BY created_at DESC"), n)
@@ -176,7 +176,7 @@ class Dispatch(RuleBasedStateMachine):
         return self.world.rows(f"{query} ORDER BY created_at DESC, id", id=broadcast_id)
 
     def _free(self) -> set[UUID]:
-        """Vehicles of which neither they nor the drivers who go with them are on a trip or off duty."""
+        """Return the vehicles that have no live assignment and whose driver has none either and is on duty."""
         live = [a for a in self._assignments() if a.status in LIVE]
         busy = {a.vehicle_id for a in live} | {a.driver_id for a in live}
         busy |= {row.id for row in self.world.rows("SELECT id FROM drivers WHERE NOT is_available")}
@@ -184,7 +184,7 @@ class Dispatch(RuleBasedStateMachine):
         return {truck.vehicle_id for truck in trucks if not {truck.vehicle_id, truck.driver_id} & busy}
 
     def _could_take(self, fleet: Fleet, broadcast: Any) -> int | None:
-        """How many slots are there for this fleet; None if it was not offered any, or they are no more."""
+        """Return how many slots this fleet can take, None if it has no offer or the broadcast is not open."""
         query = """
             SELECT count(*) FROM broadcasts b
               JOIN offers o ON o.broadcast_id = b.id AND o.transporter_id = :fleet
@@ -210,7 +210,7 @@ def _nth(of: list[Any], n: int) -> Any:
 
 
 @pytest.mark.timeout(0 if LOOK else 300)
-def test_whatever_people_and_timers_do_what_must_be_true_is_true(world: World) -> None:
+def test_the_invariants_hold_whatever_users_and_timers_do(world: World) -> None:
     class Here(Dispatch):
         pass
 

@@ -1,6 +1,6 @@
 """Fleets and requests of several towns come and go. The offers made are compared with a model that counts all of them.
 
-`WEELO_MODEL_EXAMPLES=500 pytest tests/model` looks for longer, and elsewhere each time.
+`WEELO_MODEL_EXAMPLES=500 pytest tests/model` searches longer, with other random examples in each run.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ acts = st.lists(
 
 
 class Towns:
-    """Plays the acts, and tracks in a model of its own which offers are open."""
+    """Runs the acts, and tracks in its own model which offers are open."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -94,7 +94,7 @@ class Towns:
         self.world.tick(seconds)
 
     def everybody_is_heard(self) -> None:
-        """Send heartbeats, which bring offers of requests that reach a transporter by now or for which they have room."""
+        """Send heartbeats, which create offers of requests that now reach a transporter or for which it now has room."""
         for _ in range(2):
             for key in redis().scan_iter("weelo:open:asked:*"):
                 redis().delete(key)
@@ -103,7 +103,7 @@ class Towns:
                     self.world.heartbeat(fleet, where)
             self.world.drain()
 
-    # --- what must be true ------------------------------------------------------------------------------
+    # --- invariants ------------------------------------------------------------------------------
 
     def check(self) -> None:
         rows = self.world.rows(
@@ -114,7 +114,7 @@ class Towns:
         self._nobody_with_room_was_left_out(rows)
 
     def _the_cap_was_kept(self, rows: list[Any]) -> None:
-        """Assert that no new offer had CAP open ones at least as near beside it, from before the act or made earlier in it.
+        """Assert that no transporter got a new offer while it had CAP open ones at least as near.
 
         Offers that the act itself has ended are not counted, because they may have ended before or after the new offer.
         """

@@ -1,4 +1,4 @@
-"""What must be true of the rows at every moment. Each sentence has a query that finds what contradicts it."""
+"""Invariants of the rows. Each is a sentence with a query for the rows that violate it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _awaits(timer: str, key: str, of: str) -> str:
     )
 
 
-# Once for all readers and requests: asked for each by itself, half an hour of play would take minutes to count.
+# One query for all readers and requests: with a query for each, the check of a half-hour play would take minutes.
 _HEARD = """
     SELECT l.user_id AS who, e.data->>'broadcastId' AS about, count(*) AS times,
            (array_agg(e.event ORDER BY l.seq DESC))[1] AS last
@@ -49,13 +49,13 @@ TRUTHS = {
           JOIN vehicles v ON v.id = a.vehicle_id WHERE v.vehicle_key <> t.vehicle_key""",
     "a customer has at most one open request": f"""
         SELECT customer_id FROM broadcasts WHERE status IN ({_OPEN}) GROUP BY 1 HAVING count(*) > 1""",
-    "an open request waits for its deadline": f"""
+    "an open request has an unsettled timer": f"""
         SELECT b.id, b.status FROM broadcasts b
          WHERE b.status IN ({_OPEN}) AND NOT {_awaits("broadcasts.expire", "broadcast_id", "b")}""",
-    "an unanswered assignment waits for its timer": f"""
+    "a pending assignment has an unsettled timer": f"""
         SELECT a.id FROM assignments a
          WHERE a.status = 'pending' AND NOT {_awaits("trips.expire_assignment", "assignment_id", "a")}""",
-    "an open hold waits for its timer": f"""
+    "an open hold has an unsettled timer": f"""
         SELECT h.id FROM holds h
          WHERE h.status = 'open' AND NOT {_awaits("offers.expire_hold", "hold_id", "h")}""",
     "an open hold keeps slots, and a held slot has an open hold": """
@@ -63,7 +63,7 @@ TRUTHS = {
           FULL JOIN truck_requests t ON t.hold_id = h.id AND t.status = 'held'
          WHERE (h.status = 'open') IS DISTINCT FROM (t.status = 'held')
            AND (h.status = 'open' OR t.status = 'held')""",
-    "an open request has an open slot, and another has none": f"""
+    "an open request has an unfilled slot, and any other has none": f"""
         SELECT b.id, b.status FROM broadcasts b WHERE (b.status IN ({_OPEN})) <> ({_slots(_UNFILLED)} > 0)""",
     "a full request has all the trucks that it needs": f"""
         SELECT b.id, b.trucks_needed FROM broadcasts b
@@ -72,19 +72,19 @@ TRUTHS = {
         SELECT b.id, b.status FROM broadcasts b
          WHERE (b.status = 'partially_filled' AND {_slots(_FILLED)} = 0)
             OR (b.status IN ('created', 'broadcasting', 'active') AND {_slots(_FILLED)} > 0)""",
-    "nothing is live on a request that is cancelled or completed": f"""
+    "a cancelled or completed request has no live assignment": f"""
         SELECT a.id FROM assignments a JOIN broadcasts b ON b.id = a.broadcast_id
          WHERE a.status IN ({_LIVE}) AND b.status IN ('cancelled', 'completed')""",
     "the version grows by one with every transition": """
         SELECT b.id, b.version FROM broadcasts b JOIN transitions x ON x.subject_id = b.id
          GROUP BY b.id HAVING count(*) <> b.version OR count(DISTINCT x.version) <> b.version
                            OR max(x.version) <> b.version OR min(x.version) <> 1""",
-    "history is a chain": """
+    "each transition starts from the status in which the previous one ended": """
         SELECT * FROM (
             SELECT subject, subject_id, name, from_status,
                    lag(to_status) OVER (PARTITION BY subject_id ORDER BY id) AS before FROM transitions) x
          WHERE before <> from_status""",
-    "history ends where things stand": """
+    "the last transition ends in the current status": """
         SELECT * FROM (
             SELECT DISTINCT ON (subject_id) subject, subject_id, to_status FROM transitions
              ORDER BY subject_id, id DESC) x
@@ -92,24 +92,24 @@ TRUTHS = {
                 UNION ALL SELECT id, status FROM holds UNION ALL SELECT id, status FROM assignments) thing
             ON thing.id = x.subject_id
          WHERE thing.status <> x.to_status""",
-    "everyone's log is without a gap": """
+    "no user's log has a gap": """
         SELECT l.user_id FROM log_lines l GROUP BY 1 HAVING min(seq) <> 1 OR max(seq) <> count(*)""",
-    "nothing has failed": f"SELECT name, last_error FROM mailbox WHERE last_error <> '{POSSIBLE_CRASH}'",
+    "no command has failed": f"SELECT name, last_error FROM mailbox WHERE last_error <> '{POSSIBLE_CRASH}'",
 }
 
 WHEN_AT_REST = {
-    "nothing is left to do": "SELECT name, due_at FROM mailbox WHERE settled_at IS NULL",
-    "nobody waits for anything": f"""
+    "every command is settled": "SELECT name, due_at FROM mailbox WHERE settled_at IS NULL",
+    "no request, hold or assignment is open": f"""
         SELECT id, status FROM broadcasts WHERE status IN ({_OPEN})
          UNION ALL SELECT id, status FROM holds WHERE status = 'open'
          UNION ALL SELECT id, status FROM assignments WHERE status = 'pending'""",
-    "the customer has heard every transition": f"""
+    "the customer's log has every transition": f"""
         WITH heard AS ({_HEARD}
                         WHERE e.event = 'broadcast_state_changed' GROUP BY 1, 2)
         SELECT b.id, b.version, heard.times FROM broadcasts b
           LEFT JOIN heard ON heard.who = b.customer_id AND heard.about = b.id::text
          WHERE b.version <> COALESCE(heard.times, 0)""",
-    "each time that a request ends or fills, everyone who knew of it hears so, once": f"""
+    "each time that a request ends or is filled, every transporter with an offer gets one withdrawal": f"""
         WITH heard AS ({_HEARD}
                         WHERE e.event IN ('booking_fully_filled', 'booking_cancelled', 'booking_expired') GROUP BY 1, 2),
              ended AS (SELECT o.broadcast_id, o.transporter_id, count(x.id) AS times
@@ -120,7 +120,7 @@ WHEN_AT_REST = {
         SELECT ended.*, heard.times AS heard FROM ended
           LEFT JOIN heard ON heard.who = ended.transporter_id AND heard.about = ended.broadcast_id::text
          WHERE ended.times <> COALESCE(heard.times, 0)""",
-    "no card is left: the last word on what is over is its withdrawal": f"""
+    "the last event about an ended request is its withdrawal": f"""
         WITH heard AS ({_HEARD}
                         WHERE e.event IN ('new_broadcast', 'booking_fully_filled', 'booking_cancelled', 'booking_expired')
                         GROUP BY 1, 2)

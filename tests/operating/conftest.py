@@ -1,4 +1,4 @@
-"""A running system that operators look after."""
+"""One running system for the tests of operation, and access to its database."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.system import System
 from weelo_workers.models.engine import connect
 
 DEADLY = Path(__file__).parent / "deadly"
-OF_ITS_OWN = 25  # beyond the numbers that workers have, and another than the journeys have
+OF_ITS_OWN = 25  # above the numbers of workers, and different from that of the journeys
 
 Rows = Callable[..., list[Any]]
 
@@ -47,7 +47,7 @@ def engine(database: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def rows(engine: Engine) -> Rows:
-    """Run a statement in a transaction of its own; its rows, if it has any."""
+    """Return a function that runs a statement in its own transaction and returns its rows, if any."""
 
     def run(query: str, **parameters: Any) -> list[Any]:
         with engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""What `weelo doctor` says of deadlines that have passed: not that a timer is late, but what stands open for it."""
+"""`weelo doctor` reports broadcasts, holds and assignments that are open past their deadline."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def invariants(world: World) -> list[str]:
         ("assignments", "invariant: 1 assignments unanswered past their end"),
     ],
 )
-def test_what_stands_open_long_past_its_end_is_named(world: World, table: str, finding: str) -> None:
+def test_rows_open_long_past_their_deadline_are_reported(world: World, table: str, finding: str) -> None:
     winner, holder = world.fleet(), world.fleet()
     broadcast = world.broadcast(3)
     assert world.accept(winner, broadcast, partial=True).status == "succeeded"
@@ -40,7 +40,7 @@ def test_what_stands_open_long_past_its_end_is_named(world: World, table: str, f
     assert invariants(world) == [finding]
 
 
-def test_an_answered_assignment_has_no_end(world: World) -> None:
+def test_an_answered_assignment_has_no_deadline(world: World) -> None:
     fleet = world.fleet()
     broadcast = world.broadcast(2)
     world.accept(fleet, broadcast, partial=True)

@@ -1,4 +1,4 @@
-"""SIGTERM: what has begun is finished, nothing new is taken, what was held is handed back, and it ends in time."""
+"""After SIGTERM a process finishes running work, takes no new work, returns its messages, and exits in time."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_an_api_answers_who_waits_for_an_outcome_before_it_ends(world: World, so
         ended = threading.Thread(target=api.stop)
         ended.start()
         if somebody_works:
-            # As long as it takes until the sockets' reader of news has ended: then it is the row that is looked at.
+            # By then the reader of the live stream has ended, so the API can learn the outcome only from the row.
             time.sleep(1)
             world.bus.execute(command.id)
         answer = asked.result(timeout=10)

@@ -21,7 +21,7 @@ from weelo_api import gunicorn
 def test_the_file_limit_is_raised_as_far_as_the_system_permits(
     soft: int, hard: int, permitted: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stand-in for the kernel, because Linux refuses nothing up to the hard limit and macOS does."""
+    """The kernel is simulated, because macOS refuses limits below the hard limit and Linux does not."""
     limit = soft
 
     def setrlimit(which: int, wanted: tuple[int, int]) -> None:

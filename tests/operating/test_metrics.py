@@ -1,4 +1,4 @@
-"""CONTRACT section 7: every figure is there, moves, and is the same whichever process answers."""
+"""CONTRACT section 7: every metric exists, changes, and is the same whichever process answers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def scrape(url: str) -> Figures:
 
 
 def of(figures: Figures, figure: str, /, **labels: str) -> float:
-    """The sum of what bears this name and these labels, and maybe others."""
+    """Return the sum of all samples with this name and at least these labels. Raises AssertionError if there is none."""
     found = [v for (n, given), v in figures.items() if n == figure and labels.items() <= dict(given).items()]
     assert found, f"there is no {figure} {labels}"
     return sum(found)
@@ -52,7 +52,7 @@ def worker_urls(system: System) -> dict[str, str]:
 
 
 def play(system: System) -> None:
-    """Something for every figure: an accept, one too late, a broadcast that expires, frames, pushes."""
+    """Cause changes of all metrics: an accept, one too late, a broadcast that expires, frames, pushes."""
     truck, late = accept_and_too_late(system)
     late.client.register_device(uuid4().hex, "android")
     fleet, customer = Listener(truck.client), system.client(Role.CUSTOMER, uuid4())
@@ -64,7 +64,7 @@ def play(system: System) -> None:
 
 
 def accept_and_too_late(system: System) -> tuple[Truck, Truck]:
-    """Two fleets and one truck that is wanted."""
+    """Let two fleets accept a request for one truck, one after the other, and return their trucks."""
     truck, late = Truck(system), Truck(system)
     customer = system.client(Role.CUSTOMER, uuid4())
     booking = book(customer)["id"]
@@ -119,7 +119,7 @@ def test_every_figure_of_the_contract_is_at_the_api_and_moves(operated: System) 
     eventually(lambda: of(scrape(url), "weelo_sockets_open") == 0)
 
 
-def test_what_waits_shows_in_the_queues_depth_and_age_and_in_the_unsent_events(
+def test_waiting_commands_show_in_the_depth_and_age_of_their_queue_and_in_the_unsent_events(
     operated: System, rows: Rows
 ) -> None:
     waiting = uuid4()
@@ -139,7 +139,7 @@ def test_what_waits_shows_in_the_queues_depth_and_age_and_in_the_unsent_events(
     rows("DELETE FROM mailbox WHERE id = :id", id=waiting)
 
 
-def test_each_worker_and_beat_show_their_own_at_a_port_of_their_own(operated: System) -> None:
+def test_each_worker_and_beat_serve_their_metrics_at_their_own_port(operated: System) -> None:
     play(operated)
     urls = worker_urls(operated)
     assert set(urls) == {*QUEUES, "beat"}
@@ -148,11 +148,11 @@ def test_each_worker_and_beat_show_their_own_at_a_port_of_their_own(operated: Sy
     assert of(scrape(urls["notifications"]), "weelo_commands_total", name="notifications.deliver") > 0
     assert of(scrape(urls["beat"]), "weelo_timers_fired_total", by="sweep") >= 0
     for name, url in urls.items():
-        assert url.startswith("http://127.0.0.1:"), f"{name} is for this machine alone"
+        assert url.startswith("http://127.0.0.1:"), f"{name} must listen on this machine only"
 
 
 def test_both_api_processes_say_the_same(operated: System) -> None:
-    """Each scrape comes by a new connection, so now one process answers and now the other."""
+    """Each scrape opens a new connection, so the processes take turns in answering."""
     sockets = [BareSocket(operated, Role.CUSTOMER, uuid4()) for _ in range(8)]
     url = f"{operated.url}/metrics"
     eventually(lambda: of(scrape(url), "weelo_sockets_open") == 8)
@@ -166,7 +166,7 @@ def test_both_api_processes_say_the_same(operated: System) -> None:
 
 
 def _quiet(figure: Callable[[], float]) -> float:
-    """The figure, once it has stood still for a second."""
+    """Return the figure as soon as it has not changed for a second."""
     seen, since = figure(), time.monotonic()
     while time.monotonic() - since < 1:
         if (now := figure()) != seen:
@@ -174,7 +174,7 @@ def _quiet(figure: Callable[[], float]) -> float:
     return seen
 
 
-def test_what_children_counted_outlives_them_and_their_files_do_not(operated: System) -> None:
+def test_counts_of_killed_children_are_kept_and_their_files_are_deleted(operated: System) -> None:
     accept_and_too_late(operated)
     url, api = worker_urls(operated)["offers"], f"{operated.url}/metrics"
     counted = of(scrape(url), "weelo_commands_total", name="offers.accept")
@@ -192,12 +192,12 @@ def test_what_children_counted_outlives_them_and_their_files_do_not(operated: Sy
         return not {int(path.stem.rpartition("_")[2]) for path in folder.glob("*.db")} & set(children)
 
     eventually(added_up)
-    # The counts go on from there.
+    # New processes add to the merged counts.
     accept_and_too_late(operated)
     eventually(lambda: of(scrape(url), "weelo_commands_total", name="offers.accept") > counted)
 
 
-def test_an_api_process_that_is_killed_takes_its_sockets_along_and_not_its_counts(operated: System) -> None:
+def test_a_killed_api_process_loses_its_sockets_and_not_its_counts(operated: System) -> None:
     url = f"{operated.url}/metrics"
     sockets = [BareSocket(operated, Role.CUSTOMER, uuid4()) for _ in range(6)]
     eventually(lambda: of(scrape(url), "weelo_sockets_open") == 6)
@@ -233,8 +233,8 @@ def test_a_command_that_fails_and_one_that_is_parked_are_counted(operated: Syste
     rows("DELETE FROM mailbox WHERE id = :id", id=poison)
 
 
-def test_a_port_that_is_taken_keeps_no_worker_from_working(migrated: None) -> None:
-    """It says so, works, and serves its figures once the port is free."""
+def test_a_taken_metrics_port_stops_no_worker(migrated: None) -> None:
+    """The worker logs a warning, executes commands, and serves its metrics once the port is free."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         environment = {**os.environ, "METRICS_PORT": str(port)}

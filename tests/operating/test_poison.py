@@ -1,4 +1,4 @@
-"""Poison in a running system: real workers, the sweep beside them, and the operator's commands."""
+"""Commands that always fail or crash, in a running system with workers, the sweep and the operator's commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from weelo_workers.contracts.statuses import Role
 
 pytestmark = pytest.mark.xdist_group("operated")
 
-# Who is served is the question, not how many: other tests need the processor, too.
+# These tests need few requests, and other tests need the processor.
 BETWEEN_CUSTOMERS_SECONDS = 0.3
 
 WRITE = """
@@ -59,7 +59,7 @@ def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: Sys
         write(rows, "fleet.register_vehicle", "fleet", {"vehicle_number": None}),
         write(rows, "notifications.deliver", "notifications", {"subject_id": 7}),
         write(rows, "notifications.push", "notifications", {"to": "everyone"}),
-        # Told to nobody, about the one whose other deliveries must go on.
+        # It has no recipients, but the same subject as the deliveries that must go on.
         write(
             rows,
             "notifications.deliver",
@@ -105,7 +105,7 @@ def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: Sys
     shown = json.loads(weelo(operated, "mailbox", "show", str(poison[0])).stdout)
     assert shown["payload"] == {"customer_id": str(customer)} and shown["attempts"] == 5
 
-    # Mended by hand: then one retry settles it.
+    # After the row was repaired by hand, one retry settles it.
     good = {"transporter_id": str(truck.id)}
     rows(
         "UPDATE mailbox SET name = 'fleet.sync_presence', payload = CAST(:good AS jsonb) WHERE id = :id",
@@ -132,10 +132,10 @@ def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: Sys
     truck.available(False)
 
 
-def test_what_kills_whoever_executes_it_is_counted_and_parked_while_everybody_is_served(
+def test_a_command_that_kills_its_process_is_counted_and_parked_while_everybody_is_served(
     operated: System, rows: Rows
 ) -> None:
-    """No exception tells of it. It is met in a worker's child, in the notifier's threads, in beat: wherever it runs."""
+    """Such commands raise no exception. They crash a worker's child, the notifier, and beat."""
     customer, about = uuid4(), uuid4()
     asks = operated.http(Role.CUSTOMER, customer)
 
@@ -177,8 +177,8 @@ def test_what_kills_whoever_executes_it_is_counted_and_parked_while_everybody_is
         assert row.crashes == 5 and "died of it" in row.last_error
     [goes_on] = standing(timer)
     assert goes_on.parked_at is None and goes_on.crashes >= 3 and goes_on.retry_at > goes_on.now
-    # The timer costs it two lives, and what waits too long for a notifier that comes back slowly perhaps another.
-    assert len(beats) <= 6, "what may kill it as well it leaves to the workers"
+    # The timer crashes beat twice. A delivery that waits long for a slowly restarting notifier may crash it once more.
+    assert len(beats) <= 6, "beat must leave commands that may crash it to the workers"
     eventually(lambda: standing(behind)[0].settled_at, within=30)
     rows("DELETE FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[]))", ids=poison)
 

@@ -1,4 +1,4 @@
-"""A database that is there and cannot: its disk is full, it has become a standby, it has no memory or connections left."""
+"""PostgreSQL responds with errors: its disk is full, it is a standby, or it has no memory or connections left."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ OUTAGES = {
     "53100": "disk full",
     "53200": "out of memory",
     "53300": "too many connections",
-    "58030": "an error of its disk",
+    "58030": "disk error",
     "57P03": "starting up",
-    "55P03": "somebody has what it needs",
-    "57014": "it takes too long",
+    "55P03": "lock not available",
+    "57014": "statement timeout",
     "25006": "a standby",
 }
 MOVED = ("mailbox", "broadcasts")
 FAULTS = {
-    "54000": "more than PostgreSQL can do for anybody",
-    "54001": "nested too deeply",
+    "54000": "a limit of PostgreSQL exceeded",
+    "54001": "statement nested too deeply",
     "XX001": "corrupted data",
     "P0001": "a bug",
 }
@@ -69,7 +69,7 @@ def ask() -> Any:
 
 
 @pytest.mark.parametrize("state", OUTAGES)
-def test_a_command_that_cannot_be_recorded_for_want_of_something_is_refused_for_now(
+def test_a_command_that_the_database_cannot_record_for_now_is_refused_with_503(
     world: World, state: str
 ) -> None:
     refuse_rows(world, state, "mailbox")
@@ -80,7 +80,7 @@ def test_a_command_that_cannot_be_recorded_for_want_of_something_is_refused_for_
 
 
 @pytest.mark.parametrize("state", OUTAGES)
-def test_a_command_waits_for_what_the_database_is_short_of_and_is_never_given_up_for_it(
+def test_a_command_waits_while_the_database_lacks_something_and_is_never_parked_for_it(
     world: World, state: str
 ) -> None:
     customer = uuid4()
@@ -97,8 +97,8 @@ def test_a_command_waits_for_what_the_database_is_short_of_and_is_never_given_up
 
 
 @pytest.mark.parametrize("state", FAULTS)
-def test_what_waiting_does_not_mend_is_a_failure(world: World, state: str) -> None:
-    """Otherwise it would be tried for ever, and nobody would be told."""
+def test_an_error_that_waiting_does_not_cure_is_a_failure(world: World, state: str) -> None:
+    """An error that is not temporary must count as a failure, or its command would be retried forever."""
     customer = uuid4()
     command = world.post(world.booking(customer), customer, Role.CUSTOMER)
     refuse_rows(world, state, "mailbox", "broadcasts")
@@ -107,8 +107,8 @@ def test_what_waiting_does_not_mend_is_a_failure(world: World, state: str) -> No
     assert ask().status_code == 500
 
 
-def test_after_a_failover_nobody_stays_with_the_server_that_has_become_a_standby(world: World) -> None:
-    """Its connections go on working, for reading: they are given up, so that the next lead to the new one."""
+def test_after_a_failover_connections_to_the_new_standby_are_dropped(world: World) -> None:
+    """Its connections still work for reading. They are dropped, so that new ones lead to the new primary."""
     drop_inherited_connections()
     with autocommit_engine().connect() as connection:
         connection.execute(text("SET default_transaction_read_only = on"))
@@ -130,10 +130,10 @@ def leftovers(world: World) -> None:
 
 @pytest.fixture
 def small_disk(world: World, leftovers: None) -> Iterator[SmallDisk]:
-    """The disk of a tablespace in which the moved tables lie, empty."""
+    """Yield the small disk of a tablespace that contains the tables of MOVED, empty."""
     home = Path(world.value("SHOW data_directory"))
     if os.geteuid() != 0 or not home.exists():
-        pytest.skip("a disk for PostgreSQL can be made by root alone, on PostgreSQL's own machine")
+        pytest.skip("needs root, on PostgreSQL's own machine, to mount a disk")
     alone = world.engine.execution_options(isolation_level="AUTOCOMMIT")
     # Tablespaces belong to the whole server, which may be older than this run.
     tablespace = f"small_{os.getpid()}"
@@ -149,8 +149,8 @@ def small_disk(world: World, leftovers: None) -> Iterator[SmallDisk]:
         connection = undo.enter_context(alone.connect())
         connection.execute(text(f"CREATE TABLESPACE {tablespace} LOCATION '{disk.at}'"))
         undo.callback(connection.execute, text(f"DROP TABLESPACE {tablespace}"))
-        # The tables' files still have the size of everything that earlier tests wrote and deleted. That may be more than
-        # the disk has, and new rows could be written into it. TRUNCATE gives the tables new, empty files.
+        # Rows that earlier tests deleted still take up space. The files may be larger than the small disk, or have free
+        # space in which new rows fit. TRUNCATE gives the tables new, empty files.
         connection.execute(text(f"TRUNCATE {', '.join(MOVED)} CASCADE"))
         for table in MOVED:
             connection.execute(text(f"ALTER TABLE {table} SET TABLESPACE {tablespace}"))

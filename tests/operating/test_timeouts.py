@@ -1,4 +1,4 @@
-"""Nobody waits for ever: every client of everything outside has a limit, and gives up on what is silent."""
+"""Every client of an external server has a timeout."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from weelo_workers.models.engine import autocommit_engine, connect, engine, read
 
 PRODUCT = ("weelo_workers", "weelo_api", "weelo_client", "weelo_demo")
 
-# What begins to wait for somebody outside, and the argument that bounds it.
+# Calls that connect to a server, and the arguments that bound their waits.
 BOUNDED_BY = {
     "from_url": {"socket_timeout", "socket_connect_timeout"},
     "Redis": {"socket_timeout", "socket_connect_timeout"},
@@ -36,7 +36,7 @@ BOUNDED_BY = {
 
 @pytest.fixture
 def silent() -> Iterator[int]:
-    """A port where somebody takes every connection and never says a word."""
+    """Yield a port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         yield server.getsockname()[1]
 
@@ -64,7 +64,7 @@ def test_every_connection_to_the_database_limits_every_wait(migrated: None, name
             assert connection.execute(text(f"SHOW {limit}")).scalar_one() not in ("0", "")
 
 
-def test_whatever_in_the_code_connects_says_how_long_it_waits() -> None:
+def test_every_call_that_connects_has_timeouts() -> None:
     for path in python_files(*PRODUCT):
         for call in (node for node in ast.walk(syntax(path)) if isinstance(node, ast.Call)):
             called = ast.unparse(call.func)
@@ -93,7 +93,7 @@ def test_a_silent_database_is_given_up_within_seconds(silent: int) -> None:
 
 
 def test_a_silent_broker_is_given_up_within_seconds(silent: int) -> None:
-    """In a process of its own: Celery reads its settings once."""
+    """Runs in its own process, because Celery reads its settings once."""
     ring = (
         "from uuid import uuid4; from weelo_workers.messaging.wakeup import WakeUp, BrokerUnavailable\n"
         "from weelo_workers.messaging.celery_waker import CeleryWaker\n"
@@ -133,15 +133,15 @@ def test_a_silent_fcm_is_given_up_within_seconds(silent: int) -> None:
     assert verdict == "later" and float(seconds) < 10
 
 
-def test_the_broker_of_the_workers_has_a_limit_and_so_has_a_verb() -> None:
+def test_the_connection_to_the_broker_and_a_handler_have_time_limits() -> None:
     import celeryconfig
 
     options = celeryconfig.broker_transport_options
     assert options["socket_timeout"] == 5 and options["socket_connect_timeout"] == 2
-    assert celeryconfig.task_time_limit > 10, "longer than a statement may take"
+    assert celeryconfig.task_time_limit > 10, "it must exceed the longest statement"
 
 
-def test_a_lock_that_nobody_gives_back_is_waited_for_a_few_seconds_only(migrated: None) -> None:
+def test_a_lock_that_is_never_released_is_waited_for_a_few_seconds_only(migrated: None) -> None:
     quick = connect(os.environ["DATABASE_URL"], lock_timeout="300ms")
     with engine().connect() as holder, quick.connect() as waiting:
         holder.execute(text("SELECT pg_advisory_lock(4711)"))

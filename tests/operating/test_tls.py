@@ -74,7 +74,7 @@ def test_a_server_that_wants_a_certificate_gets_the_one_of_the_url(
 
 
 def test_workers_send_an_untrusted_server_nothing(stranger: Authority, tmp_path: Path) -> None:
-    """With the Celery settings that every process reads."""
+    """Both of Celery's connections, with the settings that every process reads, refuse the certificate."""
     script = (
         "from weelo_workers.app import app\n"
         "from kombu.exceptions import OperationalError\n"

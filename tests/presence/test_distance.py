@@ -1,4 +1,4 @@
-"""How far it is, against a geodesic library."""
+"""Distances agree with those of a geodesic library."""
 
 from __future__ import annotations
 

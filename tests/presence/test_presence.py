@@ -1,4 +1,4 @@
-"""Who is near, on a real Redis: against a matcher that looks at everybody."""
+"""Presence on a real Redis: its searches agree with a matcher that checks every fleet."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def comes(dice: random.Random, kinds: list[str], where: Point) -> UUID:
 
 
 def somewhere(dice: random.Random, near: Point) -> Point:
-    """Mostly around a place, sometimes anywhere on Earth."""
+    """Return a position: mostly around `near`, sometimes anywhere on Earth."""
     if dice.random() < 0.1:
         return Point(dice.uniform(-90, 90), dice.uniform(-180, 180))
     longitude = near.longitude + dice.gauss(0, 0.5)
@@ -78,7 +78,7 @@ def test_PRES_02_who_is_silent_for_one_ttl_is_found_by_nobody_and_named_as_silen
     redis().zincrby("weelo:presence:seen", -TTL - 1, str(who))
     reach = presence.search([KINDS[0]], CENTRES[0], 10)
     assert reach == presence.SearchResult({}, frozenset({who}))
-    assert presence.heartbeat(who, CENTRES[0]) is presence.Absent.UNKNOWN  # the rows are asked first
+    assert presence.heartbeat(who, CENTRES[0]) is presence.Absent.UNKNOWN  # the caller reads the rows first
     assert presence.search([KINDS[0]], CENTRES[0], 10).near == {}
 
 
@@ -101,7 +101,7 @@ def test_a_truck_under_way_leaves_the_index_of_its_kind_and_the_others_stay() ->
     assert who in presence.search([KINDS[1]], CENTRES[0], 10).near
 
 
-def test_of_two_who_speak_about_one_fleet_the_one_that_read_later_is_right() -> None:
+def test_of_two_writes_about_one_fleet_the_one_that_read_later_wins() -> None:
     who = comes(random.Random(4), [KINDS[0]], CENTRES[0])
     presence.offline(who, stamp=3.0)
     assert presence.online(who, [KINDS[0]], stamp=2.0) is False
@@ -132,7 +132,7 @@ def test_toggling_while_searches_run_never_hides_who_is_online_throughout() -> N
     assert all(steady in found and found <= {steady, toggled} for found in seen)
 
 
-def test_a_request_of_which_nobody_said_that_it_is_over_is_forgotten_when_its_time_is_up() -> None:
+def test_an_open_broadcast_that_was_never_removed_is_evicted_after_its_deadline() -> None:
     over, open_yet = uuid4(), uuid4()
     for broadcast in (over, open_yet):
         presence.index_broadcast(broadcast, 1.0, KINDS, CENTRES[0], 10, seconds_left=60)
@@ -144,7 +144,7 @@ def test_a_request_of_which_nobody_said_that_it_is_over_is_forgotten_when_its_ti
     assert redis().zcard("weelo:open:ends") == len(KINDS)
 
 
-def test_an_emptied_memory_says_that_it_is_partial() -> None:
+def test_searches_of_an_emptied_redis_are_marked_as_partial() -> None:
     assert not presence.search(KINDS, CENTRES[0], None).partial
     redis().flushdb()
     assert presence.search(KINDS, CENTRES[0], None).partial

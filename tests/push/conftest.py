@@ -11,7 +11,7 @@ from weelo_workers.settings import settings
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FcmServer]:
-    """What this process takes for FCM."""
+    """Yield a server that this process uses as FCM."""
     server = FcmServer()
     other = settings().model_copy(update={"fcm_endpoint": server.url})
     monkeypatch.setattr(fcm, "settings", lambda: other)

@@ -1,4 +1,4 @@
-"""A small server that speaks FCM's HTTP v1 protocol, and can be as unhelpful as the real one."""
+"""A small server that speaks FCM's HTTP v1 protocol, including its errors and delays."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ class Server(ThreadingHTTPServer):
 
 
 class FcmServer:
-    """`received` are the messages accepted, oldest first. What a token gets is decided by `answers[token]`:
-    `ok`, `unregistered`, `foreign` (another sender's), `quota` (429), `unavailable` (503), `invalid`, `hang`, `drip` (a byte
-    now and then), `slow` (takes it once `let_go`), `cut`; a list is used up one by one."""
+    """`received`: the messages accepted, oldest first. `answers[token]`: the answer to messages for a token.
+
+    Answers are `ok`, `unregistered`, `foreign` (another sender's token), `quota` (429), `unavailable` (503),
+    `invalid`, `hang`, `drip` (a byte now and then), `slow` (accepts once `let_go` is set) and `cut`; a list is used
+    up one by one.
+    """
 
     def __init__(self) -> None:
         self.received: list[dict[str, Any]] = []
@@ -56,7 +59,7 @@ class FcmServer:
         return [message["token"] for message in self.received]
 
     def delivered_to(self, token: str) -> list[str]:
-        """What this phone got to hear, in the order in which it was taken."""
+        """Return the types of the messages accepted for this token, in the order of their acceptance."""
         return [message["data"]["type"] for message in self.received if message["token"] == token]
 
     def _next(self, token: str) -> str:
@@ -65,7 +68,7 @@ class FcmServer:
             return answer.pop(0) if answer else "ok"
         return answer
 
-    # --- what it says ---------------------------------------------------------------------------------------
+    # --- answers --------------------------------------------------------------------------------------------
 
     def _ok(self, handler: BaseHTTPRequestHandler, message: dict[str, Any]) -> None:
         self.received.append(message)

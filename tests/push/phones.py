@@ -1,4 +1,4 @@
-"""People with phones: what sleeps in a pocket, what has a socket open, and what has been read."""
+"""Users with devices, with open sockets, and with acknowledged events."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def fleet_with_phone(world: World) -> tuple[Fleet, str]:
 
 
 def connect(who: UUID) -> None:
-    """As an API process says it of an open socket."""
+    """Record an open socket of this user, as an API process does."""
     redis().set(socket_sessions.alive("p"), 1)
     redis().zadd(socket_sessions.sockets_of(who), {"p/1": 1})
 
 
 def acknowledge_all(world: World, who: UUID) -> None:
-    """And of an acknowledgement of all that there is."""
+    """Record that this user has acknowledged all events, as an API process does."""
     redis().set(socket_sessions.acked_by(who), world.events_of(who)[-1]["seq"])
 
 
 def pushes_to_send(world: World) -> list[UUID]:
-    """Once everything else that is due has been done."""
+    """Execute everything else that is due, then return the pushes that are due."""
     due = "SELECT id FROM mailbox WHERE settled_at IS NULL AND due_at <= clock_timestamp() AND name "
     while others := world.rows(f"{due} <> 'notifications.push' ORDER BY position"):
         for row in others:

@@ -1,4 +1,4 @@
-"""What becomes of a batch: each message has an answer, in time, and one that has arrived is not sent again."""
+"""A batch of pushes: each message gets a result in time, and one that was delivered is not sent again."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_server_on_this_machine_is_reached_without_a_proxy(
     assert send(message())[0].status is DeliveryStatus.SENT
 
 
-def test_why_FCM_cannot_be_asked_is_said_each_time(
+def test_the_reason_why_FCM_cannot_be_used_is_reported_each_time(
     tmp_path: Path, server: FcmServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
@@ -102,7 +102,7 @@ def test_a_message_that_has_arrived_is_not_sent_again_because_another_has_not(
 def test_a_batch_ends_in_time_though_FCM_says_a_byte_now_and_then(
     server: FcmServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send(message())  # connected
+    send(message())  # opens the connection
     monkeypatch.setattr(fcm, "BATCH_SECONDS", 1.5)
     slow, quick = message(), message()
     server.answers[slow.token] = "drip"

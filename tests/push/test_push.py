@@ -1,4 +1,4 @@
-"""Pushes, against a server that speaks FCM's protocol: who is woken, when, and what if FCM does not play along."""
+"""Pushes to a server that speaks FCM's protocol: which users are woken, when, and what happens when FCM fails."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_nobody_is_pushed_again_because_somebody_else_holds_a_dead_token(
 
 
 def test_a_token_of_another_project_is_refused_and_kept(world: World, server: FcmServer) -> None:
-    """With the wrong credentials every token would be one."""
+    """With the wrong credentials every token would seem to be one."""
     _, token = fleet_with_phone(world)
     server.answers[token] = "foreign"
     world.broadcast(1)
@@ -157,7 +157,7 @@ def test_FCM_is_not_asked_again_after_the_end(world: World, server: FcmServer) -
     world.broadcast(1)
     world.tick(200)
     offers = [each for _, each in server.asked if each == token]
-    assert len(offers) == 2  # the offer, once, and the withdrawal, once: it will be asked again in 119 s
+    assert len(offers) == 2  # the offer once and the withdrawal once, because its retry is due in 119 s
 
 
 def test_FCM_is_never_asked_earlier_than_it_said(world: World, server: FcmServer) -> None:
@@ -197,7 +197,7 @@ def test_PUSH_01_a_withdrawal_outlives_an_outage_of_FCM(world: World, server: Fc
     for _ in range(15):
         world.tick(120)
     asked = len(server.asked)
-    assert 15 < asked < 30, "often enough, and ever less often"
+    assert 15 < asked < 30, "retries go on, at growing intervals"
     server.answers[token] = "ok"
     world.tick(120)
     assert server.delivered_to(token) == ["trip_assigned", "trip_cancelled"]
@@ -238,7 +238,7 @@ def test_what_FCM_refuses_for_good_is_not_tried_again(
 ) -> None:
     _, token = fleet_with_phone(world)
     server.answers[token] = "invalid"
-    logging.getLogger(push.__name__).disabled = False  # a test of the command line may have switched it off
+    logging.getLogger(push.__name__).disabled = False  # a test of the command line may have disabled it
     world.broadcast(1)
     world.tick(30)
     assert len(server.asked) == 1

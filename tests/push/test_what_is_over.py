@@ -1,4 +1,4 @@
-"""A push that was held up, by a socket that might acknowledge or by FCM, goes out only if it is still true."""
+"""A push that was delayed, by an open socket or by FCM, is sent only if it still holds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.push.phones import acknowledge_all, connect, device, fleet_with_phone
 from tests.waiting import eventually
 from tests.world import Fleet, World
 
-# What is held up waits for so much longer than it would: slow machines have to do something meanwhile.
+# Seconds by which delayed pushes are delayed further, so that slow machines can execute other commands meanwhile.
 A_WHILE = 20
 
 
@@ -118,7 +118,7 @@ def test_a_broadcast_that_is_open_again_is_not_withdrawn_by_a_late_push(
 
 
 def test_a_withdrawal_does_not_overtake_the_offer_that_is_on_its_way(world: World, server: FcmServer) -> None:
-    """They have one collapse key: what comes last is what a sleeping phone gets to hear."""
+    """Both have one collapse key, so a sleeping phone only gets the one that was sent last."""
     _, token = fleet_with_phone(world)
     server.answers[token] = ["slow"]
     broadcast = UUID(world.book(uuid4()).result["id"])

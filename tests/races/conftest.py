@@ -1,4 +1,4 @@
-"""Races run at both isolation levels: what decides them must not depend on the level."""
+"""Races run at both isolation levels, because their outcome must not depend on the level."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(params=["READ COMMITTED", "SERIALIZABLE"])
 def world(migrated: None, request: pytest.FixtureRequest) -> Iterator[World]:
-    # Imported here: they read the settings, which each worker sets when it is configured.
+    # Imported here, because these modules read the settings, which `pytest_configure` sets.
     from tests.world import World
     from weelo_workers.models.engine import connect
 

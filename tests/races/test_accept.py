@@ -1,4 +1,4 @@
-"""Many want the same truck slot."""
+"""Many transporters accept the same slots at the same time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from weelo_workers.contracts.outcomes import CommandOutcome
 
 
 def all_accept(world: World, fleets: list[Fleet], broadcast: UUID) -> list[CommandOutcome]:
-    """All at once. What SERIALIZABLE breaks up more often than a command tries again, the sweep takes up."""
+    """Accept with all fleets at the same time. `drain` executes the commands that ran out of retries under SERIALIZABLE."""
     outcomes = world.race(*[lambda fleet=fleet: world.accept(fleet, broadcast) for fleet in fleets])
     world.drain()
     return [
@@ -41,8 +41,8 @@ def test_ACPT_05_fifty_racing_for_five_slots_fill_exactly_five_and_none_is_answe
     assert world.live_assignments(broadcast) == 5
 
 
-def test_ACPT_03_under_the_row_lock_nobody_has_to_try_again(world: World) -> None:
-    """READ COMMITTED with the broadcast locked needs no retries: all answers are there after one execution."""
+def test_ACPT_03_under_the_row_lock_no_command_is_retried(world: World) -> None:
+    """With READ COMMITTED and the broadcast locked, one execution settles every command."""
     with world.bus.engine.connect() as connection:
         level = connection.exec_driver_sql("SHOW transaction_isolation").scalar_one()
     if level != "read committed":

@@ -1,4 +1,4 @@
-"""Cancel against accept: cancel wins."""
+"""A cancellation and an accept at the same time: the cancellation wins."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 from tests.world import World
 
 
-def test_CNCL_07_in_twenty_rounds_no_live_assignment_hangs_on_a_cancelled_broadcast(world: World) -> None:
+def test_CNCL_07_in_twenty_rounds_no_cancelled_broadcast_has_a_live_assignment(world: World) -> None:
     fleets = [world.fleet() for _ in range(3)]
     codes = set()
     for _ in range(20):

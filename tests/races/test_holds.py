@@ -1,4 +1,4 @@
-"""Many want to keep the same slots, and a hold is confirmed at the very moment at which it ends."""
+"""Many transporters hold the same slots at the same time, and a hold is confirmed at the moment of its expiry."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_confirmation_against_the_end_of_the_hold_has_one_outcome(world: World
 
 
 def _ends_now(world: World, hold: UUID) -> None:
-    """Within the next milliseconds, and so does its timer."""
+    """Make the hold and its timer due within the next milliseconds."""
     with world.engine.begin() as connection:
         soon = "clock_timestamp() + interval '8 ms'"
         connection.exec_driver_sql(f"UPDATE holds SET expires_at = {soon} WHERE id = '{hold}'")

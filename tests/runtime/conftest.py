@@ -1,4 +1,4 @@
-"""A data dir on real disk for each test, and the end of everything that ran on it."""
+"""A data dir on a real disk for each test, and the cleanup of everything that ran on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Begin = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    """A path for a data dir, in a directory that others may pass through (pytest's own they may not)."""
+    """Yield a path for a data dir in a directory that other users may enter, unlike pytest's own."""
     above = Path(tempfile.mkdtemp(prefix="weelo-test-"))
     above.chmod(0o755)
     yield above / ".weelo"
@@ -30,7 +30,7 @@ def data_dir() -> Iterator[Path]:
 
 @pytest.fixture
 def begin() -> Iterator[Begin]:
-    """Begin Python programs whose output can be read; they are killed after the test."""
+    """Yield a function that starts Python programs with readable output. They are killed after the test."""
     begun: list[subprocess.Popen[str]] = []
 
     def python(*arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -53,7 +53,7 @@ def begin() -> Iterator[Begin]:
 
 
 def without_weelo() -> dict[str, str]:
-    """Our environment without anything that is Weelo's, or a surrounding make's: each test says what is set."""
+    """Return our environment without the variables of Weelo and of a surrounding make."""
     ours = ("DATABASE_", "REDIS_", "CELERY_", "JWT_", "WEELO_", "FORCE_COLOR", "MAKE", "MFLAGS")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {
         "PYTHONUNBUFFERED": "1"

@@ -1,7 +1,8 @@
-"""The small commands: tokens, and one line for what cannot be done."""
+"""The small commands, such as `token`. A command that fails prints one line."""
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import click
 import jwt
 import pytest
 
+from tests.runtime.conftest import without_weelo
 from tests.runtime.test_up import weelo
 from weelo_workers import cli
 from weelo_workers.runtime.datadir import DataDir
@@ -154,6 +156,97 @@ def test_an_argument_that_an_unset_variable_leaves_empty_is_refused_in_one_line(
     [reason] = [line for line in refused.stderr.splitlines() if line.startswith("Error:")]
     assert option in reason
     assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("demo", "--url", "http://[::1"), "--url"),
+        (("demo", "--url", "http://a..b"), "--url"),
+        (("demo", "--url", "http://127.0.0.1:99999"), "--url"),
+        (("demo", "--url", "127.0.0.1:8000"), "--url"),
+        (("demo", "--url", ""), "--url"),
+        (("up", "--host", "\u00fcn..x"), "--host"),
+        (("up", "--host", "a..b"), "--host"),
+        (("up", "--host", "x" * 80), "--host"),
+        (("token", "--role", "admin", "--sub", str(uuid4()), "--name", "\udcff"), "--name"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, tuple) else None,
+)
+def test_an_address_or_a_name_that_cannot_be_encoded_is_refused_in_one_line(
+    arguments: tuple[str, ...], option: str, data_dir: Path
+) -> None:
+    refused = weelo(*arguments, "--data-dir", str(data_dir), JWT_SECRET=SECRET)
+    assert refused.returncode == 2
+    [reason] = [line for line in refused.stderr.splitlines() if line.startswith(("Error:", "weelo:"))]
+    assert option in reason
+    assert "Traceback" not in refused.stderr
+
+
+UNWRITABLE = {
+    "full": ">/dev/full",
+    "closed": ">&-",
+    "all closed": "<&- >&- 2>&-",
+    "all full": ">/dev/full 2>&1",
+}
+
+
+@pytest.mark.parametrize("redirected", UNWRITABLE.values(), ids=UNWRITABLE)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("token", "--role", "admin", "--sub", str(uuid4())),
+        ("demo", "--url", "http://127.0.0.1:1"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_command_whose_output_cannot_be_written_fails_with_one_line(
+    arguments: tuple[str, ...], redirected: str
+) -> None:
+    if "/dev/full" in redirected and not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    command = shlex.join([sys.executable, "-m", "weelo_workers.cli", *arguments])
+    # Unbuffered output fails when it is written, buffered output may fail as late as at the interpreter's end.
+    buffered = {name: value for name, value in without_weelo().items() if name != "PYTHONUNBUFFERED"}
+    failed = subprocess.run(
+        ["/bin/sh", "-c", f"{command} {redirected}"],
+        env={**buffered, "JWT_SECRET": SECRET},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert failed.returncode == 1
+    if "2>" not in redirected:
+        assert failed.stderr.startswith("weelo: standard output cannot be written: ")
+        assert failed.stderr.count("\n") == 1
+
+
+def test_what_the_operating_system_refuses_is_one_line(data_dir: Path) -> None:
+    secret = DataDir.open(data_dir).jwt_secret_file
+    secret.mkdir()  # a file that cannot be read, also by root
+    asked = ("token", "--role", "admin", "--sub", str(uuid4()), "--data-dir", str(data_dir))
+    failed = weelo(*asked)
+    assert failed.returncode == 1
+    assert failed.stderr == f"weelo: the operating system refuses: {secret}: Is a directory\n"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("JWT_SECRET", "\udcff" * 40),
+        ("DATABASE_URL", "postgresql://\udcff@127.0.0.1:1/weelo"),
+        ("REDIS_URL", "redis://a..b:6379/0"),
+        ("FCM_ENDPOINT", "http://a..b"),
+    ],
+)
+def test_a_setting_that_cannot_be_encoded_is_one_line_that_names_it(variable: str, value: str) -> None:
+    refused = weelo("doctor", **{variable: value})
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"weelo: {variable}: ")
+    assert "codec" not in refused.stderr
+    assert refused.stderr.count("\n") == 1
 
 
 def test_ctrl_c_while_weelo_is_still_imported_ends_it_silently() -> None:

@@ -1,4 +1,4 @@
-"""The embedded servers keep what they were given, whoever dies, wherever they live."""
+"""The embedded servers keep their data when processes are killed, in every kind of data directory."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ from tests.waiting import eventually
 from weelo_workers.runtime import postgres_install
 from weelo_workers.runtime.embedded import EmbeddedServer, Postgres, Valkey
 from weelo_workers.runtime.processes import Identity
+from weelo_workers.runtime.server import cause_in
 
 BOTH = pytest.mark.parametrize("kind", [Postgres, Valkey])
 AS_ROOT = os.geteuid() == 0
 
 
 def remember(server: EmbeddedServer, word: str) -> None:
-    """Have the server keep a word, so that a kill right afterwards may not lose it."""
+    """Store a word durably, so that a kill right afterwards does not lose it."""
     if isinstance(server, Postgres):
         query(server.url(), f"CREATE TABLE IF NOT EXISTS kept AS SELECT '{word}' AS word")
     else:
@@ -215,7 +216,7 @@ def test_valkey_keeps_a_log_and_never_evicts(data_dir: Path) -> None:
 
 
 def test_a_valkey_whose_pid_could_not_be_written_is_found_all_the_same(data_dir: Path) -> None:
-    """As when it begins on a full disk."""
+    """The file is missing if the server starts on a full disk, for example."""
     server = Valkey(data_dir)
     server.start()
     running = server.pid()
@@ -232,7 +233,7 @@ def test_a_cluster_whose_making_was_interrupted_is_made_again(data_dir: Path) ->
 
 
 def test_an_ordinary_user_has_servers_too(data_dir: Path) -> None:
-    """Run as root, the test becomes `nobody`, who may read (not write) where the interpreter lives."""
+    """If root runs the test, the script runs as uid 65534, with permission to read the interpreter's directory."""
     script = (
         "import os, pathlib, sys; from weelo_workers.runtime.embedded import Postgres, Valkey\n"
         "assert os.geteuid() != 0\n"
@@ -304,3 +305,16 @@ def test_as_root_binaries_in_a_closed_directory_are_copied_to_where_they_can_run
         eventually(lambda: Identity.of(pid) is None)
     finally:
         postgres_install.installation_for.cache_clear()
+
+
+def test_a_cluster_that_cannot_be_made_is_reported_with_the_cause_and_not_with_the_tidying_up() -> None:
+    of_initdb = (
+        "creating directory … ok\ninitdb: error: could not write: No space left\ninitdb: removing contents\n"
+    )
+    assert cause_in(of_initdb) == "initdb: error: could not write: No space left"
+    of_postgres = (
+        "[7] LOG:  starting\n[7] FATAL:  could not map memory\n[7] LOG:  database system is shut down\n"
+    )
+    assert cause_in(of_postgres) == "[7] FATAL:  could not map memory"
+    assert cause_in(">>> 'bind'\nBad directive\n\n") == "Bad directive"
+    assert cause_in("\n") == "it printed nothing"

@@ -13,7 +13,7 @@ from tests.runtime.conftest import Begin
 from tests.runtime.test_up import STAND_IN
 from weelo_workers.runtime.ports import free_port
 
-# Short limits, and a stand-in for workers whose code each test gives.
+# A `weelo up` with short limits. Each test appends the code that runs in place of the workers.
 IN_A_HURRY = """
 from weelo_workers.runtime import readiness, supervisor
 readiness.LIMIT_SECONDS, readiness.SLOW_LIMIT_SECONDS, readiness.FAULT_SECONDS = 4, 8, 0.5

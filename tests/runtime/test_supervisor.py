@@ -1,4 +1,4 @@
-"""The supervisor: who dies is started again, who is to stop stops, and nobody is left behind."""
+"""The supervisor restarts children that die, stops all children at the end, and leaves no process behind."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,7 +33,7 @@ def program(name: str, code: str, stop_stage: int = 0, grace: float = 3.0, once:
 
 
 def parent_of(child_code: str, then: str = SLEEP) -> str:
-    """A program with a child of its own; it prints both pids."""
+    """Return a program that starts a child and prints both pids."""
     return (
         "import os, subprocess, sys\n"
         f"child = subprocess.Popen([sys.executable, '-u', '-c', {child_code!r}])\n"
@@ -63,7 +64,7 @@ class Stage:
         eventually(ticked, within)
 
     def stop(self) -> float:
-        """Stop, and say how many seconds that took."""
+        """Stop the supervisor and return how many seconds that took."""
         began = time.monotonic()
         self.stopped = True
         self.supervisor.stop()
@@ -110,6 +111,25 @@ def test_what_cannot_even_be_started_is_reported_and_does_not_hurt_the_others(st
     assert list(stage.supervisor.pids()) == ["worker"]
     assert "missing cannot be started" in stage.log
     assert any(line.startswith("missing ") for line in stage.supervisor.unsteady(within=60))
+
+
+def test_a_child_for_which_no_thread_can_be_started_is_started_again_later(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+    refusals = iter(range(2))
+
+    def refuse_twice(thread: threading.Thread) -> None:
+        if next(refusals, None) is not None:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(supervision, "FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(threading.Thread, "start", refuse_twice)
+    stage.supervisor.run([program("worker", f"print('works'); {SLEEP}")])
+    stage.soon(lambda: "worker | works" in stage.log)
+    assert stage.log.count("worker was ended by SIGKILL; starting it again") == 2
+    stage.stop()
 
 
 def test_stages_stop_one_after_the_other(stage: Stage) -> None:

@@ -65,7 +65,7 @@ class Terminal:
         return self.shown.rfind(SHOW_CURSOR) >= self.shown.rfind(HIDE_CURSOR)
 
     def _read(self, within: float) -> bool:
-        """Read what there is. Return False once the program has closed the terminal."""
+        """Read what is available. Return False once the program has closed the terminal."""
         if select.select([self._fd], [], [], within)[0]:
             try:
                 self.shown += os.read(self._fd, 65_536)
@@ -97,7 +97,7 @@ for _ in $(seq 200); do sleep 0.1; done  # limited, because nothing ends it once
 """
 
 
-# What the Makefile compares with the stamp in `.venv/.installed`.
+# Makes the Makefile's IDENTITY equal to the stamp in `.venv/.installed`.
 AS_STAMPED = "IDENTITY=echo installed"
 
 
@@ -132,7 +132,7 @@ def test_make_run_runs_in_the_background_as_well(terminal: Open, project: Path) 
     shell.until(b"weelo up --demo", within=20)
 
 
-# A demo that has hidden the cursor and draws. The second one does not end when it is asked to.
+# Demos that hide the cursor and draw. The second one ignores SIGTERM.
 DRAWS = {
     "draws": "import time; print('\\x1b[?25lDRAWING', flush=True); time.sleep(600)",
     "draws on and ignores SIGTERM": (

@@ -1,10 +1,11 @@
-"""`weelo up`: refuses in one line what cannot work, and otherwise runs until it is told to stop."""
+"""`weelo up` ends with one line if it cannot work, and otherwise runs until it gets a signal."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import stat
@@ -20,9 +21,10 @@ from filelock import FileLock
 from tests.runtime.conftest import Begin, without_weelo
 from tests.waiting import eventually
 from weelo_workers.contracts.queues import QUEUES
-from weelo_workers.runtime import programs, system
+from weelo_workers.runtime import CommandError, programs, system
+from weelo_workers.runtime.datadir import DataDir
 from weelo_workers.runtime.embedded import Postgres, Valkey
-from weelo_workers.runtime.ports import free_port
+from weelo_workers.runtime.ports import address_of, free_port
 from weelo_workers.runtime.processes import Identity
 from weelo_workers.runtime.programs import Options
 
@@ -88,7 +90,7 @@ class Up:
         self.printed = ""
 
     def until(self, pattern: str) -> str:
-        """Read on until a line matches; that line."""
+        """Read on until a line matches, and return that line."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.printed += line
@@ -130,6 +132,43 @@ def test_a_data_dir_in_use_is_one_line(data_dir: Path) -> None:
         second = weelo("up", "--no-flower", "--port", str(free_port()), "--data-dir", str(data_dir))
     assert second.returncode == 2
     assert re.fullmatch(r"weelo: \S+ is in use by another `weelo up` .*\n", second.stderr)
+
+
+def test_a_limit_of_open_files_that_is_too_low_is_one_line(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (64, 64))
+    with pytest.raises(CommandError, match="limit of open files is 64 and must be at least 128"):
+        system.up(Options(data_dir))
+    assert not data_dir.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to another user")
+def test_files_that_an_earlier_run_left_to_another_user_are_one_line(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`sudo weelo up` once, and then `weelo up`."""
+    DataDir.open(data_dir).metrics_dir.mkdir()
+    os.chown(data_dir, 65_534, 65_534)
+    monkeypatch.setattr(os, "geteuid", lambda: 65_534)
+    with pytest.raises(CommandError, match=rf"{data_dir}/metrics belongs to another user \(id 0\)"):
+        DataDir.open(data_dir)
+    os.chown(data_dir / "metrics", 65_534, 65_534)
+    DataDir.open(data_dir)
+
+
+def test_a_host_name_with_ipv6_addresses_only_is_listened_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gunicorn looks up names for IPv4 alone, so it gets the address."""
+    ipv4 = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 0))
+    ipv6 = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::1", 0, 0, 0))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [ipv6])
+    assert address_of("six.example") == "2001:db8::1"
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [ipv6, ipv4])
+    assert address_of("both.example") == "192.0.2.1"
+    options = Options(Path("unused"), host="six.example", port=8001, address="2001:db8::1")
+    [api] = programs.api(options)
+    assert "--bind=[2001:db8::1]:8001" in api.argv
+    assert options.url == "http://six.example:8001"
 
 
 @pytest.mark.parametrize("missing", ["JWT_SECRET", "DATABASE_URL", "REDIS_URL"])
@@ -199,7 +238,7 @@ def test_a_server_that_does_not_begin_keeps_no_other_waiting(data_dir: Path, beg
     postgres, valkey = Postgres(data_dir), Valkey(data_dir)
     before = postgres.pid()
     assert before is not None
-    with FileLock(valkey.home / "start.lock"):  # as if somebody else were beginning it
+    with FileLock(valkey.home / "start.lock"):  # as if another process were starting it
         valkey.kill()
         up.until("embedded valkey has died")
         os.kill(before, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A database of one's own with its three roles, and a whole system on embedded servers."""
+"""A database with its three roles, and a whole system on embedded servers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from weelo_workers.models.engine import connect
 from weelo_workers.runtime.embedded import Postgres, Valkey
 from weelo_workers.settings import settings
 
-OF_ITS_OWN = 60  # beyond the numbers that workers and journeys have
+OF_ITS_OWN = 60  # a database number above those of workers and journeys
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Database:
     workers: Engine
 
     def migrate(self) -> None:
-        """As `weelo migrate` does it, with the roles to make."""
+        """Migrate and create the roles, as `weelo migrate` does."""
         migrate.upgrade_to_head(
             self.owner, settings().model_copy(update={name.lower(): url for name, url in self.urls.items()})
         )
@@ -50,9 +50,9 @@ def database(worker_id: str) -> Iterator[Database]:
 
 @pytest.fixture(scope="package")
 def embedded() -> Iterator[System]:
-    """`weelo up` with its own servers, on a data dir from the time before there were roles."""
+    """Yield a `weelo up` with its own servers, on a data dir that was made before there were roles."""
     above = Path(tempfile.mkdtemp(prefix="weelo-test-"))
-    above.chmod(0o755)  # root's PostgreSQL runs as somebody else, who has to get in
+    above.chmod(0o755)  # root's PostgreSQL runs as another user, who has to enter the directory
     folder = above / ".weelo"
     postgres, valkey = Postgres(folder), Valkey(folder)
     try:
@@ -60,7 +60,7 @@ def embedded() -> Iterator[System]:
         earlier = connect(postgres.create_database("weelo"))
         migrate.upgrade_to_head(earlier)
         earlier.dispose()
-        # Nothing ends or widens by itself while strangers try their luck.
+        # Long limits, so that no deadline passes and no ring widens during the tests.
         patient = dict.fromkeys(
             ("BROADCAST_TIMEOUT_SECONDS", "DRIVER_ACCEPT_SECONDS", "HOLD_SECONDS", "RADIUS_STEP_SECONDS"),
             "3600",

@@ -1,4 +1,4 @@
-"""The API's doorkeeper with short patience, so that the tests of it are short as well."""
+"""The API's worker class with short time limits, so that its tests are short as well."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Things that belong to somebody, in a running system, and how their owners see them."""
+"""Bookings, fleets and holds in a running system, and how their owners see them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def done(answer: httpx.Response) -> Any:
 
 @dataclass
 class Fleet:
-    """A transporter who wants work at the pickup, with trucks that each have a driver."""
+    """A transporter who is available at the pickup, with trucks that each have a driver."""
 
     id: UUID
     http: httpx.Client
@@ -55,7 +55,7 @@ def fleet(system: System, trucks: int = 3) -> Fleet:
 
 
 class Scene:
-    """A customer's booking, another's order, and a fleet that has a truck on one and a hold on the other."""
+    """A customer's booking, another's order, and a fleet with a truck on the booking and a hold on the order."""
 
     def __init__(self, system: System) -> None:
         self.system = system
@@ -86,7 +86,7 @@ class Scene:
         return {offer["broadcastId"] for offer in done(whose.http.get("/offers"))["items"]}
 
     def as_its_people_see_it(self) -> list[Any]:
-        """Everything of it that must stay as it is, whatever strangers do."""
+        """Return the scene's data that must stay the same, whatever strangers send."""
         with self.system.http(Role.ADMIN, uuid4()) as admin:
             seen = [done(admin.get(f"/broadcasts/{each}")) for each in (self.booking, self.order)]
         for each in seen:

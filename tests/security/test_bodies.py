@@ -17,7 +17,7 @@ from tests.people import BOOKING
 from tests.security.tokens import claims, signed
 from weelo_workers.contracts.statuses import Role
 
-# An empty mailbox, since a full one would be a reason to refuse.
+# Empties the mailbox, because a full one would be a reason to refuse.
 pytestmark = pytest.mark.usefixtures("world")
 
 GOOD = json.dumps(BOOKING).encode()
@@ -31,7 +31,7 @@ def app() -> Flask:
 
 
 def routes(*, with_a_body: bool) -> list[tuple[str, str, str]]:
-    """Return (method, path, role) of every route that changes something and takes a body, or takes none."""
+    """Return (method, path, role) of the routes that change something: those that take a body, or those that do not."""
     found = []
     for rule in app().url_map.iter_rules():
         view = app().view_functions[rule.endpoint]

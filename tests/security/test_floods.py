@@ -1,4 +1,4 @@
-"""What one client may hold up: nothing. Slow heads, slow bodies, floods, and others are answered meanwhile."""
+"""No client can hold up others: requests are answered while there are slow heads, slow bodies and floods."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from weelo_api.gunicorn_worker import SlowClientSafeWorker
 
 HEAD_SECONDS, BODY_SECONDS = ImpatientWorker.head_seconds, ImpatientWorker.body_seconds
 KEEPER = "tests.security.impatient_worker.ImpatientWorker"
-THREADS = 128  # of the API under test, in one process
+THREADS = 128  # of the one API process under test
 CROWD = 200
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
@@ -47,13 +47,13 @@ def call(api: Api, said: bytes = b"") -> socket.socket:
 
 @contextmanager
 def crowd(api: Api, said: bytes, count: int = CROWD) -> Iterator[list[socket.socket]]:
-    """So many at once who say this and then nothing more."""
+    """Open `count` connections that send these bytes and then nothing more."""
     with ExitStack() as lines:
         yield [lines.enter_context(call(api, said)) for _ in range(count)]
 
 
 def others_are_answered(api: Api, within: float = HEAD_SECONDS * 0.8) -> None:
-    """Sooner than those who dawdle are hung up on, which would set free whom they hold."""
+    """Assert that other requests are answered before slow clients are disconnected."""
     who = {"Authorization": f"Bearer {token(uuid4())}"}
     for _ in range(5):
         began = time.monotonic()
@@ -63,7 +63,7 @@ def others_are_answered(api: Api, within: float = HEAD_SECONDS * 0.8) -> None:
 
 
 def hung_up(line: socket.socket, within: float) -> bytes:
-    """What it said before it hung up on us."""
+    """Return what is received until the server closes the connection."""
     line.settimeout(within)
     heard = b""
     with suppress(ConnectionResetError):
@@ -77,7 +77,7 @@ def post(headers: str, body: bytes = b"", *, role: str = "customer") -> bytes:
     return f"{head}{headers}\r\n\r\n".encode() + body
 
 
-# --- slow -----------------------------------------------------------------------------------------------
+# --- slow clients ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_half_a_head_that_is_too_long_is_refused_at_once_and_delays_no_other_req
 
 
 def test_who_hangs_up_within_their_head_is_let_go_at_once(api: Api) -> None:
-    """No more can come, and looking again and again whether it has would keep the door from others."""
+    """Nothing more can arrive, and polling such a connection would keep the accepting thread busy."""
     with call(api, b"GET /healthz HTTP/1.1\r\n") as line:
         line.shutdown(socket.SHUT_WR)
         assert hung_up(line, HEAD_SECONDS / 2) == b""
@@ -116,7 +116,7 @@ def test_who_hangs_up_behind_their_head_is_answered(api: Api) -> None:
 
 
 def test_half_a_head_behind_a_request_holds_nobody_up(api: Api) -> None:
-    """It has come along with the request before it, so the poller has nothing to say of it."""
+    """It was received together with the request before it, so the poller does not report it."""
     with crowd(api, KEPT + KEPT[:20]) as lines:
         others_are_answered(api)
         assert hung_up(lines[0], HEAD_SECONDS + 3).count(b"HTTP/1.1 200 ") == 1
@@ -133,13 +133,13 @@ def test_a_head_letter_by_letter_is_understood_and_costs_others_nothing(api: Api
     line = call(api)
     for letter in HEALTH:
         line.sendall(bytes([letter]))
-        time.sleep(0.005)  # as a slow line would
+        time.sleep(0.005)  # as on a slow line
     assert hung_up(line, 5).startswith(b"HTTP/1.1 200 ")
     line.close()
 
 
 def test_a_head_dripping_for_ever_is_hung_up_on_all_the_same(api: Api) -> None:
-    """Each byte in time, the whole never."""
+    """Each byte is in time, the whole head never."""
     line = call(api, b"GET /healthz HTTP/1.1\r\nX: ")
     began = time.monotonic()
     with suppress(ConnectionResetError, BrokenPipeError):
@@ -168,7 +168,7 @@ def test_strangers_are_refused_before_their_body_is_read(api: Api, headers: str)
 
 
 def test_who_does_not_close_holds_nobody_up(api: Api) -> None:
-    """By default gunicorn would wait two seconds for each of them, one after another, and accept nobody meanwhile."""
+    """By default gunicorn waits two seconds for each of them, one after another, and accepts no connection meanwhile."""
     with crowd(api, HEALTH) as lines:
         others_are_answered(api)
         assert all(hung_up(line, 5).startswith(b"HTTP/1.1 200 ") for line in lines)
@@ -184,10 +184,10 @@ def test_who_does_not_read_the_answer_holds_nobody_up(api: Api) -> None:
             lines.enter_context(line)
             line.connect(("127.0.0.1", api.port))
             line.sendall(ask)
-        others_are_answered(api, within=8)  # the processor is busy with the answers
+        others_are_answered(api, within=8)  # the answers keep the processor busy
 
 
-# --- much -----------------------------------------------------------------------------------------------
+# --- large requests -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])
@@ -244,7 +244,7 @@ def test_a_head_without_end_is_refused(api: Api, head: bytes) -> None:
 
 
 def test_requests_one_behind_the_other_are_all_answered(api: Api) -> None:
-    """Pipelining (RFC 9112, section 9.3.2), and a half one at its end that is not waited for."""
+    """Pipelining (RFC 9112, section 9.3.2). An incomplete request at the end is not waited for."""
     with call(api, KEPT * 10 + KEPT[:20]) as line:
         assert hung_up(line, BODY_SECONDS + 5).count(b"HTTP/1.1 200 ") == 10
 
@@ -256,11 +256,11 @@ def test_a_connection_that_is_kept_serves_again(api: Api) -> None:
             time.sleep(0.3)
 
 
-# --- many -----------------------------------------------------------------------------------------------
+# --- many connections -----------------------------------------------------------------------------------
 
 
 def test_more_connections_than_there_is_room_for_keep_nobody_out(migrated: None) -> None:
-    """Who says nothing gives way to who comes with something to say."""
+    """The connection that has waited longest for its request is closed in favour of a new one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert soft > 1_000 or hard > 1_000
     api = Api(GUNICORN_CMD_ARGS=f"--worker-class={KEEPER} --worker-connections=160")
@@ -301,7 +301,7 @@ def test_it_stops_in_time_while_people_dawdle(migrated: None) -> None:
         assert api.stop() < 8
 
 
-def test_the_doorkeeper_keeps_the_door_of_the_real_api() -> None:
+def test_the_real_api_runs_this_worker_class() -> None:
     assert issubclass(
         load_class(gunicorn.worker_class, default="sync", section="gunicorn.workers"), SlowClientSafeWorker
     )

@@ -1,4 +1,4 @@
-"""Every answer says how to treat it: nothing private in caches, nothing sniffed, nothing framed."""
+"""Every answer has headers against caching private data, sniffing its type and framing it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_other_methods_are_refused(method: str) -> None:
 
 
 def test_pages_of_others_get_no_permission_to_read() -> None:
-    """Preflights of a browser are answered without the headers that would allow anything."""
+    """Preflight requests of browsers are answered without the headers that would allow anything."""
     asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     answer = app().test_client().options("/api/v1/bookings", headers=asked)
     assert not [name for name, _ in answer.headers if name.startswith("Access-Control-")]

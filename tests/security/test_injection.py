@@ -1,4 +1,4 @@
-"""What people write is text, wherever it goes: never SQL, never a header, never a field that is the server's."""
+"""User input is text everywhere: never SQL, never a header, never a field that only the server sets."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def scene(embedded: System) -> Scene:
 
 
 def is_refused(answer: httpx.Response) -> bool:
-    """4xx, as a problem, within the time that an answer takes: nothing slept in the database."""
+    """Assert that the answer is a 4xx problem that took less time than an injected `pg_sleep(9)`."""
     assert 400 <= answer.status_code < 500, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.elapsed.total_seconds() < 5
@@ -67,7 +67,7 @@ def is_refused(answer: httpx.Response) -> bool:
 
 
 def raw(system: System, request: bytes, within: float = 10.0) -> bytes:
-    """What comes back for these very bytes."""
+    """Send these bytes and return what the server sends back."""
     with socket.create_connection(("127.0.0.1", system.port), timeout=within) as line:
         line.sendall(request)
         answer = b""
@@ -87,7 +87,7 @@ def app() -> Flask:
 
 
 def addresses() -> list[str]:
-    """`GET /bookings/<id>`: every route with something in its path, from the app itself."""
+    """Return every route with an argument in its path, such as `GET /bookings/<id>`, from the app itself."""
     return sorted(
         f"{method} {rule.rule.removeprefix('/api/v1')}"
         for rule in app().url_map.iter_rules()
@@ -96,7 +96,7 @@ def addresses() -> list[str]:
     )
 
 
-# What people choose themselves has a form of its own.
+# The forms of path arguments that users choose themselves.
 CHOSEN = {"<token>": r"[\x21-\x7e]{8,4096}", "<vehicleNumber>": r"[A-Za-z0-9][A-Za-z0-9 \-]{2,19}"}
 
 
@@ -152,7 +152,7 @@ def test_a_number_in_an_address_is_a_number_or_400(scene: Scene, parameter: str)
 
 @pytest.mark.parametrize("text", [*SQL, *ODD.values()])
 def test_free_text_comes_back_as_it_was_written(embedded: System, text: str) -> None:
-    """As an address, a name, a reason: kept, told, and shown again, letter by letter."""
+    """The text is stored and returned unchanged, whether it is an address, a name or a reason."""
     who, driver = uuid4(), uuid4()
     with embedded.http(Role.TRANSPORTER, who) as fleet, embedded.http(Role.CUSTOMER, who) as customer:
         name = done(fleet.put(f"/drivers/{driver}", json={"name": text, "phone": "+91 80 1111 1111"}))["name"]
@@ -189,7 +189,7 @@ def test_a_field_given_twice_is_no_way_around_anything(embedded: System) -> None
         assert is_refused(customer.post("/bookings", content=content, headers=JSON))
 
 
-# --- fields that are the server's -----------------------------------------------------------------------
+# --- fields that only the server sets -------------------------------------------------------------------
 
 SERVERS = (
     *("id", "status", "version", "customerId", "customer_id", "transporterId", "driverId", "userId", "role"),
@@ -207,7 +207,7 @@ SERVERS = (
 
 
 def writes() -> dict[str, tuple[str, str, dict[str, Any]]]:
-    """Every operation with a body: (method, path, a body that is fine)."""
+    """Return (method, path, valid body) of every operation with a body, by route."""
     truck = {"vehicleId": str(uuid4()), "driverId": str(uuid4())}
     somewhere = {"latitude": 12.9, "longitude": 77.5}
     bodies: dict[str, dict[str, Any]] = {
@@ -276,7 +276,7 @@ def test_the_address_carries_no_fields_either(embedded: System) -> None:
 def test_a_key_is_a_key_or_400(embedded: System, key: str) -> None:
     with embedded.http(Role.CUSTOMER, uuid4()) as customer:
         header = {b"Idempotency-Key": key.encode()}
-        if len(key) > 8_000:  # gunicorn's own bound on a header line
+        if len(key) > 8_000:  # gunicorn's own limit of a header line
             assert customer.post("/bookings", json=BOOKING, headers=header).status_code in (400, 431)
         else:
             assert is_refused(customer.post("/bookings", json=BOOKING, headers=header))
@@ -297,7 +297,7 @@ def test_a_key_is_a_key_or_400(embedded: System, key: str) -> None:
     ],
 )
 def test_a_preference_that_makes_no_sense_is_passed_over(embedded: System, prefer: str) -> None:
-    """RFC 7240, section 2: what is not understood is ignored, and nobody waits for ever."""
+    """RFC 7240, section 2: a preference that is not understood is ignored, and no request waits without end."""
     with embedded.http(Role.CUSTOMER, uuid4()) as customer:
         answer = customer.put(f"/bookings/{uuid4()}/cancel", headers={b"Prefer": prefer.encode()})
         assert answer.status_code == 400 if "\x01" in prefer else answer.status_code == 202, answer.text
@@ -322,7 +322,7 @@ def test_line_ends_in_what_is_sent_make_no_header_of_an_answer(embedded: System)
     "line",
     ["Idempotency-Key: a\0bcdefgh", "Idempotency-Key: abcdefgh\rX: y", "Bad Name: x", "X\0: y", " folded: x"],
 )
-def test_a_header_that_is_none_ends_the_conversation(embedded: System, line: str) -> None:
+def test_a_malformed_header_is_400(embedded: System, line: str) -> None:
     good = token(Role.CUSTOMER, uuid4())
     head = f"GET /api/v1/events HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {good}\r\n{line}\r\n\r\n"
     assert raw(embedded, head.encode()).startswith(b"HTTP/1.1 400")
@@ -342,7 +342,7 @@ def test_a_header_that_is_none_ends_the_conversation(embedded: System, line: str
     ],
 )
 def test_no_second_request_is_smuggled_behind_the_first(embedded: System, lines: str) -> None:
-    """Where a proxy and we could disagree on where a body ends, nothing is answered but 4xx, once."""
+    """If a proxy and the API could disagree on where a body ends, the API sends one response, which is an error."""
     good = token(Role.CUSTOMER, uuid4())
     first = f"POST /api/v1/bookings HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {good}\r\n{lines}\r\n\r\n"
     smuggled = "0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
@@ -353,7 +353,7 @@ def test_no_second_request_is_smuggled_behind_the_first(embedded: System, lines:
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80@here", "here\tX", "a" * 300])
 def test_the_name_that_a_client_calls_us_is_repeated_nowhere(embedded: System, host: str) -> None:
-    """Not in a Location, and not in a redirect: else one link could send people elsewhere."""
+    """Otherwise a redirect could send users to another site."""
     forwarded = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "gopher", "Host": host}
     for path in ("/docs", "/api/v1/bookings/", "/swagger", "/openapi.json"):
         answer = httpx.get(f"{embedded.url}{path}", headers=forwarded)

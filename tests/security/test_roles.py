@@ -1,4 +1,4 @@
-"""What each database role can do, tried with real connections: the API hands in and reads, workers make no tables."""
+"""The rights of each database role, on real connections: the API inserts commands and reads; workers alter no table."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ CHANGES = {
 
 
 def try_as(engine: Engine, statement: str, **parameters: Any) -> None:
-    """Execute it, and take it back."""
+    """Execute the statement and roll it back."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if not statement.startswith("CREATE DATABASE"):
             connection.execute(text("BEGIN"))
@@ -91,7 +91,7 @@ def test_the_api_reads_every_table_and_hands_in_commands_only(database: Database
     try_as(database.api, f"SELECT * FROM {table} LIMIT 1")
     statements = row_statements(table)
     if table in HANDED_IN:
-        with pytest.raises(IntegrityError):  # an empty row is refused for what is missing, not for who asks
+        with pytest.raises(IntegrityError):  # inserting is allowed, but the empty row violates a constraint
             try_as(database.api, statements.pop("insert"))
     assert [what for what, statement in statements.items() if not refused(database.api, statement)] == []
 
@@ -127,7 +127,7 @@ def test_neither_becomes_somebody_else(database: Database) -> None:
     assert refused(database.workers, f'SET ROLE "{api}"')
 
 
-# --- and everything goes on -----------------------------------------------------------------------------
+# --- a command passes through all roles -----------------------------------------------------------------
 
 
 def test_a_command_handed_in_by_the_api_is_executed_by_workers_and_forgotten_by_beat(
@@ -152,7 +152,7 @@ def test_a_command_handed_in_by_the_api_is_executed_by_workers_and_forgotten_by_
     assert purge_expired(database.workers, 1) > 0
 
 
-# --- how they come about --------------------------------------------------------------------------------
+# --- how roles get their rights -------------------------------------------------------------------------
 
 
 def test_a_table_of_a_later_migration_is_granted_and_old_rights_go(database: Database) -> None:
@@ -200,7 +200,7 @@ def test_api_and_workers_are_not_the_same(database: Database) -> None:
 
 
 def test_an_owner_who_may_not_make_roles_says_so_in_one_line(database: Database) -> None:
-    """Such as a provider's: somebody else then makes the roles, and what they may do is still ours to say."""
+    """If a provider's administrator creates the roles, `weelo migrate` still grants their rights."""
     name = f"weelo_test_owner_{uuid4().hex[:8]}"
     with database.owner.begin() as connection:
         connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'x'"))

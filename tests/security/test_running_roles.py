@@ -1,4 +1,4 @@
-"""A running `weelo up` really uses its roles: PostgreSQL itself says who is connected as whom."""
+"""A running `weelo up` uses its roles: PostgreSQL reports the role of each connection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("embedded")
 
 
 def connected(system: System) -> dict[int, str]:
-    """The database role by the port that a connection comes from."""
+    """Return the database role of each connection, by its client port."""
     with psycopg2.connect(Postgres(system.folder).url("weelo")) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT client_port, usename FROM pg_stat_activity WHERE datname = 'weelo'")
         return dict(cursor.fetchall())
@@ -31,9 +31,9 @@ def roles_of(system: System, pids: list[int]) -> set[str]:
     return {roles[port] for port in ports & roles.keys()}
 
 
-def test_everybody_is_connected_as_who_they_should_be(embedded: System) -> None:
+def test_every_program_connects_with_its_own_role(embedded: System) -> None:
     with embedded.http(Role.TRANSPORTER, uuid4()) as transporter:
-        for _ in range(4):  # whichever process answers
+        for _ in range(4):  # so that several API processes connect
             answer = transporter.put("/transporter/availability", json={"isAvailable": True})
             assert answer.status_code == 200, answer.text
             assert transporter.get("/transporter/availability").json()["isAvailable"] is True
@@ -43,7 +43,7 @@ def test_everybody_is_connected_as_who_they_should_be(embedded: System) -> None:
 
 
 def test_no_process_knows_the_password_of_another_role(embedded: System) -> None:
-    """Whoever takes over the API can do what the API can do, and no more."""
+    """An attacker who takes over the API gets the API's rights, and no more."""
     passwords = {
         role: str(make_url(Postgres(embedded.folder).url("weelo", role=role)).password)
         for role in ("weelo", "weelo_api", "weelo_workers")
@@ -70,7 +70,7 @@ def test_what_runs_may_not_do_what_its_role_may_not(embedded: System) -> None:
 def test_the_doctor_finds_nothing_wrong(
     embedded: System, monkeypatch: pytest.MonkeyPatch, program: str | None
 ) -> None:
-    """As the owner, from the data dir; and where containers run it, as the role that they have."""
+    """Run `weelo doctor` as the owner, from the data dir, and with the roles that it has in containers."""
     if program is not None:
         own = psutil.Process(embedded.pids(program)[0]).environ()["DATABASE_URL"]
         monkeypatch.setitem(embedded.environment, "DATABASE_URL", own)

@@ -1,4 +1,4 @@
-"""What is secret stays where it belongs: no log, error, metric, description, command line or monitor shows it."""
+"""Secrets appear in no log, error, metric, description, command line or monitor."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PASSWORD = "a-password-nobody-may-see"
 
 @pytest.fixture(scope="module")
 def lived_in(embedded: System) -> System:
-    """The system after somebody has lived in it, and a few have tried what they should not."""
+    """Return the system after ordinary use and some refused requests."""
     Scene(embedded)
     with embedded.http(Role.TRANSPORTER, uuid4()) as fleet:
         fleet.put(f"/drivers/{uuid4()}", json={"name": PERSON, "phone": PHONE})
@@ -77,7 +77,7 @@ def test_no_secret_in_what_is_printed_or_logged(lived_in: System) -> None:
     assert shown(lived_in, "".join(lived_in.printed)) == []
     for server in (Postgres(lived_in.folder), Valkey(lived_in.folder)):
         assert shown(lived_in, server.log.read_text()) == []
-    assert "eyJ" not in "".join(lived_in.printed)  # what every token begins with
+    assert "eyJ" not in "".join(lived_in.printed)  # the beginning of every token
 
 
 @running
@@ -92,7 +92,7 @@ def test_no_secret_in_what_anybody_can_read(lived_in: System, path: str) -> None
 
 @running
 def test_metrics_name_nobody(lived_in: System) -> None:
-    """No ids in labels: they would tell who asks for trucks, and grow without end."""
+    """Ids in labels would reveal who requests trucks, and their number would grow without end."""
     import re
 
     assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-", httpx.get(f"{lived_in.url}/metrics").text)
@@ -100,7 +100,7 @@ def test_metrics_name_nobody(lived_in: System) -> None:
 
 @running
 def test_no_secret_on_a_command_line(lived_in: System) -> None:
-    """Which everybody on the machine can read."""
+    """Every user of the machine can read command lines."""
     ours = psutil.Process(lived_in.process.pid)
     servers = [Postgres(lived_in.folder).pid(), Valkey(lived_in.folder).pid()]
     processes = [ours, *ours.children(recursive=True), *(psutil.Process(pid) for pid in servers if pid)]
@@ -111,7 +111,7 @@ def test_no_secret_on_a_command_line(lived_in: System) -> None:
 
 @running
 def test_no_secret_in_what_flower_asks_workers(lived_in: System) -> None:
-    """Flower shows what workers answer to these, to whoever reaches it."""
+    """Flower shows the workers' answers to these inspect commands to every visitor."""
     options = {"global_keyprefix": "weelo:celery:"}
     monitor = Celery(broker=Valkey(lived_in.folder).url(), broker_connection_retry_on_startup=True)
     monitor.conf.broker_transport_options = options
@@ -125,7 +125,7 @@ def test_no_secret_in_what_flower_asks_workers(lived_in: System) -> None:
 
 @running
 def test_what_lies_in_redis_names_no_people(lived_in: System) -> None:
-    """Bells carry an id, and nothing of the command."""
+    """Wake-ups carry an id, and nothing of the command."""
     redis = Redis.from_url(Valkey(lived_in.folder).url(), decode_responses=True)
     with lived_in.http(Role.TRANSPORTER, uuid4()) as fleet:
         fleet.put(f"/drivers/{uuid4()}", json={"name": PERSON, "phone": PHONE}, headers={"Prefer": ""})
@@ -154,7 +154,7 @@ def test_what_is_written_down_is_for_its_owner_alone(lived_in: System) -> None:
 
 @pytest.fixture
 def broken() -> Flask:
-    """An API whose every way to fail has a secret in it."""
+    """Return an API with routes that fail in different ways, each with a secret in its exception."""
     from weelo_api import create_app
     from weelo_api.access import anyone
 
@@ -190,7 +190,7 @@ def test_a_500_shows_nothing_of_the_inside(broken: Flask, name: str) -> None:
 
 
 def test_a_violated_constraint_tells_the_log_no_row(migrated: None) -> None:
-    """PostgreSQL quotes the whole row; the log hears which constraint it was."""
+    """PostgreSQL's error quotes the whole row; only the part that names the constraint is kept."""
     insert = text("INSERT INTO users (id, role, name, phone) VALUES (:id, NULL, :name, :phone)")
     with pytest.raises(IntegrityError) as error, engine().begin() as connection:
         connection.execute(insert, {"id": uuid4(), "name": PERSON, "phone": PHONE})
@@ -232,7 +232,7 @@ def test_what_cannot_connect_does_not_say_with_which_password(name: str, tmp_pat
     try:
         eventually(lambda: process.poll() is not None or "refused" in log.read_text(), within=30)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=2)  # it may have more to say
+            process.wait(timeout=2)  # it may print more
     finally:
         process.kill()
         process.wait()

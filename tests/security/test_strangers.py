@@ -1,4 +1,4 @@
-"""Somebody else's things do not exist: every route of the app with an id in it, tried by every role it lets in."""
+"""Another user's resource is answered like one that does not exist, on every route and for every role that it admits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("embedded")
 
 TRUCK = {"vehicleId": str(uuid4()), "driverId": str(uuid4())}
 
-# What a stranger sends, where something has to be sent for the id to be looked at.
+# Bodies that are valid, where a route reads the body before the id.
 BODIES: dict[str, Any] = {
     "POST /broadcasts/<id>/accept": TRUCK,
     "POST /truck-requests/<id>/accept": TRUCK,
@@ -32,7 +32,7 @@ BODIES: dict[str, Any] = {
     "PUT /devices/<token>": {"platform": "ios"},
 }
 
-# Names that people choose themselves, so the contract has other answers for them than 404.
+# Names that users choose themselves, for which the contract has other answers than 404.
 TAKEN = {"PUT /vehicles/<vehicleNumber>": "VEHICLE_EXISTS", "PUT /drivers/<driverId>": "DRIVER_EXISTS"}
 NEVER_SAID_WHOSE = {"PUT /devices/<token>", "DELETE /devices/<token>"}
 
@@ -45,12 +45,12 @@ def app() -> Flask:
 
 
 def routes() -> list[tuple[str, str]]:
-    """(`POST /holds/<id>/confirm`, role): every route with something in its path, and whom it lets in."""
+    """Return (`POST /holds/<id>/confirm`, role) for every route with an argument in its path and its roles."""
     found = []
     for rule in app().url_map.iter_rules():
         if rule.arguments and rule.rule.startswith("/api/v1/"):
             for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
-                # An admin sees everybody's; that no other role is an admin is for test_tokens.py.
+                # An admin sees everything. That no other role counts as admin is tested in test_tokens.py.
                 roles = app().view_functions[rule.endpoint].roles - {Role.ADMIN}
                 found += [(f"{method} {rule.rule.removeprefix('/api/v1')}", role.value) for role in roles]
     return sorted(found)
@@ -62,7 +62,7 @@ def scene(embedded: System) -> Scene:
 
 
 def theirs(scene: Scene, route: str) -> dict[str, str]:
-    """By the name in the path, what belongs to others. A route that is missing here has to say what it is about."""
+    """Return the route's path arguments for resources of other users. Raises KeyError for a route that is missing here."""
     ids = {
         "bookings": scene.booking,
         "broadcasts": scene.booking,
@@ -104,14 +104,14 @@ def test_somebody_elses_thing_is_not_there(scene: Scene, route: str, role: str) 
             assert answer.json() == {**other.json(), "token": names["token"]}
         else:
             assert answer.status_code == 404, answer.text
-            # Word for word what is said of things that nobody has: an id cannot be probed.
+            # The same answer as for an id that does not exist, so that ids cannot be probed.
             assert answer.json() == ask(stranger, route, nothing).json()
     assert scene.as_its_people_see_it() == before
 
 
 @pytest.mark.parametrize("role", Role)
 def test_another_role_does_not_make_it_ones_own(scene: Scene, role: Role) -> None:
-    """The owner's id in another role's token."""
+    """The owner's id in a token with another role."""
     if role in (Role.ADMIN, Role.CUSTOMER):
         return
     with scene.system.http(role, scene.customer) as same_person:
@@ -121,7 +121,7 @@ def test_another_role_does_not_make_it_ones_own(scene: Scene, role: Role) -> Non
 
 
 def test_lists_hold_ones_own_alone(scene: Scene) -> None:
-    """Every read without an id in it, by strangers of every role that it lets in."""
+    """Every read without an argument in its path, by strangers in every role that it admits."""
     mine = [
         scene.booking,
         scene.order,
@@ -149,7 +149,7 @@ def test_a_cursor_of_somebody_elses_list_opens_nothing(scene: Scene) -> None:
 
 
 def test_trucks_and_drivers_of_others_are_as_unknown_as_any(scene: Scene) -> None:
-    """A fleet that was offered the broadcast tries with what is not its own: the answer tells nothing."""
+    """If a fleet accepts with another fleet's vehicle or driver, the response is the same as for an unknown id."""
     own = scene.neighbours.truck()
     path = f"/broadcasts/{scene.booking}/accept"
     for thing, whose in (("vehicleId", scene.fleet.vehicles[1]), ("driverId", str(scene.fleet.drivers[1]))):

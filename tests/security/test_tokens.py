@@ -1,4 +1,4 @@
-"""Who is believed: over HTTP, and over the socket by header and by first frame."""
+"""Which tokens are accepted, over HTTP and on the socket, in the header and in the first frame."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def api(migrated: None) -> Iterator[Api]:
 
 
 def events(api: Api, headers: Any = (), **options: Any) -> httpx.Response:
-    """A read that is open to every role."""
+    """Request the caller's log, which every role may read."""
     return httpx.get(f"http://127.0.0.1:{api.port}/api/v1/events", headers=headers, **options)
 
 
@@ -70,11 +70,11 @@ def test_only_one_bearer_token_in_the_header_counts(api: Api, header: str) -> No
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 def test_the_scheme_may_be_written_in_any_case(api: Api, scheme: str) -> None:
-    """RFC 9110, section 11.1."""
+    """RFC 9110, section 11.1: schemes are case-insensitive."""
     assert events(api, {"Authorization": f"{scheme} {signed(claims())}"}).status_code == 200
 
 
-def test_two_headers_are_not_one_of_them(api: Api) -> None:
+def test_two_authorization_headers_are_401(api: Api) -> None:
     both = [("Authorization", f"Bearer {signed(claims())}"), ("Authorization", f"Bearer {BAD['alg none']}")]
     assert refusal(events(api, both)) == "UNAUTHORIZED"
     assert refusal(events(api, both[::-1])) == "UNAUTHORIZED"
@@ -82,7 +82,7 @@ def test_two_headers_are_not_one_of_them(api: Api) -> None:
 
 @pytest.mark.parametrize("name", ["token", "access_token", "jwt", "Authorization", "bearer"])
 def test_a_token_elsewhere_is_not_looked_at(api: Api, name: str) -> None:
-    """Addresses end up in logs and histories, and cookies are sent by other people's pages."""
+    """Addresses end up in logs and histories, and browsers send cookies with requests of other sites' pages."""
     good = signed(claims())
     assert refusal(events(api, params={name: good})) == "UNAUTHORIZED"
     assert refusal(events(api, {"Cookie": f"{name}={good}"})) == "UNAUTHORIZED"
@@ -115,6 +115,13 @@ WITHIN_THE_LEEWAY = [
     {"iat": 86_400},
     {"iat": 20, "nbf": 20, "exp": 20},
 ]
+NEVER = 253_402_300_799  # the last second of the year 9999
+
+
+def test_a_token_that_never_expires_is_accepted(api: Api) -> None:
+    assert answer_and_close_code(api, exp=NEVER) == (200, None)
+
+
 BEYOND_THE_LEEWAY = [{"nbf": 60}, {"exp": -31}, {"exp": -86_400}]
 
 
@@ -194,7 +201,7 @@ def app() -> Flask:
 
 
 def guarded() -> list[tuple[str, str, str]]:
-    """(method, path, role) for every route and every role that it is not for, from the app itself."""
+    """Return (method, path, role) for every route and every role that it does not admit, from the app itself."""
     found = []
     for rule in app().url_map.iter_rules():
         roles = getattr(app().view_functions[rule.endpoint], "roles", None)

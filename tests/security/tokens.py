@@ -1,4 +1,4 @@
-"""Tokens that must not be believed: forged, confused, malformed, or not for long enough."""
+"""Tokens that must be refused: forged, malformed or expired."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ LATER = 4_000_000_000
 
 
 def claims(**changed: Any) -> dict[str, Any]:
-    """Of somebody, for long. A claim that is None is left out."""
+    """Return the claims of a new user, with a late expiry. A claim that is None is left out."""
     everything = {"sub": str(uuid4()), "role": "customer", "exp": LATER, **changed}
     return {name: value for name, value in everything.items() if value is not None}
 
 
 def signed(said: Any, secret: bytes | str = SECRET, **header: Any) -> str:
-    """HS256 by hand: libraries refuse to sign what a forger would."""
+    """Sign with HS256 by hand, because libraries refuse to sign some tokens that a forger would."""
     key = secret.encode() if isinstance(secret, str) else secret
     parts = [_part(json.dumps({"alg": "HS256", "typ": "JWT", **header}).encode())]
     parts.append(_part(said if isinstance(said, bytes) else json.dumps(said).encode()))
@@ -40,14 +40,14 @@ def _part(data: bytes) -> str:
 
 @cache
 def forged() -> dict[str, str]:
-    """Signed by nobody, by somebody else, or in a way of the forger's choosing."""
+    """Return tokens without a valid signature: unsigned, signed with another key or with another algorithm."""
     rsa_key = rsa.generate_private_key(65_537, 2_048)
     public = rsa_key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     good = signed(claims())
     head, body, tail = good.split(".")
-    nobody = jwt.encode(claims(), "", algorithm="none")
+    unsigned = jwt.encode(claims(), "", algorithm="none")
     return {
-        "alg none": nobody,
+        "alg none": unsigned,
         "alg None": signed(claims(), b"", alg="None").rpartition(".")[0] + ".",
         "alg none, with a signature": signed(claims(), alg="none"),
         "alg empty": signed(claims(), alg=""),
@@ -79,7 +79,7 @@ def forged() -> dict[str, str]:
 
 @cache
 def malformed() -> dict[str, str]:
-    """Rightly signed, and still nobody's."""
+    """Return tokens with a valid signature and invalid claims or contents."""
     return {
         "no expiry": signed(claims(exp=None)),
         "expiry null": signed({**claims(), "exp": None}),

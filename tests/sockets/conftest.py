@@ -1,4 +1,4 @@
-"""One API process for the tests of a file, and people who have not been here before."""
+"""One API process for the tests of a file, a log writer, and new users."""
 
 from __future__ import annotations
 

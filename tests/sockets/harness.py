@@ -1,4 +1,4 @@
-"""What socket tests act with: a real API process and its clients."""
+"""A real API process and its WebSocket clients."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def token(user_id: UUID, role: str = "customer", *, seconds: float = 600, secret
 
 
 class Api:
-    """gunicorn as it runs in production, on a port of its own."""
+    """gunicorn as it runs in production, on a free port."""
 
     def __init__(self, workers: int = 1, *, log: Path | None = None, **environment: str) -> None:
-        """`log`: a file for what it says, instead of the terminal."""
+        """`log`: a file for its output, instead of the terminal."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -59,7 +59,7 @@ class Api:
         return False
 
     def metric(self, name: str) -> float:
-        """One of `/metrics`."""
+        """Return the value of a metric from `/metrics`."""
         with urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
             lines: list[str] = answer.read().decode().splitlines()
         return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
@@ -70,14 +70,14 @@ class Api:
         return Client(websocket.create_connection(url, header=headers, timeout=10, **options))
 
     def connect_as(self, user_id: UUID | None = None, role: str = "customer", **options: Any) -> Client:
-        """A socket that is authenticated and has been greeted."""
+        """Return an authenticated client that has received its greeting."""
         client = self.connect(f"Bearer {token(user_id or uuid4(), role)}", **options)
         client.greeting = client.frame()
         assert client.greeting["event"] == "connected", client.greeting
         return client
 
     def stop(self, number: int = signal.SIGTERM) -> float:
-        """Ask it to end. How many seconds that took."""
+        """Send a signal and wait for the end. Return how many seconds that took."""
         began = time.monotonic()
         if self.process.poll() is None:
             self.process.send_signal(number)
@@ -86,7 +86,7 @@ class Api:
 
 
 class Client:
-    """One WebSocket, as an app uses it."""
+    """A WebSocket client."""
 
     greeting: dict[str, Any]
 
@@ -97,7 +97,7 @@ class Client:
         self.ws.send(json.dumps(op))
 
     def _next(self, within: float) -> dict[str, Any] | int:
-        """The next frame, or the code with which the server closed."""
+        """Return the next frame, or the code with which the server closed. Raises TimeoutError."""
         self.ws.settimeout(within)
         while True:
             try:
@@ -116,16 +116,16 @@ class Client:
         return frame
 
     def seqs(self, count: int, within: float = 10.0) -> list[int]:
-        """The `seq` of that many next frames."""
+        """Return the `seq` of the next `count` frames."""
         return [self.frame(within)["seq"] for _ in range(count)]
 
     def is_silent(self) -> bool:
-        """Whether nothing more comes: what follows a ping is its pong."""
+        """Return whether nothing arrives before the pong to a ping."""
         self.send(op="ping")
         return self.frame()["event"] == "pong"
 
     def close_code(self, within: float = 10.0) -> int:
-        """Read on until the server closes."""
+        """Read until the server closes, and return the close code."""
         deadline = time.monotonic() + within
         while isinstance(frame := self._next(max(0.01, deadline - time.monotonic())), dict):
             pass

@@ -1,4 +1,4 @@
-"""Who may hold a socket, and for how long."""
+"""How sockets authenticate, and for how long."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def test_a_token_in_the_first_frame_is_greeted(api: Api, someone: UUID) -> None:
     assert client.frame()["data"]["userId"] == str(someone)
 
 
-def test_what_is_said_right_after_the_token_is_heard(api: Api, someone: UUID) -> None:
+def test_a_frame_right_after_the_token_is_answered(api: Api, someone: UUID) -> None:
     client = api.connect()
     client.send(op="auth", token=token(someone))
     client.send(op="ping")
     assert [client.frame()["event"], client.frame()["event"]] == ["connected", "pong"]
 
 
-def test_whoever_says_nothing_is_closed_after_five_seconds(api: Api) -> None:
+def test_a_socket_that_sends_nothing_is_closed_after_five_seconds(api: Api) -> None:
     client = api.connect()
     began = time.monotonic()
     assert client.close_code() == 4401
@@ -52,7 +52,7 @@ def test_whoever_says_nothing_is_closed_after_five_seconds(api: Api) -> None:
         "Bearer " + token(uuid4(), secret="somebody else's secret, long enough"),
         "Bearer " + token(uuid4(), "emperor", secret="x" * 40),
     ],
-    # Names of their own: both workers must collect the same tests, and tokens differ.
+    # Explicit ids, because both xdist workers must collect the same tests, and tokens differ.
     ids=["nonsense", "basic", "expired", "another secret", "unknown role"],
 )
 def test_a_bad_header_is_closed_where_apps_can_see_it(api: Api, header: str) -> None:
@@ -86,10 +86,10 @@ def test_a_fresh_token_lets_the_socket_live_on(api: Api, someone: UUID) -> None:
         client.close_code(within=3)
 
 
-def test_a_fresh_token_of_somebody_else_does_not(api: Api, someone: UUID) -> None:
+def test_a_fresh_token_of_another_user_closes_the_socket(api: Api, someone: UUID) -> None:
     client = api.connect_as(someone)
     client.send(op="auth", token=token(uuid4()))
-    assert client.close_code() == 4403, "the token is good, but not here"
+    assert client.close_code() == 4403, "the token is valid, but of another user"
 
 
 @pytest.mark.parametrize("headers", [{}, {"Upgrade": "websocket", "Connection": "Upgrade"}])

@@ -1,4 +1,4 @@
-"""Phones lose their sockets many times an hour: nothing of them may stay behind.
+"""Phones lose their sockets many times an hour: no resources of a lost socket may stay behind.
 
 `WEELO_CONNECTS=10000` is the long form.
 """
@@ -23,17 +23,17 @@ from weelo_workers.redis_client import redis
 CONNECTS = int(os.environ.get("WEELO_CONNECTS", "600"))
 AT_ONCE = 20
 WARM_UP = 400
-# gunicorn's threads stay, to be used again: as many as there were requests at a time.
+# gunicorn keeps its threads for later requests: as many as there were requests at a time.
 MORE_THREADS = AT_ONCE
-MORE_FILES = 10  # connections to PostgreSQL and Redis that a pool has opened meanwhile
-# An open socket costs about 48 KiB. Of one that has left nothing stays; what grows (caches and threads that the warm-up has
-# not met) was 0.4 to 1 KiB a visit in the first 600 after it, and less in each 600 after those.
+MORE_FILES = 10  # connections to PostgreSQL and Redis that pools may have opened meanwhile
+# An open socket costs about 48 KiB, a closed one nothing. Caches and threads that the warm-up has not created still
+# grow: by 0.4 to 1 KiB a visit in the first 600 visits, and by less in each 600 after those.
 MORE_MEMORY = min(CONNECTS * 4 * 1024, 8 * 1024**2)
 
 
 @pytest.fixture(scope="module")
 def api(migrated: None) -> Iterator[Api]:
-    """Nobody else's."""
+    """Yield an API process that no other test uses."""
     api = Api()
     yield api
     api.stop()
@@ -60,13 +60,13 @@ def test_sockets_that_come_and_go_leave_no_thread_no_file_and_no_memory(api: Api
 
 
 def _come_and_go(api: Api, count: int) -> list[UUID]:
-    """That many visits by as many users."""
+    """Open and close `count` sockets of as many users. Return the users."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(lambda number: _visit(api, number), range(count)))
 
 
 def _visit(api: Api, number: int) -> UUID:
-    """Every other socket ends without a word, every fourth before it was even greeted."""
+    """Open and close a socket. Every other one ends without a close frame, every fourth before its greeting is read."""
     who = uuid4()
     if number % 4 == 3:
         line = api.connect(f"Bearer {token(who)}").ws.sock
@@ -86,5 +86,5 @@ def _visit(api: Api, number: int) -> UUID:
 
 
 def _weigh(worker: psutil.Process) -> tuple[int, int, int]:
-    """Threads, open files, bytes of memory."""
+    """Return (threads, open files, bytes of memory)."""
     return worker.num_threads(), worker.num_fds(), worker.memory_info().rss

@@ -1,4 +1,4 @@
-"""A peer that is gone without a word: nothing tells of it but the pongs that do not come."""
+"""A peer that disappears without closing its connection is detected by its missing pongs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _pings_come_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Peer:
-    """The other end of a channel's socket, after the handshake."""
+    """The client's end of a transport's socket, after the handshake."""
 
     def __init__(self) -> None:
         self.ws = WSConnection(ConnectionType.CLIENT)
@@ -42,7 +42,7 @@ class Peer:
         return made
 
     async def receive(self, *, answer: bool, at_most: int = 1_000) -> list[Event]:
-        """What comes until the end, or until there have been so many pings."""
+        """Return the events received until the connection ends, or until there are `at_most`."""
         heard: list[Event] = []
         while len(heard) < at_most and (data := await asyncio.wait_for(self.line.read(1_024), 5)):
             self.ws.receive_data(data)
@@ -72,14 +72,14 @@ def test_a_peer_that_answers_no_ping_is_let_go_when_the_second_is_due() -> None:
 
 
 @pytest.mark.usefixtures("_pings_come_often")
-def test_one_that_answers_lives_on() -> None:
+def test_a_peer_that_answers_pings_stays_connected() -> None:
     async def play() -> None:
         peer = Peer()
         ours = await peer.connect()
         heard = await peer.receive(answer=True, at_most=6)
         assert [type(event) for event in heard] == [Ping] * 6
         assert ours.next_message() is None
-        # And once it is silent it is let go as well.
+        # A peer that stops answering pings later is disconnected, too.
         *_, farewell = await peer.receive(answer=False)
         assert farewell == NO_ANSWER
 

@@ -1,4 +1,4 @@
-"""Live frames: every line of one's log, once, in order, whatever becomes of the news."""
+"""Live frames: every line of a user's log, once and in order, whatever happens to the live stream."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_a_stream_that_begins_anew_with_an_earlier_clock_is_read_again(
     assert client.seqs(1) == [1]
     redis().delete(live_stream.STREAM_KEY)
     redis().xadd(live_stream.STREAM_KEY, {"items": "[]"}, id="5-1")
-    # The log heals this line; once it has, the reader has noticed and news is quick again.
+    # This line is found in the log. By then the reader has noticed the new stream, and live events are quick again.
     log_writer.write(someone)
     assert client.seqs(1, within=HEALED_WITHIN_SECONDS) == [2]
     log_writer.write_and_publish(someone)

@@ -40,7 +40,7 @@ def test_news_of_the_outcome_ends_the_waiting(hub: Hub) -> None:
         assert settled.wait(5)
 
 
-def test_others_outcomes_do_not(hub: Hub) -> None:
+def test_outcomes_of_other_commands_do_not_end_the_waiting(hub: Hub) -> None:
     with hub.outcomes.expecting(uuid4()) as settled:
         settle(uuid4())
         assert not settled.wait(0.5)

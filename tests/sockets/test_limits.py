@@ -1,4 +1,4 @@
-"""What one client may cost: bytes, frames, sockets, and the patience of others."""
+"""What one client may use: bytes, frames and sockets, without delaying others."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_eight_kibibytes_are_fine(api: Api, someone: UUID) -> None:
 
 
 @pytest.mark.parametrize("size", [8 * 1024 + 1, 100_000, 5_000_000])
-def test_more_is_closed(api: Api, someone: UUID, size: int) -> None:
+def test_a_larger_message_is_closed(api: Api, someone: UUID, size: int) -> None:
     client = api.connect_as(someone)
     client.ws.send(json.dumps({"op": "ping"}).ljust(size))
     assert client.close_code() == 4408
@@ -87,7 +87,9 @@ def test_a_client_that_does_not_read_is_closed_and_disturbs_nobody(
             awake.frame(within=1)
     assert stalled.close_code(within=10) == 4413
     assert api.metric("weelo_frames_failed_total") == failed + 1
-    assert sorted(waits)[6] < 1, "sooner than the look at the log that heals what got lost"
+    assert sorted(waits)[6] < 1, (
+        "later than the live stream: only the reconciliation with the log delivered these"
+    )
 
 
 def test_the_sixth_socket_of_a_user_sends_the_first_away(
@@ -134,8 +136,8 @@ def test_sockets_of_a_process_that_died_do_not_count(migrated: None, someone: UU
             worker.kill()
         other.process.kill()
         other.process.wait()
-        psutil.wait_procs(workers, timeout=10)  # else the last one to renew its mark may be a dying one
-        # What time does: the mark of a process lives for 15 s after it was last renewed.
+        psutil.wait_procs(workers, timeout=10)  # otherwise a worker that is ending may renew the mark
+        # Instead of waiting: the mark of a process expires 15 s after it was last renewed.
         redis().delete(f"weelo:sockets:process:{died}")
         newer = one.connect_as(someone)
         eventually(lambda: _processes_with_sockets_of(someone) == {ours})
@@ -159,7 +161,7 @@ def test_closed_sockets_leave_no_threads_behind(api: Api) -> None:
             client.disconnect()
         return worker.num_threads()
 
-    come_and_go()  # gunicorn's own threads stay, to be used again
+    come_and_go()  # gunicorn keeps its own threads for later requests
     settled = eventually(lambda: worker.num_threads() < 128 + 20 and worker.num_threads())
     come_and_go()
     assert eventually(lambda: worker.num_threads() <= settled + 2)

@@ -1,4 +1,4 @@
-"""What clients may say besides resume, and what happens when they say something else."""
+"""The ops of clients other than resume, and the answers to unknown ones."""
 
 from __future__ import annotations
 

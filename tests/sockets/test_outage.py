@@ -1,4 +1,4 @@
-"""Redis goes away and comes back: sockets stay, and the log makes good what the news has lost."""
+"""While Redis is unavailable sockets stay open, and events that the live stream loses are read from the log."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HEALED_WITHIN_SECONDS = 5.0
 
 @pytest.fixture
 def valkey() -> Iterator[Valkey]:
-    """A Redis of our own, to be ill-treated."""
+    """Yield a Redis that only these tests use, because they kill it."""
     folder = Path(tempfile.mkdtemp(prefix="weelo-outage-"))
     server = Valkey(folder)
     server.start()

@@ -1,4 +1,4 @@
-"""Coming back: everything since a place in one's log, in order, without gap or repeat, then live."""
+"""Resuming: every line after a `seq`, in order, without gap or repeat, then live frames."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_over_http_too_a_log_says_where_it_begins_if_something_is_missing(
 def test_what_ages_in_the_middle_of_a_replay_is_no_silent_gap(
     api: Api, log_writer: LogWriter, someone: UUID
 ) -> None:
-    """The client pauses, so the replay stands still; what it would have read next is forgotten meanwhile."""
+    """The client pauses, so the replay stops; the lines that it would read next are purged meanwhile."""
     log_writer.write(someone, 3_000, size=1_000)
     client = api.connect_as(someone)
     client.send(op="resume", after=0)
@@ -147,7 +147,7 @@ def test_what_ages_in_the_middle_of_a_replay_is_no_silent_gap(
     log_writer.purge(someone, up_to=2_900)
     frame = client.frame()
     while frame["event"] != "resync_required":
-        assert frame["seq"] < 2_900, "a gap that nobody was told of"
+        assert frame["seq"] < 2_900, "a gap without resync_required"
         frame = client.frame()
     assert frame["data"] == {"oldestSeq": 2_901}
     client.send(op="resume", after=2_900)
@@ -157,7 +157,7 @@ def test_what_ages_in_the_middle_of_a_replay_is_no_silent_gap(
 
 
 def test_a_reconnecting_client_misses_nothing(api: Api, log_writer: LogWriter, someone: UUID) -> None:
-    """The app's own loop: keep the last seq, reconnect, resume from it, while lines keep coming."""
+    """As an app does: keep the last seq, reconnect and resume from it, while new lines keep coming."""
     writer = threading.Thread(target=lambda: [log_writer.write_and_publish(someone) for _ in range(150)])
     writer.start()
     heard: list[int] = []
@@ -166,7 +166,7 @@ def test_a_reconnecting_client_misses_nothing(api: Api, log_writer: LogWriter, s
         client.send(op="resume", after=len(heard))
         until = min(len(heard) + 17, 150)
         while len(heard) < until:
-            # A live frame may have been sent before the resume was read; it comes again in its place.
+            # A live frame may have been sent before the resume was read; it is then sent again in order.
             if (seq := client.frame()["seq"]) == len(heard) + 1:
                 heard.append(seq)
         client.disconnect()

@@ -1,4 +1,4 @@
-"""One conversation by itself, with a client that takes its time."""
+"""One socket session by itself, with a slow client."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from weelo_workers.contracts.statuses import Role
 
 
 class SlowTransport:
-    """Each frame takes as long as the next position takes to come."""
+    """A slow transport: while it sends one frame, another position arrives."""
 
     was_blocked = True
 
@@ -30,7 +30,7 @@ class SlowTransport:
         await asyncio.sleep(0)
         self.sent.append(frame)
         self.connection.send_ephemeral({"event": "location_updated"})
-        assert len(self.sent) < 1_000, "nothing else has its turn"
+        assert len(self.sent) < 1_000, "positions keep everything else from being sent"
         if len(self.sent) == 20:
             self.leaving = Disconnect(GOING_AWAY, "the server is restarting")
 
@@ -65,7 +65,7 @@ def test_positions_without_end_keep_nobody_from_leaving(migrated: None) -> None:
     assert farewell.value.code == GOING_AWAY
 
 
-def test_nor_a_token_from_expiring(migrated: None) -> None:
+def test_positions_without_end_keep_no_token_from_expiring(migrated: None) -> None:
     slow = connection(SlowTransport(), datetime.now(UTC) - timedelta(seconds=1))
     slow.send_ephemeral({"event": "location_updated"})
     with pytest.raises(Disconnect) as farewell:

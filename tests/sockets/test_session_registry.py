@@ -1,4 +1,4 @@
-"""Who is here is known to whoever decides about pushes."""
+"""The registry stores in Redis which users have open sockets. The notifier reads it to decide on pushes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from weelo_workers.redis_client import redis
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionRegistry]:
-    """One that does nothing of its own accord for a minute."""
+    """Yield a registry that does not publish on its own for a minute."""
     monkeypatch.setattr(session_registry, "EVERY_SECONDS", 60.0)
     here, stopped = SessionRegistry(list[SessionRecord]), threading.Event()
     thread = threading.Thread(target=here.run, args=(stopped,))
@@ -37,7 +37,7 @@ def test_PUSH_01_who_has_just_come_is_known_to_be_here(here: SessionRegistry) ->
         eventually(partial(socket_sessions.connected, [user]), within=5)
 
 
-def test_who_comes_and_goes_again_and_again_takes_nobodys_place() -> None:
+def test_a_user_who_reconnects_again_and_again_evicts_no_open_socket() -> None:
     user, here = uuid4(), SessionRegistry(list[SessionRecord])
     first = here.add(user)
     for _ in range(3 * session_registry.MAX_SOCKETS_PER_USER):

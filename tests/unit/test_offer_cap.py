@@ -1,4 +1,4 @@
-"""Which open offers count against a new one."""
+"""Which open offers count towards the cap when a new one is considered."""
 
 from __future__ import annotations
 

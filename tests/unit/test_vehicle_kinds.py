@@ -1,4 +1,4 @@
-"""Two ways to write a kind of truck are one kind; two kinds stay two."""
+"""Different spellings of a kind of truck have one key; different kinds have different keys."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_what_was_accepted_once_is_still_read_when_its_kind_has_left_the_catalog
 
 
 def _rewritten(kind: VehicleKind, dice: random.Random) -> tuple[str, str]:
-    """Other case, other separators, other spellings of units, words in another order, the type repeated."""
+    """Return another spelling: other case, separators, units and word order, and sometimes with the type repeated."""
     sizes = re.findall(r"[\d.-]+ \w+", kind.vehicle_subtype)
     names = re.sub(r"[\d.-]+ \w+", "", kind.vehicle_subtype).split()
     for long, short in SPELLINGS.items():

@@ -1,1 +1,1 @@
-"""One file per domain: routes, a few lines each. What they do stands in the verbs and the queries."""
+"""Routes, one file per domain. The logic is in the handlers and the queries."""

@@ -1,4 +1,4 @@
-"""Asking for trucks, following the request, cancelling it."""
+"""A customer's broadcasts: request trucks, follow the request, cancel it."""
 
 from flask import Response
 
@@ -37,14 +37,14 @@ api = blueprint("broadcasts")
 @api.post("/bookings", responses={201: BroadcastView, 202: Accepted})
 @allow(Role.CUSTOMER)
 def create_booking(body: NewBooking) -> Response:
-    """Ask for N trucks of one kind."""
+    """Request trucks of one kind."""
     return submit(CreateBooking(customer_id=caller().id, request=body, keyed=has_idempotency_key()), body)
 
 
 @api.put("/bookings/<id>/cancel", responses={200: CancelResult, 202: Accepted})
 @allow(Role.CUSTOMER)
 def cancel_booking(path: ById, body: Cancellation) -> Response:
-    """Cancel, at any moment until a truck is under way. Cancelling the cancelled succeeds."""
+    """Cancel a booking, at any time until a truck is under way. Cancelling it again succeeds."""
     command = CancelBroadcast(
         broadcast_id=path.id, customer_id=caller().id, kind=BroadcastKind.BOOKING, reason=body.reason
     )
@@ -54,14 +54,14 @@ def cancel_booking(path: ById, body: Cancellation) -> Response:
 @api.post("/orders", responses={201: BroadcastView, 202: Accepted})
 @allow(Role.CUSTOMER)
 def create_order(body: NewOrder) -> Response:
-    """Ask for trucks of several kinds."""
+    """Request trucks of several kinds."""
     return submit(CreateOrder(customer_id=caller().id, request=body, keyed=has_idempotency_key()), body)
 
 
 @api.put("/orders/<id>/cancel", responses={200: CancelResult, 202: Accepted})
 @allow(Role.CUSTOMER)
 def cancel_order(path: ById, body: Cancellation) -> Response:
-    """Cancel, at any moment until a truck is under way. Cancelling the cancelled succeeds."""
+    """Cancel an order, at any time until a truck is under way. Cancelling it again succeeds."""
     command = CancelBroadcast(
         broadcast_id=path.id, customer_id=caller().id, kind=BroadcastKind.ORDER, reason=body.reason
     )
@@ -71,14 +71,14 @@ def cancel_order(path: ById, body: Cancellation) -> Response:
 @api.post("/orders/<id>/continue-partial", responses={200: BroadcastView, 202: Accepted})
 @allow(Role.CUSTOMER)
 def continue_order(path: ById) -> Response:
-    """Go on with just the trucks that were won before the order expired."""
+    """Continue an expired order with only the trucks that were won in time."""
     return submit(ContinuePartial(broadcast_id=path.id, customer_id=caller().id, kind=BroadcastKind.ORDER))
 
 
 @api.post("/bookings/<id>/continue-partial", responses={200: BroadcastView, 202: Accepted})
 @allow(Role.CUSTOMER)
 def continue_booking(path: ById) -> Response:
-    """Go on with just the trucks that were won before the booking expired."""
+    """Continue an expired booking with only the trucks that were won in time."""
     return submit(ContinuePartial(broadcast_id=path.id, customer_id=caller().id, kind=BroadcastKind.BOOKING))
 
 

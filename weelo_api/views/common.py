@@ -1,4 +1,4 @@
-"""What routes share: path and query models, how a read is answered, how a blueprint is made."""
+"""What routes share: path and query models, database sessions, JSON responses, blueprints."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Paging(BaseModel):
 
 
 class Accepted(Wire):
-    """202: recorded, and it will be executed."""
+    """202: the command is stored and will be executed."""
 
     command_id: UUID
     command: str
@@ -103,20 +103,20 @@ def blueprint(domain: str) -> APIBlueprint:
 
 @contextmanager
 def replica_session() -> Iterator[Session]:
-    """A session on the connections for reading."""
+    """Yield a session on the replica (DATABASE_READ_URL), or on the primary without one."""
     with Session(read_engine()) as session:
         yield session
 
 
 @contextmanager
 def primary_session() -> Iterator[Session]:
-    """A session on the primary: what decides about a command must not be older than what its sender has heard."""
+    """Yield a session on the primary: a decision on a command must not rest on older data than the caller has seen."""
     with Session(autocommit_engine()) as session:
         yield session
 
 
 def json_or_404(thing: dict[str, Any] | None, code: Code) -> Response:
-    """The thing as JSON, or the 404 that it is for this reader."""
+    """Return the object as JSON. Raises Rejected(code) if it is None."""
     if thing is None:
         raise Rejected(code)
     return jsonify(thing)

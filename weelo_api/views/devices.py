@@ -1,4 +1,4 @@
-"""Where pushes go."""
+"""Registration of devices for pushes."""
 
 from typing import Annotated
 
@@ -26,12 +26,12 @@ class ByToken(BaseModel):
 @api.put("/devices/<token>", responses={200: DeviceView, 202: Accepted})
 @anyone
 def register_device(path: ByToken, body: DeviceDetails) -> Response:
-    """This app's pushes go here: the token that FCM gave it."""
+    """Register an app's FCM token for the caller's pushes."""
     return submit(RegisterDevice(user_id=caller().id, token=path.token, platform=body.platform), body)
 
 
 @api.delete("/devices/<token>", responses={200: ForgottenView, 202: Accepted})
 @anyone
 def forget_device(path: ByToken) -> Response:
-    """No pushes to this app any more."""
+    """Stop pushes to this app."""
     return submit(ForgetDevice(user_id=caller().id, token=path.token))

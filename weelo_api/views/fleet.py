@@ -1,4 +1,4 @@
-"""A transporter's fleet, and whether it wants work."""
+"""Vehicles, drivers, availability and heartbeats of a transporter."""
 
 from uuid import UUID
 
@@ -54,7 +54,7 @@ def vehicle_kinds() -> Response:
 @api.put("/vehicles/<vehicleNumber>", responses={200: VehicleView, 201: VehicleView, 202: Accepted})
 @allow(Role.TRANSPORTER)
 def register_vehicle(path: ByVehicleNumber, body: VehicleDetails) -> Response:
-    """Register a vehicle, or correct what it is."""
+    """Register a vehicle, or correct its details."""
     command = RegisterVehicle(transporter_id=caller().id, vehicle_number=path.vehicle_number, details=body)
     return submit(command, body)
 
@@ -70,7 +70,7 @@ def vehicles(query: Paging) -> Response:
 @api.put("/drivers/<driverId>", responses={200: DriverView, 201: DriverView, 202: Accepted})
 @allow(Role.TRANSPORTER)
 def register_driver(path: ByDriverId, body: DriverDetails) -> Response:
-    """Take a driver into the fleet, or correct what is known of them."""
+    """Add a driver to the fleet, or correct their details."""
     return submit(RegisterDriver(transporter_id=caller().id, driver_id=path.driver_id, details=body), body)
 
 
@@ -85,14 +85,14 @@ def drivers(query: Paging) -> Response:
 @api.put("/transporter/availability", responses={200: AvailabilityView, 202: Accepted})
 @allow(Role.TRANSPORTER)
 def set_availability(body: Availability) -> Response:
-    """Want work, or not. The same again is free; more than 10 changes in 5 minutes are refused."""
+    """Go online or offline for offers. Repeating a value is free; more than 10 changes in 5 minutes are refused."""
     return submit(SetAvailability(transporter_id=caller().id, is_available=body.is_available), body)
 
 
 @api.get("/transporter/availability", responses={200: AvailabilityView})
 @allow(Role.TRANSPORTER)
 def availability() -> Response:
-    """Whether the transporter wants work."""
+    """Return whether the transporter is online."""
     with replica_session() as session:
         return jsonify(fleets.availability(session, caller().id).json_dict())
 
@@ -100,13 +100,13 @@ def availability() -> Response:
 @api.put("/driver/availability", responses={200: DriverView, 202: Accepted})
 @allow(Role.DRIVER)
 def set_driver_availability(body: Availability) -> Response:
-    """On duty, or off. The driver's transporter hears of a change."""
+    """Set whether the driver is on duty. The driver's transporter is notified of a change."""
     return submit(SetDriverAvailability(driver_id=caller().id, is_available=body.is_available), body)
 
 
 @api.post("/transporter/heartbeat", responses={204: None})
 @allow(Role.TRANSPORTER)
 def heartbeat(body: Heartbeat) -> Response:
-    """I am here. Extends presence and moves the marker, only while available. Touches no table."""
+    """Extend the transporter's presence and move its marker, only while available. Writes no table."""
     telemetry.transporter_heartbeat(caller().id, body.latitude, body.longitude)
     return Response(status=204)

@@ -1,4 +1,4 @@
-"""What became of a command, and one's own event log."""
+"""Outcomes of commands, and the caller's event log."""
 
 from typing import Any
 from uuid import UUID
@@ -45,7 +45,7 @@ class After(BaseModel):
 @api.get("/commands/<id>", responses={200: CommandOutcome})
 @anyone
 def command(path: ById) -> Response:
-    """The outcome of one's own command."""
+    """Return the outcome of the caller's own command."""
     outcome = find(path.id, caller())
     return json_or_404(outcome.json_dict() if outcome else None, Code.NOT_FOUND)
 
@@ -53,9 +53,9 @@ def command(path: ById) -> Response:
 @api.get("/events", responses={200: PageOfLog})
 @anyone
 def events(query: After) -> Response:
-    """One's own log after a `seq`, oldest first: the same frames that the socket carries.
+    """Return the caller's log after a `seq`, oldest first, as the frames that the socket carries.
 
-    If some of what came after it is too old to be kept, `oldestSeq` says where the log begins now.
+    If lines after that `seq` were purged, `oldestSeq` is where the log begins now.
     """
     with replica_session() as session:
         newest = log.newest_seq(session.connection(), caller().id)

@@ -64,7 +64,7 @@ def offers(query: Paging) -> Response:
 @api.get("/broadcasts/<id>/offers", responses={200: PageOf[RecipientView]})
 @allow(Role.ADMIN)
 def recipients(path: ById, query: Paging) -> Response:
-    """Transporters to whom it was offered or who were passed over, newest first: step, distance, time, reason, answer."""
+    """Transporters that were offered the broadcast or passed over, newest first: step, distance, time, reason, answer."""
     with replica_session() as session:
         items = recipients_of(session, path.id, query.page_request())
     if items is None:
@@ -75,7 +75,7 @@ def recipients(path: ById, query: Paging) -> Response:
 @api.get("/broadcasts/<id>/offers/<transporterId>", responses={200: WhyView})
 @allow(Role.ADMIN, Role.TRANSPORTER)
 def why(path: ByTransporter) -> Response:
-    """Why did they get that request, or not? For admins, and for that transporter."""
+    """Explain why a transporter was offered a broadcast or not. For admins and that transporter."""
     if caller().role is Role.TRANSPORTER and caller().id != path.transporter_id:
         raise Rejected(Code.NOT_FOUND)
     with replica_session() as session:
@@ -88,7 +88,7 @@ def why(path: ByTransporter) -> Response:
 @api.post("/broadcasts/<id>/accept", responses={200: AcceptResult, 202: Accepted})
 @allow(Role.TRANSPORTER)
 def accept(path: ById, body: Acceptance) -> Response:
-    """Take one truck slot, or k of the N: all or nothing unless `partial`."""
+    """Accept one truck slot or several: all of them or none, unless `partial`."""
     command = AcceptTrucks(
         broadcast_id=path.id, transporter_id=caller().id, trucks=body.offered(), partial=body.partial
     )
@@ -98,7 +98,7 @@ def accept(path: ById, body: Acceptance) -> Response:
 @api.post("/truck-requests/<id>/accept", responses={200: AcceptResult, 202: Accepted})
 @allow(Role.TRANSPORTER)
 def accept_slot(path: ById, body: OneTruck) -> Response:
-    """Take exactly this slot."""
+    """Accept the slot with this id, and no other slot of its broadcast."""
     with primary_session() as session:
         broadcast_id = broadcasts.offered_with_slot(session, path.id, caller().id)
     if broadcast_id is None:
@@ -110,14 +110,14 @@ def accept_slot(path: ById, body: OneTruck) -> Response:
 @api.post("/broadcasts/<id>/hold", responses={200: HoldView, 202: Accepted})
 @allow(Role.TRANSPORTER)
 def hold(path: ById, body: SlotsWanted) -> Response:
-    """Keep slots from the others while choosing trucks."""
+    """Hold slots, so that no other transporter can take them meanwhile."""
     return submit(HoldSlots(broadcast_id=path.id, transporter_id=caller().id, request=body), body)
 
 
 @api.post("/holds/<id>/confirm", responses={200: AcceptResult, 202: Accepted})
 @allow(Role.TRANSPORTER)
 def confirm_hold(path: ById, body: Confirmation) -> Response:
-    """Name the trucks for the slots on hold. Slots left over come back."""
+    """Assign trucks to the held slots. Slots left over are open to others again."""
     trucks = tuple(Truck(vehicle_id=each.vehicle_id, driver_id=each.driver_id) for each in body.assignments)
     return submit(ConfirmHold(hold_id=path.id, transporter_id=caller().id, trucks=trucks), body)
 
@@ -125,12 +125,12 @@ def confirm_hold(path: ById, body: Confirmation) -> Response:
 @api.post("/holds/<id>/release", responses={200: HoldView, 202: Accepted})
 @allow(Role.TRANSPORTER)
 def release_hold(path: ById) -> Response:
-    """Let go of a hold before its time."""
+    """Release a hold before it expires."""
     return submit(ReleaseHold(hold_id=path.id, transporter_id=caller().id))
 
 
 @api.post("/broadcasts/<id>/decline", responses={200: DeclineResult, 202: Accepted})
 @allow(Role.TRANSPORTER)
 def decline(path: ById, body: Refusal) -> Response:
-    """Not this one. It leaves the transporter's list."""
+    """Decline a broadcast. It leaves the transporter's list."""
     return submit(DeclineOffer(broadcast_id=path.id, transporter_id=caller().id, reason=body.reason), body)

@@ -1,4 +1,4 @@
-"""For operators and probes: the front page, alive, ready, metrics, the documentation."""
+"""Routes for operators and probes: front page, liveness, readiness, metrics, documentation."""
 
 from typing import cast
 
@@ -30,14 +30,16 @@ def front_page() -> Response:
 
 @api.get("/healthz")
 def alive() -> Response:
-    """This process answers."""
+    """Return 200, because this process answers."""
     return jsonify(status="ok")
 
 
 @api.get("/readyz")
 def ready() -> tuple[Response, int]:
-    """The database answers and has the schema that this code expects. Redis is no condition: commands
-    are accepted without it."""
+    """Return 200 if the database answers and its schema is at head, else 503.
+
+    Redis is no condition, because commands are accepted without it.
+    """
     try:
         migrated = _is_migrated()
     except TimeoutError:
@@ -51,7 +53,7 @@ def ready() -> tuple[Response, int]:
 
 @api.get("/docs")
 def docs() -> WerkzeugResponse:
-    """Where people look first; the page itself comes with flask-openapi3."""
+    """Redirect to the documentation page, which flask-openapi3 serves."""
     return redirect("/swagger")
 
 

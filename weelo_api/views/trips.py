@@ -1,4 +1,4 @@
-"""Assignments: the trucks that won a slot, the drivers' answers and how far they are."""
+"""Assignments (trucks that won a slot): the drivers' answers, trip statuses and positions."""
 
 from uuid import UUID
 
@@ -33,14 +33,14 @@ class ByTripId(BaseModel):
 @api.post("/assignments/<id>/accept", responses={200: AssignmentView, 202: Accepted})
 @allow(Role.DRIVER)
 def accept(path: ById) -> Response:
-    """Yes, I drive."""
+    """Accept an assignment."""
     return submit(DriverAccepts(assignment_id=path.id, driver_id=caller().id))
 
 
 @api.post("/assignments/<id>/decline", responses={200: AssignmentView, 202: Accepted})
 @allow(Role.DRIVER)
 def decline(path: ById, body: DriverRefusal) -> Response:
-    """No. The slot is offered to others again."""
+    """Decline an assignment. The slot is offered to others again."""
     command = DriverDeclines(assignment_id=path.id, driver_id=caller().id, reason=body.reason)
     return submit(command, body)
 
@@ -48,7 +48,7 @@ def decline(path: ById, body: DriverRefusal) -> Response:
 @api.put("/trips/<tripId>/status", responses={200: AssignmentView, 202: Accepted})
 @allow(Role.DRIVER)
 def advance(path: ByTripId, body: TripStep) -> Response:
-    """How far the trip is. Forward jumps are fine, backward is refused."""
+    """Advance the status of a trip. Steps may be skipped; going back is refused."""
     status = AssignmentStatus(body.status)
     return submit(AdvanceTrip(trip_id=path.trip_id, driver_id=caller().id, status=status), body)
 
@@ -56,7 +56,7 @@ def advance(path: ByTripId, body: TripStep) -> Response:
 @api.post("/trips/<tripId>/location", responses={204: None})
 @allow(Role.DRIVER)
 def location(path: ByTripId, body: TripLocation) -> Response:
-    """Where the truck is: the customer gets `location_updated`. Writes no table."""
+    """Publish the truck's position: the customer gets `location_updated`. Writes no table."""
     telemetry.trip_location(caller().id, path.trip_id, body)
     return Response(status=204)
 
@@ -64,6 +64,6 @@ def location(path: ByTripId, body: TripLocation) -> Response:
 @api.get("/assignments", responses={200: PageOf[AssignmentView]})
 @allow(Role.TRANSPORTER, Role.DRIVER)
 def assignments(query: Paging) -> Response:
-    """One's own assignments, newest first."""
+    """The caller's own assignments, newest first."""
     with replica_session() as session:
         return page(fleets.assignments(session, caller(), query.page_request()))

@@ -1,4 +1,4 @@
-"""The scenarios, one file each, in the order of the programme."""
+"""The scenarios, one file each, and the order in which they are shown."""
 
 from weelo_demo.act import Scenario
 from weelo_demo.scenarios import (

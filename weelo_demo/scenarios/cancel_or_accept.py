@@ -1,4 +1,4 @@
-"""The customer cancels in the very moment in which a transporter accepts."""
+"""The customer cancels at the moment at which a transporter accepts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from weelo_demo.act import Act, together
 from weelo_demo.people import TIPPER, Customer, Transporter, Truck
 from weelo_demo.towns import CONNAUGHT_PLACE
 
-# Seconds by which cancel and accept are held back, so that each is first in some of the rounds.
+# Seconds by which cancel and accept are delayed, so that each is first in some of the rounds.
 HEAD_STARTS = ((0.0, 0.0), (0.04, 0.0), (0.0, 0.04), (0.08, 0.0), (0.0, 0.08), (0.0, 0.0))
 TITLE = f"{len(HEAD_STARTS)} times a cancel in the face of an accept"
 
 
 def play(act: Act) -> str:
-    """Whoever commits first, afterwards it is cancelled, no truck is bound, and everybody knows."""
+    """Whichever commits first, the booking is cancelled in the end, no truck is assigned, and both users are notified."""
     customer = act.customer()
     (transporter,) = act.transporters(TIPPER, CONNAUGHT_PLACE)
     truck = transporter.truck(TIPPER)
@@ -26,9 +26,7 @@ def play(act: Act) -> str:
     rounds = [_round(act, customer, transporter, truck, *held_back) for held_back in HEAD_STARTS]
     reverted = sum(won for won, _ in rounds)
     act.measured("cancel → withdrawn, at worst", max(seconds for _, seconds in rounds))
-    return (
-        f"{reverted} accepts reverted, {len(HEAD_STARTS) - reverted} told BROADCAST_CANCELLED; no truck bound"
-    )
+    return f"{reverted} accepts reverted, {len(HEAD_STARTS) - reverted} rejected with BROADCAST_CANCELLED; no truck assigned"
 
 
 def _round(
@@ -39,7 +37,7 @@ def _round(
     cancel_late: float,
     accept_late: float,
 ) -> tuple[bool, float]:
-    """Whether the accept was first (and was reverted), and after how many seconds the offer was withdrawn."""
+    """Return whether the accept was first (and was reverted), and after how many seconds the offer was withdrawn."""
     booking = act.ask(customer, TIPPER, 1, CONNAUGHT_PLACE, "Connaught Place, New Delhi")
     booking_id = booking["id"]
     act.hears(transporter, "new_broadcast", broadcastId=booking_id)
@@ -67,7 +65,7 @@ def _round(
         for a in transporter.client.assignments()
         if a["broadcastId"] == booking_id and a["status"] != "cancelled"
     ]
-    act.check(not live, f"cancelled, and yet a truck is bound: {live}")
+    act.check(not live, f"cancelled, and yet a truck is assigned: {live}")
     gone = act.hears(transporter, "booking_cancelled", broadcastId=booking_id)
     if won:
         _was_reverted(act, truck, cast(Accepted, accepted), cast(Cancelled, cancelled))
@@ -84,4 +82,6 @@ def _was_reverted(act: Act, truck: Truck, accepted: Accepted, cancelled: Cancell
         f"the cancel reverted {cancelled['assignmentsCancelled']} trucks",
     )
     heard = act.hears(truck.driver, "trip_cancelled", broadcastId=cancelled["broadcast"]["id"])
-    act.check(heard.data["assignment"]["id"] == assignment_id, "the driver heard of another trip's cancel")
+    act.check(
+        heard.data["assignment"]["id"] == assignment_id, "the driver was notified of another trip's cancel"
+    )

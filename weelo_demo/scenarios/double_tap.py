@@ -1,4 +1,4 @@
-"""A finger taps twice, and the app sends no Idempotency-Key."""
+"""A customer taps twice, and the app sends no Idempotency-Key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TITLE = "A double tap makes one broadcast"
 
 
 def play(act: Act) -> str:
-    """Both taps get the first one's answer. Another wish is refused until the first is cancelled."""
+    """Both taps return the same broadcast. A different request is refused until the first is cancelled."""
     customer = act.customer()
     (transporter,) = act.transporters(LCV, CONNAUGHT_PLACE)
     act.watch(transporter)
@@ -31,7 +31,7 @@ def play(act: Act) -> str:
     (booking_id,) = ids
     act.hears(transporter, "new_broadcast", broadcastId=booking_id)
     listed = [offer["broadcastId"] for offer in transporter.client.offers()].count(booking_id)
-    act.check(listed == 1, f"it stands {listed} times in the transporter's list")
+    act.check(listed == 1, f"it is listed {listed} times in the transporter's offers")
 
     _is_refused(act, customer, booking_id)
     cancelling = time.monotonic()
@@ -40,23 +40,25 @@ def play(act: Act) -> str:
     again = _tap(customer, LCV, 2)
     act.about(customer, str(again["id"]))
     act.measured("cancel → the next one open", time.monotonic() - cancelling)
-    act.check(again["id"] != booking_id, "after the cancel, a new wish was answered with the old broadcast")
+    act.check(again["id"] != booking_id, "after the cancel, a new request returned the old broadcast")
     customer.client.cancel_booking(str(again["id"]))
-    return "one broadcast, the same answer twice; another wish had to wait for the cancel"
+    return "one broadcast, the same answer twice; a different request had to wait for the cancel"
 
 
 def _is_refused(act: Act, customer: Customer, open_id: str) -> None:
-    """One open broadcast per customer."""
+    """Check that a customer may have only one open broadcast."""
     try:
         other = _tap(customer, LCV, 2)
     except Rejected as refused:
         act.note(customer.name, "wants another", f"{refused.status} {refused.code}")
-        act.check(refused.code == "ORDER_ACTIVE_EXISTS", f"another wish was refused with {refused.code}")
+        act.check(
+            refused.code == "ORDER_ACTIVE_EXISTS", f"a different request was refused with {refused.code}"
+        )
         named = refused.problem.get("activeBroadcastId")
         act.check(named == open_id, f"ORDER_ACTIVE_EXISTS names {named} instead of {open_id}")
     else:
         act.about(customer, str(other["id"]))
-        act.check(False, "another wish was granted while one is open")
+        act.check(False, "a different request was accepted while one is open")
 
 
 def _tap(customer: Customer, kind: VehicleKind, trucks: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The plain case: asked, offered, accepted, confirmed, driven."""
+"""The regular case: requested, offered, accepted, confirmed, driven."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TITLE = "One booking finds its truck and is driven"
 
 
 def play(act: Act) -> str:
-    """The customer hears every step; the driver is told where to go, says yes and drives."""
+    """The customer is notified of every step; the driver gets the trip, accepts it and drives."""
     customer = act.customer()
     (transporter,) = act.transporters(CONTAINER, CONNAUGHT_PLACE)
     truck = transporter.truck(CONTAINER)
@@ -60,7 +60,7 @@ def _is_seen_on_the_map(act: Act, customer: Customer, driver: Driver, trip_id: s
 
 
 def _states(customer: Customer, broadcast_id: str) -> list[str]:
-    """The states in the order in which the customer heard them; a wider ring does not change the state."""
+    """Return the states in the order of the customer's frames, without repeats (a wider ring keeps the state)."""
     heard: list[str] = []
     for frame in customer.listen().frames:
         if frame.event == "broadcast_state_changed" and frame.data["broadcastId"] == broadcast_id:

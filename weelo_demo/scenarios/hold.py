@@ -1,4 +1,4 @@
-"""Somebody keeps the only slot while they look for a truck, and does not come back."""
+"""A transporter holds the only slot and lets the hold expire."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TITLE = "A hold keeps a rival away until it runs out"
 
 
 def play(act: Act) -> str:
-    """While it lasts the rival is refused; when it has run out both hear it, and the rival wins the slot."""
+    """During the hold the rival is refused. When it expires both are notified, and the rival wins the slot."""
     customer = act.customer()
     holder, rival = act.transporters(OPEN, GURUGRAM, 2)
     kept, truck = holder.truck(OPEN), rival.truck(OPEN)

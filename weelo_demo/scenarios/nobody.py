@@ -1,4 +1,4 @@
-"""Everybody hears it, and nobody takes it."""
+"""A booking is offered to many, and no transporter accepts it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TITLE = "One that nobody takes expires, and disappears everywhere"
 
 
 def play(act: Act) -> str:
-    """At the deadline the customer hears why, and everyone who was told gets the withdrawal."""
+    """At the deadline the customer gets the reason, and every transporter with an offer gets the withdrawal."""
     customer = act.customer()
     transporters = act.transporters(OPEN, MEERUT, LISTENERS)
     act.watch(transporters[0])
@@ -26,7 +26,7 @@ def play(act: Act) -> str:
     for transporter in transporters[1:]:
         act.hears(transporter, "new_broadcast", broadcastId=booking["id"])
     offers = [offer["broadcastId"] for offer in transporters[0].client.offers()]
-    act.check(booking["id"] in offers, "told of it, and it is not in the transporter's list")
+    act.check(booking["id"] in offers, "it was offered, and it is not in the transporter's list")
 
     expired = act.hears(
         customer, "booking_expired", within=lifetime + GRACE_SECONDS, broadcastId=booking["id"]
@@ -44,4 +44,6 @@ def play(act: Act) -> str:
     act.check(booking["id"] not in offers, "expired, and still in the transporter's list")
     final = customer.client.booking(booking["id"])
     act.check(final["status"] == "expired", f"expired, and yet it is {final['status']}")
-    return f"{final['transportersNotified']} transporters heard it, none took it; reason: nobody_accepted"
+    return (
+        f"{final['transportersNotified']} transporters got the offer, none took it; reason: nobody_accepted"
+    )

@@ -1,4 +1,4 @@
-"""One order of several kinds, which no fleet could fill alone."""
+"""An order of several kinds, which no fleet could fill alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TITLE = "An order of three kinds is filled by two fleets"
 
 
 def play(act: Act) -> str:
-    """One fleet takes two kinds in one accept, the other names the slots that its list still shows."""
+    """One fleet takes two kinds with one accept, the other accepts the slots that its list still shows by their ids."""
     customer = act.customer()
     (first,) = act.transporters(CONTAINER, CONNAUGHT_PLACE)
     second = next(fleet for fleet in act.transporters(TIPPER, CONNAUGHT_PLACE, 2) if fleet is not first)
@@ -42,12 +42,12 @@ def play(act: Act) -> str:
     _each_confirmed(act, customer, filled, (half, rest))
     for fleet in (first, second):
         mine = act.hears(fleet, "booking_fully_filled", broadcastId=order["id"]).data["assignedToYou"]
-        act.check(mine == 2, f"{fleet.name} has two of the trucks and was told of {mine}")
+        act.check(mine == 2, f"{fleet.name} has won two slots, but the frame counts {mine}")
     return f"2 trucks of {first.name}, 2 of {second.name}, each on a slot of its kind"
 
 
 def _for_what_is_left(act: Act, fleet: Transporter, order: Broadcast) -> list[Offered]:
-    """A truck for each slot that is open and of which this fleet has the kind, as its list of offers says."""
+    """Return a truck for each slot in the fleet's list of offers: the open slots of its kinds."""
     kinds = _kinds(order)
     (listed,) = (offer for offer in fleet.client.offers() if offer["broadcastId"] == order["id"])
     left = listed["truckRequestIds"]
@@ -65,12 +65,12 @@ def _each_on_its_kind(act: Act, order: Broadcast, accepts: dict[Transporter, Acc
             slot = assignment["truckRequestId"]
             slots.add(slot)
             brought = trucks[assignment["vehicleId"]]
-            act.check(brought == kinds[slot], f"{brought} stands on a slot for {kinds[slot]}")
+            act.check(brought == kinds[slot], f"{brought} was assigned to a slot for {kinds[slot]}")
     act.check(slots == set(kinds), f"{len(kinds)} trucks share {len(slots)} slots")
 
 
 def _each_confirmed(act: Act, customer: Customer, filled: Frame, accepts: Iterable[Accepted]) -> None:
-    """By the time the customer hears that it is full, each truck has been named: once."""
+    """Check that each truck was confirmed exactly once before the customer's `booking_fully_filled`."""
     won = sorted(each["vehicleNumber"] for accepted in accepts for each in accepted["assignments"])
     heard = customer.listen().frames
     confirmed = sorted(
@@ -82,7 +82,7 @@ def _each_confirmed(act: Act, customer: Customer, filled: Frame, accepts: Iterab
 
 
 def _kinds(order: Broadcast) -> dict[str, VehicleKind]:
-    """What each slot asks for."""
+    """Return the kind that each slot requires, by slot id."""
     return {
         slot["id"]: VehicleKind(slot["vehicleType"], slot["vehicleSubtype"])
         for slot in order["truckRequests"]

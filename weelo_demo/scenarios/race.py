@@ -1,4 +1,4 @@
-"""Everybody wants it, and there is not enough for everybody."""
+"""More transporters accept at the same moment than there are slots."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FAIR_ANSWERS = {"BROADCAST_FILLED", "REQUEST_ALREADY_TAKEN"}
 
 
 def play(act: Act) -> str:
-    """As many winners as slots, each on a slot of its own; every loser reads why."""
+    """There are as many winners as slots, each on its own slot. Every other accept is rejected."""
     customer = act.customer()
     racers = act.transporters(OPEN, CONNAUGHT_PLACE, RACERS)
     asked = time.monotonic()

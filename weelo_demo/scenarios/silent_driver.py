@@ -1,4 +1,4 @@
-"""A truck is won, and its driver does not look at the phone."""
+"""A truck is won, and its driver does not answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TITLE = "A driver who does not answer loses the trip to another"
 
 
 def play(act: Act) -> str:
-    """The transporter hears it, the slot is offered again, and another fleet's driver says yes."""
+    """The transporter is notified, the slot is offered again, and the driver of another fleet accepts."""
     customer = act.customer()
     first, second = act.transporters(OPEN, FARIDABAD, 2)
     silent, willing = first.truck(OPEN), second.truck(OPEN)
@@ -31,7 +31,7 @@ def play(act: Act) -> str:
     act.check(
         patience < seconds_left(booking),
         "this server's drivers have as long to answer (DRIVER_ACCEPT_SECONDS) as its requests live "
-        "(BROADCAST_TIMEOUT_SECONDS): a slot never comes back",
+        "(BROADCAST_TIMEOUT_SECONDS): a slot never reopens",
     )
     act.hears(silent.driver, "trip_assigned", broadcastId=booking["id"])
     full = act.hears(customer, "booking_fully_filled", broadcastId=booking["id"])

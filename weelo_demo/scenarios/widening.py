@@ -1,4 +1,4 @@
-"""Nobody near has such a truck: the ring grows until somebody hears."""
+"""No transporter nearby has such a truck: the ring grows until it reaches one."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from weelo_demo.people import TRAILER, Customer
 from weelo_demo.scenarios.deadline import seconds_left
 from weelo_demo.towns import CONNAUGHT_PLACE, distance_km
 
-TITLE = "A ring widens until somebody hears it"
+TITLE = "The ring widens until it reaches a transporter"
 
 
 def play(act: Act) -> str:
-    """Long trailers stand 30 km away and more: silence in the first rings, then one reaches them."""
+    """Long trailers are at least 30 km away: the first rings reach none of them, a later one does."""
     customer = act.customer()
     _, farthest = OUTSIDE_THE_CITY_KM
     fleets = act.transporters(TRAILER, CONNAUGHT_PLACE, 10, within_km=farthest, at_least=1)
@@ -44,7 +44,7 @@ def play(act: Act) -> str:
 
 
 def _rings(customer: Customer, broadcast_id: str) -> list[float]:
-    """The radii that the customer saw, in km, each once. The last ring of all has none."""
+    """Return the radii in the customer's frames, in km, each once. The last step has no radius."""
     seen: list[float] = []
     for frame in customer.listen().frames:
         if frame.event == "broadcast_state_changed" and frame.data["broadcastId"] == broadcast_id:

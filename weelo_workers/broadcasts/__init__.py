@@ -1,1 +1,1 @@
-"""The broadcasts domain: asking for trucks, telling rings, ending."""
+"""The broadcasts domain: creating, offering, ending."""

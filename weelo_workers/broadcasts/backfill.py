@@ -1,4 +1,4 @@
-"""When a broadcast has ended, offers its transporters a request that they had no room for."""
+"""Handler: when a broadcast has ended, offer its transporters a request that they had no room for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The customer cancels. Against an accept, cancel wins: whichever commits first, no truck stays on it."""
+"""Handler: a customer cancels. Against an accept, cancel wins: in either commit order, no truck stays assigned."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ REASON = "customer_cancelled"
 
 @handles(CancelBroadcast)
 def cancel(command: CancelBroadcast, uow: UnitOfWork) -> CancelResult:
-    """End it for everyone: slots, assignments that have not set out, every notified transporter, every driver."""
+    """Cancel the broadcast with its slots, holds and assignments, and notify its transporters and drivers.
+
+    Raises Rejected(BOOKING_CANNOT_CANCEL) once a truck has set out or the broadcast has ended.
+    """
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or broadcast.customer_id != command.customer_id or broadcast.kind != command.kind:
         raise Rejected(

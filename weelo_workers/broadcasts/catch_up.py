@@ -1,4 +1,4 @@
-"""A transporter comes online, or has a free truck again: open broadcasts that have passed them by are offered."""
+"""Handler: offer open broadcasts to a transporter who missed them, after they come online or free a truck."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from weelo_workers.models import Broadcast, Offer, Transporter, TruckRequest, Ve
 from weelo_workers.queries.open_offers import in_last_step, open_offers_of
 from weelo_workers.settings import settings
 
-# The sphere of the haversine formula, and the most by which distances on it and on Earth differ (as a factor).
+# The radius of the sphere that the haversine formula uses, and the largest factor between its distances and real ones.
 SPHERE_KM = 6371.0
 SPHERE_ERROR = 1.01
 # Longer than a step takes from its search in Redis to its commit.
@@ -42,7 +42,7 @@ class Missed(Reach):
 
 @handles(CatchUp)
 def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
-    """Offer the nearest missed broadcasts for which there is room, one after the other, each under its own lock."""
+    """Send one OfferLate for the missed broadcasts that the cap on open offers allows, nearest first."""
     if not command.again and uow.session.scalar(select(_rings_go_on(command.transporter_id, uow.now))):
         uow.send(command.model_copy(update={"again": True}), at=uow.now + RECHECK_AFTER)
     missed = _missed(uow, command)
@@ -64,16 +64,17 @@ def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
 
 
 def _rings_go_on(transporter_id: UUID, now: datetime) -> Exists:
-    """Return the condition that a broadcast which could be offered to them is still in its rings or portions.
+    """Return the condition that some broadcast that could be offered to this transporter is limited to a radius.
 
     A step searches Redis before it locks the broadcast. If the transporter comes online after that search, and this
-    command reads the broadcast before the step commits, neither finds the other, so this command runs a second time.
+    command reads the broadcast before the step commits, both miss the offer. So this command runs a second time.
     """
     return exists().where(*_could_be_offered(transporter_id, now), Broadcast.radius_km.is_not(None))
 
 
 def _could_be_offered(transporter_id: UUID, now: datetime) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions: it is open, has an open slot for a free truck of theirs, was not offered, they want work."""
+    """Return the conditions: the transporter wants work and was not offered the broadcast; it is open and has a slot
+    for one of their free trucks."""
     fits = (
         exists()
         .where(
@@ -92,8 +93,8 @@ def _could_be_offered(transporter_id: UUID, now: datetime) -> tuple[ColumnElemen
 def _missed(uow: UnitOfWork, command: CatchUp) -> list[Missed]:
     """Return the missed broadcasts within reach, nearest first.
 
-    At most twice MAX_OPEN_OFFERS of those in their rings, and as many of those in their last step: farther ones would
-    be refused in any case.
+    Reads at most twice MAX_OPEN_OFFERS broadcasts that are within a ring, and as many that are in their last step,
+    because the cap would exclude farther ones in any case.
     """
     here = presence.last_position(command.transporter_id) or _place_in(command)
     last_step = Broadcast.radius_step > len(settings().radius_steps_km)
@@ -103,7 +104,7 @@ def _missed(uow: UnitOfWork, command: CatchUp) -> list[Missed]:
         .over(partition_by=last_step, order_by=(half_chord, Broadcast.id))
         .label("of_its_class")
     )
-    # A little wider, because distances on a sphere differ; the exact distance is compared below.
+    # Slightly too wide, because distances on a sphere are not exact. `covers` below compares the exact distance.
     half_angle = func.least(Broadcast.radius_km * SPHERE_ERROR / (2 * SPHERE_KM), pi / 2)
     in_reach = false() if here is None else half_chord <= func.power(func.sin(half_angle), 2)
     nearest = (
@@ -136,7 +137,7 @@ def _place_in(command: CatchUp) -> presence.Point | None:
 
 def _half_chord_squared(here: presence.Point | None) -> ColumnElement[float]:
     """Return the square of half the chord to the pickup on a unit sphere (the haversine formula's `a`), which grows
-    with the distance; 0 if their place is not known."""
+    with the distance; 0 if the transporter's position is not known."""
     if here is None:
         return literal(0.0)
     latitude, longitude = _degrees("latitude"), _degrees("longitude")

@@ -1,4 +1,4 @@
-"""A broadcast expired with some trucks won: the customer goes on with just those."""
+"""Handler: continue an expired broadcast with the trucks that were won."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from weelo_workers.queries.views import broadcast_view, filled
 
 @handles(ContinuePartial)
 def continue_partial(command: ContinuePartial, uow: UnitOfWork) -> BroadcastView:
-    """From then on as many are needed as were won. Saying it twice is fine."""
+    """Set the number of trucks needed to the number won. A repeated command returns the same result."""
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or broadcast.customer_id != command.customer_id or broadcast.kind != command.kind:
         raise Rejected(

@@ -1,4 +1,4 @@
-"""A customer asks for N trucks of one kind."""
+"""Handler: a customer asks for N trucks of one kind."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 
 @handles(CreateBooking)
 def create_booking(command: CreateBooking, uow: UnitOfWork) -> BroadcastView:
-    """201 with the new broadcast, or the first tap's; 409 ORDER_ACTIVE_EXISTS if another is open."""
+    """Return the new broadcast, or the open one of a repeated request. Raises Rejected(ORDER_ACTIVE_EXISTS)."""
     return open_broadcast(command, BroadcastKind.BOOKING, uow)

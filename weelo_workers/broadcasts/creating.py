@@ -1,4 +1,4 @@
-"""Opening a broadcast: the same for a booking and for an order."""
+"""Creation of a broadcast, shared by bookings and orders."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ Creation = CreateBooking | CreateOrder
 
 
 def open_broadcast(command: Creation, kind: BroadcastKind, uow: UnitOfWork) -> BroadcastView:
-    """Open it, unless the customer has an open one. A double tap is answered with the first tap's."""
+    """Create the broadcast, or return the open one if this request repeats it. Raises Rejected(ORDER_ACTIVE_EXISTS)."""
     broadcast = _broadcast(command, kind, uow.now)
     slots = _slots(command.request.wanted(), broadcast)
     while not _opened(uow, broadcast):
         existing = _open_broadcast(uow, command.customer_id)
         if existing is not None:
             return _same_or_refused(command, kind, existing, uow)
-        # The one in the way ended between our insert and this look: the way is free, try again.
+        # The conflicting broadcast has ended between the insert and this query, so the insert is tried again.
     uow.add(*slots)
     uow.record_created(broadcast, "create")
     broadcast_transitions.announce_state(uow, broadcast, slots)
@@ -50,7 +50,7 @@ def open_broadcast(command: Creation, kind: BroadcastKind, uow: UnitOfWork) -> B
 
 
 def _opened(uow: UnitOfWork, broadcast: Broadcast) -> bool:
-    """Whether the database took it: one_open_broadcast_per_customer decides which of many taps was the first."""
+    """Insert the row; return False if the index one_open_broadcast_per_customer forbids it. It orders concurrent taps."""
     row = {column.key: getattr(broadcast, column.key) for column in Broadcast.__table__.columns}
     inserted = uow.session.scalar(
         insert(Broadcast).values(**row).on_conflict_do_nothing().returning(Broadcast.id)
@@ -90,7 +90,7 @@ def _broadcast(command: Creation, kind: BroadcastKind, now: datetime) -> Broadca
 
 
 def _as_asked(command: Creation) -> dict[str, Any]:
-    """Without defaults, so that the same request reads alike before and after a field is added."""
+    """Return the request without defaults, so that the same request compares equal before and after a field is added."""
     return command.request.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
@@ -115,10 +115,10 @@ def _slots(wanted: Sequence[TruckDemand], broadcast: Broadcast) -> list[TruckReq
 def _same_or_refused(
     command: Creation, kind: BroadcastKind, existing: Broadcast, uow: UnitOfWork
 ) -> BroadcastView:
-    """The customer has an open broadcast: is this the same tap again, or another wish?
+    """Return the customer's open broadcast if this request repeats it. Raises Rejected(ORDER_ACTIVE_EXISTS) otherwise.
 
-    An Idempotency-Key says which requests are the same, and two keys are two wishes. Without a key
-    the request itself says it (IDEM-03).
+    Two requests with Idempotency-Keys are different here, because the mailbox answers a repeated key. Otherwise equal
+    contents mean the same request (IDEM-03).
     """
     alike = existing.kind == kind and existing.request == _as_asked(command)
     same = alike and not (command.keyed and existing.keyed)

@@ -1,4 +1,4 @@
-"""The deadline has come (timer). Open slots end; trucks that were won go on."""
+"""Handler (timer): at the deadline the open slots expire; trucks that were won continue."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PARTLY_FILLED = "partly_filled"
 
 @handles(ExpireBroadcast)
 def expire(command: ExpireBroadcast, uow: UnitOfWork) -> None:
-    """End an open broadcast whose time is up, and say why: nobody online, nobody accepted, partly filled."""
+    """Expire an open broadcast at its deadline, and publish why: partly filled, or the reason from `unfilled_reason`."""
     asked = uow.session.get(Broadcast, command.broadcast_id)
     if asked is None:
         return
@@ -30,8 +30,8 @@ def expire(command: ExpireBroadcast, uow: UnitOfWork) -> None:
     if broadcast is None or broadcast.status in lifecycle.FINAL:
         return
     if uow.now < broadcast.expires_at:
-        # The deadline has moved since this alarm was set: set another. Also for a full one, which may lose a truck
-        # and be open again before then.
+        # The deadline has moved since this timer was set, so another is set; also for a full broadcast, because it may
+        # lose a truck and be open again before then.
         uow.send(command, at=broadcast.expires_at)
         return
     if broadcast.status not in lifecycle.EXPIRE.when:

@@ -1,4 +1,4 @@
-"""Who could carry this: near enough by presence, willing and with a free truck of the kind by the database."""
+"""Matching: which transporters are within reach (from presence), want work and have a free truck (from the database)."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ log = logging.getLogger(__name__)
 class Candidate:
     transporter_id: UUID
     distance_km: float | None
-    """From the pickup; None when it is not known where they are."""
+    """From the pickup; None if their position is not known."""
     kinds: tuple[str, ...]
-    """Of the open kinds, those of which the fleet has a free truck."""
+    """The open vehicle kinds of which the fleet has a free truck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +54,13 @@ class Excluded:
 
 @dataclass(slots=True)
 class MatchResult:
-    """Both nearest first."""
+    """Whom to offer a broadcast to and whom not, each nearest first."""
 
     candidates: list[Candidate] = field(default_factory=list)
     excluded: list[Excluded] = field(default_factory=list)
 
     def keep_nearest(self, limit: int) -> bool:
-        """The others have their turn in the next step. True if there are such."""
+        """Keep the nearest `limit` candidates, exclude the others until the next step, and return whether there are any."""
         others = self.candidates[limit:]
         self.candidates = self.candidates[:limit]
         self.excluded += [
@@ -74,7 +74,7 @@ def pickup_of(broadcast: Broadcast) -> presence.Point:
 
 
 def covers(broadcast: Broadcast, km: float | None) -> bool:
-    """Whether its rings have come as far as this. Once everyone was asked, everyone is in reach."""
+    """Return whether `km` is within the reach so far; a step without a radius reaches every distance."""
     if broadcast.radius_step == 0:
         return False
     return broadcast.radius_km is None or (km is not None and km <= broadcast.radius_km)
@@ -89,7 +89,7 @@ def search_presence(
 ) -> presence.SearchResult | None:
     """Return the transporters in presence who are within this ring and have such a truck; None if Redis does not answer.
 
-    Redis may take a moment to answer, so this is asked before anything is locked.
+    Called before anything is locked, because Redis may be slow to answer.
     """
     keys, pickup = {slot.vehicle_key for slot in slots}, pickup_of(broadcast)
     try:
@@ -117,18 +117,19 @@ def find_candidates(
     last_step: bool,
     unlimited: bool = False,
 ) -> MatchResult:
-    """Return whom to offer this to, and who was left out and why. `unlimited`: this step has no radius.
+    """Return the transporters to offer this to, and those excluded with the reason. `unlimited`: this step has no radius.
 
-    Presence proposes, the rows dispose: only who wants work at this moment, has a free truck of an open
-    kind, room for another offer and has not been told yet is a candidate. Asked under the broadcast's lock.
+    Presence only proposes. The rows decide: a candidate wants work now, has a free truck of an open kind, has room for
+    another offer and has no offer of this broadcast yet. Called under the broadcast's lock.
     """
     keys = searched_kinds(slots)
     near = reach.near if reach else {}
     found = MatchResult(
         excluded=[Excluded(who, PassedOverBecause.SILENT) for who in reach.stale] if reach else []
     )
-    # Within a radius, those whom presence has not heard again yet may drive into the ring. Of everyone, it is
-    # the rows that say who wants work: silence would lose the customer a truck, an offer too many nobody anything.
+    # `partial`: Redis was emptied, so presence lacks transporters. Within a radius their next heartbeats find the
+    # broadcast. Without one, all who want work are taken from the rows, because a missing offer can cost the customer a
+    # truck and an offer to an absent transporter costs nothing.
     all_who_want_work = reach is None or (unlimited and reach.partial)
     if not keys or not (near or all_who_want_work):
         return found
@@ -139,8 +140,8 @@ def find_candidates(
     else:
         query = query.join(places, places.c.id == Transporter.id)
     told = exists().where(Offer.broadcast_id == broadcast.id, Offer.transporter_id == Transporter.id)
-    # Where no distance is known, those with the fewest open offers come first: otherwise a surge in one town would fill
-    # the lists of transporters in other towns.
+    # Without distances, transporters with the fewest open offers come first. Otherwise a surge in one town would fill the
+    # lists of transporters in other towns.
     nearest_first = (places.c.km.asc().nulls_last(), "open_offers", Transporter.id)
     for row in session.execute(query.where(~told).order_by(*nearest_first)):
         if not row.is_available:
@@ -156,7 +157,7 @@ def find_candidates(
 
 
 def distances(km_by_transporter: Mapping[UUID, float | None]) -> TableValuedAlias:
-    """Return a table for use in a query: `id` of a transporter, `km` from the pickup (null: not known)."""
+    """Return a table for use in a query: `id` of a transporter, `km` from the pickup (null if not known)."""
     ids = literal(list(km_by_transporter), ARRAY(Uuid()))
     km: ColumnElement[Any] = literal(list(km_by_transporter.values()), ARRAY(Double()))
     table = func.unnest(ids, km).table_valued(column("id", Uuid()), column("km", Double()), name="places")
@@ -164,7 +165,7 @@ def distances(km_by_transporter: Mapping[UUID, float | None]) -> TableValuedAlia
 
 
 def already_offered(session: Session, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> list[Candidate]:
-    """Those who have heard of it, have not declined, and could take an open slot at this moment."""
+    """Return the transporters who have an undeclined offer of this broadcast and could take an open slot now."""
     rows = session.execute(
         select(
             Offer.transporter_id,
@@ -189,7 +190,7 @@ def _with_trucks_of(
 ) -> Select[UUID, bool, float, Sequence[str], int]:
     """Return a query of transporters with vehicles of these kinds.
 
-    `kinds`: those of which a vehicle is free. `open_offers`: how many of theirs count against a new one from `km` away.
+    `kinds`: the kinds with a free vehicle. `open_offers`: how many of their offers count against a new one at `km`.
     """
     kinds = func.array_agg(distinct(Vehicle.vehicle_key)).filter(~on_the_road)
     open_offers = open_offers_against(Transporter.id, km, last_step=last_step, now=now)

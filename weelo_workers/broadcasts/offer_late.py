@@ -1,4 +1,4 @@
-"""Offers a broadcast, once, to a transporter whom its earlier rings did not reach."""
+"""Handler: offer a broadcast to a transporter whom its earlier rings did not reach."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer
 from weelo_workers.queries.open_offers import in_last_step
 
-# How long heartbeats leave out a broadcast that the transporter cannot take now.
+# For this long the answers to heartbeats leave out a broadcast that the transporter cannot take now.
 SNOOZE_SECONDS = 60.0
 
 
 @handles(OfferLate)
 def offer_late(command: OfferLate, uow: UnitOfWork) -> None:
-    """Offer this broadcast if it is open, in reach and they can take it; then send the command for the next one."""
+    """Offer this broadcast if it is open, in reach and can be taken. Then send the command for the next broadcast."""
     who = command.transporter_id
     if asked := uow.session.get(Broadcast, command.broadcast_id):
         here = presence.last_position(who)
@@ -34,10 +34,10 @@ def offer_late(command: OfferLate, uow: UnitOfWork) -> None:
 
 
 def _leave_out_of_heartbeats(uow: UnitOfWork, late: LateOffers, who: UUID, km: float | None) -> None:
-    """Make their heartbeats leave this broadcast out for a while: it was offered before, or they cannot take it now."""
+    """Omit this broadcast from the answers to their heartbeats: it was offered before, or they cannot take it now."""
     broadcast = late.broadcast
-    # With hundreds of requests around a transporter without room, each heartbeat would otherwise send twenty commands,
-    # all of them in vain. Broadcasts farther than a refused one would be refused as well.
+    # Near hundreds of requests, each heartbeat of a transporter without room would otherwise send twenty commands without
+    # effect. Broadcasts farther than a refused one would be refused as well.
     no_room = any(each.because == PassedOverBecause.TOO_MANY_OFFERS for each in late.excluded)
     if no_room and km is not None and not in_last_step(broadcast):
         uow.after_commit(partial(presence.mark_full, who, km, SNOOZE_SECONDS))

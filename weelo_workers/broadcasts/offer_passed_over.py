@@ -1,4 +1,4 @@
-"""Offers a broadcast to transporters whom it passed over for lack of room and who have room now."""
+"""Handler: offer a broadcast to transporters who had no room for it before and have room now."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from weelo_workers.models import Broadcast
 
 @handles(OfferPassedOver)
 def offer_passed_over(command: OfferPassedOver, uow: UnitOfWork) -> None:
-    """Offer it to those who are online and within its reach. Without Redis all count as online, at an unknown distance."""
+    """Offer it to those online within its reach. If Redis does not answer, all count as online at an unknown distance."""
     asked = uow.session.get(Broadcast, command.broadcast_id)
     if asked is None:
         return

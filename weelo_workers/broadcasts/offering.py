@@ -1,4 +1,4 @@
-"""An offer: whom it is made to, what it says."""
+"""Offers: insert and publish them, and record who was passed over."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from weelo_workers.queries.open_offers import open_offers_against
 from weelo_workers.queries.views import broadcast_header, filled, place, requested_vehicles
 from weelo_workers.settings import settings
 
-# Enough to answer "why not me" for everyone near, in the densest town.
+# Enough to explain to every transporter nearby, in the densest town, why they got no offer.
 MAX_PASSED_OVER_PER_STEP = 250
 
 OFFER_TRANSITION = {
@@ -31,7 +31,7 @@ OFFER_TRANSITION = {
     BroadcastStatus.ACTIVE: lifecycle.WIDEN_UNFILLED,
     BroadcastStatus.PARTIALLY_FILLED: lifecycle.WIDEN_PARTLY_FILLED,
 }
-"""The transition of telling somebody: the first ring begins it, every other leaves it as it is."""
+"""The transition that new offers cause, by status: the first ring begins broadcasting, later ones keep the status."""
 
 
 def insert_offers(
@@ -40,8 +40,8 @@ def insert_offers(
     """Insert an offer for each candidate who still has room for it. Return those, and the candidates left out.
 
     Other transactions may be inserting offers for the same transporters. Therefore their rows are locked first (in id
-    order and after the broadcast's row, as everywhere), and a second statement counts the open offers and inserts: the
-    cap holds exactly. The locks last until the commit, so they are taken as late as possible.
+    order and after the broadcast's row, as everywhere), and a second statement counts the open offers and inserts, so
+    the cap holds exactly. The locks last until the commit, so they are taken as late as possible.
     """
     if not these:
         return [], []
@@ -91,7 +91,7 @@ def insert_offers(
 
 
 def _why_refused(uow: UnitOfWork, refused: Sequence[Candidate]) -> list[Excluded]:
-    """Return why each was refused: since the search they have gone offline, or other offers have filled their list."""
+    """Return why each was refused: they went offline after the search, or other offers have filled their list."""
     if not refused:
         return []
     ids = [candidate.transporter_id for candidate in refused]
@@ -147,7 +147,7 @@ def advance_ring(
     why: dict[str, Any],
     **columns: Any,
 ) -> None:
-    """A ring, or a late one, has told these."""
+    """Advance the broadcast after new offers, and publish them."""
     broadcast_transitions.advance_and_announce(
         uow,
         broadcast,
@@ -167,7 +167,7 @@ def advance_ring(
 def offer_to(
     uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest], these: Sequence[Candidate]
 ) -> None:
-    """Each hears how far it is and which slots they have free trucks for."""
+    """Publish the offer to each transporter, with their distance and the slots that they have trucks for."""
     by_kind: dict[str, list[UUID]] = defaultdict(list)
     for slot in slots:
         if slot.status == TruckRequestStatus.SEARCHING:

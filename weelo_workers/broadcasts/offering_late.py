@@ -1,4 +1,4 @@
-"""Makes offers outside the rings: to transporters whom a broadcast's rings did not reach or passed over."""
+"""Offers outside the rings: to transporters whom a broadcast's rings did not reach or passed over."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A slot has come back: those who knew of the broadcast hear of it again, and the rings go on."""
+"""Handler: offer a reopened slot to transporters with an offer, and continue the rings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from weelo_workers.queries.views import searching
 
 @handles(ReofferBroadcast)
 def reoffer(command: ReofferBroadcast, uow: UnitOfWork) -> None:
-    """Nothing, if somebody has taken it meanwhile."""
+    """Offer the slot again. Does nothing if it was taken meanwhile."""
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or broadcast.status not in lifecycle.OPEN:
         return

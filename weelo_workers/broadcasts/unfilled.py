@@ -1,4 +1,4 @@
-"""Why a broadcast ended without a truck: the reason that its customer is given."""
+"""The reason that a customer gets for a broadcast that ended without a truck."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from weelo_workers.models import Broadcast, Offer, PassedOver, Transporter, Vehi
 
 # The most transporters with a truck on the road that are looked up.
 MAX_LOOKED_UP = 10_000
-# A search that finds only silent phones removes them from the index. It is then repeated, up to this many searches.
+# A search that finds only stale transporters removes them from the index and is repeated, up to this many searches.
 MAX_SEARCHES = 5
 
 
 def any_transporter_online(uow: UnitOfWork, broadcast: Broadcast) -> bool:
     """Return whether transporters with trucks of the kind, free or on the road, are online within reach of it.
 
-    Reads Redis, so it is called before anything is locked. With Redis away, every available transporter with such a
-    truck on the road counts as online and in reach.
+    Reads Redis, so it is called before anything is locked. If Redis does not answer, every available transporter with
+    such a truck on the road counts as online and within reach.
     """
     keys = {slot.vehicle_key for slot in broadcast_transitions.slots_of(uow, broadcast.id)}
     busy = uow.session.scalars(
@@ -42,10 +42,10 @@ def any_transporter_online(uow: UnitOfWork, broadcast: Broadcast) -> bool:
 
 
 def unfilled_reason(uow: UnitOfWork, broadcast: Broadcast, *, online: bool) -> UnfilledBecause:
-    """Return the reason. `online`: whether a fitting transporter was online within reach.
+    """Return why a broadcast got no truck. `online`: whether a fitting transporter was online within reach.
 
-    NOBODY_ACCEPTED needs an offer. Without one, a transporter who is free now had no room before or came online too
-    late, so the reason is NOBODY_FREE.
+    NOBODY_ACCEPTED means that an offer was made. Without one, a transporter who is free now had no room before or came
+    online too late, so the reason is NOBODY_FREE.
     """
     if uow.session.scalar(select(exists().where(Offer.broadcast_id == broadcast.id))):
         return UnfilledBecause.NOBODY_ACCEPTED

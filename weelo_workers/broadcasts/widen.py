@@ -1,4 +1,4 @@
-"""The next ring hears of a broadcast (timer)."""
+"""Handler (timer): offer a broadcast within its next ring."""
 
 from __future__ import annotations
 
@@ -29,12 +29,14 @@ from weelo_workers.settings import settings
 
 @handles(WidenBroadcast)
 def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
-    """Offer the broadcast to those whom this ring reaches and who have not heard of it, nearest first. If nobody
-    is there, so does the ring after it, within the same transaction."""
+    """Offer the broadcast to transporters in this ring who have no offer of it, nearest first, and set the next timer.
+
+    If presence finds no one there, the following ring is offered in the same transaction, and so on.
+    """
     asked = uow.session.get(Broadcast, command.broadcast_id)
     if asked is None:
         return
-    # Redis is asked before the lock, so that an accept need not wait for it: where it is looked never changes.
+    # Redis is read before the lock, so that an accept does not wait for it. What the search depends on never changes.
     looked = _look(asked, broadcast_transitions.slots_of(uow, asked.id), command.step)
 
     broadcast = uow.lock(Broadcast, command.broadcast_id)
@@ -42,7 +44,7 @@ def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
         return
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     if broadcast.status != BroadcastStatus.CREATED and not searching(slots):
-        # All that is open is on hold: there is nothing to offer, so this ring waits for its turn.
+        # All open slots are on hold, so there is nothing to offer. This ring is tried again later.
         uow.send(command, at=uow.now + timedelta(seconds=settings().radius_step_seconds))
         return
     for this, reach in looked:
@@ -56,7 +58,7 @@ def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
 def _look(
     broadcast: Broadcast, slots: Sequence[TruckRequest], step: int
 ) -> list[tuple[Ring, presence.SearchResult | None]]:
-    """This ring and who is there; with nobody there, the next one, too, and so on."""
+    """Search presence in this ring and, while it is empty, in the next ones. Return each with its result."""
     looked = []
     while True:
         this = ring(step, settings().radius_steps_km, settings().last_step_max_km)
@@ -74,7 +76,7 @@ def _tell(
     this: Ring,
     reach: presence.SearchResult | None,
 ) -> float | None:
-    """One ring. Returns in how many seconds it is the next one's turn; None: there is none."""
+    """Offer the broadcast within one ring. Return the seconds until the next ring; None if there is none."""
     unlimited = this.radius_km is None
     found = find_candidates(
         uow.session, broadcast, slots, reach, uow.now, last_step=this.last, unlimited=unlimited
@@ -107,9 +109,9 @@ def _tell(
 
 
 def _reached_km(broadcast: Broadcast, this: Ring, found: MatchResult, *, left_over: bool) -> float | None:
-    """Return how far this step reaches in km; None: no limit.
+    """Return how far this step reaches in km; None if it has no limit.
 
-    For a ring its radius; for the last step, while there are more to ask, the distance of the farthest transporter asked
+    For a ring this is its radius; for the last step, while transporters are left, the distance of the farthest candidate
     so far. Transporters who come online meanwhile wait for the portion that reaches their distance.
     """
     if not (this.last and left_over):
@@ -122,12 +124,12 @@ def _reached_km(broadcast: Broadcast, this: Ring, found: MatchResult, *, left_ov
 
 
 def _counted(left_out: Sequence[Excluded]) -> dict[str, int]:
-    """Return how many were left out, by reason. It counts all, while the rows stored per step are limited."""
+    """Return how many transporters were left out, by reason. All are counted, also those for which no row is stored."""
     return dict(Counter(each.because.value for each in left_out))
 
 
 def _is_due(broadcast: Broadcast, command: WidenBroadcast, uow: UnitOfWork) -> bool:
-    """Open, not past its deadline, and not told this step before: a stale or second timer does nothing."""
+    """Return whether the broadcast is open and this is its next step. A stale or repeated timer does nothing."""
     return (
         broadcast.status in OFFER_TRANSITION
         and broadcast.radius_step == command.step - 1
@@ -136,7 +138,7 @@ def _is_due(broadcast: Broadcast, command: WidenBroadcast, uow: UnitOfWork) -> b
 
 
 def _let_wait(uow: UnitOfWork, broadcast: Broadcast, left_out: list[Excluded]) -> None:
-    """Those of the next step are within the ring already: their heartbeats shall not bring them it before."""
+    """Mark those left for the next step as offered: they are within the ring, and heartbeats would offer it early."""
     waiting = [each.transporter_id for each in left_out if each.because == PassedOverBecause.NEXT_STEP]
     if waiting:
         left = (broadcast.expires_at - uow.now).total_seconds()

@@ -1,1 +1,1 @@
-"""Words that API, workers and apps agree on: commands, events, statuses, rejection codes, queues."""
+"""The types that API, workers and apps share: commands, events, statuses, rejection codes, queues."""

@@ -1,4 +1,4 @@
-"""The broadcasts domain: a customer's request for trucks, offered to many."""
+"""The contract of broadcasts: a customer's request for trucks, offered to many transporters."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ MAX_TRUCKS = 50
 
 
 class TruckDemand(NamedTuple):
-    """So many trucks of one kind."""
+    """A number of trucks of one kind, and the price offered for each."""
 
     vehicle_type: str
     vehicle_subtype: str
@@ -45,7 +45,7 @@ class TruckDemand(NamedTuple):
 
 
 class BroadcastRequest(Request):
-    """What bookings and orders have in common."""
+    """The fields that bookings and orders have in common."""
 
     pickup: Place
     drop: Place
@@ -102,7 +102,7 @@ class Cancellation(Request):
 
 
 class CreateBooking(Command, name="broadcasts.create_booking", sheddable=True):
-    """Ask for trucks. `keyed`: the customer's app named this request by an Idempotency-Key."""
+    """Create a booking and offer it. `keyed`: the request had an Idempotency-Key."""
 
     customer_id: UUID
     request: NewBooking
@@ -110,7 +110,7 @@ class CreateBooking(Command, name="broadcasts.create_booking", sheddable=True):
 
 
 class CreateOrder(Command, name="broadcasts.create_order", sheddable=True):
-    """Ask for trucks of several kinds. `keyed` as for a booking."""
+    """Create an order and offer it. `keyed`: the request had an Idempotency-Key."""
 
     customer_id: UUID
     request: NewOrder
@@ -125,22 +125,22 @@ class CancelBroadcast(Command, name="broadcasts.cancel"):
 
 
 class WidenBroadcast(Command, name="broadcasts.widen", queue=TIMERS):
-    """Timer: tell the next ring. `step` counts from 1; a step that has been told already does nothing."""
+    """Timer: offer the broadcast in the next step. `step` counts from 1. A step that was already made does nothing."""
 
     broadcast_id: UUID
     step: int
 
 
 class ExpireBroadcast(Command, name="broadcasts.expire", queue=TIMERS):
-    """Timer: the deadline has come."""
+    """Timer: expire the broadcast at its deadline if it is still open."""
 
     broadcast_id: UUID
 
 
 class CatchUp(Command, name="broadcasts.catch_up"):
-    """Look for open broadcasts that a transporter has missed: sent when they come online, have a free truck or room again.
+    """Offer a transporter the open broadcasts that they missed. Sent when they come online, or can take offers again.
 
-    `latitude`, `longitude`: where they are, if presence may not have it yet. `again`: this is the second look.
+    `latitude`, `longitude`: their position, if presence may not have it yet. `again`: this is the second search.
     """
 
     transporter_id: UUID
@@ -150,12 +150,12 @@ class CatchUp(Command, name="broadcasts.catch_up"):
 
 
 class OfferLate(Command, name="broadcasts.offer_late", queue=FLEET):
-    """Offer a broadcast to a transporter who has come within a ring that was told before.
+    """Offer a broadcast to a transporter who came within its reach after the offers of that step were made.
 
-    It is on the queue of fleets, so that new bookings do not wait for transporters who come online to many old ones.
+    It is on the queue of fleets, so that new bookings do not wait behind offers of old ones.
 
-    `then`: further broadcasts to offer them afterwards, nearest first. They follow one by one, so that a transporter
-    who comes online to many open requests does not fill the queue.
+    `then`: further broadcasts to offer them afterwards, nearest first. They follow one by one, so that one transporter
+    does not fill the queue.
     """
 
     broadcast_id: UUID
@@ -164,7 +164,7 @@ class OfferLate(Command, name="broadcasts.offer_late", queue=FLEET):
 
 
 class Backfill(Command, name="broadcasts.backfill"):
-    """Offer the transporters of a broadcast that has ended the nearest request that they had no room for before."""
+    """Offer the transporters of an ended broadcast the nearest broadcast for which they had no room before."""
 
     broadcast_id: UUID
 
@@ -177,21 +177,21 @@ class OfferPassedOver(Command, name="broadcasts.offer_passed_over"):
 
 
 class ReofferBroadcast(Command, name="broadcasts.reoffer"):
-    """A slot has come back: tell those who could take it and knew of the broadcast, and go on with the rings."""
+    """Offer a reopened slot again to earlier recipients who could take it, and continue with the next step."""
 
     broadcast_id: UUID
     truck_request_id: UUID
 
 
 class ContinuePartial(Command, name="broadcasts.continue_partial"):
-    """An expired broadcast with won trucks goes on with just those."""
+    """Continue an expired broadcast with just the trucks that it has."""
 
     broadcast_id: UUID
     customer_id: UUID
     kind: BroadcastKind
 
 
-# --- what people are told -------------------------------------------------------------------------------
+# --- events ---------------------------------------------------------------------------------------------
 
 
 class RequestedVehicles(Wire):
@@ -210,8 +210,10 @@ class BroadcastStateChanged(AboutBroadcast):
 
 
 class NewBroadcast(AboutBroadcast, to=ToOffered):
-    """An offer. `pickup_distance_km` and `truck_request_ids` (the slots that the fleet could take) are each
-    transporter's own."""
+    """An offer to a transporter.
+
+    `pickup_distance_km` and `truck_request_ids` (the slots that the fleet could take) differ between recipients.
+    """
 
     pickup: Place
     drop: Place
@@ -231,7 +233,7 @@ class TrucksRemainingUpdate(AboutBroadcast):
 
 
 class BroadcastEnded(AboutBroadcast, shared=True, to=ToTransportersWithTrucks):
-    """What the three withdrawals share. `assigned_to_you`: how many of the trucks are the reader's own."""
+    """What all withdrawals of an offer share. `assigned_to_you`: how many trucks are the recipient's."""
 
     reason: str
     assigned_to_you: int | None = None
@@ -250,12 +252,15 @@ class BookingExpired(BroadcastEnded):
 
 
 class BookingCompleted(AboutBroadcast, to=ToTransportersWithTrucks):
-    """Every truck has delivered."""
+    """All trucks have delivered."""
 
 
 class NoVehiclesAvailable(AboutBroadcast):
-    """`reason`: `no_transporter_online` (no fitting transporter was online in reach), `nobody_free` (there were, but
-    with full lists, with their trucks on the road, or too late to be told) or `nobody_accepted`."""
+    """The broadcast ended without a truck.
+
+    `reason`: `no_transporter_online` (no fitting transporter was online in reach), `nobody_free` (some were, but without
+    room for an offer, with their trucks on the road, or too late for one) or `nobody_accepted`.
+    """
 
     reason: UnfilledBecause
     retryable: bool = True
@@ -307,7 +312,7 @@ class BroadcastView(Wire):
 
 
 class BroadcastDetails(BroadcastView):
-    """A single broadcast, with the assignments that concern its reader."""
+    """One broadcast, with the assignments that the reader may see."""
 
     assignments: list[AssignmentView]
 
@@ -319,7 +324,7 @@ class CancelResult(Wire):
 
 
 class TimelineEntry(Wire):
-    """One transition. `cause` names the command and its id, `actor` who asked (none: a timer)."""
+    """One transition. `cause`, `command_id`: the command that made it. `actor_id`: its caller; null for a timer."""
 
     at: Timestamp
     subject: str

@@ -1,4 +1,4 @@
-"""What a command is: an intention with a name, a queue and a payload that old and new workers both can read."""
+"""The base class of commands: a name, a queue, and a payload that both old and new workers can read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from weelo_workers.contracts.statuses import Role
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, as the token says. Timers and deliveries have no caller."""
+    """The user who sent a command, from the claims of the token. Timers and deliveries have no caller."""
 
     id: UUID
     role: Role
@@ -23,14 +23,14 @@ class Caller:
 
 
 STORED = {"stored": True}
-"""The context of a validation of what was accepted before."""
+"""The validation context for commands that were accepted before."""
 
 
 class Command(BaseModel):
-    """Base of all commands. `name` is also the Celery task's name, so Flower and logs read well.
+    """Base of all commands. `name` is also the name of the Celery task, as shown in Flower and in logs.
 
-    Unknown payload fields are ignored and new fields must have defaults: during a deploy old and new
-    workers read one another's rows.
+    Unknown payload fields are ignored and new fields must have defaults, because during a deploy old and new workers
+    read each other's rows.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -38,10 +38,10 @@ class Command(BaseModel):
     name: ClassVar[str]
     queue: ClassVar[Queue]
     runs_in_background: ClassVar[bool] = False
-    """It waits for somebody outside, and is executed beside its queue so that nothing waits for it."""
+    """It waits for an external service, so it runs in a background thread and does not block its queue."""
 
     sheddable: ClassVar[bool] = False
-    """It begins something new: where too much waits already, it is the first to be sent away."""
+    """It starts new work, so it is the first to be refused under load."""
 
     ordered_by_subject: ClassVar[bool] = False
     """Rows about one subject are executed one at a time, oldest first, and one attempt may settle several of them
@@ -72,10 +72,13 @@ class Command(BaseModel):
 
 
 REGISTRY: dict[str, type[Command]] = {}
-"""Every command by name, filled as the contract modules are imported."""
+"""Every command class by name. Importing the contract modules fills it."""
 
 
 def load(name: str, payload: dict[str, Any]) -> Command:
-    """A stored command. What a newer process added is passed over, at any depth: unknown fields are
-    refused at the door (see `wire.Request`), not here. Nor is a kind of vehicle that has left the catalogue."""
+    """Return a stored command.
+
+    Unlike a request (see `wire.Request`), it may have unknown fields at any depth, from a newer version, and kinds of
+    vehicles that are no longer in the catalogue.
+    """
     return REGISTRY[name].model_validate(payload, strict=False, extra="ignore", context=STORED)

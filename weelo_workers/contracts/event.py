@@ -1,7 +1,7 @@
-"""What an event is: a fact about the past, told to people by the notifier.
+"""The base classes of events, which the notifier delivers to users.
 
-Each class below `Event` declares the `data` of one kind of frame. Whom it is told to stands in
-`notifications/catalog.py`, nowhere else.
+Each subclass of `Event` declares the `data` of one kind of frame. Only `notifications/catalog.py` decides who receives
+it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from weelo_workers.contracts.wire import Timestamp, Wire
 
 
 class Event(Wire):
-    """Base of all events. The class name is the event's name inside; the catalog knows its wire name."""
+    """Base of all events. The class name is the internal name; the catalog has the name on the wire."""
 
     REGISTRY: ClassVar[dict[str, type[Event]]] = {}
 
@@ -27,7 +27,7 @@ class Event(Wire):
     def __init_subclass__(
         cls, *, shared: bool = False, to: type[Recipients] | None = None, **kwargs: object
     ) -> None:
-        """`shared`: a base that other events have in common, and no event itself. `to`: sets `recipients`."""
+        """`shared`: the class is a base of other events, not an event itself. `to`: sets `recipients`."""
         super().__init_subclass__(**kwargs)  # type: ignore[arg-type]
         if to is not None:
             cls.recipients = to
@@ -36,7 +36,7 @@ class Event(Wire):
 
 
 class AboutBroadcast(Event, shared=True):
-    """An event about a broadcast carries enough of it for an app to know what it concerns and how new it is."""
+    """Base of events about a broadcast: its id and kind, and the version by which an app can tell newer from older."""
 
     broadcast_id: UUID
     kind: BroadcastKind

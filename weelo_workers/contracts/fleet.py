@@ -1,4 +1,4 @@
-"""The fleet domain: transporters, their vehicles and drivers, and whether they want work."""
+"""The contract of fleets: transporters, their vehicles, drivers and devices, and whether they want work."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ class VehicleDetails(Request):
 
 
 class DriverDetails(Request):
-    # `name` is the first field apps send, so it keeps its plain name though commands have a name of their own.
     name: ShortText
     phone: Phone
     license_number: ShortText | None = None
@@ -85,17 +84,17 @@ class ForgetDevice(Command, name="fleet.forget_device"):
 
 
 class SyncPresence(Command, name="fleet.sync_presence"):
-    """What this fleet can offer has changed: let presence know. `heard`: by the transporter's own doing, just now."""
+    """Update presence after a fleet's availability or free trucks changed. `heard`: its app has just sent something."""
 
     transporter_id: UUID
     heard: bool = False
 
 
-# --- what people are told -------------------------------------------------------------------------------
+# --- events ---------------------------------------------------------------------------------------------
 
 
 class DriverStatusChanged(Event, to=ToTransporter):
-    """To the driver's transporter."""
+    """A driver went on or off duty. Sent to the driver's transporter."""
 
     driver_id: UUID
     is_online: bool

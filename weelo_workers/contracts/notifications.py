@@ -1,4 +1,4 @@
-"""The notifications domain: telling people what happened, and what became of their commands."""
+"""The contract of notifications: deliveries of events, pushes, and the outcomes of commands."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class DeliverEvents(EventDelivery, name="notifications.deliver", ordered_by_subj
 
 
 class SendPushes(Command, name="notifications.push", runs_in_background=True):
-    """One event to the phones of these users (user → seq of their line).
+    """Push one event to the phones of these users. `to`: user → seq of the event in the user's log.
 
-    `data`: what the push says beside type, eventId and seq. `waited`: a socket had its time to acknowledge.
-    `devices`: only these, which FCM could not take before.
+    `data`: the content beside type, eventId and seq. `waited`: the time for a socket to acknowledge has passed.
+    `devices`: only these, which FCM did not accept before.
     """
 
     event_id: UUID
@@ -33,9 +33,9 @@ class SendPushes(Command, name="notifications.push", runs_in_background=True):
 
 
 def frame(event: dict[str, Any], seq: int, own: dict[str, Any] | None) -> dict[str, Any]:
-    """One line of a user's log as the socket carries it (CONTRACT section 5).
+    """Return one line of a user's log as a frame of the socket (CONTRACT section 5).
 
-    `event` is `{id, event, at, data}` as all its readers share it; `own` is laid over the data.
+    `event`: `{id, event, at, data}`, the same for all recipients. `own`: fields of this recipient, which override `data`.
     """
     data = {**event["data"], **own} if own else event["data"]
     return {"id": event["id"], "seq": seq, "event": event["event"], "at": event["at"], "data": data}

@@ -1,4 +1,4 @@
-"""The offers domain: one transporter's view of a broadcast, and taking trucks of it."""
+"""The contract of offers: a transporter accepts, holds or declines slots of a broadcast."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from weelo_workers.contracts.wire import LongText, Request, ShortText, Timestamp
 
 
 class Truck(Request):
-    """A vehicle and its driver, offered for a slot: the named one, or the first that fits."""
+    """A vehicle and its driver for the slot `truck_request_id`, or else for the first that fits."""
 
     vehicle_id: UUID
     driver_id: UUID
@@ -65,7 +65,7 @@ class Acceptance(Request):
 
 
 class SlotsWanted(Request):
-    """`POST /broadcasts/{id}/hold`: so many slots, of one kind or of whatever the fleet has trucks for."""
+    """`POST /broadcasts/{id}/hold`: a number of slots, of one kind or of any for which the fleet has trucks."""
 
     quantity: Annotated[int, Field(ge=1, le=MAX_TRUCKS)]
     vehicle_type: ShortText | None = None
@@ -79,7 +79,7 @@ class SlotsWanted(Request):
 
 
 class Confirmation(Request):
-    """`POST /holds/{id}/confirm`: the trucks for the held slots. Slots left over come back."""
+    """`POST /holds/{id}/confirm`: the trucks for the held slots. Slots without a truck are open again."""
 
     assignments: Annotated[list[OneTruck], Field(min_length=1, max_length=MAX_TRUCKS)]
 
@@ -112,7 +112,7 @@ class AcceptTrucks(Command, name="offers.accept"):
 
 
 class HoldSlots(Command, name="offers.hold"):
-    """Keep slots from others."""
+    """Reserve slots for this transporter."""
 
     broadcast_id: UUID
     transporter_id: UUID
@@ -126,14 +126,14 @@ class ConfirmHold(Command, name="offers.confirm_hold"):
 
 
 class ReleaseHold(Command, name="offers.release_hold"):
-    """The transporter lets go of it."""
+    """End a hold early, at the transporter's request."""
 
     hold_id: UUID
     transporter_id: UUID
 
 
 class ExpireHold(Command, name="offers.expire_hold", queue=TIMERS):
-    """Timer: the hold has lasted its time."""
+    """Timer: end the hold when its time is over."""
 
     hold_id: UUID
 
@@ -144,7 +144,7 @@ class DeclineOffer(Command, name="offers.decline"):
     reason: str | None = None
 
 
-# --- what people are told -------------------------------------------------------------------------------
+# --- events ---------------------------------------------------------------------------------------------
 
 
 class TruckConfirmed(AboutAssignment):
@@ -153,7 +153,7 @@ class TruckConfirmed(AboutAssignment):
 
 
 class HoldExpired(AboutBroadcast, to=ToTransporter):
-    """The time to name trucks has passed; the slots are everybody's again."""
+    """The time to name trucks has passed, and the slots are open to all transporters again."""
 
     hold_id: UUID
 
@@ -173,14 +173,14 @@ class OfferView(Wire):
     broadcast_id: UUID
     broadcast: BroadcastView
     truck_request_ids: list[UUID]
-    """The slots that this fleet could take at this moment; none while others have them on hold."""
+    """The slots that this fleet could take now, without those that others have on hold."""
     pickup_distance_km: float | None
     radius_step: int
     offered_at: Timestamp
 
 
 class HoldView(Wire):
-    """`truck_request_ids`: the slots that are kept."""
+    """A hold. `truck_request_ids`: the slots that it reserves."""
 
     hold_id: UUID
     broadcast_id: UUID
@@ -190,7 +190,7 @@ class HoldView(Wire):
 
 
 class PassedOverView(Wire):
-    """`reason`: one of `PassedOverBecause`."""
+    """A step that passed the transporter over. `reason`: one of `PassedOverBecause`."""
 
     step: int
     reason: str
@@ -199,9 +199,10 @@ class PassedOverView(Wire):
 
 
 class RecipientView(Wire):
-    """A transporter whom a broadcast was offered to, or whom a step passed over.
+    """A transporter to whom a broadcast was offered, or whom a step passed over.
 
-    `at`: when that was. `reason`: why they were passed over; null if it was offered. `answer`: null if there is none.
+    `at`: the time of the offer or of the step. `reason`: why they were passed over; null with an offer. `answer`: null
+    without one.
     """
 
     transporter_id: UUID
@@ -216,10 +217,11 @@ class RecipientView(Wire):
 
 
 class WhyView(Wire):
-    """Why somebody was offered a broadcast, or was not. `answer` says it in a sentence.
+    """Why a broadcast was offered to a transporter, or was not. `answer` is a sentence for people.
 
-    `reason` is null for who was offered it; otherwise one of `PassedOverBecause`, or `no_truck_of_this_kind`,
-    `out_of_radius`, `came_too_late`. `passed_over`: what each step knew; without it the answer is of this moment (`as_of_now`).
+    `reason`: null if offered; else one of `PassedOverBecause`, or `no_truck_of_this_kind`, `out_of_radius`,
+    `came_too_late`. `passed_over`: the steps that did so. `as_of_now`: the reason is derived from the present state, not
+    from records of the steps.
     """
 
     broadcast_id: UUID

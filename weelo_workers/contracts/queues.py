@@ -1,4 +1,4 @@
-"""The queues. Each is also a compose service, scaled alone; a command names the one it travels on."""
+"""The queues. Each has its own compose service, which can be scaled alone. A command class names its queue."""
 
 from typing import Final, Literal
 

@@ -1,4 +1,4 @@
-"""Every expected no: its stable code, its HTTP status, and whether the same request may succeed later."""
+"""The rejections: their stable codes, HTTP statuses, and whether the same request may succeed later."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class CodeInfo:
 
 
 class Code(Enum):
-    """A rejection code. The name is what apps see; titles are short and without ids."""
+    """The rejection codes. Apps see the names. Titles are short and contain no ids."""
 
     VALIDATION_ERROR = CodeInfo(400, "The request is not valid")
     UNAUTHORIZED = CodeInfo(401, "Sign in first")
@@ -69,9 +69,9 @@ class Code(Enum):
 
 
 class Rejected(Exception):
-    """An expected no. Raised by a verb, recorded as the command's outcome, answered as problem+json.
+    """Raised by a handler to reject its command. Recorded as the command's outcome, and returned as problem+json.
 
-    `detail` says what to do about it; `extra` holds further JSON members such as `remaining`.
+    `detail`: what the caller can do about it. `extra`: further JSON members, such as `remaining`.
     """
 
     def __init__(self, code: Code, detail: str = "", extra: dict[str, Any] | None = None) -> None:
@@ -81,12 +81,12 @@ class Rejected(Exception):
         self.extra = extra or {}
 
     def problem(self) -> dict[str, Any]:
-        """The RFC 9457 body: `{type, title, status, detail, code, retryable, ...extra}`."""
+        """Return the RFC 9457 body: `{type, title, status, detail, code, retryable, ...extra}`."""
         return problem_body(self.code, self.detail, **self.extra)
 
 
 def problem_body(code: Code, detail: str = "", **extra: Any) -> dict[str, Any]:
-    """One shape for every refusal, whether a verb or the API says it."""
+    """Return the RFC 9457 body of a rejection, the same for handlers and for the API."""
     return {
         "type": f"urn:weelo:problem:{code.name}",
         "title": code.title,

@@ -1,10 +1,10 @@
-"""The states things can be in, as apps read them."""
+"""The statuses and reasons that apps read."""
 
 from enum import StrEnum
 
 
 class BroadcastKind(StrEnum):
-    """A booking asks for one kind of vehicle, an order for several; both are broadcasts."""
+    """A booking asks for one kind of vehicle, an order for several. Both are broadcasts."""
 
     BOOKING = "booking"
     ORDER = "order"
@@ -41,35 +41,35 @@ class HoldStatus(StrEnum):
 
 
 class PassedOverBecause(StrEnum):
-    """Why a step of the ladder did not tell somebody."""
+    """Why a step of the ladder made no offer to a transporter."""
 
     OFFLINE = "offline"
-    """They had said that they want no work."""
+    """They had set themselves unavailable."""
     SILENT = "silent"
-    """Their phone had not been heard for PRESENCE_TTL_SECONDS."""
+    """Their app had sent no heartbeat for PRESENCE_TTL_SECONDS."""
     NO_FREE_TRUCK = "no_free_truck"
     """All their trucks of this kind were on the road."""
     TOO_MANY_OFFERS = "too_many_offers"
-    """They had MAX_OPEN_OFFERS open ones at least as near."""
+    """They had MAX_OPEN_OFFERS open offers at least as near."""
     NEXT_STEP = "next_step"
-    """More were found than MAX_OFFERS_PER_STEP, and they were farther away."""
+    """MAX_OFFERS_PER_STEP other transporters were nearer."""
 
 
 class OfferAnswer(StrEnum):
-    """What a transporter has answered to an offer."""
+    """A transporter's answer to an offer."""
 
     ACCEPTED = "accepted"
-    """They have won a truck, and it was not given back."""
+    """They have won a slot, and the assignment was not reverted."""
     DECLINED = "declined"
 
 
 class UnfilledBecause(StrEnum):
-    """Why a broadcast ended without a truck, as its customer reads it."""
+    """Why a broadcast ended without a truck, as reported to its customer."""
 
     NO_TRANSPORTER_ONLINE = "no_transporter_online"
     """No transporter with trucks of the kind was online in reach."""
     NOBODY_FREE = "nobody_free"
-    """There were some, but with MAX_OPEN_OFFERS nearer offers, with their trucks on the road, or too late to be told."""
+    """Some were online, but had MAX_OPEN_OFFERS nearer offers or no free truck, or came too late for an offer."""
     NOBODY_ACCEPTED = "nobody_accepted"
     """It was offered to at least one transporter."""
 

@@ -1,4 +1,4 @@
-"""The trips domain: a truck that won a slot, from the driver's answer to the last kilometre."""
+"""The contract of trips: an assignment from the driver's answer to the delivery."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class DriverRefusal(Request):
 
 
 class TripStep(Request):
-    """Forward jumps are fine, the same again is fine."""
+    """A step of the trip. Steps may be left out, and the present one may be repeated."""
 
     status: Literal[
         "en_route_pickup", "at_pickup", "loading_complete", "in_transit", "arrived_at_drop", "completed"
@@ -62,7 +62,7 @@ class DriverDeclines(Command, name="trips.driver_decline"):
 
 
 class ExpireAssignment(Command, name="trips.expire_assignment", queue=TIMERS):
-    """Timer: the driver has had time enough to answer."""
+    """Timer: revert the assignment if its driver has not answered in time."""
 
     assignment_id: UUID
 
@@ -92,7 +92,7 @@ class AssignmentView(Wire):
 
 
 class LocationUpdated(Wire):
-    """`location_updated` is of the moment: it goes out live, and into nobody's log."""
+    """The data of `location_updated`, which is ephemeral: sent live, and not written to any log."""
 
     trip_id: UUID
     latitude: float
@@ -103,7 +103,7 @@ class LocationUpdated(Wire):
 
 
 class Waypoint(Place):
-    """A place for the driver's app, which reads `lat`/`lng` where the others read `latitude`/`longitude`."""
+    """A place for the driver's app, which reads `lat`/`lng` where other apps read `latitude`/`longitude`."""
 
     lat: float
     lng: float
@@ -113,7 +113,7 @@ class Waypoint(Place):
         return cls(**place.model_dump(), lat=place.latitude, lng=place.longitude)
 
 
-# --- what people are told -------------------------------------------------------------------------------
+# --- events ---------------------------------------------------------------------------------------------
 
 
 class AboutAssignment(AboutBroadcast, shared=True):

@@ -1,7 +1,7 @@
-"""Kinds of vehicles: one key per kind, however people write it, and the catalogue of those there are.
+"""Kinds of vehicles: the catalogue, and one key per kind for all its spellings.
 
-People write the same truck in many ways: "LCV Open|17 Feet" is "17 Feet Open" of type lcv, "9-11 Ton
-Tipper" is "9-11 Ton" of type tipper, "14ft" is "14 Feet". Compared as text these never meet.
+The same kind is written in many ways: "LCV Open|17 Feet" is "17 Feet Open" of type lcv, "9-11 Ton Tipper" is "9-11 Ton"
+of type tipper, "14ft" is "14 Feet". So keys are compared, not texts.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ _SPELLINGS = {
     "txl": "triple axle",
 }
 _UNITS = ("ft", "t", "wheeler")
-# Said of every truck, and so of none.
+# Words that distinguish no kind from another.
 _NOISE = {"truck", "trucks", "lorry", "vehicle", "body", "type"}
 _WORD = re.compile(
     r"\d+(?:\.\d+)?|[^\W\d_]+"
-)  # \d: decimal digits of any script; NFKC made the odd ones plain
+)  # \d: decimal digits of any script; NFKC has replaced full-width and superscript ones
 _FEET_MARK = re.compile(r"(?<=\d)\s*['\u2019\u2032]")
 
 
 @dataclass(frozen=True, slots=True)
 class VehicleKind:
-    """A kind as the catalogue names it. `capacity_kg` is what such a truck commonly carries."""
+    """An entry of the catalogue. `capacity_kg`: the common load of such a truck."""
 
     vehicle_type: str
     vehicle_subtype: str
@@ -55,7 +55,7 @@ class VehicleKind:
 
 
 class VehicleKindView(Wire):
-    """`key`: what two ways of writing one kind have in common; a Vehicle's `vehicleKey`."""
+    """An entry of the catalogue. `key`: the same for all spellings of one kind; a Vehicle's `vehicleKey`."""
 
     vehicle_type: str
     vehicle_subtype: str
@@ -65,7 +65,7 @@ class VehicleKindView(Wire):
 
 
 class UnknownKind(ValueError):
-    """Not in the catalogue. `near`: labels of kinds that read alike."""
+    """Raised for a kind that is not in the catalogue. `near`: the labels of similar kinds."""
 
     def __init__(self, near: list[str]) -> None:
         hint = f"did you mean {' or '.join(near)}? " if near else ""
@@ -74,7 +74,7 @@ class UnknownKind(ValueError):
 
 
 def _must_be_known(vehicle_subtype: str, info: ValidationInfo) -> str:
-    """A validator for the second of the two fields of a request that name a kind."""
+    """Validate the second of the two fields that name a kind. Stored commands are not checked again."""
     vehicle_type = info.data.get("vehicle_type")
     if isinstance(vehicle_type, str) and not (info.context or {}).get("stored"):
         known_kind(vehicle_type, vehicle_subtype)
@@ -82,14 +82,14 @@ def _must_be_known(vehicle_subtype: str, info: ValidationInfo) -> str:
 
 
 KindName = Annotated[ShortText, AfterValidator(_must_be_known)]
-"""A vehicleSubtype, after a field `vehicle_type`: together they are a kind of the catalogue."""
+"""For a field `vehicle_subtype` after a field `vehicle_type`: together they must name a kind of the catalogue."""
 
 
 def vehicle_key(vehicle_type: str, vehicle_subtype: str) -> str:
     """`("Open", "17 Feet") → "open:17ft"`. Case, punctuation, word order and units' spelling do not matter."""
     type_words = _words(vehicle_type)
     kind = next((known for known in TYPES if known in type_words), "-".join(sorted(set(type_words))))
-    # "LCV Open" is of type lcv: its body is part of the name, wherever it is written.
+    # "LCV Open" is of type lcv; "open" is part of the subtype, in whichever field it is written.
     words = [word for word in type_words if word not in (kind, *kind.split("-"))] + _words(vehicle_subtype)
     sizes: list[str] = []
     names: set[str] = set()
@@ -109,7 +109,7 @@ def vehicle_key(vehicle_type: str, vehicle_subtype: str) -> str:
 
 
 def known_kind(vehicle_type: str, vehicle_subtype: str) -> VehicleKind:
-    """The catalogue's entry. Raises UnknownKind with near matches."""
+    """Return the catalogue's entry. Raises UnknownKind with similar kinds."""
     found = _by_key().get(vehicle_key(vehicle_type, vehicle_subtype))
     if found is None:
         raise UnknownKind(_near(vehicle_type, vehicle_subtype))
@@ -117,7 +117,7 @@ def known_kind(vehicle_type: str, vehicle_subtype: str) -> VehicleKind:
 
 
 def _near(vehicle_type: str, vehicle_subtype: str) -> list[str]:
-    """The three entries that read most alike, those of the named type before others."""
+    """Return the labels of up to three similar entries, of the named type if there is one."""
     key = vehicle_key(vehicle_type, vehicle_subtype)
     of_its_type = [known for known in _by_key() if known.startswith(key.split(":")[0] + ":")]
     alike = get_close_matches(key, of_its_type or list(_by_key()), n=3, cutoff=0.4)
@@ -131,7 +131,7 @@ def _words(text: str) -> list[str]:
 
 
 def _number(digits: str) -> str:
-    """ "07.50" and "7.5" are one size."""
+    """Return the number without redundant zeros: "07.50" becomes "7.5"."""
     whole, _, fraction = digits.partition(".")
     fraction = fraction.rstrip("0")
     return (whole.lstrip("0") or "0") + (f".{fraction}" if fraction else "")
@@ -141,7 +141,7 @@ def _number(digits: str) -> str:
 
 _TYPE_LABELS = {"lcv": "LCV"}
 
-# What is common on Indian roads. Feet: length of the load bed; the number after it: what it carries, in kg.
+# What is common on Indian roads. Keys: length of the load bed in feet, or wheels. Values: load in kg.
 _BY_LENGTH = {
     6: 600, 7: 750, 8: 1_000, 9: 1_500, 10: 2_000, 12: 3_000, 14: 4_000, 15: 4_500, 16: 5_000, 17: 5_000,
     18: 6_000, 19: 7_000, 20: 8_000, 21: 9_000, 22: 10_000, 24: 12_000, 26: 13_000, 28: 14_000, 30: 15_000,

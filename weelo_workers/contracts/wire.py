@@ -1,4 +1,4 @@
-"""How values look in JSON: camelCase names, UUIDs, RFC 3339 times in UTC with milliseconds."""
+"""The JSON form of values: camelCase names, UUIDs, RFC 3339 times in UTC with milliseconds."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from pydantic.alias_generators import to_camel
 
 
 def rfc3339(moment: datetime) -> str:
-    """`2026-02-19T10:00:00.000Z`: always UTC, always three decimals, so that text order is time order."""
+    """Return `2026-02-19T10:00:00.000Z`: always UTC with three decimals, so that such texts sort by time."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _without_nul(text: str) -> str:
-    # PostgreSQL's text cannot hold NUL, so it is refused at the door and not by an error half-way.
+    # PostgreSQL's text cannot hold NUL, so it is refused at validation instead of failing in a command.
     if "\x00" in text:
         raise ValueError("must not contain NUL characters")
     return text
 
 
 def _encodable(text: str) -> str:
-    # A lone surrogate is legal in JSON escapes but is no character: it cannot be stored as UTF-8.
+    # JSON escapes may contain a lone surrogate, which cannot be stored as UTF-8.
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -42,12 +42,13 @@ Timestamp = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_u
 DeviceTime = Annotated[
     AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(2100, 1, 1, tzinfo=UTC))
 ]
-"""What the clock of a phone may show, a wrong one too: reset ones show 1970. Other times do not exist everywhere."""
+"""A time from a phone's clock. Wrong clocks are accepted (a reset one shows 1970), but not years in which conversions
+between time zones overflow."""
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False, description="degrees, WGS 84")]
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False, description="degrees, WGS 84")]
 Rupees = Annotated[int, Field(ge=0, le=100_000_000, description="whole rupees")]
 
-# The lengths stand inside StringConstraints: behind a validator, pydantic would speak of "items" and not of characters.
+# The lengths are in StringConstraints, because after a validator pydantic's errors would count "items", not characters.
 ShortText = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
@@ -69,28 +70,28 @@ LongText = Annotated[
 
 
 class Wire(BaseModel):
-    """What travels: frozen, camelCase in JSON, snake_case in Python."""
+    """Base of the values of the API: frozen, camelCase in JSON, snake_case in Python."""
 
     model_config = ConfigDict(frozen=True, alias_generator=to_camel, populate_by_name=True, extra="ignore")
 
     def json_dict(self) -> dict[str, Any]:
-        """This value as JSON-ready data in the contract's names."""
+        """Return the value as JSON-ready data with the contract's names."""
         return self.model_dump(mode="json", by_alias=True)
 
 
 class Request(Wire):
-    """What comes from outside. Unknown fields are refused and numbers are not guessed from text."""
+    """Base of request bodies. Unknown fields are refused, and text is not converted to numbers."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     @classmethod
     def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
-        """As JSON it comes from outside, where fields have the contract's names alone."""
+        """As pydantic's, but fields are accepted only by the contract's names, not by Python's."""
         return super().model_validate_json(json_data, **{"by_name": False, **options})
 
 
 class Place(Request):
-    """A pickup or a drop."""
+    """A pickup or drop location."""
 
     latitude: Latitude
     longitude: Longitude

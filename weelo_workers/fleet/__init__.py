@@ -1,1 +1,1 @@
-"""The fleet domain: vehicles, drivers and whether a transporter wants work."""
+"""The fleet domain: vehicles, drivers, devices, and whether a transporter wants work."""

@@ -1,4 +1,4 @@
-"""An app is signed out: no pushes go there any more."""
+"""Handler: an app signs out, and pushes to it stop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from weelo_workers.models import Device
 
 @handles(ForgetDevice)
 def forget_device(command: ForgetDevice, uow: UnitOfWork) -> ForgottenView:
-    """Twice is fine. Somebody else's token stays theirs."""
+    """Delete the token if it is this user's. Repeating it succeeds; another user's token is kept."""
     uow.session.execute(
         delete(Device).where(Device.token == command.token, Device.user_id == command.user_id),
         execution_options={"synchronize_session": False},

@@ -1,4 +1,4 @@
-"""An app says where pushes for its user go."""
+"""Handler: an app registers its token for pushes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Device
 
-# A phone that gets a new token does not always say that the old one is gone.
+# A phone that gets a new token does not always report that the old one is gone.
 MAX_DEVICES = 10
 
 
 @handles(RegisterDevice)
 def register_device(command: RegisterDevice, uow: UnitOfWork) -> DeviceView:
-    """A token that was another user's is this one's from now on: the phone has changed hands."""
+    """Store the token for this user, also if it was another user's, because phones change hands. Keep the newest ones."""
     values = {"user_id": command.user_id, "platform": command.platform, "registered_at": uow.now}
     uow.session.execute(
         insert(Device)

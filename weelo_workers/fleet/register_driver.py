@@ -1,4 +1,4 @@
-"""A transporter takes a driver into the fleet, or corrects what is known of them."""
+"""Handler: a transporter adds a driver to the fleet, or corrects their details."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from weelo_workers.queries.views import driver_view
 
 @handles(RegisterDriver)
 def register_driver(command: RegisterDriver, uow: UnitOfWork) -> DriverView:
-    """201 for a new driver, 200 for one of this fleet, 409 DRIVER_EXISTS for another fleet's."""
+    """Insert (201) or update (200) the driver. Raises Rejected(DRIVER_EXISTS) for a driver of another fleet."""
     new = uow.session.scalar(
         insert(Driver)
         .values(

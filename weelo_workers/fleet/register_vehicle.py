@@ -1,4 +1,4 @@
-"""A transporter registers a vehicle, or corrects what it is."""
+"""Handler: a transporter registers a vehicle, or corrects its details."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from weelo_workers.queries.views import vehicle_view
 
 @handles(RegisterVehicle)
 def register_vehicle(command: RegisterVehicle, uow: UnitOfWork) -> VehicleView:
-    """201 for a new number, 200 for one of this fleet, 409 VEHICLE_EXISTS for another fleet's."""
+    """Insert (201) or update (200) the vehicle with this number.
+
+    Raises Rejected: VEHICLE_EXISTS if it is another fleet's, VEHICLE_BUSY if its kind would change during a trip.
+    """
     details = command.details
     plate = command.vehicle_number.replace(" ", "").replace("-", "")
     described = {

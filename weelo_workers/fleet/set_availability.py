@@ -1,4 +1,4 @@
-"""A transporter wants work, or does not."""
+"""Handler: a transporter goes online or offline."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Transporter
 
-# CONTRACT section 3: more than 10 changes in 5 minutes is a stuck button or a script.
+# CONTRACT section 3: more than 10 changes in 5 minutes come from a stuck button or a script.
 MAX_CHANGES = 10
 CHANGES_WINDOW = timedelta(minutes=5)
 
 
 @handles(SetAvailability)
 def set_availability(command: SetAvailability, uow: UnitOfWork) -> AvailabilityView:
-    """Saying the same again is free. Going offline ends matching with this commit, whatever presence still holds."""
+    """Store whether the transporter wants work. Raises Rejected(TOGGLE_RATE_LIMITED) after too many changes.
+
+    Matching reads this row, so going offline takes effect with the commit, before presence is updated.
+    """
     uow.session.execute(insert(Transporter).values(id=command.transporter_id).on_conflict_do_nothing())
     transporter = uow.lock(Transporter, command.transporter_id)
     assert transporter is not None

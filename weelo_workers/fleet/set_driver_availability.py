@@ -1,4 +1,4 @@
-"""A driver is on duty, or off."""
+"""Handler: a driver goes on or off duty."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from weelo_workers.queries.views import driver_view
 
 @handles(SetDriverAvailability)
 def set_driver_availability(command: SetDriverAvailability, uow: UnitOfWork) -> DriverView:
-    """Their transporter hears of a change. A trip that has begun goes on; off duty no new one can begin.
+    """Store whether the driver is on duty, and notify their transporter of a change.
 
-    Raises Rejected(NOT_FOUND) for somebody whom no fleet has registered.
+    A trip that has begun continues; off duty, no new one can begin. Raises Rejected(NOT_FOUND) for an unknown driver.
     """
     driver = uow.lock(Driver, command.driver_id)
     if driver is None:

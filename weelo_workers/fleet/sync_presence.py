@@ -1,4 +1,4 @@
-"""What a fleet can offer has changed: presence is told."""
+"""Handler: write a fleet's availability to presence after it has changed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ RETRY_AFTER = timedelta(seconds=5)
 
 @handles(SyncPresence)
 def sync_presence(command: SyncPresence, uow: UnitOfWork) -> None:
-    """A command and not an act after a commit, since one that got lost would hide free trucks for long."""
+    """Copy the fleet's availability from its rows to presence; retry later if Redis does not answer.
+
+    This is a command, not an action after a commit, because a lost update would hide free trucks for long.
+    """
     try:
         rows = presence_sync.read_availability(command.transporter_id)
         presence_sync.write_presence(command.transporter_id, rows, heard=command.heard)

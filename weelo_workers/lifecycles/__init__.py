@@ -1,1 +1,1 @@
-"""Rules, pure: which transition may follow which, how rings grow, how far it is from here to there."""
+"""Pure rules without I/O: the lifecycle tables, the radius ladder, the cap on open offers, distances."""

@@ -1,23 +1,23 @@
-"""An assignment's life: a truck and its driver on a slot, from the promise to the delivery."""
+"""The lifecycle of an assignment: a truck and its driver on a slot, from acceptance to delivery."""
 
 from weelo_workers.contracts.statuses import AssignmentStatus as S
 from weelo_workers.lifecycles.lifecycle import Lifecycle
 
 OVER = frozenset({S.COMPLETED, S.DRIVER_DECLINED, S.CANCELLED})
 LIVE = frozenset(S) - OVER
-"""Occupies its slot, its driver and its vehicle."""
+"""In these states an assignment occupies its slot, its driver and its vehicle."""
 
 REVERTIBLE = frozenset({S.PENDING, S.DRIVER_ACCEPTED})
 UNDER_WAY = LIVE - REVERTIBLE
-"""The truck is driving for the customer."""
+"""The truck is on its way for the customer."""
 
 HAS_SET_OUT = UNDER_WAY | {S.COMPLETED}
-"""The truck drives, or has arrived: too late to cancel."""
+"""The truck is on its way or has delivered, so the broadcast can no longer be cancelled."""
 
 LIFECYCLE = Lifecycle("assignment", initial=S.PENDING, final=OVER)
 
 STEPS = (S.EN_ROUTE_PICKUP, S.AT_PICKUP, S.LOADING_COMPLETE, S.IN_TRANSIT, S.ARRIVED_AT_DROP, S.COMPLETED)
-"""A trip, in the order in which a driver reports it. Steps may be left out, never taken back."""
+"""The steps of a trip in their order. A driver may leave steps out, but not go back."""
 
 ACCEPT = LIFECYCLE.transition("accept", when={S.PENDING}, to=S.DRIVER_ACCEPTED)
 DECLINE = LIFECYCLE.transition("decline", when={S.PENDING}, to=S.DRIVER_DECLINED)

@@ -1,10 +1,10 @@
-"""A broadcast's life: asked, told in rings, filled truck by truck, driven; or cancelled, or expired."""
+"""The lifecycle of a broadcast: created, offered in rings, filled, delivered; or cancelled or expired."""
 
 from weelo_workers.contracts.statuses import BroadcastStatus as S
 from weelo_workers.lifecycles.lifecycle import Lifecycle
 
 OPEN = frozenset({S.CREATED, S.BROADCASTING, S.ACTIVE, S.PARTIALLY_FILLED})
-"""What "one per customer" counts, and what transporters may still accept."""
+"""A customer may have one broadcast in these states, and transporters may accept it."""
 
 FINAL = frozenset({S.COMPLETED, S.CANCELLED, S.EXPIRED})
 
@@ -22,7 +22,7 @@ REOPEN_SOME = LIFECYCLE.transition(
     "reopen_some", when={S.PARTIALLY_FILLED, S.FULLY_FILLED, S.IN_PROGRESS}, to=S.PARTIALLY_FILLED
 )
 REOPEN_ALL = LIFECYCLE.transition("reopen_all", when={S.PARTIALLY_FILLED, S.FULLY_FILLED}, to=S.ACTIVE)
-# A truck is lost too late to look for another one.
+# An assignment is reverted too late to offer its slot again: the broadcast continues without that truck.
 LOSE_TRUCK = LIFECYCLE.transition("lose_truck", when={S.FULLY_FILLED}, to=S.FULLY_FILLED)
 LOSE_TRUCK_UNDER_WAY = LIFECYCLE.transition("lose_truck_under_way", when={S.IN_PROGRESS}, to=S.IN_PROGRESS)
 LAPSE = LIFECYCLE.transition("lapse", when={S.FULLY_FILLED}, to=S.EXPIRED)

@@ -1,4 +1,4 @@
-"""How far it is from here to there on the Earth as it is: flattened."""
+"""Distances on the WGS 84 ellipsoid."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _FLATTENING = 1 / 298.257223563
 
 
 def distance_km(latitude: float, longitude: float, to_latitude: float, to_longitude: float) -> float:
-    """Between two positions in degrees, by Lambert's formula for long lines (W. D. Lambert, 1942).
+    """Return the distance in km between two positions in degrees, by Lambert's formula for long lines (1942).
 
-    Within some ten metres of the true geodesic over thousands of km, and within 0.5 % but for nearly antipodal
-    points. geographiclib is exact and takes thirty times as long, which a ring with hundreds of hits would feel.
+    The error is some ten metres over thousands of km, and at most 0.5 % except for nearly antipodal points.
+    geographiclib is exact but takes thirty times as long, too long for rings with hundreds of transporters.
     """
     one, other = _reduced(latitude), _reduced(to_latitude)
     half_lat, half_lon = (other - one) / 2, radians(to_longitude - longitude) / 2
@@ -28,5 +28,5 @@ def distance_km(latitude: float, longitude: float, to_latitude: float, to_longit
 
 
 def _reduced(latitude: float) -> float:
-    """The parametric latitude, in radians. At the poles the tangent is huge, and its arc is the pole again."""
+    """Return the parametric latitude in radians. At the poles the tangent is huge but finite, so the result holds."""
     return atan((1 - _FLATTENING) * tan(radians(latitude)))

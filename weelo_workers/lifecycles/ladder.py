@@ -1,7 +1,7 @@
 """The radius ladder: how far a broadcast is offered at each step, and when the next step comes (MISSION, RADI-01).
 
-The steps with a radius are rings. The last step has none, or `LAST_STEP_MAX_KM`: it asks every matching transporter
-online, nearest first, in portions. Each portion is a step of its own.
+Each radius is a step, a ring. The last step has no radius, or `LAST_STEP_MAX_KM`: it offers to every matching
+transporter online, nearest first, in portions. Each portion is a step of its own.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Beyond this many doublings a portion covers every transporter that one Redis can index.
+# After this many doublings a portion covers every transporter that one Redis can index.
 _MOST_DOUBLINGS = 12
 
 
@@ -36,10 +36,10 @@ def is_last_step(step: int, radii_km: Sequence[float]) -> bool:
 
 
 def portion_size(step: int, radii_km: Sequence[float], at_most: int, already_told: int) -> int:
-    """Return how many of the nearest transporters a portion of the last step looks at.
+    """Return how many of the nearest transporters a portion of the last step searches.
 
-    Those who were told before are among the nearest, so they are added. The rest doubles with each portion, so that
-    transporters who cannot take the offer are passed in few steps.
+    Transporters with an earlier offer (`already_told`) are among the nearest, so they are added. The rest doubles with
+    each portion, so that few steps are spent on transporters who cannot take the offer.
     """
     doublings = min(step - len(radii_km) - 1, _MOST_DOUBLINGS)
     return already_told + (at_most << doublings)
@@ -48,10 +48,10 @@ def portion_size(step: int, radii_km: Sequence[float], at_most: int, already_tol
 def next_step_in(
     this: Ring, *, told: int, left_over: bool, at_least: int, step_seconds: float
 ) -> float | None:
-    """Return the seconds until the next step; None if no transporters are left to ask.
+    """Return the seconds until the next step; None if no transporters are left.
 
-    `told`: how many transporters this step has told; with fewer than `at_least` there are no answers to wait for.
-    `left_over`: there are more within this step's reach; the next step tells them.
+    `told`: how many offers this step made; after fewer than `at_least` the next step follows at once.
+    `left_over`: there are more transporters within this step's reach; the next step makes offers to them.
     """
     if this.last and not left_over:
         return None

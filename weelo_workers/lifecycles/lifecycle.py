@@ -1,7 +1,6 @@
-"""Lifecycles as tables.
+"""Lifecycles as tables of transitions.
 
-From one line of a table come the guard of the SQL update, the reason when it moved no row, and the
-diagram in the documentation.
+The guard of the SQL update, the rejection when it matches no row, and docs/lifecycles.md come from the same table.
 """
 
 from __future__ import annotations
@@ -16,7 +15,10 @@ State = TypeVar("State", bound=StrEnum)
 
 @dataclass(frozen=True, slots=True)
 class Transition(Generic[State]):
-    """`name` moves a thing that is in one of `when` to `to`. `by`: what makes the move, if the table names it."""
+    """A transition called `name`, allowed in the states `when`, that leads to the state `to`.
+
+    `by`: what makes it, if the table says so.
+    """
 
     name: str
     when: frozenset[State]
@@ -25,7 +27,7 @@ class Transition(Generic[State]):
 
 
 class Lifecycle(Generic[State]):
-    """The table of one kind of thing. Every transition that exists is added here and nowhere else."""
+    """The table of transitions of one kind of row."""
 
     def __init__(
         self, name: str, initial: State, final: frozenset[State], created_by: tuple[str, ...] = ()
@@ -46,12 +48,12 @@ class Lifecycle(Generic[State]):
         return added
 
     def arrows(self) -> Iterator[tuple[State, State, str]]:
-        """(from, to, name) of every single step, in table order."""
+        """Yield (from, to, name) for each transition and each of its states, in the table's order."""
         for start, transition in self._steps():
             yield start, transition.to, transition.name
 
     def mermaid(self) -> str:
-        """The table as a Mermaid state diagram; steps that share both ends share one arrow."""
+        """Return the table as a Mermaid state diagram. Transitions between the same two states share one arrow."""
         created = f": {_actors(self.created_by)}" if self.created_by else ""
         lines = ["stateDiagram-v2", f"    [*] --> {self.initial}{created}"]
         labels: dict[tuple[State, State], list[str]] = {}

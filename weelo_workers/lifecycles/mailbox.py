@@ -19,7 +19,7 @@ class MailboxState(StrEnum):
     RETRYING = "retrying"
     """It has failed before. It is tried alone, after a pause."""
     PARKED = "parked"
-    """It failed too often. It is tried again only after `weelo retry`."""
+    """It failed too often. It is tried again only after `weelo mailbox retry`."""
     SUCCEEDED = "succeeded"
     REJECTED = "rejected"
     """The handler refused the command. That is an outcome, not a failure."""
@@ -36,7 +36,7 @@ class Actor(StrEnum):
     FAILURE = "failure"
     """A failed attempt is recorded in a transaction of its own, by the process that made the attempt."""
     OPERATOR = "operator"
-    """A person, by `weelo retry`."""
+    """A person, by `weelo mailbox retry`."""
 
 
 S, A = MailboxState, Actor

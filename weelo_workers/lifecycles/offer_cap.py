@@ -1,4 +1,4 @@
-"""The cap on a transporter's open offers (MAX_OPEN_OFFERS): which open offers count against a new one.
+"""The cap on a transporter's open offers (MAX_OPEN_OFFERS), and which open offers count against a new one.
 
 Only offers at least as near count, so a far offer never prevents a near one. Offers of the last step never count against
 an offer made within a ring. `queries.open_offers.open_offers_against` is the same rule in SQL.
@@ -16,7 +16,7 @@ Wanted = TypeVar("Wanted", bound="Reach")
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Where an offer reaches. `km`: from transporter to pickup; None: not known, which counts as farther than any other."""
+    """How far an offer reaches. `km`: from transporter to pickup; None: unknown, which counts as the farthest."""
 
     km: float | None
     last_step: bool
@@ -30,14 +30,14 @@ def counts_against(open_offer: Reach, new: Reach) -> bool:
 
 
 def has_room(open_offers: Iterable[Reach], new: Reach, cap: int) -> bool:
-    """Return whether a transporter with these open offers may be made the new one."""
+    """Return whether a transporter with these open offers may get the new one."""
     return sum(counts_against(each, new) for each in open_offers) < cap
 
 
 def split_by_room(
     open_offers: Iterable[Reach], wanted: Sequence[Wanted], cap: int
 ) -> tuple[list[Wanted], list[Wanted]]:
-    """Return which of the wanted offers may be made, one after the other in their order, and which may not."""
+    """Return the wanted offers that fit the cap and those that do not. Each that fits counts against the later ones."""
     taken: list[Reach] = list(open_offers)
     fit: list[Wanted] = []
     refused: list[Wanted] = []

@@ -1,4 +1,4 @@
-"""A truck request's life: one slot of a broadcast, searching until somebody takes it."""
+"""The lifecycle of a truck request, which is one slot of a broadcast."""
 
 from weelo_workers.contracts.statuses import TruckRequestStatus as S
 from weelo_workers.lifecycles.lifecycle import Lifecycle
@@ -6,7 +6,7 @@ from weelo_workers.lifecycles.lifecycle import Lifecycle
 FILLED = frozenset({S.ASSIGNED, S.ACCEPTED, S.COMPLETED})
 
 OPEN = frozenset({S.SEARCHING, S.HELD})
-"""No truck has been found for it yet, though somebody may have it on hold."""
+"""In these states no truck has been assigned to the slot."""
 
 LIFECYCLE = Lifecycle(
     "truck request", initial=S.SEARCHING, final=frozenset({S.COMPLETED, S.CANCELLED, S.EXPIRED})

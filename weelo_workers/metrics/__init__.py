@@ -1,1 +1,1 @@
-"""Figures for operators: what processes count, where they leave it for one another, and a port to read it at."""
+"""Metrics of processes: the counters, the multiprocess directory that they share, and the HTTP server of workers."""

@@ -1,7 +1,7 @@
-"""Where the processes of a program leave their figures for one another: files of prometheus_client's multiprocess mode.
+"""The directory in which the processes of a program share metrics: prometheus_client's multiprocess mode.
 
-One folder per program (a worker's parent with its children, the API's arbiter with its workers), named by the parent's
-pid, below METRICS_DIR or a temporary directory. The files of children that have died are added up into one.
+One directory per program (a worker's parent with its children, the API's arbiter with its workers), named by the
+parent's pid, below METRICS_DIR or a temporary directory. The files of children that have died are merged into one.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from weelo_workers.settings import ConfigurationError, settings
 log = logging.getLogger(__name__)
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-_OF_THE_DEAD = 0  # stands where a pid does
+_OF_THE_DEAD = 0  # takes the place of the pid in the name of the merged file
 _LOCK_SECONDS = 1.0
 
 
 def open_dir(*, always: bool = False) -> None:
-    """Make this program's folder. To be called before `counted` is imported, and before any fork.
+    """Create this program's directory. To be called before any metric is created, and before any fork.
 
-    Without METRICS_DIR and METRICS_PORT nobody would look into it, so there is none unless `always`.
+    Without METRICS_DIR and METRICS_PORT nothing reads the files, so there is no directory unless `always` is set.
     """
     if current_dir() is not None:
         return
-    os.environ.pop(VARIABLE, None)  # a parent's that is no fork of ours
+    os.environ.pop(VARIABLE, None)  # inherited from another program, which started this one
     try:
         wanted = settings()
     except ConfigurationError:
-        return  # the start is about to be stopped with that one line
+        return  # the program reports this error itself, and ends
     if not (always or wanted.metrics_dir or wanted.metrics_port):
         return
     try:
@@ -49,13 +49,13 @@ def open_dir(*, always: bool = False) -> None:
         folder = root / str(os.getpid())
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as problem:
-        log.warning("METRICS_DIR: %s; each process counts for itself", problem)
+        log.warning("METRICS_DIR: %s; processes do not share their metrics", problem)
         return
     os.environ[VARIABLE] = str(folder)
 
 
 def current_dir() -> Path | None:
-    """This program's folder: also in its forked children, whose parent is the one that it is named by."""
+    """Return this program's directory, in the parent and in its forked children; None if there is none."""
     found = os.environ.get(VARIABLE)
     path = Path(found) if found else None
     return path if path is not None and path.name in {str(os.getpid()), str(os.getppid())} else None
@@ -73,10 +73,10 @@ def _temporary() -> Path:
 
 
 def merged(folders: Iterable[Path]) -> Iterable[Any]:
-    """The figures of all processes that have been in these folders; of what is a state, of the living ones."""
+    """Return the merged metrics of all processes of these directories; gauges only of processes that still run."""
     files: list[str] = []
     with ExitStack() as locks:
-        # Read under the lock: a dead child's file and the sum that it is added to must not both be counted.
+        # Read under the lock, so that no file of a dead child is counted a second time in the merged file.
         for folder in sorted(folders):
             locks.enter_context(_locked(folder))
             files += [str(path) for path in folder.glob("*.db") if path.stat().st_size and not _is_past(path)]
@@ -85,7 +85,7 @@ def merged(folders: Iterable[Path]) -> Iterable[Any]:
 
 
 def merge_dead(folder: Path) -> None:
-    """The counters of children that have died become one file. For the program itself, now and then."""
+    """Merge the counter files of children that have died into one. `folder`: the program's own."""
     with _locked(folder):
         dead = [path for path in folder.glob("*.db") if not _alive(_pid(path))]
         by_kind: dict[str, list[Path]] = defaultdict(list)
@@ -136,7 +136,7 @@ def _locked(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except (Timeout, OSError) as problem:
-        log.warning("figures are read without their lock: %s", problem)
+        log.warning("metrics are read without their lock: %s", problem)
         yield
         return
     try:

@@ -1,4 +1,4 @@
-"""A program's own /metrics: for workers and beat, which have no other HTTP."""
+"""The HTTP server for /metrics of workers and of beat."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RETRY_SECONDS = 5.0
 
 
 class ProgramCollector(Collector):
-    """Of the parent and its children, the dead ones included."""
+    """Collects the metrics of the parent and its children, dead ones included."""
 
     def collect(self) -> Iterable[Any]:
         own = multiprocess_dir.current_dir()
@@ -30,26 +30,26 @@ class ProgramCollector(Collector):
 
 
 class MetricsServer:
-    """Serves at one address as long as the process lives. A port that is taken keeps nobody from working."""
+    """Serves /metrics at one address for the life of the process. A port that is in use does not stop the process."""
 
     def __init__(self, host: str, port: int) -> None:
         self._address = (host, port)
         self._listener: Any = None
 
     def start(self) -> None:
-        """At once if the port is free; otherwise it says so, and looks again every few seconds."""
+        """Listen now if the port is free. Otherwise log that it is not, and retry every few seconds."""
         if not self._listening(complain=True):
             threading.Thread(target=self._keep_trying, name="metrics-port", daemon=True).start()
 
     def drop_inherited(self) -> None:
-        """In a forked child: the parent's listener is not ours to keep open."""
+        """In a forked child: close the inherited socket, so that only the parent keeps the port open."""
         if self._listener is not None:
             self._listener.socket.close()
 
     def _keep_trying(self) -> None:
         while not self._listening(complain=False):
             threading.Event().wait(RETRY_SECONDS)
-        log.warning("metrics are served at %s:%d now", *self._address)
+        log.warning("metrics are now served at %s:%d", *self._address)
 
     def _listening(self, *, complain: bool) -> bool:
         host, port = self._address

@@ -1,4 +1,4 @@
-"""What all tables share: column types and the way a status is stored and guarded."""
+"""What all tables share: the base class, column types, and constraints on status columns."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ Id = Annotated[UUID, mapped_column(primary_key=True)]
 
 
 def one_of(column: str, states: type[StrEnum], name: str) -> CheckConstraint:
-    """The column holds one of the states: plain text with a check, so that adding a state needs no type change."""
+    """Return a check that the text column holds one of the states. A new state then needs no change of a type."""
     return CheckConstraint(f"{column} IN ({quoted(states)})", name=name)
 
 
 def status_in(states: Iterable[StrEnum], column: str = "status") -> TextClause:
-    """`status IN ('a', 'b')` for a partial index, in a stable order so that migrations compare equal."""
+    """Return `status IN ('a', 'b')` for a partial index, in a fixed order so that Alembic sees no difference."""
     return text(f"{column} IN ({quoted(states)})")
 
 

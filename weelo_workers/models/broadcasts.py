@@ -1,4 +1,4 @@
-"""Broadcasts, their slots, holds on these, who was told of them, and every step they took."""
+"""Broadcasts with their slots, holds, offers, passed-over transporters and history."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class Broadcast(Base):
     notes: Mapped[str | None]
     trucks_needed: Mapped[int] = mapped_column(SmallInteger)
     request: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    """What the customer asked for, as asked: the same request while this one is open is a double tap."""
+    """The request as received. The same request while this broadcast is open is a double tap."""
     keyed: Mapped[bool]
     radius_step: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     radius_km: Mapped[float | None]
     """How far the newest step reaches: a ring's radius; in the last step, the distance up to which its portions have
-    asked, and LAST_STEP_MAX_KM once all were asked. None: before the first step, or without that limit."""
+    made offers, and LAST_STEP_MAX_KM after the last portion. None: before the first step, or without that limit."""
     transporters_notified: Mapped[int] = mapped_column(server_default=text("0"))
     end_reason: Mapped[str | None]
     expires_at: Mapped[datetime]
@@ -71,7 +71,7 @@ class Broadcast(Base):
 
 
 class TruckRequest(Base):
-    """A slot."""
+    """A slot of a broadcast, for one truck."""
 
     __tablename__ = "truck_requests"
 
@@ -85,7 +85,7 @@ class TruckRequest(Base):
     status: Mapped[str]
     state_changed_at: Mapped[datetime]
     hold_id: Mapped[UUID | None] = mapped_column(ForeignKey("holds.id", ondelete="SET NULL"))
-    """The hold that keeps it from others, or did so last."""
+    """The present hold on it, or the last one."""
 
     __table_args__ = (
         UniqueConstraint("broadcast_id", "request_number", name="slots_of_a_broadcast_are_numbered"),
@@ -96,7 +96,7 @@ class TruckRequest(Base):
 
 
 class Hold(Base):
-    """Slots that one transporter keeps from the others for a while; the slots name it."""
+    """A transporter's reservation of slots for a limited time. The slots refer to it."""
 
     __tablename__ = "holds"
 
@@ -122,7 +122,7 @@ class Hold(Base):
 
 
 class Offer(Base):
-    """A recipient: this transporter was told of this broadcast, at this step, from this far away."""
+    """An offer of a broadcast to a transporter, with the step that made it and the distance to the pickup."""
 
     __tablename__ = "offers"
 
@@ -135,7 +135,7 @@ class Offer(Base):
     last_step: Mapped[bool] = mapped_column(server_default=text("false"))
     """Made by the last step. Such an offer does not count towards MAX_OPEN_OFFERS of an offer made within a ring."""
     version: Mapped[int]
-    """The broadcast's version when this offer was made: what happened before does not concern its reader."""
+    """The broadcast's version when this offer was made. Earlier events are not sent to the transporter."""
     offered_at: Mapped[datetime]
     declined_at: Mapped[datetime | None]
     decline_reason: Mapped[str | None]
@@ -144,7 +144,7 @@ class Offer(Base):
 
 
 class PassedOver(Base):
-    """Somebody whom a step might have told and did not, and why. Bounded per step."""
+    """A transporter to whom a step made no offer, and why. Their number per step is limited."""
 
     __tablename__ = "passed_over"
 
@@ -169,7 +169,7 @@ class PassedOver(Base):
 
 
 class TransitionRecord(Base):
-    """History: one row per transition of a broadcast, a slot or an assignment, with its cause."""
+    """History: one row per transition of a broadcast, slot, hold or assignment, with its cause."""
 
     __tablename__ = "transitions"
 

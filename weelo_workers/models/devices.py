@@ -1,4 +1,4 @@
-"""Where pushes go: an app on a phone, known by the token that FCM gave it."""
+"""Devices that receive pushes: an app on a phone, identified by its FCM token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, with a limit on every wait, and what their errors mean."""
+"""Engines for PostgreSQL with time limits on every wait, and the classification of their errors."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from weelo_workers.settings import settings
 PING_AFTER_SECONDS = 1.0
 
 DATABASE_ERRORS = (SQLAlchemyError, psycopg2.Error)
-"""Whatever a statement may raise. The driver's own errors come bare when a connection that autocommits is given back:
-its isolation level is reset then, outside of all that SQLAlchemy wraps."""
+"""All errors that a statement may raise. SQLAlchemy does not wrap psycopg2's errors when an autocommit connection returns
+to the pool and its isolation level is reset."""
 
-# A server that has become a standby goes on answering, but only who reads.
+# A server that has become a standby still answers, but refuses writes with this SQLSTATE.
 _STANDBY = "25006"
-# SQLSTATEs: connections; disk, memory and connections running out; statements cancelled and servers ending; the disk or
-# the machine; a lock not had in time. Not all that the driver calls operational: 54 (too complex) stays so for ever.
+# SQLSTATEs of temporary problems. 08: connection; 53: disk, memory or connections exhausted; 57: statement cancelled or
+# server ending; 58: system error; 55P03: lock time-out. OperationalError alone would include permanent ones (class 54).
 _OUTAGES = ("08", "53", "57", "58", "55P03", _STANDBY)
 
-# A handler that waits longer than this has met a fault, not a queue: give up, let the bell or the sweep retry.
+# A handler that waits longer than this has met a fault, not a queue. It fails, and a wake-up or the sweep retries it.
 LIMITS = {
     "statement_timeout": "10s",
     "lock_timeout": "8s",
@@ -51,7 +51,7 @@ _CONNECTION = {
     "keepalives_idle": "10",
     "keepalives_interval": "5",
     "keepalives_count": "3",
-    "tcp_user_timeout": "15000",  # a partition in the middle of a query has no keepalives
+    "tcp_user_timeout": "15000",  # no keepalives are sent while sent data is unacknowledged
 }
 
 # PgBouncer's error for `options`: its clients share server connections, which cannot keep one client's settings.
@@ -66,9 +66,9 @@ def connect(
     isolation: str = "READ COMMITTED",
     lock_timeout: str | None = None,
 ) -> Engine:
-    """Return an engine for `postgresql://…`. What the URL says about the connection takes precedence.
+    """Return an engine for `postgresql://…`. Connection parameters of the URL take precedence over ours.
 
-    Raises ValueError for a URL that libpq cannot read. `lock_timeout`: instead of the usual one.
+    `lock_timeout`: instead of the usual one. Raises ValueError for a URL that libpq cannot parse.
     """
     given = database_url.read(url)
     limits = {**LIMITS, **({"lock_timeout": lock_timeout} if lock_timeout else {})}
@@ -76,7 +76,7 @@ def connect(
     named = {name: given.get(name) for name in ("user", "password", "host", "port", "dbname")}
     one_host = "," not in (named["host"] or "") + (named["port"] or "")
     made = create_engine(
-        # Only for the engine's repr: libpq gets everything from connect_args.
+        # Only for the engine's repr. libpq gets all parameters from connect_args.
         URL.create(
             "postgresql+psycopg2",
             username=named["user"],
@@ -89,7 +89,7 @@ def connect(
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_timeout=5,
-        hide_parameters=True,  # an error's text goes to the log; names, phones and tokens do not
+        hide_parameters=True,  # errors are logged, and parameters contain names, phone numbers and tokens
         connect_args={**_CONNECTION, **given, "options": f"{ours} {given.get('options', '')}".strip()},
     )
     pooler = _Pooler(given.get("options"), limits)
@@ -103,14 +103,14 @@ def connect(
 
 
 class _Pooler:
-    """Connects through poolers that refuse settings at the start of a connection (PgBouncer).
+    """Connects also through poolers that refuse settings in the startup packet (PgBouncer).
 
-    The limits then come from the role, where `weelo migrate` writes them: a SET would stay on a server connection that
+    The limits are then the role's defaults, which `weelo migrate` sets. A SET would remain on a server connection that
     the pooler gives to other clients. Only a lock_timeout that differs from the usual one is set, per transaction.
     """
 
     def __init__(self, options: str | None, limits: Mapping[str, str]) -> None:
-        """`options`: those of the URL, which are always sent. `limits`: the time limits of this engine."""
+        """`options`: of the URL; they are always sent. `limits`: the time limits of this engine."""
         self._options = {"options": options} if options else {}
         self._own = limits["lock_timeout"]
         differs = self._own != LIMITS["lock_timeout"]
@@ -152,14 +152,14 @@ class _Pooler:
 
 
 def _strip_row_detail(context: ExceptionContext) -> None:
-    """The DETAIL of a violated constraint quotes the row: names and phones, which belong into no log."""
+    """Remove the DETAIL from an error's text: it quotes a row with names and phone numbers, and errors are logged."""
     for error in (context.original_exception, context.sqlalchemy_exception):
         if error is not None and error.args and isinstance(error.args[0], str):
             error.args = (error.args[0].partition("\nDETAIL:")[0], *error.args[1:])
 
 
 def _leave_a_standby(context: ExceptionContext) -> None:
-    """After a failover the pool's connections may lead to the old server. New ones find the one that writes."""
+    """Treat a write refused by a standby as a disconnect: after a failover, new connections reach the primary."""
     if getattr(context.original_exception, "pgcode", None) == _STANDBY:
         context.is_disconnect = True
 
@@ -169,7 +169,7 @@ def _note_the_time(_: Any, record: ConnectionPoolEntry) -> None:
 
 
 def _ping_if_it_idled(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:
-    """SQLAlchemy's own ping costs every transaction a round trip; one used a moment ago is taken as alive."""
+    """Ping a connection that was idle for a while. SQLAlchemy's own pre-ping would cost a round trip per transaction."""
     since = record.info.get("idle since")
     if since is None or time.monotonic() - since < PING_AFTER_SECONDS:
         return
@@ -178,37 +178,37 @@ def _ping_if_it_idled(connection: Any, record: ConnectionPoolEntry, _: Any) -> N
             cursor.execute("SELECT 1")
         connection.rollback()
     except psycopg2.Error as gone:
-        raise InvalidatePoolError from gone  # the others are from before the same end
+        raise InvalidatePoolError from gone  # the other pooled connections are probably broken as well
 
 
 @lru_cache(maxsize=1)
 def engine() -> Engine:
-    """This process's connections for writing."""
+    """Return this process's engine for the primary."""
     return connect(settings().database_url)
 
 
 @lru_cache(maxsize=1)
 def autocommit_engine() -> Engine:
-    """The same connections for single statements: each commits by itself, and saves BEGIN and COMMIT a trip."""
+    """Return the same engine in autocommit mode, which saves single statements the round trips of BEGIN and COMMIT."""
     return engine().execution_options(isolation_level="AUTOCOMMIT")
 
 
 @lru_cache(maxsize=1)
 def read_engine() -> Engine:
-    """This process's connections for reading: a replica's where one is configured."""
+    """Return this process's engine for reading: the replica if DATABASE_READ_URL is set, else the primary."""
     url = settings().database_read_url
     return connect(url) if url else engine()
 
 
 def is_contention(error: BaseException) -> bool:
-    """A race that PostgreSQL broke up: trying again at once is the right answer (40001, 40P01)."""
+    """Return whether this is a serialization failure or a deadlock (40001, 40P01), to be retried at once."""
     return isinstance(error, DBAPIError) and isinstance(
         error.orig, pg.SerializationFailure | pg.DeadlockDetected
     )
 
 
 def is_outage(error: BaseException) -> bool:
-    """The database is away, over-busy, or short of something: nobody's fault who asked, and worth asking again later."""
+    """Return whether the database is unreachable, overloaded or out of a resource, so that a later retry may succeed."""
     if not isinstance(error, DBAPIError):
         return isinstance(error, PoolExhausted | psycopg2.Error)
     state = _sqlstate(error)
@@ -217,20 +217,20 @@ def is_outage(error: BaseException) -> bool:
 
 
 def is_disconnect(error: BaseException) -> bool:
-    """The connection broke while it was used: whether the last statement was executed, nobody knows."""
+    """Return whether the connection broke during use: the last statement may or may not have been executed."""
     return isinstance(error, psycopg2.Error) or (
         isinstance(error, DBAPIError) and error.connection_invalidated and _sqlstate(error) != _STANDBY
     )
 
 
 def _sqlstate(error: DBAPIError) -> str | None:
-    """What PostgreSQL calls it; None if it was the driver that noticed, as when nobody answers."""
+    """Return PostgreSQL's error code; None if psycopg2 raised the error itself, as without a connection."""
     state: str | None = getattr(error.orig, "pgcode", None)
     return state
 
 
 def drop_inherited_connections() -> None:
-    """After a fork: the parent's sockets are not ours. They are dropped without being closed."""
+    """After a fork: drop the engines without closing their connections, which the parent still uses."""
     for cached in (autocommit_engine, read_engine, engine):
         if cached.cache_info().currsize:
             cached().dispose(close=False)

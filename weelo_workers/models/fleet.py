@@ -1,4 +1,4 @@
-"""People and what they own. A user's row is made by the first command that needs it."""
+"""Users, transporters, vehicles and drivers. A user's row is inserted by their first command."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class User(Base):
 
 
 class Transporter(Base):
-    """Whether a fleet wants work. Where it is, and whether its phone speaks, is presence (Redis)."""
+    """A fleet, and whether it wants work. Its position and its last heartbeat are in presence (Redis)."""
 
     __tablename__ = "transporters"
 
@@ -35,7 +35,7 @@ class Transporter(Base):
     recent_changes: Mapped[list[datetime]] = mapped_column(
         ARRAY(DateTime(timezone=True)), server_default=text("'{}'")
     )
-    """When it changed its mind lately, oldest first; as many as matter to the limit on doing so."""
+    """The times of recent changes of `is_available`, oldest first, for the limit on such changes."""
 
 
 class Vehicle(Base):
@@ -60,7 +60,7 @@ class Vehicle(Base):
 
 
 class Driver(Base):
-    """`id` is the driver's user id."""
+    """A driver of a fleet. `id` is the driver's user id."""
 
     __tablename__ = "drivers"
 

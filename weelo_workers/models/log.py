@@ -14,24 +14,24 @@ from weelo_workers.models.base import Base, Id
 
 
 class EventRecord(Base):
-    """One thing that happened, stored once however many are told."""
+    """An event, stored once for all its recipients."""
 
     __tablename__ = "events"
 
     id: Mapped[Id]
     event: Mapped[str]
-    """The name on the wire."""
+    """The event's name on the wire."""
     at: Mapped[datetime]
     data: Mapped[dict[str, Any]]
     position: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
-    """Order of writing, taken under the readers' locks: in every log it is the order of the lines. What is
-    forgotten is forgotten in this order, so that the rest of each log stays without a gap."""
+    """The order of writing. It is assigned under the locks of the recipients' log heads, so it is the order of the lines
+    in every log. Events are purged in this order, so that the rest of each log has no gap."""
 
     __table_args__ = (UniqueConstraint("position", name="events_are_written_one_after_another"),)
 
 
 class LogHead(Base):
-    """The newest `seq` of a user. Its row lock makes numbers follow one another without a gap."""
+    """The newest `seq` of a user. It is incremented under its row lock, so the numbers have no gaps."""
 
     __tablename__ = "log_heads"
 
@@ -46,6 +46,6 @@ class LogLine(Base):
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     event_id: Mapped[UUID] = mapped_column(ForeignKey("events.id", ondelete="CASCADE"), index=True)
     own: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    """What is this reader's alone, such as the distance to the pickup; laid over the event's data."""
+    """This recipient's fields, such as the distance to the pickup. They override the event's data."""
 
     __table_args__ = (UniqueConstraint("user_id", "event_id", name="nobody_is_told_the_same_event_twice"),)

@@ -1,4 +1,4 @@
-"""Bring the schema to head, and the roles with it. Safe to run twice and by many at once."""
+"""Upgrades the schema to the newest version, and the rights of the roles. Safe to run again and concurrently."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from weelo_workers.models.roles import grant_roles
 from weelo_workers.models.server import refusals
 from weelo_workers.settings import ConfigurationError, Settings, settings
 
-# Any constant will do as long as all migrators use the same one ("weelo" in ASCII).
+# The advisory lock's key: any number, but the same in all migrators ("weelo" in ASCII).
 _MIGRATING = 0x7765656C6F
 
 
@@ -27,24 +27,38 @@ def alembic_config(connection: Connection) -> Config:
 
 
 def upgrade_to_head(on: Engine | None = None, chosen: Settings | None = None) -> None:
-    """One migrator at a time: the others wait on an advisory lock and then find nothing left to do.
+    """Upgrade the schema and grant the roles, in one transaction.
 
-    Raises ConfigurationError for a database that cannot be used.
+    One migrator works at a time: others wait for an advisory lock and then have nothing left to do. Raises
+    ConfigurationError for a database that cannot be used.
     """
     with (on or engine()).begin() as connection:
         if reasons := refusals(connection):
             raise ConfigurationError(f"DATABASE_URL: {reasons[0]}")
-        # A migration may rightly take longer than a request, and may wait for another migrator.
+        # A migration may take longer than a request, and may wait for another migrator.
         connection.execute(text("SET LOCAL statement_timeout = '10min'"))
         connection.execute(text("SET LOCAL lock_timeout = '10min'"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
+        if unknown := _unknown_revisions(connection):
+            raise ConfigurationError(
+                f"DATABASE_URL: the schema is at revision {unknown[0]}, which this version of Weelo does not know: it is of "
+                "a newer version, or another program's; use that version, or a database of its own"
+            )
         command.upgrade(alembic_config(connection), "head")
         grant_roles(connection, chosen or settings())
 
 
+def _unknown_revisions(connection: Connection) -> list[str]:
+    known = {script.revision for script in _scripts(connection).walk_revisions()}
+    return sorted(set(MigrationContext.configure(connection).get_current_heads()) - known)
+
+
+def _scripts(connection: Connection) -> ScriptDirectory:
+    return ScriptDirectory.from_config(alembic_config(connection))
+
+
 def is_at_head(connection: Connection) -> bool:
-    """Whether the schema is what this code expects, or newer: in a deploy the old code goes on until it is replaced."""
-    scripts = ScriptDirectory.from_config(alembic_config(connection))
-    known = {script.revision for script in scripts.walk_revisions()}
+    """Return whether the schema is the expected one or newer, as it is for old code during a deploy."""
     current = set(MigrationContext.configure(connection).get_current_heads())
-    return bool(current) and (current == set(scripts.get_heads()) or not current & known)
+    newer = set(_unknown_revisions(connection)) == current
+    return bool(current) and (newer or current == set(_scripts(connection).get_heads()))

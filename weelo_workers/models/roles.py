@@ -1,7 +1,7 @@
-"""Who may do what in the database: the API reads and hands in commands, workers write rows, the owner makes tables.
+"""The rights of database roles: the API reads and inserts commands, workers write rows, the owner creates tables.
 
-Granted anew by every migration, in its transaction, so that a new table is never forgotten and a right that the code
-no longer wants does not stay.
+Each migration revokes and grants them anew in its transaction, so that new tables are included and rights that are no
+longer needed are removed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from weelo_workers.models.engine import LIMITS, SESSION
 from weelo_workers.models.mailbox import MailboxRow, Replay
 from weelo_workers.settings import ConfigurationError, Settings
 
-# What a request leaves behind: the command, and that it came again. All else is for the workers to write.
+# The API inserts a row per command, and one per repeated request. Workers write all other rows.
 API_INSERTS = (MailboxRow.__tablename__, Replay.__tablename__)
 ROWS = "SELECT, INSERT, UPDATE, DELETE"
 
@@ -27,9 +27,9 @@ _NO_MORE_THAN_LOG_IN = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION 
 
 
 def grant_roles(connection: Connection, chosen: Settings) -> None:
-    """Make the roles that DATABASE_API_URL and DATABASE_WORKERS_URL name, and give each what it needs.
+    """Create the roles that DATABASE_API_URL and DATABASE_WORKERS_URL name, and grant each the rights that it needs.
 
-    Without either variable nothing happens: everybody is then the owner. Raises ConfigurationError.
+    Without these variables nothing happens, and all processes connect as the owner. Raises ConfigurationError.
     """
     raw: Any = connection.connection.driver_connection
     with raw.cursor() as cursor:
@@ -44,9 +44,7 @@ def grant_roles(connection: Connection, chosen: Settings) -> None:
             if role is not None:
                 _begin_with_nothing(cursor, role, schema)
                 _on_tables(cursor, "SELECT", tables, role, schema)
-                _on_tables(
-                    cursor, "SELECT", ["alembic_version"], role, schema
-                )  # is the schema the expected one?
+                _on_tables(cursor, "SELECT", ["alembic_version"], role, schema)  # for `is_at_head`
                 _set_defaults(cursor, role, schema)
         if api is not None:
             _on_tables(cursor, "INSERT", API_INSERTS, api, schema)
@@ -55,7 +53,7 @@ def grant_roles(connection: Connection, chosen: Settings) -> None:
 
 
 def _role(cursor: Any, variable: str, address: str | None) -> str | None:
-    """The role of this URL, made if it is missing and with the URL's password; None without a URL."""
+    """Return the role of this URL, after creating it if it is missing and setting its password; None without a URL."""
     if address is None:
         return None
     url = database_url.read(address)
@@ -72,14 +70,14 @@ def _role(cursor: Any, variable: str, address: str | None) -> str | None:
             f"{variable}: there is no role {name}, and the one of DATABASE_URL may not make it"
         )
     if url.get("password"):
-        # It goes to the server as a verifier: a statement may end up in the server's log.
+        # Sent as a SCRAM verifier, because the server may log the statement.
         verifier = encrypt_password(url["password"], name, scope=cursor.connection, algorithm="scram-sha-256")
         _may(cursor, sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)))
     return name
 
 
 def _may(cursor: Any, statement: sql.Composed) -> bool:
-    """Whether we were let do this. What is not allowed is somebody else's to look after, and is left as it is."""
+    """Execute the statement. Return False, with no effect, if this role may not: an administrator then manages it."""
     cursor.execute("SAVEPOINT role")
     try:
         cursor.execute(statement)
@@ -90,7 +88,7 @@ def _may(cursor: Any, statement: sql.Composed) -> bool:
 
 
 def _begin_with_nothing(cursor: Any, role: str, of: str) -> None:
-    """PUBLIC included: before PostgreSQL 15 it could make tables, and temporary ones it can to this day."""
+    """Revoke all rights, also those of PUBLIC, which may create temporary tables (and tables, before PostgreSQL 15)."""
     database = sql.Identifier(cursor.connection.info.dbname)
     schema, name = sql.Identifier(of), sql.Identifier(role)
     for statement in (
@@ -109,7 +107,7 @@ def _on_tables(cursor: Any, what: str, tables: Iterable[str], role: str, schema:
 
 
 def _set_defaults(cursor: Any, role: str, schema: str) -> None:
-    """Make the limits the role's defaults in this database: they hold behind a pooler that drops a connection's settings."""
+    """Make the limits defaults of the role in this database, because some poolers drop a connection's own settings."""
     defaults = {**LIMITS, **SESSION, **({} if schema == "public" else {"search_path": schema})}
     for name, value in defaults.items():
         statement = sql.SQL("ALTER ROLE {} IN DATABASE {} SET {} = {}").format(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from weelo_workers.models.base import Base
 from weelo_workers.models.engine import LIMITS
@@ -24,12 +25,30 @@ _HIDDEN = text("""
      WHERE relnamespace = to_regnamespace(quote_ident(current_schema())) AND relrowsecurity AND relname = ANY(:tables)
      ORDER BY relname
 """)
-# Without these a crash of the server loses commands that have been accepted.
+# If one of these is off, a crash of the server may lose accepted commands.
 _DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 
 
+_UNSUITED = {
+    "42P01": "run `weelo migrate`",  # undefined_table
+    "42703": "run `weelo migrate`",  # undefined_column
+    "42P07": "another program's tables are in this schema; give Weelo a database of its own",  # duplicate_table
+    "42501": "",  # insufficient_privilege
+    "25006": "",  # read_only_sql_transaction: a standby
+}
+
+
+def trouble_with(error: DBAPIError) -> str | None:
+    """Return a line about an error whose cause lies with the server or its contents, None for a defect of ours."""
+    hint = _UNSUITED.get(getattr(error.orig, "pgcode", None) or "")
+    if hint is None and not isinstance(error, OperationalError):
+        return None
+    line = str(error.orig).strip().splitlines()[0]
+    return f"{line}: {hint}" if hint else line
+
+
 def refusals(connection: Connection, *, writable: bool = True) -> list[str]:
-    """Return a line for each reason why this database cannot be used. `writable`: False for one that is only read."""
+    """Return a line for each reason why this database cannot be used. `writable`: False for a replica."""
     return list(_refusals(connection, writable))
 
 

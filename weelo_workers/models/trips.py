@@ -1,4 +1,4 @@
-"""Assignments: a truck and its driver on a slot. Three partial indexes prove that nobody is promised twice."""
+"""Assignments: a truck and its driver on a slot. Each slot, driver and vehicle has at most one live assignment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Assignment(Base):
     status: Mapped[str]
     reason: Mapped[str | None]
     expires_at: Mapped[datetime | None]
-    """The driver answers by then."""
+    """The deadline for the driver's answer."""
     created_at: Mapped[datetime]
     state_changed_at: Mapped[datetime]
 
@@ -48,4 +48,4 @@ class Assignment(Base):
 
 
 on_the_road = exists().where(Assignment.vehicle_id == Vehicle.id, Assignment.status.in_(LIVE))
-"""Of a vehicle in a query: it is on a live assignment."""
+"""The condition that a vehicle of the enclosing query has a live assignment."""

@@ -1,1 +1,1 @@
-"""Telling people: who hears what (catalog), in which order (deliver), and how fast (news)."""
+"""The notifications domain: recipients (catalog), the log (deliver), live events (live_stream), phones (push)."""

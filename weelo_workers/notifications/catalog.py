@@ -1,5 +1,7 @@
-"""Who hears what, and for how long it is worth waking a phone: each event's wire name, its audiences and its push.
-The only place that decides it."""
+"""The catalog of events: for each its wire name, its audiences, and how long it is worth a push.
+
+No other place decides it.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.models import Assignment, Broadcast, Offer
 
 Own = dict[str, Any] | None
-"""What is one reader's alone, laid over the event's data."""
+"""Data for one reader only, merged over the event's data."""
 
 Reads = TypeVar("Reads", bound="Nothing")
 To = TypeVar("To", bound=Recipients)
@@ -122,12 +124,12 @@ def push_condition(
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`name` on the wire, and the audiences that receive it. A route without audiences is silence, on purpose."""
+    """An event's name on the wire and its audiences. Without audiences it is deliberately sent to no one."""
 
     name: str
     audiences: tuple[Callable[[Session, EventEnvelope], Mapping[UUID, Own]], ...]
     pushed: PushCondition | None = None
-    """Worth waking a phone for (CONTRACT section 6), as long as this says so."""
+    """If set, the event is worth a push (CONTRACT section 6) to the users that this returns."""
 
 
 def check(event: type[Event], route: Route) -> None:
@@ -241,7 +243,7 @@ def _recipients(session: Session, event: OfBroadcastVersion) -> list[UUID]:
 
 @push_condition(OfBroadcast)
 def always(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """It has happened, and stays so."""
+    """The event stays true."""
     return users
 
 
@@ -261,7 +263,7 @@ def while_on_offer(session: Session, push: PushData, users: Collection[UUID]) ->
 
 @push_condition(OfBroadcast)
 def while_taken(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """A slot that came back has been announced anew, and this must not replace it."""
+    """No slot has reopened: a reopened slot is offered again, and this push must not replace that offer."""
     reopened = session.scalar(
         select(Broadcast.id).where(Broadcast.id == push.broadcast_id, Broadcast.status.in_(OPEN))
     )
@@ -270,7 +272,7 @@ def while_taken(session: Session, push: PushData, users: Collection[UUID]) -> Co
 
 @push_condition(OfAssignment)
 def while_unanswered(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """The driver may still say yes or no."""
+    """The driver may still accept or decline."""
     return session.scalars(
         select(Assignment.driver_id).where(
             Assignment.id == push.assignment_id,

@@ -1,4 +1,4 @@
-"""Write what happened into the log of everyone concerned, each user's lines numbered without a gap."""
+"""Handler: write events into their readers' logs, each user's lines numbered without a gap."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from weelo_workers.models import Broadcast, Device, EventRecord, LogHead, LogLin
 from weelo_workers.notifications import live_stream
 from weelo_workers.notifications.catalog import BY_NAME, Own
 
-# What announces no end of its own, such as a withdrawal, is worth a push for this long.
+# An event without an `expiresAt`, such as a withdrawal, is worth a push for this long.
 WORTH_A_PUSH_FOR = timedelta(hours=1)
 USERS_PER_PUSH = 50
 
@@ -37,16 +37,16 @@ class Line:
 
 @handles(DeliverEvents)
 def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
-    """Tell this transition and all untold ones of the same subject, in the order in which they happened.
+    """Write this delivery and all other waiting ones of the same subject, in the order in which they happened.
 
-    Deliveries about one subject are claimed one at a time (see `messaging/ordering.py`), so an older one never comes
-    after a newer one, and a crowd of them is written in a handful of statements.
+    Deliveries about one subject are claimed one at a time (see `messaging/ordering.py`), so an older one is never written
+    after a newer one. Many of them are written in a handful of statements.
     """
     lines = _lines_of_all(uow, command.subject_id)
     if not lines:
         return
     numbered = _number(uow.session, lines)
-    # After the heads are locked: the events' positions then follow one another as each reader's lines do.
+    # Inserted after the heads are locked, so that the positions of events have the same order as each reader's lines.
     uow.session.execute(
         insert(EventRecord),
         [
@@ -66,13 +66,15 @@ def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
 
 
 def _lines_of_all(uow: UnitOfWork, subject_id: UUID) -> list[Line]:
-    """The lines of all unsettled deliveries about this subject, oldest first; the others are settled along with
-    ours. One that cannot be told is left out, to fail by itself: it takes no other with it."""
+    """Return the lines of all waiting deliveries about this subject, oldest first, and settle the others with ours.
+
+    A delivery that raises an error is left out and fails in its own attempt, without the others.
+    """
     told: dict[UUID, list[EventEnvelope]] = {}
     for row in ordering.waiting_together(uow.session, uow.command_id, DeliverEvents.name, subject_id):
         with _only_ours_matters(row.id, uow):
             told[row.id] = list(DeliverEvents.model_validate(row.payload).events)
-    # Held until the end: the session forgets what nobody holds, and would ask again for each event.
+    # Referenced until the end, because the session keeps only weak references and would load them again for each event.
     _known = _broadcasts_of(uow.session, [event for events in told.values() for event in events])
     lines: dict[UUID, list[Line]] = {}
     for row_id, events in told.items():
@@ -87,7 +89,7 @@ def _lines_of_all(uow: UnitOfWork, subject_id: UUID) -> list[Line]:
 
 @contextmanager
 def _only_ours_matters(row_id: UUID, uow: UnitOfWork) -> Iterator[None]:
-    """A payload of another version may lack anything, or have it otherwise than expected."""
+    """Ignore errors of other deliveries' payloads: one from another version may lack fields or have other types."""
     try:
         yield
     except (LookupError, ValueError, TypeError, AttributeError):
@@ -98,13 +100,13 @@ def _only_ours_matters(row_id: UUID, uow: UnitOfWork) -> Iterator[None]:
 def _broadcasts_of(session: Session, told: Sequence[EventEnvelope]) -> list[Broadcast]:
     ids = set()
     for event in told:
-        with suppress(KeyError, ValueError, TypeError, AttributeError):  # it says so again when it is told
+        with suppress(KeyError, ValueError, TypeError, AttributeError):  # raised again in `_lines`
             ids.add(UUID(event.data["broadcastId"]))
     return list(session.scalars(select(Broadcast).where(Broadcast.id.in_(ids))))
 
 
 def _lines(session: Session, told: Sequence[EventEnvelope]) -> list[Line]:
-    """Everyone whom the catalog names; somebody in two audiences of one event hears it once."""
+    """Return a line for each user in the events' audiences; a user in two audiences of one event gets one line."""
     lines = []
     for event in told:
         audience: dict[UUID, Own] = {}
@@ -137,7 +139,7 @@ def _number(session: Session, lines: Sequence[Line]) -> list[tuple[int, Line]]:
 
 
 def _wake(uow: UnitOfWork, numbered: Sequence[tuple[int, Line]]) -> None:
-    """Pushes, for those of them who have a device and for what is worth one: in the same transaction as the lines."""
+    """Send the pushes of these lines, in the same transaction, for events worth one and users with a device."""
     worth_it = [(seq, line) for seq, line in numbered if BY_NAME[line.told.event].pushed]
     if not worth_it:
         return

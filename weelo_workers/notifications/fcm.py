@@ -1,4 +1,4 @@
-"""Firebase Cloud Messaging: data-only messages to tokens, and what FCM says of each."""
+"""Firebase Cloud Messaging (FCM): send data-only messages to device tokens and classify the results."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from weelo_workers import google_account
 from weelo_workers.contracts.statuses import Platform
 from weelo_workers.settings import settings
 
-# firebase-admin takes half a second to import, so only a process that pushes does it.
+# firebase-admin takes half a second to import, so only processes that push import it.
 
 HTTP_TIMEOUT_SECONDS = 4
-# A message is a request in a thread. 500 of 50 ms each take 0.8 s with 100 threads or 500, and 1.6 s with 32.
+# Each message is a request in a thread. 500 requests of 50 ms take 0.8 s with 100 or 500 threads, and 1.6 s with 32.
 BATCH = 100
-# A transaction is open meanwhile, and looking up an address, renewing credentials or an answer that comes byte by
-# byte know no limit of their own.
+# A transaction is open meanwhile, and looking up an address, renewing credentials and reading a slow response have no
+# time limit of their own.
 BATCH_SECONDS = 10.0
 
 A_DAY = 86_400
@@ -38,10 +38,10 @@ _connecting = threading.Lock()
 class DeliveryStatus(Enum):
     SENT = "sent"
     GONE = "gone"
-    """The token is nobody's any more."""
+    """The token is no longer registered."""
     LATER = "later"
     REFUSED = "refused"
-    """It will not be taken, however often it is tried."""
+    """FCM rejects the message, and would reject it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Message:
 class DeliveryResult:
     status: DeliveryStatus
     retry_after: float = 0.0
-    """Seconds that FCM wants to be left in peace."""
+    """Seconds to wait before the next attempt, as FCM asks for."""
     why: str = ""
 
 
@@ -67,10 +67,10 @@ def is_configured() -> bool:
 
 
 def send(messages: Sequence[Message], now: datetime) -> list[DeliveryResult]:
-    """Hand up to BATCH messages to FCM, and wait for up to BATCH_SECONDS. Raises nothing: what goes wrong is an answer.
+    """Send up to BATCH messages to FCM, and wait up to BATCH_SECONDS. Raises nothing: a failure is a result.
 
-    Each message by itself: the library's own batch is the same requests, but it waits for the last of them without
-    a limit, and if one has no credentials it keeps from us which others have arrived.
+    Each message is sent separately. The library's own batch makes the same requests, but waits for the last of them
+    without a limit, and if one lacks credentials it does not return which others have arrived.
     """
     began = time.monotonic()
 
@@ -94,7 +94,7 @@ def _ask(message: Message, clock: Callable[[], datetime]) -> DeliveryResult:
     try:
         messaging.send(_encoded(message, clock()), app=_app())
     except Exception as refusal:  # noqa: BLE001 (credentials that cannot be renewed, and the like)
-        # FCM may quote the token.
+        # The error text of FCM may quote the token.
         text = f"{type(refusal).__name__}: {refusal}".replace(message.token, "(token)")
         return _answer(refusal, text.splitlines()[0][:500], clock())
     return DeliveryResult(DeliveryStatus.SENT)
@@ -105,7 +105,7 @@ def _answer(refusal: Exception, why: str, now: datetime) -> DeliveryResult:
 
     for_good = (
         exceptions.InvalidArgumentError,
-        # Also a token of another project. With the wrong credentials that is every token, so none is forgotten for it.
+        # FCM sends this for a token of another project, too. With wrong credentials that is every token, so none is deleted.
         exceptions.PermissionDeniedError,
         messaging.ThirdPartyAuthError,
     )
@@ -139,7 +139,7 @@ def _encoded(message: Message, now: datetime) -> Any:
 
 
 def _retry_after(response: Any, now: datetime) -> float:
-    """`Retry-After` of RFC 9110: seconds, or a date. At most a day, since nothing is announced for longer."""
+    """Return `Retry-After` (RFC 9110) in seconds; at most a day, because no push is valid for longer."""
     said = response.headers.get("Retry-After", "") if response is not None else ""
     if said.isdecimal():
         return float(min(int(said[:10]), A_DAY))
@@ -159,19 +159,19 @@ def _is_loopback(endpoint: str) -> bool:
 
 
 def _app() -> Any:
-    """This process's connection to FCM. The first pushes come at the same time, and one of them makes it for all."""
+    """Return this process's connection to FCM. The lock keeps concurrent first pushes from making several."""
     with _connecting:
         return _connection()
 
 
 @lru_cache(maxsize=1)
 def _connection() -> Any:
-    """To FCM, or to the server that stands in for it."""
+    """Connect to FCM, or to the server that replaces it (FCM_ENDPOINT)."""
     import firebase_admin
     from firebase_admin import credentials
     from google.auth.credentials import AnonymousCredentials
 
-    # Our devices are known by their tokens, which the library would like to see replaced by installation ids.
+    # Devices are identified by their tokens; the library warns that installation ids should replace them.
     warnings.filterwarnings("ignore", message="Message.token", category=DeprecationWarning)
 
     class Loaded(credentials.Base):  # type: ignore[misc]
@@ -185,7 +185,7 @@ def _connection() -> Any:
     try:
         _prepare(app, endpoint)
     except BaseException:
-        # Else the next try would hear that there is an app of this name, and nothing of what went wrong.
+        # Otherwise the next attempt would fail because an app of this name exists, which hides the first error.
         firebase_admin.delete_app(app)
         raise
     return app
@@ -196,12 +196,12 @@ def _prepare(app: Any, endpoint: str | None) -> None:
     from requests.adapters import HTTPAdapter
 
     service = messaging._get_messaging_service(app)
-    # The library sleeps and tries again inside a call, for minutes if FCM says so; our mailbox does it better.
+    # The library would sleep and retry inside a call, for minutes if FCM asks for it. The mailbox retries instead.
     for scheme in ("http://", "https://", "https://fcm.googleapis.com"):
         service._client.session.mount(
             scheme, HTTPAdapter(pool_connections=4, pool_maxsize=BATCH, max_retries=0)
         )
     if endpoint:
         if _is_loopback(endpoint):
-            service._client.session.trust_env = False  # a proxy of the environment cannot reach this machine
+            service._client.session.trust_env = False  # a proxy cannot reach this machine
         service._fcm_url = f"{endpoint.rstrip('/')}/v1/projects/{app.project_id}/messages:send"

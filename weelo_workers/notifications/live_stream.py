@@ -1,7 +1,7 @@
-"""News: lines just written, on their way to whichever API process holds the reader's socket.
+"""The live stream: committed log lines on their way to the API processes that hold their readers' sockets.
 
-A Redis stream read by every API process. It may be lost or cut short: the log in PostgreSQL is the
-truth, and whoever holds a socket compares with it.
+Every API process reads this Redis stream. It may be lost or trimmed, because every session also compares with the log
+in PostgreSQL, which is complete.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from weelo_workers.contracts.wire import rfc3339
 from weelo_workers.redis_client import redis
 
 STREAM_KEY = "weelo:news"
-# Some seconds' worth at full load: readers are milliseconds behind, and who is further behind asks the log.
+# Some seconds of entries at full load. Readers are milliseconds behind; one that is further behind reads the log.
 KEEP = 1_000
-# Of all that is kept no more than 64 MB, an eighth of what Redis has in Compose: unbounded, a ring that tells 250 fleets
-# of 50 slots is 499 KB (measured), and a thousand of those fill it.
+# Limits the stream to 64 MB, an eighth of Redis's memory in Compose. The entry of a ring that offers 50 slots to 250
+# fleets would otherwise have 499 KB (measured), and a thousand of those fill that memory.
 ENTRY_BYTES = 64_000
-# Apart, so that a thousand trucks on the road push nobody's news out.
+# A stream of its own, so that the positions of a thousand trucks do not trim log lines.
 EPHEMERAL = "weelo:news:of-the-moment"
 
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """One event and its readers: user id → (seq, what is the reader's alone)."""
+    """One event and its readers: user id → (seq, data for this reader only)."""
 
     id: UUID
     event: str
@@ -38,7 +38,7 @@ class StreamEvent:
 
 
 def publish(items: Sequence[StreamEvent]) -> None:
-    """Announce lines that have been committed."""
+    """Publish log lines that have been committed."""
     with redis().pipeline(transaction=False) as pipe:
         for text in _entries(items):
             pipe.xadd(STREAM_KEY, {"items": text}, maxlen=KEEP, approximate=True)
@@ -46,7 +46,7 @@ def publish(items: Sequence[StreamEvent]) -> None:
 
 
 def _entries(items: Sequence[StreamEvent]) -> Iterator[str]:
-    """What is too long for one entry in several, by halves: of its items, or of the readers of the only one."""
+    """Yield stream entries as JSON. Too long ones are halved: their items, or a single item's readers."""
     text = json.dumps(
         [{"id": str(i.id), "event": i.event, "at": rfc3339(i.at), "data": i.data, "to": i.to} for i in items],
         separators=(",", ":"),
@@ -65,7 +65,7 @@ def _entries(items: Sequence[StreamEvent]) -> Iterator[str]:
 
 
 def publish_ephemeral(user_id: UUID, event: str, data: dict[str, Any]) -> None:
-    """Something of the moment, for whoever of this user's sockets is open: it has no number and no log."""
+    """Publish an event to this user's open sockets only. It has no `seq` and is not written to the log."""
     text = json.dumps(
         [{"event": event, "data": data, "to": {str(user_id): (None, None)}}], separators=(",", ":")
     )
@@ -73,7 +73,9 @@ def publish_ephemeral(user_id: UUID, event: str, data: dict[str, Any]) -> None:
 
 
 def decode(entry: dict[str, str]) -> list[dict[str, Any]]:
-    """The items of one stream entry: `{id, event, at, data, to: {user id: [seq, own]}}`. Without a `seq` it is
-    a mention, `{event, data, to}`."""
+    """Return the items of one stream entry: `{id, event, at, data, to: {user id: [seq, own]}}`.
+
+    An ephemeral item is `{event, data, to}`, with null for `seq` and `own`.
+    """
     items: list[dict[str, Any]] = json.loads(entry["items"])
     return items

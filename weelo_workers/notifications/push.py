@@ -1,4 +1,4 @@
-"""Wake the phones of those who have not heard: at once without a socket, after three seconds without an ack."""
+"""Handler: push to users who have no socket at once, to others after three seconds without an ack."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from weelo_workers.notifications.catalog import BY_WIRE_NAME
 
 log = logging.getLogger(__name__)
 
-# CONTRACT section 6: a socket that has not acknowledged within this time may be a phone in a tunnel.
+# CONTRACT section 6: a socket that has not acknowledged within this time may belong to a phone in a tunnel.
 ACK_WITHIN = timedelta(seconds=3)
-# What must not overtake an announcement looks again after this long: FCM takes far less, or hangs for some seconds.
+# A withdrawal waits this long while its announcement is being sent. FCM responds far sooner, or hangs for seconds.
 TURN = timedelta(seconds=1)
 MAX_RETRY_DELAY_SECONDS = 120.0
 
 
 @handles(SendPushes)
 def push(command: SendPushes, uow: UnitOfWork) -> None:
-    """One event's pushes, as long as it is worth a push. It is executed beside the queue, since FCM may be slow.
+    """Send one event's pushes unless it has become untrue. Runs in the background, because FCM may be slow.
 
-    Killed half-way, it is executed again: who had it already gets it twice, and the app knows by its `seq`.
+    After a crash the command runs again: some devices then get the push twice, and the app drops it by its `seq`.
     """
     if uow.now >= command.ends_at:
         return
@@ -61,11 +61,10 @@ def push(command: SendPushes, uow: UnitOfWork) -> None:
 
 
 def _has_its_turn(command: SendPushes, uow: UnitOfWork) -> bool:
-    """Nothing overtakes an announcement on its way to FCM. They have one collapse key: of an offer and its
-    withdrawal a sleeping phone gets to hear what came last.
+    """Return whether this push may be sent now: a withdrawal must not overtake its announcement on the way to FCM.
 
-    An announcement shares a lock until FCM has answered. The others glance at it and go: none that begins
-    after them will find its subject still open.
+    They have one collapse key, so a sleeping phone gets only the one that FCM received last. An announcement shares a lock
+    until FCM has answered. Others only test the lock: an announcement that begins later finds the broadcast closed.
     """
     about = func.hashtextextended(f"pushes about {command.data['broadcastId']}", 0)
     if "expiresAt" in command.data:
@@ -76,7 +75,7 @@ def _has_its_turn(command: SendPushes, uow: UnitOfWork) -> bool:
 
 
 def _concerned(command: SendPushes, uow: UnitOfWork) -> set[UUID]:
-    """A push that was held up may have become untrue meanwhile."""
+    """Return the users for whom the event is still true; a push may have waited for long."""
     still = BY_WIRE_NAME[command.event].pushed
     return set(still(uow.session, command.data, command.to)) if still else set()
 
@@ -87,7 +86,7 @@ def _unread(command: SendPushes, users: Collection[UUID]) -> set[UUID]:
 
 
 def _for(command: SendPushes, devices: Sequence[Device], **changes: int) -> SendPushes:
-    """The same for these devices, whose sockets have had their time."""
+    """Return the command for these devices only, without waiting for their sockets again."""
     to = {device.user_id: command.to[device.user_id] for device in devices}
     ids = tuple(device.id for device in devices)
     return command.model_copy(update={"to": to, "devices": ids, "waited": True, **changes})
@@ -124,7 +123,7 @@ def _send(command: SendPushes, uow: UnitOfWork, devices: Sequence[Device]) -> No
         if answer.status is fcm.DeliveryStatus.REFUSED:
             log.error("FCM refuses %s to device %s: %s", command.event, device.id, answer.why)
         if answer.status is fcm.DeliveryStatus.GONE:
-            log.info("device %s of %s is gone, says FCM", device.id, device.user_id)
+            log.info("FCM reports device %s of %s as gone", device.id, device.user_id)
         if answer.status is fcm.DeliveryStatus.LATER:
             later.append((device, answer))
     _forget(uow, [device.id for device, answer in answers if answer.status is fcm.DeliveryStatus.GONE])
@@ -132,7 +131,7 @@ def _send(command: SendPushes, uow: UnitOfWork, devices: Sequence[Device]) -> No
 
 
 def _forget(uow: UnitOfWork, gone: Sequence[UUID]) -> None:
-    """Unless somebody else is about to: for what they hold nobody should be pushed again."""
+    """Delete these devices. Rows locked by others are skipped, because an error here would send all pushes again."""
     if gone:
         free = select(Device.id).where(Device.id.in_(gone)).with_for_update(skip_locked=True)
         uow.session.execute(
@@ -143,7 +142,7 @@ def _forget(uow: UnitOfWork, gone: Sequence[UUID]) -> None:
 def _try_again(
     command: SendPushes, uow: UnitOfWork, later: Sequence[tuple[Device, fcm.DeliveryResult]]
 ) -> None:
-    """Those that FCM had no time for: not before it says, after a while that doubles, and not after the end."""
+    """Send a later push for devices that FCM did not serve: after its Retry-After and our back-off, before `ends_at`."""
     pause = _pause(command.attempt)
     by_pause: dict[float, list[Device]] = defaultdict(list)
     for device, answer in later:
@@ -153,13 +152,11 @@ def _try_again(
         if again_at < command.ends_at:
             uow.send(_for(command, devices, attempt=command.attempt + 1), at=again_at)
         else:
-            log.warning(
-                "%d pushes of %s will be out of date before FCM takes them", len(devices), command.event
-            )
+            log.warning("%d pushes of %s dropped: they expire before a retry", len(devices), command.event)
     if later:
         log.warning("FCM did not take %d pushes of %s: %s", len(later), command.event, later[0][1].why)
 
 
 def _pause(attempt: int) -> float:
-    """Seconds: 1, 2, 4 and so on, up to half of it less, so that a crowd spreads."""
+    """Return the back-off in seconds: 1, 2, 4 and so on, less up to half of it, so that retries spread out."""
     return min(2.0 ** min(attempt, 10), MAX_RETRY_DELAY_SECONDS) * random.uniform(0.5, 1.0)

@@ -1,6 +1,6 @@
-"""Who has a socket open, and how far they have said that they have read: what the API processes tell Redis.
+"""Open sockets and acknowledged lines of each user: API processes write them to Redis, pushes read them.
 
-Best effort: Redis may be away or empty. Then nobody is listening as far as we know, and is pushed to.
+Best effort: if Redis is unavailable or empty, users count as not connected and get pushes.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from weelo_workers.redis_client import redis
 
 
 def acked_by(user_id: UUID) -> str:
-    """The newest seq that this user has acknowledged. It lives as long as the lines that it speaks of."""
+    """Return the key of the newest seq that this user has acknowledged. It lives as long as the log lines."""
     return f"weelo:acked:{user_id}"
 
 
 def sockets_of(user_id: UUID) -> str:
-    """Sorted set: socket (`<process>/<id>`) → when it was opened."""
+    """Return the key of a sorted set: socket (`<process>/<id>`) → when it was opened."""
     return f"weelo:sockets:{user_id}"
 
 
 def alive(process: str) -> str:
-    """Lives while that API process does."""
+    """Return the key that exists while that API process is alive."""
     return f"weelo:sockets:process:{process}"
 
 
 def connected(user_ids: Collection[UUID]) -> set[UUID]:
-    """Those with a socket in an API process that is alive."""
+    """Return the users with a socket in an API process that is alive."""
     ordered = list(user_ids)
     try:
         pipe = redis().pipeline(transaction=False)
@@ -48,7 +48,7 @@ def connected(user_ids: Collection[UUID]) -> set[UUID]:
 
 
 def acked(user_ids: Collection[UUID]) -> Mapping[UUID, int]:
-    """How far each has acknowledged their log; 0 if it is not known."""
+    """Return the newest seq that each user has acknowledged; 0 if it is not known."""
     ordered = list(user_ids)
     if not ordered:
         return {}

@@ -1,1 +1,1 @@
-"""The offers domain: taking or declining trucks of a broadcast."""
+"""The offers domain: accepting, holding and declining slots of a broadcast."""

@@ -1,4 +1,4 @@
-"""A transporter takes trucks of a broadcast: the first accept that commits wins a slot, and there is one winner."""
+"""Handler: a transporter takes slots. The first accept that commits wins a slot; there is one winner."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from weelo_workers.offers.holds import expire_overdue, held_slots, open_hold
 
 @handles(AcceptTrucks)
 def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
-    """Give slots to these trucks: all of them or none, or with `partial` as many as are open.
+    """Assign slots to these trucks: all of them or none, or with `partial` as many as are open.
 
-    The broadcast's row lock puts all accepts, the cancel and the expiry of one broadcast in a row, so
-    every loser can be told what really happened. A repeated yes is answered with the first yes.
+    The broadcast's row lock serializes its accepts, cancel and expiry, so a refusal gives the true reason. A repeated
+    accept returns the result of the first one.
     """
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     live = live_assignments_of(uow, command.broadcast_id, command.transporter_id)
-    # Who was not told of a broadcast does not know that it exists (CONTRACT section 2).
+    # For a transporter without an offer the broadcast does not exist (CONTRACT section 2).
     if broadcast is None or live is None:
         raise Rejected(Code.BROADCAST_NOT_FOUND)
     before, wanted = split_repeated(live, command.trucks)
     if wanted and not command.partial:
-        before, wanted = [], command.trucks  # not the same accept: all or nothing, and the won ones are busy
+        before, wanted = [], command.trucks  # not a repetition: all or none, and those won before are busy
     if before and not (wanted and broadcast.status in lifecycle.OPEN):
         uow.replayed = True
         return accept_result(broadcast, broadcast_transitions.slots_of(uow, broadcast.id), before)

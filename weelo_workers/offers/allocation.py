@@ -1,4 +1,4 @@
-"""Which truck goes on which slot: pure, the same for every way of taking trucks."""
+"""Allocation of trucks to slots: a pure function, shared by all commands that assign trucks."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def allocate(
     *,
     partial: bool,
 ) -> list[Allocation]:
-    """Each truck on the slot that it names, or on the first of its kind among those `to_take`.
+    """Return each truck with the slot that it names, or with the first slot of its kind in `to_take`.
 
-    All of them, or with `partial` as many as find a place. Raises Rejected with what is in the way:
+    All trucks get a slot, or with `partial` as many as possible. Raises Rejected with the reason:
     TRUCK_REQUEST_NOT_FOUND, VEHICLE_TYPE_MISMATCH, REQUEST_ALREADY_TAKEN or NOT_ENOUGH_AVAILABLE.
     """
     free = list(to_take)
     kinds = {vehicle.vehicle_key for _, vehicle, _ in trucks}
     remaining = {"remaining": sum(slot.vehicle_key in kinds for slot in free)}
     allocations: list[Allocation] = []
-    # Named slots first, so that a truck without a wish does not sit down on somebody's named one.
+    # Trucks that name a slot come first, so that no other truck is allocated to that slot.
     for truck, vehicle, driver in sorted(trucks, key=lambda offered: offered[0].truck_request_id is None):
         slot = _place_for(truck, vehicle, slots, free)
         if slot is not None:

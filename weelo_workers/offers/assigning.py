@@ -1,4 +1,4 @@
-"""Taking trucks of a broadcast: what accepting and confirming a hold have in common."""
+"""Assigning trucks to slots: functions shared by accepting and by confirming a hold."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def assign(
     allocations: Sequence[Allocation],
     transporter_id: UUID,
 ) -> list[Assignment]:
-    """These trucks have won these slots: assignments, the drivers' answer windows, and everyone hears of it."""
+    """Insert an assignment for each allocation, set the drivers' answer timers, and publish the result."""
     won = [_assignment(broadcast, transporter_id, allocation, uow.now) for allocation in allocations]
     uow.advance_all([slot for slot, _, _ in allocations], slot_lifecycle.ASSIGN)
     uow.add(*won)
@@ -49,7 +49,7 @@ def assign(
 
 
 def live_assignments_of(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> list[Assignment] | None:
-    """The transporter's live ones on this broadcast; None if it was never offered to them."""
+    """Return the transporter's live assignments on this broadcast; None if it was never offered to them."""
     rows = uow.session.scalars(_LIVE_OF, {"broadcast": broadcast_id, "own": transporter_id}).all()
     return [assignment for assignment in rows if assignment is not None] if rows else None
 
@@ -72,7 +72,7 @@ _LIVE_OF = (
 def split_repeated(
     live: Sequence[Assignment], trucks: Sequence[Truck]
 ) -> tuple[list[Assignment], tuple[Truck, ...]]:
-    """Which of these trucks are on this broadcast already (it was said before), and which are not."""
+    """Return the live assignments of trucks that an earlier command has assigned already, and the remaining trucks."""
     by_truck = {(assignment.vehicle_id, assignment.driver_id): assignment for assignment in live}
     before, wanted = [], []
     for truck in trucks:
@@ -85,7 +85,7 @@ def split_repeated(
 
 
 def ensure_open(broadcast: Broadcast, now: datetime) -> None:
-    """Refuse with what happened: cancelled, expired, or full (ACPT-02)."""
+    """Raise Rejected with the reason if the broadcast is cancelled, expired or full (ACPT-02)."""
     if broadcast.status == BroadcastStatus.CANCELLED:
         raise Rejected(Code.BROADCAST_CANCELLED)
     if broadcast.status == BroadcastStatus.EXPIRED:
@@ -97,7 +97,7 @@ def ensure_open(broadcast: Broadcast, now: datetime) -> None:
 
 
 def lock_free_trucks(uow: UnitOfWork, transporter_id: UUID, wanted: Sequence[Truck]) -> list[Offered]:
-    """The vehicles and drivers, locked, of this fleet, and on no live assignment (ACPT-06)."""
+    """Lock and return these vehicles and drivers. Raises Rejected if one is busy or not of this fleet (ACPT-06)."""
     vehicles = {v.id: v for v in uow.lock_all(Vehicle, [truck.vehicle_id for truck in wanted])}
     drivers = {d.id: d for d in uow.lock_all(Driver, [truck.driver_id for truck in wanted])}
     busy = list(

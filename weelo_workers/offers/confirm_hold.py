@@ -1,4 +1,4 @@
-"""A transporter names the trucks for the slots on hold."""
+"""Handler: a transporter names the trucks for the slots on hold."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from weelo_workers.offers.holds import held_slots, lock_own, reopen_slots
 
 @handles(ConfirmHold)
 def confirm_hold(command: ConfirmHold, uow: UnitOfWork) -> AcceptResult:
-    """All trucks or none. Slots left over are everybody's again. The same confirmation again gets its answer again."""
+    """Assign all trucks or none, and reopen the remaining slots. A repeated confirmation returns the first one's result."""
     broadcast, hold = lock_own(uow, command.hold_id, command.transporter_id)
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     if hold.status == HoldStatus.CONFIRMED:

@@ -1,4 +1,4 @@
-"""A transporter does not want this one: it leaves their list."""
+"""Handler: a broadcast leaves the transporter's list."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from weelo_workers.settings import settings
 
 @handles(DeclineOffer)
 def decline(command: DeclineOffer, uow: UnitOfWork) -> DeclineResult:
-    """Declining twice, or what is over anyway, is fine; declining what one was never offered is not found.
+    """Mark the offer as declined, and release the transporter's hold on the broadcast.
 
-    What the transporter had on hold comes back.
+    Declining again, or after the broadcast has ended, succeeds. Raises Rejected(BROADCAST_NOT_FOUND) without an offer.
     """
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     offer = uow.session.get(Offer, (command.broadcast_id, command.transporter_id))

@@ -1,4 +1,4 @@
-"""A hold has lasted its time (timer): its slots come back."""
+"""Handler (timer): a hold runs out and its slots reopen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from weelo_workers.offers.holds import expire, lock_own
 
 @handles(ExpireHold)
 def expire_hold(command: ExpireHold, uow: UnitOfWork) -> None:
-    """Does nothing to a hold that was confirmed, let go of, or ended with its broadcast."""
+    """Expire the hold. Does nothing if it was confirmed, released, or ended with its broadcast."""
     broadcast, hold = lock_own(uow, command.hold_id, None)
     if hold.status != HoldStatus.OPEN:
         return

@@ -1,4 +1,4 @@
-"""A transporter keeps slots from the others while choosing trucks for them."""
+"""Handler: a transporter reserves slots while choosing trucks for them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from weelo_workers.settings import settings
 
 @handles(HoldSlots)
 def hold(command: HoldSlots, uow: UnitOfWork) -> HoldView:
-    """All of them or none, for HOLD_SECONDS, at most until the broadcast expires.
+    """Hold the slots, all or none, for HOLD_SECONDS, at most until the broadcast expires.
 
-    Who has a hold here already gets that one, as it is, and whose hold here has run out gets no other. Nobody
-    may keep more slots, here and elsewhere together, than they have free trucks for at that moment.
+    An open hold of this transporter here is returned unchanged; after one has run out, no other is made. A transporter
+    holds at most as many slots, on all broadcasts together, as they have free trucks for at that moment.
     """
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or uow.session.get(Offer, (broadcast.id, command.transporter_id)) is None:
@@ -61,7 +61,7 @@ def hold(command: HoldSlots, uow: UnitOfWork) -> HoldView:
 
 
 def _choose(command: HoldSlots, slots: Sequence[TruckRequest], uow: UnitOfWork) -> list[TruckRequest]:
-    """The first open slots for which the fleet has as many free trucks."""
+    """Return the first open slots for which the fleet has free trucks. Raises Rejected if there are too few."""
     asked = command.request
     key = None
     if asked.vehicle_type is not None and asked.vehicle_subtype is not None:
@@ -87,7 +87,7 @@ def _choose(command: HoldSlots, slots: Sequence[TruckRequest], uow: UnitOfWork) 
 
 
 def _kept_elsewhere(uow: UnitOfWork, transporter_id: UUID) -> list[str]:
-    """The kinds of the slots that this fleet keeps on other broadcasts."""
+    """Return the vehicle key of each slot that this fleet holds on other broadcasts."""
     query = (
         select(TruckRequest.vehicle_key)
         .join(Hold, Hold.id == TruckRequest.hold_id)
@@ -101,8 +101,10 @@ def _kept_elsewhere(uow: UnitOfWork, transporter_id: UUID) -> list[str]:
 
 
 def _until(uow: UnitOfWork, broadcast: Broadcast, transporter_id: UUID) -> datetime:
-    """Holding again extends nothing: after letting go, the time of the first hold still counts, and after one
-    that has run out it is over. Raises Rejected(HOLD_EXPIRED)."""
+    """Return when a new hold ends. Raises Rejected(HOLD_EXPIRED) if an earlier hold here has run out.
+
+    A released hold still sets the end of the next one, so releasing and holding again extends nothing.
+    """
     before = uow.session.scalars(
         select(Hold).where(
             Hold.broadcast_id == broadcast.id,

@@ -1,4 +1,4 @@
-"""What the verbs of holds share: finding one, seeing it, letting its slots go."""
+"""Functions shared by the handlers of holds: look up, expire and release holds, and return their views."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from weelo_workers.queries.views import broadcast_header, searching
 
 
 def lock_own(uow: UnitOfWork, hold_id: UUID, transporter_id: UUID | None) -> tuple[Broadcast, Hold]:
-    """The hold and its broadcast, locked, the broadcast first. `transporter_id` None: whosesoever it is.
+    """Lock the hold's broadcast, then the hold, and return both. `transporter_id` None: a hold of any transporter.
 
     Raises Rejected(HOLD_NOT_FOUND).
     """
@@ -37,7 +37,7 @@ def lock_own(uow: UnitOfWork, hold_id: UUID, transporter_id: UUID | None) -> tup
 
 
 def open_hold(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> Hold | None:
-    """The transporter's on this broadcast. Asked under the broadcast's lock."""
+    """Return the transporter's open hold on this broadcast. Called under the broadcast's lock."""
     return uow.session.scalar(
         select(Hold).where(
             Hold.broadcast_id == broadcast_id,
@@ -48,14 +48,14 @@ def open_hold(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> Hold
 
 
 def held_slots(hold: Hold | None, slots: Sequence[TruckRequest]) -> list[TruckRequest]:
-    """The slots that this hold keeps."""
+    """Return the slots on this hold."""
     if hold is None:
         return []
     return [slot for slot in slots if slot.status == TruckRequestStatus.HELD and slot.hold_id == hold.id]
 
 
 def expire(uow: UnitOfWork, broadcast: Broadcast, hold: Hold) -> None:
-    """Its time has passed."""
+    """Expire the hold and notify its transporter."""
     end_early(uow, broadcast, hold, lifecycle.EXPIRE)
     uow.publish(
         HoldExpired(**broadcast_header(broadcast), hold_id=hold.id),
@@ -64,7 +64,7 @@ def expire(uow: UnitOfWork, broadcast: Broadcast, hold: Hold) -> None:
 
 
 def end_early(uow: UnitOfWork, broadcast: Broadcast, hold: Hold, transition: Transition[HoldStatus]) -> None:
-    """Its slots are everybody's again; the rings go on where they are."""
+    """End the hold by this transition and reopen its slots. The rings continue where they are."""
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     reopen_slots(uow, broadcast, held_slots(hold, slots))
     uow.advance(hold, transition)
@@ -72,15 +72,18 @@ def end_early(uow: UnitOfWork, broadcast: Broadcast, hold: Hold, transition: Tra
 
 
 def reopen_slots(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
-    """Who came while these were on hold has not heard of them. As long as rings are told, the next ring and their
-    heartbeats see to that; once everyone was asked, everyone is asked once more: only who is new is told."""
+    """Return held slots to searching.
+
+    Transporters who came into reach meanwhile have no offer. The next ring or their heartbeats make it; in the last step
+    neither may come, so one more portion is sent, which reaches only transporters without an offer.
+    """
     uow.advance_all(slots, slot_lifecycle.RELEASE)
     if slots and in_last_step(broadcast):
         uow.send(WidenBroadcast(broadcast_id=broadcast.id, step=broadcast.radius_step + 1))
 
 
 def expire_overdue(uow: UnitOfWork, broadcast: Broadcast) -> None:
-    """A hold past its end keeps nothing from anybody, even if its timer has not come yet."""
+    """Expire the broadcast's holds that are past their end but whose timers have not run yet."""
     past = select(Hold).where(
         Hold.broadcast_id == broadcast.id, Hold.status == HoldStatus.OPEN, Hold.expires_at <= uow.now
     )

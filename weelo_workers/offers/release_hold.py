@@ -1,4 +1,4 @@
-"""A transporter lets go of a hold."""
+"""Handler: a transporter releases a hold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from weelo_workers.offers.holds import end_early, hold_view, lock_own
 
 @handles(ReleaseHold)
 def release_hold(command: ReleaseHold, uow: UnitOfWork) -> HoldView:
-    """Letting go of what is over is fine, of what was confirmed is INVALID_TRANSITION."""
+    """Release the hold; one that has ended is returned as it is. Raises Rejected(INVALID_TRANSITION) if confirmed."""
     broadcast, hold = lock_own(uow, command.hold_id, command.transporter_id)
     if hold.status == HoldStatus.CONFIRMED:
         raise Rejected(Code.INVALID_TRANSITION, "Its trucks have been named.")

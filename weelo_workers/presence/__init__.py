@@ -1,14 +1,15 @@
-"""Where transporters are and who was heard lately: a Redis geo index per kind of vehicle. No database here.
+"""Presence: positions of online transporters and the open broadcasts near them, in Redis. No database here.
 
-Everything in it can be lost: heartbeats bring it back within one TTL. Whether somebody *wants* work is
-availability, a row; presence only proposes, and matching asks the rows.
+A transporter is *online* here if their app has sent a heartbeat within the TTL. All of it can be lost: heartbeats restore
+it within one TTL. Presence only proposes; matching checks availability and free trucks in the database.
 
-Keys of presence, below `weelo:presence:`: `geo:<kind>` (places of those with a free truck of the kind),
-`kind:<kind>` (the same, also without a place), `kinds` (transporter → kinds, JSON), `at` (→ "longitude,latitude"),
-`seen` (→ time last heard), `stamp` (→ as of when the rows said so), `since` (when this memory began).
-Of open broadcasts that are told in rings, below `weelo:open:`: `geo:<kind>` (pickups), `about:<id>`, `told:<id>`,
-`asked:<id>:<transporter>` (for a few seconds), `full:<transporter>` (the distance from which on they have no room),
-`ends` (→ until when each is shown), `reach` (the widest radius).
+Keys of transporters, below `weelo:presence:`: `geo:<kind>` (positions of those with a free truck of the kind),
+`kind:<kind>` (the same, also without a position), `kinds` (transporter → kinds, JSON), `at` (→ "longitude,latitude"),
+`seen` (→ time of the last heartbeat), `stamp` (→ time at which the rows were read), `since` (when the data begins).
+
+Keys of open broadcasts that are offered in rings, below `weelo:open:`: `geo:<kind>` (pickups), `about:<id>` (a hash),
+`told:<id>` (transporters with an offer), `asked:<id>:<transporter>` (found by a heartbeat; for a few seconds),
+`full:<transporter>` (the distance beyond which they have no room), `ends` (→ end of the entry), `reach` (widest radius).
 """
 
 from __future__ import annotations
@@ -61,29 +62,29 @@ __all__ = [
     "unmark_full",
 ]
 
-# Redis measures on a sphere, at most 0.6 % longer than the Earth is between the same two points.
+# Redis computes distances on a sphere, which are at most 0.6 % longer than those on the ellipsoid.
 _SPHERE_EXCESS = 1.007
-# No two places on Earth are farther apart.
+# No two points on Earth are farther apart.
 _EVERYWHERE_KM = 20_100.0
-# Where Redis's index ends; beyond, it has everybody on this parallel. `at` has where they are.
+# The index's greatest latitude. Positions beyond are indexed there; `at` has the true ones.
 _INDEX_ENDS_AT = 85.05
 _KM_PER_DEGREE = 111.7
 
 
 class PresenceUnavailable(Exception):
-    """Redis cannot say who is near: it is away."""
+    """Raised if Redis does not answer a query of presence."""
 
 
 class Absent(Enum):
     """Why a heartbeat was not stored."""
 
-    UNKNOWN = "not online here, or Redis forgot"
-    UNPLACED = "online, at a place that is not known yet"
+    UNKNOWN = "not online here, or Redis was emptied"
+    UNPLACED = "online, without a position yet"
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """WGS 84 degrees."""
+    """A position in degrees, WGS 84."""
 
     latitude: float
     longitude: float
@@ -94,9 +95,12 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """`near`: who is, with their distance in km (None: it is not known where they are). `stale`: who has such
-    a truck nearby but was not heard within the TTL. `partial`: Redis was emptied less than one TTL ago, so there
-    may be others online. `more`: others are online beyond the farthest of `near`."""
+    """What a search found.
+
+    `near`: transporters and their distances in km (None: unknown). `stale`: those in reach without a heartbeat within the
+    TTL. `partial`: Redis was emptied less than one TTL ago, so others may be online. `more`: others are online beyond
+    the farthest of `near`.
+    """
 
     near: dict[UUID, float | None]
     stale: frozenset[UUID] = frozenset()
@@ -105,10 +109,10 @@ class SearchResult:
 
 
 def online(transporter_id: UUID, free_kinds: Collection[str], *, stamp: float, heard: bool = True) -> bool:
-    """They want work and have free trucks of these kinds, as the rows said at `stamp`.
+    """Store that the transporter wants work and has free trucks of these kinds, as the rows were at time `stamp`.
 
-    `heard`: their phone has just been heard of; otherwise nothing happens to one that is silent. False if
-    nothing has happened.
+    `heard`: their app has just sent something; otherwise a transporter who is not online stays so. Return False if
+    nothing was stored: for that reason, or because a newer `stamp` is stored.
     """
     arguments: list[str | int] = [
         str(transporter_id),
@@ -120,16 +124,15 @@ def online(transporter_id: UUID, free_kinds: Collection[str], *, stamp: float, h
 
 
 def offline(transporter_id: UUID, *, stamp: float) -> None:
-    """Out of every index at once."""
+    """Remove the transporter from every index, unless a newer `stamp` is stored."""
     redis().register_script(GO_OFFLINE)(args=[str(transporter_id), repr(stamp)])
 
 
 def heartbeat(transporter_id: UUID, point: Point, *, first: bool = False) -> list[UUID] | Absent:
-    """Move the marker and extend presence. Return the open broadcasts within whose rings they are now, and that were
-    not offered to them.
+    """Store the position and extend presence. Return the open broadcasts that reach the position and were not offered.
 
-    If they are not online here, nothing is stored, and the reason is returned. The same if no place of theirs is known yet,
-    unless `first` is set: that stores a first place.
+    If the transporter is not online here, or has no position yet and `first` is not set, nothing is stored and the reason
+    is returned.
     """
     place = [repr(point.longitude), repr(point.latitude)]
     arguments: list[str | int] = [str(transporter_id), *place, int(first)]
@@ -142,14 +145,14 @@ def heartbeat(transporter_id: UUID, point: Point, *, first: bool = False) -> lis
 
 
 def is_warm() -> bool:
-    """Whether this memory is older than one TTL, so that who is not in it was away."""
+    """Return whether the data is older than one TTL, so that transporters missing in it are offline."""
     since: Any = redis().get("weelo:presence:since")
     seconds, microseconds = redis().time()
     return since is not None and seconds + microseconds / 1e6 - float(since) > settings().presence_ttl_seconds
 
 
 def last_position(transporter_id: UUID) -> Point | None:
-    """Where they were last heard, if they are online and it is known."""
+    """Return the position of the last heartbeat; None if they are offline, it is unknown, or Redis does not answer."""
     try:
         at = redis().hget("weelo:presence:at", str(transporter_id))
     except RedisError:
@@ -158,9 +161,9 @@ def last_position(transporter_id: UUID) -> Point | None:
 
 
 def search(kinds: Collection[str], pickup: Point, radius_km: float | None) -> SearchResult:
-    """Transporters heard within the TTL who have a free truck of these kinds, and how far they are.
+    """Return the transporters online within the radius who have a free truck of these kinds, with their distances.
 
-    `radius_km` None: everyone online, also those whose place is unknown (distance None). Raises PresenceUnavailable.
+    `radius_km` None: no limit, and transporters whose position is unknown too. Raises PresenceUnavailable.
     """
     try:
         complete, found, silent = redis().register_script(SEARCH)(
@@ -185,9 +188,9 @@ def search(kinds: Collection[str], pickup: Point, radius_km: float | None) -> Se
 def nearest(kinds: Collection[str], pickup: Point, count: int, max_km: float | None) -> SearchResult:
     """Return at least the `count` nearest transporters online who have a free truck of these kinds, if there are so many.
 
-    `max_km` None: no limit, and transporters whose place is unknown are added once no others are left.
-    The cost depends on `count` and on how many are online within 150 km. Beyond 85 degrees of latitude, where the index of Redis
-    ends, the order is that of the index. Raises PresenceUnavailable if Redis does not answer.
+    `max_km` None: no limit, and transporters whose position is unknown are added once no others are left. The cost
+    depends on `count` and on how many are online within 150 km. Beyond 85 degrees of latitude, where the index of Redis
+    ends, the order is that of the index. Raises PresenceUnavailable.
     """
     limit = _EVERYWHERE_KM if max_km is None else _to_search(pickup, max_km)
     arguments: list[str | int | float] = [
@@ -204,7 +207,7 @@ def nearest(kinds: Collection[str], pickup: Point, count: int, max_km: float | N
     except RedisError as error:
         raise PresenceUnavailable(f"Redis is away ({error})") from error
     more = bool(cutoff)
-    # The script has searched so far beyond its cutoff that everybody within this true distance was found.
+    # The script searches beyond its cutoff, far enough to find every transporter within this distance on the ellipsoid.
     within = float(cutoff) * _SPHERE_EXCESS if more else _EVERYWHERE_KM
     if abs(pickup.latitude) + within / _KM_PER_DEGREE > _INDEX_ENDS_AT:
         within = _EVERYWHERE_KM
@@ -221,10 +224,9 @@ def nearest(kinds: Collection[str], pickup: Point, count: int, max_km: float | N
 def online_within(
     transporter_ids: Collection[UUID], pickup: Point, radius_km: float | None
 ) -> dict[UUID, float | None]:
-    """Return which of these transporters sent a heartbeat within the TTL and are within the radius (None: anywhere), with
-    their distance in km (None: not known).
+    """Return which of these transporters are online within the radius, with their distances in km (None: unknown).
 
-    It does not matter whether their trucks are free. Raises PresenceUnavailable if Redis does not answer.
+    `radius_km` None: no limit. Their trucks need not be free. Raises PresenceUnavailable.
     """
     ids = [str(transporter_id) for transporter_id in transporter_ids]
     if not ids:
@@ -242,13 +244,13 @@ def online_within(
 
 
 def evict_stale(at_most: int) -> int:
-    """Take those out of the indexes who have not been heard for one TTL. Returns how many they were."""
+    """Remove transporters without a heartbeat for one TTL from the indexes. Return their number."""
     arguments = [settings().presence_ttl_seconds, at_most]
     return int(redis().register_script(EVICT_STALE)(args=arguments))
 
 
 def evict_closed(at_most: int) -> int:
-    """Take requests out of the index whose time is up. Returns how many they were."""
+    """Remove index entries of broadcasts that have ended. Return the number of entries."""
     return int(redis().register_script(EVICT_CLOSED)(args=[at_most]))
 
 
@@ -260,8 +262,10 @@ def index_broadcast(
     radius_km: float,
     seconds_left: float,
 ) -> None:
-    """Let heartbeats find this broadcast within its radius; with no kinds, no longer. `as_of`: a time read under its
-    lock, so that what was true later wins."""
+    """Index this broadcast for heartbeats from within its radius; with no kinds, remove it.
+
+    `as_of`: a time read under the broadcast's lock. An entry with a later time is not overwritten.
+    """
     redis().register_script(INDEX_BROADCAST)(
         args=[
             str(broadcast_id),
@@ -276,13 +280,13 @@ def index_broadcast(
 
 
 def mark_offered(broadcast_id: UUID, transporter_ids: Sequence[UUID], seconds_left: float) -> None:
-    """These have heard of it."""
+    """Leave the broadcast out of the answers to these transporters' heartbeats."""
     arguments: list[str | float] = [str(broadcast_id), seconds_left, *map(str, transporter_ids)]
     redis().register_script(MARK_OFFERED)(args=arguments)
 
 
 def snooze(broadcast_id: UUID, transporter_ids: Sequence[UUID], seconds: float) -> None:
-    """Their heartbeats do not ask after it for so long."""
+    """Leave the broadcast out of the answers to these transporters' heartbeats for so many seconds."""
     for transporter_id in transporter_ids:
         redis().set(f"weelo:open:asked:{broadcast_id}:{transporter_id}", 1, ex=max(1, int(seconds)))
 
@@ -293,12 +297,12 @@ def mark_full(transporter_id: UUID, km: float, seconds: float) -> None:
 
 
 def unmark_full(transporter_id: UUID) -> None:
-    """Undo `mark_full`: the answers to their heartbeats contain broadcasts at every distance again."""
+    """Remove the distance limit that `mark_full` has set."""
     redis().delete(f"weelo:open:full:{transporter_id}")
 
 
 def _to_search(pickup: Point, radius_km: float) -> float:
-    """A radius that holds everybody in question, whatever the index's idea of the Earth."""
+    """Return a radius for the index that covers `radius_km` on the ellipsoid, also near the poles."""
     beyond = max(0.0, abs(pickup.latitude) - _INDEX_ENDS_AT)
     farthest = max(0.0, min(90.0, abs(pickup.latitude) + radius_km / _KM_PER_DEGREE) - _INDEX_ENDS_AT)
     return radius_km * _SPHERE_EXCESS + (beyond + farthest) * _KM_PER_DEGREE + 0.01

@@ -1,4 +1,4 @@
-"""Presence in Lua: each change and each search is one atomic step and one round trip, by Redis's own clock."""
+"""The Lua scripts of presence. Each runs atomically in one round trip and uses Redis's own clock."""
 
 _COMMON = """
 local P, O = 'weelo:presence:', 'weelo:open:'
@@ -19,7 +19,7 @@ local function forget(id)
   redis.call('HDEL', P..'at', id)
   redis.call('ZREM', P..'seen', id)
 end
--- Of two who speak about one transporter, the one who has looked at the rows later is right.
+-- Several processes write one transporter's state: the one that read the rows last is right.
 local function outdated(id, stamp)
   local known = redis.call('HGET', P..'stamp', id)
   if known and tonumber(known) > tonumber(stamp) then return true end
@@ -28,7 +28,7 @@ local function outdated(id, stamp)
 end
 """
 
-# id, kinds of free trucks (JSON), stamp, whether they have just been heard of.
+# Arguments: id, kinds of free trucks (JSON), stamp, whether the app has just sent something.
 GO_ONLINE = (
     _COMMON
     + """
@@ -54,6 +54,7 @@ return 1
 """
 )
 
+# Arguments: id, stamp.
 GO_OFFLINE = (
     _COMMON
     + """
@@ -63,8 +64,8 @@ return 1
 """
 )
 
-# id, longitude, latitude, whether a first place is stored. Returns nothing for a transporter who is not known, 'unplaced'
-# for one whose place is not, else which open broadcasts they have come near to that were not offered to them.
+# Arguments: id, longitude, latitude, whether to store a first position. Returns nothing if the transporter is not online,
+# 'unplaced' if there is no position yet, else the open broadcasts in reach that were not offered.
 HEARTBEAT = (
     _COMMON
     + """
@@ -76,7 +77,7 @@ local time = now()
 redis.call('ZADD', P..'seen', time, id)
 redis.call('HSET', P..'at', id, lon..','..lat)
 local missed = {}
--- They have no room for anything farther than this. Distances on a sphere are up to 0.7 % longer.
+-- Their list has no room beyond this distance. Distances on a sphere are up to 0.7 % longer.
 local full = tonumber(redis.call('GET', O..'full:'..id) or 1e6) * 1.007
 for _, kind in ipairs(cjson.decode(kinds)) do
   redis.call('GEOADD', P..'geo:'..kind, lon, clamped(lat), id)
@@ -116,7 +117,7 @@ local function collector()
   end
   return ids, add
 end
--- Returns those with a heartbeat within the TTL and their "longitude,latitude" ('' if unknown), and the silent ones.
+-- Returns the ids with a heartbeat within the TTL, each with "longitude,latitude" ('' if unknown), and the stale ids.
 local function split(ids, alive_since)
   local found, silent = {}, {}
   for first = 1, #ids, 1000 do
@@ -142,8 +143,8 @@ end
 """
 )
 
-# kinds (JSON), longitude, latitude, radius in km (-1: wherever they are), the TTL in seconds. Answers whether this
-# memory is older than one TTL, who was found with their "longitude,latitude", and who is listed but silent.
+# Arguments: kinds (JSON), longitude, latitude, radius in km (-1: no limit), the TTL in seconds. Returns whether the data
+# is older than one TTL, the transporters found, each with "longitude,latitude", and the stale ones, which are removed.
 SEARCH = (
     _SEARCH
     + """
@@ -163,9 +164,9 @@ return {complete(alive_since), found, silent}
 """
 )
 
-# kinds (JSON), longitude, latitude, how many at least, the widest radius in km, whether members without a place count,
-# the TTL in seconds. Returns what SEARCH returns, and the cutoff in km: everybody nearer was found; '' if there are no more.
-# The radius doubles until it holds enough, so that the cost depends on how many are wanted.
+# Arguments: kinds (JSON), longitude, latitude, how many at least, the widest radius in km, whether to include those without
+# a position, the TTL in seconds. Returns SEARCH's results and the cutoff in km within which all were found; '' if there are
+# no more. The radius doubles until it holds enough, so the cost depends on how many are wanted.
 NEAREST = (
     _SEARCH
     + """
@@ -193,7 +194,7 @@ for _, kind in ipairs(kinds) do
   if anywhere and not cutoff then
     add(redis.call('SMEMBERS', P..'kind:'..kind))
   else
-    -- A sphere and the Earth differ by up to 0.7 % either way, and the distances are printed to 0.1 m.
+    -- Distances on the sphere and the ellipsoid differ by up to 0.7 % either way, and Redis rounds them to 0.1 m.
     local reach = cutoff and math.min(cutoff * 1.015 + 0.01, widest) or widest
     add(redis.call('GEOSEARCH', P..'geo:'..kind, 'FROMLONLAT', lon, lat, 'BYRADIUS', reach, 'km'))
   end
@@ -204,7 +205,7 @@ return {complete(alive_since), found, silent, cutoff and string.format('%.4f', c
 """
 )
 
-# the TTL in seconds, transporters. Returns those with a heartbeat within it, each with "longitude,latitude" ('' if unknown).
+# Arguments: the TTL in seconds, transporters. Returns those online, each with "longitude,latitude" ('' if unknown).
 ONLINE_AT = (
     _SEARCH
     + """
@@ -215,7 +216,7 @@ return found
 """
 )
 
-# the TTL in seconds, how many at most.
+# Arguments: the TTL in seconds, how many at most.
 EVICT_STALE = (
     _COMMON
     + """
@@ -225,7 +226,7 @@ return #silent
 """
 )
 
-# id, as of when, kinds (JSON; none: it is over, or everyone was asked), longitude, latitude, radius in km, seconds left.
+# Arguments: id, as of when, kinds (JSON; none: remove it), longitude, latitude, radius in km, seconds left.
 INDEX_BROADCAST = (
     _COMMON
     + """
@@ -252,7 +253,7 @@ return 1
 """
 )
 
-# how many at most. Whoever should have said that a broadcast is over may have been killed before.
+# Argument: how many at most. A process may die between the commit that ends a broadcast and the removal of its entry.
 EVICT_CLOSED = (
     _COMMON
     + """
@@ -267,7 +268,7 @@ return #over
 """
 )
 
-# id, seconds to remember, transporters.
+# Arguments: id, seconds until the broadcast ends, transporters.
 MARK_OFFERED = (
     _COMMON
     + """
@@ -278,7 +279,7 @@ return 1
 """
 )
 
-# transporter, from how many km on they have no room, seconds to remember. The nearest of several is kept.
+# Arguments: transporter, the distance in km beyond which they have no room, seconds to keep it. The smallest one is kept.
 MARK_FULL = (
     _COMMON
     + """

@@ -1,1 +1,1 @@
-"""Reading: rows as the contract shows them. Nothing here writes or locks."""
+"""Read-only queries, most of them as views of the contract. Nothing here writes or locks."""

@@ -1,4 +1,4 @@
-"""How much waits in the mailbox and for how long: what tells a living worker from one that only looks alive."""
+"""Counts and ages of waiting mailbox rows. An age reveals a worker that sends heartbeats but executes nothing."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from weelo_workers.models.mailbox import active, as_sql, due, due_later, parked,
 class Backlog:
     queue: str
     due: int
-    """Rows that are due and unsettled."""
+    """Rows that are due, unsettled and not parked."""
     oldest_seconds: float
-    """How long the oldest of them has been due."""
+    """The time since the oldest of them became due."""
     later: int
-    """Timers whose moment has not come."""
+    """Rows that are not yet due: timers."""
     failing: int
-    """Rows that failed and will be tried again."""
+    """Rows that have failed and will be retried."""
     parked: int
-    """Rows given up on; an operator looks."""
+    """Rows that are not retried until an operator asks for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """Events of transitions that nobody was told of yet."""
+    """Events that have not been delivered yet."""
 
     count: int
     oldest_seconds: float
@@ -37,7 +37,7 @@ class Unsent:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Commands of one queue that wait for their first turn, and how long the oldest has."""
+    """Due commands of one queue that have not been attempted, and how long the oldest has been due."""
 
     count: int
     oldest_seconds: float
@@ -55,7 +55,7 @@ _BY_QUEUE = text(f"""
      GROUP BY queue
 """)
 
-# What another version wrote may have no events, or something else in their place.
+# A row of another version may have no `events`, or something other than a list.
 _UNSENT = text(f"""
     SELECT COALESCE(sum(CASE jsonb_typeof(payload->'events')
                              WHEN 'array' THEN jsonb_array_length(payload->'events') ELSE 1 END), 0) AS events,
@@ -70,8 +70,7 @@ def unsent_events(connection: Connection) -> Unsent:
     return Unsent(int(row.events), max(0.0, float(row.oldest)))
 
 
-# Rows that failed before wait apart, commands that this version does not know wait for another version, and commands that
-# run in the background hold up no other.
+# Commands that have failed, that this version does not know or that run in the background delay no others, and do not count.
 _WAITS = text(f"""
     SELECT queue, count(*) AS waiting, EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)) AS oldest
       FROM mailbox
@@ -81,14 +80,14 @@ _WAITS = text(f"""
 
 
 def waits(connection: Connection) -> dict[Queue, Wait]:
-    """What waits for its first turn now."""
+    """Return the due commands that have not been attempted, for each queue that has any."""
     names = [name for name, command in REGISTRY.items() if not command.runs_in_background]
     rows = connection.execute(_WAITS, {"names": names})
     return {row.queue: Wait(row.waiting, float(row.oldest)) for row in rows}
 
 
 def by_queue(connection: Connection) -> list[Backlog]:
-    """One line per queue, also for the empty ones."""
+    """Return the backlog of each queue, also of the empty ones."""
     rows = {row.queue: row for row in connection.execute(_BY_QUEUE)}
     return [
         Backlog(queue, row.due, float(row.oldest), row.later, row.failing, row.parked)

@@ -1,4 +1,4 @@
-"""Reading broadcasts, offers and their history. What is somebody else's does not exist for the reader."""
+"""Queries of broadcasts, offers and history. Rows that the reader may not see are treated as missing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from weelo_workers.queries.views import assignment_view, broadcast_view
 def find(
     session: Session, broadcast_id: UUID, reader: Caller, kind: BroadcastKind | None = None
 ) -> dict[str, Any] | None:
-    """One broadcast with slots and, as far as they concern the reader, assignments; None if it is not theirs."""
+    """Return one broadcast with its slots and the assignments that the reader may see; None if it is not theirs."""
     query = select(Broadcast).where(Broadcast.id == broadcast_id, _visible_to(reader))
     if kind is not None:
         query = query.where(Broadcast.kind == kind)
@@ -39,7 +39,7 @@ def find(
 
 
 def current(session: Session, customer_id: UUID) -> dict[str, Any] | None:
-    """The customer's open broadcast."""
+    """Return the customer's open broadcast; None if there is none."""
     broadcast = session.scalar(
         select(Broadcast).where(Broadcast.customer_id == customer_id, Broadcast.status.in_(OPEN))
     )
@@ -47,14 +47,14 @@ def current(session: Session, customer_id: UUID) -> dict[str, Any] | None:
 
 
 def history(session: Session, customer_id: UUID, page_request: PageRequest) -> Page:
-    """The customer's own broadcasts, newest first."""
+    """Return a page of the customer's broadcasts, newest first."""
     query = select(Broadcast).where(Broadcast.customer_id == customer_id)
     rows, next_cursor = page_request.apply(session, query, Broadcast.created_at, Broadcast.id)
     return Page([view.json_dict() for view in _views(session, rows)], next_cursor)
 
 
 def offers(session: Session, transporter_id: UUID, page_request: PageRequest) -> Page:
-    """Open offers that this transporter has not declined, newest first."""
+    """Return a page of the open offers that this transporter has not declined, newest first."""
     query = (
         select(Offer)
         .join(Broadcast, Broadcast.id == Offer.broadcast_id)
@@ -93,7 +93,7 @@ def offers(session: Session, transporter_id: UUID, page_request: PageRequest) ->
 
 
 def offered_with_slot(session: Session, truck_request_id: UUID, transporter_id: UUID) -> UUID | None:
-    """The broadcast of this slot, if it was offered to this transporter."""
+    """Return the id of the slot's broadcast if it was offered to this transporter, else None."""
     return session.scalar(
         select(TruckRequest.broadcast_id)
         .join(Offer, Offer.broadcast_id == TruckRequest.broadcast_id)
@@ -102,7 +102,7 @@ def offered_with_slot(session: Session, truck_request_id: UUID, transporter_id: 
 
 
 def timeline(session: Session, broadcast_id: UUID, reader: Caller) -> list[dict[str, Any]] | None:
-    """Every transition in order, for its customer and for admins."""
+    """Return all transitions in order; None unless the reader is the customer or an admin."""
     broadcast = session.get(Broadcast, broadcast_id)
     if broadcast is None or (reader.role is not Role.ADMIN and broadcast.customer_id != reader.id):
         return None
@@ -142,7 +142,7 @@ def _visible_to(reader: Caller) -> ColumnElement[bool]:
 
 
 def _assignments(session: Session, broadcast_id: UUID, reader: Caller) -> Sequence[Assignment]:
-    """All of them for the customer; a fleet or a driver sees only their own."""
+    """Return all assignments; for a transporter or a driver only their own."""
     query = select(Assignment).where(Assignment.broadcast_id == broadcast_id).order_by(Assignment.created_at)
     if reader.role in (Role.TRANSPORTER, Role.DRIVER):
         query = query.where(or_(Assignment.transporter_id == reader.id, Assignment.driver_id == reader.id))
@@ -161,10 +161,10 @@ def _views(
 def _slots(
     session: Session, broadcasts: Sequence[Broadcast], outsider: UUID | None
 ) -> dict[UUID, list[TruckRequest]]:
-    """By broadcast, in their order. Fleets and drivers do not see what others have on hold."""
+    """Return the slots by broadcast, ordered by number. `outsider`: leave out slots that others have on hold."""
     query = select(TruckRequest).where(TruckRequest.broadcast_id.in_([each.id for each in broadcasts]))
     if outsider is not None:
-        # Only an open one keeps slots: without that, all holds that ever were would be looked through.
+        # Only open holds reserve slots; without the condition the query would read all past holds.
         own = select(Hold.id).where(Hold.transporter_id == outsider, Hold.status == HoldStatus.OPEN)
         query = query.where(
             or_(TruckRequest.status != TruckRequestStatus.HELD, TruckRequest.hold_id.in_(own))

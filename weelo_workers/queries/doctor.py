@@ -1,4 +1,4 @@
-"""What is wrong, in plain lines: connections, schema, queues, timers, deliveries, invariants."""
+"""The checks of `weelo doctor`: connections, schema, queues, timers, deliveries, invariants."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, HoldStatus, TruckRequestStatus
 from weelo_workers.contracts.wire import rfc3339
@@ -18,6 +18,7 @@ from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.truck_request import FILLED
 from weelo_workers.messaging import failures
+from weelo_workers.messaging.redis_rights import missing_right
 from weelo_workers.messaging.worker_heartbeats import consumers
 from weelo_workers.models import server
 from weelo_workers.models.base import quoted
@@ -25,13 +26,13 @@ from weelo_workers.models.engine import connect, engine
 from weelo_workers.models.mailbox import as_sql, unsettled
 from weelo_workers.models.migrate import is_at_head
 from weelo_workers.queries.backlog import by_queue
-from weelo_workers.redis_client import connect as connect_redis, redis
+from weelo_workers.redis_client import connect as connect_redis, reason, redis
 from weelo_workers.settings import settings
 
 OVERDUE_SECONDS = 5
-MOST_NAMED = 20  # of the parked and of the failing; how many there are, /metrics says
+MOST_NAMED = 20  # lists at most so many parked and failing rows each; /metrics has their numbers
 
-# Each finds rows that must not exist; `{n}` of the sentence is how many.
+# Each query counts rows that must not exist. `{n}` in the sentence is that number.
 INVARIANTS = {
     "{n} users whose kept log has a gap": """
         SELECT count(*) FROM (SELECT FROM log_lines GROUP BY user_id
@@ -70,13 +71,13 @@ INVARIANTS = {
 
 
 def findings() -> list[str]:
-    """A line per finding; empty when all is well."""
+    """Return a line per finding; none if all is well."""
     found = list(_redis())
     try:
         with engine().connect() as connection:
             found += _database(connection)
     except DBAPIError as error:
-        found.append(f"database: not reachable: {_line(error)}")
+        found.append(f"database: {_line(error)}")
     for variable in ("DATABASE_READ_URL", "DATABASE_API_URL", "DATABASE_WORKERS_URL"):
         if url := getattr(settings(), variable.lower()):
             found += [
@@ -113,13 +114,16 @@ def _further_database(url: str, *, read: bool) -> Iterator[str]:
             else:
                 yield from server.shortcomings(connection)
     except DBAPIError as error:
-        yield f"not reachable: {_line(error)}"
+        yield _line(error)
     finally:
         made.dispose()
 
 
 def _line(error: DBAPIError) -> str:
-    return str(error.orig).splitlines()[0]
+    trouble = server.trouble_with(error) or str(error.orig).splitlines()[0]
+    return (
+        f"not reachable: {trouble}" if isinstance(error, OperationalError) else f"cannot be used: {trouble}"
+    )
 
 
 def _time(moment: datetime | None) -> str:
@@ -131,7 +135,7 @@ def _redis() -> Iterator[str]:
         try:
             yield from (f"{variable}: {line}" for line in _unfit(client))
         except RedisError as error:
-            yield f"{variable}: not reachable: {error}"
+            yield f"{variable}: not reachable: {reason(error)}"
     with suppress(RedisError):
         for queue, workers in consumers().items():
             if workers == 0:
@@ -150,7 +154,9 @@ def _unfit(client: Redis) -> Iterator[str]:
     try:
         about: Any = client.info("replication") | client.info("cluster")
     except ResponseError:
-        return  # a managed service that does not permit INFO
+        about = {}  # a managed service that does not permit INFO
+    if missing := missing_right(client):
+        yield missing
     if about.get("role") == "slave":
         yield "is a read-only replica; use the primary's address"
     if about.get("cluster_enabled"):
@@ -165,7 +171,7 @@ def _database(connection: Connection) -> Iterator[str]:
         yield "schema: not at head: run `weelo migrate`"
         return
     yield from (f"database: {line}" for line in server.shortcomings(connection))
-    # A look at everything may take longer than a request may.
+    # These queries read whole tables, so they may take longer than those of a request.
     connection.execute(text("SET LOCAL statement_timeout = '60s'"))
     for line in by_queue(connection):
         if line.oldest_seconds > OVERDUE_SECONDS:

@@ -1,4 +1,4 @@
-"""What a fleet has, what it is doing, and whether it wants work."""
+"""Queries of fleets: vehicles, drivers, assignments, availability."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from weelo_workers.queries.views import assignment_view, driver_view, vehicle_vi
 
 @dataclass(frozen=True, slots=True)
 class FleetAvailability:
-    """`free_kinds`: of which kinds the fleet has free trucks; None if it does not want work. `at`: as of when."""
+    """`free_kinds`: the kinds of which a fleet has free trucks; None if it does not want work. `at`: the time of reading."""
 
     free_kinds: frozenset[str] | None
     at: float
 
 
 def fleet_availability(session: Session, transporter_id: UUID) -> FleetAvailability:
-    """In one statement, whose time is earlier than what it sees: a later time never knows less."""
+    """Read the availability. `at` is the statement's time, so the result contains everything committed before it."""
     kinds = (
         select(Vehicle.vehicle_key).where(Vehicle.transporter_id == transporter_id, ~on_the_road).distinct()
     )
@@ -43,7 +43,7 @@ def fleet_availability(session: Session, transporter_id: UUID) -> FleetAvailabil
 
 
 def free_trucks(session: Session, transporter_id: UUID, kinds: Collection[str]) -> list[str]:
-    """The vehicle key of each vehicle of these kinds that is on no live assignment."""
+    """Return the vehicle keys of the vehicles of these kinds without a live assignment, one per vehicle."""
     return list(
         session.scalars(
             select(Vehicle.vehicle_key).where(
@@ -54,7 +54,7 @@ def free_trucks(session: Session, transporter_id: UUID, kinds: Collection[str]) 
 
 
 def availability(session: Session, transporter_id: UUID) -> AvailabilityView:
-    """Somebody who never said anything does not want work."""
+    """Return whether the transporter wants work. A transporter who has never set it does not."""
     transporter = session.get(Transporter, transporter_id)
     if transporter is None:
         return AvailabilityView(is_available=False, changed_at=None)
@@ -81,7 +81,7 @@ def drivers(session: Session, transporter_id: UUID, page_request: PageRequest) -
 
 
 def assignments(session: Session, reader: Caller, page_request: PageRequest) -> Page:
-    """A transporter's or a driver's own, newest first."""
+    """Return a page of a transporter's or a driver's own assignments, newest first."""
     mine = Assignment.driver_id if reader.role is Role.DRIVER else Assignment.transporter_id
     rows, next_cursor = page_request.apply(
         session, select(Assignment).where(mine == reader.id), Assignment.created_at, Assignment.id

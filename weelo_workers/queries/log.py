@@ -1,4 +1,4 @@
-"""Reading the per-user event log: how far it goes, where it begins, and its lines as frames."""
+"""Queries of the per-user event log: its newest and oldest `seq`, and its lines as frames."""
 
 from __future__ import annotations
 
@@ -16,26 +16,25 @@ Frame = dict[str, Any]
 
 
 def newest_seq(connection: Connection, user_id: UUID) -> int:
-    """The number of the last line that was ever written for this user; 0 if none was."""
+    """Return the `seq` of the newest line ever written for this user; 0 if there was none."""
     return connection.execute(select(LogHead.seq).where(LogHead.user_id == user_id)).scalar() or 0
 
 
 def newest_seqs(connection: Connection, user_ids: Collection[UUID]) -> dict[UUID, int]:
-    """The same for many in one question. Users without a log are left out."""
+    """Return `newest_seq` of several users in one query. Users without a log are left out."""
     rows = connection.execute(select(LogHead.user_id, LogHead.seq).where(LogHead.user_id.in_(user_ids)))
     return {row.user_id: row.seq for row in rows}
 
 
 def bounds(connection: Connection, user_id: UUID) -> tuple[int, int]:
-    """From which line to which the log is kept. With nothing left of it, the first that can be had is the next one
-    that will be written."""
+    """Return the `seq` of the oldest and the newest line. If all are purged, the oldest is that of the next line."""
     newest = newest_seq(connection, user_id)
     oldest = connection.execute(select(func.min(LogLine.seq)).where(LogLine.user_id == user_id)).scalar()
     return newest + 1 if oldest is None else oldest, newest
 
 
 def lines_after(connection: Connection, user_id: UUID, after: int, limit: int) -> list[Frame]:
-    """At most `limit` lines with a greater `seq` than `after`, oldest first, as the socket carries them."""
+    """Return at most `limit` lines with a `seq` greater than `after`, oldest first, as frames of the socket."""
     rows = connection.execute(
         select(LogLine.seq, LogLine.own, EventRecord.id, EventRecord.event, EventRecord.at, EventRecord.data)
         .join(EventRecord, EventRecord.id == LogLine.event_id)

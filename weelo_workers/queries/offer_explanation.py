@@ -1,4 +1,4 @@
-"""Why did I not get that request? Or: what became of my offer?"""
+"""Explains why a broadcast was offered to a transporter or was not, and what became of the offer."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SENTENCES = {
 
 
 def explain(session: Session, broadcast_id: UUID, transporter_id: UUID, acked: int) -> WhyView | None:
-    """The answer, or None if there is no such broadcast. `acked`: how far their phone has said that it has read."""
+    """Return the explanation; None if there is no such broadcast. `acked`: the last `seq` that their app acknowledged."""
     broadcast = session.get(Broadcast, broadcast_id)
     if broadcast is None:
         return None
@@ -87,7 +87,9 @@ def _offered(session: Session, offer: Offer, passed: list[PassedOverView], acked
     words = [f"offered at step {offer.step}"]
     if offer.distance_km is not None:
         words.append(f"{offer.distance_km:.1f} km")
-    words.append("seen" if seen else "not seen yet" if seq is not None else "not told: it was over by then")
+    words.append(
+        "seen" if seen else "not seen yet" if seq is not None else "not delivered: it was over by then"
+    )
     if offer.declined_at is not None:
         words.append("declined")
     if won:
@@ -120,8 +122,10 @@ def _passed_over(session: Session, broadcast_id: UUID, transporter_id: UUID) -> 
 
 
 def _had_a_free_truck(broadcast_id: UUID, transporter_id: UUID) -> ColumnElement[bool]:
-    """At the moment of one of the steps, as the assignments remember it: presence lists free trucks only, so no
-    step comes across a fleet whose trucks are all on the road."""
+    """Return the condition that they had a free truck at the time of a step, according to the assignments.
+
+    Steps record no reason for a fleet whose trucks are all on the road, because presence lists only free trucks.
+    """
     keys = select(TruckRequest.vehicle_key).where(TruckRequest.broadcast_id == broadcast_id)
     step = TransitionRecord
     on_the_road = exists().where(
@@ -150,7 +154,7 @@ def _has_room(session: Session, broadcast: Broadcast, transporter_id: UUID, km: 
 
 
 def _never_offered(session: Session, broadcast: Broadcast, transporter_id: UUID) -> tuple[str, bool, str]:
-    """No step came across them. What the rows and presence say: (reason, whether only of this moment, more words)."""
+    """Return (reason, whether it is derived from the present state, further words) if no step has recorded a reason."""
     keys = select(TruckRequest.vehicle_key).where(TruckRequest.broadcast_id == broadcast.id)
     has_truck = exists().where(Vehicle.transporter_id == transporter_id, Vehicle.vehicle_key.in_(keys))
     if not session.scalar(select(has_truck)):
@@ -168,5 +172,7 @@ def _never_offered(session: Session, broadcast: Broadcast, transporter_id: UUID)
     if broadcast.radius_step and (broadcast.radius_km is None or km <= broadcast.radius_km):
         room = _has_room(session, broadcast, transporter_id, km)
         return (CAME_TOO_LATE if room else PassedOverBecause.TOO_MANY_OFFERS), True, ""
-    rings = f"the rings reached {broadcast.radius_km} km" if broadcast.radius_step else "no ring was told"
+    rings = (
+        f"the rings reached {broadcast.radius_km} km" if broadcast.radius_step else "no ring was offered yet"
+    )
     return OUT_OF_RADIUS, True, f"they are {km:.1f} km away, {rings}"

@@ -15,8 +15,8 @@ from weelo_workers.lifecycles.offer_cap import Reach
 from weelo_workers.models import Broadcast, Offer, PassedOver
 from weelo_workers.settings import settings
 
-# A broadcast whose slots come back repeatedly outlives its timeout, but rarely by more than this. Offers older than both
-# together are not read, so old rows cost nothing.
+# A broadcast whose slots are reopened repeatedly outlives its timeout, but rarely by more than this. Offers older than
+# both together are not read, so old rows cost nothing.
 _REOPENED_FOR = timedelta(hours=1)
 
 
@@ -34,7 +34,7 @@ def open_offers_against(
 ) -> ScalarSelect[int]:
     """Return how many open offers of this transporter count against a new one from `km` away.
 
-    The rule of `lifecycles.offer_cap.counts_against`, in SQL.
+    This is the rule of `lifecycles.offer_cap.counts_against` in SQL.
     """
     at_least_as_near = or_(km.is_(None), Offer.distance_km <= km)
     return (

@@ -1,11 +1,11 @@
-"""Cursor pages: newest first, stable while new rows arrive."""
+"""Pages by cursor, newest first. New rows do not shift later pages."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -28,7 +28,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """`?limit=&cursor=`. A cursor is the place of the last row that was seen."""
+    """`?limit=&cursor=`. A cursor encodes time and id of the last row of the page before."""
 
     limit: int
     cursor: str | None
@@ -40,7 +40,7 @@ class PageRequest:
         time: InstrumentedAttribute[datetime],
         tie: InstrumentedAttribute[UUID],
     ) -> tuple[list[Row], str | None]:
-        """The rows of this window, and the cursor of the next one if there is more."""
+        """Return the rows of this page, and the cursor of the next page; None if this is the last."""
         return self._cut(list(session.scalars(self._cutout(query, time, tie))), time.key, tie.key)
 
     def apply_to_columns(
@@ -66,18 +66,23 @@ def _encode(moment: datetime, tie: UUID) -> str:
 
 
 def _decode(cursor: str) -> tuple[datetime, UUID]:
+    """Return the time in UTC and the id. Raises Rejected(VALIDATION_ERROR) for what `_encode` cannot have made."""
     try:
         moment, _, tie = base64.urlsafe_b64decode(cursor.encode()).decode().partition("|")
         time, last = datetime.fromisoformat(moment), UUID(tie)
+        # Python accepts offsets that PostgreSQL refuses, so the database gets UTC alone.
+        in_utc = time.astimezone(UTC)
     except (ValueError, binascii.Error, OverflowError):
-        raise _UNKNOWN_CURSOR from None
-    # PostgreSQL and time zones end somewhere; no page of ours does.
-    if time.tzinfo is None or not 1970 <= time.year < 9999:
-        raise _UNKNOWN_CURSOR
-    return time, last
+        raise _unknown_cursor() from None
+    # No cursor of ours has years that PostgreSQL or time zone conversion cannot handle.
+    if time.tzinfo is None or not 1970 <= in_utc.year < 9999:
+        raise _unknown_cursor()
+    return in_utc, last
 
 
-_HOW = "use the nextCursor of an earlier page"
-_UNKNOWN_CURSOR = Rejected(
-    Code.VALIDATION_ERROR, f"cursor: {_HOW}", {"errors": [{"field": "cursor", "message": _HOW}]}
-)
+def _unknown_cursor() -> Rejected:
+    """Return a new exception: one that is raised again keeps the frames of every earlier request in its traceback."""
+    how = "use the nextCursor of an earlier page"
+    return Rejected(
+        Code.VALIDATION_ERROR, f"cursor: {how}", {"errors": [{"field": "cursor", "message": how}]}
+    )

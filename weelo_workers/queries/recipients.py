@@ -1,4 +1,4 @@
-"""Lists whom a broadcast was offered to and whom a step passed over: one line per transporter."""
+"""Lists the transporters to whom a broadcast was offered or whom a step passed over, one line each."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from weelo_workers.queries.pages import Page, PageRequest
 def recipients(session: Session, broadcast_id: UUID, page_request: PageRequest) -> Page | None:
     """Return a page of transporters, the newest first; None if there is no such broadcast.
 
-    A transporter who was passed over and offered it later is shown with the offer; one who was passed over at several
-    steps, with the newest reason. `weelo_workers.queries.offer_explanation` has all steps of one transporter.
+    A transporter who was passed over and got an offer later is shown with the offer, and one who was passed over by
+    several steps with the newest reason. `queries.offer_explanation` has all steps of one transporter.
     """
     if session.get(Broadcast, broadcast_id) is None:
         return None

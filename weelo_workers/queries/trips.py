@@ -1,4 +1,4 @@
-"""Who follows a trip."""
+"""Queries of trips."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from weelo_workers.models import Assignment, Broadcast
 
 
 def customer_of_trip(session: Session, trip_id: UUID, driver_id: UUID) -> UUID:
-    """The customer of this driver's trip.
+    """Return the customer of this driver's trip.
 
-    Raises Rejected: ASSIGNMENT_NOT_FOUND if it is not this driver's, INVALID_TRANSITION if it is over.
+    Raises Rejected: ASSIGNMENT_NOT_FOUND if it is not this driver's, INVALID_TRANSITION if it is not accepted or is over.
     """
     trip = session.execute(
         select(Broadcast.customer_id, Assignment.status)

@@ -1,4 +1,4 @@
-"""Rows turned into what clients see. One place, so that an answer, a read and an event never differ."""
+"""Converts rows to views of the contract, for outcomes, queries and events alike, so that these never differ."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from weelo_workers.models import Assignment, Broadcast, Driver, TruckRequest, Ve
 
 
 def filled(slots: Iterable[TruckRequest]) -> int:
-    """How many trucks have been found: counted, never kept."""
+    """Return the number of slots with a truck. It is counted each time and stored nowhere."""
     return sum(slot.status in FILLED for slot in slots)
 
 
 def searching(slots: Iterable[TruckRequest]) -> int:
-    """How many trucks anybody could still take. What is on hold is not among them."""
+    """Return the number of open slots that are not on hold."""
     return sum(slot.status == TruckRequestStatus.SEARCHING for slot in slots)
 
 
 def broadcast_header(broadcast: Broadcast) -> dict[str, Any]:
-    """What every event about a broadcast carries."""
+    """Return the fields that every event about a broadcast has."""
     return {
         "broadcast_id": broadcast.id,
         "kind": BroadcastKind(broadcast.kind),
@@ -85,7 +85,7 @@ def truck_request_view(slot: TruckRequest) -> TruckRequestView:
 
 
 def requested_vehicles(slots: Iterable[TruckRequest]) -> list[RequestedVehicles]:
-    """The slots grouped by what is asked and paid, in the order the customer gave."""
+    """Return the slots grouped by kind and price, in the customer's order."""
     groups: dict[tuple[str, str, int | None], int] = {}
     for slot in slots:
         asked = (slot.vehicle_type, slot.vehicle_subtype, slot.price_per_truck)

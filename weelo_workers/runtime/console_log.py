@@ -1,4 +1,4 @@
-"""One readable log of many processes: `HH:MM:SS name | text`, each process in its colour where colours are seen."""
+"""One readable log of many processes: `HH:MM:SS name | text`, with a colour per process on a terminal."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections import deque
 from datetime import datetime
 from typing import TextIO
 
-# ANSI foregrounds; red is left to what the processes shout.
+# ANSI foreground colours without red, which the processes use for errors.
 COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 HELD_LINES = 2_000
 USUAL_TERMINAL = "\033[0m\033[?25h"  # ECMA-48 SGR 0: no colours; DECTCEM: the cursor is shown
 
 
 class ConsoleLog:
-    """Takes lines from several threads and writes them whole. A reader that went away never stops a process."""
+    """Writes whole lines from several threads to one stream. A closed stream is ignored, so that it stops no process."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -27,13 +27,13 @@ class ConsoleLog:
         self._coloured = not os.environ.get("NO_COLOR") and (forced or stream.isatty())
 
     def introduce(self, names: list[str]) -> None:
-        """Learn the names to come: the column gets their width, each its colour."""
+        """Set the width of the name column and a colour for each of these names."""
         self._width = max(self._width, *(len(name) for name in names))
         for name in names:
             self._colours.setdefault(name, COLOURS[len(self._colours) % len(COLOURS)])
 
     def line(self, name: str, text: str) -> None:
-        """A line of one process, or of `weelo` itself."""
+        """Write a line of one process, or of `weelo` itself."""
         head = f"{datetime.now().astimezone():%H:%M:%S} {name:<{self._width}} |"
         if self._coloured and name in self._colours:
             head = f"\033[{self._colours[name]}m{head}\033[0m"
@@ -44,7 +44,7 @@ class ConsoleLog:
                 self._held.append(f"{head} {text}\n")
 
     def say(self, text: str) -> None:
-        """A line as it is, for people and programs that wait for it."""
+        """Write a line without time and name, for people and programs that wait for it."""
         with self._lock:
             self._write(f"{text}\n")
 
@@ -54,7 +54,7 @@ class ConsoleLog:
             self._held = deque(maxlen=HELD_LINES)
 
     def release(self) -> None:
-        """Write the lines that were kept back; later lines are written at once.
+        """Write the lines that were kept back, and write later lines at once.
 
         The program that drew on the terminal may have been killed with the cursor hidden, so it is shown again here.
         """
@@ -67,7 +67,7 @@ class ConsoleLog:
 
     @property
     def drawn_on(self) -> bool:
-        """Whether somebody watches a terminal."""
+        """Whether the stream is a terminal."""
         return self._stream.isatty()
 
     def _write(self, text: str) -> None:
@@ -75,5 +75,5 @@ class ConsoleLog:
         try:
             self._stream.write(text.encode(encoding, "replace").decode(encoding))
             self._stream.flush()
-        except (OSError, ValueError):  # closed: nobody reads any more
+        except (OSError, ValueError):  # the stream is closed
             pass

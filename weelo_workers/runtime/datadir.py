@@ -1,4 +1,4 @@
-"""The data dir: what an installation remembers between runs, and what other commands learn about a running one."""
+"""The data dir: state that an installation keeps between runs, and what other commands read about a running system."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Running:
     jwt_secret_file: str | None
     server_pids: dict[str, int | None]
     metrics_urls: dict[str, str]
-    """Of workers and beat, by name; the API's are at its own address."""
+    """Of workers and beat, by name. The API serves its metrics at its own address."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataDir:
-    """The paths in one data dir, and the few things done with them."""
+    """The paths in one data dir, and the operations on them."""
 
     path: Path
 
@@ -51,6 +51,7 @@ class DataDir:
         """Return the data dir at `path`, made if it is missing."""
         opened = cls.at(path)
         make_directory(opened.path)
+        _check_owner(opened.path)
         return opened
 
     @property
@@ -71,7 +72,7 @@ class DataDir:
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Hold this data dir for one `weelo up`; a second one is refused."""
+        """Lock this data dir for one `weelo up`. Raises CommandError if another one holds it."""
         lock = FileLock(self.path / "up.lock", timeout=0, mode=0o600)
         try:
             lock.acquire()
@@ -89,11 +90,11 @@ class DataDir:
             lock.release()
 
     def jwt_secret(self) -> str:
-        """This installation's own secret, made on first use."""
+        """Return this installation's own secret, made on first use."""
         return kept_secret(self.jwt_secret_file)
 
     def running(self) -> Running | None:
-        """The system running on this data dir, None if there is none."""
+        """Return the system running on this data dir, None if there is none."""
         try:
             running = Running(**json.loads(self.running_file.read_text()))
         except (OSError, ValueError, TypeError):
@@ -118,10 +119,10 @@ def absolute(path: Path) -> Path:
 
 
 def make_directory(path: Path) -> None:
-    """Make a directory for nobody but us. One that exists already is left as it is.
+    """Make a directory that only its owner can use. An existing one is left as it is.
 
-    Made by root it may be passed through (not listed) by others, because PostgreSQL refuses to run as root and must
-    reach its own directory below.
+    If root makes it, others may pass through it but not list it: PostgreSQL refuses to run as root and must reach its own
+    directory below.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -136,8 +137,24 @@ def make_directory(path: Path) -> None:
             path.chmod(0o711)
 
 
+def _check_owner(path: Path) -> None:
+    """Refuse files of another user, such as those of an earlier run by root, which cannot be replaced."""
+    me = os.geteuid()
+    if me == 0:
+        return
+    try:
+        foreign = next((entry for entry in path.iterdir() if entry.lstat().st_uid != me), None)
+    except OSError as problem:
+        raise CommandError(f"{path} cannot be used: {problem.strerror}; see --data-dir") from None
+    if foreign is not None:
+        raise CommandError(
+            f"{foreign} belongs to another user (id {foreign.lstat().st_uid}); run as them, give the files back "
+            f"(chown -R {me} {path}), or see --data-dir"
+        )
+
+
 def write_private(path: Path, text: str, durable: bool = True) -> None:
-    """Replace a file in one step; only its owner can read it. `durable`: also if the power fails."""
+    """Replace a file atomically; only its owner can read it. `durable`: it survives a power failure."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -149,7 +166,7 @@ def write_private(path: Path, text: str, durable: bool = True) -> None:
 
 
 def kept_secret(path: Path) -> str:
-    """The secret kept in `path`, made (256 random bits, URL-safe) if there is none. Two who ask at once get the same."""
+    """Return the secret in `path`, made (256 random bits, URL-safe) if missing. Concurrent callers get the same."""
     if not path.exists():
         with FileLock(path.with_name(f"{path.name}.lock"), mode=0o600):
             if not path.exists():

@@ -1,6 +1,6 @@
 """The embedded servers of a data dir: `Postgres(data_dir)` and `Valkey(data_dir)`.
 
-Both: `start() -> url`, `stop()`, `kill()`, `restart() -> url`, `pid()`, `url()`, `remove()`; PostgreSQL also `create_database(name) -> url`.
+Both have: `start() -> url`, `stop()`, `kill()`, `restart() -> url`, `pid()`, `url()`, `remove()`; PostgreSQL also `create_database(name) -> url`.
 """
 
 from weelo_workers.runtime.postgres import Postgres

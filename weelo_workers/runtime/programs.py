@@ -1,4 +1,4 @@
-"""Which processes the system consists of, and in which order they stop."""
+"""The processes of the system, and the order in which they stop."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from weelo_workers.runtime.ports import free_port
 from weelo_workers.runtime.supervisor import Program
 from weelo_workers.settings import given
 
-# Stages with their graces: 0.5 + 1.5 + 1.5 + 5.5 + 3.5 = 12.5 s for the children, and 2 s are left for the servers,
-# so that all of it is over in 15 s. First who gives work, then who takes it.
+# The stages in which programs stop: those that create work first, then those that do it. Their graces are
+# 0.5 + 1.5 + 1.5 + 5.5 + 3.5 = 12.5 s; with 2 s for the servers everything has stopped within 15 s.
 DEMO, BEAT, FLOWER, API, WORKERS = range(5)
 
-# So that one that waits for a lock does not stop the rest; more only share the interpreter.
+# Two, so that one that waits for a lock does not block the others. More would only compete for the interpreter lock.
 NOTIFIER_THREADS = 2
 
 API_ROLE, WORKERS_ROLE = ROLES = ("DATABASE_API_URL", "DATABASE_WORKERS_URL")
 
-# The demo shows in a minute what takes minutes.
+# Shorter timers, so that the demo takes one minute instead of several.
 DEMO_PACE = {
     "BROADCAST_TIMEOUT_SECONDS": "30",
     "RADIUS_STEP_SECONDS": "2",
@@ -34,7 +34,7 @@ DEMO_PACE = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `weelo up` was asked for. `flower_port` None: no Flower."""
+    """The options of `weelo up`. `flower_port` None: no Flower."""
 
     data_dir: Path
     host: str = "127.0.0.1"
@@ -42,8 +42,10 @@ class Options:
     flower_port: int | None = 5555
     concurrency: int = 2
     demo: bool = False
+    address: str | None = None
+    """What `host` names, once that was looked up."""
     metrics_ports: Mapping[str, int] = field(default_factory=dict)
-    """Where workers and beat show their figures, by name."""
+    """The ports on which workers and beat serve their metrics, by name."""
 
     @property
     def url(self) -> str:
@@ -51,7 +53,7 @@ class Options:
 
     @property
     def own_url(self) -> str:
-        """The address for ourselves: "all interfaces" is none that one can call."""
+        """The URL for clients on this machine, because "all interfaces" is no address to connect to."""
         everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
         return f"http://{_in_url(everywhere.get(self.host, self.host))}:{self.port}"
 
@@ -61,7 +63,7 @@ class Options:
 
 
 def programs(options: Options) -> list[Program]:
-    """In the order in which they start: who works and drives first, then who asks and who watches."""
+    """Return the programs in the order in which they start: workers and beat, the API, Flower."""
     return [*workers(options), *api(options), *monitoring(options)]
 
 
@@ -76,7 +78,7 @@ def _with_metrics(program: Program, options: Options) -> Program:
 
 
 def metrics_ports(first: int | None) -> dict[str, int]:
-    """A port for each: one after another from `first` on, or any that are free."""
+    """Return a port for each worker and beat: consecutive ones from `first`, or any free ones."""
     names = (*QUEUES, "beat")
     if first is not None:
         return {name: first + number for number, name in enumerate(names)}
@@ -87,12 +89,12 @@ def metrics_ports(first: int | None) -> dict[str, int]:
 
 
 def api(options: Options) -> list[Program]:
-    """What needs the workers to be of use."""
+    """Return the programs that are of use only with running workers."""
     return [_api(options)]
 
 
 def monitoring(options: Options) -> list[Program]:
-    """What only looks on."""
+    """Return the programs that only observe the system."""
     return [] if options.flower_port is None else [_flower(options.flower_port)]
 
 
@@ -114,9 +116,9 @@ def environment(overrides: Mapping[str, str]) -> dict[str, str]:
 
 
 def env_for_role(environment: Mapping[str, str], role: str | None) -> dict[str, str]:
-    """The same environment for who needs the database as `role` (the variable with that role's URL), or not at all.
+    """Return the environment of a program that uses the database as `role` (the variable with its URL; None: not at all).
 
-    Without roles of their own all are the owner, as DATABASE_URL says. No process sees the others' passwords.
+    If that variable is not set, the program gets DATABASE_URL, the owner's. No program gets other roles' passwords.
     """
     address = environment.get(role) or environment.get("DATABASE_URL") if role else None
     kept = {name: value for name, value in environment.items() if name not in ("DATABASE_URL", *ROLES)}
@@ -124,7 +126,7 @@ def env_for_role(environment: Mapping[str, str], role: str | None) -> dict[str, 
 
 
 def demo_pace() -> dict[str, str]:
-    """Shorter timers for the demo, except those that somebody has set."""
+    """Return the shorter timers for the demo, except those that the environment sets."""
     return {name: value for name, value in DEMO_PACE.items() if not given(name)}
 
 
@@ -133,14 +135,14 @@ def migration() -> tuple[str, ...]:
 
 
 def _api(options: Options) -> Program:
-    bind = f"--bind={_in_url(options.host)}:{options.port}"
+    bind = f"--bind={_in_url(options.address or options.host)}:{options.port}"
     argv = _module("gunicorn", "--config=python:weelo_api.gunicorn", bind)
     known = os.environ.get("FLOWER_URL") or options.flower_url
     return Program("api", argv, stop_stage=API, grace=5.5, settings={"FLOWER_URL": known} if known else {})
 
 
 def _worker(queue: str, concurrency: int) -> Program:
-    # Processes for transitions, threads for the notifier, which only waits for others.
+    # Processes for transitions; threads for the notifier, which mostly waits for the database and FCM.
     pool, size = ("threads", NOTIFIER_THREADS) if queue == NOTIFICATIONS else ("prefork", concurrency)
     argv = _celery(
         "worker",

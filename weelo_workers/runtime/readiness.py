@@ -1,4 +1,4 @@
-"""Whether the system that was started works, and if not, the cause in one line."""
+"""Readiness: whether the started system works, and if not, the cause in one line."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from weelo_workers.contracts.queues import QUEUES
+from weelo_workers.messaging.redis_rights import missing_right
 from weelo_workers.messaging.worker_heartbeats import clear_consumption, consumers, queues_consumed
-from weelo_workers.redis_client import FailFastRedis, connect
+from weelo_workers.redis_client import FailFastRedis, connect, reason
 from weelo_workers.runtime import CommandError
 from weelo_workers.runtime.supervisor import Supervisor
 
 LIMIT_SECONDS = 30.0
-"""Counted from the start of the processes. The fault must also have lasted for FAULT_SECONDS by then."""
+"""Counted from the start of the processes. The fault must also have lasted for FAULT_SECONDS."""
 FAULT_SECONDS = 5.0
 SLOW_LIMIT_SECONDS = 120.0
 """For a process that runs and has not answered yet: on a busy machine its imports alone can take longer than 30 s."""
@@ -26,7 +27,7 @@ FIRST_NOTICE_SECONDS = 10.0
 PAUSE_SECONDS = 0.2
 ANSWER_SECONDS = 2.0
 
-# An HTTP_PROXY in the environment is not for a server on this machine.
+# Without the environment's HTTP_PROXY, which cannot reach a server on this machine.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -116,13 +117,15 @@ class Readiness:
     def _of_redis(self, redis: Redis) -> str | None:
         try:
             redis.ping()
+            if missing := missing_right(redis):
+                return f"Redis cannot be used: {missing}"
             if not self._forgotten:
                 clear_consumption(next(iter(self._brokers.values())))
                 self._forgotten = True
         except RedisError as problem:
             # For PAUSE_SECONDS after a failure the client raises at once and asks no server.
             self._next_look = time.monotonic() + FailFastRedis.PAUSE_SECONDS + PAUSE_SECONDS
-            return f"Redis cannot be used: {problem}"
+            return f"Redis cannot be used: {reason(problem)}"
         return None
 
     def _of_queues(self) -> str | None:
@@ -162,7 +165,10 @@ class Readiness:
             self._note(name, True)
             return f"{url} answers {answer.code} {answer.read(500).decode(errors='replace').strip()}"
         except OSError as problem:
-            return f"{url} does not answer ({problem})"
+            reason = getattr(
+                problem, "reason", problem
+            )  # URLError prints its reason inside "<urlopen error …>"
+            return f"{url} does not answer ({reason})"
 
     def _note(self, sign: str, seen: bool) -> None:
         if seen and sign not in self._signs:

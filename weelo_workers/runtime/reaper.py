@@ -1,9 +1,8 @@
-"""Ends the children of a supervisor that was killed: none of them may work on unsupervised.
+"""The reaper: a process that kills the children of a supervisor that was killed, so that none runs unsupervised.
 
-A small process of its own holds one end of a pipe whose other end only the supervisor has. When that closes, the
-supervisor is gone, and whatever its roster still names is killed, whole sessions at once. (The kernel's parent-death
-signal would reach only the direct children, and only on Linux.) Should the undertaker be killed as well, the next
-start reads the same roster.
+It reads from a pipe whose other end only the supervisor holds. When that end closes, the supervisor has ended, and the
+reaper kills the sessions of all children in the registry file. (The kernel's parent-death signal would reach only direct
+children, and only on Linux.) If the reaper is killed as well, the next start reads the same file.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from weelo_workers.runtime.processes import Identity, kill_session
 
 @dataclass(frozen=True, slots=True)
 class ChildRegistry:
-    """The file that names a supervisor's children: each the leader of a session, with its time of birth."""
+    """The file that lists a supervisor's children: each the leader of a session, with its start time."""
 
     path: Path
 
@@ -33,7 +32,7 @@ class ChildRegistry:
         write_private(self.path, json.dumps({"supervisor": os.getpid(), "children": named}), durable=False)
 
     def end(self, supervisor: int | None = None) -> int:
-        """Kill those that live, and say how many. With `supervisor`: only if the roster is still that one's."""
+        """Kill the listed children that still run; return how many. `supervisor`: only if that pid wrote the file."""
         try:
             registry = json.loads(self.path.read_text())
             children = [Identity(int(pid), float(born)) for pid, born in registry["children"]]
@@ -48,7 +47,7 @@ class ChildRegistry:
 
 
 def spawn(registry: ChildRegistry) -> subprocess.Popen[bytes]:
-    """Begin the undertaker of this process. It goes by itself when `stdin` of the returned process closes."""
+    """Start the reaper of this process. It ends when `stdin` of the returned process closes."""
     return subprocess.Popen(
         [sys.executable, "-P", "-m", __name__, str(registry.path), str(os.getpid())],
         stdin=subprocess.PIPE,
@@ -62,7 +61,7 @@ def spawn(registry: ChildRegistry) -> subprocess.Popen[bytes]:
 def main() -> None:
     path, supervisor = sys.argv[1:]
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, signal.SIG_IGN)  # meant for the supervisor, whose end we wait for
+        signal.signal(signum, signal.SIG_IGN)  # meant for the supervisor; the reaper waits for its end
     sys.stdin.buffer.read()
     ChildRegistry(Path(path)).end(int(supervisor))
 

@@ -1,12 +1,13 @@
-"""What the embedded PostgreSQL and the embedded Valkey have in common: a life that outlasts ours.
+"""The common base of the embedded PostgreSQL and the embedded Valkey, which may outlive the process that started them.
 
-Everything about a server is in its directory and in the process table, nothing in memory. So any process can address
-the server of a data dir, and a run that follows a `kill -9` finds it still serving and takes it over.
+The state of a server is in its directory and in the process table, none of it in memory. So any process can use the
+server of a data dir, and the run after a `kill -9` finds the server still running and takes it over.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,19 +26,31 @@ from weelo_workers.runtime.ports import free_port
 from weelo_workers.runtime.processes import named_and_working_in, send
 
 START_SECONDS = 120.0  # recovery after a crash reads the log since the last checkpoint, at most a GB or so
-KILL_SECONDS = 10.0  # even SIGKILL waits for a disk that hangs
+KILL_SECONDS = 10.0  # a process that waits for a hanging disk ends late, even by SIGKILL
 LOG_LIMIT_BYTES = 10_000_000
 POLL_SECONDS = 0.02
 
-_started: list[subprocess.Popen[bytes]] = []  # those that are our children have to be reaped when they die
+_ERROR = re.compile(r"\b(?:FATAL|PANIC|ERROR|error):")  # PostgreSQL's severities and its programs' "error:"
+
+_started: list[subprocess.Popen[bytes]] = []  # our own children, which have to be reaped after their end
 
 
 class ServerError(CommandError):
-    """A server that does not start. Its text is one line and names the log."""
+    """An embedded server cannot be used. The text is one line, with the path of the log if there is one."""
+
+
+def cause_in(output: str) -> str:
+    """Return the line of a program's output that names why it failed: the last error, otherwise the last line.
+
+    After the error initdb prints what it removes, and PostgreSQL that it has shut down.
+    """
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if _ERROR.search(line)]
+    return (errors or lines or ["it printed nothing"])[-1]
 
 
 class EmbeddedServer(ABC):
-    """A real server that listens on 127.0.0.1 and keeps its data in `<data_dir>/<name>`."""
+    """A server that listens on 127.0.0.1 and keeps its data in `<data_dir>/<name>`."""
 
     name: ClassVar[str]
     process_name: ClassVar[str]
@@ -53,11 +66,11 @@ class EmbeddedServer(ABC):
 
     @abstractmethod
     def url(self) -> str:
-        """Where clients find it, password included. The same from start to start as long as its port is free."""
+        """Return the URL for clients, with the password. A restart keeps it as long as its port is free."""
 
     @abstractmethod
     def working_directory(self) -> Path:
-        """Where the server process changes into: what it is recognised by."""
+        """Return the server process's working directory, by which it is recognised."""
 
     @abstractmethod
     def _prepare(self) -> None:
@@ -65,18 +78,18 @@ class EmbeddedServer(ABC):
 
     @abstractmethod
     def _launch(self, port: int) -> subprocess.Popen[bytes]:
-        """Begin the server process, in a session of its own."""
+        """Start the server process in a session of its own."""
 
     @abstractmethod
     def _ready(self) -> bool:
-        """Whether it takes connections."""
+        """Return whether it takes connections."""
 
     @abstractmethod
     def _recorded_pid(self) -> int | None:
-        """What its pid file says, true or not."""
+        """Return the pid in its pid file, which may be out of date."""
 
     def start(self) -> str:
-        """Have it running and ready, and return its URL. One that runs already, whoever began it, is taken over."""
+        """Start it unless it runs already, wait until it is ready, and return its URL."""
         make_directory(self.home.parent)
         make_directory(self.home)
         with FileLock(self.home / "start.lock", mode=0o600):
@@ -88,19 +101,19 @@ class EmbeddedServer(ABC):
         return self.url()
 
     def pid(self) -> int | None:
-        """The pid of the running server, None if it does not run."""
+        """Return the pid of the running server, None if it does not run."""
         for child in list(_started):
             if child.poll() is not None:
-                with suppress(ValueError):  # another thread was quicker
+                with suppress(ValueError):  # another thread has removed it
                     _started.remove(child)
         pid = self._recorded_pid()
         return pid if pid is not None and self._is_this_server(pid) else None
 
     def stop(self, within: float = 10.0) -> None:
-        """Shut it down cleanly; what does not obey in time is cut off, which costs a recovery but no data."""
+        """Shut it down cleanly; after the time limit kill it, which costs a recovery at the next start but no data."""
         pid = self.pid()
         if pid is None:
-            self._end_survivors()  # one that had only begun to start
+            self._end_survivors()  # one that was still starting
             return
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
@@ -112,11 +125,11 @@ class EmbeddedServer(ABC):
         self.kill()
 
     def kill(self) -> None:
-        """End it as a power cut would: `kill -9` for it and all its processes."""
+        """Kill it and all its processes with SIGKILL."""
         self._end_survivors()
 
     def remove(self) -> None:
-        """End it and delete its data, wherever that is."""
+        """Kill it and delete its data."""
         self.kill()
         shutil.rmtree(self.home, ignore_errors=True)
 
@@ -134,7 +147,7 @@ class EmbeddedServer(ABC):
             return False
 
     def _end_survivors(self) -> None:
-        """End what is left of this server. Children of a killed PostgreSQL may still write when its heir starts."""
+        """Kill what is left of this server. Children of a killed PostgreSQL may still write when the next one starts."""
         deadline = time.monotonic() + KILL_SECONDS
         while left := named_and_working_in(self.process_name, str(self.working_directory())):
             if time.monotonic() > deadline:
@@ -154,14 +167,13 @@ class EmbeddedServer(ABC):
             if self._wait_until_ready(child):
                 return
             last_words = self._log_after(said_before)
-            # Somebody was quicker to take the port: try another. Anything else will not get better by itself.
+            # Another process has taken the port meanwhile: try another port. For other causes a retry does not help.
             if "address already in use" not in last_words.lower():
                 break
-        line = last_words.strip().splitlines()[-1:] or ["it said nothing"]
-        raise ServerError(f"embedded {self.name} does not start: {line[0].strip()} (see {self.log})")
+        raise ServerError(f"embedded {self.name} does not start: {cause_in(last_words)} (see {self.log})")
 
     def _wait_until_ready(self, child: subprocess.Popen[bytes] | None) -> bool:
-        """True when it takes connections, False when it gave up."""
+        """Wait until it takes connections. Return False if `child` ends before; raises ServerError after START_SECONDS."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if child is not None and child.poll() is not None:

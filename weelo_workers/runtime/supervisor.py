@@ -1,8 +1,7 @@
 """Runs named processes, restarts those that die, and stops all of them in order.
 
-Own code, because the libraries stop short of it: honcho ends everything when one process ends; supervisor and circus
-want a configuration file and log files instead of one readable stream, and leave the children behind when they are
-killed themselves.
+No library does this: honcho ends everything when one process ends; supervisor and circus need a configuration file and
+log files instead of one readable stream, and leave their children running when they are killed.
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ from weelo_workers.runtime.reaper import ChildRegistry, spawn
 
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
-LIVED_SECONDS = 5.0  # after a process has run for so long, its next restart is quick again
+LIVED_SECONDS = 5.0  # after a process has run for this long, its next restart is quick again
 STARTED_SECONDS = (
-    15.0  # a start can take so long on a busy machine; a process that ends earlier has failed to start
+    15.0  # a start can take this long on a busy machine; a process that ends earlier has failed to start
 )
-LOOP_ENDS = 3  # so many failed starts in a row are a restart loop
+LOOP_ENDS = 3  # this many failed starts in a row are a restart loop
 REPORT_EVERY = 5
 POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run. Programs stop by `stop_stage`, lowest first; after `grace` seconds they are killed."""
+    """A program to run. Programs stop by `stop_stage`, lowest first, and are killed after `grace` seconds."""
 
     name: str
     argv: tuple[str, ...]
@@ -48,7 +47,7 @@ class Program:
 
 @dataclass(slots=True)
 class Child:
-    """One program's life so far. `due` is when it is to be started (monotonic), None if it is not."""
+    """The state of one program. `due`: when to start it (monotonic), None if it is not to be started."""
 
     program: Program
     environment: Mapping[str, str] | None
@@ -67,7 +66,7 @@ class Child:
 
 
 class Supervisor:
-    """Call `tick()` often from one thread, and `stop()` at the end. The caller owns the signals."""
+    """Runs programs. Call `tick()` often from one thread, and `stop()` at the end. The caller handles signals."""
 
     def __init__(self, console_log: ConsoleLog, registry_file: Path) -> None:
         self._console_log = console_log
@@ -77,13 +76,13 @@ class Supervisor:
         self._undertaker = spawn(self._roster)
 
     def run(self, programs: Iterable[Program], environment: Mapping[str, str] | None = None) -> None:
-        """Start programs in order, and keep them running from now on. Without `environment` they see ours."""
+        """Start programs in order, and keep them running. Without `environment` they inherit ours."""
         for program in programs:
             child = self._children[program.name] = Child(program, environment, due=time.monotonic())
             self._begin(child)
 
     def tick(self) -> None:
-        """Notice who died, and start again whose pause is over."""
+        """Reap the programs that have ended, and start those that are due."""
         for child in self._children.values():
             if child.process is not None and child.process.poll() is not None:
                 self._reap(child)
@@ -93,7 +92,7 @@ class Supervisor:
                 self._begin(child)
 
     def exit_code(self, name: str) -> int | None:
-        """How a program that runs once ended, None while it runs; negative: the signal that ended it."""
+        """Return the exit code of a program, None while it runs; negative: the signal that ended it."""
         return self._children[name].exit_code
 
     def pids(self) -> dict[str, int]:
@@ -123,7 +122,7 @@ class Supervisor:
         ]
 
     def end(self, name: str) -> None:
-        """Stop one program for good: TERM, its grace, then KILL."""
+        """Stop one program permanently: TERM, its grace, then KILL."""
         child = self._children[name]
         child.due = None
         if child.process is not None:
@@ -154,7 +153,7 @@ class Supervisor:
                 stderr=None if program.once else subprocess.STDOUT,
                 # Python, Celery, gunicorn and Flower import and read files from the current directory.
                 cwd="/",
-                start_new_session=True,  # Ctrl-C in the terminal reaches us alone; KILL reaches all of it
+                start_new_session=True,  # so that Ctrl-C does not reach it, and all its processes can be killed
             )
         except OSError as problem:
             child.last_line = str(problem)
@@ -163,12 +162,19 @@ class Supervisor:
         child.identity = Identity.of(child.process.pid)
         self._write_registry()
         if not program.once:
-            child.reader = threading.Thread(target=self._read, args=(child, child.process), daemon=True)
-            child.reader.start()
+            reader = threading.Thread(target=self._read, args=(child, child.process), daemon=True)
+            try:
+                reader.start()
+            except RuntimeError as problem:  # the limit of processes or of memory is reached
+                child.last_line = str(problem)
+                child.process.kill()  # a full pipe would stop it; it is started again later
+                if child.process.stdout is not None:
+                    child.process.stdout.close()
+            else:
+                child.reader = reader
 
     def _write_registry(self) -> None:
-        """For the undertaker. A full disk must not end the supervisor: without the note the children would only
-        outlive its violent death."""
+        """List the children for the reaper. A full disk must not end the supervisor, so a failure is only logged."""
         try:
             self._roster.write(each.identity for each in self._children.values() if each.identity is not None)
         except OSError as problem:
@@ -184,14 +190,15 @@ class Supervisor:
                     self._console_log.line(child.program.name, text)
 
     def _reap(self, child: Child) -> None:
-        """End what is left of a child's session, so that its successor meets nobody, and note its exit code."""
+        """Kill what is left of a child's session, so that the next start is undisturbed, and store its exit code."""
         if child.process is None:
             return
         kill_session(child.process.pid)
         child.exit_code = child.process.wait()
         child.process = child.identity = None
         if child.reader is not None:
-            child.reader.join(timeout=0.5)  # its last words
+            child.reader.join(timeout=0.5)  # for its last lines
+            child.reader = None
 
     def _plan_restart(self, child: Child, manner: str) -> None:
         child.ended = time.monotonic()
@@ -212,7 +219,7 @@ class Supervisor:
         running = {child.program.name: child.process for child in children if child.process is not None}
         for process in running.values():
             with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)  # to the leader alone: pools and masters stop their own
+                process.send_signal(signal.SIGTERM)  # to the leader only, which stops its own children
         while any(process.poll() is None for process in running.values()) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
         for child in children:
@@ -226,7 +233,7 @@ def _last_line(child: Child) -> str:
 
 
 def _manner(code: int | None) -> str:
-    """How a process ended, in words; a negative code is the signal that ended it."""
+    """Return how a process ended, in words. A negative code is the signal that ended it."""
     if code is None or code >= 0:
         return f"ended with code {code}"
     return f"was ended by {signal.Signals(-code).name}"

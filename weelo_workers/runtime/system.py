@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from weelo_workers.runtime.console_log import ConsoleLog
 from weelo_workers.runtime.datadir import DataDir, Running
 from weelo_workers.runtime.embedded import EmbeddedServer, Postgres, ServerError, Valkey
 from weelo_workers.runtime.environment import OUTPUT_ENCODING, composed
-from weelo_workers.runtime.ports import can_listen
+from weelo_workers.runtime.ports import address_of, can_listen
 from weelo_workers.runtime.processes import Identity
 from weelo_workers.runtime.programs import Options
 from weelo_workers.runtime.readiness import Readiness
@@ -32,31 +33,32 @@ DATABASE = "weelo"
 EMBEDDED_ROLES = {programs.API_ROLE: "weelo_api", programs.WORKERS_ROLE: "weelo_workers"}
 SERVER_STOP_SECONDS = 1.0  # each; PostgreSQL then recovers from its log at the next start
 TICK_SECONDS = 0.1
+MIN_FILES = 128  # with 64 the embedded Valkey accepts fewer connections than the processes open
 
 
 class _StopEarly(BaseException):
-    """A signal that came before there was anything to stop in order."""
+    """A signal came before any process was started."""
 
 
 class _Stopping:
-    """SIGINT, SIGTERM and SIGHUP: an interruption while we prepare, a request once we serve."""
+    """Handles SIGINT, SIGTERM and SIGHUP: during preparation they raise _StopEarly, later they only set `asked`."""
 
     def __init__(self) -> None:
         self.asked = threading.Event()
         self.interrupts = True
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:  # as nohup wants it
+            if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:  # ignored under nohup
                 signal.signal(signum, self._heard)
 
     def _heard(self, signum: int, frame: FrameType | None) -> None:
         self.asked.set()
         if self.interrupts:
-            self.interrupts = False  # once: a second signal must not interrupt the tidying up
+            self.interrupts = False  # only once, because a second signal must not interrupt the clean-up
             raise _StopEarly
 
 
 def up(options: Options) -> int:
-    """Run everything until a signal comes. Raises CommandError or ConfigurationError for what can be said in one line."""
+    """Run the system until a signal comes. Raises CommandError or ConfigurationError for expected problems."""
     _check_configuration()
     stopping = _Stopping()
     console_log = ConsoleLog(sys.stdout)
@@ -78,6 +80,7 @@ def _serve(
     console_log.introduce([program.name for program in programs.programs(options)])
     if left := ChildRegistry(data.children_file).end():
         console_log.line("weelo", f"ended {left} processes that a killed run had left behind")
+    options = replace(options, address=_looked_up(options))
     _check_ports(options)
     options = replace(options, metrics_ports=programs.metrics_ports(settings().metrics_port))
 
@@ -106,7 +109,7 @@ def _serve(
 
     stopping.interrupts = False
     supervisor = Supervisor(console_log, data.children_file)
-    undo.callback(supervisor.stop)  # undone first: the servers outlive those who use them
+    undo.callback(supervisor.stop)  # undone first, so that the servers outlive the processes that use them
     with _tended(servers, console_log, stopping.asked):
         readiness = Readiness(supervisor, _brokers(environment))
         undo.callback(readiness.close)
@@ -131,7 +134,7 @@ def _brokers(environment: Mapping[str, str]) -> dict[str, str]:
 def _wait_until_ready(
     readiness: Readiness, supervisor: Supervisor, console_log: ConsoleLog, stopping: _Stopping
 ) -> bool:
-    """Keep the children running until what was started works. False if a signal came first. Raises NotReady."""
+    """Keep the children running until they are ready. Return False if a signal came first. Raises NotReady."""
     while not stopping.asked.wait(TICK_SECONDS):
         supervisor.tick()
         if readiness.check():
@@ -149,7 +152,7 @@ def _watch(
     environment: dict[str, str],
     shortened: Mapping[str, str],
 ) -> None:
-    """Keep the children running until a signal comes; play the demo once if that was asked for."""
+    """Keep the children running until a signal comes; play the demo once if `options` ask for it."""
     console_log.say(f"weelo ready on {options.url}")
     if options.demo:
         if console_log.drawn_on:
@@ -198,26 +201,27 @@ def _for_the_terminal(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check_configuration() -> None:
-    """Everything that can be refused before anything is touched."""
+    """Refuse a wrong configuration before anything is started. Raises ConfigurationError."""
     if settings().weelo_env == "production":
         for variable in ("DATABASE_URL", "REDIS_URL"):
             if not given(variable):
                 raise ConfigurationError(f"{variable}: must be set in production")
+    # The servers and processes raise their soft limit themselves.
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files != resource.RLIM_INFINITY and files < MIN_FILES:
+        raise CommandError(f"the limit of open files is {files} and must be at least {MIN_FILES} (ulimit -n)")
 
 
 def _check_ports(options: Options) -> None:
-    wanted = [(options.host, options.port, "--port")]
+    wanted = [(options.host, options.address or options.host, options.port, "--port")]
     if options.flower_port is not None:
-        wanted.append(
-            ("127.0.0.1", options.flower_port, "--flower-port or leave Flower out with --no-flower")
-        )
-    for host, port, option in wanted:
+        flower = "--flower-port or leave Flower out with --no-flower"
+        wanted.append(("127.0.0.1", "127.0.0.1", options.flower_port, flower))
+    for host, address, port, option in wanted:
         try:
-            free = can_listen(host, port)
+            free = can_listen(address, port)
         except OSError as problem:
-            raise CommandError(
-                f"cannot listen on {host}:{port}: {problem.strerror}; see --host and --port"
-            ) from None
+            raise _cannot_listen(host, port, problem.strerror) from None
         if not free:
             raise CommandError(f"port {port} is in use; choose another with {option}")
     if options.port == options.flower_port:
@@ -226,8 +230,21 @@ def _check_ports(options: Options) -> None:
         )
 
 
+def _looked_up(options: Options) -> str:
+    try:
+        return address_of(options.host)
+    except OSError as problem:
+        raise _cannot_listen(options.host, options.port, problem.strerror) from None
+    except UnicodeError:  # a label is empty or too long
+        raise _cannot_listen(options.host, options.port, "is not a host name") from None
+
+
+def _cannot_listen(host: str, port: int, reason: str | None) -> CommandError:
+    return CommandError(f"cannot listen on {host}:{port}: {reason}; see --host and --port")
+
+
 def _start_servers(data: DataDir, console_log: ConsoleLog, undo: ExitStack) -> Sequence[EmbeddedServer]:
-    """Those for which no address is set."""
+    """Start the embedded servers for which no address is set."""
     servers: list[EmbeddedServer] = []
     for variable, kind in (("DATABASE_URL", Postgres), ("REDIS_URL", Valkey)):
         if given(variable):
@@ -244,7 +261,7 @@ def _start_servers(data: DataDir, console_log: ConsoleLog, undo: ExitStack) -> S
 def _tended(
     servers: Sequence[EmbeddedServer], console_log: ConsoleLog, stop: threading.Event
 ) -> Iterator[None]:
-    """Meanwhile, start again the servers that die: each by a thread of its own, for a start may take minutes."""
+    """Restart servers that end. Each has a thread of its own, because a start may take minutes."""
 
     def tend(server: EmbeddedServer) -> None:
         while not stop.wait(TICK_SECONDS * 5):
@@ -275,12 +292,12 @@ def _start_again(server: EmbeddedServer, console_log: ConsoleLog) -> None:
             )
     except ServerError as problem:
         console_log.line("weelo", str(problem))
-    except Exception as problem:  # noqa: BLE001 (such as a full disk: nobody else tries again when there is room)
+    except Exception as problem:  # noqa: BLE001 (such as a full disk: the next round tries again)
         console_log.line("weelo", f"embedded {server.name} cannot be started: {problem}")
 
 
 def _migrate(environment: dict[str, str]) -> None:
-    """In a process of its own: whatever it imports and connects is gone afterwards."""
+    """Migrate in a separate process, so that this one keeps no imports and connections of it."""
     done = subprocess.run(
         programs.migration(),
         env=environment,
@@ -291,12 +308,12 @@ def _migrate(environment: dict[str, str]) -> None:
         check=False,
     )
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines() or ["without a word"]
+        said = (done.stderr or done.stdout).strip().splitlines() or ["it printed nothing"]
         raise CommandError(f"the schema could not be brought to head: {said[-1].removeprefix('weelo: ')}")
 
 
 def _empty_metrics_dir(data: DataDir) -> str:
-    """What the processes of an earlier run have counted is nothing to those of this one."""
+    """Return an empty directory for metrics, so that those of an earlier run are not added."""
     shutil.rmtree(data.metrics_dir, ignore_errors=True)
     data.metrics_dir.mkdir(mode=0o700)
     return str(data.metrics_dir)
@@ -305,7 +322,7 @@ def _empty_metrics_dir(data: DataDir) -> str:
 def _announce(
     options: Options, data: DataDir, provided: dict[str, str], servers: Sequence[EmbeddedServer]
 ) -> None:
-    """Write down where the system is. What came from the environment stays there."""
+    """Write the system's addresses to the data dir, except those that came from the environment."""
     me = Identity.of(os.getpid())
     data.announce(
         Running(

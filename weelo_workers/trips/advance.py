@@ -1,4 +1,4 @@
-"""The driver reports how far the trip is."""
+"""Handler: a driver reports the progress of a trip."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from weelo_workers.trips.finding import lock_own_assignment
 
 @handles(AdvanceTrip)
 def advance(command: AdvanceTrip, uow: UnitOfWork) -> AssignmentView:
-    """Forward jumps are fine, the same again is fine, backward is INVALID_TRANSITION.
+    """Move the trip to the reported status. Steps may be skipped; a repeated report succeeds.
 
+    Raises Rejected(INVALID_TRANSITION) for a step backward.
     The first truck under way puts the broadcast in progress; the last delivery completes it.
     """
     broadcast, assignment = lock_own_assignment(uow, Assignment.trip_id == command.trip_id, command.driver_id)

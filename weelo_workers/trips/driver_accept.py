@@ -1,4 +1,4 @@
-"""The driver says yes."""
+"""Handler: a driver accepts an assignment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from weelo_workers.trips.finding import lock_own_assignment
 
 @handles(DriverAccepts)
 def driver_accept(command: DriverAccepts, uow: UnitOfWork) -> AssignmentView:
-    """A repeated yes is a yes. After the answer window it is too late: ASSIGNMENT_EXPIRED."""
+    """Accept the assignment; repeating it succeeds. Raises Rejected(ASSIGNMENT_EXPIRED) after the answer window."""
     broadcast, assignment = lock_own_assignment(
         uow, Assignment.id == command.assignment_id, command.driver_id
     )

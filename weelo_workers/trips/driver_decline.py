@@ -1,4 +1,4 @@
-"""The driver says no: the slot comes back."""
+"""Handler: a driver declines an assignment and its slot reopens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from weelo_workers.trips.reopening import revert_assignment
 
 @handles(DriverDeclines)
 def driver_decline(command: DriverDeclines, uow: UnitOfWork) -> AssignmentView:
-    """Declining twice is fine; after a yes, or when it is over, it is INVALID_TRANSITION."""
+    """Revert the assignment; repeating it succeeds. Raises Rejected(INVALID_TRANSITION) unless it is pending."""
     broadcast, assignment = lock_own_assignment(
         uow, Assignment.id == command.assignment_id, command.driver_id
     )

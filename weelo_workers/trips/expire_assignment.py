@@ -1,4 +1,4 @@
-"""The driver did not answer in time (timer): the slot comes back."""
+"""Handler (timer): a driver did not answer in time and the slot reopens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TIMEOUT = "timeout"
 
 @handles(ExpireAssignment)
 def expire_assignment(command: ExpireAssignment, uow: UnitOfWork) -> None:
-    """Does nothing to an assignment that was answered or reverted."""
+    """Revert the assignment. Does nothing if it was answered or reverted before."""
     found = lock_with_broadcast(uow, Assignment.id == command.assignment_id)
     if found is None:
         return

@@ -1,4 +1,4 @@
-"""From an assignment to its broadcast, locked in the order that everyone keeps: the broadcast first."""
+"""Lookup of an assignment and its broadcast, locked in the order used everywhere: the broadcast first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from weelo_workers.models import Assignment, Broadcast
 def lock_with_broadcast(
     uow: UnitOfWork, which: ColumnElement[bool], driver_id: UUID | None = None
 ) -> tuple[Broadcast, Assignment] | None:
-    """The assignment and its broadcast, both locked; None if there is none, or it is another driver's."""
+    """Return the broadcast and the assignment, both locked; None if there is none, or it is another driver's."""
     found = uow.session.execute(select(Assignment.id, Assignment.broadcast_id).where(which)).one_or_none()
     if found is None:
         return None
@@ -28,7 +28,7 @@ def lock_with_broadcast(
 def lock_own_assignment(
     uow: UnitOfWork, which: ColumnElement[bool], driver_id: UUID
 ) -> tuple[Broadcast, Assignment]:
-    """As above, for the driver whose it is. Raises Rejected(ASSIGNMENT_NOT_FOUND)."""
+    """Return the broadcast and this driver's assignment, both locked. Raises Rejected(ASSIGNMENT_NOT_FOUND)."""
     found = lock_with_broadcast(uow, which, driver_id)
     if found is None:
         raise Rejected(Code.ASSIGNMENT_NOT_FOUND)

@@ -1,4 +1,4 @@
-"""A driver said no, or nothing: the slot is offered again, or it is too late and the slot ends."""
+"""Revert an assignment that was declined or not answered: its slot is offered again, or ends if it is too late."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, Driver, Offer, TruckRequest, Vehicle, on_the_road
 from weelo_workers.queries.views import broadcast_header, filled, searching
 
-# CONTRACT section 4: who looks for a truck again has at least this long.
+# CONTRACT section 4: a reopened broadcast stays open for at least this long.
 AT_LEAST = timedelta(seconds=60)
 NOBODY_ACCEPTED = UnfilledBecause.NOBODY_ACCEPTED
 
@@ -44,7 +44,7 @@ def revert_assignment(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignm
 
 
 def _pass_over(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, assignment: Assignment) -> None:
-    """The fleet whose driver refused is not asked again, unless it has another free truck and driver."""
+    """Decline the offer on behalf of the fleet, unless it has another free truck and driver."""
     fleet = assignment.transporter_id
     busy_driver = exists().where(
         Assignment.driver_id == Driver.id, Assignment.status.in_(assignment_lifecycle.LIVE)
@@ -73,7 +73,7 @@ def _pass_over(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, assign
 
 
 def _reopened(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, reason: str) -> bool:
-    """Back on the market, with at least a minute. Not after the deadline, nor beside another open broadcast."""
+    """Reopen the slot for at least a minute. Return False after the deadline, or if the customer has another broadcast."""
     reopenable = lifecycle.REOPEN_SOME.when
     if broadcast.status not in reopenable or uow.now >= broadcast.expires_at:
         return False
@@ -84,7 +84,7 @@ def _reopened(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, reason:
     if not uow.advance_unless(
         "one_open_broadcast_per_customer", broadcast, transition, why={"reason": reason}, expires_at=deadline
     ):
-        return False  # the customer has asked for something else meanwhile
+        return False  # the customer has another open broadcast
     broadcast_transitions.announce_state(uow, broadcast, slots)
     uow.publish(TrucksRemainingUpdate(**broadcast_header(broadcast), trucks_remaining=searching(slots)))
     uow.send(ReofferBroadcast(broadcast_id=broadcast.id, truck_request_id=slot.id))
@@ -92,7 +92,7 @@ def _reopened(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, reason:
 
 
 def _end(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, reason: str) -> None:
-    """Nobody is asked again: the slot ends, and the broadcast goes on with just the other trucks, if there are any."""
+    """Expire the slot. The broadcast continues with its other trucks, if there are any."""
     uow.advance(slot, slot_lifecycle.EXPIRE, why={"reason": reason})
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     left, why = filled(slots), {"reason": reason}

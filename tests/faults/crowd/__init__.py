@@ -1,5 +1,5 @@
-"""A crowd of transporters, each on a socket of its own, and what they have heard in the end.
+"""Many transporters, each on its own socket; in the end their received frames are compared with the server's state.
 
-`script.py` says who does what when, `listener.py` who the transporters are, `phone.py` what a socket may not do,
-`playing.py` plays it. `WEELO_LISTENERS=500 WEELO_BROADCASTS=200` is the long form, of some 15 min.
+`script.py` plans all actions and faults, `listener.py` has the transporters, `phone.py` a socket client that checks the
+protocol, `playing.py` runs the script. `WEELO_LISTENERS=500 WEELO_BROADCASTS=200` is the long form of about 15 min.
 """

@@ -1,4 +1,4 @@
-"""Who listens: transporters of one truck each, and their lists of open offers, made of nothing but frames."""
+"""Transporters with one truck each, and their lists of open offers, built from received frames alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WITHDRAWALS = {
 
 
 class Cards(HeardLog):
-    """An ear that keeps the list of open offers."""
+    """A received log that also keeps the list of open offers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Cards(HeardLog):
     def _follow(self, event: str, data: dict[str, Any]) -> None:
         if event == "new_broadcast":
             broadcast = data["broadcastId"]
-            # Nothing is offered again in this play: no driver refuses, and none has to answer soon.
+            # No slot is reopened in this play, because no driver declines, and the time to answer is a day.
             if broadcast in self._announced or broadcast in self.withdrawn:
                 self.wrong.append(f"{broadcast} was announced again, or after its end")
             self._announced.add(broadcast)
@@ -55,8 +55,7 @@ class Cards(HeardLog):
 
 
 class Listener:
-    """A transporter with one truck, somewhere within the rings, or just outside. Listens by a bare phone or by the
-    reference client."""
+    """A transporter with one truck, within the rings or just outside. It uses a `Phone` or the reference client."""
 
     def __init__(self, client: WeeloClient, who: UUID, dice: random.Random) -> None:
         self.id, self.driver = who, uuid4()
@@ -65,7 +64,7 @@ class Listener:
         self.phone: Phone | None = None
         self.channel: Channel | None = None
         self.vehicle = ""
-        self._latitude = 28.6 + dice.uniform(0.0, 0.7)  # degrees, of 111 km each
+        self._latitude = 28.6 + dice.uniform(0.0, 0.7)  # a degree is 111 km
 
     def sign_on(self) -> None:
         self.vehicle = self.client.register_vehicle(f"HR{self.id.hex[:8]}", "open", "17 Feet")["id"]
@@ -74,25 +73,25 @@ class Listener:
         self.client.heartbeat(self._latitude, 77.2)
 
     def listen(self) -> None:
-        """By the reference client."""
+        """Open a socket with the reference client."""
         self.channel = self.client.listen(after=0, remember=10, on_frame=self.cards.add_frame)
 
     def is_cut_off(self) -> None:
-        """The reference client, in the middle of whatever it does."""
+        """Shut the reference client's socket down, whatever the client is doing."""
         line = self.channel._line if self.channel is not None else None
-        with suppress(OSError, AttributeError):  # it may be cut off already
+        with suppress(OSError, AttributeError):  # it may be closed already
             line.sock.shutdown(socket.SHUT_RDWR)
 
     def accept(self, booking: str) -> object:
         return self.client.accept(booking, self.vehicle, str(self.driver))
 
     def log(self) -> list[Any]:
-        """What `GET /events` has."""
+        """Return all lines of `GET /events`."""
         items: list[Any] = []
         while page := self.client.events(after=len(items), limit=500):
             items += page
         return items
 
     def listed(self) -> set[str]:
-        """What `GET /offers` has."""
+        """Return the broadcast ids of `GET /offers`."""
         return {offer["broadcastId"] for offer in self.client.offers()}

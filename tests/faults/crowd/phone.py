@@ -1,4 +1,4 @@
-"""Bare phones: they say where they want to go on, and note whatever a connection should not do."""
+"""Socket clients that resume their log after a break and record every violation of the protocol."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ACK_AFTER_SECONDS = 0.3
 
 
 class Phone:
-    """A socket client that believes nothing. For the exchange's thread only."""
+    """A socket client that checks every frame. Used in the poller's thread only."""
 
     def __init__(self, port: int, bearer: str, heard_log: HeardLog) -> None:
         self.heard_log = heard_log
@@ -48,7 +48,7 @@ class Phone:
         self._attempt = 0
 
     def dial(self) -> socket.socket | None:
-        """None: nobody there, try again when it is `due`."""
+        """Connect and return the socket, or None if that fails; then try again at `due`."""
         self._attempt += 1
         try:
             wire = socket.create_connection(self._address, timeout=5)
@@ -74,7 +74,7 @@ class Phone:
         return wire
 
     def read(self) -> bool:
-        """Whatever has come. False: this connection is over."""
+        """Process what has arrived. Return False if the connection is over."""
         assert self.wire is not None
         try:
             if not (received := self.wire.recv(64 * 1024)):
@@ -87,8 +87,8 @@ class Phone:
             return False
 
     def disconnect(self, how: str = "closed") -> None:
-        """Nobody says goodbye: the line is closed, or reset, or the phone is in another network by now and
-        the server's end of the line leads nowhere."""
+        """End the connection without a close frame. `how`: "closed", "reset", or "left behind" (it stays open and is never
+        read again, as when a phone changes networks)."""
         wire, self.wire = self.wire, None
         if wire is None:
             return
@@ -118,7 +118,7 @@ class Phone:
 
     def _send(self, event: Event) -> None:
         assert self.wire is not None
-        with suppress(OSError, LocalProtocolError):  # reading will show it
+        with suppress(OSError, LocalProtocolError):  # the next read fails, too
             self.wire.send(self._protocol.send(event))
 
     def _hear(self, event: Event) -> bool:
@@ -146,7 +146,9 @@ class Phone:
             self._live_from = frame["data"]["seq"] + 1
             self._asked_after = self.heard_log.newest
             if self._live_from <= self._asked_after:
-                self.heard_log.wrong.append(f"greeted with {self._live_from - 1} after {self._asked_after}")
+                self.heard_log.wrong.append(
+                    f"`connected` with seq {self._live_from - 1} after {self._asked_after}"
+                )
             self._say(op="resume", after=self._asked_after)
         elif "seq" not in frame:
             self.heard_log.wrong.append(f"unexpected: {frame}")
@@ -155,8 +157,8 @@ class Phone:
             self.heard_log.add(frame["seq"], Line.written(frame))
 
     def _check_order(self, seq: int) -> None:
-        """One after the other from where it is live, and once again from where we asked to go on."""
-        assert self._asked_after is not None, "a line before the greeting"
+        """Check that seqs are consecutive: live lines after `connected`, and once the lines after our `resume`."""
+        assert self._asked_after is not None, "a line before `connected`"
         wanted = self._next if self._next is not None else self._live_from
         resumes = seq == self._asked_after + 1 and not self._has_resumed
         if seq != wanted and not resumes:
@@ -168,7 +170,7 @@ class Phone:
 
 
 class PhonePoller:
-    """All bare phones in one thread: a thread for each of five hundred would measure threads."""
+    """Serves all phones in one thread, because five hundred threads would slow the test down."""
 
     def __init__(self, phones: Sequence[Phone]) -> None:
         self.failed: Exception | None = None

@@ -1,4 +1,4 @@
-"""The play: the script is acted while things break, and in the end the server is asked what it has."""
+"""Runs the script while faults are injected, then reads the server's state for comparison."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from weelo_workers.contracts.statuses import Role
 SETTINGS = {
     "BROADCAST_TIMEOUT_SECONDS": "6",
     "RADIUS_STEP_SECONDS": "1",
-    # What is no part of this: all are online for as long as it takes, and nothing is offered again.
+    # Not part of this test: transporters never go stale, and no slot is reopened.
     "PRESENCE_TTL_SECONDS": "3600",
     "DRIVER_ACCEPT_SECONDS": "86400",
     "MAX_OPEN_OFFERS": "10000",
@@ -46,8 +46,11 @@ QUIET_WITHIN = 60 + LINES / 300
 
 
 class Crowd:
-    """Use as a context manager. What the server says in the end: `listed`, while some requests were open and when
-    none was (who, what follows from their frames, what the server has), and `logs`."""
+    """Runs the script with all listeners. Use as a context manager.
+
+    `listed` has tuples (listener, offers by its frames, offers by the server), read while some requests are open and again
+    when none is. `logs` has the server's log of each listener.
+    """
 
     def __init__(self, fault_system: FaultSystem) -> None:
         self.fault_system = fault_system
@@ -76,7 +79,7 @@ class Crowd:
         return [each.phone for each in self.listeners if each.phone is not None]
 
     def gather(self, dice: random.Random) -> None:
-        """Everybody signs on and listens."""
+        """Register all listeners with their trucks and open their sockets."""
         for _ in range(LISTENERS):
             who = uuid4()
             self.listeners.append(Listener(self._client(Role.TRANSPORTER, who), who, dice))
@@ -116,7 +119,7 @@ class Crowd:
                 each.result()
 
     def _wish(self, wish: Wish) -> None:
-        """One request from its beginning to its end, or to where its timer ends it."""
+        """Run one request until it has ended, or until only its timer can end it."""
         customer = self._client(Role.CUSTOMER, uuid4())
         began = time.monotonic()
         try:
@@ -127,7 +130,7 @@ class Crowd:
         listeners = random.Random(wish.seed).sample(self.listeners, len(self.listeners))
         unwilling, willing = listeners[: wish.declined_by], listeners[wish.declined_by :]
         for listener in unwilling:
-            with suppress(AssertionError):  # not everybody is near enough, and told in time
+            with suppress(AssertionError):  # some are too far away, or get the offer too late
                 left = began + wish.after - time.monotonic()
                 eventually(lambda: booking in listener.cards.open, within=left, exactly=True)  # noqa: B023
                 self._decline(listener, booking)
@@ -140,7 +143,7 @@ class Crowd:
             self._did("cancel", partial(customer.cancel_booking, booking))
 
     def _accept(self, willing: Sequence[Listener], booking: str, trucks: int) -> None:
-        """Of those who have it on their list, as many as it takes say yes."""
+        """Let listeners with this offer on their list accept until `trucks` of them have succeeded."""
         for listener in [each for each in willing if booking in each.cards.open][: 2 * trucks]:
             if trucks and self._did("accept", partial(listener.accept, booking)):
                 trucks -= 1
@@ -149,7 +152,7 @@ class Crowd:
         self._did("decline", partial(listener.client.decline, booking))
 
     def _did(self, what: str, command: Callable[[], object]) -> bool:
-        """Whether it was done. It may come too late and be refused: no matter here."""
+        """Run a command and return whether it succeeded. It may be refused for being late, which is no failure here."""
         try:
             command()
         except WeeloError as problem:
@@ -174,8 +177,8 @@ class Crowd:
         self.deaths["the notifier"] += self.fault_system.send(signal.SIGKILL, notifier)
 
     def _break_redis(self) -> None:
-        """It takes connections and answers nobody; then it is dead, also whenever somebody begins it again; then it is
-        back with what it had on disk."""
+        """Stop Redis so that it accepts connections and does not answer, then kill it whenever it was restarted, then let it
+        start with its data from disk."""
         with self.fault_system.stopped(self._redis()):
             _wait_until(time.monotonic() + REDIS_HANGS_SECONDS)
             self.fault_system.valkey.kill()
@@ -188,16 +191,16 @@ class Crowd:
     def _redis(self) -> list[int]:
         return [pid_of(self.fault_system.valkey, within=QUIET_WITHIN)]
 
-    # --- and afterwards -----------------------------------------------------------------------------------
+    # --- afterwards -----------------------------------------------------------------------------------
 
     def compare(self, dice: random.Random) -> None:
-        """Ask the server what it has: lists while some requests are open, logs when all are over."""
+        """Read the server's offer lists while some requests are open and after all are over, then the logs."""
         self._be_quiet()
         customers = [self._client(Role.CUSTOMER, uuid4()) for _ in range(STANDING)]
         for customer in customers:
             self._standing.append(book(customer, trucks=3)["id"])
-            # Else they might be over before all lists have been looked at. It is what happens to a request whose
-            # truck is lost: the timer finds a later deadline.
+            # Otherwise the requests might expire before all lists are read. Their timers need no change: a timer that
+            # runs before `expires_at` sets another one.
             with self.fault_system.engine.begin() as connection:
                 later = "UPDATE broadcasts SET expires_at = expires_at + interval '1 hour' WHERE id = :id"
                 connection.execute(text(later), {"id": self._standing[-1]})
@@ -207,7 +210,7 @@ class Crowd:
             for listener in some[1:]:
                 self._decline(listener, booking)
         self._compare_lists()
-        # What is told last has no later news after it, from which one could see that something is missing.
+        # If a client missed the last events, no later event would show it the gap.
         with self.fault_system.stopped(self._redis()):
             with ThreadPoolExecutor(STANDING) as pool:
                 list(pool.map(WeeloClient.cancel_booking, customers, self._standing))
@@ -229,7 +232,7 @@ class Crowd:
             self.listed.append((each, set(each.cards.open), theirs))
 
     def _be_quiet(self) -> None:
-        """Until all is over but what stands, all that is due is done, and all that was told is heard."""
+        """Wait until all requests but the standing ones have ended, all due commands are settled, and all lines received."""
 
         def over() -> bool:
             others = "SELECT DISTINCT status FROM broadcasts WHERE id <> ALL(CAST(:ids AS uuid[]))"
@@ -249,7 +252,7 @@ class Crowd:
             }
             behind = [each.cards for each in self.listeners if each.cards.newest < newest[each.id]]
             assert not behind, (
-                f"{len(behind)} wait for lines; {[cards.wrong for cards in behind if cards.wrong]}"
+                f"{len(behind)} listeners miss lines; {[cards.wrong for cards in behind if cards.wrong]}"
             )
             return True
 
@@ -266,9 +269,9 @@ class Crowd:
         connections = sum(phone.connections for phone in self.phones)
         return f"""\
 {len(cards)} listeners, {sum(row.n for row in ended)} broadcasts
-lines: {sum(each.newest for each in cards)} heard, {sum(each.repeated for each in cards)} repeated
-connections: {connections} of {len(self.phones)} bare phones, turned away {dict(turned_away)};
-  {reconnects} returns of {REFERENCE_CLIENTS} reference clients
+lines: {sum(each.newest for each in cards)} received, {sum(each.repeated for each in cards)} repeated
+connections: {connections} of {len(self.phones)} phones, turned away {dict(turned_away)};
+  {reconnects} reconnects of {REFERENCE_CLIENTS} reference clients
 killed: {dict(self.deaths)}
 done: {dict(self.said)}
 ended: {[tuple(row) for row in ended]}"""
@@ -279,5 +282,5 @@ def _why(problem: WeeloError) -> str:
 
 
 def _wait_until(moment: float) -> None:
-    """What the script says when."""
+    """Sleep until this moment of the monotonic clock."""
     time.sleep(max(0.0, moment - time.monotonic()))

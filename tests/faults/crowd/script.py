@@ -1,4 +1,4 @@
-"""The script: from a seed, what each customer does and what breaks when. The same seed is the same script."""
+"""The script: what each customer does and which fault happens when. The same seed gives the same script."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 LISTENERS = int(os.environ.get("WEELO_LISTENERS", "40"))
 BROADCASTS = int(os.environ.get("WEELO_BROADCASTS", "25"))
 
-LINES = LISTENERS * BROADCASTS  # about half of those that will be written
-PLAY_SECONDS = max(18.0, LINES / 350)  # what two cores can tell in that time
-REDIS_HANGS_SECONDS = 3.0 if LINES < 10_000 else 10.0  # before it dies
+LINES = LISTENERS * BROADCASTS  # about half of the lines that will be written
+PLAY_SECONDS = max(18.0, LINES / 350)  # two cores deliver about 350 lines per second
+REDIS_HANGS_SECONDS = 3.0 if LINES < 10_000 else 10.0  # before it is killed
 REDIS_IS_DEAD_SECONDS = 2.0 if LINES < 10_000 else 10.0
 
 CUTS_EACH = 3
@@ -21,7 +21,7 @@ WAYS_TO_PART = ("closed", "reset", "left behind")
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What one customer does, and when: in seconds from the beginning, and from the asking."""
+    """What one customer does. `at`: seconds from the start of the play. `after`: seconds from `at` to the end."""
 
     at: float
     trucks: int
@@ -29,18 +29,18 @@ class Wish:
     after: float
     declined_by: int
     seed: int
-    """Of who declines, and who accepts."""
+    """Seed for choosing who declines and who accepts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """All times in seconds from the beginning."""
+    """All actions and faults, with times in seconds from the start."""
 
     wishes: list[Wish]
     cuts: list[tuple[float, int, str]]
-    """When, whose line, and how."""
+    """Time, index of the listener, way of disconnecting."""
     deaths_of_an_api_process: list[tuple[float, float]]
-    """When, and which one: from 0 to 1."""
+    """Time, and which process (from 0 to 1 over all of them)."""
     deaths_of_the_notifier: list[float]
     redis_hangs_at: float
 

@@ -1,10 +1,10 @@
-"""Whatever breaks while requests come and go, everybody's log is whole and everybody's list is right.
+"""Every user's log is complete and every list of open offers correct, whatever fails while requests come and go.
 
-A crowd of transporters listens, each on a socket of its own; customers ask, cancel, let expire; transporters accept and
-decline. Meanwhile sockets are cut, and API processes, the notifier and Redis are killed. In the end every phone must have
-heard what the server's log has, line by line, and a list of open offers made of nothing but frames must be the server's.
+Many transporters listen, each on its own socket. Customers book, cancel or let requests expire; transporters accept and
+decline. Meanwhile sockets are cut, and API processes, the notifier and Redis are killed. In the end every client must have
+received the server's log line by line, and its list of open offers, built from frames alone, must equal the server's.
 
-The script is made of a seed: `WEELO_SEED=… pytest tests/faults/crowd` plays another one.
+`WEELO_SEED=… pytest tests/faults/crowd` runs the script of another seed.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
-    """As it is when everything has been played and broken, and all is quiet again."""
-    print(f"WEELO_SEED={SEED} WEELO_LISTENERS={LISTENERS} WEELO_BROADCASTS={BROADCASTS}")  # noqa: T201 (how to play it again)
+    """Yield the crowd after the script was run and the server's state was read."""
+    print(f"WEELO_SEED={SEED} WEELO_LISTENERS={LISTENERS} WEELO_BROADCASTS={BROADCASTS}")  # noqa: T201 (how to repeat the run)
     dice = random.Random(SEED)
     with (
         FaultSystem(tmp_path_factory.mktemp("crowd") / "system.log", SETTINGS) as fault_system,
@@ -47,7 +47,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
             crowd.compare(dice)
             yield crowd
         finally:
-            print(crowd.summary())  # noqa: T201 (what came of it)
+            print(crowd.summary())  # noqa: T201 (the figures of the run)
 
 
 def test_SOCK_01_every_phone_has_heard_its_whole_log_in_order_and_nothing_else(crowd: Crowd) -> None:
@@ -57,7 +57,7 @@ def test_SOCK_01_every_phone_has_heard_its_whole_log_in_order_and_nothing_else(c
         assert each.cards.lines == [Line.written(line) for line in log]
 
 
-def test_SOCK_01_on_no_connection_a_line_was_left_out_or_came_twice_or_in_two_versions(crowd: Crowd) -> None:
+def test_SOCK_01_no_connection_left_out_repeated_or_changed_a_line(crowd: Crowd) -> None:
     assert [wrong for each in crowd.listeners for wrong in each.cards.wrong] == []
 
 
@@ -66,7 +66,7 @@ def test_CNCL_03_a_list_made_of_frames_alone_is_the_servers_list(crowd: Crowd) -
     assert [each for each in crowd.listed if each[1] != each[2]] == []
 
 
-def test_BCAST_05_everybody_who_was_notified_has_had_each_withdrawal_once(crowd: Crowd) -> None:
+def test_BCAST_05_every_notified_transporter_received_each_withdrawal_once(crowd: Crowd) -> None:
     cards = {each.id: each.cards for each in crowd.listeners}
     offered = crowd.fault_system.rows(
         "SELECT o.transporter_id, o.broadcast_id, b.status FROM offers o JOIN broadcasts b ON b.id = o.broadcast_id"
@@ -74,11 +74,11 @@ def test_BCAST_05_everybody_who_was_notified_has_had_each_withdrawal_once(crowd:
     assert offered
     for row in offered:
         heard = cards[row.transporter_id].withdrawn[str(row.broadcast_id)]
-        # A filled one may have been cancelled afterwards: then both have been heard, in this order.
+        # A filled request may be cancelled afterwards. Then both withdrawals are received, in this order.
         assert heard[-1:] == [WITHDRAWALS[row.status]] and len(heard) == len(set(heard)), (row, heard)
 
 
-def test_nobody_was_turned_away_for_good_and_the_doctor_finds_nothing(crowd: Crowd) -> None:
+def test_no_socket_got_a_final_close_code_and_the_doctor_finds_nothing(crowd: Crowd) -> None:
     assert all(crowd.deaths[who] for who in ("an API process", "the notifier", "Redis"))
     assert not [phone.turned_away for phone in crowd.phones if phone.turned_away.keys() & FINAL_CODES]
     # workers report to Redis every few seconds

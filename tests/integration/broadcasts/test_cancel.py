@@ -1,4 +1,4 @@
-"""Cancelling: immediate, for everyone, whenever no truck is under way."""
+"""Cancelling takes effect at once for everyone, as long as no truck is under way."""
 
 from __future__ import annotations
 

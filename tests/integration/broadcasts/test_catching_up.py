@@ -1,4 +1,4 @@
-"""Who comes online, comes near or has a truck free again hears of what is open, once."""
+"""Transporters who come online, come near or have a free truck again get the open offers that they missed, once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def offers_heard(world: World, fleet: Fleet) -> list[str]:
 
 
 def some_seconds_later() -> None:
-    """Heartbeats are asked again whether they have missed something."""
+    """Delete the marks that let heartbeats ask for the same missed broadcast only every few seconds."""
     for key in redis().scan_iter("weelo:open:asked:*"):
         redis().delete(key)
 
@@ -30,7 +30,7 @@ def test_PRES_01_going_online_within_a_ring_brings_the_open_offers_once(world: W
     late = world.fleet(km_north=5, online=False)
     broadcast = world.broadcast(1)
     world.set_availability(late, online=True)
-    assert offers_heard(world, late) == []  # it is not known yet where they are
+    assert offers_heard(world, late) == []  # their position is not known yet
     world.heartbeat(late, 5)
     assert offers_heard(world, late) == [str(broadcast)]
     offer = world.events_of(late.id, "new_broadcast")[0]
@@ -136,7 +136,7 @@ def test_CNCL_05_nothing_of_a_broadcast_is_left_in_redis_but_what_expires(world:
 
 
 def test_PRES_01_going_online_brings_what_was_missed_even_if_a_heartbeat_came_first(world: World) -> None:
-    """Redis is young, and a heartbeat has told presence of the fleet before the fleet's own command could."""
+    """Redis was emptied, and a heartbeat writes the fleet to presence before `fleet.sync_presence` does."""
     world.fleet(km_north=1)
     broadcast = world.broadcast(1)
     for _ in range(4):

@@ -1,4 +1,4 @@
-"""Asking for trucks: one at a time per customer, and a double tap is one request."""
+"""Creating bookings: one open broadcast per customer, and a double tap creates only one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The deadline."""
+"""What happens at a broadcast's deadline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the rings follow one another."""
+"""The ladder: when one ring follows another."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from weelo_workers.queries.recipients import recipients
 from weelo_workers.redis_client import redis
 
 MUMBAI = -1142.0
-"""Kilometres north of the usual place."""
+"""Kilometres north of the default place."""
 
 
 def all_rings_told(world: World, many: int) -> list[UUID]:

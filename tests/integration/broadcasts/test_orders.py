@@ -1,4 +1,4 @@
-"""An order: several kinds of trucks in one broadcast, filled by whoever has which."""
+"""An order: several kinds of trucks in one broadcast, filled by the fleets that have them."""
 
 from __future__ import annotations
 

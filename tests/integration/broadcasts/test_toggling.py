@@ -1,4 +1,4 @@
-"""A fleet goes online and offline while requests come: it is offered what came while it was online, and only that."""
+"""A fleet that goes online and offline is offered exactly the requests that arrive while it is online."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from tests.world import World
 
 def test_PRES_01_toggling_a_hundred_times_never_offers_to_somebody_offline(world: World) -> None:
     steady, toggled = world.fleet(km_north=1), world.fleet(km_north=2)
-    offline: list[
-        tuple[float, float]
-    ] = []  # from the answer "you are offline" to the wish to be online again
+    offline: list[tuple[float, float]] = []  # from the outcome "offline" to the next request to be online
     asked: list[tuple[float, float, UUID]] = []
     over = threading.Event()
 
@@ -26,7 +24,7 @@ def test_PRES_01_toggling_a_hundred_times_never_offers_to_somebody_offline(world
             world.set_availability(toggled, online=False)
             since = time.monotonic()
             world.heartbeat(toggled, 2)
-            if number % 10 == 0:  # long enough for a whole ring, however busy the machine is
+            if number % 10 == 0:  # long enough for a whole ring on a busy machine
                 rung = len(asked)
                 eventually(lambda: len(asked) >= rung + 2, within=30)  # noqa: B023
             else:
@@ -52,8 +50,8 @@ def test_PRES_01_toggling_a_hundred_times_never_offers_to_somebody_offline(world
     hidden = 0
     for began, ended, broadcast in asked:
         told = told_at(world, broadcast)
-        assert steady.id in told, "who is online throughout misses none"
+        assert steady.id in told, "a fleet that is online throughout gets every offer"
         if any(since <= began and ended <= until for since, until in offline):
             assert toggled.id not in told
             hidden += 1
-    assert hidden >= 10, "the test has not seen what it is about"
+    assert hidden >= 10, "too few requests were made while the fleet was offline"

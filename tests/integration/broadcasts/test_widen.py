@@ -1,4 +1,4 @@
-"""Rings: who hears of a broadcast, and when."""
+"""Rings: which transporters are offered a broadcast, and when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drivers on duty and off."""
+"""Drivers go on and off duty."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Poison: what fails every time waits apart, is parked with a reason, and holds up nobody."""
+"""Commands that fail every time back off, are parked with a reason, and delay no others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from weelo_workers.settings import settings
 def write(
     world: World, name: str, payload: Any, queue: str = "broadcasts", subject: UUID | None = None
 ) -> UUID:
-    """A row as another version may have written it, straight into the mailbox."""
+    """Insert a row into the mailbox, as another version may have written it, and return its id."""
     row = {"id": uuid4(), "name": name, "queue": queue, "payload": json.dumps(payload), "subject": subject}
     with world.engine.begin() as connection:
         connection.execute(
@@ -57,7 +57,7 @@ def row_of(world: World, command_id: UUID) -> Any:
 
 @pytest.fixture
 def expiry_fails(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[UUID]]:
-    """`broadcasts.expire` raises; the list is of those that were tried."""
+    """Make `broadcasts.expire` raise, and return the list of the attempted commands, which grows."""
     tried: list[UUID] = []
 
     def broken(command: Any, uow: Any) -> None:
@@ -190,7 +190,7 @@ def test_only_what_has_failed_and_is_not_settled_can_be_tried_again(world: World
 
 
 def test_a_timer_handed_back_before_its_time_has_not_been_tried(world: World) -> None:
-    """As at each restart of whoever holds its countdown."""
+    """The message of a waiting timer is redelivered whenever the worker with its countdown restarts."""
     world.broadcast(1)
     timer = world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.expire'")
     for _ in range(MAX_ATTEMPTS + 1):
@@ -199,8 +199,8 @@ def test_a_timer_handed_back_before_its_time_has_not_been_tried(world: World) ->
 
 
 def lost_sight_of(world: World, monkeypatch: pytest.MonkeyPatch) -> UUID:
-    """A deadline that was tried on record when the database went away, so that whoever tried could not say that they
-    had come back."""
+    """Return an overdue timer with a crash mark. Its attempt did not crash, but could not remove the mark, because the
+    database had become unreachable."""
 
     def away(*_: Any) -> None:
         raise OperationalError("", {}, Exception("the database is away"))
@@ -219,7 +219,7 @@ def lost_sight_of(world: World, monkeypatch: pytest.MonkeyPatch) -> UUID:
 def test_TIMR_02_who_came_back_says_so_as_soon_as_the_database_does(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else the sweep would take the deadline for a killer, and leave it to workers."""
+    """Otherwise the sweep would suspect that the timer crashes processes, and leave it to the workers."""
     timer = lost_sight_of(world, monkeypatch)
     sweep(world.bus, seconds=1)
     row = row_of(world, timer)
@@ -265,7 +265,7 @@ def test_a_timer_that_fails_is_tried_less_and_less_often_and_named_by_the_doctor
 
 
 def test_timers_that_fail_give_way_to_those_that_do_not(world: World, expiry_fails: list[UUID]) -> None:
-    """The sweep rings for their next try instead of trying each itself, and takes the fresh ones first."""
+    """The sweep only sends wake-ups for timers that have failed, and executes the others first."""
     for _ in range(30):
         write(world, "broadcasts.expire", {"broadcast_id": str(uuid4())}, "timers")
     waker = RecordingWaker()
@@ -305,16 +305,16 @@ def test_a_failing_timer_may_be_hastened_by_hand(world: World, monkeypatch: pyte
     assert world.status(broadcast) == "expired"
 
 
-# --- what kills whoever executes it -----------------------------------------------------------------------
+# --- commands that crash the process that executes them --------------------------------------------------
 
 
 class Killed(BaseException):
-    """Ends the try as a `kill -9` does: whoever tried does nothing any more."""
+    """Ends the attempt as a `kill -9` does: nothing is written afterwards."""
 
 
 @pytest.fixture
 def cancel_kills(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[UUID]]:
-    """`broadcasts.cancel` kills whoever executes it; the list is of those that were tried."""
+    """Make `broadcasts.cancel` raise Killed, and return the list of the attempted commands, which grows."""
     tried: list[UUID] = []
 
     def deadly(command: Any, uow: Any) -> None:
@@ -397,7 +397,7 @@ def test_with_a_silent_bell_the_sweep_itself_finds_out_what_kills(
 def test_what_kills_the_notifier_whose_messages_do_not_come_again_is_parked_too(
     world: World, monkeypatch: pytest.MonkeyPatch, cancel_kills: list[UUID], name: str
 ) -> None:
-    """Of its threads none outlives the others, and a push was acknowledged before: only the sweep rings again."""
+    """A crash ends all threads of the notifier, and pushes are acknowledged before they run. Only the sweep wakes them."""
     monkeypatch.setitem(handlers._handlers, name, handlers._handlers["broadcasts.cancel"])
     about = uuid4()
     push = SendPushes(
@@ -448,7 +448,8 @@ def test_who_lost_a_process_waits_a_moment_whatever_rings_for_it(
 def test_however_often_it_is_handed_back_it_is_not_given_up_if_nobody_died_of_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At each restart of its worker, at each end of a connection to the broker, while the database is in trouble too."""
+    """A restart of the worker or a lost connection to the broker redelivers the message. Here the handler also fails,
+    because it waits for a lock."""
 
     def locked(command: Any, uow: Any) -> None:
         uow.session.execute(text("SET LOCAL lock_timeout = '1ms'"))
@@ -477,7 +478,7 @@ def test_whoever_raises_lives_so_that_only_the_failure_is_counted(world: World) 
 
 
 def test_what_is_settled_by_the_first_who_comes_is_settled_in_one_transaction(world: World) -> None:
-    """Only where there is suspicion it is counted beforehand."""
+    """Only a redelivered command needs two more transactions, which set and remove its crash mark."""
     begun: list[object] = []
 
     def note(connection: object) -> None:
@@ -563,7 +564,8 @@ def test_a_command_that_nobody_knows_is_never_parked_but_named(world: World) -> 
 
 
 def test_deliveries_that_were_handed_back_are_told_in_their_order(world: World) -> None:
-    """By whoever comes first: as after a restart of the notifier, while the database is in trouble."""
+    """As after a restart of the notifier: the older delivery fails, because it waits for a lock. The newer one then writes
+    both."""
     fleet, customer = world.fleet(), uuid4()
     broadcast = world.broadcast(1, customer=customer)
     world.drain()

@@ -1,4 +1,4 @@
-"""The mailbox: a command takes effect once, whoever wakes it and however often."""
+"""The mailbox: a command takes effect once, however often it is woken and by whatever process."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_TIMR_02_what_comes_due_while_the_sweep_settles_commands_does_not_wait_f
 
 
 def missed_in(world: World) -> float:
-    """Seconds until the sweep may take up the next timer."""
+    """Return the seconds until the sweep may take up the next timer."""
     return float(
         world.value(
             "SELECT EXTRACT(EPOCH FROM min(wake_at) - clock_timestamp())::float FROM mailbox"
@@ -199,7 +199,7 @@ def test_two_sweeps_at_once_take_each_row_once(world: World) -> None:
     with world.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE mailbox SET wake_at = clock_timestamp()")
     taken = world.race(*[lambda: sweep(world.bus, seconds=5) for _ in range(2)])
-    # Maybe some of the timers that the bookings have set, too.
+    # The sweeps may also have taken up timers that the bookings set.
     assert sum(taken) >= 30
     assert world.value("SELECT max(sweep_count) FROM mailbox WHERE name = 'broadcasts.create_booking'") == 1
 
@@ -229,7 +229,7 @@ def test_a_command_that_always_fails_is_parked_with_its_reason_and_blocks_nobody
 
 
 def test_a_refusal_leaves_nothing_behind_but_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The verb had already moved rows, told people and set timers when it said no."""
+    """The handler has changed rows, published events and set timers before it rejects the command."""
     from weelo_workers.contracts.rejections import Code, Rejected
 
     create = handlers._handlers["broadcasts.create_booking"]
@@ -350,7 +350,7 @@ def test_a_sweep_does_not_wait_long_for_what_somebody_holds(world: World) -> Non
 
 
 def test_TIMR_02_a_timer_that_somebody_holds_up_is_tried_again_every_second(world: World) -> None:
-    """Commands wait longer each time; a deadline is late for as long as it waits."""
+    """Other commands back off. A timer does not, because waiting makes its deadline later."""
     broadcast = world.broadcast(1)
     world.shift(121)
     quick = connect(settings().database_url, lock_timeout="50ms")
@@ -368,10 +368,11 @@ def test_TIMR_02_a_timer_that_somebody_holds_up_is_tried_again_every_second(worl
 
 
 def test_IDEM_02_a_connection_that_ends_in_the_middle_costs_a_command_nothing(world: World) -> None:
-    """Whoever executes it does so again, on another connection."""
+    """The bus executes it again, on another connection."""
     customer = uuid4()
     command = world.post(world.booking(customer), customer, Role.CUSTOMER)
-    with world.engine.connect() as connection:  # in the pool afterwards, as fresh as can be
+    # The pool does not ping a connection that was returned just now.
+    with world.engine.connect() as connection:
         own = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
     killer = connect(settings().database_url, isolation="AUTOCOMMIT")
     with killer.connect() as other:
@@ -379,11 +380,11 @@ def test_IDEM_02_a_connection_that_ends_in_the_middle_costs_a_command_nothing(wo
     killer.dispose()
     world.bus.execute(command)
     assert world.outcome(command, customer).status == "succeeded"
-    drop_inherited_connections()  # the one that ended may be in the pool yet
+    drop_inherited_connections()  # the terminated connection may still be in the pool
 
 
 def test_a_crowd_of_deliveries_rings_once_and_is_told_completely(world: World) -> None:
-    """Of deliveries that wait about one subject only the first is rung; what comes while it is told is told, too."""
+    """Of a subject's waiting deliveries only the first gets a wake-up, and its execution writes all of them."""
     fleets = [world.fleet() for _ in range(6)]
     broadcast = world.broadcast(1)
     waker = RecordingWaker()
@@ -398,7 +399,7 @@ def test_a_crowd_of_deliveries_rings_once_and_is_told_completely(world: World) -
 
 
 def test_a_delivery_is_crowded_by_older_ones_about_its_own_subject_alone(world: World) -> None:
-    """Looked for among all that there is, it would take longer with every row that is kept."""
+    """Older deliveries are looked up by subject, because a search of all rows would slow down as the table grows."""
     world.book(uuid4())
     own, waiting = uuid4(), world.rows("SELECT subject_id FROM mailbox WHERE name = 'notifications.deliver'")
 

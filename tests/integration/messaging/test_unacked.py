@@ -1,4 +1,4 @@
-"""A killed worker leaves nothing on the broker for longer than its commands take."""
+"""Messages that a killed worker had taken are deleted from the broker once their commands are settled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ with app.connection_for_read() as broker:
 
 @pytest.fixture
 def taken(world: World) -> tuple[World, UUID]:
-    """A booking whose message was taken by somebody who then was killed."""
+    """Return the world and the id of a settled booking whose message was taken by a process that then was killed."""
     outcome = world.book(uuid4())
     CeleryWaker().wake(WakeUp(outcome.command_id, "broadcasts.create_booking", BROADCASTS))
     subprocess.run([sys.executable, "-c", DIES_WITH_A_MESSAGE], check=True, timeout=60)

@@ -1,4 +1,4 @@
-"""The per-user log: gapless, in order, once."""
+"""The per-user log: without gaps, in order, each event once."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_deliveries_that_run_in_the_wrong_order_tell_the_right_one(world: World)
     counted = _deliveries_counted()
     for row in newest_first:
         world.bus.execute(row.id)
-    # Also those that were told along with another.
+    # Deliveries that were written together with another one count as well.
     assert _deliveries_counted() == counted + len(newest_first)
     versions = [frame["version"] for frame in world.events_of(customer) if "version" in frame]
     assert versions == sorted(versions)
@@ -101,14 +101,14 @@ def test_who_was_told_later_does_not_hear_what_happened_before(world: World) -> 
 
 
 def test_a_fan_out_to_a_thousand_takes_as_many_statements_as_one_to_ten(world: World) -> None:
-    """Also with a phone each, whose pushes are written in the same transaction."""
+    """Also if each recipient has a device, whose pushes are written in the same transaction."""
     to_ten, to_a_thousand = _fan_out(world, 10), _fan_out(world, 999)
     assert to_a_thousand == to_ten
     assert len(to_ten) < 20
 
 
 def _fan_out(world: World, recipients: int) -> list[str]:
-    """The statements of telling one cancellation to that many transporters and the customer."""
+    """Deliver one cancellation to `recipients` transporters and the customer. Return the SQL statements that it took."""
     broadcast = world.broadcast(1)
     with world.engine.begin() as connection:
         for statement in (

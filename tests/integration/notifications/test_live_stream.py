@@ -1,4 +1,4 @@
-"""News takes a bounded part of Redis, which refuses everything when it is full."""
+"""The live stream takes a bounded part of Redis, which refuses all writes when it is full."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COMPOSE = Path(__file__).parents[3] / "docker-compose.yml"
 
 
 def item(readers: int, slots: int) -> live_stream.StreamEvent:
-    """As a ring tells it: everyone hears which slots they could take."""
+    """Return an event as a ring publishes it: for each recipient the slots that they could take."""
     own: dict[str, Any] = {"pickupDistanceKm": 12.3, "truckRequestIds": [str(uuid4()) for _ in range(slots)]}
     to: dict[str, tuple[int, dict[str, Any] | None]] = {
         str(uuid4()): (seq, own) for seq in range(1, readers + 1)
@@ -41,7 +41,7 @@ def test_what_is_for_many_is_told_in_several_entries_each_of_a_bounded_size() ->
     for entry in entries:
         for each in live_stream.decode(entry):
             to = told[UUID(each["id"])]
-            assert not to.keys() & each["to"].keys(), "somebody is told twice"
+            assert not to.keys() & each["to"].keys(), "a recipient is in two entries"
             to.update(each["to"])
             assert (
                 each["event"] == "new_broadcast"
@@ -49,7 +49,7 @@ def test_what_is_for_many_is_told_in_several_entries_each_of_a_bounded_size() ->
             )
     for one in (many, few):
         assert told[one.id] == {who: [seq, own] for who, (seq, own) in one.to.items()}
-        assert list(told[one.id]) == list(one.to), "in another order"
+        assert list(told[one.id]) == list(one.to), "the order of the recipients has changed"
 
 
 def test_what_is_for_few_is_told_in_one_entry() -> None:

@@ -1,4 +1,4 @@
-"""Taking trucks: one accept for k of N, typed refusals, nobody promised twice."""
+"""Accepting: one accept for k of N trucks, typed refusals, and no slot or truck assigned twice."""
 
 from __future__ import annotations
 
@@ -90,10 +90,10 @@ def test_ACPT_06_a_driver_and_a_vehicle_belong_to_the_fleet_and_the_vehicle_fits
     mine, theirs = fleet.trucks[0], stranger.trucks[0]
     their_vehicle = Truck(vehicle_id=theirs.vehicle_id, driver_id=mine.driver_id)
     their_driver = Truck(vehicle_id=mine.vehicle_id, driver_id=theirs.driver_id)
-    nobody = Truck(vehicle_id=uuid4(), driver_id=uuid4())
+    unknown = Truck(vehicle_id=uuid4(), driver_id=uuid4())
     assert world.accept(fleet, broadcast, [their_vehicle]).error["code"] == "VEHICLE_NOT_IN_FLEET"
     assert world.accept(fleet, broadcast, [their_driver]).error["code"] == "DRIVER_NOT_IN_FLEET"
-    assert world.accept(fleet, broadcast, [nobody]).error["code"] == "VEHICLE_NOT_IN_FLEET"
+    assert world.accept(fleet, broadcast, [unknown]).error["code"] == "VEHICLE_NOT_IN_FLEET"
     assert world.accept(wrong_kind, broadcast).error["code"] == "BROADCAST_NOT_FOUND"
     with world.engine.begin() as connection:
         connection.exec_driver_sql(

@@ -1,4 +1,4 @@
-"""Holds: slots kept from the others for a while, that come back whatever happens."""
+"""Holds keep slots from other transporters for a limited time."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def test_CNCL_05_a_cancel_ends_the_holds(world: World) -> None:
 
 
 def test_slots_come_back_without_starting_the_rings_again(world: World) -> None:
-    """And with the rings where they were: while all is on hold, there is nothing to offer to anybody new."""
+    """The rings continue where they were. While all slots are on hold there is nothing to offer to anybody else."""
     holder = world.fleet(km_north=1)
     far = world.fleet(km_north=20)
     broadcast = world.broadcast(1)

@@ -1,4 +1,4 @@
-"""Why did I not get that request?"""
+"""The explanation why a transporter got an offer or did not."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_who_was_offered_it_reads_when_how_far_and_what_became_of_it(world: Worl
     assert asked(world, broadcast, near).answer == "offered at step 1, 1.0 km, not seen yet, won 1"
 
 
-def test_who_was_not_reads_why(world: World) -> None:
+def test_who_was_not_offered_it_reads_why(world: World) -> None:
     told = world.fleet(km_north=1)
     busy, off, other = (
         world.fleet(km_north=2),

@@ -1,4 +1,4 @@
-"""The driver's answer: yes, no, or none; and the slot that comes back."""
+"""The driver accepts, declines or does not answer, and the slot of a refusal is offered again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from weelo_workers.contracts.trips import AdvanceTrip, DriverAccepts, ExpireAssi
 
 
 def won(world: World, trucks: int = 1, *, customer: UUID | None = None) -> tuple[UUID, Fleet]:
-    """A broadcast of so many trucks of which one fleet of one truck has won one."""
+    """Create a broadcast of `trucks` trucks, of which a fleet with one truck wins one. Return its id and the fleet."""
     fleet = world.fleet()
     broadcast = world.broadcast(trucks, customer=customer)
     world.accept(fleet, broadcast)

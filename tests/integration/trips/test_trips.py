@@ -1,4 +1,4 @@
-"""Trips: from the driver's yes to the last kilometre."""
+"""Trips, from the driver's acceptance to the completion."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from weelo_workers.lifecycles.assignment import STEPS
 
 
 def on_the_way(world: World, trucks: int = 1, customer: UUID | None = None) -> UUID:
-    """Fully filled by as many fleets, all drivers have said yes."""
+    """Create a broadcast that is filled by `trucks` fleets, whose drivers have all accepted. Return its id."""
     fleets = [world.fleet() for _ in range(trucks)]
     broadcast = world.broadcast(trucks, customer=customer)
     for fleet in fleets:

@@ -1,7 +1,8 @@
-"""Python imports this first in every process that has this folder on its path: there, some things kill who does them.
+"""Makes some commands and events kill the process that executes them. Python imports this module at start, in every
+process that has this folder on its path.
 
-A command whose id ends in "dead" ends whoever executes it, and a `Deadly` event whoever tells it: at once, as a
-segmentation fault does, with no exception that anybody could note.
+A command whose id ends in "dead" ends the process that executes it, and a `Deadly` event ends the process that delivers
+it: immediately and without an exception, as a segmentation fault does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection that `migrate.py` hands over, in its transaction."""
+"""Alembic's environment: runs the migrations on the connection and in the transaction of `migrate.py`."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""Holds."""
+"""Add holds."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -51,7 +51,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_column("truck_requests", "hold_id")  # and with it what is said of it
+    op.drop_column("truck_requests", "hold_id")  # also drops its constraints and indexes
     op.drop_index(
         "one_open_hold_per_transporter_and_broadcast",
         table_name="holds",

@@ -1,4 +1,4 @@
-"""Passed over."""
+"""Add the transporters that steps passed over."""
 
 import sqlalchemy as sa
 from alembic import op

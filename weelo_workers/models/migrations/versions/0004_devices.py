@@ -1,4 +1,4 @@
-"""Devices."""
+"""Add devices."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Operating."""
+"""Add columns and indexes for purging and for operating the mailbox."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,8 +8,8 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    # Written again with its new column; what is there is numbered in the order in which it lies, which is about the
-    # order of writing. Where it is not, a log may show a gap at its old end until that has aged.
+    # PostgreSQL rewrites the table and numbers existing rows in physical order, which is about the order of writing.
+    # Where it is not, a log may have a gap at its old end until those lines are purged.
     op.add_column("events", sa.Column("position", sa.BigInteger(), sa.Identity(always=True), nullable=False))
     op.create_unique_constraint("events_are_written_one_after_another", "events", ["position"])
     op.drop_index("events_by_age", table_name="events")
@@ -28,7 +28,7 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("status IN ('cancelled', 'completed', 'expired')"),
     )
-    # Else each slot that ages would have all assignments looked through for its own.
+    # Without it, each purged slot would scan all assignments for its own.
     op.create_index("assignments_of_a_slot", "assignments", ["truck_request_id"], unique=False)
 
 

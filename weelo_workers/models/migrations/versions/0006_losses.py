@@ -1,4 +1,4 @@
-"""Losses."""
+"""Count suspected crashes of workers per mailbox row."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Offers of the last step, and transporters without room."""
+"""Mark offers of the last step, and index transporters without room."""
 
 import sqlalchemy as sa
 from alembic import op

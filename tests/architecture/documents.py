@@ -1,0 +1,178 @@
+"""The parts of docs/ that are generated from the code. `python -m tests.architecture.documents` writes them.
+
+A generated part stands between `<!-- generated:NAME -->` and `<!-- /generated -->`. test_documents.py compares each with
+the code.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le
+from pydantic.fields import FieldInfo
+
+from tests.architecture import compose
+from tests.architecture.sources import ROOT
+from weelo_workers.contracts.statuses import (
+    AssignmentStatus,
+    BroadcastStatus,
+    HoldStatus,
+    TruckRequestStatus,
+)
+from weelo_workers.lifecycles import assignment, broadcast, hold, mailbox, truck_request
+from weelo_workers.lifecycles.lifecycle import Lifecycle
+from weelo_workers.settings import Settings
+
+LIFECYCLES: dict[str, tuple[Lifecycle, type[StrEnum]]] = {
+    "broadcast": (broadcast.LIFECYCLE, BroadcastStatus),
+    "truck_request": (truck_request.LIFECYCLE, TruckRequestStatus),
+    "hold": (hold.LIFECYCLE, HoldStatus),
+    "assignment": (assignment.LIFECYCLE, AssignmentStatus),
+    "mailbox": (mailbox.LIFECYCLE, mailbox.MailboxState),
+}
+
+BLOCK = re.compile(r"<!-- generated:([\w-]+) -->\n.*?<!-- /generated -->", re.DOTALL)
+
+
+def generated(name: str) -> str:
+    """Return the block of this name as the page should have it, with its two markers."""
+    return f"<!-- generated:{name} -->\n{_BLOCKS[name]()}\n<!-- /generated -->"
+
+
+def pages() -> list[Path]:
+    return sorted((ROOT / "docs").rglob("*.md"))
+
+
+def names() -> set[str]:
+    """Return the names of all blocks that a page should contain."""
+    return set(_BLOCKS)
+
+
+def write() -> list[Path]:
+    """Bring the generated blocks of all pages up to date. Returns the pages that have changed."""
+    changed = []
+    for page in pages():
+        before = page.read_text()
+        after = BLOCK.sub(lambda block: generated(block[1]), before)
+        if after != before:
+            page.write_text(after)
+            changed.append(page)
+    return changed
+
+
+# --- lifecycles -----------------------------------------------------------------------------------------
+
+
+def _lifecycle(name: str) -> str:
+    """Return the table of transitions, and the same as a Mermaid diagram."""
+    lifecycle, states = LIFECYCLES[name]
+    actors = any(transition.by for transition in lifecycle.transitions)
+    rows = [
+        f"| `{transition.name}` | {_states(state for state in states if state in transition.when)} | `{transition.to}` |"
+        + (f" {', '.join(transition.by)} |" if actors else "")
+        for transition in lifecycle.transitions
+    ]
+    return "\n".join(
+        [
+            f"Initial state: `{lifecycle.initial}`. Final states: {_states(s for s in states if s in lifecycle.final)}.",
+            "",
+            "| transition | from | to |" + (" made by |" if actors else ""),
+            "|---|---|---|" + ("---|" if actors else ""),
+            *rows,
+            "",
+            "<details markdown><summary>The same as a Mermaid diagram</summary>",
+            "",
+            f"```mermaid\n{lifecycle.mermaid()}\n```",
+            "",
+            "</details>",
+        ]
+    )
+
+
+def _states(states: Any) -> str:
+    return ", ".join(f"`{state}`" for state in states)
+
+
+# --- configuration --------------------------------------------------------------------------------------
+
+
+def _settings() -> str:
+    rows = [
+        f"| `{name.upper()}` | {_default(field.default)} | {_allowed(field)} | {field.description} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    return "\n".join(["| variable | default | allowed | meaning |", "|---|---|---|---|", *rows])
+
+
+def _default(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, tuple):
+        return f"`{','.join(f'{each:g}' for each in value)}`"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def _allowed(field: FieldInfo) -> str:
+    """Return the limits that the type states. Values with a form of their own are described in the last column."""
+    if get_origin(field.annotation) is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(field.annotation))
+    constraints = _constraints(field)
+    low = next((f"from {c.ge:,}" for c in constraints if isinstance(c, Ge)), "") or next(
+        (f"more than {c.gt:,}" for c in constraints if isinstance(c, Gt)), ""
+    )
+    high = next((f"up to {c.le:,}" for c in constraints if isinstance(c, Le)), "")
+    return f"{low} {high}".strip()
+
+
+def _constraints(field: FieldInfo) -> list[Any]:
+    """Return the constraints of a field, also if they belong to one member of a union (`Annotated[int, …] | None`)."""
+    found = list(field.metadata)
+    for member in get_args(field.annotation):
+        for each in getattr(member, "__metadata__", ()):
+            found += getattr(each, "metadata", [each])
+    return found
+
+
+def _compose() -> str:
+    """Return what docker-compose.yml asks for, and which settings it passes on or fixes."""
+    asked: dict[str, str] = {}
+    for found in compose.VARIABLE.finditer(compose.text()):
+        if found["name"] in {name.upper() for name in Settings.model_fields} - {"JWT_SECRET"}:
+            continue
+        default = {":?": "required", ":-": f"`{found['rest']}`"}.get(found["operator"] or "", "–")
+        asked.setdefault(found["name"], default)
+    fixed: dict[str, str] = {}
+    passed: set[str] = set()
+    for service in compose.own_services().values():
+        for name, value in service["environment"].items():
+            if value is None:
+                passed.add(name)
+            elif "$" not in str(value) and value != "":
+                fixed[name] = str(value)
+    own = sorted(passed - {name.upper() for name in Settings.model_fields})
+    lines = ["| in `.env` | default |", "|---|---|"]
+    lines += [f"| `{name}` | {default} |" for name, default in asked.items()]
+    lines += [f"| `{name}` | – |" for name in own if name not in asked]
+    settings = [name.upper() for name in Settings.model_fields if name.upper() in passed]
+    lines += ["", f"Settings that `.env` may contain: {', '.join(f'`{name}`' for name in settings)}."]
+    lines += [
+        "",
+        f"Settings with a fixed value: {', '.join(f'`{n}={v}`' for n, v in sorted(fixed.items()))}.",
+    ]
+    return "\n".join(lines)
+
+
+_BLOCKS: dict[str, Callable[[], str]] = {
+    "settings": _settings,
+    "compose": _compose,
+    **{f"lifecycle-{name}": lambda name=name: _lifecycle(name) for name in LIFECYCLES},  # type: ignore[misc]
+}
+
+if __name__ == "__main__":
+    for _page in write():
+        sys.stdout.write(f"updated {_page.relative_to(ROOT)}\n")

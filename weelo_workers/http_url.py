@@ -1,0 +1,33 @@
+"""Checks of URLs whose host this system connects to."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+
+def check(url: str) -> None:
+    """Raise ValueError with a line that says what is wrong, unless `url` is an HTTP address that can be called."""
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    check_host_and_port(url)
+    parts = urlsplit(url)
+    if not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be an address like https://host:port, without ? or #")
+
+
+def check_host_and_port(url: str) -> None:
+    """Raise ValueError for a port that is none, and for a host name that Python cannot look up."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # also raised for a host in brackets that is not an IPv6 address
+        port = 0
+    if port == 0:
+        raise ValueError(
+            "the port must be a number from 1 to 65535 (write special characters of a password percent-encoded)"
+        )
+    try:
+        # The look-up in `socket` encodes the name like this, and its UnicodeError is none of a network's errors.
+        (parts.hostname or "").encode("idna")
+    except UnicodeError:
+        raise ValueError("the host has an empty or too long part between two dots") from None
