@@ -13,6 +13,7 @@ from sqlalchemy import select
 from weelo_workers import presence
 from weelo_workers.contracts.broadcasts import Backfill, BookingCompleted, BroadcastStateChanged, CatchUp
 from weelo_workers.contracts.fleet import SyncPresence
+from weelo_workers.contracts.recipients import ToTransportersWithTrucks
 from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, HoldStatus, TruckRequestStatus
 from weelo_workers.contracts.trips import AssignmentStatusChanged
 from weelo_workers.lifecycles import broadcast as lifecycle, hold as hold_lifecycle
@@ -125,9 +126,11 @@ def announce_assignments(uow: UnitOfWork, broadcast: Broadcast, assignments: Seq
         )
 
 
-def trucks_by_transporter(assignments: Sequence[Assignment]) -> dict[str, int]:
-    """Return the number of assignments by transporter id (as text, for JSON)."""
-    return dict(Counter(str(assignment.transporter_id) for assignment in assignments))
+def transporters_with_trucks(assignments: Sequence[Assignment]) -> ToTransportersWithTrucks:
+    """Return the transporters of these trucks, each with how many of the trucks are theirs."""
+    return ToTransportersWithTrucks(
+        assigned_to=dict(Counter(assignment.transporter_id for assignment in assignments))
+    )
 
 
 def end_holds(uow: UnitOfWork, broadcast: Broadcast) -> None:
@@ -151,4 +154,4 @@ def complete_if_delivered(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence
         return
     advance_and_announce(uow, broadcast, lifecycle.COMPLETE, slots)
     delivered = [a for a in assignments if a.status == AssignmentStatus.COMPLETED]
-    uow.publish(BookingCompleted(**broadcast_header(broadcast)), assigned_to=trucks_by_transporter(delivered))
+    uow.publish(BookingCompleted(**broadcast_header(broadcast)), transporters_with_trucks(delivered))

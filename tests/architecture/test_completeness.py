@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 
 from tests.architecture.sources import DOMAINS, calls, import_all_contracts, name_of, python_files
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.event import Event
 from weelo_workers.contracts.queues import FLEET, QUEUES, TIMERS
+from weelo_workers.contracts.recipients import Recipients
 from weelo_workers.contracts.rejections import Code
 from weelo_workers.notifications.catalog import CATALOG
 
@@ -136,6 +139,16 @@ def test_the_catalog_has_the_contracts_names_and_each_once() -> None:
 def test_every_event_happens_somewhere() -> None:
     published = _built_in("weelo_workers")
     assert {event.__name__ for event in CATALOG} <= published
+
+
+def test_every_event_is_published_with_the_recipients_that_it_declares() -> None:
+    """`publish` refuses others, but only once it is called."""
+    for path in python_files("weelo_workers"):
+        for call in calls(path):
+            event = name_of(call.args[0].func) if call.args and isinstance(call.args[0], ast.Call) else ""
+            if name_of(call.func) == "publish" and event in Event.REGISTRY:
+                named = Event.REGISTRY[event].recipients is not Recipients
+                assert len(call.args) == 1 + named, f"{path}:{call.lineno}"
 
 
 def test_every_event_says_whom_it_is_for_or_is_silent_on_purpose() -> None:

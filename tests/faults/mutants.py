@@ -29,11 +29,11 @@ ORDERING = "weelo_workers/messaging/ordering.py"
 CATALOG = "weelo_workers/notifications/catalog.py"
 
 FROM_REDIS = """
-def _recipients(session: Session, told: EventEnvelope) -> list[UUID]:
+def _recipients(session: Session, event: OfBroadcastVersion) -> list[UUID]:
     from weelo_workers.redis_client import redis
 
     try:
-        return [UUID(who) for who in redis().smembers(f"weelo:open:told:{told.data['broadcastId']}")]
+        return [UUID(who) for who in redis().smembers(f"weelo:open:told:{event.broadcast_id}")]
     except Exception:
         return []
 """

@@ -61,7 +61,7 @@ def _cancel(command: CancelBroadcast, broadcast: Broadcast, uow: UnitOfWork) -> 
     )
     uow.publish(
         BookingCancelled(**broadcast_header(broadcast), reason=REASON),
-        assigned_to=broadcast_transitions.trucks_by_transporter(live),
+        broadcast_transitions.transporters_with_trucks(live),
     )
     for assignment in live:
         uow.publish(

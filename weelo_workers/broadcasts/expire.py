@@ -51,7 +51,7 @@ def expire(command: ExpireBroadcast, uow: UnitOfWork) -> None:
     )
     uow.publish(
         BookingExpired(**broadcast_header(broadcast), reason=reason),
-        assigned_to=broadcast_transitions.trucks_by_transporter(live),
+        broadcast_transitions.transporters_with_trucks(live),
     )
     if unfilled:
         uow.publish(NoVehiclesAvailable(**broadcast_header(broadcast), reason=unfilled))

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from weelo_workers import broadcast_transitions, presence
 from weelo_workers.broadcasts.matching import Candidate, Excluded, distances
 from weelo_workers.contracts.broadcasts import NewBroadcast
+from weelo_workers.contracts.recipients import OfferedTo, ToOffered
 from weelo_workers.contracts.statuses import BroadcastStatus, PassedOverBecause, TruckRequestStatus
 from weelo_workers.lifecycles import broadcast as lifecycle
 from weelo_workers.messaging.unit_of_work import UnitOfWork
@@ -167,10 +168,10 @@ def offer_to(
     uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest], these: Sequence[Candidate]
 ) -> None:
     """Publish the offer to each transporter, with their distance and the slots that they have trucks for."""
-    by_kind: dict[str, list[str]] = defaultdict(list)
+    by_kind: dict[str, list[UUID]] = defaultdict(list)
     for slot in slots:
         if slot.status == TruckRequestStatus.SEARCHING:
-            by_kind[slot.vehicle_key].append(str(slot.id))
+            by_kind[slot.vehicle_key].append(slot.id)
     uow.publish(
         NewBroadcast(
             **broadcast_header(broadcast),
@@ -184,6 +185,10 @@ def offer_to(
             expires_at=broadcast.expires_at,
             radius_step=broadcast.radius_step,
         ),
-        slots=by_kind,
-        offered={str(each.transporter_id): {"km": each.distance_km, "kinds": each.kinds} for each in these},
+        ToOffered(
+            slots={kind: tuple(slot_ids) for kind, slot_ids in by_kind.items()},
+            offered={
+                each.transporter_id: OfferedTo(km=each.distance_km, kinds=tuple(each.kinds)) for each in these
+            },
+        ),
     )

@@ -10,6 +10,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_validator, mode
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import FLEET, TIMERS
+from weelo_workers.contracts.recipients import ToOffered, ToTransportersWithTrucks
 from weelo_workers.contracts.statuses import (
     BroadcastKind,
     BroadcastStatus,
@@ -208,7 +209,7 @@ class BroadcastStateChanged(AboutBroadcast):
     expires_at: Timestamp
 
 
-class NewBroadcast(AboutBroadcast):
+class NewBroadcast(AboutBroadcast, to=ToOffered):
     """An offer to a transporter.
 
     `pickup_distance_km` and `truck_request_ids` (the slots that the fleet could take) differ between recipients.
@@ -231,7 +232,7 @@ class TrucksRemainingUpdate(AboutBroadcast):
     trucks_remaining: int
 
 
-class BroadcastEnded(AboutBroadcast, shared=True):
+class BroadcastEnded(AboutBroadcast, shared=True, to=ToTransportersWithTrucks):
     """What all withdrawals of an offer share. `assigned_to_you`: how many trucks are the recipient's."""
 
     reason: str
@@ -250,7 +251,7 @@ class BookingExpired(BroadcastEnded):
     pass
 
 
-class BookingCompleted(AboutBroadcast):
+class BookingCompleted(AboutBroadcast, to=ToTransportersWithTrucks):
     """All trucks have delivered."""
 
 

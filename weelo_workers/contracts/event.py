@@ -11,6 +11,7 @@ from uuid import UUID
 
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
+from weelo_workers.contracts.recipients import Recipients
 from weelo_workers.contracts.statuses import BroadcastKind, BroadcastStatus
 from weelo_workers.contracts.wire import Timestamp, Wire
 
@@ -20,9 +21,16 @@ class Event(Wire):
 
     REGISTRY: ClassVar[dict[str, type[Event]]] = {}
 
-    def __init_subclass__(cls, *, shared: bool = False, **kwargs: object) -> None:
-        """`shared`: the class is a base of other events, not an event itself."""
+    recipients: ClassVar[type[Recipients]] = Recipients
+    """What the event is published with."""
+
+    def __init_subclass__(
+        cls, *, shared: bool = False, to: type[Recipients] | None = None, **kwargs: object
+    ) -> None:
+        """`shared`: the class is a base of other events, not an event itself. `to`: sets `recipients`."""
         super().__init_subclass__(**kwargs)  # type: ignore[arg-type]
+        if to is not None:
+            cls.recipients = to
         if not shared:
             Event.REGISTRY[cls.__name__] = cls
 

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import Event
+from weelo_workers.contracts.recipients import ToTransporter
 from weelo_workers.contracts.statuses import Platform
 from weelo_workers.contracts.vehicle_kinds import KindName
 from weelo_workers.contracts.wire import Latitude, Longitude, Request, ShortText, Timestamp, Wire
@@ -92,7 +93,7 @@ class SyncPresence(Command, name="fleet.sync_presence"):
 # --- events ---------------------------------------------------------------------------------------------
 
 
-class DriverStatusChanged(Event):
+class DriverStatusChanged(Event, to=ToTransporter):
     """A driver went on or off duty. Sent to the driver's transporter."""
 
     driver_id: UUID

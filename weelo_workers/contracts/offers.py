@@ -12,6 +12,7 @@ from weelo_workers.contracts.broadcasts import MAX_TRUCKS, BroadcastView
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import TIMERS
+from weelo_workers.contracts.recipients import ToTransporter
 from weelo_workers.contracts.statuses import BroadcastStatus, HoldStatus, OfferAnswer, PassedOverBecause
 from weelo_workers.contracts.trips import AboutAssignment, AssignmentView
 from weelo_workers.contracts.vehicle_kinds import KindName
@@ -151,7 +152,7 @@ class TruckConfirmed(AboutAssignment):
     trucks_needed: int
 
 
-class HoldExpired(AboutBroadcast):
+class HoldExpired(AboutBroadcast, to=ToTransporter):
     """The time to name trucks has passed, and the slots are open to all transporters again."""
 
     hold_id: UUID

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from weelo_workers.contracts.event import Event
+from weelo_workers.contracts.recipients import ToCaller
 from weelo_workers.contracts.wire import Timestamp, Wire
 
 
@@ -38,7 +39,7 @@ class CommandOutcome(Outcome):
     status: Literal["pending", "succeeded", "rejected"]
 
 
-class CommandSettled(Outcome, Event):
+class CommandSettled(Outcome, Event, to=ToCaller):
     """The event that carries the outcome to the caller."""
 
     status: Literal["succeeded", "rejected"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from weelo_workers.contracts.fleet import DriverStatusChanged, DriverView, SetDriverAvailability
+from weelo_workers.contracts.recipients import ToTransporter
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
@@ -24,6 +25,6 @@ def set_driver_availability(command: SetDriverAvailability, uow: UnitOfWork) -> 
         uow.session.flush()
         uow.publish(
             DriverStatusChanged(driver_id=driver.id, is_online=driver.is_available),
-            transporter_id=str(driver.transporter_id),
+            ToTransporter(transporter_id=driver.transporter_id),
         )
     return driver_view(driver)

@@ -1,4 +1,4 @@
-"""The module celeryconfig.py that belongs to this package, whatever else can be imported by that name."""
+"""Load the celeryconfig.py that belongs to this package, whatever else can be imported by that name."""
 
 from __future__ import annotations
 

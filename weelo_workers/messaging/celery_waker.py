@@ -1,4 +1,4 @@
-"""Ringing by Celery: a message that holds nothing but the command's id."""
+"""Wake-ups sent with Celery: messages that contain nothing but the command's id."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ log.addFilter(RateLimitFilter())
 
 
 class CeleryWaker:
-    # After a failed ring the broker is left alone for a moment: nobody should queue up behind its time-outs.
+    """Sends wake-ups through the broker, and stops trying for some seconds after one could not be sent."""
+
+    # After a failure no wake-up is sent for so long, so that callers do not wait for one time-out after another.
     PAUSE_SECONDS = 3.0
-    # So long after a failed ring what waits, waits for the sweep.
+    # `recently_failed` is true for so long after a failure.
     REMEMBERED_SECONDS = 10.0
-    # A consumer's connection waits for messages, so its time-out is long; a ring that takes a second is lost.
+    # Shorter than the time-out of a consumer's connection, which is meant to wait for messages.
     TIMEOUT_SECONDS = 1.0
-    # As many as kombu has connections for ringing. More would wait there, without a bound.
+    # The number of kombu's connections for sending. Further callers would wait for one without a time limit.
     AT_ONCE = 10
 
     def __init__(self) -> None:
@@ -40,19 +42,19 @@ class CeleryWaker:
         }
         self._celery.conf.broker_pool_limit = self.AT_ONCE
         self._turns = threading.BoundedSemaphore(self.AT_ONCE)
-        self._silent_until = 0.0
+        self._paused_until = 0.0
 
     @property
     def recently_failed(self) -> bool:
-        """Whether the broker could not be reached of late."""
-        return time.monotonic() < self._silent_until - self.PAUSE_SECONDS + self.REMEMBERED_SECONDS
+        """Whether the broker could not be reached lately."""
+        return time.monotonic() < self._paused_until - self.PAUSE_SECONDS + self.REMEMBERED_SECONDS
 
     def wake(self, wake_up: WakeUp) -> None:
-        """Send it. Raises BrokerUnavailable when the broker cannot be reached, after two time-outs at most."""
+        """Send a wake-up. Raises BrokerUnavailable if the broker cannot be reached, after two time-outs at most."""
         if not self._turns.acquire(timeout=self.TIMEOUT_SECONDS):
             raise BrokerUnavailable(wake_up.name)
         try:
-            if time.monotonic() < self._silent_until:
+            if time.monotonic() < self._paused_until:
                 raise BrokerUnavailable(wake_up.name)
             self._send(wake_up)
         finally:
@@ -68,8 +70,8 @@ class CeleryWaker:
                 retry=False,
             )
         except Exception as error:
-            # Of any kind: the row is committed, so the caller must not fail, and the sweep executes the row.
-            self._silent_until = time.monotonic() + self.PAUSE_SECONDS
+            # Whatever it is, the row is committed: the caller must not fail, and the sweep will execute the row.
+            self._paused_until = time.monotonic() + self.PAUSE_SECONDS
             known = isinstance(error, KombuError | RedisError | OSError)
             log.warning(
                 "the broker is unavailable: %s", str(error) or type(error).__name__, exc_info=not known

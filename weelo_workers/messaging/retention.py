@@ -1,7 +1,8 @@
-"""What need not be remembered is forgotten, in small batches.
+"""The purger: deletes old rows in small batches.
 
-Log, mailbox, replays and who was passed over after EVENT_RETENTION_DAYS; broadcasts that are over, with everything of
-theirs, after HISTORY_RETENTION_DAYS if that is set. Whoever forgets holds a lock meanwhile: of several, one does.
+Events with their log lines, settled mailbox rows, replays and passed-over transporters are deleted after
+EVENT_RETENTION_DAYS. Finished broadcasts and all that belongs to them are deleted after HISTORY_RETENTION_DAYS, if that is
+set. Each batch holds an advisory lock, so that of several purgers one works at a time.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from weelo_workers.models.engine import DATABASE_ERRORS
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 60.0
-# Of each kind in each minute: forgetting keeps up with writing, and is never what the database is busy with.
 SECONDS_EACH = 5.0
-_FORGETTING = 0x666F72676574  # any constant will do ("forget" in ASCII)
-# All of them compare with statement_timestamp(): an index cannot be searched by what changes meanwhile, as
-# clock_timestamp() does, and every minute without anything to forget would read all that there is.
+"""The time for each rule in each minute: enough to keep up with writing, and little load for the database."""
+_LOCK_KEY = 0x666F72676574  # any constant ("forget" in ASCII)
+# All statements compare with statement_timestamp(). PostgreSQL cannot search an index for clock_timestamp(), whose value
+# changes during the statement, and would read the whole table every minute.
 
-# A prefix of the order of writing, never a hole in it: one that was told late may be older than those before it, and
-# waits for them. Log lines go with their event (ON DELETE CASCADE), and each log stays without a gap from its oldest
-# line on. An event may have a thousand lines, hence the small batch.
+# Events are deleted in the order in which they were written, so that each log stays without a gap from its oldest line on.
+# An event that was delivered late may be older than events before it; it is deleted after them. Its log lines are deleted
+# with it (ON DELETE CASCADE). An event may have a thousand of them, so the batch is small.
 _EVENTS = text("""
     WITH oldest AS (SELECT id, at, position FROM events ORDER BY position LIMIT :batch)
     DELETE FROM events
@@ -61,8 +62,8 @@ _PASSED_OVER = text("""
                              ORDER BY at LIMIT :batch))
 """)
 
-# Slots, holds, recipients, history and assignments go with it. One that has ended for its customer may have trucks on
-# the road yet: it stays as long as they drive.
+# Slots, holds, recipients, history and assignments are deleted with the broadcast. One that has ended for its customer may
+# still have trucks on the road; it is kept until they have arrived.
 _HISTORY = text(f"""
     DELETE FROM broadcasts
      WHERE id IN (SELECT id FROM broadcasts b
@@ -76,6 +77,8 @@ _HISTORY = text(f"""
 
 @dataclass(frozen=True, slots=True)
 class PurgeRule:
+    """A kind of row to delete: the statement for one batch of it, with the parameters `days` and `batch`."""
+
     name: str
     statement: TextClause
     batch: int
@@ -91,37 +94,37 @@ HISTORY = PurgeRule("history", _HISTORY, 50)  # each may have a thousand recipie
 
 
 def run_purger(engine: Engine, days: int, history_days: int) -> None:
-    """A thread's work, for as long as the process lives."""
+    """Purge every minute, and never return. Run it in a thread of its own."""
     while True:
         purge_expired(engine, days, history_days)
         threading.Event().wait(EVERY_SECONDS)
 
 
 def purge_expired(engine: Engine, days: int, history_days: int = 0) -> int:
-    """Delete what is older than `days`, and finished broadcasts older than `history_days` (0: none).
+    """Delete rows older than `days`, and finished broadcasts older than `history_days` (0: none).
 
-    Returns how many events, mailbox rows and so on were forgotten; what goes with them is not counted.
+    Return the number of deleted rows, without those that were deleted along with them.
     """
-    forgotten = 0
-    for kind in (*AGING, HISTORY):
-        age = history_days if kind is HISTORY else days
+    deleted = 0
+    for rule in (*AGING, HISTORY):
+        age = history_days if rule is HISTORY else days
         try:
-            forgotten += _purge(engine, kind, age) if age else 0
+            deleted += _purge(engine, rule, age) if age else 0
         except DATABASE_ERRORS as error:
-            log.warning("purging %s waits for the database: %s", kind.name, str(error).splitlines()[0])
-    return forgotten
+            log.warning("purging %s waits for the database: %s", rule.name, str(error).splitlines()[0])
+    return deleted
 
 
 def _purge(engine: Engine, rule: PurgeRule, days: int) -> int:
-    forgotten = 0
-    give_way_at = time.monotonic() + SECONDS_EACH
+    total = 0
+    stop_at = time.monotonic() + SECONDS_EACH
     while True:
         with engine.begin() as connection:
-            ours = connection.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _FORGETTING})
-            if not ours.scalar_one():
+            locked = connection.execute(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+            if not locked.scalar_one():
                 break
             deleted = connection.execute(rule.statement, {"days": days, "batch": rule.batch}).rowcount
-        forgotten += deleted
-        if deleted < rule.batch or time.monotonic() >= give_way_at:
+        total += deleted
+        if deleted < rule.batch or time.monotonic() >= stop_at:
             break
-    return forgotten
+    return total

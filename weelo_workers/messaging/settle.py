@@ -10,6 +10,7 @@ from sqlalchemy import Table, bindparam, update
 
 from weelo_workers.contracts.outcomes import CommandSettled
 from weelo_workers.contracts.queues import TIMERS
+from weelo_workers.contracts.recipients import ToCaller
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.metrics import counters
 from weelo_workers.models import MailboxRow
@@ -28,10 +29,16 @@ def settle(
 ) -> None:
     """Store the outcome in the row, and publish it to the caller if there is one. `swept`: by the sweep."""
     if uow.caller:
-        settled = CommandSettled(
-            command_id=row.id, command=row.name, received_at=row.received_at, settled_at=uow.now, **outcome
+        uow.publish(
+            CommandSettled(
+                command_id=row.id,
+                command=row.name,
+                received_at=row.received_at,
+                settled_at=uow.now,
+                **outcome,
+            ),
+            ToCaller(caller_id=uow.caller.id),
         )
-        uow.publish(settled, caller_id=str(uow.caller.id))
     uow.session.connection().execute(
         _SETTLE, {"row": row.id, "settled_at": uow.now, **_EMPTY_OUTCOME, **outcome}
     )

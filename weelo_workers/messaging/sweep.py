@@ -1,7 +1,6 @@
-"""The sweep: whatever in the mailbox is due and unsettled is taken up again.
+"""The sweep: finds rows of the mailbox that are due and unsettled, and wakes a worker for them or executes them.
 
-It is the second clock of every timer and the safety net under every lost message. It works on the
-database alone, so it goes on while the broker is away.
+It covers lost messages and late countdowns. It needs the database only, so it works while the broker is away.
 """
 
 from __future__ import annotations
@@ -28,29 +27,29 @@ log = logging.getLogger(__name__)
 
 BATCH = 200
 
-# So often a worker is rung for before beat, which must live on, executes a command itself: with the pauses between them
-# for longer than a worker takes that it killed, to come back.
 WAKE_UPS = 2
+"""So many wake-ups are sent before beat executes a command itself. A command may crash its process, and beat must stay
+alive: with the pauses between the wake-ups a crashed worker has time to be replaced."""
 
-# Where beat has many commands to settle itself, what comes due meanwhile has its turn this often.
 TIMERS_EVERY_SECONDS = 0.3
+"""While beat executes many commands itself, it looks for timers that have come due this often."""
 
-# By the index of what the sweep looks for, and most often by its first entry.
+# Answered from the index `mailbox_what_the_sweep_looks_for`, most often from its first entry.
 _NEXT_TIMER = text(f"""
     SELECT EXTRACT(EPOCH FROM min(wake_at) - clock_timestamp())::float
       FROM mailbox
      WHERE {as_sql(active())} AND queue = '{TIMERS}'
 """)
 
-# Between two sweeps, however many timers come due one after the other, or are held by somebody.
 SHORTEST_PAUSE_SECONDS = 0.1
+"""Between two sweeps, however many timers come due one after the other or are locked by another transaction."""
 
 _Overdue = Row[tuple[UUID, str, Queue, int, int, int]]
 
-# statement_timestamp(), since an index cannot be searched by what changes meanwhile (clock_timestamp()).
-# SKIP LOCKED: a row that a worker is settling at this moment, or that another sweep has, is not overdue.
-# Each time a row is taken up it waits longer for its next turn, so a flood is not rung over and over. A timer waits
-# longer only for having failed: what held it up may be over at any moment, and it is late already.
+# statement_timestamp(), because PostgreSQL cannot search an index for clock_timestamp(), which changes meanwhile.
+# SKIP LOCKED, because a locked row is being settled by a worker or taken up by another sweep.
+# Each time a command is taken up it waits longer for its next turn, so that a full queue does not get ever more wake-ups.
+# A timer waits longer only if it has failed: waiting would make its deadline later, and what blocks it may end any time.
 _FRESH_TIMER = f"(queue = '{TIMERS}' AND {as_sql(untroubled())})"
 _TAKE_UP = text(f"""
     UPDATE mailbox
@@ -68,29 +67,29 @@ _TAKE_UP = text(f"""
 
 
 def sweep(bus: Bus, *, seconds: float) -> int:
-    """Take up what is overdue, for at most about `seconds`. Returns how many rows were taken up.
+    """Take up overdue rows, for at most about `seconds`. Return how many were taken up.
 
-    A timer is settled here and now: it has waited long enough. A command is rung again first, since a
-    busy queue is no fault; if its bell is silent, or was rung again in vain, it is settled here too.
-    So is the next try of a timer that has failed: many of those must not be what the sweep is busy with.
+    A timer is executed here at once, because it is late already. For a command a worker is woken first, because it may
+    only be waiting in a busy queue. It is executed here if the broker is unavailable or the wake-ups led to nothing. The
+    same holds for timers that have failed before, so that many of them do not keep the sweep from the others.
     """
     bus.unmark_crashes()
     taken, cut_off = 0, False
-    give_way_at = time.monotonic() + seconds
-    while time.monotonic() < give_way_at:
+    stop_at = time.monotonic() + seconds
+    while time.monotonic() < stop_at:
         try:
             overdue = _take_up(bus)
         except DBAPIError as error:
             if is_disconnect(error) and not cut_off:
-                cut_off = True  # the others from before the same end are gone as well: this one is new
+                cut_off = True  # the pool has dropped its other old connections too, so the next one is new
                 continue
             log.warning("the sweep waits for the database: %s", str(error).splitlines()[0])
             return taken
         timers_at = time.monotonic() + TIMERS_EVERY_SECONDS
-        # RETURNING has an order of its own; a timer is worth more than a command, since nobody else wakes it.
+        # RETURNING keeps no order. Timers come first, because they are executed here only.
         for row in sorted(overdue, key=lambda row: not _is_fresh_timer(row)):
-            if time.monotonic() >= give_way_at and not _is_fresh_timer(row):
-                break  # its turn comes again
+            if time.monotonic() >= stop_at and not _is_fresh_timer(row):
+                break  # a later sweep takes it up again
             if time.monotonic() >= timers_at and not _is_fresh_timer(row):
                 taken += _settle_fresh_timers(bus)
                 timers_at = time.monotonic() + TIMERS_EVERY_SECONDS
@@ -105,9 +104,9 @@ def sweep(bus: Bus, *, seconds: float) -> int:
 
 
 def next_sweep_in(bus: Bus, *, at_most: float) -> float:
-    """Seconds until the sweep is worthwhile again: when it could take up the next timer, if nobody else does."""
+    """Return the seconds until the next sweep: until it can take up the next timer, at most `at_most`."""
     if at_most <= SHORTEST_PAUSE_SECONDS:
-        return SHORTEST_PAUSE_SECONDS  # also when it took so long because the database is not there
+        return SHORTEST_PAUSE_SECONDS  # also if the last sweep took so long because the database is away
     until_timer = None
     with suppress(*DATABASE_ERRORS), bus.engine.connect() as connection:
         until_timer = connection.execute(_NEXT_TIMER).scalar()
@@ -123,11 +122,11 @@ def _take_up(bus: Bus, *, fresh_timers_only: bool = False) -> Sequence[_Overdue]
 
 
 def _settle_fresh_timers(bus: Bus) -> int:
-    """Those that have come due while commands were settled here: they can wait, a deadline cannot."""
+    """Execute timers that have come due while commands were executed here. Return how many."""
     try:
         due = _take_up(bus, fresh_timers_only=True)
     except DBAPIError:
-        return 0  # whoever comes next says so
+        return 0  # the next statement of the sweep fails as well, and is logged
     for row in due:
         bus.execute(row.id, swept=True)
     return len(due)
@@ -138,14 +137,15 @@ def _is_fresh_timer(row: _Overdue) -> bool:
 
 
 def _wake_again(bus: Bus, row: _Overdue) -> bool:
+    """Wake a worker for the row, unless it should be executed here. Return whether that was done."""
     command = REGISTRY.get(row.name)
-    # Whoever waits for somebody outside would hold up the sweep.
+    # A command that waits for another system is never executed here: it would delay the sweep.
     in_background = command is not None and command.runs_in_background
     if not in_background and not _is_worth_a_wake_up(bus, row):
         return False
     wake_up = WakeUp(row.id, row.name, row.queue)
     if bus.after_commit_executor is not None:
-        # if nobody hears it, the row's next turn is in a second
+        # If the wake-up cannot be sent, the row is taken up again after a second.
         bus.after_commit_executor(partial(bus.wake, wake_up))
         return True
     try:
@@ -156,5 +156,6 @@ def _wake_again(bus: Bus, row: _Overdue) -> bool:
 
 
 def _is_worth_a_wake_up(bus: Bus, row: _Overdue) -> bool:
-    rung = row.sweep_count - 1 - bool(row.crashes)  # since somebody came, and was lost
-    return not _is_fresh_timer(row) and rung < (1 if bus.waker.recently_failed else WAKE_UPS)
+    # A sweep before a possible crash is not counted: its wake-up did reach a worker.
+    in_vain = row.sweep_count - 1 - bool(row.crashes)
+    return not _is_fresh_timer(row) and in_vain < (1 if bus.waker.recently_failed else WAKE_UPS)

@@ -1,7 +1,7 @@
-"""What a killed worker had taken and not acknowledged is forgotten once its command is settled.
+"""Delete messages that a killed worker had taken and not acknowledged, once their commands are settled.
 
-The broker keeps such a message for `visibility_timeout`, an hour, and gives it to somebody then. Nobody needs it: the
-sweep has seen to its row long before. Without this each `kill -9` would leave its handful, and countdowns by the hundred.
+The broker keeps such a message for `visibility_timeout`, an hour, and then delivers it again. The sweep has executed the
+command long before. Without this, each `kill -9` would leave some messages, and countdowns by the hundred.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from weelo_workers.settings import settings
 
 log = logging.getLogger(__name__)
 
-# How kombu's Redis transport keeps them: tag → [message, exchange, routing key], and tag → when it was taken.
+# The keys of kombu's Redis transport: tag → [message, exchange, routing key], and tag → when it was taken.
 MESSAGES = "weelo:celery:unacked"
 TIMES = "weelo:celery:unacked_index"
 AT_ONCE = 1_000
@@ -35,16 +35,16 @@ _UNSETTLED = text(f"SELECT id FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[])) 
 
 @lru_cache(maxsize=1)
 def _broker() -> Redis:
-    """The connection that everything else has where it can be: of a hung Redis nobody should learn twice."""
+    """Return the common Redis client if the broker is the same server, so that both share its circuit breaker."""
     return redis() if settings().broker_url == settings().redis_url else connect(settings().broker_url)
 
 
 def delete_settled_unacked(engine: Engine) -> int:
-    """Delete messages taken by somebody whose command is settled. Returns how many they were.
+    """Delete unacknowledged messages of settled commands. Return how many.
 
-    A worker that lives and acknowledges one of these later finds nothing to delete.
+    If the worker that took one is alive and acknowledges it later, kombu finds nothing to delete, which is harmless.
     """
-    forgotten, cursor = 0, 0
+    deleted, cursor = 0, 0
     try:
         broker = _broker()
         while True:
@@ -57,16 +57,16 @@ def delete_settled_unacked(engine: Engine) -> int:
                     pipe.hdel(MESSAGES, *useless)
                     pipe.zrem(TIMES, *useless)
                     pipe.execute()
-            forgotten += len(useless)
+            deleted += len(useless)
             if cursor == 0:
-                return forgotten
+                return deleted
     except (RedisError, DBAPIError) as error:
         log.info("unacknowledged messages stay for now: %s", str(error).splitlines()[0])
-        return forgotten
+        return deleted
 
 
 def _of_settled(engine: Engine, taken: Mapping[str, str]) -> list[str]:
-    """The tags of those whose command is settled, or aged out."""
+    """Return the tags of messages whose command is settled or deleted."""
     commands = {
         tag: command for tag, message in taken.items() if (command := _command_of(message)) is not None
     }
@@ -79,7 +79,7 @@ def _of_settled(engine: Engine, taken: Mapping[str, str]) -> list[str]:
 
 
 def _command_of(message: str) -> UUID | None:
-    """The command that it rings for; None if this is no ring of ours."""
+    """Return the id of the command that the message is for; None if it is no wake-up."""
     try:
         args, *_ = json.loads(base64.b64decode(json.loads(message)[0]["body"]))
         return UUID(args[0])

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.delivery import EventEnvelope, event_delivery
 from weelo_workers.contracts.event import Event
+from weelo_workers.contracts.recipients import Recipients
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.lifecycles.lifecycle import Transition
 from weelo_workers.messaging import mailbox, ordering
@@ -27,6 +28,8 @@ from weelo_workers.models import Assignment, Base, Broadcast, Hold, TransitionRe
 
 Row = TypeVar("Row", bound=Base)
 Stateful = TypeVar("Stateful", Broadcast, TruckRequest, Hold, Assignment)
+
+_DERIVED = Recipients()
 
 _SUBJECTS: dict[type[Base], str] = {
     Broadcast: "broadcast",
@@ -187,13 +190,24 @@ class UnitOfWork:
 
     # --- publish ---------------------------------------------------------------------------------------
 
-    def publish(self, event: Event, **to: Any) -> None:
+    def publish(self, event: Event, to: Recipients = _DERIVED) -> None:
         """Deliver the event once, after the commit, to the audiences that the catalog names for it.
 
-        `to`: what the audiences cannot derive from rows later, as JSON (such as each recipient's distance).
+        `to`: the recipients that cannot be derived from rows later. Raises TypeError if they are not of the type that the
+        event declares.
         """
+        if type(to) is not event.recipients:
+            raise TypeError(
+                f"{type(event).__name__} is published with {event.recipients.__name__}, not {type(to).__name__}"
+            )
         self._events.append(
-            EventEnvelope(id=uuid4(), event=type(event).__name__, at=self.now, data=event.json_dict(), to=to)
+            EventEnvelope(
+                id=uuid4(),
+                event=type(event).__name__,
+                at=self.now,
+                data=event.json_dict(),
+                to=to.model_dump(mode="json"),
+            )
         )
 
     # --- send --------------------------------------------------------------------------------------

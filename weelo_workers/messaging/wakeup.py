@@ -1,4 +1,4 @@
-"""The bell: a message that says "look into the mailbox". It may be lost, doubled or late; the row is the truth."""
+"""Wake-ups: messages that make a worker execute a mailbox row. They may be lost, repeated or late without harm."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from weelo_workers.contracts.queues import Queue
 
 
 class BrokerUnavailable(Exception):
-    """The ring could not be sent. Nothing is lost: the sweep will find the row."""
+    """The wake-up could not be sent. The sweep will find the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +22,13 @@ class WakeUp:
     queue: Queue
     countdown: float = 0.0
     follows: UUID | None = None
-    """The subject about which an older delivery waits: whoever settles that one may settle this as well."""
+    """The subject about which an older row waited when this one was written: its execution may settle this one as well."""
 
 
 class Waker(Protocol):
     @property
     def recently_failed(self) -> bool:
-        """Whether it could not be rung of late."""
+        """Whether the broker could not be reached lately."""
 
     def wake(self, wake_up: WakeUp) -> None:
-        """Send it. Raises BrokerUnavailable when the broker cannot be reached."""
+        """Send a wake-up. Raises BrokerUnavailable if the broker cannot be reached."""

@@ -1,4 +1,4 @@
-"""Who is listening to which queue: workers say so every few seconds, and it is forgotten when they stop saying it."""
+"""Heartbeats of workers: Redis keys that say which queues a worker consumes, and expire when it stops reporting."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from weelo_workers.contracts.queues import QUEUES, Queue
 from weelo_workers.redis_client import redis
 
 REPORT_EVERY_SECONDS = 2.0
-EXPIRES_AFTER_SECONDS = 8  # after three missed calls it counts as gone
+EXPIRES_AFTER_SECONDS = 8  # a worker counts as gone after three missed reports
 _PREFIX = "weelo:consumer:"
 _CONSUMED = "weelo:consumed:"
 CONSUMPTION_TTL_SECONDS = 300  # `weelo up` reads the records at its start, which takes less
@@ -23,7 +23,7 @@ NO_COMMAND = UUID(int=0)
 
 
 def report(worker: str, queues: Iterable[str]) -> None:
-    """This worker consumes these queues. Silence is harmless: it only makes `weelo doctor` ask questions."""
+    """Report that this worker consumes these queues. A report that fails is harmless: only `weelo doctor` reads them."""
     try:
         with redis().pipeline(transaction=False) as pipe:
             for queue in queues:
@@ -34,7 +34,7 @@ def report(worker: str, queues: Iterable[str]) -> None:
 
 
 def consumers(at: Redis | None = None) -> dict[str, int]:
-    """How many workers consume each queue, as this Redis knows. Raises RedisError."""
+    """Return how many workers consume each queue, by the reports in this Redis. Raises RedisError."""
     keys = [key.removeprefix(_PREFIX) for key in (at or redis()).scan_iter(match=f"{_PREFIX}*", count=1000)]
     return {queue: sum(key.startswith(f"{queue}:") for key in keys) for queue in QUEUES}
 

@@ -5,17 +5,26 @@ No other place decides it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from weelo_workers.contracts import broadcasts, fleet, offers, outcomes, trips
 from weelo_workers.contracts.delivery import EventEnvelope
 from weelo_workers.contracts.event import Event
+from weelo_workers.contracts.recipients import (
+    Recipients,
+    ToCaller,
+    ToOffered,
+    ToTransporter,
+    ToTransportersWithTrucks,
+)
 from weelo_workers.lifecycles import assignment as assignment_lifecycle
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.models import Assignment, Broadcast, Offer
@@ -23,10 +32,94 @@ from weelo_workers.models import Assignment, Broadcast, Offer
 Own = dict[str, Any] | None
 """Data for one reader only, merged over the event's data."""
 
-Audience = Callable[[Session, EventEnvelope], Mapping[UUID, Own]]
+Reads = TypeVar("Reads", bound="Nothing")
+To = TypeVar("To", bound=Recipients)
 
-PushCondition = Callable[[Session, Mapping[str, str], Collection[UUID]], Collection[UUID]]
-"""Returns those of these users for whom a push is still true. The mapping is the data of the push."""
+
+# --- what audiences and pushes read of an event -----------------------------------------------------------
+# Only these fields are validated when an event is delivered, so a worker can deliver events of another version that has
+# other fields beside them.
+
+
+class Nothing(BaseModel):
+    """Base of what is read: no field."""
+
+    # Errors are logged, and the stored data of an event may contain names and addresses.
+    model_config = ConfigDict(
+        frozen=True, alias_generator=to_camel, extra="ignore", hide_input_in_errors=True
+    )
+
+
+class OfBroadcast(Nothing):
+    broadcast_id: UUID
+
+
+class OfBroadcastVersion(OfBroadcast):
+    version: int
+
+
+class Parties(Nothing):
+    id: UUID
+    transporter_id: UUID
+    driver_id: UUID
+
+
+class OfAssignment(OfBroadcast):
+    assignment: Parties
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Finds readers of an event from the fields that it `reads`, and from the recipients `to` that it was published with."""
+
+    find: Callable[[Session, Any, Any], Mapping[UUID, Own]]
+    reads: type[Nothing]
+    to: type[Recipients]
+
+    def __call__(self, session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
+        """Return the readers, each with what is theirs alone. Raises ValueError if the stored event lacks a field."""
+        return self.find(session, self.reads.model_validate(told.data), self.to.model_validate(told.to))
+
+
+def audience(
+    reads: type[Reads], to: type[To]
+) -> Callable[[Callable[[Session, Reads, To], Mapping[UUID, Own]]], Audience]:
+    """Make an audience of a function."""
+    return lambda find: Audience(find, reads, to)
+
+
+@dataclass(frozen=True, slots=True)
+class PushData:
+    """What a push says: ids of the broadcast and, if there is one, of the assignment that it is about."""
+
+    broadcast_id: UUID
+    assignment_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class PushCondition:
+    """Finds those of some users whom a push still concerns. It can be asked of events that have the fields that it `reads`.
+
+    All of them have a broadcast: pushes about one have a common order and collapse key.
+    """
+
+    find: Callable[[Session, PushData, Collection[UUID]], Collection[UUID]]
+    reads: type[OfBroadcast]
+
+    def __call__(
+        self, session: Session, says: Mapping[str, str], users: Collection[UUID]
+    ) -> Collection[UUID]:
+        """Return those of the users whom it concerns at this moment. `says`: the data of the push."""
+        assignment = says.get("assignmentId")
+        data = PushData(UUID(says["broadcastId"]), UUID(assignment) if assignment else None)
+        return self.find(session, data, users)
+
+
+def push_condition(
+    reads: type[OfBroadcast],
+) -> Callable[[Callable[[Session, PushData, Collection[UUID]], Collection[UUID]]], PushCondition]:
+    """Make a condition of a function."""
+    return lambda find: PushCondition(find, reads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,74 +127,112 @@ class Route:
     """An event's name on the wire and its audiences. Without audiences it is deliberately sent to no one."""
 
     name: str
-    audiences: tuple[Audience, ...]
+    audiences: tuple[Callable[[Session, EventEnvelope], Mapping[UUID, Own]], ...]
     pushed: PushCondition | None = None
     """If set, the event is worth a push (CONTRACT section 6) to the users that this returns."""
+
+
+def check(event: type[Event], route: Route) -> None:
+    """Raise TypeError unless the event has every field and all recipients that its route reads."""
+    parts = [each for each in route.audiences if isinstance(each, Audience)]
+    for reads in [*(each.reads for each in parts), *([route.pushed.reads] if route.pushed else [])]:
+        if missing := list(_missing(reads, event)):
+            raise TypeError(f"the route of {event.__name__} reads {', '.join(missing)}, which it has not")
+    for each in parts:
+        if not issubclass(event.recipients, each.to):
+            raise TypeError(
+                f"an audience of {event.__name__} reads {each.to.__name__}; it is published with {event.recipients.__name__}"
+            )
+
+
+def _missing(reads: type[BaseModel], event: type[BaseModel]) -> Iterator[str]:
+    for name, wanted in reads.model_fields.items():
+        there = event.model_fields.get(name)
+        if there is None:
+            yield name
+        elif isinstance(wanted.annotation, type) and issubclass(wanted.annotation, BaseModel):
+            if isinstance(there.annotation, type) and issubclass(there.annotation, BaseModel):
+                yield from (f"{name}.{part}" for part in _missing(wanted.annotation, there.annotation))
+            else:
+                yield name
+        elif there.annotation is not wanted.annotation:
+            yield name
 
 
 # --- audiences ------------------------------------------------------------------------------------------
 
 
-def caller(session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
+@audience(Nothing, ToCaller)
+def caller(session: Session, event: Nothing, to: ToCaller) -> Mapping[UUID, Own]:
     """Who sent the command."""
-    return {UUID(told.to["caller_id"]): None}
+    return {to.caller_id: None}
 
 
-def customer(session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
-    broadcast = session.get(Broadcast, UUID(told.data["broadcastId"]))
+@audience(OfBroadcast, Recipients)
+def customer(session: Session, event: OfBroadcast, to: Recipients) -> Mapping[UUID, Own]:
+    broadcast = session.get(Broadcast, event.broadcast_id)
     return {broadcast.customer_id: None} if broadcast else {}
 
 
-def newly_offered(session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
+@audience(OfBroadcast, ToOffered)
+def newly_offered(session: Session, event: OfBroadcast, to: ToOffered) -> Mapping[UUID, Own]:
     """Those whom this step reached, each with their own distance and the slots that they could take.
 
-    Nobody if it is over by the time of telling: offers of what is gone would be ghosts.
+    None if it is over by the time of delivery: the app would show an offer that cannot be taken.
     """
-    broadcast = session.get(Broadcast, UUID(told.data["broadcastId"]))
+    broadcast = session.get(Broadcast, event.broadcast_id)
     if broadcast is None or broadcast.status not in OPEN:
         return {}
-    slots = told.to["slots"]
     return {
-        UUID(who): {
-            "pickupDistanceKm": own["km"],
-            "truckRequestIds": [slot for kind in own["kinds"] for slot in slots[kind]],
+        who: {
+            "pickupDistanceKm": own.km,
+            "truckRequestIds": [str(slot) for kind in own.kinds for slot in to.slots[kind]],
         }
-        for who, own in told.to["offered"].items()
+        for who, own in to.offered.items()
     }
 
 
-def notified(session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
+@audience(OfBroadcastVersion, Recipients)
+def notified(session: Session, event: OfBroadcastVersion, to: Recipients) -> Mapping[UUID, Own]:
     """Every transporter who had been told of the broadcast when this happened."""
-    return dict.fromkeys(_recipients(session, told))
+    return dict.fromkeys(_recipients(session, event))
 
 
-def notified_with_own_trucks(session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
+@audience(OfBroadcastVersion, ToTransportersWithTrucks)
+def notified_with_own_trucks(
+    session: Session, event: OfBroadcastVersion, to: ToTransportersWithTrucks
+) -> Mapping[UUID, Own]:
     """As `notified`, each with how many of the trucks are theirs."""
-    trucks = told.to["assigned_to"]
-    return {who: {"assignedToYou": trucks.get(str(who), 0)} for who in _recipients(session, told)}
+    return {who: {"assignedToYou": to.assigned_to.get(who, 0)} for who in _recipients(session, event)}
 
 
-def transporter(session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
-    return {UUID(told.data["assignment"]["transporterId"]): None}
+@audience(OfAssignment, Recipients)
+def transporter(session: Session, event: OfAssignment, to: Recipients) -> Mapping[UUID, Own]:
+    return {event.assignment.transporter_id: None}
 
 
-def named_transporter(session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
-    return {UUID(told.to["transporter_id"]): None}
+@audience(Nothing, ToTransporter)
+def named_transporter(session: Session, event: Nothing, to: ToTransporter) -> Mapping[UUID, Own]:
+    return {to.transporter_id: None}
 
 
-def transporters_with_trucks(session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
-    return {UUID(who): None for who in told.to["assigned_to"]}
+@audience(Nothing, ToTransportersWithTrucks)
+def transporters_with_trucks(
+    session: Session, event: Nothing, to: ToTransportersWithTrucks
+) -> Mapping[UUID, Own]:
+    return dict.fromkeys(to.assigned_to)
 
 
-def driver(session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
-    return {UUID(told.data["assignment"]["driverId"]): None}
+@audience(OfAssignment, Recipients)
+def driver(session: Session, event: OfAssignment, to: Recipients) -> Mapping[UUID, Own]:
+    return {event.assignment.driver_id: None}
 
 
-def _recipients(session: Session, told: EventEnvelope) -> list[UUID]:
+def _recipients(session: Session, event: OfBroadcastVersion) -> list[UUID]:
     return list(
         session.scalars(
             select(Offer.transporter_id).where(
-                Offer.broadcast_id == UUID(told.data["broadcastId"]), Offer.version <= told.data["version"]
+                Offer.broadcast_id == event.broadcast_id, Offer.version <= event.version
             )
         )
     )
@@ -110,17 +241,19 @@ def _recipients(session: Session, told: EventEnvelope) -> list[UUID]:
 # --- how long it is worth a push --------------------------------------------------------------------------
 
 
-def always(session: Session, says: Mapping[str, str], users: Collection[UUID]) -> Collection[UUID]:
+@push_condition(OfBroadcast)
+def always(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
     """The event stays true."""
     return users
 
 
-def while_on_offer(session: Session, says: Mapping[str, str], users: Collection[UUID]) -> Collection[UUID]:
+@push_condition(OfBroadcast)
+def while_on_offer(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
     """Trucks can still be won, and this transporter has not declined."""
     query = select(Offer.transporter_id).join(Broadcast, Broadcast.id == Offer.broadcast_id)
     return session.scalars(
         query.where(
-            Broadcast.id == UUID(says["broadcastId"]),
+            Broadcast.id == push.broadcast_id,
             Broadcast.status.in_(OPEN),
             Offer.transporter_id.in_(users),
             Offer.declined_at.is_(None),
@@ -128,19 +261,21 @@ def while_on_offer(session: Session, says: Mapping[str, str], users: Collection[
     ).all()
 
 
-def while_taken(session: Session, says: Mapping[str, str], users: Collection[UUID]) -> Collection[UUID]:
+@push_condition(OfBroadcast)
+def while_taken(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
     """No slot has reopened: a reopened slot is offered again, and this push must not replace that offer."""
     reopened = session.scalar(
-        select(Broadcast.id).where(Broadcast.id == UUID(says["broadcastId"]), Broadcast.status.in_(OPEN))
+        select(Broadcast.id).where(Broadcast.id == push.broadcast_id, Broadcast.status.in_(OPEN))
     )
     return () if reopened else users
 
 
-def while_unanswered(session: Session, says: Mapping[str, str], users: Collection[UUID]) -> Collection[UUID]:
+@push_condition(OfAssignment)
+def while_unanswered(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
     """The driver may still accept or decline."""
     return session.scalars(
         select(Assignment.driver_id).where(
-            Assignment.id == UUID(says["assignmentId"]),
+            Assignment.id == push.assignment_id,
             Assignment.status.in_(assignment_lifecycle.ACCEPT.when),
             Assignment.driver_id.in_(users),
         )
@@ -169,6 +304,9 @@ CATALOG: dict[type[Event], Route] = {
     broadcasts.BookingCompleted: Route("booking_completed", (customer, transporters_with_trucks)),
     trips.AssignmentStatusChanged: Route("assignment_status_changed", (customer, transporter, driver)),
 }
+
+for _event, _route in CATALOG.items():
+    check(_event, _route)
 
 BY_NAME = {event.__name__: entry for event, entry in CATALOG.items()}
 BY_WIRE_NAME = {entry.name: entry for entry in CATALOG.values()}

@@ -175,7 +175,7 @@ def _tell(
         live = [assignment for assignment in assignments if assignment.status in LIVE]
         uow.publish(
             BookingFullyFilled(**header, reason="fully_filled"),
-            assigned_to=broadcast_transitions.trucks_by_transporter(live),
+            broadcast_transitions.transporters_with_trucks(live),
         )
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.broadcasts import TrucksRemainingUpdate, WidenBroadcast
 from weelo_workers.contracts.offers import HoldExpired, HoldView
+from weelo_workers.contracts.recipients import ToTransporter
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import HoldStatus, TruckRequestStatus
 from weelo_workers.lifecycles import hold as lifecycle, truck_request as slot_lifecycle
@@ -57,7 +58,8 @@ def expire(uow: UnitOfWork, broadcast: Broadcast, hold: Hold) -> None:
     """Expire the hold and notify its transporter."""
     end_early(uow, broadcast, hold, lifecycle.EXPIRE)
     uow.publish(
-        HoldExpired(**broadcast_header(broadcast), hold_id=hold.id), transporter_id=str(hold.transporter_id)
+        HoldExpired(**broadcast_header(broadcast), hold_id=hold.id),
+        ToTransporter(transporter_id=hold.transporter_id),
     )
 
 

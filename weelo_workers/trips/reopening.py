@@ -109,6 +109,9 @@ def _end(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, reason: str)
         broadcast_transitions.advance_and_announce(
             uow, broadcast, lifecycle.LAPSE, slots, why=why, end_reason=NOBODY_ACCEPTED
         )
-        uow.publish(BookingExpired(**broadcast_header(broadcast), reason=NOBODY_ACCEPTED), assigned_to={})
+        uow.publish(
+            BookingExpired(**broadcast_header(broadcast), reason=NOBODY_ACCEPTED),
+            broadcast_transitions.transporters_with_trucks([]),
+        )
     if not left:
         uow.publish(NoVehiclesAvailable(**broadcast_header(broadcast), reason=NOBODY_ACCEPTED))

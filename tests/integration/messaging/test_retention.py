@@ -73,7 +73,7 @@ def test_of_several_who_forget_one_does(world: World) -> None:
     """Two concurrent purges could commit their batches in either order, which would leave a gap for a moment."""
     world.drain()
     with world.engine.begin() as other:
-        other.exec_driver_sql(f"SELECT pg_advisory_xact_lock({retention._FORGETTING})")
+        other.exec_driver_sql(f"SELECT pg_advisory_xact_lock({retention._LOCK_KEY})")
         world.book(uuid4())
         world.drain()
         age(world, "mailbox", "settled_at", "settled_at IS NOT NULL")

@@ -1,0 +1,48 @@
+"""The recipients of an event that cannot be derived from rows when it is delivered, so they are stored with it.
+
+Each class is stored as JSON inside a delivery. Old and new workers read one another's, so new fields need defaults.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Recipients(BaseModel):
+    """Base. On its own it means that all recipients can be derived from rows."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class ToCaller(Recipients):
+    """The user who sent the command."""
+
+    caller_id: UUID
+
+
+class ToTransporter(Recipients):
+    transporter_id: UUID
+
+
+class ToTransportersWithTrucks(Recipients):
+    """The transporters whose trucks are assigned, each with how many."""
+
+    assigned_to: dict[UUID, int]
+
+
+class OfferedTo(BaseModel):
+    """What one transporter is offered: the distance to the pickup, and the kinds of trucks that they have free."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    km: float | None
+    kinds: tuple[str, ...]
+
+
+class ToOffered(Recipients):
+    """The transporters whom an offer is made. `slots`: the open slots by kind of truck."""
+
+    slots: dict[str, tuple[UUID, ...]]
+    offered: dict[UUID, OfferedTo]
