@@ -53,6 +53,13 @@ def test_the_first_missing_right_is_named(rights: str, named: str | None, allowe
         assert missing is not None and named in missing and missing.endswith(NEEDED)
 
 
+def test_a_user_needs_only_the_rights_for_what_its_server_is_used_for(allowed: Allowed) -> None:
+    with connect(allowed("~weelo:* resetchannels +@all -@admin")) as presence:
+        assert missing_right(presence, broker=False) is None
+    with connect(allowed("~weelo:celery:* &* +@all -@scripting")) as broker:
+        assert missing_right(broker, presence=False) is None
+
+
 @pytest.mark.parametrize("credentials", ["", ":wrong@"])
 def test_the_doctor_says_in_plain_words_that_a_password_is_missing_or_wrong(credentials: str) -> None:
     url = make_url(os.environ["REDIS_URL"])

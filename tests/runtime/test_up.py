@@ -154,6 +154,7 @@ def test_files_that_an_earlier_run_left_to_another_user_are_one_line(
     with pytest.raises(CommandError, match=rf"{data_dir}/metrics belongs to another user \(id 0\)"):
         DataDir.open(data_dir)
     os.chown(data_dir / "metrics", 65_534, 65_534)
+    (data_dir / "lost+found").mkdir()  # root's, on a file system of its own
     DataDir.open(data_dir)
 
 

@@ -133,7 +133,7 @@ def _time(moment: datetime | None) -> str:
 def _redis() -> Iterator[str]:
     for variable, client in _redis_servers():
         try:
-            yield from (f"{variable}: {line}" for line in _unfit(client))
+            yield from (f"{variable}: {line}" for line in _unfit(variable, client))
         except RedisError as error:
             yield f"{variable}: not reachable: {reason(error)}"
     with suppress(RedisError):
@@ -148,14 +148,16 @@ def _redis_servers() -> Iterator[tuple[str, Redis]]:
         yield "CELERY_BROKER_URL", connect_redis(settings().broker_url)
 
 
-def _unfit(client: Redis) -> Iterator[str]:
+def _unfit(variable: str, client: Redis) -> Iterator[str]:
     """Yield a line for each reason why this Redis cannot be used. Raises RedisError if it does not answer."""
     client.ping()
     try:
         about: Any = client.info("replication") | client.info("cluster")
     except ResponseError:
         about = {}  # a managed service that does not permit INFO
-    if missing := missing_right(client):
+    presence = variable == "REDIS_URL"
+    broker = not presence or settings().broker_url == settings().redis_url
+    if missing := missing_right(client, presence=presence, broker=broker):
         yield missing
     if about.get("role") == "slave":
         yield "is a read-only replica; use the primary's address"

@@ -15,6 +15,17 @@ from filelock import FileLock, Timeout
 from weelo_workers.runtime import CommandError
 from weelo_workers.runtime.processes import Identity
 
+# A data dir on a file system of its own also contains entries that are not ours, such as lost+found.
+OWN_ENTRIES = (
+    "jwt-secret",
+    "children.json",
+    "runtime.json",
+    "metrics",
+    "up.lock",
+    "postgres",
+    "valkey",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Running:
@@ -142,15 +153,19 @@ def _check_owner(path: Path) -> None:
     me = os.geteuid()
     if me == 0:
         return
-    try:
-        foreign = next((entry for entry in path.iterdir() if entry.lstat().st_uid != me), None)
-    except OSError as problem:
-        raise CommandError(f"{path} cannot be used: {problem.strerror}; see --data-dir") from None
-    if foreign is not None:
-        raise CommandError(
-            f"{foreign} belongs to another user (id {foreign.lstat().st_uid}); run as them, give the files back "
-            f"(chown -R {me} {path}), or see --data-dir"
-        )
+    for name in OWN_ENTRIES:
+        entry = path / name
+        try:
+            owner = entry.lstat().st_uid
+        except FileNotFoundError:
+            continue
+        except OSError as problem:
+            raise CommandError(f"{path} cannot be used: {problem.strerror}; see --data-dir") from None
+        if owner != me:
+            raise CommandError(
+                f"{entry} belongs to another user (id {owner}); run as them, give the files back "
+                f"(chown -R {me} {path}), or see --data-dir"
+            )
 
 
 def write_private(path: Path, text: str, durable: bool = True) -> None:

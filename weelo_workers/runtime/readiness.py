@@ -107,17 +107,20 @@ class Readiness:
         the cause is only a process that has not answered for the first time."""
         self._certain = True
         for variable, redis in self._brokers.items():
-            if trouble := self._of_redis(redis):
+            if trouble := self._of_redis(variable, redis):
                 return f"{variable}: {trouble}"
         if looping := self._supervisor.looping():
             return "; ".join(looping)
         self._certain = False
         return self._of_queues() or self._of_addresses() or self._of_processes()
 
-    def _of_redis(self, redis: Redis) -> str | None:
+    def _of_redis(self, variable: str, redis: Redis) -> str | None:
+        presence = variable == "REDIS_URL"
         try:
             redis.ping()
-            if missing := missing_right(redis):
+            if missing := missing_right(
+                redis, presence=presence, broker=not presence or len(self._brokers) == 1
+            ):
                 return f"Redis cannot be used: {missing}"
             if not self._forgotten:
                 clear_consumption(next(iter(self._brokers.values())))
