@@ -38,7 +38,7 @@ def create_app() -> Flask:
     headers.register(app)
     for view in (broadcasts, offers, trips, fleet, devices, notifications):
         app.register_api(view.api)
-    common.document_bodies(app.api_doc)
+    common.document_errors(app.api_doc)
     app.register_blueprint(operating.api)
     app.register_blueprint(RegisterPlugin.register(doc_url="openapi.json"))
     asyncapi.register(app)

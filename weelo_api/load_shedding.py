@@ -89,7 +89,8 @@ class TokenBuckets:
 
     def __init__(self, per_second: float) -> None:
         self._per_second = per_second
-        self._most = per_second * BURST_SECONDS
+        # At least one token fits, or a limit below one command in ten seconds would refuse everything.
+        self._most = max(1.0, per_second * BURST_SECONDS)
         self._lock = threading.Lock()
         self._left: dict[UUID, tuple[float, float]] = {}
         self._forgot_at = 0.0
@@ -114,4 +115,5 @@ class TokenBuckets:
     def _drop_full_buckets(self, now: float) -> None:
         """Delete the buckets that are full again. A caller without a bucket gets a new one, which is full, too."""
         self._forgot_at = now
-        self._left = {who: seen for who, seen in self._left.items() if now - seen[1] < BURST_SECONDS}
+        full_after = self._most / self._per_second
+        self._left = {who: seen for who, seen in self._left.items() if now - seen[1] < full_after}

@@ -8,7 +8,7 @@ import pytest
 
 from tests.architecture.sources import DOMAINS, calls, import_all_contracts, name_of, python_files
 from weelo_workers.contracts.command import REGISTRY
-from weelo_workers.contracts.event import Event
+from weelo_workers.contracts.event import AboutBroadcast, Event
 from weelo_workers.contracts.queues import FLEET, QUEUES, TIMERS
 from weelo_workers.contracts.recipients import Recipients
 from weelo_workers.contracts.rejections import Code
@@ -153,6 +153,12 @@ def test_every_event_is_published_with_the_recipients_that_it_declares() -> None
 
 def test_every_event_says_whom_it_is_for_or_is_silent_on_purpose() -> None:
     assert {event.__name__ for event, entry in CATALOG.items() if not entry.audiences} == set()
+
+
+def test_every_event_that_is_pushed_is_about_a_broadcast() -> None:
+    """The broadcast's id is the collapse key, and the sender of a withdrawal looks for pushes about the same broadcast."""
+    pushed = [event for event, entry in CATALOG.items() if entry.pushed]
+    assert [event.__name__ for event in pushed if not issubclass(event, AboutBroadcast)] == []
 
 
 # --- refusals -------------------------------------------------------------------------------------------

@@ -170,6 +170,14 @@ SHAPES: dict[str, type[BaseModel]] = {
 }
 
 
+def _same_fields(page_has: set[str], code_has: set[str], what: str) -> None:
+    """Fail with the names of the fields that only the page or only the code has."""
+    missing, unknown = sorted(code_has - page_has), sorted(page_has - code_has)
+    assert page_has == code_has, (
+        f"docs/contract.md, {what}: the page lacks {missing or 'nothing'}, the code lacks {unknown or 'nothing'}"
+    )
+
+
 # --- shapes ---------------------------------------------------------------------------------------------
 
 
@@ -184,7 +192,7 @@ def test_a_shape_has_the_fields_of_its_model(name: str) -> None:
     fields = written(cells[name])
     if base := re.match(r"`(\w+)` and ", cells[name]):
         fields |= written(cells[base[1]])
-    assert fields == modelled(model, request=model in REQUEST_PARTS)
+    _same_fields(fields, modelled(model, request=model in REQUEST_PARTS), f"the shape {name}")
 
 
 # --- routes ---------------------------------------------------------------------------------------------
@@ -230,7 +238,8 @@ def test_a_route_is_for_the_roles_that_the_page_names(route: str) -> None:
 def test_a_route_takes_the_body_of_the_page(route: str) -> None:
     body = _body(given_routes()[route])
     models = {model.__name__: model for model in _below(wire.Request)}
-    assert written(promised_routes()[route][2]) == (modelled(models[body], request=True) if body else set())
+    taken = modelled(models[body], request=True) if body else set()
+    _same_fields(written(promised_routes()[route][2]), taken, f"the body of {route}")
 
 
 @pytest.mark.parametrize("route", given_routes())
@@ -289,7 +298,17 @@ def test_an_event_has_the_data_of_the_page(name: str) -> None:
     model = EVENTS[name]
     about = issubclass(model, AboutBroadcast)
     assert data.startswith("About") == about
-    assert written(data) == modelled(model) - (modelled(AboutBroadcast) if about else set())
+    fields = modelled(model) - (modelled(AboutBroadcast) if about else set())
+    _same_fields(written(data), fields, f"the event {name}")
+
+
+def test_the_page_has_every_event_that_is_pushed_and_no_other() -> None:
+    listed = re.search(r"^Sent for ((?:`\w+`(?:, )?)+) to users", page(), re.MULTILINE)
+    assert listed, "docs/contract.md, section 6, has no line `Sent for … to users`"
+    pushed = {entry.name for entry in CATALOG.values() if entry.pushed}
+    assert set(re.findall(r"`(\w+)`", listed[1])) == pushed, (
+        "docs/contract.md, section 6 (left), and the catalog"
+    )
 
 
 def test_frames_that_are_no_part_of_the_log_are_those_of_the_page() -> None:

@@ -156,6 +156,14 @@ def test_413_and_415_are_described_for_routes_with_a_body_and_no_others() -> Non
         assert with_a_body == {route for route, operation in operations() if status in operation["responses"]}
 
 
+def test_errors_of_commands_are_described_for_commands_and_no_others() -> None:
+    for status in ("409", "422", "429"):
+        assert {route for route, operation in operations() if status in operation["responses"]} == set(
+            COMMANDS
+        )
+    assert all("503" in operation["responses"] for _, operation in operations())
+
+
 def test_openapi_names_every_route() -> None:
     """Except the WebSocket, which OpenAPI cannot describe and asyncapi.json does."""
     assert openapi()["openapi"].startswith("3.1.")

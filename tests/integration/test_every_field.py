@@ -1,7 +1,9 @@
 """Every field that a client may send arrives: in the command, in a row, and in a view or an event.
 
+A field of a booking or an order must also be in the offer, the event `new_broadcast`.
+
 For each route a request is sent with a distinct value in every field. Then each value is searched for, under the field's
-name, in three places. A field that is validated and then dropped is missing in one of them, and the failure names the place.
+name, in each place. A field that is validated and then dropped is missing in one of them, and the failure names the place.
 A new field of a request model is filled in and checked automatically; a new route needs a scenario here.
 """
 
@@ -28,6 +30,7 @@ from tests.integration.trips.test_trips import on_the_way
 from tests.system import token
 from tests.world import World
 from weelo_api import create_app, messages
+from weelo_api.telemetry import transporter_heartbeat
 from weelo_workers import presence
 from weelo_workers.contracts.broadcasts import Cancellation, NewBooking, NewOrder
 from weelo_workers.contracts.fleet import (
@@ -47,7 +50,7 @@ from weelo_workers.redis_client import redis
 
 import_all_contracts()
 
-COMMAND, ROWS, VIEWS = "the command's payload", "the rows", "the views and events"
+COMMAND, ROWS, VIEWS, OFFER = "the command's payload", "the rows", "the views and events", "new_broadcast"
 NO_COMMAND = dict.fromkeys(
     (COMMAND, ROWS), "telemetry is no command, and its positions are written to no table"
 )
@@ -56,6 +59,10 @@ NO_COMMAND = dict.fromkeys(
 MAY_BE_MISSING: dict[str, dict[str, str]] = {
     "DriverDetails.licenseNumber": {VIEWS: "kept for operators; CONTRACT section 3 shows no Driver with it"},
     "Refusal.reason": {VIEWS: "kept for operators, in offers.decline_reason"},
+    **{
+        f"{model}.notes": {OFFER: "long text; GET /offers and GET /broadcasts/{id} have it"}
+        for model in ("NewBooking", "NewOrder")
+    },
     **{f"Heartbeat.{name}": NO_COMMAND for name in ("latitude", "longitude")},
     **{
         f"TripLocation.{name}": NO_COMMAND
@@ -199,8 +206,12 @@ class Probe:
         who: UUID,
         request: str,
         reads: Callable[[Any], list[Any]] = lambda _: [],
+        offered_to: UUID | None = None,
     ) -> Any:
-        """Send the request, execute it, and search for each value. `reads`: returns more data to search."""
+        """Send the request, execute it, and search for each value.
+
+        `reads`: returns more data to search. `offered_to`: the transporter whose offers must contain each value.
+        """
         before = self._rows(), Counter(pairs(self._told()))
         accepted = self.ask(role, who, request, body)
         payload: Any = None
@@ -209,7 +220,8 @@ class Probe:
             command = UUID(accepted["commandId"])
             self.world.bus.execute(command)
             outcome = self.world.outcome(command, who)
-            assert outcome.status == "succeeded", f"{request}: {outcome.error}"
+            failure = self.world.value("SELECT last_error FROM mailbox WHERE id = :id", id=command)
+            assert outcome.status == "succeeded", f"{request}: {outcome.error or failure}"
             payload = self.world.value("SELECT payload FROM mailbox WHERE id = :id", id=command)
             result = outcome.result
             self.world.drain()
@@ -220,6 +232,10 @@ class Probe:
             + (Counter(pairs(self._told())) - before[1])
             + Counter(pairs(reads(result))),
         }
+        if offered_to is not None:
+            offers = self.world.events_of(offered_to, "new_broadcast")
+            assert offers, f"{request}: the fleet nearby was offered nothing"
+            seen[OFFER] = Counter(pairs(offers))
         for path, own, value in leaves(model, body):
             self.fields.add(own)
             names = {path.rpartition(".")[2], *_snake(path), *OTHER_NAMES.get(own, ())}
@@ -262,16 +278,25 @@ def _snake(path: str) -> set[str]:
 def create_booking(probe: Probe) -> None:
     who = uuid4()
     body = filled_in(NewBooking)
-    probe.send(NewBooking, body, Role.CUSTOMER, who, "POST /bookings")
+    fleet = _fleet_at(probe, body["pickup"])
+    probe.send(NewBooking, body, Role.CUSTOMER, who, "POST /bookings", offered_to=fleet)
 
 
 def create_order(probe: Probe) -> None:
     who = uuid4()
     body = filled_in(NewOrder)
     [row] = body["vehicleRequirements"]
-    probe.send(NewOrder, body, Role.CUSTOMER, who, "POST /orders")
+    fleet = _fleet_at(probe, body["pickup"])
+    probe.send(NewOrder, body, Role.CUSTOMER, who, "POST /orders", offered_to=fleet)
     slots = probe.world.value("SELECT count(*) FROM truck_requests")
     probe.proves("NewOrder.vehicleRequirements.quantity", slots == row["quantity"])
+
+
+def _fleet_at(probe: Probe, place: dict[str, Any]) -> UUID:
+    """Return a transporter who is online at this place with a truck of the kind in FIXED."""
+    fleet = probe.world.fleet(kind=FIXED["vehicleSubtype"])
+    transporter_heartbeat(fleet.id, place["latitude"], place["longitude"])
+    return fleet.id
 
 
 def _timeline(probe: Probe, broadcast: Any) -> list[Any]:

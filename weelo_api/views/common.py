@@ -77,17 +77,29 @@ PROBLEMS = _documented(
         "401": "Not signed in",
         "403": "Not for this role",
         "404": "Not found, or somebody else's",
+        "503": "Cannot be answered at the moment; retry after Retry-After",
     }
 )
 PROBLEMS_OF_BODIES = _documented({"413": "Larger than 64 KiB", "415": "Not application/json in UTF-8"})
 
 
-def document_bodies(description: dict[str, Any]) -> None:
-    """Add the errors about bodies, 413 and 415, to each operation with a body in this OpenAPI description."""
+PROBLEMS_OF_COMMANDS = _documented(
+    {
+        "409": "Rejected, with Prefer: wait; the code names the reason",
+        "422": "The Idempotency-Key belongs to another request",
+        "429": "Too many requests; retry after Retry-After",
+    }
+)
+
+
+def document_errors(description: dict[str, Any]) -> None:
+    """Add the errors of bodies (413, 415) and of commands (409, 422, 429) to the operations that have them."""
     for operations in description["paths"].values():
         for operation in operations.values():
             if "requestBody" in operation:
                 operation["responses"].update(PROBLEMS_OF_BODIES)
+            if "202" in operation["responses"]:
+                operation["responses"].update(PROBLEMS_OF_COMMANDS)
 
 
 def blueprint(domain: str) -> APIBlueprint:

@@ -1,4 +1,4 @@
-"""The radius ladder: how far a broadcast is offered at each step, and when the next step comes (MISSION, RADI-01).
+"""The radius ladder: how far a broadcast is offered at each step, and when the next step comes (RADI-01).
 
 Each radius is a step, a ring. The last step has no radius, or `LAST_STEP_MAX_KM`: it offers to every matching
 transporter online, nearest first, in portions. Each portion is a step of its own.

@@ -1,0 +1,43 @@
+"""The rate limit per caller, with a clock that the test sets."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from uuid import uuid4
+
+import pytest
+
+from weelo_api import load_shedding
+from weelo_api.load_shedding import TokenBuckets
+from weelo_workers.contracts.rejections import Rejected
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return a list whose only number is the time."""
+    at = [1000.0]
+    monkeypatch.setattr(load_shedding, "time", SimpleNamespace(monotonic=lambda: at[0]))
+    return at
+
+
+@pytest.mark.parametrize(("per_second", "burst"), [(2.0, 20), (0.1, 1), (0.05, 1)])
+def test_a_burst_is_ten_seconds_of_the_rate_and_at_least_one_command(
+    at: list[float], per_second: float, burst: int
+) -> None:
+    buckets, who = TokenBuckets(per_second), uuid4()
+    for _ in range(burst):
+        buckets.take(who)
+    with pytest.raises(Rejected) as refused:
+        buckets.take(who)
+    assert refused.value.extra["retryAfter"] == pytest.approx(1 / per_second, abs=1)
+    at[0] += refused.value.extra["retryAfter"]
+    buckets.take(who)
+
+
+def test_a_bucket_is_forgotten_only_when_it_is_full(at: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load_shedding, "REMEMBERED_CALLERS", 1)
+    buckets, who = TokenBuckets(0.05), uuid4()
+    buckets.take(who)
+    at[0] += 15  # the bucket is full again after 20 s
+    with pytest.raises(Rejected):
+        buckets.take(who)
