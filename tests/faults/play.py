@@ -119,7 +119,7 @@ def _break(
     time.sleep(max(0.0, until - time.monotonic()))
 
 
-AGAIN_SECONDS = 30.0
+AGAIN_SECONDS = 60.0
 
 
 def _until_it_matters(play: Play, fault: str, at: FaultContext) -> InjectedFault:
