@@ -234,7 +234,8 @@ class Probe:
         }
         if offered_to is not None:
             offers = self.world.events_of(offered_to, "new_broadcast")
-            assert offers, f"{request}: the fleet nearby was offered nothing"
+            failures = self.world.rows("SELECT name, last_error FROM mailbox WHERE last_error IS NOT NULL")
+            assert offers, f"{request}: the fleet nearby was offered nothing {failures}"
             seen[OFFER] = Counter(pairs(offers))
         for path, own, value in leaves(model, body):
             self.fields.add(own)
