@@ -49,6 +49,8 @@ class Readiness:
         self.cause = "nothing was checked yet"
         self._supervisor = supervisor
         self._brokers = {variable: connect(url) for variable, url in brokers.items()}
+        self._permitted: set[str] = set()
+        """Variables whose Redis user has all rights. It is checked once, because the check opens a connection and subscribes to a channel."""
         self._addresses: dict[str, str] = {}
         self._signs: set[str] = set()
         """What has shown activity so far: workers and consumption by queue, and programs that answer HTTP."""
@@ -118,10 +120,11 @@ class Readiness:
         presence = variable == "REDIS_URL"
         try:
             redis.ping()
-            if missing := missing_right(
-                redis, presence=presence, broker=not presence or len(self._brokers) == 1
-            ):
-                return f"Redis cannot be used: {missing}"
+            if variable not in self._permitted:
+                broker = not presence or len(self._brokers) == 1
+                if missing := missing_right(redis, presence=presence, broker=broker):
+                    return f"Redis cannot be used: {missing}"
+                self._permitted.add(variable)
             if not self._forgotten:
                 clear_consumption(next(iter(self._brokers.values())))
                 self._forgotten = True
