@@ -6,12 +6,14 @@ because each worker creates its own on the same server.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +59,7 @@ def _start_servers() -> None:
 
     folder = Path(tempfile.mkdtemp(prefix="weelo-tests-"))
     folder.chmod(0o755)  # under root, PostgreSQL runs as another user, who needs access
+    os.environ["WEELO_TEST_FOLDER"] = str(folder)
     _stop_servers.append(lambda: shutil.rmtree(folder, ignore_errors=True))
     for variable, given, server in (
         # These databases are deleted after the run, so fsync is not needed. The faults suite has its own servers.
@@ -68,6 +71,26 @@ def _start_servers() -> None:
         else:
             os.environ[variable] = server.start()
             _stop_servers.append(server.remove)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Run a test marked `alone` while the other workers run none. The wait counts towards no test's time limit."""
+    with _lock("turn", fcntl.LOCK_EX) as turn:
+        alone = item.get_closest_marker("alone") is not None
+        with _lock("tests", fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+            # A test that waits to be alone keeps its turn, so that no other test begins meanwhile.
+            fcntl.flock(turn, fcntl.LOCK_UN)
+            return (yield)
+
+
+@contextmanager
+def _lock(name: str, kind: int) -> Iterator[int]:
+    """Hold a lock that is common to all workers of this run."""
+    folder = Path(os.environ["WEELO_TEST_FOLDER"])
+    with (folder / f"{name}.lock").open("w") as file:
+        fcntl.flock(file, kind)
+        yield file.fileno()
 
 
 def own_redis(number: int) -> str:
