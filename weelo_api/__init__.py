@@ -16,9 +16,10 @@ def create_app() -> Flask:
     # Imported here, so that `import weelo_api` alone connects to nothing and reads no environment.
     from flask_openapi3_swagger.plugins import RegisterPlugin
 
-    from weelo_api import access, addresses, asyncapi, errors, headers, sockets
-    from weelo_api.json_body import JsonBody
+    from weelo_api.http import access, addresses, errors, headers
+    from weelo_api.http.json_body import JsonBody
     from weelo_api.views import broadcasts, common, devices, fleet, notifications, offers, operating, trips
+    from weelo_api.websocket import asyncapi, endpoint
 
     settings()
     app = OpenAPI(
@@ -42,5 +43,5 @@ def create_app() -> Flask:
     app.register_blueprint(operating.api)
     app.register_blueprint(RegisterPlugin.register(doc_url="openapi.json"))
     asyncapi.register(app)
-    sockets.register(app)
+    endpoint.register(app)
     return app

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from weelo_api.hub import hub
+from weelo_api.websocket.hub import hub
 from weelo_api.with_timeout import WithTimeout
 from weelo_workers.metrics import multiprocess_dir
 from weelo_workers.metrics.counters import IN_THIS_PROCESS

@@ -9,7 +9,7 @@ from uuid import UUID
 from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
 
-from weelo_api.internal import enqueue
+from weelo_api.commands.internal import enqueue
 from weelo_workers import presence
 from weelo_workers.contracts.broadcasts import CatchUp, OfferLate
 from weelo_workers.contracts.trips import LocationUpdated, TripLocation

@@ -15,8 +15,8 @@ from pydantic import BaseModel
 
 from tests.architecture.sources import ROOT, import_all_contracts
 from tests.architecture.test_routes import OFF_THE_PREFIX, PREFIX, app, asyncapi, operations
-from weelo_api import messages
 from weelo_api.views import common, notifications
+from weelo_api.websocket import messages
 from weelo_workers import cli
 from weelo_workers.contracts import (
     broadcasts,

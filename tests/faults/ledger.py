@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid5
 
 from tests.faults.heard_log import HeardLog
-from weelo_api.gateway import _KEYS
+from weelo_api.commands.gateway import _KEYS
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from tests.faults.tcp_proxy import TcpProxy
 from tests.people import BOOKING
 from tests.system import token
 from tests.world import World
-from weelo_api import create_app, gateway
+from weelo_api import create_app
+from weelo_api.commands import gateway
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import connect
 from weelo_workers.settings import settings

@@ -29,8 +29,9 @@ from tests.architecture.sources import import_all_contracts, name_of, python_fil
 from tests.integration.trips.test_trips import on_the_way
 from tests.system import token
 from tests.world import World
-from weelo_api import create_app, messages
+from weelo_api import create_app
 from weelo_api.telemetry import transporter_heartbeat
+from weelo_api.websocket import messages
 from weelo_workers import presence
 from weelo_workers.contracts.broadcasts import Cancellation, NewBooking, NewOrder
 from weelo_workers.contracts.fleet import (

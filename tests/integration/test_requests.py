@@ -10,14 +10,15 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-import weelo_api.hub
+import weelo_api.websocket.hub
 from tests.conftest import own_database
 from tests.integration.trips.test_trips import on_the_way
 from tests.log_writer import LogWriter
 from tests.people import BOOKING
 from tests.system import token
 from tests.world import World
-from weelo_api import create_app, internal
+from weelo_api import create_app
+from weelo_api.commands import internal
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.messaging.celery_waker import CeleryWaker
 from weelo_workers.models.engine import connect, read_engine
@@ -249,7 +250,7 @@ def test_rows_that_a_lagging_replica_does_not_have_yet_are_found(
 
 def test_an_empty_header_does_not_authenticate(app: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty header does not authenticate: once the limit of unauthenticated sockets is reached, it gets a 503."""
-    monkeypatch.setattr(weelo_api.hub, "MAX_UNAUTHENTICATED", 0)
+    monkeypatch.setattr(weelo_api.websocket.hub, "MAX_UNAUTHENTICATED", 0)
     for without_token in ({}, {"Authorization": ""}):
         assert app.get("/api/v1/ws", headers=without_token).status_code == 503
     known = {"Authorization": f"Bearer {token(Role.CUSTOMER, uuid4())}"}

@@ -16,7 +16,7 @@ from tests.people import BOOKING
 from tests.sockets.harness import Api
 from tests.system import System
 from tests.waiting import eventually
-from weelo_api.load_shedding import POLL_SECONDS
+from weelo_api.commands.load_shedding import POLL_SECONDS
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import connect
 

@@ -6,7 +6,7 @@ import resource
 
 import pytest
 
-from weelo_api import gunicorn
+from weelo_api.server import gunicorn
 
 
 @pytest.mark.parametrize(

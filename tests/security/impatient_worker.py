@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weelo_api.gunicorn_worker import SlowClientSafeWorker
+from weelo_api.server.worker import SlowClientSafeWorker
 
 
 class ImpatientWorker(SlowClientSafeWorker):

@@ -20,8 +20,8 @@ from gunicorn.util import load_class
 from tests.security.impatient_worker import ImpatientWorker
 from tests.sockets.harness import Api, token
 from tests.waiting import eventually
-from weelo_api import gunicorn
-from weelo_api.gunicorn_worker import SlowClientSafeWorker
+from weelo_api.server import gunicorn
+from weelo_api.server.worker import SlowClientSafeWorker
 
 HEAD_SECONDS, BODY_SECONDS = ImpatientWorker.head_seconds, ImpatientWorker.body_seconds
 KEEPER = "tests.security.impatient_worker.ImpatientWorker"

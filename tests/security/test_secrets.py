@@ -156,7 +156,7 @@ def test_what_is_written_down_is_for_its_owner_alone(lived_in: System) -> None:
 def broken() -> Flask:
     """Return an API with routes that fail in different ways, each with a secret in its exception."""
     from weelo_api import create_app
-    from weelo_api.access import anyone
+    from weelo_api.http.access import anyone
 
     app = create_app()
     failures = {
@@ -270,7 +270,7 @@ def test_an_api_without_its_servers_says_so_without_the_passwords(tmp_path: Path
 @pytest.mark.parametrize("secret", ["", "short", "x" * 31])
 @pytest.mark.parametrize("program", ["api", "worker", "beat"])
 def test_nothing_starts_in_production_without_a_real_secret(program: str, secret: str) -> None:
-    argv = ("gunicorn", "--config=python:weelo_api.gunicorn", "--bind=127.0.0.1:1")
+    argv = ("gunicorn", "--config=python:weelo_api.server.gunicorn", "--bind=127.0.0.1:1")
     done = subprocess.run(
         [sys.executable, "-m", *(argv if program == "api" else PROGRAMS[program])],
         env={**os.environ, "WEELO_ENV": "production", "JWT_SECRET": secret},

@@ -40,7 +40,7 @@ class Api:
             sys.executable,
             "-m",
             "gunicorn",
-            "--config=python:weelo_api.gunicorn",
+            "--config=python:weelo_api.server.gunicorn",
             "--log-level=warning",
         )
         with log.open("w") if log else contextlib.nullcontext() as file:

@@ -10,8 +10,8 @@ import pytest
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Event, Ping, Request
 
-from weelo_api import transport
-from weelo_api.transport import POLICY_VIOLATION, PeerGone, WebSocketTransport
+from weelo_api.websocket import transport
+from weelo_api.websocket.transport import POLICY_VIOLATION, PeerGone, WebSocketTransport
 
 PING_SECONDS = 0.15
 NO_ANSWER = CloseConnection(POLICY_VIOLATION, "no answer to a ping")

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from weelo_api.hub import Hub
+from weelo_api.websocket.hub import Hub
 from weelo_workers.notifications import live_stream
 
 

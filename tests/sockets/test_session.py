@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 
 from weelo_api.auth import Identity
-from weelo_api.session import FrameCounters, SocketSession
-from weelo_api.session_registry import SessionRegistry
-from weelo_api.transport import GOING_AWAY, UNAUTHORIZED, Disconnect, WebSocketTransport
+from weelo_api.websocket.session import FrameCounters, SocketSession
+from weelo_api.websocket.session_registry import SessionRegistry
+from weelo_api.websocket.transport import GOING_AWAY, UNAUTHORIZED, Disconnect, WebSocketTransport
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.statuses import Role
 

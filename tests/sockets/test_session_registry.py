@@ -12,8 +12,8 @@ import pytest
 from redis.exceptions import RedisError
 
 from tests.waiting import eventually
-from weelo_api import session_registry
-from weelo_api.session_registry import SessionRecord, SessionRegistry
+from weelo_api.websocket import session_registry
+from weelo_api.websocket.session_registry import SessionRecord, SessionRegistry
 from weelo_workers.notifications import socket_sessions
 from weelo_workers.redis_client import redis
 

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from weelo_api import load_shedding
-from weelo_api.load_shedding import TokenBuckets
+from weelo_api.commands import load_shedding
+from weelo_api.commands.load_shedding import TokenBuckets
 from weelo_workers.contracts.rejections import Rejected
 
 

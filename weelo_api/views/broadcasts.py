@@ -2,8 +2,8 @@
 
 from flask import Response
 
-from weelo_api.access import allow, anyone, caller
-from weelo_api.gateway import has_idempotency_key, submit
+from weelo_api.commands.gateway import has_idempotency_key, submit
+from weelo_api.http.access import allow, anyone, caller
 from weelo_api.views.common import (
     Accepted,
     ById,

@@ -5,8 +5,8 @@ from typing import Annotated
 from flask import Response
 from pydantic import BaseModel, StringConstraints
 
-from weelo_api.access import anyone, caller
-from weelo_api.gateway import submit
+from weelo_api.commands.gateway import submit
+from weelo_api.http.access import anyone, caller
 from weelo_api.views.common import Accepted, blueprint
 from weelo_workers.contracts.fleet import (
     DeviceDetails,

@@ -5,8 +5,8 @@ from uuid import UUID
 from flask import Response
 from pydantic import ConfigDict, Field
 
-from weelo_api.access import allow, caller
-from weelo_api.gateway import submit
+from weelo_api.commands.gateway import submit
+from weelo_api.http.access import allow, caller
 from weelo_api.views.common import (
     Accepted,
     ById,

@@ -6,8 +6,8 @@ from flask import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from weelo_api import telemetry
-from weelo_api.access import allow, caller
-from weelo_api.gateway import submit
+from weelo_api.commands.gateway import submit
+from weelo_api.http.access import allow, caller
 from weelo_api.views.common import Accepted, ById, PageOf, Paging, blueprint, page, replica_session
 from weelo_workers.contracts.statuses import AssignmentStatus, Role
 from weelo_workers.contracts.trips import (

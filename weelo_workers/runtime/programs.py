@@ -136,7 +136,7 @@ def migration() -> tuple[str, ...]:
 
 def _api(options: Options) -> Program:
     bind = f"--bind={_in_url(options.address or options.host)}:{options.port}"
-    argv = _module("gunicorn", "--config=python:weelo_api.gunicorn", bind)
+    argv = _module("gunicorn", "--config=python:weelo_api.server.gunicorn", bind)
     known = os.environ.get("FLOWER_URL") or options.flower_url
     return Program("api", argv, stop_stage=API, grace=5.5, settings={"FLOWER_URL": known} if known else {})
 

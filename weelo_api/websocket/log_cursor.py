@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from uuid import UUID
 
-from weelo_api.messages import ephemeral
+from weelo_api.websocket.messages import ephemeral
 from weelo_workers.contracts.notifications import frame
 from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine
 from weelo_workers.queries.log import Frame, lines_after

@@ -17,7 +17,7 @@ from wsproto.connection import ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 from wsproto.utilities import LocalProtocolError
 
-from weelo_api.inbound_limits import TOO_BIG, TOO_MANY, InboundLimits
+from weelo_api.websocket.inbound_limits import TOO_BIG, TOO_MANY, InboundLimits
 
 GOING_AWAY, POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER = 1001, 1008, 1011, 1013
 UNAUTHORIZED, FORBIDDEN, TOO_MANY_SOCKETS, TOO_SLOW = 4401, 4403, 4409, 4413

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from weelo_api.json_body import refuse_duplicates
+from weelo_api.http.json_body import refuse_duplicates
 from weelo_workers.contracts.fleet import Heartbeat
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.wire import Request, rfc3339

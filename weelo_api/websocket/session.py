@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from weelo_api import auth
-from weelo_api.log_cursor import LogCursor, query_log
-from weelo_api.messages import Ack, Auth, Beat, Op, Ping, Resume, ephemeral, now, parse, refusal
-from weelo_api.session_registry import SessionRegistry
 from weelo_api.telemetry import transporter_heartbeat
-from weelo_api.transport import (
+from weelo_api.websocket.log_cursor import LogCursor, query_log
+from weelo_api.websocket.messages import Ack, Auth, Beat, Op, Ping, Resume, ephemeral, now, parse, refusal
+from weelo_api.websocket.session_registry import SessionRegistry
+from weelo_api.websocket.transport import (
     FORBIDDEN,
     TOO_SLOW,
     TRY_AGAIN_LATER,

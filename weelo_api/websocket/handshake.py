@@ -6,7 +6,7 @@ import re
 
 from flask import Request, Response
 
-from weelo_api.errors import problem
+from weelo_api.http.errors import problem
 from weelo_workers.contracts.rejections import Code
 
 VERSION = "13"

@@ -27,7 +27,7 @@ from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import TConn, ThreadWorker
 from werkzeug.exceptions import BadRequest
 
-from weelo_api import malformed
+from weelo_api.server import malformed
 
 # How long a response waits for the unread rest of a body, so that the connection can be kept.
 LEFTOVER_SECONDS = 0.1

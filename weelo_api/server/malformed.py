@@ -9,7 +9,7 @@ from typing import Any
 
 from gunicorn.http import errors
 
-from weelo_api.headers import ERROR_HEADERS
+from weelo_api.http.headers import ERROR_HEADERS
 from weelo_workers.contracts.rejections import Code, problem_body
 
 # A name or an address with an optional port (RFC 3986, sections 3.2.2 and 3.2.3).

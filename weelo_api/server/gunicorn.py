@@ -1,4 +1,4 @@
-"""gunicorn's settings for the API: `gunicorn --config python:weelo_api.gunicorn 'weelo_api:create_app()'`."""
+"""gunicorn's settings for the API: `gunicorn --config python:weelo_api.server.gunicorn 'weelo_api:create_app()'`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ except ConfigurationError as unusable:
     raise SystemExit(f"weelo: {unusable}") from None  # one line instead of gunicorn's thirty
 
 wsgi_app = "weelo_api:create_app()"
-worker_class = "weelo_api.gunicorn_worker.SlowClientSafeWorker"
+worker_class = "weelo_api.server.worker.SlowClientSafeWorker"
 workers = 2
 threads = 200  # created on demand; a request that waits for an outcome (`Prefer: wait`) holds one
 worker_connections = 3_000
@@ -82,8 +82,8 @@ def raise_file_limit() -> None:
 
 def post_worker_init(worker: Any) -> None:
     """Start the hub and the metrics, in the worker's main thread before it serves."""
-    from weelo_api.hub import hub
     from weelo_api.metrics import start_publisher
+    from weelo_api.websocket.hub import hub
 
     hub()  # reads the live stream from now on
     start_publisher()
@@ -97,7 +97,7 @@ def post_worker_init(worker: Any) -> None:
 def _close_sockets_of(worker: Any) -> None:
     """Close the hub's sockets when the worker is ending. gunicorn does not know them and has no hook for SIGTERM, so
     this thread polls `alive`, and the arbiter, after whose death the worker ends, too."""
-    from weelo_api.hub import hub
+    from weelo_api.websocket.hub import hub
 
     while not _is_ending(worker):
         time.sleep(POLL_SECONDS)

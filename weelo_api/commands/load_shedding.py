@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from uuid import UUID
 
-from weelo_api.internal import waker
+from weelo_api.commands.internal import waker
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.queues import NOTIFICATIONS, TIMERS, Queue
 from weelo_workers.contracts.rejections import Code, Rejected

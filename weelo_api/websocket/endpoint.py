@@ -11,13 +11,13 @@ from flask import Flask, Response, request
 from flask_sock import Sock
 from simple_websocket import Server
 
-from weelo_api import handshake
 from weelo_api.auth import Identity, authenticate, authenticate_header
-from weelo_api.errors import problem
-from weelo_api.hub import hub
-from weelo_api.messages import Auth, parse
-from weelo_api.session import SocketSession
-from weelo_api.transport import UNAUTHORIZED, Disconnect, WebSocketTransport
+from weelo_api.http.errors import problem
+from weelo_api.websocket import handshake
+from weelo_api.websocket.hub import hub
+from weelo_api.websocket.messages import Auth, parse
+from weelo_api.websocket.session import SocketSession
+from weelo_api.websocket.transport import UNAUTHORIZED, Disconnect, WebSocketTransport
 from weelo_workers.contracts.rejections import Code, Rejected
 
 PATH = "/api/v1/ws"

@@ -8,9 +8,9 @@ from typing import Any, get_args
 from flask import Flask, Response, jsonify
 from pydantic.json_schema import models_json_schema
 
-from weelo_api.inbound_limits import TOO_BIG, TOO_MANY
-from weelo_api.messages import Op
-from weelo_api.transport import FORBIDDEN, GOING_AWAY, TOO_MANY_SOCKETS, TOO_SLOW, UNAUTHORIZED
+from weelo_api.websocket.inbound_limits import TOO_BIG, TOO_MANY
+from weelo_api.websocket.messages import Op
+from weelo_api.websocket.transport import FORBIDDEN, GOING_AWAY, TOO_MANY_SOCKETS, TOO_SLOW, UNAUTHORIZED
 from weelo_workers import __version__
 from weelo_workers.contracts.trips import LocationUpdated
 from weelo_workers.notifications.catalog import CATALOG

@@ -21,12 +21,17 @@ from uuid import UUID
 
 from wsproto import WSConnection
 
-from weelo_api.messages import ephemeral
-from weelo_api.outcome_waiters import OutcomeWaiters
-from weelo_api.session import FrameCounters, SocketSession
-from weelo_api.session_registry import MAX_SOCKETS_PER_USER, TO_CLOSE, SessionRecord, SessionRegistry
+from weelo_api.commands.outcome_waiters import OutcomeWaiters
 from weelo_api.stream_reader import StreamReader
-from weelo_api.transport import (
+from weelo_api.websocket.messages import ephemeral
+from weelo_api.websocket.session import FrameCounters, SocketSession
+from weelo_api.websocket.session_registry import (
+    MAX_SOCKETS_PER_USER,
+    TO_CLOSE,
+    SessionRecord,
+    SessionRegistry,
+)
+from weelo_api.websocket.transport import (
     GOING_AWAY,
     INTERNAL_ERROR,
     TOO_MANY_SOCKETS,

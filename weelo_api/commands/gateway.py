@@ -19,12 +19,12 @@ from uuid import UUID, uuid4, uuid5
 from flask import Response, request
 from pydantic import BaseModel, ValidationError
 
-from weelo_api.access import caller
-from weelo_api.errors import problem_response, validation_error
-from weelo_api.hub import hub
-from weelo_api.internal import wake
-from weelo_api.json_body import JsonBody
-from weelo_api.load_shedding import LoadShedder, TokenBuckets
+from weelo_api.commands.internal import wake
+from weelo_api.commands.load_shedding import LoadShedder, TokenBuckets
+from weelo_api.http.access import caller
+from weelo_api.http.errors import problem_response, validation_error
+from weelo_api.http.json_body import JsonBody
+from weelo_api.websocket.hub import hub
 from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.rejections import Code, Rejected

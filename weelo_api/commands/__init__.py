@@ -1,0 +1,1 @@
+"""Commands: limits, the mailbox row, the wake-up of a worker, and waiting for the outcome."""

@@ -1,0 +1,1 @@
+"""What applies to every HTTP request: address, role, body, errors and response headers."""

@@ -1,0 +1,1 @@
+"""gunicorn: its settings, its worker, and the answers to requests that it cannot parse."""

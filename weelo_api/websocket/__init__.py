@@ -1,0 +1,1 @@
+"""The WebSocket at /api/v1/ws: handshake, transport, session, and the hub that delivers live events to sessions."""
