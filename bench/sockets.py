@@ -27,7 +27,7 @@ from weelo_workers.contracts.statuses import Role
 from weelo_workers.models import engine as engines
 from weelo_workers.runtime.embedded import Postgres, Valkey
 
-API = "weelo_api:create_app()"
+API = "gunicorn"
 READERS = 1_000
 IDLE = 2_000
 ROUNDS = 200

@@ -1,4 +1,4 @@
-"""Reads Redis streams until the process ends, through any outage of Redis."""
+"""The one reader of Redis streams in each API process, and its subscribers: the hub, and the requests that wait for outcomes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from weelo_api.per_process import PerProcess
 from weelo_workers import redis_url
+from weelo_workers.notifications import live_stream, socket_sessions
 from weelo_workers.settings import settings
 
 log = logging.getLogger(__name__)
@@ -24,19 +26,34 @@ BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0)
 _START = "0-0"
 
 
-class StreamReader:
-    """Passes each stream's entries, in order, to the stream's handler. Entries from before the start are skipped."""
+# How an entry of each stream is decoded, once for all subscribers.
+_DECODERS: Mapping[str, Callable[[dict[str, str]], Any]] = {
+    live_stream.STREAM_KEY: live_stream.decode,
+    live_stream.EPHEMERAL: live_stream.decode,
+    socket_sessions.TO_CLOSE: socket_sessions.decode_close_request,
+}
 
-    def __init__(
-        self, handlers: Mapping[str, Callable[[dict[str, str]], None]], on_return: Callable[[], None]
-    ) -> None:
-        """`on_return` is called after each outage of Redis."""
-        self._handlers = handlers
-        self._on_return = on_return
+
+class StreamReader:
+    """Passes each stream's entries, decoded and in order, to its subscribers. Entries from before the start are skipped."""
+
+    def __init__(self) -> None:
+        # Replaced, not changed, because the reader's thread iterates over them.
+        self._handlers: dict[str, tuple[Callable[[Any], None], ...]] = dict.fromkeys(_DECODERS, ())
+        self._on_return: tuple[Callable[[], None], ...] = ()
         self._places: dict[str, str] = {}
         self._failures = 0
 
+    def subscribe(self, stream: str, handler: Callable[[Any], None]) -> None:
+        """Call `handler` with each further entry of this stream, in the reader's thread."""
+        self._handlers[stream] = (*self._handlers[stream], handler)
+
+    def call_on_return(self, function: Callable[[], None]) -> None:
+        """Call `function` after each outage of Redis."""
+        self._on_return = (*self._on_return, function)
+
     def read(self, stopped: threading.Event) -> None:
+        """Read until stopped, through any outage of Redis."""
         client = _connect()
         while not stopped.is_set():
             try:
@@ -45,7 +62,8 @@ class StreamReader:
                 if self._failures:
                     log.info("Redis is back")
                     self._failures = 0
-                    self._on_return()
+                    for function in self._on_return:
+                        function()
             except (RedisError, OSError) as error:
                 if not self._failures:
                     log.warning("the live stream cannot be read from Redis: %s", error)
@@ -59,18 +77,23 @@ class StreamReader:
     def _read_once(self, client: Redis) -> int:
         """Wait for entries and handle them. Returns their number, 0 if none arrived within BLOCK_SECONDS."""
         if not self._places:
-            self._places = {stream: _end(client, stream) for stream in self._handlers}
+            self._places = {stream: _end(client, stream) for stream in _DECODERS}
         # After a failure the first read blocks for 1 ms only, so that `on_return` is called soon.
         block = 1 if self._failures else int(BLOCK_SECONDS * 1000)
         answer: Any = client.xread(dict(self._places), count=BATCH, block=block)  # type: ignore[arg-type]
         for stream, entries in answer:
             for place, entry in entries:
                 self._places[stream] = place
-                try:
-                    self._handlers[stream](entry)
-                except Exception:
-                    log.exception("an entry of %s could not be read", stream)
+                self._pass_on(stream, entry)
         return sum(len(entries) for _, entries in answer)
+
+    def _pass_on(self, stream: str, entry: dict[str, str]) -> None:
+        try:
+            decoded = _DECODERS[stream](entry)
+            for handler in self._handlers[stream]:
+                handler(decoded)
+        except Exception:
+            log.exception("an entry of %s could not be read", stream)
 
     def _look_for_new_beginnings(self, client: Redis) -> None:
         """Move back in streams that end before our position.
@@ -103,3 +126,13 @@ def _end(client: Redis, stream: str) -> str:
 def _order(place: str) -> tuple[int, int]:
     milliseconds, _, number = place.partition("-")
     return int(milliseconds), int(number)
+
+
+def _start() -> StreamReader:
+    reader = StreamReader()
+    threading.Thread(target=reader.read, args=(threading.Event(),), name="stream-reader", daemon=True).start()
+    return reader
+
+
+stream_reader = PerProcess(_start)
+"""Return this process's reader, which the first call starts."""

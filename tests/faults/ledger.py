@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid5
+from uuid import UUID
 
 from tests.faults.heard_log import HeardLog
-from weelo_api.commands.gateway import _KEYS
+from weelo_api.commands.idempotency import id_of_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class LedgerEntry:
     @property
     def command_id(self) -> str:
         """Return the id that the gateway derives, so that a command without a response can be looked up, too."""
-        return str(uuid5(_KEYS, f"{self.who}:{self.key}"))
+        return str(id_of_key(UUID(self.who), self.key))
 
     @property
     def promised(self) -> bool:

@@ -265,7 +265,7 @@ def test_a_recorded_command_is_accepted_whatever_fails_while_workers_are_woken(
     """kombu raises a TypeError for these parameters, which our settings no longer pass to it."""
     broken = CeleryWaker()
     broken._celery.conf.broker_url = f"{settings().redis_url}?{parameter}"
-    monkeypatch.setattr(internal, "waker", broken)
+    monkeypatch.setattr(internal, "waker", lambda: broken)
     bearer = {"Authorization": f"Bearer {token(Role.CUSTOMER, uuid4())}"}
     answer = app.post("/api/v1/bookings", json=BOOKING, headers={**bearer, **prefer})
     assert answer.status_code == 202, answer.text

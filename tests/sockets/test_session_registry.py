@@ -13,8 +13,9 @@ from redis.exceptions import RedisError
 
 from tests.waiting import eventually
 from weelo_api.websocket import session_registry
-from weelo_api.websocket.session_registry import SessionRecord, SessionRegistry
+from weelo_api.websocket.session_registry import SessionRegistry
 from weelo_workers.notifications import socket_sessions
+from weelo_workers.notifications.socket_sessions import SessionRecord
 from weelo_workers.redis_client import redis
 
 
@@ -40,7 +41,7 @@ def test_PUSH_01_who_has_just_come_is_known_to_be_here(here: SessionRegistry) ->
 def test_a_user_who_reconnects_again_and_again_evicts_no_open_socket() -> None:
     user, here = uuid4(), SessionRegistry(list[SessionRecord])
     first = here.add(user)
-    for _ in range(3 * session_registry.MAX_SOCKETS_PER_USER):
+    for _ in range(3 * socket_sessions.MAX_SOCKETS_PER_USER):
         here.remove(here.add(user))
     for _ in range(3):
         last = here.add(user)

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from weelo_api.commands import load_shedding
-from weelo_api.commands.load_shedding import TokenBuckets
+from weelo_api.commands import rate_limit
+from weelo_api.commands.rate_limit import TokenBuckets
 from weelo_workers.contracts.rejections import Rejected
 
 
@@ -16,7 +16,7 @@ from weelo_workers.contracts.rejections import Rejected
 def at(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Return a list whose only number is the time."""
     at = [1000.0]
-    monkeypatch.setattr(load_shedding, "time", SimpleNamespace(monotonic=lambda: at[0]))
+    monkeypatch.setattr(rate_limit, "time", SimpleNamespace(monotonic=lambda: at[0]))
     return at
 
 
@@ -35,7 +35,7 @@ def test_a_burst_is_ten_seconds_of_the_rate_and_at_least_one_command(
 
 
 def test_a_bucket_is_forgotten_only_when_it_is_full(at: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(load_shedding, "REMEMBERED_CALLERS", 1)
+    monkeypatch.setattr(rate_limit, "REMEMBERED_CALLERS", 1)
     buckets, who = TokenBuckets(0.05), uuid4()
     buckets.take(who)
     at[0] += 15  # the bucket is full again after 20 s

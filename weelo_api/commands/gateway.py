@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import random
@@ -14,17 +13,20 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID
 
 from flask import Response, request
 from pydantic import BaseModel, ValidationError
 
+from weelo_api.commands.idempotency import command_id_of_request, fingerprint, has_idempotency_key
 from weelo_api.commands.internal import wake
-from weelo_api.commands.load_shedding import LoadShedder, TokenBuckets
+from weelo_api.commands.load_shedding import LoadShedder
+from weelo_api.commands.outcome_waiters import outcome_waiters
+from weelo_api.commands.rate_limit import TokenBuckets
 from weelo_api.http.access import caller
 from weelo_api.http.errors import problem_response, validation_error
 from weelo_api.http.json_body import JsonBody
-from weelo_api.websocket.hub import hub
+from weelo_api.per_process import PerProcess
 from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.rejections import Code, Rejected
@@ -47,18 +49,11 @@ MAX_WAITING_REQUESTS = 150
 IN_DOUBT_SECONDS = 5.0
 IN_DOUBT = "It is not known whether this was recorded. Ask again with the same Idempotency-Key."
 
-_buckets = TokenBuckets(settings().commands_per_second)
+_buckets = PerProcess(lambda: TokenBuckets(settings().commands_per_second))
 _shedder = LoadShedder()
 _places = threading.BoundedSemaphore(MAX_WAITING_REQUESTS)
 
-_KEYS = uuid5(UUID(int=0), "weelo idempotency keys")
-_KEY = re.compile(r"[A-Za-z0-9:_-]{8,128}")
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.IGNORECASE)
-
-
-def has_idempotency_key() -> bool:
-    """Return whether the request has an Idempotency-Key."""
-    return request.headers.get("Idempotency-Key") is not None
 
 
 def submit(command: Command, body: BaseModel | None = None) -> Response:
@@ -69,15 +64,15 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
     if body is None:
         _expect_nothing()
     who = caller()
-    _buckets.take(who.id)
-    command_id = _command_id(who)
+    _buckets().take(who.id)
+    command_id = command_id_of_request(who.id)
     # A repeated request that was accepted before is no new work, so it is not shed.
     if (refusal := _shedder.refusal(command)) and not (has_idempotency_key() and find(command_id, who)):
         raise refusal
     wait = _preferred_wait()
-    with hub().outcomes.expecting(command_id) as settled, _patience(wait) as patience:
+    with outcome_waiters().expecting(command_id) as settled, _patience(wait) as patience:
         until = time.monotonic() + patience
-        posted = _post(command, who, command_id, _fingerprint(body))
+        posted = _post(command, who, command_id, fingerprint(body))
         if posted.conflicting:
             raise Rejected(Code.IDEMPOTENCY_CONFLICT, "Use a new key for a new request.")
         if posted.fresh:
@@ -103,7 +98,7 @@ def _outcome(known: CommandOutcome, who: Caller, until: float, settled: threadin
         except Exception:
             log.exception("the outcome of %s could not be read", known.command_id)
             return known
-        if hub().closing and not closing:
+        if outcome_waiters().closing and not closing:
             closing, until = True, min(until, time.monotonic() + CLOSING_WAIT_SECONDS)
     return known
 
@@ -155,27 +150,6 @@ def _post(command: Command, who: Caller, command_id: UUID, fingerprint: str) -> 
 def find(command_id: UUID, who: Caller) -> CommandOutcome | None:
     with autocommit_engine().connect() as connection:
         return mailbox.find_outcome(connection, command_id, who.id)
-
-
-def _command_id(who: Caller) -> UUID:
-    """Return the id of the caller's Idempotency-Key, which no other caller can occupy, or a random id."""
-    key = request.headers.get("Idempotency-Key")
-    if key is None:
-        return uuid4()
-    if not _KEY.fullmatch(key):
-        message = "8 to 128 characters of A-Z, a-z, 0-9, colon, underscore and hyphen"
-        raise Rejected(
-            Code.VALIDATION_ERROR,
-            f"Idempotency-Key: {message}",
-            {"errors": [{"field": "Idempotency-Key", "message": message}]},
-        )
-    return uuid5(_KEYS, f"{who.id}:{key}")
-
-
-def _fingerprint(body: BaseModel | None) -> str:
-    """Return a hash of the request. It omits default values, so that a retry after a deploy that adds a field is the same."""
-    text = json.dumps(body.model_dump(mode="json", exclude_defaults=True), sort_keys=True) if body else ""
-    return hashlib.sha256(f"{request.method} {request.path}\n{text}".encode()).hexdigest()
 
 
 def _preferred_wait() -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from uuid import UUID
 
+from weelo_api.per_process import PerProcess
 from weelo_workers.contracts.command import Command
 from weelo_workers.messaging import mailbox
 from weelo_workers.messaging.celery_waker import CeleryWaker
@@ -13,7 +14,8 @@ from weelo_workers.models.engine import autocommit_engine
 
 log = logging.getLogger(__name__)
 
-waker = CeleryWaker()
+waker = PerProcess(CeleryWaker)
+"""Return this process's connection to the broker."""
 
 
 def enqueue(command: Command) -> None:
@@ -26,7 +28,7 @@ def enqueue(command: Command) -> None:
 def wake(command_id: UUID, command: Command) -> None:
     """Wake a worker for this committed row. Raises nothing: without a wake-up the sweep executes the row."""
     try:
-        waker.wake(WakeUp(command_id, command.name, command.queue))
+        waker().wake(WakeUp(command_id, command.name, command.queue))
     except BrokerUnavailable:
         pass  # CeleryWaker has logged it
     except Exception:

@@ -1,6 +1,6 @@
-"""A rate limit per caller, and load shedding by queue age.
+"""Load shedding by queue age.
 
-A command refused here was not stored: the response is 429 or 503 with `Retry-After`, and a retry is safe.
+A command refused here was not stored: the response is 503 with `Retry-After`, and a retry is safe.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import random
 import threading
 import time
 from collections.abc import Mapping
-from uuid import UUID
 
 from weelo_api.commands.internal import waker
 from weelo_workers.contracts.command import Command
@@ -28,10 +27,6 @@ MANY = 50
 PENDING_WORK_PATIENCE = 5.0
 MAX_RETRY_AFTER_SECONDS = 30
 
-# After a quiet time a caller may send this many seconds' worth of commands at once.
-BURST_SECONDS = 10
-REMEMBERED_CALLERS = 10_000
-
 
 class LoadShedder:
     """Decides by queue age whether to refuse a command. Reads the ages at most twice a second, and only when asked."""
@@ -43,7 +38,7 @@ class LoadShedder:
 
     def refusal(self, command: Command) -> Rejected | None:
         """Return the Rejected with which to refuse this command, or None to accept it."""
-        if waker.recently_failed:
+        if waker().recently_failed:
             # Without Redis all commands wait for the sweep, which is no reason to refuse (docs/contract.md, section 3).
             return None
         self._look()
@@ -79,41 +74,3 @@ class LoadShedder:
         finally:
             self._looked_at = time.monotonic()
             self._looking.release()
-
-
-class TokenBuckets:
-    """A token bucket per caller, in this process's memory.
-
-    The usual library, `limits`, starts timer threads or makes every command wait for Redis.
-    """
-
-    def __init__(self, per_second: float) -> None:
-        self._per_second = per_second
-        # At least one token fits, or a limit below one command in ten seconds would refuse everything.
-        self._most = max(1.0, per_second * BURST_SECONDS)
-        self._lock = threading.Lock()
-        self._left: dict[UUID, tuple[float, float]] = {}
-        self._forgot_at = 0.0
-
-    def take(self, who: UUID) -> None:
-        """Take a token. Raises Rejected(RATE_LIMITED) if the caller's bucket is empty."""
-        now = time.monotonic()
-        with self._lock:
-            if len(self._left) >= REMEMBERED_CALLERS and now - self._forgot_at > 1:
-                self._drop_full_buckets(now)
-            left, since = self._left.get(who, (self._most, now))
-            left = min(self._most, left + (now - since) * self._per_second)
-            self._left[who] = (left - 1, now) if left >= 1 else (left, now)
-        if left < 1:
-            pause = math.ceil((1 - left) / self._per_second)
-            raise Rejected(
-                Code.RATE_LIMITED,
-                f"At most {self._per_second:g} commands a second in the long run.",
-                {"retryAfter": pause},
-            )
-
-    def _drop_full_buckets(self, now: float) -> None:
-        """Delete the buckets that are full again. A caller without a bucket gets a new one, which is full, too."""
-        self._forgot_at = now
-        full_after = self._most / self._per_second
-        self._left = {who: seen for who, seen in self._left.items() if now - seen[1] < full_after}

@@ -1,4 +1,4 @@
-"""gunicorn's settings for the API: `gunicorn --config python:weelo_api.server.gunicorn 'weelo_api:create_app()'`."""
+"""gunicorn's settings and hooks for the API: `gunicorn --config python:weelo_api.server.gunicorn`."""
 
 from __future__ import annotations
 
@@ -13,18 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from flask import Flask
+
 from weelo_workers.metrics import multiprocess_dir
-from weelo_workers.settings import ConfigurationError, settings
+from weelo_workers.settings import ConfigurationError
 
-# Before the first metric, because workers share their metrics in files.
-multiprocess_dir.open_dir(always=True)
-
-try:
-    settings()
-except ConfigurationError as unusable:
-    raise SystemExit(f"weelo: {unusable}") from None  # one line instead of gunicorn's thirty
-
-wsgi_app = "weelo_api:create_app()"
+wsgi_app = "weelo_api.server.gunicorn:start()"
 worker_class = "weelo_api.server.worker.SlowClientSafeWorker"
 workers = 2
 threads = 200  # created on demand; a request that waits for an outcome (`Prefer: wait`) holds one
@@ -46,11 +40,23 @@ limit_request_line = 8_190
 forwarded_allow_ips = ""
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
-os.environ.pop("SCRIPT_NAME", None)  # gunicorn reads it like the header of that name
 
 FILE_LIMITS = (65_536, 24_576, 10_240)  # tried in this order if the system refuses the hard limit
 POLL_SECONDS = 0.1
 CLOSE_WITHIN_SECONDS = 3.0
+
+
+def start() -> Flask:
+    """Prepare the arbiter's process and return the application, once, before the first fork."""
+    from weelo_api import create_app
+
+    os.environ.pop("SCRIPT_NAME", None)  # gunicorn reads it like the header of that name
+    # Before the first metric, because workers share their metrics in files.
+    multiprocess_dir.open_dir(always=True)
+    try:
+        return create_app()
+    except ConfigurationError as unusable:
+        raise SystemExit(f"weelo: {unusable}") from None  # one line instead of gunicorn's thirty
 
 
 def pre_fork(server: Any, worker: Any) -> None:
@@ -81,11 +87,13 @@ def raise_file_limit() -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Start the hub and the metrics, in the worker's main thread before it serves."""
+    """Start the readers of live events and the metrics, in the worker's main thread before it serves."""
+    from weelo_api.commands.outcome_waiters import outcome_waiters
     from weelo_api.metrics import start_publisher
     from weelo_api.websocket.hub import hub
 
-    hub()  # reads the live stream from now on
+    outcome_waiters()
+    hub()
     start_publisher()
     # Ctrl-C sends workers SIGINT, and the arbiter then sends SIGQUIT. Both must stop gracefully, like SIGTERM.
     for number in (signal.SIGINT, signal.SIGQUIT):
@@ -95,12 +103,14 @@ def post_worker_init(worker: Any) -> None:
 
 
 def _close_sockets_of(worker: Any) -> None:
-    """Close the hub's sockets when the worker is ending. gunicorn does not know them and has no hook for SIGTERM, so
+    """End waiting requests and close the hub's sockets when the worker is ending. gunicorn does not know them and has no hook for SIGTERM, so
     this thread polls `alive`, and the arbiter, after whose death the worker ends, too."""
+    from weelo_api.commands.outcome_waiters import outcome_waiters
     from weelo_api.websocket.hub import hub
 
     while not _is_ending(worker):
         time.sleep(POLL_SECONDS)
+    outcome_waiters().closing = True
     hub().close_all()
 
 

@@ -2,7 +2,8 @@
 
 from flask import Response
 
-from weelo_api.commands.gateway import has_idempotency_key, submit
+from weelo_api.commands.gateway import submit
+from weelo_api.commands.idempotency import has_idempotency_key
 from weelo_api.http.access import allow, anyone, caller
 from weelo_api.views.common import (
     Accepted,

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from weelo_api.commands.gateway import find
 from weelo_api.http.access import anyone, caller
 from weelo_api.views.common import ById, PageOf, blueprint, json_or_404, replica_session
-from weelo_api.websocket.messages import Seq
+from weelo_workers.contracts.notifications import Seq
 from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.rejections import Code
 from weelo_workers.queries import log

@@ -1,4 +1,4 @@
-"""The hub delivers live events to sockets. Each API process has one, with one event loop and one reader of Redis.
+"""The hub delivers live events to sockets. Each API process has one, with one event loop.
 
 Events that the live stream loses are found in PostgreSQL's log within seconds (`_reconcile`).
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 import resource
 import socket
@@ -21,16 +20,11 @@ from uuid import UUID
 
 from wsproto import WSConnection
 
-from weelo_api.commands.outcome_waiters import OutcomeWaiters
-from weelo_api.stream_reader import StreamReader
+from weelo_api.per_process import PerProcess
+from weelo_api.stream_reader import stream_reader
 from weelo_api.websocket.messages import ephemeral
 from weelo_api.websocket.session import FrameCounters, SocketSession
-from weelo_api.websocket.session_registry import (
-    MAX_SOCKETS_PER_USER,
-    TO_CLOSE,
-    SessionRecord,
-    SessionRegistry,
-)
+from weelo_api.websocket.session_registry import SessionRegistry
 from weelo_api.websocket.transport import (
     GOING_AWAY,
     INTERNAL_ERROR,
@@ -41,6 +35,7 @@ from weelo_api.websocket.transport import (
 )
 from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine
 from weelo_workers.notifications import live_stream
+from weelo_workers.notifications.socket_sessions import MAX_SOCKETS_PER_USER, TO_CLOSE, SessionRecord
 from weelo_workers.queries.log import newest_seqs
 
 log = logging.getLogger(__name__)
@@ -63,13 +58,11 @@ FILES_FOR_THE_REST = 500  # requests, the database, Redis
 
 
 class Hub:
-    """Serves all WebSockets of this process. `closing` is true during a shutdown, to end long waits."""
+    """Serves all WebSockets of this process."""
 
     def __init__(self) -> None:
-        self.closing = False
         self.frames = FrameCounters()
         self.registry = SessionRegistry(self._records)
-        self.outcomes = OutcomeWaiters()
         self._loop = asyncio.new_event_loop()
         self._loop.set_default_executor(ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="hub-log"))
         self._buffer = memoryview(bytearray(READ_BYTES))
@@ -84,19 +77,16 @@ class Hub:
         self._by_record: dict[str, SocketSession] = {}
         self._reconcile_now = threading.Event()
         self._stopped = threading.Event()
-        self._reader = StreamReader(
-            {
-                live_stream.STREAM_KEY: self._on_stream_entry,
-                live_stream.EPHEMERAL: self._on_stream_entry,
-                TO_CLOSE: self._on_close_request,
-            },
-            on_return=self._reconcile_now.set,
-        )
+        self._closing = False
 
     def start(self) -> None:
+        reader = stream_reader()
+        reader.subscribe(live_stream.STREAM_KEY, self._on_events)
+        reader.subscribe(live_stream.EPHEMERAL, self._on_events)
+        reader.subscribe(TO_CLOSE, self._on_close_request)
+        reader.call_on_return(self._reconcile_now.set)
         for name, work in (
             ("hub-loop", self._loop.run_forever),
-            ("hub-reader", lambda: self._reader.read(self._stopped)),
             ("hub-reconciler", self._reconcile),
             ("hub-registry", lambda: self.registry.run(self._stopped)),
         ):
@@ -143,7 +133,7 @@ class Hub:
         assert task is not None
         self._serving[transport] = task
         try:
-            if self.closing:
+            if self._closing:
                 raise Disconnect(GOING_AWAY, "the server is restarting")  # noqa: TRY301 (one place sends close frames)
             await converse(transport)
         except Disconnect as farewell:
@@ -181,7 +171,7 @@ class Hub:
 
     def close_all(self) -> None:
         """Close every socket with code 1001, spread over SPREAD_SECONDS, and return when all are closed, within 2.5 s."""
-        self.closing = True
+        self._closing = True
         closing = asyncio.run_coroutine_threadsafe(self._close_all(), self._loop)
         with suppress(TimeoutError):
             closing.result(SPREAD_SECONDS + STUCK_SECONDS + 0.5)
@@ -202,11 +192,7 @@ class Hub:
 
     # --- live events ----------------------------------------------------------------------------------------
 
-    def _on_stream_entry(self, entry: dict[str, str]) -> None:
-        items = live_stream.decode(entry)
-        for item in items:
-            if item["event"] == "command_settled":
-                self.outcomes.notify(item["data"].get("commandId", ""))
+    def _on_events(self, items: Sequence[dict[str, Any]]) -> None:
         self._loop.call_soon_threadsafe(self._spread, items)
 
     def _spread(self, items: Sequence[dict[str, Any]]) -> None:
@@ -215,8 +201,8 @@ class Hub:
                 for connection in self._by_user.get(UUID(user_id), ()):
                     _hand_over(connection, item, seq, own)
 
-    def _on_close_request(self, entry: dict[str, str]) -> None:
-        if connection := self._by_record.get(entry["socket"]):
+    def _on_close_request(self, record_id: str) -> None:
+        if connection := self._by_record.get(record_id):
             self._loop.call_soon_threadsafe(
                 connection.transport.request_close, TOO_MANY_SOCKETS, "too many sockets"
             )
@@ -257,24 +243,11 @@ def _hand_over(connection: SocketSession, item: dict[str, Any], seq: int | None,
         connection.receive(seq, item, own)
 
 
-_hub: Hub | None = None
-_making = threading.Lock()
+def _start() -> Hub:
+    hub = Hub()
+    hub.start()
+    return hub
 
 
-def hub() -> Hub:
-    """Return this process's hub, which the first call starts."""
-    global _hub  # noqa: PLW0603 (one per process, made after the fork)
-    with _making:
-        if _hub is None:
-            _hub = Hub()
-            _hub.start()
-        return _hub
-
-
-def _reset_after_fork() -> None:
-    """Let a forked child start its own hub, because it has none of the parent's threads."""
-    global _hub, _making
-    _hub, _making = None, threading.Lock()
-
-
-os.register_at_fork(after_in_child=_reset_after_fork)
+hub = PerProcess(_start)
+"""Return this process's hub, which the first call starts."""

@@ -9,12 +9,11 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from weelo_api.http.json_body import refuse_duplicates
 from weelo_workers.contracts.fleet import Heartbeat
+from weelo_workers.contracts.notifications import Seq
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.wire import Request, rfc3339
 
 MAX_DETAIL = 300  # an error may quote what was sent, but not all 8 KiB of it
-
-Seq = Annotated[int, Field(ge=0, le=2**63 - 1)]  # PostgreSQL's bigint
 
 
 class Auth(Request):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.delivery import EventDelivery
+
+Seq = Annotated[int, Field(ge=0, le=2**63 - 1)]  # PostgreSQL's bigint
 
 
 class DeliverEvents(EventDelivery, name="notifications.deliver", ordered_by_subject=True):

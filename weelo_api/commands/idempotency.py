@@ -1,0 +1,46 @@
+"""The Idempotency-Key of a request, and the fingerprint that tells a repetition from another request with the same key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from uuid import UUID, uuid4, uuid5
+
+from flask import request
+from pydantic import BaseModel
+
+from weelo_workers.contracts.rejections import Code, Rejected
+
+_KEYS = uuid5(UUID(int=0), "weelo idempotency keys")
+_KEY = re.compile(r"[A-Za-z0-9:_-]{8,128}")
+
+
+def has_idempotency_key() -> bool:
+    """Return whether the request has an Idempotency-Key."""
+    return request.headers.get("Idempotency-Key") is not None
+
+
+def command_id_of_request(caller_id: UUID) -> UUID:
+    """Return the id of the caller's Idempotency-Key, which no other caller can occupy, or a random id."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return uuid4()
+    if not _KEY.fullmatch(key):
+        message = "8 to 128 characters of A-Z, a-z, 0-9, colon, underscore and hyphen"
+        raise Rejected(
+            Code.VALIDATION_ERROR,
+            f"Idempotency-Key: {message}",
+            {"errors": [{"field": "Idempotency-Key", "message": message}]},
+        )
+    return id_of_key(caller_id, key)
+
+
+def id_of_key(caller_id: UUID, key: str) -> UUID:
+    return uuid5(_KEYS, f"{caller_id}:{key}")
+
+
+def fingerprint(body: BaseModel | None) -> str:
+    """Return a hash of the request. It omits default values, so that a retry after a deploy that adds a field is the same."""
+    text = json.dumps(body.model_dump(mode="json", exclude_defaults=True), sort_keys=True) if body else ""
+    return hashlib.sha256(f"{request.method} {request.path}\n{text}".encode()).hexdigest()
