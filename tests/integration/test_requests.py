@@ -271,3 +271,17 @@ def test_a_recorded_command_is_accepted_whatever_fails_while_workers_are_woken(
     assert answer.status_code == 202, answer.text
     assert world.value("SELECT count(*) FROM mailbox WHERE id = :id", id=answer.json["commandId"]) == 1
     assert broken.recently_failed, "the broker was reached, so nothing has failed"
+
+
+def test_a_key_in_double_quotes_is_the_same_key(app: FlaskClient) -> None:
+    bearer = {"Authorization": f"Bearer {token(Role.CUSTOMER, uuid4())}"}
+    plain, quoted = (
+        app.post("/api/v1/bookings", json=BOOKING, headers={**bearer, "Idempotency-Key": key})
+        for key in ("abc-12345", '"abc-12345"')
+    )
+    assert (plain.status_code, quoted.status_code) == (202, 202), quoted.text
+    assert quoted.json["commandId"] == plain.json["commandId"]
+    assert quoted.json["replayed"]
+    for half in ('"abc-12345', 'abc-12345"', '"short"', "'abc-12345'"):
+        refused = app.post("/api/v1/bookings", json=BOOKING, headers={**bearer, "Idempotency-Key": half})
+        assert fields(refused) == {"Idempotency-Key"}

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from weelo_workers.contracts.rejections import Code, Rejected
 
 _KEYS = uuid5(UUID(int=0), "weelo idempotency keys")
-_KEY = re.compile(r"[A-Za-z0-9:_-]{8,128}")
+# The quotes are not part of the key: the IETF draft of this header defines it as a quoted string (RFC 8941, section 3.3.3).
+_KEY = re.compile(r"(\"?)([A-Za-z0-9:_-]{8,128})\1")
 
 
 def has_idempotency_key() -> bool:
@@ -26,14 +27,14 @@ def command_id_of_request(caller_id: UUID) -> UUID:
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return uuid4()
-    if not _KEY.fullmatch(key):
+    if (found := _KEY.fullmatch(key)) is None:
         message = "8 to 128 characters of A-Z, a-z, 0-9, colon, underscore and hyphen"
         raise Rejected(
             Code.VALIDATION_ERROR,
             f"Idempotency-Key: {message}",
             {"errors": [{"field": "Idempotency-Key", "message": message}]},
         )
-    return id_of_key(caller_id, key)
+    return id_of_key(caller_id, found[2])
 
 
 def id_of_key(caller_id: UUID, key: str) -> UUID:
