@@ -26,8 +26,9 @@ def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: floa
 
     If Redis does not know the transporter (its presence has expired, Redis was emptied, or going online is not written
     yet), presence is restored from PostgreSQL. The first place after going online starts a search for missed broadcasts,
-    because the search on going online had no place to measure distances from. Every later place is compared with earlier
-    rings, and broadcasts that the transporter has come near to are offered. Without Redis the heartbeat is lost.
+    because the search on going online had no place to measure distances from. So does a place far from the last one,
+    because a phone may send an old place first. Every other place is compared with earlier rings, and broadcasts that the
+    transporter has come near to are offered. Without Redis the heartbeat is lost.
     """
     here = presence.Point(latitude, longitude)
     try:
@@ -42,13 +43,13 @@ def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: floa
 
 
 def _first_heartbeat(transporter_id: UUID, here: presence.Point, absent: presence.Absent) -> None:
-    """Send CatchUp, which looks for broadcasts that the transporter has missed, and store their place.
+    """Send CatchUp, which looks for broadcasts that the transporter has missed, and store their first or distant place.
 
     The command is recorded before the place is stored, so that after a crash in between the next heartbeat records it
     again. It carries the place, because it may be executed before the place is stored.
     """
     catch_up = CatchUp(transporter_id=transporter_id, latitude=here.latitude, longitude=here.longitude)
-    if absent is presence.Absent.UNPLACED:
+    if absent is not presence.Absent.UNKNOWN:
         enqueue(catch_up)
     else:
         rows = read_availability(transporter_id)
@@ -56,7 +57,7 @@ def _first_heartbeat(transporter_id: UUID, here: presence.Point, absent: presenc
         if rows.free_kinds is not None and presence.is_warm():
             enqueue(catch_up)
         write_presence(transporter_id, rows, heard=True)
-    presence.heartbeat(transporter_id, here, first=True)
+    presence.heartbeat(transporter_id, here, any_distance=True)
 
 
 def trip_location(driver_id: UUID, trip_id: UUID, where: TripLocation) -> None:

@@ -82,7 +82,7 @@ class Settings(BaseSettings):
     max_offers_per_step: Annotated[int, Field(ge=1, le=10_000)] = 250
     """How many transporters one step offers to, nearest first. The others are considered in the next step; the last step goes on in portions of this size."""
     max_open_offers: Annotated[int, Field(ge=1, le=10_000)] = 20
-    """How many open offers a transporter may have. Against a new offer count only offers at least as near; offers of the last step count only in the last step."""
+    """How many open offers a transporter may have. Against a new offer count only offers at least as near, and none of a town that the transporter has left; offers of the last step count only in the last step."""
     sweep_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
     """The longest pause between two sweeps. If a timer comes due earlier, the sweep runs earlier."""
     shed_after_seconds: Annotated[float, Field(gt=0, le=600)] = 1.0

@@ -35,6 +35,7 @@ acts = st.lists(
         st.tuples(st.just("asks"), town, kilometres),
         st.tuples(st.just("joins"), town, kilometres),
         st.tuples(st.just("comes_or_goes"), which, st.none()),
+        st.tuples(st.just("moves"), which, town),
         st.tuples(st.just("declines"), which, st.none()),
         st.tuples(st.just("cancels"), which, st.none()),
         st.tuples(st.just("time_passes"), st.sampled_from((16, 31, 121)), st.none()),
@@ -42,6 +43,11 @@ acts = st.lists(
     min_size=10,
     max_size=20,
 )
+
+
+def reach_of(offer: Any) -> Reach:
+    pickup = (offer.pickup["latitude"], offer.pickup["longitude"])
+    return Reach(offer.distance_km, offer.last_step, pickup=pickup)
 
 
 class Towns:
@@ -76,6 +82,13 @@ class Towns:
             if online:
                 self.world.heartbeat(fleet, where)
 
+    def moves(self, which: int, town: int) -> None:
+        fleet, _ = self.fleets[which % len(self.fleets)]
+        where = TOWNS_KM_NORTH[town] - 0.5
+        self.fleets[which % len(self.fleets)] = fleet, where
+        if fleet.id in self.online:
+            self.world.heartbeat(fleet, where)
+
     def declines(self, which: int, _: None) -> None:
         offers = sorted(self.open_before)
         if offers:
@@ -96,8 +109,9 @@ class Towns:
     def everybody_is_heard(self) -> None:
         """Send heartbeats, which create offers of requests that now reach a transporter or for which it now has room."""
         for _ in range(2):
-            for key in redis().scan_iter("weelo:open:asked:*"):
-                redis().delete(key)
+            for pattern in ("weelo:open:asked:*", "weelo:open:moved:*"):
+                for key in redis().scan_iter(pattern):
+                    redis().delete(key)
             for fleet, where in self.fleets:
                 if fleet.id in self.online:
                     self.world.heartbeat(fleet, where)
@@ -107,7 +121,7 @@ class Towns:
 
     def check(self) -> None:
         rows = self.world.rows(
-            "SELECT o.*, b.status FROM offers o JOIN broadcasts b ON b.id = o.broadcast_id"
+            "SELECT o.*, b.status, b.pickup FROM offers o JOIN broadcasts b ON b.id = o.broadcast_id"
             " ORDER BY o.offered_at, o.distance_km, o.broadcast_id"
         )
         self._the_cap_was_kept(rows)
@@ -119,7 +133,7 @@ class Towns:
         Offers that the act itself has ended are not counted, because they may have ended before or after the new offer.
         """
         still_open = {
-            (row.broadcast_id, row.transporter_id): Reach(row.distance_km, row.last_step)
+            (row.broadcast_id, row.transporter_id): reach_of(row)
             for row in rows
             if row.declined_at is None and row.status in OPEN
         }
@@ -127,7 +141,7 @@ class Towns:
         for key in self.open_before.keys() & still_open.keys():
             open_offers[key[1]].append(still_open[key])
         for row in rows:
-            key, new = (row.broadcast_id, row.transporter_id), Reach(row.distance_km, row.last_step)
+            key, new = (row.broadcast_id, row.transporter_id), reach_of(row)
             if key not in self.known:
                 against = [each for each in open_offers[row.transporter_id] if counts_against(each, new)]
                 assert len(against) < CAP, f"{new} was offered beside {against}"
@@ -148,7 +162,8 @@ class Towns:
                 km = pickup.km_to(Point(DELHI[0] + where * KM_NORTH, DELHI[1]))
                 missed = (broadcast.id, fleet.id) not in offered
                 if fleet.id in self.online and km <= (broadcast.radius_km or 10) and missed:
-                    new = Reach(km, last_step=broadcast.radius_step > RINGS)
+                    at = (pickup.latitude, pickup.longitude)
+                    new = Reach(km, last_step=broadcast.radius_step > RINGS, pickup=at)
                     mine = [reach for (_, who), reach in self.open_before.items() if who == fleet.id]
                     against = [each for each in mine if counts_against(each, new)]
                     assert len(against) >= CAP, f"{new} was not offered beside {mine}"

@@ -26,7 +26,7 @@ def emptied() -> None:
 def comes(dice: random.Random, kinds: list[str], where: Point) -> UUID:
     who = UUID(int=dice.getrandbits(128), version=4)
     presence.online(who, kinds, stamp=1.0)
-    presence.heartbeat(who, where, first=True)
+    presence.heartbeat(who, where, any_distance=True)
     return who
 
 
@@ -124,7 +124,7 @@ def test_toggling_while_searches_run_never_hides_who_is_online_throughout() -> N
         presence.offline(toggled, stamp=2.0 + turn)
         assert toggled not in presence.search([KINDS[0]], CENTRES[0], 10).near
         presence.online(toggled, [KINDS[0]], stamp=2.5 + turn)
-        presence.heartbeat(toggled, CENTRES[0], first=True)
+        presence.heartbeat(toggled, CENTRES[0], any_distance=True)
         assert toggled in presence.search([KINDS[0]], CENTRES[0], 10).near
     stop.set()
     searches.join(timeout=10)
@@ -189,7 +189,7 @@ def test_who_is_online_within_a_radius_does_not_depend_on_free_trucks() -> None:
     here = comes(dice, [KINDS[0]], CENTRES[0])
     busy, far, silent, absent = (comes(dice, [KINDS[0]], CENTRES[0]) for _ in range(4))
     presence.online(busy, [], stamp=2.0)
-    presence.heartbeat(far, Point(19.07, 72.88))
+    presence.heartbeat(far, Point(19.07, 72.88), any_distance=True)
     redis().zincrby("weelo:presence:seen", -TTL - 1, str(silent))
     presence.offline(absent, stamp=2.0)
     everyone = [here, busy, far, silent, absent]

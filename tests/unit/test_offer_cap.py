@@ -41,6 +41,17 @@ def test_only_offers_at_least_as_near_count_and_those_of_the_last_step_only_in_t
     assert counts_against(open_offer, new) is counts
 
 
+@pytest.mark.parametrize(
+    ("pickup", "counts"),
+    [((28.6, 77.2), False), ((19.0, 72.8), True), ((19.0 + 15 / 111, 72.8), True), ((19.2, 72.8), False)],
+)
+def test_a_distance_measured_before_the_transporter_moved_does_not_count(
+    pickup: tuple[float, float], counts: bool
+) -> None:
+    new = Reach(8, last_step=False, pickup=(19.0, 72.8))
+    assert counts_against(Reach(2, last_step=False, pickup=pickup), new) is counts
+
+
 def test_a_cap_full_of_far_offers_has_room_for_a_near_one() -> None:
     far = [last(1142)] * 21
     assert has_room(far, in_ring(3.5), cap=20)

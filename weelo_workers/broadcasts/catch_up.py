@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import pi
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Exists, exists, false, func, literal, or_, select
@@ -15,16 +14,15 @@ from weelo_workers.broadcasts.offering import record_passed_over
 from weelo_workers.contracts.broadcasts import CatchUp, OfferLate
 from weelo_workers.contracts.statuses import PassedOverBecause, TruckRequestStatus
 from weelo_workers.lifecycles.broadcast import OPEN
+from weelo_workers.lifecycles.distance import SPHERE_ERROR
 from weelo_workers.lifecycles.offer_cap import Reach, split_by_room
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer, Transporter, TruckRequest, Vehicle, on_the_road
 from weelo_workers.queries.open_offers import in_last_step, open_offers_of
+from weelo_workers.queries.sphere import half_chord_squared, half_chord_squared_of
 from weelo_workers.settings import settings
 
-# The radius of the sphere that the haversine formula uses, and the largest factor between its distances and real ones.
-SPHERE_KM = 6371.0
-SPHERE_ERROR = 1.01
 # Longer than a step takes from its search in Redis to its commit.
 RECHECK_AFTER = timedelta(seconds=2)
 
@@ -98,15 +96,18 @@ def _missed(uow: UnitOfWork, command: CatchUp) -> list[Missed]:
     """
     here = presence.last_position(command.transporter_id) or _place_in(command)
     last_step = Broadcast.radius_step > len(settings().radius_steps_km)
-    half_chord = _half_chord_squared(here)
+    half_chord = literal(0.0) if here is None else half_chord_squared(here.latitude, here.longitude)
     of_its_class = (
         func.row_number()
         .over(partition_by=last_step, order_by=(half_chord, Broadcast.id))
         .label("of_its_class")
     )
     # Slightly too wide, because distances on a sphere are not exact. `covers` below compares the exact distance.
-    half_angle = func.least(Broadcast.radius_km * SPHERE_ERROR / (2 * SPHERE_KM), pi / 2)
-    in_reach = false() if here is None else half_chord <= func.power(func.sin(half_angle), 2)
+    in_reach = (
+        false()
+        if here is None
+        else half_chord <= half_chord_squared_of(func.coalesce(Broadcast.radius_km, 0.0) * SPHERE_ERROR)
+    )
     nearest = (
         select(Broadcast.id, of_its_class)
         .where(
@@ -123,9 +124,18 @@ def _missed(uow: UnitOfWork, command: CatchUp) -> list[Missed]:
     )
     missed = []
     for broadcast in broadcasts:
-        km = None if here is None else pickup_of(broadcast).km_to(here)
+        pickup = pickup_of(broadcast)
+        km = None if here is None else pickup.km_to(here)
         if covers(broadcast, km):
-            missed.append(Missed(km, in_last_step(broadcast), broadcast.id, broadcast.radius_step))
+            missed.append(
+                Missed(
+                    km,
+                    in_last_step(broadcast),
+                    broadcast.id,
+                    broadcast.radius_step,
+                    pickup=(pickup.latitude, pickup.longitude),
+                )
+            )
     return sorted(missed, key=lambda each: (each.km or 0.0, each.broadcast_id))
 
 
@@ -133,21 +143,3 @@ def _place_in(command: CatchUp) -> presence.Point | None:
     if command.latitude is None or command.longitude is None:
         return None
     return presence.Point(command.latitude, command.longitude)
-
-
-def _half_chord_squared(here: presence.Point | None) -> ColumnElement[float]:
-    """Return the square of half the chord to the pickup on a unit sphere (the haversine formula's `a`), which grows
-    with the distance; 0 if the transporter's position is not known."""
-    if here is None:
-        return literal(0.0)
-    latitude, longitude = _degrees("latitude"), _degrees("longitude")
-    by_latitude = func.power(func.sin(func.radians(latitude - here.latitude) / 2), 2)
-    by_longitude = func.power(func.sin(func.radians(longitude - here.longitude) / 2), 2)
-    parallels = func.cos(func.radians(literal(here.latitude))) * func.cos(func.radians(latitude))
-    chord: ColumnElement[float] = by_latitude + parallels * by_longitude
-    return chord
-
-
-def _degrees(which: str) -> ColumnElement[float]:
-    degrees: ColumnElement[float] = Broadcast.pickup[which].as_float()
-    return degrees

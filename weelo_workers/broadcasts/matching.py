@@ -134,7 +134,7 @@ def find_candidates(
     if not keys or not (near or all_who_want_work):
         return found
     places = distances(near)
-    query = _with_trucks_of(keys, places.c.km, last_step=last_step, now=now)
+    query = _with_trucks_of(keys, places.c.km, pickup_of(broadcast), last_step=last_step, now=now)
     if all_who_want_work:
         query = query.outerjoin(places, places.c.id == Transporter.id).where(Transporter.is_available)
     else:
@@ -186,14 +186,17 @@ def already_offered(session: Session, broadcast: Broadcast, slots: Sequence[Truc
 
 
 def _with_trucks_of(
-    keys: set[str], km: ColumnElement[float], *, last_step: bool, now: datetime
+    keys: set[str], km: ColumnElement[float], pickup: presence.Point, *, last_step: bool, now: datetime
 ) -> Select[UUID, bool, float, Sequence[str], int]:
     """Return a query of transporters with vehicles of these kinds.
 
-    `kinds`: the kinds with a free vehicle. `open_offers`: how many of their offers count against a new one at `km`.
+    `kinds`: the kinds with a free vehicle. `open_offers`: how many of their offers count against a new one with this
+    `pickup` at `km`.
     """
     kinds = func.array_agg(distinct(Vehicle.vehicle_key)).filter(~on_the_road)
-    open_offers = open_offers_against(Transporter.id, km, last_step=last_step, now=now)
+    open_offers = open_offers_against(
+        Transporter.id, km, pickup=(pickup.latitude, pickup.longitude), last_step=last_step, now=now
+    )
     return (
         select(
             Transporter.id,

@@ -12,7 +12,7 @@ from sqlalchemy import literal, select
 from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers import broadcast_transitions, presence
-from weelo_workers.broadcasts.matching import Candidate, Excluded, distances
+from weelo_workers.broadcasts.matching import Candidate, Excluded, distances, pickup_of
 from weelo_workers.contracts.broadcasts import NewBroadcast
 from weelo_workers.contracts.recipients import OfferedTo, ToOffered
 from weelo_workers.contracts.statuses import BroadcastStatus, PassedOverBecause, TruckRequestStatus
@@ -54,7 +54,14 @@ def insert_offers(
     )
     locked.all()
     places = distances({candidate.transporter_id: candidate.distance_km for candidate in these})
-    open_offers = open_offers_against(places.c.id, places.c.km, last_step=last_step, now=uow.now)
+    pickup = pickup_of(broadcast)
+    open_offers = open_offers_against(
+        places.c.id,
+        places.c.km,
+        pickup=(pickup.latitude, pickup.longitude),
+        last_step=last_step,
+        now=uow.now,
+    )
     rows = (
         select(
             literal(broadcast.id),

@@ -1,12 +1,15 @@
-"""Distances on the WGS 84 ellipsoid."""
+"""Distances on the WGS 84 ellipsoid, and a simpler formula on a sphere, which queries can compute as well."""
 
 from __future__ import annotations
 
-from math import asin, atan, cos, radians, sin, sqrt, tan
+from math import asin, atan, cos, pi, radians, sin, sqrt, tan
 
 # WGS 84.
 _EQUATOR_KM = 6378.137
 _FLATTENING = 1 / 298.257223563
+# The radius of the sphere that the haversine formula uses, and the largest factor between its distances and real ones.
+SPHERE_KM = 6371.0
+SPHERE_ERROR = 1.01
 
 
 def distance_km(latitude: float, longitude: float, to_latitude: float, to_longitude: float) -> float:
@@ -25,6 +28,21 @@ def distance_km(latitude: float, longitude: float, to_latitude: float, to_longit
     x = (angle - sin(angle)) * (sin(middle) * cos(half_lat) / cos(angle / 2)) ** 2
     y = (angle + sin(angle)) * (cos(middle) * sin(half_lat) / sin(angle / 2)) ** 2
     return _EQUATOR_KM * (angle - _FLATTENING / 2 * (x + y))
+
+
+def half_chord_squared(latitude: float, longitude: float, to_latitude: float, to_longitude: float) -> float:
+    """Return the square of half the chord between two positions on a unit sphere (the haversine formula's `a`).
+
+    It grows with the distance. `queries.sphere.half_chord_squared` is the same in SQL.
+    """
+    by_latitude = sin(radians(to_latitude - latitude) / 2) ** 2
+    by_longitude = sin(radians(to_longitude - longitude) / 2) ** 2
+    return by_latitude + cos(radians(latitude)) * cos(radians(to_latitude)) * by_longitude
+
+
+def half_chord_squared_of(km: float) -> float:
+    """Return the square of half the chord of `km` on a unit sphere."""
+    return sin(min(km / (2 * SPHERE_KM), pi / 2)) ** 2
 
 
 def _reduced(latitude: float) -> float:

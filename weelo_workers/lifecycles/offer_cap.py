@@ -1,32 +1,45 @@
 """The cap on a transporter's open offers (MAX_OPEN_OFFERS), and which open offers count against a new one.
 
 Only offers at least as near count, so a far offer never prevents a near one. Offers of the last step never count against
-an offer made within a ring. `queries.open_offers.open_offers_against` is the same rule in SQL.
+an offer made within a ring. An offer's distance is from where the transporter was when it was made. If they have moved,
+it may be wrong, but pickups do not move: a transporter `km` away from one is farther than that from every pickup more
+than twice `km` away from it, so these do not count either. `queries.open_offers.open_offers_against` is the same rule in SQL.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import TypeVar
 
+from weelo_workers.lifecycles.distance import SPHERE_ERROR, half_chord_squared, half_chord_squared_of
+
 Wanted = TypeVar("Wanted", bound="Reach")
+
+# Pickups farther apart than this factor times the new offer's distance, plus these km, cannot both be so near. Both are a
+# little more than the exact 2 and 0, because the sphere is not exact and positions are not either.
+APART_FACTOR = 2 * SPHERE_ERROR
+APART_KM = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far an offer reaches. `km`: from transporter to pickup; None: unknown, which counts as the farthest."""
+    """How far an offer reaches. `km`: from transporter to pickup; None: unknown, which counts as the farthest.
+
+    `pickup`: its latitude and longitude; None: unknown, so the distance is taken as it is.
+    """
 
     km: float | None
     last_step: bool
+    pickup: tuple[float, float] | None = field(default=None, kw_only=True)
 
 
 def counts_against(open_offer: Reach, new: Reach) -> bool:
     """Return whether this open offer counts towards the cap of the new one."""
     if open_offer.last_step and not new.last_step:
         return False
-    return _distance(open_offer) <= _distance(new)
+    return _distance(open_offer) <= _distance(new) and not _is_elsewhere(open_offer, new)
 
 
 def has_room(open_offers: Iterable[Reach], new: Reach, cap: int) -> bool:
@@ -48,6 +61,14 @@ def split_by_room(
         else:
             refused.append(new)
     return fit, refused
+
+
+def _is_elsewhere(open_offer: Reach, new: Reach) -> bool:
+    """Return whether the open offer's pickup must be farther away than the new one's."""
+    if open_offer.pickup is None or new.pickup is None or new.km is None:
+        return False
+    limit = half_chord_squared_of(new.km * APART_FACTOR + APART_KM)
+    return half_chord_squared(*open_offer.pickup, *new.pickup) > limit
 
 
 def _distance(reach: Reach) -> float:

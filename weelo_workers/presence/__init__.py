@@ -9,7 +9,8 @@ Keys of transporters, below `weelo:presence:`: `geo:<kind>` (positions of those 
 
 Keys of open broadcasts that are offered in rings, below `weelo:open:`: `geo:<kind>` (pickups), `about:<id>` (a hash),
 `told:<id>` (transporters with an offer), `asked:<id>:<transporter>` (found by a heartbeat; for a few seconds),
-`full:<transporter>` (the distance beyond which they have no room), `ends` (→ end of the entry), `reach` (widest radius).
+`full:<transporter>` (the distance beyond which they have no room, and from where),
+`moved:<transporter>` (they were far away; for a few seconds), `ends` (→ end of the entry), `reach` (widest radius).
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ class Absent(Enum):
 
     UNKNOWN = "not online here, or Redis was emptied"
     UNPLACED = "online, without a position yet"
+    MOVED = "online, at a position far from this one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,19 +130,19 @@ def offline(transporter_id: UUID, *, stamp: float) -> None:
     redis().register_script(GO_OFFLINE)(args=[str(transporter_id), repr(stamp)])
 
 
-def heartbeat(transporter_id: UUID, point: Point, *, first: bool = False) -> list[UUID] | Absent:
+def heartbeat(transporter_id: UUID, point: Point, *, any_distance: bool = False) -> list[UUID] | Absent:
     """Store the position and extend presence. Return the open broadcasts that reach the position and were not offered.
 
-    If the transporter is not online here, or has no position yet and `first` is not set, nothing is stored and the reason
-    is returned.
+    If the transporter is not online here, or `any_distance` is not set and the last position is unknown or more than 50 km away,
+    nothing is stored and the reason is returned.
     """
     place = [repr(point.longitude), repr(point.latitude)]
-    arguments: list[str | int] = [str(transporter_id), *place, int(first)]
+    arguments: list[str | int] = [str(transporter_id), *place, int(any_distance)]
     missed: Any = redis().register_script(HEARTBEAT)(args=arguments)
     if missed is None:
         return Absent.UNKNOWN
     if not isinstance(missed, list):
-        return Absent.UNPLACED
+        return Absent.MOVED if missed == "moved" else Absent.UNPLACED
     return [UUID(broadcast_id) for broadcast_id in missed]
 
 

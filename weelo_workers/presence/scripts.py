@@ -19,6 +19,19 @@ local function forget(id)
   redis.call('HDEL', P..'at', id)
   redis.call('ZREM', P..'seen', id)
 end
+local function apart_km(lon, lat, to_lon, to_lat)
+  local rad = math.pi / 180
+  local by_lat, by_lon = math.sin((to_lat - lat) * rad / 2) ^ 2, math.sin((to_lon - lon) * rad / 2) ^ 2
+  local chord = by_lat + math.cos(lat * rad) * math.cos(to_lat * rad) * by_lon
+  return 2 * 6371 * math.asin(math.min(1, math.sqrt(chord)))
+end
+-- Returns the distance in km beyond which a transporter at this position has no room. `full:<id>` is a distance and the
+-- position from which it was measured. If they have moved, it grows by as much.
+local function full(id, lon, lat)
+  local km, from_lon, from_lat = (redis.call('GET', O..'full:'..id) or '1e6'):match('^(%S+) ?([^,]*),?(.*)$')
+  if not tonumber(from_lon) or not tonumber(lon) then return tonumber(km) end
+  return tonumber(km) + apart_km(from_lon, from_lat, lon, lat)
+end
 -- Several processes write one transporter's state: the one that read the rows last is right.
 local function outdated(id, stamp)
   local known = redis.call('HGET', P..'stamp', id)
@@ -64,28 +77,36 @@ return 1
 """
 )
 
-# Arguments: id, longitude, latitude, whether to store a first position. Returns nothing if the transporter is not online,
-# 'unplaced' if there is no position yet, else the open broadcasts in reach that were not offered.
+# Arguments: id, longitude, latitude, whether to store a first or distant position. Returns nothing if the transporter is not
+# online, 'unplaced' if there is no position yet, 'moved' if the last one is more than 50 km away (at most every ten
+# seconds, because two phones of one transporter may alternate), else the open broadcasts in reach that were not offered.
 HEARTBEAT = (
     _COMMON
     + """
 local id, lon, lat = ARGV[1], ARGV[2], ARGV[3]
 local kinds = redis.call('HGET', P..'kinds', id)
 if not kinds then return false end
-if ARGV[4] == '0' and redis.call('HEXISTS', P..'at', id) == 0 then return 'unplaced' end
+local at = redis.call('HGET', P..'at', id)
+if ARGV[4] == '0' then
+  if not at then return 'unplaced' end
+  local from_lon, from_lat = at:match('([^,]+),([^,]+)')
+  if apart_km(from_lon, from_lat, lon, lat) > 50 and redis.call('EXISTS', O..'moved:'..id) == 0 then return 'moved' end
+elseif at then
+  redis.call('SET', O..'moved:'..id, 1, 'EX', 10)
+end
 local time = now()
 redis.call('ZADD', P..'seen', time, id)
 redis.call('HSET', P..'at', id, lon..','..lat)
 local missed = {}
 -- Their list has no room beyond this distance. Distances on a sphere are up to 0.7 % longer.
-local full = tonumber(redis.call('GET', O..'full:'..id) or 1e6) * 1.007
+local no_room = full(id, lon, lat) * 1.007
 for _, kind in ipairs(cjson.decode(kinds)) do
   redis.call('GEOADD', P..'geo:'..kind, lon, clamped(lat), id)
   local reach = tonumber(redis.call('GET', O..'reach') or 0)
   if reach > 0 and redis.call('EXISTS', O..'geo:'..kind) == 1 then
     for _, hit in ipairs(redis.call('GEOSEARCH', O..'geo:'..kind, 'FROMLONLAT', lon, clamped(lat),
                                     'BYRADIUS', reach * 1.007, 'km', 'ASC', 'COUNT', 500, 'WITHDIST')) do
-      if #missed >= 20 or tonumber(hit[2]) > full then break end
+      if #missed >= 20 or tonumber(hit[2]) > no_room then break end
       local radius, ends = unpack(redis.call('HMGET', O..'about:'..hit[1], 'radius', 'ends'))
       if not radius or tonumber(ends) < time then
         redis.call('ZREM', O..'geo:'..kind, hit[1])
@@ -283,9 +304,11 @@ return 1
 MARK_FULL = (
     _COMMON
     + """
-local key = O..'full:'..ARGV[1]
-local known = tonumber(redis.call('GET', key) or 1e6)
-if tonumber(ARGV[2]) < known then redis.call('SET', key, ARGV[2], 'EX', ARGV[3]) end
+local at = redis.call('HGET', P..'at', ARGV[1]) or ''
+local lon, lat = at:match('([^,]+),([^,]+)')
+if tonumber(ARGV[2]) < full(ARGV[1], lon, lat) then
+  redis.call('SET', O..'full:'..ARGV[1], ARGV[2]..' '..at, 'EX', ARGV[3])
+end
 return 1
 """
 )

@@ -149,7 +149,8 @@ def _had_a_free_truck(broadcast_id: UUID, transporter_id: UUID) -> ColumnElement
 
 def _has_room(session: Session, broadcast: Broadcast, transporter_id: UUID, km: float) -> bool:
     open_offers = open_offers_of(session, transporter_id, datetime.now(UTC))
-    new = Reach(km, in_last_step(broadcast))
+    pickup = (broadcast.pickup["latitude"], broadcast.pickup["longitude"])
+    new = Reach(km, in_last_step(broadcast), pickup=pickup)
     return has_room(open_offers, new, settings().max_open_offers)
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, exists, false, func, literal, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, exists, false, func, literal, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from weelo_workers.contracts.statuses import PassedOverBecause
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.ladder import is_last_step
-from weelo_workers.lifecycles.offer_cap import Reach
+from weelo_workers.lifecycles.offer_cap import APART_FACTOR, APART_KM, Reach
 from weelo_workers.models import Broadcast, Offer, PassedOver
+from weelo_workers.queries.sphere import half_chord_squared, half_chord_squared_of
 from weelo_workers.settings import settings
 
 # A broadcast whose slots are reopened repeatedly outlives its timeout, but rarely by more than this. Offers older than
@@ -29,14 +30,16 @@ def open_offers_against(
     transporter_id: InstrumentedAttribute[UUID] | ColumnElement[UUID],
     km: ColumnElement[float],
     *,
+    pickup: tuple[float, float],
     last_step: bool,
     now: datetime,
 ) -> ScalarSelect[int]:
-    """Return how many open offers of this transporter count against a new one from `km` away.
+    """Return how many open offers of this transporter count against a new one whose `pickup` is `km` away.
 
     This is the rule of `lifecycles.offer_cap.counts_against` in SQL.
     """
-    at_least_as_near = or_(km.is_(None), Offer.distance_km <= km)
+    not_elsewhere = half_chord_squared(*pickup) <= half_chord_squared_of(km * APART_FACTOR + APART_KM)
+    at_least_as_near = or_(km.is_(None), and_(Offer.distance_km <= km, not_elsewhere))
     return (
         select(func.count())
         .select_from(Offer)
@@ -54,11 +57,14 @@ def open_offers_against(
 def open_offers_of(session: Session, transporter_id: UUID, now: datetime) -> list[Reach]:
     """Return this transporter's offers that count towards the cap: of open broadcasts, and not declined."""
     rows = session.execute(
-        select(Offer.distance_km, Offer.last_step)
+        select(Offer.distance_km, Offer.last_step, Broadcast.pickup)
         .join(Broadcast, Broadcast.id == Offer.broadcast_id)
         .where(Offer.transporter_id == transporter_id, *_is_open(now))
     )
-    return [Reach(row.distance_km, row.last_step) for row in rows]
+    return [
+        Reach(row.distance_km, row.last_step, pickup=(row.pickup["latitude"], row.pickup["longitude"]))
+        for row in rows
+    ]
 
 
 def kept_out_by(broadcast_id: UUID, now: datetime) -> Select[UUID, UUID]:

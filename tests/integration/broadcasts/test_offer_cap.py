@@ -124,6 +124,47 @@ def test_the_cap_holds_exactly_when_many_offers_are_made_at_once(
     assert [len(offered(world, fleet)) for fleet in fleets] == [3] * len(fleets)
 
 
+def test_offers_of_the_town_that_a_transporter_has_left_prevent_none_where_they_are_now(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, max_open_offers=2)
+    fleet = world.fleet(km_north=0)
+    for km in (2, 3, 4):
+        world.broadcast(1, at=place(km))
+    assert len(offered(world, fleet)) == 2
+    world.heartbeat(fleet, MUMBAI)
+    world.drain()
+    near = [world.broadcast(1, at=place(MUMBAI + km)) for km in (8, 9)]
+    third = world.broadcast(1, at=place(MUMBAI + 9.5))
+    assert set(near) <= offered(world, fleet)
+    assert passed_over(world, third) == [(fleet.id, "too_many_offers")]
+
+
+def test_a_heartbeat_after_a_long_move_finds_requests_although_the_list_was_full(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, max_open_offers=1)
+    fleet = world.fleet(km_north=20)
+    delhi = [world.broadcast(1, at=place(20 + km)) for km in (2, 3)]
+    waiting = world.broadcast(1, at=place(MUMBAI + 8))
+    presence.mark_full(fleet.id, 3, 60)
+    assert offered(world, fleet) == {delhi[0]}
+    world.heartbeat(fleet, MUMBAI)
+    world.drain()
+    assert waiting in offered(world, fleet)
+
+
+def test_the_distance_without_room_stays_while_a_transporter_stays(world: World) -> None:
+    fleet = world.fleet(km_north=0)
+    presence.mark_full(fleet.id, 3, 60)
+    presence.mark_full(fleet.id, 5, 60)
+    kept, *position = str(redis().get(f"weelo:open:full:{fleet.id}")).split()
+    assert (float(kept), len(position)) == (3, 1)
+    world.heartbeat(fleet, MUMBAI)
+    presence.mark_full(fleet.id, 5, 60)
+    assert float(str(redis().get(f"weelo:open:full:{fleet.id}")).split()[0]) == 5
+
+
 def test_a_decline_makes_room_and_the_requests_passed_over_are_offered(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

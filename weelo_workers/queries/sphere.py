@@ -1,0 +1,34 @@
+"""Distances on a sphere in SQL, to compare them: the square of half a chord needs no inverse function."""
+
+from __future__ import annotations
+
+from math import pi
+
+from sqlalchemy import ColumnElement, func, literal
+
+from weelo_workers.lifecycles.distance import SPHERE_KM
+from weelo_workers.models import Broadcast
+
+
+def half_chord_squared(latitude: float, longitude: float) -> ColumnElement[float]:
+    """Return the square of half the chord to the pickup on a unit sphere (the haversine formula's `a`).
+
+    It grows with the distance. `lifecycles.distance.half_chord_squared` is the same in Python.
+    """
+    to_latitude, to_longitude = _degrees("latitude"), _degrees("longitude")
+    by_latitude = func.power(func.sin(func.radians(to_latitude - latitude) / 2), 2)
+    by_longitude = func.power(func.sin(func.radians(to_longitude - longitude) / 2), 2)
+    parallels = func.cos(func.radians(literal(latitude))) * func.cos(func.radians(to_latitude))
+    chord: ColumnElement[float] = by_latitude + parallels * by_longitude
+    return chord
+
+
+def half_chord_squared_of(km: ColumnElement[float]) -> ColumnElement[float]:
+    """Return the square of half the chord of `km` on a unit sphere."""
+    chord: ColumnElement[float] = func.power(func.sin(func.least(km / (2 * SPHERE_KM), pi / 2)), 2)
+    return chord
+
+
+def _degrees(which: str) -> ColumnElement[float]:
+    degrees: ColumnElement[float] = Broadcast.pickup[which].as_float()
+    return degrees
