@@ -1,4 +1,4 @@
-"""Restores the terminal's cursor when a signal ends the demo."""
+"""Restores the terminal's cursor when a signal ends or suspends the demo."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ SHOW_CURSOR = b"\033[?25h\n"  # DECTCEM; the newline moves the shell's prompt be
 
 
 def show_cursor_when_terminated() -> None:
-    """Install handlers for SIGTERM and SIGHUP that show the terminal's cursor and then end this process as usual.
+    """Install handlers that show the terminal's cursor before a signal ends or suspends this process as usual.
 
     Ctrl-C needs no handler: it raises KeyboardInterrupt, and `Show` then shows the cursor.
     """
     if sys.stdout.isatty():
-        for signum in (signal.SIGTERM, signal.SIGHUP):
+        for signum in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             signal.signal(signum, _show_cursor_and_end)
+        signal.signal(signal.SIGTSTP, _show_cursor_and_suspend)
 
 
 def _show_cursor_and_end(signum: int, _: FrameType | None) -> None:
@@ -25,3 +26,8 @@ def _show_cursor_and_end(signum: int, _: FrameType | None) -> None:
     os.write(sys.stdout.fileno(), SHOW_CURSOR)
     signal.signal(signum, signal.SIG_DFL)
     signal.raise_signal(signum)
+
+
+def _show_cursor_and_suspend(_signum: int, _: FrameType | None) -> None:
+    os.write(sys.stdout.fileno(), SHOW_CURSOR)
+    signal.raise_signal(signal.SIGSTOP)

@@ -99,13 +99,14 @@ class BackoffConsumer(Consumer):
 
     RETRY_SECONDS = 1.0
 
-    _connected_at = -RETRY_SECONDS
+    _tried_at = -RETRY_SECONDS
 
     def connect(self) -> Any:
-        self._pause_until(self._connected_at + self.RETRY_SECONDS)
-        connection = super().connect()
-        self._connected_at = time.monotonic()
-        return connection
+        self._pause_until(self._tried_at + self.RETRY_SECONDS)
+        try:
+            return super().connect()
+        finally:
+            self._tried_at = time.monotonic()
 
     def ensure_connected(self, conn: Any) -> Any:
         """Return the connection once its Redis accepts writes. Logs one line at the first refusal, and one at the end."""
@@ -113,8 +114,8 @@ class BackoffConsumer(Consumer):
         while True:
             conn = super().ensure_connected(conn)
             try:
-                # A write command that changes nothing and needs no memory.
-                conn.default_channel.client.delete("no such key")
+                # Changes nothing, and a full Redis refuses it, as it refuses the lock that kombu then sets.
+                conn.default_channel.client.set("no such key", "", xx=True)
             except self.connection_errors + self.channel_errors as refusal:
                 conn.close()
                 if not refused:

@@ -15,6 +15,8 @@ from tests.tls import Authority, TlsProxy
 from tests.waiting import eventually
 from weelo_workers.contracts.queues import QUEUES
 from weelo_workers.contracts.statuses import Role
+from weelo_workers.messaging.redis_rights import refused_write
+from weelo_workers.queries.doctor import unfit
 from weelo_workers.runtime.embedded import Valkey
 
 OF_ITS_OWN = 26  # above the numbers that workers and other running systems use
@@ -89,6 +91,11 @@ def full(redis: Redis) -> None:
     redis.config_set("maxmemory", "1")
 
 
+def full_and_restarted(redis: Redis) -> None:
+    full(redis)
+    kick(redis)  # like a restart of Redis: workers connect again, for which kombu writes a key
+
+
 def roomy(redis: Redis) -> None:
     redis.config_set("maxmemory", "0")
 
@@ -107,9 +114,24 @@ def kick(redis: Redis) -> None:
 
 
 @pytest.mark.parametrize(
+    ("refuse", "accept", "named"), [(full, roomy, "'maxmemory'"), (replica, master, "read only replica")]
+)
+def test_why_redis_refuses_writes_is_named(redis: Redis, refuse, accept, named: str) -> None:
+    assert refused_write(redis) is None
+    refuse(redis)
+    try:
+        line = refused_write(redis)
+        assert line is not None and named in line
+        assert len(list(unfit("REDIS_URL", redis))) == 1
+    finally:
+        accept(redis)
+    assert list(unfit("REDIS_URL", redis)) == []
+
+
+@pytest.mark.parametrize(
     ("refuse", "accept"),
-    [(replica, master), (full, roomy), (locked, unlocked)],
-    ids=["replica", "full", "password"],
+    [(replica, master), (full, roomy), (full_and_restarted, roomy), (locked, unlocked)],
+    ids=["replica", "full", "full and restarted", "password"],
 )
 def test_workers_survive_a_redis_that_refuses_commands(system: System, redis: Redis, refuse, accept) -> None:
     eventually(lambda: is_well(system), within=30)

@@ -37,6 +37,8 @@ def allowed() -> Iterator[Allowed]:
     ("rights", "named"),
     [
         ("~* &* +@all -@scripting", "'eval' command"),
+        ("~* &* +@all -@write", "'set' command"),
+        ("~* &* +@read +@scripting +@pubsub +@connection", "'set' command"),
         ("~* +@all", "access a channel"),
         ("~* &weelo:* +@all", "access a channel"),
         ("~other:* &* +@all", "access a key"),

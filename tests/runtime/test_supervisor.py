@@ -96,6 +96,13 @@ def test_a_child_that_fails_again_and_again_is_reported_with_its_last_words(
     assert stage.supervisor.looping() == ["broken has ended 3 times at its start, last with: no such thing"]
 
 
+def test_the_announcement_of_another_attempt_does_not_replace_the_cause(stage: Stage) -> None:
+    printed = ["ERROR: max clients", "Trying again in 2.00 seconds... (1/None)", "Trying to reconnect..."]
+    stage.supervisor.run([program("worker", f"print(*{printed}, sep='\\n'); {SLEEP}")])
+    stage.soon(lambda: printed[-1] in stage.log)
+    assert stage.supervisor.last_lines(["worker"]) == ["worker printed: ERROR: max clients"]
+
+
 def test_pauses_grow_up_to_a_bound(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervision, "FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(supervision, "LONGEST_PAUSE_SECONDS", 0.1)

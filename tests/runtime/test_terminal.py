@@ -1,4 +1,4 @@
-"""On a terminal, Ctrl-C ends everything in order and leaves the terminal as it was."""
+"""On a terminal, Ctrl-C and Ctrl-\\ end everything in order and leave the terminal as it was; Ctrl-Z suspends nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.runtime.test_up import STAND_IN
 from weelo_workers.runtime.ports import free_port
 
 ROOT = Path(__file__).parents[2]
-CTRL_C = b"\x03"
+CTRL_C, CTRL_Z, CTRL_BACKSLASH = b"\x03", b"\x1a", b"\x1c"
 HIDE_CURSOR, SHOW_CURSOR = b"\x1b[?25l", b"\x1b[?25h"
 
 
@@ -142,19 +142,48 @@ DRAWS = {
 }
 
 
-@pytest.mark.parametrize("demo", DRAWS)
-def test_ctrl_c_while_the_demo_draws_shows_the_cursor_again(
-    demo: str, terminal: Open, data_dir: Path
-) -> None:
-    up = STAND_IN.replace("print('the show'); raise SystemExit(7)", DRAWS[demo])
-    assert DRAWS[demo] in up
+def up_with(demo: str, data_dir: Path) -> tuple[str, ...]:
+    """Return the command line of a `weelo up --demo` that runs this code in place of the demo."""
+    up = STAND_IN.replace("print('the show'); raise SystemExit(7)", demo)
+    assert demo in up
     options = ("--demo", "--no-flower", "--port", str(free_port()), "--data-dir", str(data_dir))
-    weelo = terminal(sys.executable, "-c", up, "up", *options)
+    return (sys.executable, "-c", up, "up", *options)
+
+
+@pytest.mark.parametrize(("demo", "key"), [*((demo, CTRL_C) for demo in DRAWS), ("draws", CTRL_BACKSLASH)])
+def test_a_key_that_ends_it_while_the_demo_draws_shows_the_cursor_again(
+    demo: str, key: bytes, terminal: Open, data_dir: Path
+) -> None:
+    weelo = terminal(*up_with(DRAWS[demo], data_dir))
     weelo.until(b"DRAWING")
-    weelo.press(CTRL_C)
+    weelo.press(key)
     assert weelo.end() == 0
     assert weelo.has_its_cursor()
     assert weelo.last_line().endswith(b"stopped")
+
+
+def test_ctrl_z_does_not_suspend_the_system(terminal: Open, data_dir: Path) -> None:
+    """A suspended supervisor reads no output, so its processes stop at the first full pipe, and none is restarted."""
+    in_a_job = ("bash", "-c", 'set -m; "$@"; echo "ended with $?"', "bash")
+    shell = terminal(*in_a_job, *up_with(DRAWS["draws"], data_dir))
+    shell.until(b"DRAWING")
+    shell.press(CTRL_Z)
+    shell.press(CTRL_C)
+    shell.until(b"ended with")
+    assert shell.end() == 0
+    assert shell.last_line() == b"ended with 0"
+
+
+def test_ctrl_z_while_the_demo_draws_shows_the_cursor(terminal: Open) -> None:
+    in_a_job = ("bash", "-c", 'set -m; "$@"; echo suspended; fg', "bash")
+    shell = terminal(*in_a_job, sys.executable, "-c", LIVE)
+    shell.until(HIDE_CURSOR)
+    shell.press(CTRL_Z)
+    shell.until(b"suspended")
+    assert SHOW_CURSOR in shell.shown[: shell.shown.index(b"suspended")]
+    shell.press(CTRL_C)
+    shell.end()
+    assert shell.has_its_cursor()
 
 
 LIVE = """
@@ -169,7 +198,7 @@ with Show(Console()).watching([]):
 """
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_the_demos_picture_shows_the_cursor_again_however_it_is_ended(
     signum: signal.Signals, terminal: Open
 ) -> None:

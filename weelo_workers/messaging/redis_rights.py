@@ -15,16 +15,17 @@ def missing_right(client: Redis, *, presence: bool = True, broker: bool = True) 
     """Return a line about the first command, key or channel that is refused, None if there is none. Changes nothing.
 
     `presence`, `broker`: what this server is used for. REDIS_URL and CELERY_BROKER_URL may name different users.
-    Raises RedisError if Redis does not answer. Other refusals, as by a full Redis or a cluster, are not reported here.
+    Raises RedisError if Redis does not answer. Other refusals, as by a full Redis or a cluster, are not reported here
+    (see `refused_write`).
     """
     prefix = celery_settings().broker_transport_options["global_keyprefix"]
     try:
         if presence:
-            client.exists("weelo:rights")
+            _write_nothing(client, "weelo:rights")
             client.eval("return 1", 0)
         if not broker:
             return None
-        client.exists(f"{prefix}rights")
+        _write_nothing(client, f"{prefix}rights")
         # The channel of Celery's remote control. For PSUBSCRIBE, &weelo:* is not enough: Redis wants the very pattern, or &*.
         database = client.get_connection_kwargs()["db"]
         with client.pubsub() as listener:  # type: ignore[no-untyped-call]
@@ -36,3 +37,28 @@ def missing_right(client: Redis, *, presence: bool = True, broker: bool = True) 
         if "unknown command" in str(refusal).lower():  # it was renamed or disabled
             return str(refusal).partition(",")[0]
     return None
+
+
+def refused_write(client: Redis) -> str | None:
+    """Return why Redis refuses writes although the user has the right, None if it accepts them. Changes nothing.
+
+    It refuses them if its memory is full, if its disk is full, or if it is a replica.
+    """
+    try:
+        client.set("weelo:rights", "", xx=True)
+    except NoPermissionError:
+        return None
+    except ResponseError as refusal:
+        return f"it refuses writes: {refusal}"
+    return None
+
+
+def _write_nothing(client: Redis, key: str) -> None:
+    """Send a write that changes nothing. Raises ResponseError only if the command or the key is not permitted."""
+    try:
+        client.set(key, "", xx=True)
+    except NoPermissionError:
+        raise
+    except ResponseError as refusal:
+        if "unknown command" in str(refusal).lower():
+            raise

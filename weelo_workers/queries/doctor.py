@@ -18,7 +18,7 @@ from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.truck_request import FILLED
 from weelo_workers.messaging import failures
-from weelo_workers.messaging.redis_rights import missing_right
+from weelo_workers.messaging.redis_rights import missing_right, refused_write
 from weelo_workers.messaging.worker_heartbeats import consumers
 from weelo_workers.models import server
 from weelo_workers.models.base import quoted
@@ -133,7 +133,7 @@ def _time(moment: datetime | None) -> str:
 def _redis() -> Iterator[str]:
     for variable, client in _redis_servers():
         try:
-            yield from (f"{variable}: {line}" for line in _unfit(variable, client))
+            yield from (f"{variable}: {line}" for line in unfit(variable, client))
         except RedisError as error:
             yield f"{variable}: not reachable: {reason(error)}"
     with suppress(RedisError):
@@ -148,7 +148,7 @@ def _redis_servers() -> Iterator[tuple[str, Redis]]:
         yield "CELERY_BROKER_URL", connect_redis(settings().broker_url)
 
 
-def _unfit(variable: str, client: Redis) -> Iterator[str]:
+def unfit(variable: str, client: Redis) -> Iterator[str]:
     """Yield a line for each reason why this Redis cannot be used. Raises RedisError if it does not answer."""
     client.ping()
     try:
@@ -161,8 +161,10 @@ def _unfit(variable: str, client: Redis) -> Iterator[str]:
         yield missing
     if about.get("role") == "slave":
         yield "is a read-only replica; use the primary's address"
-    if about.get("cluster_enabled"):
+    elif about.get("cluster_enabled"):
         yield "is a cluster, whose keys lie on several servers; use a single one"
+    elif refusal := refused_write(client):
+        yield refusal
 
 
 def _database(connection: Connection) -> Iterator[str]:

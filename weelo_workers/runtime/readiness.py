@@ -11,7 +11,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from weelo_workers.contracts.queues import QUEUES
-from weelo_workers.messaging.redis_rights import missing_right
+from weelo_workers.messaging.redis_rights import missing_right, refused_write
 from weelo_workers.messaging.worker_heartbeats import clear_consumption, consumers, queues_consumed
 from weelo_workers.redis_client import FailFastRedis, connect, reason
 from weelo_workers.runtime import CommandError
@@ -125,6 +125,8 @@ class Readiness:
                 if missing := missing_right(redis, presence=presence, broker=broker):
                     return f"Redis cannot be used: {missing}"
                 self._permitted.add(variable)
+            if refusal := refused_write(redis):
+                return f"Redis cannot be used: {refusal}"
             if not self._forgotten:
                 clear_consumption(next(iter(self._brokers.values())))
                 self._forgotten = True

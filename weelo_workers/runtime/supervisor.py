@@ -7,6 +7,7 @@ log files instead of one readable stream, and leave their children running when 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -29,6 +30,7 @@ STARTED_SECONDS = (
 LOOP_ENDS = 3  # this many failed starts in a row are a restart loop
 REPORT_EVERY = 5
 POLL_SECONDS = 0.05
+NEXT_ATTEMPT = re.compile(r"Trying (?:again in|to reconnect)\b")  # Celery prints it on a line below the error
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,8 @@ class Supervisor:
             for line in process.stdout:
                 text = line.decode(errors="replace").rstrip()
                 if text:
-                    child.last_line = text.strip()
+                    if not NEXT_ATTEMPT.match(text):
+                        child.last_line = text.strip()
                     self._console_log.line(child.program.name, text)
 
     def _reap(self, child: Child) -> None:

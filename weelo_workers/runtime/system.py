@@ -41,12 +41,17 @@ class _StopEarly(BaseException):
 
 
 class _Stopping:
-    """Handles SIGINT, SIGTERM and SIGHUP: during preparation they raise _StopEarly, later they only set `asked`."""
+    """Handles signals that end a program: during preparation they raise _StopEarly, later they only set `asked`.
+
+    Ctrl-Z is ignored, also by programs started later: a suspended supervisor reads no output, so its processes would stop
+    at the first full pipe, and `make run` would end.
+    """
 
     def __init__(self) -> None:
         self.asked = threading.Event()
         self.interrupts = True
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signal.SIGTSTP, signal.SIG_IGN)
+        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:  # ignored under nohup
                 signal.signal(signum, self._heard)
 
