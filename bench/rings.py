@@ -17,6 +17,7 @@ from tests.people import Truck
 from tests.system import System, token
 from weelo_workers import presence, redis_client, settings as settings_module
 from weelo_workers.contracts.statuses import Role
+from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.presence import Point
 from weelo_workers.presence.scripts import GO_ONLINE, HEARTBEAT
 from weelo_workers.runtime.embedded import Valkey
@@ -41,9 +42,9 @@ def ring(system: System, data: Path) -> list[Figure]:
         before = client.info("memory")["used_memory"]
         _come_online(count)
         per_head = (client.info("memory")["used_memory"] - before) / count
-        found = presence.search([KIND], PICKUP, RADIUS_KM)
+        found = presence.search([KIND], PICKUP, Reach.within(RADIUS_KM))
         assert len(found.near) == HITS, len(found.near)
-        ours = _median(lambda: presence.search([KIND], PICKUP, RADIUS_KM))
+        ours = _median(lambda: presence.search([KIND], PICKUP, Reach.within(RADIUS_KM)))
         bare = _median(_by_hand)
         figures.append(
             Figure(

@@ -14,6 +14,7 @@ from redis.retry import Retry
 
 from weelo_api.per_process import PerProcess
 from weelo_workers import redis_url
+from weelo_workers.backoff import backoff
 from weelo_workers.notifications import live_stream, socket_sessions
 from weelo_workers.settings import settings
 
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 
 BLOCK_SECONDS = 1.0
 BATCH = 200
-BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0)
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 1.0
 
 _START = "0-0"
 
@@ -69,10 +70,12 @@ class StreamReader:
                     log.warning("the live stream cannot be read from Redis: %s", error)
                 self._failures += 1
                 client.connection_pool.disconnect()
-                stopped.wait(BACKOFF_SECONDS[min(self._failures, len(BACKOFF_SECONDS)) - 1])
+                stopped.wait(
+                    backoff(self._failures, first=FIRST_PAUSE_SECONDS, longest=LONGEST_PAUSE_SECONDS)
+                )
             except Exception:
                 log.exception("reading the live stream failed")
-                stopped.wait(BACKOFF_SECONDS[-1])
+                stopped.wait(LONGEST_PAUSE_SECONDS)
 
     def _read_once(self, client: Redis) -> int:
         """Wait for entries and handle them. Returns their number, 0 if none arrived within BLOCK_SECONDS."""

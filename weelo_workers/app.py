@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache, partial
 from importlib import import_module
+from math import inf
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
@@ -24,6 +25,7 @@ from celery.worker.state import maybe_shutdown
 from kombu.transport import redis as redis_transport
 from redis.exceptions import ExecAbortError, OutOfMemoryError, RedisError
 
+from weelo_workers.backoff import backoff
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.queues import QUEUES
 from weelo_workers.messaging.bus import Bus
@@ -176,7 +178,7 @@ class SweepingScheduler(Scheduler):
         threading.Thread(target=run_purger, args=(engine(), *ages), name="purger", daemon=True).start()
         self._tidying: Future[None] | None = None
         self._tidy_next = self._forget_unacked_next = self._probe_next = 0.0
-        self._unconsumed, self._probe_pause = set(QUEUES), PROBE_AGAIN_SECONDS
+        self._unconsumed, self._probes = set(QUEUES), 0
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Sweep once. Return the seconds until the next sweep, as beat expects: fewer if a timer becomes due before."""
@@ -206,8 +208,8 @@ class SweepingScheduler(Scheduler):
         The message stays in its queue until a worker consumes it. Further ones follow at doubling intervals, in case
         one was lost.
         """
-        self._probe_next = time.monotonic() + self._probe_pause
-        self._probe_pause *= 2
+        self._probes += 1
+        self._probe_next = time.monotonic() + backoff(self._probes, first=PROBE_AGAIN_SECONDS, longest=inf)
         with suppress(RedisError):
             self._unconsumed -= queues_consumed()
         names = {command.queue: name for name, command in REGISTRY.items() if not command.runs_in_background}

@@ -14,7 +14,7 @@ from weelo_workers import presence
 from weelo_workers.contracts.broadcasts import Backfill, BookingCompleted, BroadcastStateChanged, CatchUp
 from weelo_workers.contracts.fleet import SyncPresence
 from weelo_workers.contracts.recipients import ToTransportersWithTrucks
-from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, HoldStatus, TruckRequestStatus
+from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, HoldStatus
 from weelo_workers.contracts.trips import AssignmentStatusChanged
 from weelo_workers.lifecycles import broadcast as lifecycle, hold as hold_lifecycle
 from weelo_workers.lifecycles.assignment import HAS_SET_OUT, LIVE
@@ -22,7 +22,8 @@ from weelo_workers.lifecycles.lifecycle import Transition
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, Hold, TruckRequest
 from weelo_workers.queries.open_offers import in_last_step, kept_out_by
-from weelo_workers.queries.views import assignment_view, broadcast_header, filled
+from weelo_workers.queries.slots import filled, kinds_of, searching
+from weelo_workers.queries.views import assignment_view, broadcast_header
 from weelo_workers.settings import settings
 
 _AS_IT_IS_NOW = {"populate_existing": True}
@@ -69,7 +70,7 @@ def announce_state(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckR
             trucks_filled=filled(slots),
             trucks_needed=broadcast.trucks_needed,
             transporters_notified=broadcast.transporters_notified,
-            radius_km=broadcast.radius_km,
+            radius_km=broadcast.reach.limit_km,
             expires_at=broadcast.expires_at,
         )
     )
@@ -82,20 +83,20 @@ def index_for_heartbeats(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[
     A last step without a limit is not indexed: its reach is too wide for a search per heartbeat, and CatchUp makes the
     offers to transporters who come online.
     """
-    last_step = in_last_step(broadcast)
+    reach, last_step = broadcast.reach.limit_km, in_last_step(broadcast)
     in_rings = (
         broadcast.status in lifecycle.OPEN
-        and broadcast.radius_km is not None
+        and reach is not None
         and not (last_step and settings().last_step_max_km == 0)
     )
-    kinds = {s.vehicle_key for s in slots if s.status == TruckRequestStatus.SEARCHING} if in_rings else set()
+    kinds = kinds_of(searching(slots)) if in_rings else set()
     shown = partial(
         presence.index_broadcast,
         broadcast.id,
         uow.now.timestamp(),
         kinds,
         presence.Point(broadcast.pickup["latitude"], broadcast.pickup["longitude"]),
-        broadcast.radius_km or 0.0,
+        reach or 0.0,
         (broadcast.expires_at - uow.now).total_seconds(),
     )
     uow.after_commit(shown)

@@ -33,6 +33,7 @@ INSIDE_A_TRANSACTION = sorted(
         *handler_files(),
         *python_files(*(f"weelo_workers/{domain}" for domain in DOMAINS if domain != "notifications")),
         ROOT / "weelo_workers/broadcast_transitions.py",
+        ROOT / "weelo_workers/ownership.py",
     }
 )
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings as hypothesis_setting
 from tests.changed_settings import with_settings
 from tests.world import DELHI, KM_NORTH, Fleet, World, place
 from weelo_workers.lifecycles.broadcast import OPEN
-from weelo_workers.lifecycles.offer_cap import Reach, counts_against
+from weelo_workers.lifecycles.offer_cap import OfferRank, counts_against
 from weelo_workers.presence import Point
 from weelo_workers.redis_client import redis
 
@@ -45,9 +45,9 @@ acts = st.lists(
 )
 
 
-def reach_of(offer: Any) -> Reach:
+def reach_of(offer: Any) -> OfferRank:
     pickup = (offer.pickup["latitude"], offer.pickup["longitude"])
-    return Reach(offer.distance_km, offer.last_step, pickup=pickup)
+    return OfferRank(offer.distance_km, offer.last_step, pickup=pickup)
 
 
 class Towns:
@@ -58,7 +58,7 @@ class Towns:
         self.world.empty()
         self.fleets: list[tuple[Fleet, float]] = []
         self.online: set[UUID] = set()
-        self.open_before: dict[tuple[UUID, UUID], Reach] = {}
+        self.open_before: dict[tuple[UUID, UUID], OfferRank] = {}
         self.known: set[tuple[UUID, UUID]] = set()
         for town in range(len(TOWNS_KM_NORTH) - 1):
             self.joins(town, 0.0)
@@ -137,7 +137,7 @@ class Towns:
             for row in rows
             if row.declined_at is None and row.status in OPEN
         }
-        open_offers: dict[UUID, list[Reach]] = defaultdict(list)
+        open_offers: dict[UUID, list[OfferRank]] = defaultdict(list)
         for key in self.open_before.keys() & still_open.keys():
             open_offers[key[1]].append(still_open[key])
         for row in rows:
@@ -163,7 +163,7 @@ class Towns:
                 missed = (broadcast.id, fleet.id) not in offered
                 if fleet.id in self.online and km <= (broadcast.radius_km or 10) and missed:
                     at = (pickup.latitude, pickup.longitude)
-                    new = Reach(km, last_step=broadcast.radius_step > RINGS, pickup=at)
+                    new = OfferRank(km, last_step=broadcast.radius_step > RINGS, pickup=at)
                     mine = [reach for (_, who), reach in self.open_before.items() if who == fleet.id]
                     against = [each for each in mine if counts_against(each, new)]
                     assert len(against) >= CAP, f"{new} was not offered beside {mine}"

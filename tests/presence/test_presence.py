@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from weelo_workers import presence
+from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.presence import Point
 from weelo_workers.redis_client import redis
 from weelo_workers.settings import settings
@@ -54,6 +55,10 @@ CENTRES = (
 )
 
 
+def _reach(km: float | None) -> Reach:
+    return Reach.everyone() if km is None else Reach.within(km)
+
+
 @pytest.mark.parametrize("centre", CENTRES, ids=str)
 def test_searches_agree_with_a_matcher_that_looks_at_everybody(centre: Point) -> None:
     """170 fleets and 170 searches around each of six places: a thousand of each in all."""
@@ -70,16 +75,16 @@ def test_searches_agree_with_a_matcher_that_looks_at_everybody(centre: Point) ->
             for who, (theirs, where) in fleets.items()
             if set(theirs) & set(kinds) and (radius is None or pickup.km_to(where) <= radius)
         }
-        assert presence.search(kinds, pickup, radius).near == pytest.approx(expected)
+        assert presence.search(kinds, pickup, _reach(radius)).near == pytest.approx(expected)
 
 
 def test_PRES_02_who_is_silent_for_one_ttl_is_found_by_nobody_and_named_as_silent() -> None:
     who = comes(random.Random(1), [KINDS[0]], CENTRES[0])
     redis().zincrby("weelo:presence:seen", -TTL - 1, str(who))
-    reach = presence.search([KINDS[0]], CENTRES[0], 10)
+    reach = presence.search([KINDS[0]], CENTRES[0], Reach.within(10))
     assert reach == presence.SearchResult({}, frozenset({who}))
     assert presence.heartbeat(who, CENTRES[0]) is presence.Absent.UNKNOWN  # the caller reads the rows first
-    assert presence.search([KINDS[0]], CENTRES[0], 10).near == {}
+    assert presence.search([KINDS[0]], CENTRES[0], Reach.within(10)).near == {}
 
 
 def test_no_marker_outlives_its_ttl_even_if_nobody_searches() -> None:
@@ -97,15 +102,15 @@ def test_no_marker_outlives_its_ttl_even_if_nobody_searches() -> None:
 def test_a_truck_under_way_leaves_the_index_of_its_kind_and_the_others_stay() -> None:
     who = comes(random.Random(3), list(KINDS[:2]), CENTRES[0])
     presence.online(who, [KINDS[1]], stamp=2.0)
-    assert presence.search([KINDS[0]], CENTRES[0], 10).near == {}
-    assert who in presence.search([KINDS[1]], CENTRES[0], 10).near
+    assert presence.search([KINDS[0]], CENTRES[0], Reach.within(10)).near == {}
+    assert who in presence.search([KINDS[1]], CENTRES[0], Reach.within(10)).near
 
 
 def test_of_two_writes_about_one_fleet_the_one_that_read_later_wins() -> None:
     who = comes(random.Random(4), [KINDS[0]], CENTRES[0])
     presence.offline(who, stamp=3.0)
     assert presence.online(who, [KINDS[0]], stamp=2.0) is False
-    assert presence.search([KINDS[0]], CENTRES[0], 10).near == {}
+    assert presence.search([KINDS[0]], CENTRES[0], Reach.within(10)).near == {}
     assert presence.online(who, [KINDS[0]], stamp=4.0) is True
 
 
@@ -116,16 +121,16 @@ def test_toggling_while_searches_run_never_hides_who_is_online_throughout() -> N
 
     def search() -> None:
         while not stop.is_set():
-            seen.append(set(presence.search([KINDS[0]], CENTRES[0], 10).near))
+            seen.append(set(presence.search([KINDS[0]], CENTRES[0], Reach.within(10)).near))
 
     searches = threading.Thread(target=search)
     searches.start()
     for turn in range(100):
         presence.offline(toggled, stamp=2.0 + turn)
-        assert toggled not in presence.search([KINDS[0]], CENTRES[0], 10).near
+        assert toggled not in presence.search([KINDS[0]], CENTRES[0], Reach.within(10)).near
         presence.online(toggled, [KINDS[0]], stamp=2.5 + turn)
         presence.heartbeat(toggled, CENTRES[0], any_distance=True)
-        assert toggled in presence.search([KINDS[0]], CENTRES[0], 10).near
+        assert toggled in presence.search([KINDS[0]], CENTRES[0], Reach.within(10)).near
     stop.set()
     searches.join(timeout=10)
     assert len(seen) > 10
@@ -145,11 +150,11 @@ def test_an_open_broadcast_that_was_never_removed_is_evicted_after_its_deadline(
 
 
 def test_searches_of_an_emptied_redis_are_marked_as_partial() -> None:
-    assert not presence.search(KINDS, CENTRES[0], None).partial
+    assert not presence.search(KINDS, CENTRES[0], Reach.everyone()).partial
     redis().flushdb()
-    assert presence.search(KINDS, CENTRES[0], None).partial
+    assert presence.search(KINDS, CENTRES[0], Reach.everyone()).partial
     comes(random.Random(6), [KINDS[0]], CENTRES[0])
-    assert presence.search(KINDS, CENTRES[0], None).partial
+    assert presence.search(KINDS, CENTRES[0], Reach.everyone()).partial
 
 
 @pytest.mark.parametrize("centre", CENTRES[:3], ids=str)
@@ -174,7 +179,7 @@ def test_the_nearest_are_those_that_a_full_scan_finds(centre: Point, max_km: flo
         }
         if max_km is not None:
             fitting = {who: km for who, km in fitting.items() if km is not None and km <= max_km}
-        found = presence.nearest(kinds, pickup, wanted, max_km)
+        found = presence.nearest(kinds, pickup, wanted, _reach(max_km))
         assert len(found.near) >= min(wanted, len(fitting))
         assert found.near.items() <= fitting.items()
         left_out = [km for who, km in fitting.items() if who not in found.near]
@@ -193,6 +198,6 @@ def test_who_is_online_within_a_radius_does_not_depend_on_free_trucks() -> None:
     redis().zincrby("weelo:presence:seen", -TTL - 1, str(silent))
     presence.offline(absent, stamp=2.0)
     everyone = [here, busy, far, silent, absent]
-    assert presence.online_within(everyone, CENTRES[0], 10).keys() == {here, busy}
-    assert presence.online_within(everyone, CENTRES[0], None).keys() == {here, busy, far}
-    assert presence.online_within([], CENTRES[0], None) == {}
+    assert presence.online_within(everyone, CENTRES[0], Reach.within(10)).keys() == {here, busy}
+    assert presence.online_within(everyone, CENTRES[0], Reach.everyone()).keys() == {here, busy, far}
+    assert presence.online_within([], CENTRES[0], Reach.everyone()) == {}

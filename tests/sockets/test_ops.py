@@ -11,6 +11,7 @@ from tests.log_writer import LogWriter
 from tests.sockets.harness import Api
 from tests.waiting import eventually
 from weelo_workers import presence
+from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.redis_client import redis
 
 KIND = "lcv|17ft"
@@ -75,7 +76,7 @@ def test_a_transporters_heartbeat_moves_the_marker(api: Api, someone: UUID) -> N
     client = api.connect_as(someone, "transporter")
     client.send(op="heartbeat", latitude=28.6, longitude=77.2)
     here = presence.Point(28.6, 77.2)
-    assert eventually(lambda: someone in presence.search([KIND], here, 1.0).near)
+    assert eventually(lambda: someone in presence.search([KIND], here, Reach.within(1.0)).near)
 
 
 def test_a_drivers_heartbeat_is_accepted(api: Api, someone: UUID) -> None:

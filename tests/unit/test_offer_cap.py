@@ -5,17 +5,18 @@ from __future__ import annotations
 import pytest
 
 from weelo_workers.lifecycles.ladder import Ring, next_step_in, portion_size, ring
-from weelo_workers.lifecycles.offer_cap import Reach, counts_against, has_room, split_by_room
+from weelo_workers.lifecycles.offer_cap import OfferRank, counts_against, has_room, split_by_room
+from weelo_workers.lifecycles.reach import Reach
 
 RADII = (10.0, 25.0)
 
 
-def in_ring(km: float | None) -> Reach:
-    return Reach(km, last_step=False)
+def in_ring(km: float | None) -> OfferRank:
+    return OfferRank(km, last_step=False)
 
 
-def last(km: float | None) -> Reach:
-    return Reach(km, last_step=True)
+def last(km: float | None) -> OfferRank:
+    return OfferRank(km, last_step=True)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def last(km: float | None) -> Reach:
     ],
 )
 def test_only_offers_at_least_as_near_count_and_those_of_the_last_step_only_in_the_last_step(
-    open_offer: Reach, new: Reach, counts: bool
+    open_offer: OfferRank, new: OfferRank, counts: bool
 ) -> None:
     assert counts_against(open_offer, new) is counts
 
@@ -48,8 +49,8 @@ def test_only_offers_at_least_as_near_count_and_those_of_the_last_step_only_in_t
 def test_a_distance_measured_before_the_transporter_moved_does_not_count(
     pickup: tuple[float, float], counts: bool
 ) -> None:
-    new = Reach(8, last_step=False, pickup=(19.0, 72.8))
-    assert counts_against(Reach(2, last_step=False, pickup=pickup), new) is counts
+    new = OfferRank(8, last_step=False, pickup=(19.0, 72.8))
+    assert counts_against(OfferRank(2, last_step=False, pickup=pickup), new) is counts
 
 
 def test_a_cap_full_of_far_offers_has_room_for_a_near_one() -> None:
@@ -66,9 +67,9 @@ def test_wanted_offers_are_accepted_in_their_order_while_there_is_room() -> None
 
 
 def test_the_last_step_has_a_limit_only_if_one_is_set() -> None:
-    assert ring(2, RADII, 300) == Ring(2, 25.0)
-    assert ring(3, RADII, 300) == Ring(3, 300.0, last=True)
-    assert ring(4, RADII, 0) == Ring(4, None, last=True)
+    assert ring(2, RADII, 300) == Ring(2, Reach.within(25))
+    assert ring(3, RADII, 300) == Ring(3, Reach.within(300), last=True)
+    assert ring(4, RADII, 0) == Ring(4, Reach.everyone(), last=True)
 
 
 def test_portions_of_the_last_step_look_at_twice_as_many_each_time() -> None:
@@ -78,11 +79,11 @@ def test_portions_of_the_last_step_look_at_twice_as_many_each_time() -> None:
 @pytest.mark.parametrize(
     ("this", "told", "left_over", "seconds"),
     [
-        (Ring(1, 10.0), 3, False, 15),
-        (Ring(1, 10.0), 0, False, 0),
-        (Ring(3, None, last=True), 3, True, 15),
-        (Ring(3, None, last=True), 0, True, 0),
-        (Ring(3, None, last=True), 3, False, None),
+        (Ring(1, Reach.within(10)), 3, False, 15),
+        (Ring(1, Reach.within(10)), 0, False, 0),
+        (Ring(3, Reach.everyone(), last=True), 3, True, 15),
+        (Ring(3, Reach.everyone(), last=True), 0, True, 0),
+        (Ring(3, Reach.everyone(), last=True), 3, False, None),
     ],
 )
 def test_a_step_is_followed_at_once_if_it_told_nobody(

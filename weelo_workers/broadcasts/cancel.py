@@ -5,7 +5,7 @@ from __future__ import annotations
 from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.broadcasts import BookingCancelled, CancelBroadcast, CancelResult
 from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.contracts.statuses import BroadcastKind, BroadcastStatus
+from weelo_workers.contracts.statuses import BroadcastStatus
 from weelo_workers.contracts.trips import TripCancelled
 from weelo_workers.lifecycles import (
     assignment as assignment_lifecycle,
@@ -15,6 +15,7 @@ from weelo_workers.lifecycles import (
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast
+from weelo_workers.ownership import lock_own_broadcast
 from weelo_workers.queries.views import assignment_view, broadcast_header, broadcast_view
 
 REASON = "customer_cancelled"
@@ -26,11 +27,7 @@ def cancel(command: CancelBroadcast, uow: UnitOfWork) -> CancelResult:
 
     Raises Rejected(BOOKING_CANNOT_CANCEL) once a truck has set out or the broadcast has ended.
     """
-    broadcast = uow.lock(Broadcast, command.broadcast_id)
-    if broadcast is None or broadcast.customer_id != command.customer_id or broadcast.kind != command.kind:
-        raise Rejected(
-            Code.BOOKING_NOT_FOUND if command.kind is BroadcastKind.BOOKING else Code.ORDER_NOT_FOUND
-        )
+    broadcast = lock_own_broadcast(uow, command.broadcast_id, command.customer_id, command.kind)
     if broadcast.status != BroadcastStatus.CANCELLED:
         _cancel(command, broadcast, uow)
     slots = broadcast_transitions.slots_of(uow, broadcast.id)

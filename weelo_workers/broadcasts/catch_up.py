@@ -6,21 +6,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Exists, exists, false, func, literal, or_, select
+from sqlalchemy import ColumnElement, Double, Exists, cast, exists, func, literal, null, select
 
 from weelo_workers import presence
-from weelo_workers.broadcasts.matching import Excluded, covers, pickup_of
+from weelo_workers.broadcasts.matching import Excluded, pickup_of
 from weelo_workers.broadcasts.offering import record_passed_over
 from weelo_workers.contracts.broadcasts import CatchUp, OfferLate
-from weelo_workers.contracts.statuses import PassedOverBecause, TruckRequestStatus
+from weelo_workers.contracts.statuses import PassedOverBecause
 from weelo_workers.lifecycles.broadcast import OPEN
-from weelo_workers.lifecycles.distance import SPHERE_ERROR
-from weelo_workers.lifecycles.offer_cap import Reach, split_by_room
+from weelo_workers.lifecycles.distance import SPHERE_ERROR, SPHERE_KM
+from weelo_workers.lifecycles.offer_cap import OfferRank, split_by_room
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Broadcast, Offer, Transporter, TruckRequest, Vehicle, on_the_road
+from weelo_workers.models import Broadcast, Offer, Transporter, TruckRequest, Vehicle, vehicle_busy
+from weelo_workers.models.broadcasts import reach_covers, reach_is_limited
 from weelo_workers.queries.open_offers import in_last_step, open_offers_of
-from weelo_workers.queries.sphere import half_chord_squared, half_chord_squared_of
+from weelo_workers.queries.sphere import half_chord_squared
 from weelo_workers.settings import settings
 
 # Longer than a step takes from its search in Redis to its commit.
@@ -31,7 +32,7 @@ _NO_ROOM = PassedOverBecause.TOO_MANY_OFFERS
 
 
 @dataclass(frozen=True, slots=True)
-class Missed(Reach):
+class Missed(OfferRank):
     """An open broadcast that reaches the transporter and has not been offered to them."""
 
     broadcast_id: UUID
@@ -67,7 +68,7 @@ def _rings_go_on(transporter_id: UUID, now: datetime) -> Exists:
     A step searches Redis before it locks the broadcast. If the transporter comes online after that search, and this
     command reads the broadcast before the step commits, both miss the offer. So this command runs a second time.
     """
-    return exists().where(*_could_be_offered(transporter_id, now), Broadcast.radius_km.is_not(None))
+    return exists().where(*_could_be_offered(transporter_id, now), reach_is_limited())
 
 
 def _could_be_offered(transporter_id: UUID, now: datetime) -> tuple[ColumnElement[bool], ...]:
@@ -77,11 +78,11 @@ def _could_be_offered(transporter_id: UUID, now: datetime) -> tuple[ColumnElemen
         exists()
         .where(
             TruckRequest.broadcast_id == Broadcast.id,
-            TruckRequest.status == TruckRequestStatus.SEARCHING,
-            Vehicle.vehicle_key == TruckRequest.vehicle_key,
+            TruckRequest.is_searching,
+            TruckRequest.fits(Vehicle),
             Vehicle.transporter_id == transporter_id,
         )
-        .where(~on_the_road)
+        .where(~vehicle_busy)
     )
     offered = exists().where(Offer.broadcast_id == Broadcast.id, Offer.transporter_id == transporter_id)
     wants_work = exists().where(Transporter.id == transporter_id, Transporter.is_available)
@@ -96,25 +97,15 @@ def _missed(uow: UnitOfWork, command: CatchUp) -> list[Missed]:
     """
     here = presence.last_position(command.transporter_id) or _place_in(command)
     last_step = Broadcast.radius_step > len(settings().radius_steps_km)
-    half_chord = literal(0.0) if here is None else half_chord_squared(here.latitude, here.longitude)
+    km_at_least = _km_at_least(here)
     of_its_class = (
         func.row_number()
-        .over(partition_by=last_step, order_by=(half_chord, Broadcast.id))
+        .over(partition_by=last_step, order_by=(km_at_least, Broadcast.id))
         .label("of_its_class")
-    )
-    # Slightly too wide, because distances on a sphere are not exact. `covers` below compares the exact distance.
-    in_reach = (
-        false()
-        if here is None
-        else half_chord <= half_chord_squared_of(func.coalesce(Broadcast.radius_km, 0.0) * SPHERE_ERROR)
     )
     nearest = (
         select(Broadcast.id, of_its_class)
-        .where(
-            *_could_be_offered(command.transporter_id, uow.now),
-            Broadcast.radius_step > 0,
-            or_(Broadcast.radius_km.is_(None), in_reach),
-        )
+        .where(*_could_be_offered(command.transporter_id, uow.now), reach_covers(km_at_least))
         .subquery()
     )
     broadcasts = uow.session.scalars(
@@ -126,7 +117,7 @@ def _missed(uow: UnitOfWork, command: CatchUp) -> list[Missed]:
     for broadcast in broadcasts:
         pickup = pickup_of(broadcast)
         km = None if here is None else pickup.km_to(here)
-        if covers(broadcast, km):
+        if broadcast.reach.covers(km):  # the query computes distances on a sphere, so it finds too many
             missed.append(
                 Missed(
                     km,
@@ -143,3 +134,12 @@ def _place_in(command: CatchUp) -> presence.Point | None:
     if command.latitude is None or command.longitude is None:
         return None
     return presence.Point(command.latitude, command.longitude)
+
+
+def _km_at_least(here: presence.Point | None) -> ColumnElement[float]:
+    """Return the distance to the pickup by the haversine formula, less its largest error; null if `here` is not known."""
+    if here is None:
+        return cast(null(), Double())
+    chord = func.least(1.0, half_chord_squared(here.latitude, here.longitude))
+    angle: ColumnElement[float] = 2 * func.asin(func.sqrt(chord))
+    return angle * literal(SPHERE_KM / SPHERE_ERROR)

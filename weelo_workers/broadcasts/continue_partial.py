@@ -5,22 +5,19 @@ from __future__ import annotations
 from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.broadcasts import BroadcastView, ContinuePartial
 from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.contracts.statuses import BroadcastKind, BroadcastStatus
+from weelo_workers.contracts.statuses import BroadcastStatus
 from weelo_workers.lifecycles import broadcast as lifecycle
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Broadcast
-from weelo_workers.queries.views import broadcast_view, filled
+from weelo_workers.ownership import lock_own_broadcast
+from weelo_workers.queries.slots import filled
+from weelo_workers.queries.views import broadcast_view
 
 
 @handles(ContinuePartial)
 def continue_partial(command: ContinuePartial, uow: UnitOfWork) -> BroadcastView:
     """Set the number of trucks needed to the number won. A repeated command returns the same result."""
-    broadcast = uow.lock(Broadcast, command.broadcast_id)
-    if broadcast is None or broadcast.customer_id != command.customer_id or broadcast.kind != command.kind:
-        raise Rejected(
-            Code.BOOKING_NOT_FOUND if command.kind is BroadcastKind.BOOKING else Code.ORDER_NOT_FOUND
-        )
+    broadcast = lock_own_broadcast(uow, command.broadcast_id, command.customer_id, command.kind)
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     won = filled(slots)
     if broadcast.status == BroadcastStatus.EXPIRED:

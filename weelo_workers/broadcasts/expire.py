@@ -13,7 +13,8 @@ from weelo_workers.lifecycles import (
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast
-from weelo_workers.queries.views import broadcast_header, filled
+from weelo_workers.queries.slots import filled
+from weelo_workers.queries.views import broadcast_header
 
 PARTLY_FILLED = "partly_filled"
 

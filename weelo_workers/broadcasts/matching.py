@@ -27,10 +27,12 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from weelo_workers import presence
-from weelo_workers.contracts.statuses import PassedOverBecause, TruckRequestStatus
+from weelo_workers.contracts.statuses import PassedOverBecause
 from weelo_workers.lifecycles import ladder
-from weelo_workers.models import Broadcast, Offer, Transporter, TruckRequest, Vehicle, on_the_road
+from weelo_workers.models import Broadcast, Offer, Transporter, TruckRequest, Vehicle, vehicle_busy
+from weelo_workers.models.fleet import of_kinds
 from weelo_workers.queries.open_offers import open_offers_against
+from weelo_workers.queries.slots import kinds_of, searching
 from weelo_workers.settings import settings
 
 log = logging.getLogger(__name__)
@@ -73,17 +75,6 @@ def pickup_of(broadcast: Broadcast) -> presence.Point:
     return presence.Point(broadcast.pickup["latitude"], broadcast.pickup["longitude"])
 
 
-def covers(broadcast: Broadcast, km: float | None) -> bool:
-    """Return whether `km` is within the reach so far; a step without a radius reaches every distance."""
-    if broadcast.radius_step == 0:
-        return False
-    return broadcast.radius_km is None or (km is not None and km <= broadcast.radius_km)
-
-
-def searched_kinds(slots: Sequence[TruckRequest]) -> set[str]:
-    return {slot.vehicle_key for slot in slots if slot.status == TruckRequestStatus.SEARCHING}
-
-
 def search_presence(
     broadcast: Broadcast, slots: Sequence[TruckRequest], this: ladder.Ring
 ) -> presence.SearchResult | None:
@@ -91,17 +82,17 @@ def search_presence(
 
     Called before anything is locked, because Redis may be slow to answer.
     """
-    keys, pickup = {slot.vehicle_key for slot in slots}, pickup_of(broadcast)
+    kinds, pickup = kinds_of(slots), pickup_of(broadcast)
     try:
         if not this.last:
-            return presence.search(keys, pickup, this.radius_km)
+            return presence.search(kinds, pickup, this.reach)
         count = ladder.portion_size(
             this.step,
             settings().radius_steps_km,
             settings().max_offers_per_step,
             broadcast.transporters_notified,
         )
-        return presence.nearest(keys, pickup, count, this.radius_km)
+        return presence.nearest(kinds, pickup, count, this.reach)
     except presence.PresenceUnavailable as unknown:
         log.info("matching without presence: %s", unknown)
         return None
@@ -111,30 +102,30 @@ def find_candidates(
     session: Session,
     broadcast: Broadcast,
     slots: Sequence[TruckRequest],
-    reach: presence.SearchResult | None,
+    online: presence.SearchResult | None,
     now: datetime,
     *,
     last_step: bool,
     unlimited: bool = False,
 ) -> MatchResult:
-    """Return the transporters to offer this to, and those excluded with the reason. `unlimited`: this step has no radius.
+    """Return the transporters to offer this to, and those excluded with the reason. `unlimited`: this step reaches everyone.
 
     Presence only proposes. The rows decide: a candidate wants work now, has a free truck of an open kind, has room for
     another offer and has no offer of this broadcast yet. Called under the broadcast's lock.
     """
-    keys = searched_kinds(slots)
-    near = reach.near if reach else {}
+    kinds = kinds_of(searching(slots))
+    near = online.near if online else {}
     found = MatchResult(
-        excluded=[Excluded(who, PassedOverBecause.SILENT) for who in reach.stale] if reach else []
+        excluded=[Excluded(who, PassedOverBecause.SILENT) for who in online.stale] if online else []
     )
     # `partial`: Redis was emptied, so presence lacks transporters. Within a radius their next heartbeats find the
     # broadcast. Without one, all who want work are taken from the rows, because a missing offer can cost the customer a
     # truck and an offer to an absent transporter costs nothing.
-    all_who_want_work = reach is None or (unlimited and reach.partial)
-    if not keys or not (near or all_who_want_work):
+    all_who_want_work = online is None or (unlimited and online.partial)
+    if not kinds or not (near or all_who_want_work):
         return found
     places = distances(near)
-    query = _with_trucks_of(keys, places.c.km, pickup_of(broadcast), last_step=last_step, now=now)
+    query = _with_trucks_of(kinds, places.c.km, pickup_of(broadcast), last_step=last_step, now=now)
     if all_who_want_work:
         query = query.outerjoin(places, places.c.id == Transporter.id).where(Transporter.is_available)
     else:
@@ -177,8 +168,8 @@ def already_offered(session: Session, broadcast: Broadcast, slots: Sequence[Truc
         .where(
             Offer.broadcast_id == broadcast.id,
             Offer.declined_at.is_(None),
-            Vehicle.vehicle_key.in_(searched_kinds(slots)),
-            ~on_the_road,
+            of_kinds(kinds_of(searching(slots))),
+            ~vehicle_busy,
         )
         .group_by(Offer.transporter_id, Offer.distance_km)
     )
@@ -186,14 +177,14 @@ def already_offered(session: Session, broadcast: Broadcast, slots: Sequence[Truc
 
 
 def _with_trucks_of(
-    keys: set[str], km: ColumnElement[float], pickup: presence.Point, *, last_step: bool, now: datetime
+    kinds: set[str], km: ColumnElement[float], pickup: presence.Point, *, last_step: bool, now: datetime
 ) -> Select[UUID, bool, float, Sequence[str], int]:
     """Return a query of transporters with vehicles of these kinds.
 
     `kinds`: the kinds with a free vehicle. `open_offers`: how many of their offers count against a new one with this
     `pickup` at `km`.
     """
-    kinds = func.array_agg(distinct(Vehicle.vehicle_key)).filter(~on_the_road)
+    free_kinds = func.array_agg(distinct(Vehicle.vehicle_key)).filter(~vehicle_busy)
     open_offers = open_offers_against(
         Transporter.id, km, pickup=(pickup.latitude, pickup.longitude), last_step=last_step, now=now
     )
@@ -202,11 +193,11 @@ def _with_trucks_of(
             Transporter.id,
             Transporter.is_available,
             km.label("km"),
-            kinds.label("kinds"),
+            free_kinds.label("kinds"),
             open_offers.label("open_offers"),
         )
         .select_from(Transporter)
         .join(Vehicle, Vehicle.transporter_id == Transporter.id)
-        .where(Vehicle.vehicle_key.in_(keys))
+        .where(of_kinds(kinds))
         .group_by(Transporter.id, km)
     )

@@ -18,7 +18,7 @@ def offer_passed_over(command: OfferPassedOver, uow: UnitOfWork) -> None:
     if asked is None:
         return
     try:
-        online = presence.online_within(command.transporter_ids, pickup_of(asked), asked.radius_km)
+        online = presence.online_within(command.transporter_ids, pickup_of(asked), asked.reach)
     except presence.PresenceUnavailable:
         online = dict.fromkeys(command.transporter_ids)
     offer_late_to(uow, command.broadcast_id, online)

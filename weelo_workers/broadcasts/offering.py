@@ -15,12 +15,13 @@ from weelo_workers import broadcast_transitions, presence
 from weelo_workers.broadcasts.matching import Candidate, Excluded, distances, pickup_of
 from weelo_workers.contracts.broadcasts import NewBroadcast
 from weelo_workers.contracts.recipients import OfferedTo, ToOffered
-from weelo_workers.contracts.statuses import BroadcastStatus, PassedOverBecause, TruckRequestStatus
+from weelo_workers.contracts.statuses import BroadcastStatus, PassedOverBecause
 from weelo_workers.lifecycles import broadcast as lifecycle
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer, PassedOver, Transporter, TruckRequest
 from weelo_workers.queries.open_offers import open_offers_against
-from weelo_workers.queries.views import broadcast_header, filled, place, requested_vehicles
+from weelo_workers.queries.slots import filled, searching
+from weelo_workers.queries.views import broadcast_header, place, requested_vehicles
 from weelo_workers.settings import settings
 
 # Enough to explain to every transporter nearby, in the densest town, why they got no offer.
@@ -176,9 +177,8 @@ def offer_to(
 ) -> None:
     """Publish the offer to each transporter, with their distance and the slots that they have trucks for."""
     by_kind: dict[str, list[UUID]] = defaultdict(list)
-    for slot in slots:
-        if slot.status == TruckRequestStatus.SEARCHING:
-            by_kind[slot.vehicle_key].append(slot.id)
+    for slot in searching(slots):
+        by_kind[slot.vehicle_key].append(slot.id)
     uow.publish(
         NewBroadcast(
             **broadcast_header(broadcast),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from weelo_workers import broadcast_transitions, presence
-from weelo_workers.broadcasts.matching import Candidate, Excluded, covers, find_candidates
+from weelo_workers.broadcasts.matching import Candidate, Excluded, find_candidates
 from weelo_workers.broadcasts.offering import (
     OFFER_TRANSITION,
     advance_ring,
@@ -39,7 +39,7 @@ def offer_late_to(
     broadcast = uow.lock(Broadcast, broadcast_id)
     if broadcast is None or broadcast.status not in OFFER_TRANSITION or uow.now >= broadcast.expires_at:
         return None
-    near = {who: km for who, km in km_by_transporter.items() if covers(broadcast, km)}
+    near = {who: km for who, km in km_by_transporter.items() if broadcast.reach.covers(km)}
     if not near:
         return None
     slots, step, last_step = (

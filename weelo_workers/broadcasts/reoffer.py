@@ -10,7 +10,7 @@ from weelo_workers.lifecycles import broadcast as lifecycle
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast
-from weelo_workers.queries.views import searching
+from weelo_workers.queries.slots import searching
 
 
 @handles(ReofferBroadcast)

@@ -7,8 +7,11 @@ from sqlalchemy import exists, select
 from weelo_workers import broadcast_transitions, presence
 from weelo_workers.broadcasts.matching import pickup_of
 from weelo_workers.contracts.statuses import PassedOverBecause, UnfilledBecause
+from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Broadcast, Offer, PassedOver, Transporter, Vehicle, on_the_road
+from weelo_workers.models import Broadcast, Offer, PassedOver, Transporter, Vehicle, vehicle_busy
+from weelo_workers.models.fleet import of_kinds
+from weelo_workers.queries.slots import kinds_of
 
 # The most transporters with a truck on the road that are looked up.
 MAX_LOOKED_UP = 10_000
@@ -22,21 +25,23 @@ def any_transporter_online(uow: UnitOfWork, broadcast: Broadcast) -> bool:
     Reads Redis, so it is called before anything is locked. If Redis does not answer, every available transporter with
     such a truck on the road counts as online and within reach.
     """
-    keys = {slot.vehicle_key for slot in broadcast_transitions.slots_of(uow, broadcast.id)}
+    kinds = kinds_of(broadcast_transitions.slots_of(uow, broadcast.id))
     busy = uow.session.scalars(
         select(Transporter.id)
         .join(Vehicle, Vehicle.transporter_id == Transporter.id)
-        .where(Transporter.is_available, Vehicle.vehicle_key.in_(keys), on_the_road)
+        .where(Transporter.is_available, of_kinds(kinds), vehicle_busy)
         .distinct()
         .limit(MAX_LOOKED_UP)
     ).all()
-    pickup, radius_km = pickup_of(broadcast), broadcast.radius_km
+    pickup, reach = pickup_of(broadcast), broadcast.reach
+    if reach.is_nothing:
+        reach = Reach.everyone()  # no step was made, so the distance is not the reason
     try:
         for _ in range(MAX_SEARCHES):
-            free = presence.nearest(keys, pickup, 1, radius_km)
+            free = presence.nearest(kinds, pickup, 1, reach)
             if free.near or not free.more:
                 break
-        return bool(free.near or presence.online_within(busy, pickup, radius_km))
+        return bool(free.near or presence.online_within(busy, pickup, reach))
     except presence.PresenceUnavailable:
         return bool(busy)
 

@@ -20,10 +20,11 @@ from weelo_workers.contracts.broadcasts import WidenBroadcast
 from weelo_workers.contracts.statuses import BroadcastStatus, PassedOverBecause
 from weelo_workers.lifecycles import broadcast as lifecycle
 from weelo_workers.lifecycles.ladder import Ring, next_step_in, ring
+from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, TruckRequest
-from weelo_workers.queries.views import searching
+from weelo_workers.queries.slots import searching
 from weelo_workers.settings import settings
 
 
@@ -47,8 +48,8 @@ def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
         # All open slots are on hold, so there is nothing to offer. This ring is tried again later.
         uow.send(command, at=uow.now + timedelta(seconds=settings().radius_step_seconds))
         return
-    for this, reach in looked:
-        seconds = _tell(uow, broadcast, slots, this, reach)
+    for this, online in looked:
+        seconds = _tell(uow, broadcast, slots, this, online)
         if seconds != 0:
             break
     if seconds is not None and (next_at := uow.now + timedelta(seconds=seconds)) < broadcast.expires_at:
@@ -62,9 +63,9 @@ def _look(
     looked = []
     while True:
         this = ring(step, settings().radius_steps_km, settings().last_step_max_km)
-        reach = search_presence(broadcast, slots, this)
-        looked.append((this, reach))
-        if this.last or reach is None or reach.near:
+        online = search_presence(broadcast, slots, this)
+        looked.append((this, online))
+        if this.last or online is None or online.near:
             return looked
         step += 1
 
@@ -74,28 +75,27 @@ def _tell(
     broadcast: Broadcast,
     slots: Sequence[TruckRequest],
     this: Ring,
-    reach: presence.SearchResult | None,
+    online: presence.SearchResult | None,
 ) -> float | None:
     """Offer the broadcast within one ring. Return the seconds until the next ring; None if there is none."""
-    unlimited = this.radius_km is None
     found = find_candidates(
-        uow.session, broadcast, slots, reach, uow.now, last_step=this.last, unlimited=unlimited
+        uow.session, broadcast, slots, online, uow.now, last_step=this.last, unlimited=this.reach.is_everyone
     )
     left_over = found.keep_nearest(settings().max_offers_per_step)
     told, refused = insert_offers(uow, broadcast, found.candidates, this.step, last_step=this.last)
     left_out = [*found.excluded, *refused]
     record_passed_over(uow, [(broadcast.id, this.step, each) for each in most_relevant(left_out)])
     _let_wait(uow, broadcast, left_out)
-    if this.last and reach is not None and reach.more:
+    if this.last and online is not None and online.more:
         left_over = True
     advance_ring(
         uow,
         broadcast,
         slots,
         told,
-        why={"step": this.step, "radiusKm": this.radius_km, "passedOver": _counted(left_out)},
+        why={"step": this.step, "radiusKm": this.reach.limit_km, "passedOver": _counted(left_out)},
         radius_step=this.step,
-        radius_km=_reached_km(broadcast, this, found, left_over=left_over),
+        radius_km=_reached(broadcast, this, found, left_over=left_over).limit_km,
     )
     if broadcast.status == BroadcastStatus.BROADCASTING:
         broadcast_transitions.advance_and_announce(uow, broadcast, lifecycle.ACTIVATE, slots)
@@ -108,19 +108,16 @@ def _tell(
     )
 
 
-def _reached_km(broadcast: Broadcast, this: Ring, found: MatchResult, *, left_over: bool) -> float | None:
-    """Return how far this step reaches in km; None if it has no limit.
+def _reached(broadcast: Broadcast, this: Ring, found: MatchResult, *, left_over: bool) -> Reach:
+    """Return how far this step reaches.
 
     For a ring this is its radius; for the last step, while transporters are left, the distance of the farthest candidate
     so far. Transporters who come online meanwhile wait for the portion that reaches their distance.
     """
     if not (this.last and left_over):
-        return this.radius_km
-    return max(
-        settings().radius_steps_km[-1],
-        broadcast.radius_km or 0.0,
-        *(each.distance_km or 0.0 for each in found.candidates),
-    )
+        return this.reach
+    farthest = max(each.distance_km or 0.0 for each in found.candidates) if found.candidates else 0.0
+    return Reach.within(max(settings().radius_steps_km[-1], broadcast.reach.limit_km or 0.0, farthest))
 
 
 def _counted(left_out: Sequence[Excluded]) -> dict[str, int]:

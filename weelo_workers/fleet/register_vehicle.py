@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from sqlalchemy import exists, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers.contracts.broadcasts import CatchUp
 from weelo_workers.contracts.fleet import RegisterVehicle, SyncPresence, VehicleView
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.vehicle_kinds import vehicle_key
-from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Assignment, Vehicle
+from weelo_workers.models import Vehicle
+from weelo_workers.queries.fleets import busy_among
 from weelo_workers.queries.views import vehicle_view
 
 
@@ -48,7 +48,7 @@ def register_vehicle(command: RegisterVehicle, uow: UnitOfWork) -> VehicleView:
     vehicle = uow.session.scalars(select(Vehicle).where(Vehicle.plate == plate).with_for_update()).one()
     if vehicle.transporter_id != command.transporter_id:
         raise Rejected(Code.VEHICLE_EXISTS)
-    busy = _on_a_trip(uow, vehicle)
+    busy = bool(busy_among(uow.session, [vehicle.id]).vehicles)
     if busy and described["vehicle_key"] != vehicle.vehicle_key:
         raise Rejected(Code.VEHICLE_BUSY, "A vehicle under way cannot become another kind.")
     for column, value in described.items():
@@ -58,8 +58,3 @@ def register_vehicle(command: RegisterVehicle, uow: UnitOfWork) -> VehicleView:
     uow.send(CatchUp(transporter_id=command.transporter_id))
     uow.http_status = 201 if new else 200
     return vehicle_view(vehicle, busy=busy)
-
-
-def _on_a_trip(uow: UnitOfWork, vehicle: Vehicle) -> bool:
-    live = exists().where(Assignment.vehicle_id == vehicle.id, Assignment.status.in_(LIVE))
-    return bool(uow.session.scalar(select(live)))

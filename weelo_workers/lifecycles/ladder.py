@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from weelo_workers.lifecycles.reach import Reach
+
 # After this many doublings a portion covers every transporter that one Redis can index.
 _MOST_DOUBLINGS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """One step. `step` counts from 1; `radius_km` None: no limit."""
+    """One step. `step` counts from 1."""
 
     step: int
-    radius_km: float | None
+    reach: Reach
     last: bool = False
     """Whether this is (a portion of) the last step."""
 
@@ -26,8 +28,9 @@ class Ring:
 def ring(step: int, radii_km: Sequence[float], last_step_max_km: float = 0.0) -> Ring:
     """Return the ring of this step, counted from 1. `last_step_max_km` 0: the last step has no limit."""
     if is_last_step(step, radii_km):
-        return Ring(step, last_step_max_km or None, last=True)
-    return Ring(step, radii_km[step - 1])
+        reach = Reach.within(last_step_max_km) if last_step_max_km else Reach.everyone()
+        return Ring(step, reach, last=True)
+    return Ring(step, Reach.within(radii_km[step - 1]))
 
 
 def is_last_step(step: int, radii_km: Sequence[float]) -> bool:

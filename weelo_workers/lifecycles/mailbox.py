@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from weelo_workers.backoff import backoff
 from weelo_workers.lifecycles.lifecycle import Lifecycle
 
 
@@ -106,10 +107,5 @@ def after_failure(
     tried again at the same moment.
     """
     tries = attempts + crashes
-    delay = timedelta(seconds=retry_delay(tries) * spread)
+    delay = timedelta(seconds=backoff(tries, first=1.0, longest=MAX_RETRY_DELAY_SECONDS) * spread)
     return AfterFailure(retry_at=now + delay, parked=tries >= MAX_ATTEMPTS and not is_timer)
-
-
-def retry_delay(tries: int) -> float:
-    """Return the seconds before the next attempt: 1, 2, 4, 8 and so on, at most MAX_RETRY_DELAY_SECONDS."""
-    return min(2.0 ** min(tries - 1, 30), MAX_RETRY_DELAY_SECONDS)

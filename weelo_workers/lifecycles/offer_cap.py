@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from weelo_workers.lifecycles.distance import SPHERE_ERROR, half_chord_squared, half_chord_squared_of
 
-Wanted = TypeVar("Wanted", bound="Reach")
+Wanted = TypeVar("Wanted", bound="OfferRank")
 
 # Pickups farther apart than this factor times the new offer's distance, plus these km, cannot both be so near. Both are a
 # little more than the exact 2 and 0, because the sphere is not exact and positions are not either.
@@ -24,8 +24,8 @@ APART_KM = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """How far an offer reaches. `km`: from transporter to pickup; None: unknown, which counts as the farthest.
+class OfferRank:
+    """Where an offer ranks in a transporter's list. `km`: from them to the pickup; None: not known, counts as the farthest.
 
     `pickup`: its latitude and longitude; None: unknown, so the distance is taken as it is.
     """
@@ -35,23 +35,23 @@ class Reach:
     pickup: tuple[float, float] | None = field(default=None, kw_only=True)
 
 
-def counts_against(open_offer: Reach, new: Reach) -> bool:
+def counts_against(open_offer: OfferRank, new: OfferRank) -> bool:
     """Return whether this open offer counts towards the cap of the new one."""
     if open_offer.last_step and not new.last_step:
         return False
     return _distance(open_offer) <= _distance(new) and not _is_elsewhere(open_offer, new)
 
 
-def has_room(open_offers: Iterable[Reach], new: Reach, cap: int) -> bool:
+def has_room(open_offers: Iterable[OfferRank], new: OfferRank, cap: int) -> bool:
     """Return whether a transporter with these open offers may get the new one."""
     return sum(counts_against(each, new) for each in open_offers) < cap
 
 
 def split_by_room(
-    open_offers: Iterable[Reach], wanted: Sequence[Wanted], cap: int
+    open_offers: Iterable[OfferRank], wanted: Sequence[Wanted], cap: int
 ) -> tuple[list[Wanted], list[Wanted]]:
     """Return the wanted offers that fit the cap and those that do not. Each that fits counts against the later ones."""
-    taken: list[Reach] = list(open_offers)
+    taken: list[OfferRank] = list(open_offers)
     fit: list[Wanted] = []
     refused: list[Wanted] = []
     for new in wanted:
@@ -63,7 +63,7 @@ def split_by_room(
     return fit, refused
 
 
-def _is_elsewhere(open_offer: Reach, new: Reach) -> bool:
+def _is_elsewhere(open_offer: OfferRank, new: OfferRank) -> bool:
     """Return whether the open offer's pickup must be farther away than the new one's."""
     if open_offer.pickup is None or new.pickup is None or new.km is None:
         return False
@@ -71,5 +71,5 @@ def _is_elsewhere(open_offer: Reach, new: Reach) -> bool:
     return half_chord_squared(*open_offer.pickup, *new.pickup) > limit
 
 
-def _distance(reach: Reach) -> float:
-    return inf if reach.km is None else reach.km
+def _distance(offer: OfferRank) -> float:
+    return inf if offer.km is None else offer.km

@@ -6,7 +6,7 @@ from weelo_workers.models.devices import Device
 from weelo_workers.models.fleet import Driver, Transporter, User, Vehicle
 from weelo_workers.models.log import EventRecord, LogHead, LogLine
 from weelo_workers.models.mailbox import MailboxRow, Replay
-from weelo_workers.models.trips import Assignment, on_the_road
+from weelo_workers.models.trips import Assignment, driver_busy, vehicle_busy
 
 __all__ = [
     "Assignment",
@@ -27,5 +27,6 @@ __all__ = [
     "TruckRequest",
     "User",
     "Vehicle",
-    "on_the_road",
+    "driver_busy",
+    "vehicle_busy",
 ]

@@ -9,14 +9,18 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     ForeignKey,
     Identity,
     Index,
     SmallInteger,
     UniqueConstraint,
+    and_,
+    or_,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.hybrid import hybrid_method, hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
 from weelo_workers.contracts.statuses import (
@@ -27,7 +31,9 @@ from weelo_workers.contracts.statuses import (
     TruckRequestStatus,
 )
 from weelo_workers.lifecycles.broadcast import FINAL, OPEN
+from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.models.base import Base, Id, one_of, status_in
+from weelo_workers.models.fleet import Vehicle
 
 
 class Broadcast(Base):
@@ -51,7 +57,8 @@ class Broadcast(Base):
     radius_step: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     radius_km: Mapped[float | None]
     """How far the newest step reaches: a ring's radius; in the last step, the distance up to which its portions have
-    made offers, and LAST_STEP_MAX_KM after the last portion. None: before the first step, or without that limit."""
+    made offers, and LAST_STEP_MAX_KM after the last portion. None: before the first step, or without that limit. Read
+    it as `reach`, which tells these apart."""
     transporters_notified: Mapped[int] = mapped_column(server_default=text("0"))
     end_reason: Mapped[str | None]
     expires_at: Mapped[datetime]
@@ -68,6 +75,23 @@ class Broadcast(Base):
         one_of("kind", BroadcastKind, "a_broadcast_is_a_booking_or_an_order"),
         CheckConstraint("trucks_needed BETWEEN 1 AND 50", name="a_broadcast_needs_1_to_50_trucks"),
     )
+
+    @property
+    def reach(self) -> Reach:
+        """How far this broadcast has been offered so far."""
+        if self.radius_step == 0:
+            return Reach.nothing()
+        return Reach.everyone() if self.radius_km is None else Reach.within(self.radius_km)
+
+
+def reach_covers(km: ColumnElement[float]) -> ColumnElement[bool]:
+    """Return the condition `Broadcast.reach.covers(km)` in SQL. It is not true if `km` is null, except for everyone."""
+    return and_(Broadcast.radius_step > 0, or_(Broadcast.radius_km.is_(None), km <= Broadcast.radius_km))
+
+
+def reach_is_limited() -> ColumnElement[bool]:
+    """Return the condition `Broadcast.reach.limit_km is not None` in SQL."""
+    return and_(Broadcast.radius_step > 0, Broadcast.radius_km.is_not(None))
 
 
 class TruckRequest(Base):
@@ -93,6 +117,18 @@ class TruckRequest(Base):
         Index("slots_of_a_hold", "hold_id", postgresql_where=text("hold_id IS NOT NULL")),
         CheckConstraint("status <> 'held' OR hold_id IS NOT NULL", name="a_held_slot_names_its_hold"),
     )
+
+    # Each of the following is one rule for rows and for queries, where the class stands in place of the row.
+
+    @hybrid_property
+    def is_searching(self) -> bool:
+        """Whether the slot is open and not on hold, so that it is offered."""
+        return self.status == TruckRequestStatus.SEARCHING
+
+    @hybrid_method
+    def fits(self, vehicle: Vehicle | type[Vehicle]) -> bool:
+        """Return whether the vehicle may be assigned to the slot."""
+        return self.vehicle_key == vehicle.vehicle_key
 
 
 class Hold(Base):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, DateTime, Index, UniqueConstraint, text
+from sqlalchemy import ARRAY, ColumnElement, DateTime, Index, Select, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from weelo_workers.contracts.statuses import Role
@@ -57,6 +58,11 @@ class Vehicle(Base):
         Index("vehicles_of_a_fleet_by_kind", "transporter_id", "vehicle_key"),
         Index("vehicles_by_kind", "vehicle_key", "transporter_id"),
     )
+
+
+def of_kinds(kinds: Collection[str] | Select[str]) -> ColumnElement[bool]:
+    """Return the condition that a vehicle of the enclosing query fits a slot of one of these kinds (`TruckRequest.fits`)."""
+    return Vehicle.vehicle_key.in_(kinds)
 
 
 class Driver(Base):

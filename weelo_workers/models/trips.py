@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from weelo_workers.contracts.statuses import AssignmentStatus
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.models.base import Base, Id, one_of, status_in
-from weelo_workers.models.fleet import Vehicle
+from weelo_workers.models.fleet import Driver, Vehicle
 
 
 class Assignment(Base):
@@ -47,5 +47,8 @@ class Assignment(Base):
     )
 
 
-on_the_road = exists().where(Assignment.vehicle_id == Vehicle.id, Assignment.status.in_(LIVE))
+vehicle_busy = exists().where(Assignment.vehicle_id == Vehicle.id, Assignment.status.in_(LIVE))
 """The condition that a vehicle of the enclosing query has a live assignment."""
+
+driver_busy = exists().where(Assignment.driver_id == Driver.id, Assignment.status.in_(LIVE))
+"""The condition that a driver of the enclosing query has a live assignment. Being off duty is another condition."""

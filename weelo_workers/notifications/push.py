@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import case, delete, func, select
 
+from weelo_workers.backoff import backoff
 from weelo_workers.contracts.notifications import SendPushes
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
@@ -158,5 +159,6 @@ def _try_again(
 
 
 def _pause(attempt: int) -> float:
-    """Return the back-off in seconds: 1, 2, 4 and so on, less up to half of it, so that retries spread out."""
-    return min(2.0 ** min(attempt, 10), MAX_RETRY_DELAY_SECONDS) * random.uniform(0.5, 1.0)
+    """Return the back-off in seconds, less up to half of it, so that retries spread out."""
+    longest = backoff(attempt + 1, first=1.0, longest=MAX_RETRY_DELAY_SECONDS)
+    return longest * random.uniform(0.5, 1.0)

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.offers import AcceptResult, AcceptTrucks
-from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import TruckRequestStatus
 from weelo_workers.lifecycles import broadcast as lifecycle, hold as hold_lifecycle
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Broadcast, TruckRequest
 from weelo_workers.offers.allocation import allocate
 from weelo_workers.offers.assigning import (
     accept_result,
     assign,
     ensure_open,
-    live_assignments_of,
     lock_free_trucks,
     split_repeated,
 )
 from weelo_workers.offers.holds import expire_overdue, held_slots, open_hold
+from weelo_workers.ownership import lock_offered_with_trucks
+from weelo_workers.queries.slots import searching
 
 
 @handles(AcceptTrucks)
@@ -29,11 +28,7 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
     The broadcast's row lock serializes its accepts, cancel and expiry, so a refusal gives the true reason. A repeated
     accept returns the result of the first one.
     """
-    broadcast = uow.lock(Broadcast, command.broadcast_id)
-    live = live_assignments_of(uow, command.broadcast_id, command.transporter_id)
-    # For a transporter without an offer the broadcast does not exist (CONTRACT section 2).
-    if broadcast is None or live is None:
-        raise Rejected(Code.BROADCAST_NOT_FOUND)
+    broadcast, live = lock_offered_with_trucks(uow, command.broadcast_id, command.transporter_id)
     before, wanted = split_repeated(live, command.trucks)
     if wanted and not command.partial:
         before, wanted = [], command.trucks  # not a repetition: all or none, and those won before are busy
@@ -49,12 +44,8 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
         expire_overdue(uow, broadcast)
         hold = open_hold(uow, broadcast.id, command.transporter_id)
     held = held_slots(hold, slots)
-    allocations = allocate(trucks, slots, [*held, *_searching(slots)], partial=command.partial)
+    allocations = allocate(trucks, slots, [*held, *searching(slots)], partial=command.partial)
     if hold is not None and {slot.id for slot in held} <= {slot.id for slot, _, _ in allocations}:
         uow.advance(hold, hold_lifecycle.CONFIRM)
     won = assign(uow, broadcast, slots, allocations, command.transporter_id)
     return accept_result(broadcast, slots, [*before, *won])
-
-
-def _searching(slots: list[TruckRequest]) -> list[TruckRequest]:
-    return [slot for slot in slots if slot.status == TruckRequestStatus.SEARCHING]

@@ -25,8 +25,7 @@ def allocate(
     TRUCK_REQUEST_NOT_FOUND, VEHICLE_TYPE_MISMATCH, REQUEST_ALREADY_TAKEN or NOT_ENOUGH_AVAILABLE.
     """
     free = list(to_take)
-    kinds = {vehicle.vehicle_key for _, vehicle, _ in trucks}
-    remaining = {"remaining": sum(slot.vehicle_key in kinds for slot in free)}
+    remaining = {"remaining": sum(any(slot.fits(vehicle) for _, vehicle, _ in trucks) for slot in free)}
     allocations: list[Allocation] = []
     # Trucks that name a slot come first, so that no other truck is allocated to that slot.
     for truck, vehicle, driver in sorted(trucks, key=lambda offered: offered[0].truck_request_id is None):
@@ -49,10 +48,10 @@ def _place_for(
     named = [slot for slot in slots if truck.truck_request_id in (None, slot.id)]
     if not named:
         raise Rejected(Code.TRUCK_REQUEST_NOT_FOUND)
-    if all(slot.vehicle_key != vehicle.vehicle_key for slot in named):
+    if not any(slot.fits(vehicle) for slot in named):
         raise Rejected(
             Code.VEHICLE_TYPE_MISMATCH,
             f"{vehicle.vehicle_number} is {vehicle.vehicle_type} {vehicle.vehicle_subtype}.",
             {"vehicleId": str(vehicle.id)},
         )
-    return next((slot for slot in named if slot in free and slot.vehicle_key == vehicle.vehicle_key), None)
+    return next((slot for slot in named if slot in free and slot.fits(vehicle)), None)

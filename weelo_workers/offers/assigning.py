@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import and_, bindparam, select
-
 from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.broadcasts import BookingFullyFilled, TrucksRemainingUpdate
 from weelo_workers.contracts.offers import AcceptResult, Truck, TruckConfirmed
@@ -17,9 +15,11 @@ from weelo_workers.contracts.trips import ExpireAssignment, TripAssigned, Waypoi
 from weelo_workers.lifecycles import broadcast as lifecycle, truck_request as slot_lifecycle
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Assignment, Broadcast, Driver, Offer, TruckRequest, Vehicle
+from weelo_workers.models import Assignment, Broadcast, Driver, TruckRequest, Vehicle
 from weelo_workers.offers.allocation import Allocation, Offered
-from weelo_workers.queries.views import assignment_view, broadcast_header, filled, place, searching
+from weelo_workers.queries.fleets import busy_among
+from weelo_workers.queries.slots import filled, searching
+from weelo_workers.queries.views import assignment_view, broadcast_header, place
 from weelo_workers.settings import settings
 
 
@@ -46,27 +46,6 @@ def assign(
     if not left:
         broadcast_transitions.request_backfill(uow, broadcast)
     return won
-
-
-def live_assignments_of(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> list[Assignment] | None:
-    """Return the transporter's live assignments on this broadcast; None if it was never offered to them."""
-    rows = uow.session.scalars(_LIVE_OF, {"broadcast": broadcast_id, "own": transporter_id}).all()
-    return [assignment for assignment in rows if assignment is not None] if rows else None
-
-
-_LIVE_OF = (
-    select(Assignment)
-    .select_from(Offer)
-    .outerjoin(
-        Assignment,
-        and_(
-            Assignment.broadcast_id == Offer.broadcast_id,
-            Assignment.transporter_id == Offer.transporter_id,
-            Assignment.status.in_(LIVE),
-        ),
-    )
-    .where(Offer.broadcast_id == bindparam("broadcast"), Offer.transporter_id == bindparam("own"))
-)
 
 
 def split_repeated(
@@ -100,15 +79,7 @@ def lock_free_trucks(uow: UnitOfWork, transporter_id: UUID, wanted: Sequence[Tru
     """Lock and return these vehicles and drivers. Raises Rejected if one is busy or not of this fleet (ACPT-06)."""
     vehicles = {v.id: v for v in uow.lock_all(Vehicle, [truck.vehicle_id for truck in wanted])}
     drivers = {d.id: d for d in uow.lock_all(Driver, [truck.driver_id for truck in wanted])}
-    busy = list(
-        uow.session.execute(
-            select(Assignment.vehicle_id, Assignment.driver_id).where(
-                Assignment.status.in_(LIVE),
-                Assignment.vehicle_id.in_(vehicles) | Assignment.driver_id.in_(drivers),
-            )
-        )
-    )
-    busy_vehicles, busy_drivers = {row.vehicle_id for row in busy}, {row.driver_id for row in busy}
+    busy = busy_among(uow.session, vehicles.keys(), drivers.keys())
     trucks = []
     for truck in wanted:
         vehicle, driver = vehicles.get(truck.vehicle_id), drivers.get(truck.driver_id)
@@ -116,11 +87,11 @@ def lock_free_trucks(uow: UnitOfWork, transporter_id: UUID, wanted: Sequence[Tru
             raise Rejected(Code.VEHICLE_NOT_IN_FLEET, extra={"vehicleId": str(truck.vehicle_id)})
         if driver is None or driver.transporter_id != transporter_id:
             raise Rejected(Code.DRIVER_NOT_IN_FLEET, extra={"driverId": str(truck.driver_id)})
-        if vehicle.id in busy_vehicles:
+        if vehicle.id in busy.vehicles:
             raise Rejected(Code.VEHICLE_BUSY, extra={"vehicleId": str(vehicle.id)})
         if not driver.is_available:
             raise Rejected(Code.DRIVER_BUSY, "The driver is off duty.", {"driverId": str(driver.id)})
-        if driver.id in busy_drivers:
+        if driver.id in busy.drivers:
             raise Rejected(Code.DRIVER_BUSY, extra={"driverId": str(driver.id)})
         trucks.append((truck, vehicle, driver))
     return trucks
@@ -169,7 +140,7 @@ def _tell(
         )
     broadcast_transitions.announce_assignments(uow, broadcast, won)
     if any(slot.status in slot_lifecycle.OPEN for slot in slots):
-        uow.publish(TrucksRemainingUpdate(**header, trucks_remaining=searching(slots)))
+        uow.publish(TrucksRemainingUpdate(**header, trucks_remaining=len(searching(slots))))
     else:
         assignments = broadcast_transitions.assignments_of(uow, broadcast.id)
         live = [assignment for assignment in assignments if assignment.status in LIVE]

@@ -14,17 +14,17 @@ from weelo_workers.offers.allocation import allocate
 from weelo_workers.offers.assigning import (
     accept_result,
     assign,
-    live_assignments_of,
     lock_free_trucks,
     split_repeated,
 )
-from weelo_workers.offers.holds import held_slots, lock_own, reopen_slots
+from weelo_workers.offers.holds import held_slots, reopen_slots
+from weelo_workers.ownership import live_assignments_of, lock_own_hold
 
 
 @handles(ConfirmHold)
 def confirm_hold(command: ConfirmHold, uow: UnitOfWork) -> AcceptResult:
     """Assign all trucks or none, and reopen the remaining slots. A repeated confirmation returns the first one's result."""
-    broadcast, hold = lock_own(uow, command.hold_id, command.transporter_id)
+    broadcast, hold = lock_own_hold(uow, command.hold_id, command.transporter_id)
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     if hold.status == HoldStatus.CONFIRMED:
         live = live_assignments_of(uow, broadcast.id, command.transporter_id) or []

@@ -7,12 +7,11 @@ from functools import partial
 from weelo_workers import presence
 from weelo_workers.contracts.broadcasts import CatchUp
 from weelo_workers.contracts.offers import DeclineOffer, DeclineResult
-from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.lifecycles import hold as hold_lifecycle
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Broadcast, Offer
 from weelo_workers.offers.holds import end_early, open_hold
+from weelo_workers.ownership import lock_offered
 from weelo_workers.queries.open_offers import open_offers_of
 from weelo_workers.settings import settings
 
@@ -23,10 +22,7 @@ def decline(command: DeclineOffer, uow: UnitOfWork) -> DeclineResult:
 
     Declining again, or after the broadcast has ended, succeeds. Raises Rejected(BROADCAST_NOT_FOUND) without an offer.
     """
-    broadcast = uow.lock(Broadcast, command.broadcast_id)
-    offer = uow.session.get(Offer, (command.broadcast_id, command.transporter_id))
-    if broadcast is None or offer is None:
-        raise Rejected(Code.BROADCAST_NOT_FOUND)
+    broadcast, offer = lock_offered(uow, command.broadcast_id, command.transporter_id)
     if offer.declined_at is None:
         had_room = (
             len(open_offers_of(uow.session, command.transporter_id, uow.now)) < settings().max_open_offers

@@ -17,10 +17,12 @@ from weelo_workers.contracts.vehicle_kinds import vehicle_key
 from weelo_workers.lifecycles import truck_request as slot_lifecycle
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Broadcast, Hold, Offer, TruckRequest
+from weelo_workers.models import Broadcast, Hold, TruckRequest
 from weelo_workers.offers.assigning import ensure_open
 from weelo_workers.offers.holds import announce_remaining, expire_overdue, hold_view, open_hold
+from weelo_workers.ownership import lock_offered
 from weelo_workers.queries.fleets import free_trucks
+from weelo_workers.queries.slots import kinds_of, searching
 from weelo_workers.settings import settings
 
 
@@ -31,9 +33,7 @@ def hold(command: HoldSlots, uow: UnitOfWork) -> HoldView:
     An open hold of this transporter here is returned unchanged; after one has run out, no other is made. A transporter
     holds at most as many slots, on all broadcasts together, as they have free trucks for at that moment.
     """
-    broadcast = uow.lock(Broadcast, command.broadcast_id)
-    if broadcast is None or uow.session.get(Offer, (broadcast.id, command.transporter_id)) is None:
-        raise Rejected(Code.BROADCAST_NOT_FOUND)
+    broadcast, _ = lock_offered(uow, command.broadcast_id, command.transporter_id)
     expire_overdue(uow, broadcast)
     present = open_hold(uow, broadcast.id, command.transporter_id)
     if present is not None:
@@ -69,8 +69,8 @@ def _choose(command: HoldSlots, slots: Sequence[TruckRequest], uow: UnitOfWork) 
     if key is not None and all(slot.vehicle_key != key for slot in slots):
         raise Rejected(Code.VEHICLE_TYPE_MISMATCH, "Nobody asked for trucks of this kind here.")
     wanted = [slot for slot in slots if key in (None, slot.vehicle_key)]
-    free = [slot for slot in wanted if slot.status == TruckRequestStatus.SEARCHING]
-    trucks = Counter(free_trucks(uow.session, command.transporter_id, {slot.vehicle_key for slot in free}))
+    free = searching(wanted)
+    trucks = Counter(free_trucks(uow.session, command.transporter_id, kinds_of(free)))
     trucks.subtract(_kept_elsewhere(uow, command.transporter_id))
     chosen: list[TruckRequest] = []
     for slot in free:

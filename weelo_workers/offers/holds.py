@@ -1,4 +1,4 @@
-"""Functions shared by the handlers of holds: look up, expire and release holds, and return their views."""
+"""Functions shared by the handlers of holds: find, expire and release holds, and return their views."""
 
 from __future__ import annotations
 
@@ -11,29 +11,14 @@ from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.broadcasts import TrucksRemainingUpdate, WidenBroadcast
 from weelo_workers.contracts.offers import HoldExpired, HoldView
 from weelo_workers.contracts.recipients import ToTransporter
-from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import HoldStatus, TruckRequestStatus
 from weelo_workers.lifecycles import hold as lifecycle, truck_request as slot_lifecycle
 from weelo_workers.lifecycles.lifecycle import Transition
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Hold, TruckRequest
 from weelo_workers.queries.open_offers import in_last_step
-from weelo_workers.queries.views import broadcast_header, searching
-
-
-def lock_own(uow: UnitOfWork, hold_id: UUID, transporter_id: UUID | None) -> tuple[Broadcast, Hold]:
-    """Lock the hold's broadcast, then the hold, and return both. `transporter_id` None: a hold of any transporter.
-
-    Raises Rejected(HOLD_NOT_FOUND).
-    """
-    found = uow.session.get(Hold, hold_id)
-    if found is None or transporter_id not in (None, found.transporter_id):
-        raise Rejected(Code.HOLD_NOT_FOUND)
-    broadcast = uow.lock(Broadcast, found.broadcast_id)
-    hold = uow.lock(Hold, hold_id)
-    if broadcast is None or hold is None:
-        raise Rejected(Code.HOLD_NOT_FOUND)
-    return broadcast, hold
+from weelo_workers.queries.slots import searching
+from weelo_workers.queries.views import broadcast_header
 
 
 def open_hold(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> Hold | None:
@@ -92,7 +77,7 @@ def expire_overdue(uow: UnitOfWork, broadcast: Broadcast) -> None:
 
 
 def announce_remaining(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
-    uow.publish(TrucksRemainingUpdate(**broadcast_header(broadcast), trucks_remaining=searching(slots)))
+    uow.publish(TrucksRemainingUpdate(**broadcast_header(broadcast), trucks_remaining=len(searching(slots))))
     broadcast_transitions.index_for_heartbeats(uow, broadcast, slots)
 
 

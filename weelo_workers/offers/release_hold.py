@@ -9,13 +9,14 @@ from weelo_workers.contracts.statuses import HoldStatus
 from weelo_workers.lifecycles import hold as lifecycle
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.offers.holds import end_early, hold_view, lock_own
+from weelo_workers.offers.holds import end_early, hold_view
+from weelo_workers.ownership import lock_own_hold
 
 
 @handles(ReleaseHold)
 def release_hold(command: ReleaseHold, uow: UnitOfWork) -> HoldView:
     """Release the hold; one that has ended is returned as it is. Raises Rejected(INVALID_TRANSITION) if confirmed."""
-    broadcast, hold = lock_own(uow, command.hold_id, command.transporter_id)
+    broadcast, hold = lock_own_hold(uow, command.hold_id, command.transporter_id)
     if hold.status == HoldStatus.CONFIRMED:
         raise Rejected(Code.INVALID_TRANSITION, "Its trucks have been named.")
     if hold.status == HoldStatus.OPEN:

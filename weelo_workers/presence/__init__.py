@@ -25,6 +25,7 @@ from uuid import UUID
 from redis.exceptions import RedisError
 
 from weelo_workers.lifecycles.distance import distance_km
+from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.presence.scripts import (
     EVICT_CLOSED,
     EVICT_STALE,
@@ -162,10 +163,10 @@ def last_position(transporter_id: UUID) -> Point | None:
     return _point(at) if isinstance(at, str) else None
 
 
-def search(kinds: Collection[str], pickup: Point, radius_km: float | None) -> SearchResult:
-    """Return the transporters online within the radius who have a free truck of these kinds, with their distances.
+def search(kinds: Collection[str], pickup: Point, reach: Reach) -> SearchResult:
+    """Return the transporters online within reach who have a free truck of these kinds, with their distances.
 
-    `radius_km` None: no limit, and transporters whose position is unknown too. Raises PresenceUnavailable.
+    Raises PresenceUnavailable.
     """
     try:
         complete, found, silent = redis().register_script(SEARCH)(
@@ -173,7 +174,7 @@ def search(kinds: Collection[str], pickup: Point, radius_km: float | None) -> Se
                 json.dumps(sorted(kinds)),
                 repr(pickup.longitude),
                 repr(pickup.latitude),
-                -1 if radius_km is None else repr(_to_search(pickup, radius_km)),
+                -1 if reach.limit_km is None else repr(_to_search(pickup, reach.limit_km)),
                 settings().presence_ttl_seconds,
             ]
         )
@@ -182,26 +183,26 @@ def search(kinds: Collection[str], pickup: Point, radius_km: float | None) -> Se
     near: dict[UUID, float | None] = {}
     for transporter_id, at in zip(found[::2], found[1::2], strict=True):
         km = pickup.km_to(_point(at)) if at else None
-        if radius_km is None or (km is not None and km <= radius_km):
+        if reach.covers(km):
             near[UUID(transporter_id)] = km
     return SearchResult(near, frozenset(map(UUID, silent)), partial=not complete)
 
 
-def nearest(kinds: Collection[str], pickup: Point, count: int, max_km: float | None) -> SearchResult:
-    """Return at least the `count` nearest transporters online who have a free truck of these kinds, if there are so many.
+def nearest(kinds: Collection[str], pickup: Point, count: int, reach: Reach) -> SearchResult:
+    """Return at least the `count` nearest transporters within reach who have a free truck of these kinds, if so many exist.
 
-    `max_km` None: no limit, and transporters whose position is unknown are added once no others are left. The cost
-    depends on `count` and on how many are online within 150 km. Beyond 85 degrees of latitude, where the index of Redis
-    ends, the order is that of the index. Raises PresenceUnavailable.
+    Transporters at an unknown distance are added once no others are left. The cost depends on `count` and on how many
+    are online within 150 km. Beyond 85 degrees of latitude, where the index of Redis ends, the order is that of the
+    index. Raises PresenceUnavailable.
     """
-    limit = _EVERYWHERE_KM if max_km is None else _to_search(pickup, max_km)
+    limit = _EVERYWHERE_KM if reach.limit_km is None else _to_search(pickup, reach.limit_km)
     arguments: list[str | int | float] = [
         json.dumps(sorted(kinds)),
         repr(pickup.longitude),
         repr(pickup.latitude),
         count,
         repr(limit),
-        int(max_km is None),
+        int(reach.is_everyone),
         settings().presence_ttl_seconds,
     ]
     try:
@@ -213,22 +214,18 @@ def nearest(kinds: Collection[str], pickup: Point, count: int, max_km: float | N
     within = float(cutoff) * _SPHERE_EXCESS if more else _EVERYWHERE_KM
     if abs(pickup.latitude) + within / _KM_PER_DEGREE > _INDEX_ENDS_AT:
         within = _EVERYWHERE_KM
-    if max_km is not None:
-        within = min(within, max_km)
     near: dict[UUID, float | None] = {}
     for transporter_id, at in zip(found[::2], found[1::2], strict=True):
         km = pickup.km_to(_point(at)) if at else None
-        if (km is None and max_km is None) or (km is not None and km <= within):
+        if reach.covers(km) and (km is None or km <= within):
             near[UUID(transporter_id)] = km
     return SearchResult(near, frozenset(map(UUID, silent)), partial=not complete, more=more)
 
 
-def online_within(
-    transporter_ids: Collection[UUID], pickup: Point, radius_km: float | None
-) -> dict[UUID, float | None]:
-    """Return which of these transporters are online within the radius, with their distances in km (None: unknown).
+def online_within(transporter_ids: Collection[UUID], pickup: Point, reach: Reach) -> dict[UUID, float | None]:
+    """Return which of these transporters are online within reach, with their distances in km (None: unknown).
 
-    `radius_km` None: no limit. Their trucks need not be free. Raises PresenceUnavailable.
+    Their trucks need not be free. Raises PresenceUnavailable.
     """
     ids = [str(transporter_id) for transporter_id in transporter_ids]
     if not ids:
@@ -240,7 +237,7 @@ def online_within(
     online: dict[UUID, float | None] = {}
     for transporter_id, at in zip(found[::2], found[1::2], strict=True):
         km = pickup.km_to(_point(at)) if at else None
-        if radius_km is None or (km is not None and km <= radius_km):
+        if reach.covers(km):
             online[UUID(transporter_id)] = km
     return online
 

@@ -20,6 +20,7 @@ from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.models import Assignment, Broadcast, Hold, Offer, TransitionRecord, TruckRequest
 from weelo_workers.queries.fleets import free_trucks
 from weelo_workers.queries.pages import Page, PageRequest
+from weelo_workers.queries.slots import kinds_of
 from weelo_workers.queries.views import assignment_view, broadcast_view
 
 
@@ -73,7 +74,7 @@ def offers(session: Session, transporter_id: UUID, page_request: PageRequest) ->
     now: datetime = session.scalars(select(func.clock_timestamp())).one()
     views = {each.id: broadcast_view(each, slots[each.id], now) for each in broadcasts}
     everything = [slot for of_one in slots.values() for slot in of_one]
-    kinds = set(free_trucks(session, transporter_id, {slot.vehicle_key for slot in everything}))
+    kinds = set(free_trucks(session, transporter_id, kinds_of(everything)))
     items = [
         OfferView(
             broadcast_id=offer.broadcast_id,

@@ -13,7 +13,8 @@ from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.fleet import AvailabilityView
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.lifecycles.assignment import LIVE
-from weelo_workers.models import Assignment, Driver, Transporter, Vehicle, on_the_road
+from weelo_workers.models import Assignment, Driver, Transporter, Vehicle, vehicle_busy
+from weelo_workers.models.fleet import of_kinds
 from weelo_workers.queries.pages import Page, PageRequest
 from weelo_workers.queries.views import assignment_view, driver_view, vehicle_view
 
@@ -29,7 +30,7 @@ class FleetAvailability:
 def fleet_availability(session: Session, transporter_id: UUID) -> FleetAvailability:
     """Read the availability. `at` is the statement's time, so the result contains everything committed before it."""
     kinds = (
-        select(Vehicle.vehicle_key).where(Vehicle.transporter_id == transporter_id, ~on_the_road).distinct()
+        select(Vehicle.vehicle_key).where(Vehicle.transporter_id == transporter_id, ~vehicle_busy).distinct()
     )
     wants_work = exists().where(Transporter.id == transporter_id, Transporter.is_available)
     row = session.execute(
@@ -47,9 +48,31 @@ def free_trucks(session: Session, transporter_id: UUID, kinds: Collection[str]) 
     return list(
         session.scalars(
             select(Vehicle.vehicle_key).where(
-                Vehicle.transporter_id == transporter_id, Vehicle.vehicle_key.in_(kinds), ~on_the_road
+                Vehicle.transporter_id == transporter_id, of_kinds(kinds), ~vehicle_busy
             )
         )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """The ids of vehicles and drivers with a live assignment."""
+
+    vehicles: frozenset[UUID]
+    drivers: frozenset[UUID]
+
+
+def busy_among(session: Session, vehicle_ids: Collection[UUID], driver_ids: Collection[UUID] = ()) -> Busy:
+    """Return which of these vehicles and drivers are busy, in one query (`models.trips.vehicle_busy`, `driver_busy`)."""
+    live = session.execute(
+        select(Assignment.vehicle_id, Assignment.driver_id).where(
+            Assignment.status.in_(LIVE),
+            Assignment.vehicle_id.in_(vehicle_ids) | Assignment.driver_id.in_(driver_ids),
+        )
+    ).all()
+    return Busy(
+        frozenset(row.vehicle_id for row in live).intersection(vehicle_ids),
+        frozenset(row.driver_id for row in live).intersection(driver_ids),
     )
 
 
@@ -64,13 +87,7 @@ def availability(session: Session, transporter_id: UUID) -> AvailabilityView:
 def vehicles(session: Session, transporter_id: UUID, page_request: PageRequest) -> Page:
     query = select(Vehicle).where(Vehicle.transporter_id == transporter_id)
     rows, next_cursor = page_request.apply(session, query, Vehicle.created_at, Vehicle.id)
-    busy = set(
-        session.scalars(
-            select(Assignment.vehicle_id).where(
-                Assignment.vehicle_id.in_([vehicle.id for vehicle in rows]), Assignment.status.in_(LIVE)
-            )
-        )
-    )
+    busy = busy_among(session, [vehicle.id for vehicle in rows]).vehicles
     return Page([vehicle_view(vehicle, busy=vehicle.id in busy).json_dict() for vehicle in rows], next_cursor)
 
 

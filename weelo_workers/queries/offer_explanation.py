@@ -13,7 +13,7 @@ from weelo_workers import presence
 from weelo_workers.contracts.offers import PassedOverView, WhyView
 from weelo_workers.contracts.statuses import AssignmentStatus, PassedOverBecause
 from weelo_workers.lifecycles.assignment import LIVE
-from weelo_workers.lifecycles.offer_cap import Reach, has_room
+from weelo_workers.lifecycles.offer_cap import OfferRank, has_room
 from weelo_workers.models import (
     Assignment,
     Broadcast,
@@ -26,6 +26,7 @@ from weelo_workers.models import (
     TruckRequest,
     Vehicle,
 )
+from weelo_workers.models.fleet import of_kinds
 from weelo_workers.queries.open_offers import in_last_step, open_offers_of
 from weelo_workers.settings import settings
 
@@ -126,9 +127,9 @@ def _had_a_free_truck(broadcast_id: UUID, transporter_id: UUID) -> ColumnElement
 
     Steps record no reason for a fleet whose trucks are all on the road, because presence lists only free trucks.
     """
-    keys = select(TruckRequest.vehicle_key).where(TruckRequest.broadcast_id == broadcast_id)
+    kinds = select(TruckRequest.vehicle_key).where(TruckRequest.broadcast_id == broadcast_id)
     step = TransitionRecord
-    on_the_road = exists().where(
+    was_busy = exists().where(
         Assignment.vehicle_id == Vehicle.id,
         Assignment.created_at <= step.at,
         or_(Assignment.status.in_(LIVE), Assignment.state_changed_at > step.at),
@@ -140,8 +141,8 @@ def _had_a_free_truck(broadcast_id: UUID, transporter_id: UUID) -> ColumnElement
             step.broadcast_id == broadcast_id,
             step.subject == "broadcast",
             step.details.has_key("step"),
-            Vehicle.vehicle_key.in_(keys),
-            ~on_the_road,
+            of_kinds(kinds),
+            ~was_busy,
         )
         .exists()
     )
@@ -150,18 +151,18 @@ def _had_a_free_truck(broadcast_id: UUID, transporter_id: UUID) -> ColumnElement
 def _has_room(session: Session, broadcast: Broadcast, transporter_id: UUID, km: float) -> bool:
     open_offers = open_offers_of(session, transporter_id, datetime.now(UTC))
     pickup = (broadcast.pickup["latitude"], broadcast.pickup["longitude"])
-    new = Reach(km, in_last_step(broadcast), pickup=pickup)
+    new = OfferRank(km, in_last_step(broadcast), pickup=pickup)
     return has_room(open_offers, new, settings().max_open_offers)
 
 
 def _never_offered(session: Session, broadcast: Broadcast, transporter_id: UUID) -> tuple[str, bool, str]:
     """Return (reason, whether it is derived from the present state, further words) if no step has recorded a reason."""
-    keys = select(TruckRequest.vehicle_key).where(TruckRequest.broadcast_id == broadcast.id)
-    has_truck = exists().where(Vehicle.transporter_id == transporter_id, Vehicle.vehicle_key.in_(keys))
+    kinds = select(TruckRequest.vehicle_key).where(TruckRequest.broadcast_id == broadcast.id)
+    has_truck = exists().where(Vehicle.transporter_id == transporter_id, of_kinds(kinds))
     if not session.scalar(select(has_truck)):
         return NO_TRUCK, True, ""
     was_free = select(_had_a_free_truck(broadcast.id, transporter_id))
-    if broadcast.radius_step and not session.scalar(was_free):
+    if not broadcast.reach.is_nothing and not session.scalar(was_free):
         return PassedOverBecause.NO_FREE_TRUCK, False, ""
     transporter = session.get(Transporter, transporter_id)
     if transporter is None or not transporter.is_available:
@@ -170,10 +171,9 @@ def _never_offered(session: Session, broadcast: Broadcast, transporter_id: UUID)
     if here is None:
         return PassedOverBecause.SILENT, True, ""
     km = presence.Point(broadcast.pickup["latitude"], broadcast.pickup["longitude"]).km_to(here)
-    if broadcast.radius_step and (broadcast.radius_km is None or km <= broadcast.radius_km):
+    if broadcast.reach.covers(km):
         room = _has_room(session, broadcast, transporter_id, km)
         return (CAME_TOO_LATE if room else PassedOverBecause.TOO_MANY_OFFERS), True, ""
-    rings = (
-        f"the rings reached {broadcast.radius_km} km" if broadcast.radius_step else "no ring was offered yet"
-    )
+    reached = broadcast.reach.limit_km
+    rings = "no ring was offered yet" if reached is None else f"the rings reached {reached} km"
     return OUT_OF_RADIUS, True, f"they are {km:.1f} km away, {rings}"

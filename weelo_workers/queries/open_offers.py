@@ -11,7 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 from weelo_workers.contracts.statuses import PassedOverBecause
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.ladder import is_last_step
-from weelo_workers.lifecycles.offer_cap import APART_FACTOR, APART_KM, Reach
+from weelo_workers.lifecycles.offer_cap import APART_FACTOR, APART_KM, OfferRank
 from weelo_workers.models import Broadcast, Offer, PassedOver
 from weelo_workers.queries.sphere import half_chord_squared, half_chord_squared_of
 from weelo_workers.settings import settings
@@ -54,7 +54,7 @@ def open_offers_against(
     )
 
 
-def open_offers_of(session: Session, transporter_id: UUID, now: datetime) -> list[Reach]:
+def open_offers_of(session: Session, transporter_id: UUID, now: datetime) -> list[OfferRank]:
     """Return this transporter's offers that count towards the cap: of open broadcasts, and not declined."""
     rows = session.execute(
         select(Offer.distance_km, Offer.last_step, Broadcast.pickup)
@@ -62,7 +62,7 @@ def open_offers_of(session: Session, transporter_id: UUID, now: datetime) -> lis
         .where(Offer.transporter_id == transporter_id, *_is_open(now))
     )
     return [
-        Reach(row.distance_km, row.last_step, pickup=(row.pickup["latitude"], row.pickup["longitude"]))
+        OfferRank(row.distance_km, row.last_step, pickup=(row.pickup["latitude"], row.pickup["longitude"]))
         for row in rows
     ]
 

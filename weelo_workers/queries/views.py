@@ -17,18 +17,8 @@ from weelo_workers.contracts.statuses import (
 from weelo_workers.contracts.trips import AssignmentView
 from weelo_workers.contracts.vehicle_kinds import VehicleKind, VehicleKindView
 from weelo_workers.contracts.wire import Place
-from weelo_workers.lifecycles.truck_request import FILLED
 from weelo_workers.models import Assignment, Broadcast, Driver, TruckRequest, Vehicle
-
-
-def filled(slots: Iterable[TruckRequest]) -> int:
-    """Return the number of slots with a truck. It is counted each time and stored nowhere."""
-    return sum(slot.status in FILLED for slot in slots)
-
-
-def searching(slots: Iterable[TruckRequest]) -> int:
-    """Return the number of open slots that are not on hold."""
-    return sum(slot.status == TruckRequestStatus.SEARCHING for slot in slots)
+from weelo_workers.queries.slots import filled
 
 
 def broadcast_header(broadcast: Broadcast) -> dict[str, Any]:
@@ -65,7 +55,7 @@ def broadcast_view(broadcast: Broadcast, slots: Sequence[TruckRequest], now: dat
         trucks_needed=broadcast.trucks_needed,
         trucks_filled=filled(slots),
         truck_requests=[truck_request_view(slot) for slot in slots],
-        radius_km=broadcast.radius_km,
+        radius_km=broadcast.reach.limit_km,
         transporters_notified=broadcast.transporters_notified,
         expires_at=broadcast.expires_at,
         created_at=broadcast.created_at,

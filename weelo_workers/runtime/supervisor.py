@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from weelo_workers.backoff import backoff
 from weelo_workers.runtime.console_log import ConsoleLog
 from weelo_workers.runtime.processes import Identity, kill_session
 from weelo_workers.runtime.reaper import ChildRegistry, spawn
@@ -208,7 +209,7 @@ class Supervisor:
         lived = child.ended - child.started
         child.failed_starts = child.failed_starts + 1 if lived < STARTED_SECONDS else 0
         child.early_deaths = child.early_deaths + 1 if lived < LIVED_SECONDS else 0
-        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** max(0, child.early_deaths - 1))
+        pause = backoff(child.early_deaths, first=FIRST_PAUSE_SECONDS, longest=LONGEST_PAUSE_SECONDS)
         child.due = time.monotonic() + pause
         name = child.program.name
         self._console_log.line("weelo", f"{name} {manner}; starting it again in {pause:.1f} s")

@@ -10,8 +10,8 @@ from weelo_workers.lifecycles import assignment as lifecycle, truck_request as s
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, TruckRequest
+from weelo_workers.ownership import lock_own_assignment
 from weelo_workers.queries.views import assignment_view
-from weelo_workers.trips.finding import lock_own_assignment
 
 
 @handles(DriverAccepts)

@@ -7,8 +7,8 @@ from weelo_workers.contracts.trips import AssignmentView, DriverDeclines
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment
+from weelo_workers.ownership import lock_own_assignment
 from weelo_workers.queries.views import assignment_view
-from weelo_workers.trips.finding import lock_own_assignment
 from weelo_workers.trips.reopening import revert_assignment
 
 

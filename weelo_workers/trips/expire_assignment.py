@@ -7,8 +7,8 @@ from weelo_workers.contracts.trips import DriverTimedOut, ExpireAssignment
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment
+from weelo_workers.ownership import lock_assignment
 from weelo_workers.queries.views import assignment_view, broadcast_header
-from weelo_workers.trips.finding import lock_with_broadcast
 from weelo_workers.trips.reopening import revert_assignment
 
 TIMEOUT = "timeout"
@@ -17,7 +17,7 @@ TIMEOUT = "timeout"
 @handles(ExpireAssignment)
 def expire_assignment(command: ExpireAssignment, uow: UnitOfWork) -> None:
     """Revert the assignment. Does nothing if it was answered or reverted before."""
-    found = lock_with_broadcast(uow, Assignment.id == command.assignment_id)
+    found = lock_assignment(uow, Assignment.id == command.assignment_id)
     if found is None:
         return
     broadcast, assignment = found

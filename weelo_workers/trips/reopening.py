@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import func, select
 
 from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.broadcasts import (
@@ -20,8 +20,19 @@ from weelo_workers.lifecycles import (
     truck_request as slot_lifecycle,
 )
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Assignment, Broadcast, Driver, Offer, TruckRequest, Vehicle, on_the_road
-from weelo_workers.queries.views import broadcast_header, filled, searching
+from weelo_workers.models import (
+    Assignment,
+    Broadcast,
+    Driver,
+    Offer,
+    TruckRequest,
+    Vehicle,
+    driver_busy,
+    vehicle_busy,
+)
+from weelo_workers.models.fleet import of_kinds
+from weelo_workers.queries.slots import filled, searching
+from weelo_workers.queries.views import broadcast_header
 
 # CONTRACT section 4: a reopened broadcast stays open for at least this long.
 AT_LEAST = timedelta(seconds=60)
@@ -46,15 +57,12 @@ def revert_assignment(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignm
 def _pass_over(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, assignment: Assignment) -> None:
     """Decline the offer on behalf of the fleet, unless it has another free truck and driver."""
     fleet = assignment.transporter_id
-    busy_driver = exists().where(
-        Assignment.driver_id == Driver.id, Assignment.status.in_(assignment_lifecycle.LIVE)
-    )
     trucks = uow.session.scalar(
         select(func.count()).where(
             Vehicle.transporter_id == fleet,
-            Vehicle.vehicle_key == slot.vehicle_key,
+            of_kinds({slot.vehicle_key}),
             Vehicle.id != assignment.vehicle_id,
-            ~on_the_road,
+            ~vehicle_busy,
         )
     )
     drivers = uow.session.scalar(
@@ -62,7 +70,7 @@ def _pass_over(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, assign
             Driver.transporter_id == fleet,
             Driver.id != assignment.driver_id,
             Driver.is_available,
-            ~busy_driver,
+            ~driver_busy,
         )
     )
     offer = uow.session.get(Offer, (broadcast.id, fleet))
@@ -86,7 +94,7 @@ def _reopened(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, reason:
     ):
         return False  # the customer has another open broadcast
     broadcast_transitions.announce_state(uow, broadcast, slots)
-    uow.publish(TrucksRemainingUpdate(**broadcast_header(broadcast), trucks_remaining=searching(slots)))
+    uow.publish(TrucksRemainingUpdate(**broadcast_header(broadcast), trucks_remaining=len(searching(slots))))
     uow.send(ReofferBroadcast(broadcast_id=broadcast.id, truck_request_id=slot.id))
     return True
 

@@ -11,6 +11,7 @@ from tests.world import DELHI, Fleet, World, place
 from weelo_workers import presence
 from weelo_workers.contracts.fleet import SetAvailability
 from weelo_workers.contracts.statuses import Role
+from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.redis_client import redis
 
 
@@ -192,7 +193,7 @@ def test_a_timer_does_not_wake_a_silent_phone(world: World) -> None:
     presence.evict_stale(at_most=10)
     world.tick(50)
     here = presence.Point(DELHI[0], DELHI[1])
-    assert fleet.id not in presence.search(["open:17ft"], here, None).near
+    assert fleet.id not in presence.search(["open:17ft"], here, Reach.everyone()).near
 
 
 def test_a_slot_that_comes_back_is_offered_though_others_heard_late_meanwhile(world: World) -> None:

@@ -1,0 +1,97 @@
+"""Each rule of dispatch is written in one place (docs/decisions/one-place-per-rule.md)."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.architecture.sources import ROOT, name_of, python_files, syntax
+
+
+def _compares(*names: str) -> Callable[[ast.AST], bool]:
+    """Return a test for a comparison, or an `in_`, of an attribute with one of these names, such as `Offer.step`."""
+
+    def named(each: ast.AST) -> bool:
+        return isinstance(each, ast.Attribute) and not {each.attr, ast.unparse(each)}.isdisjoint(names)
+
+    def found(node: ast.AST) -> bool:
+        match node:
+            case ast.Compare(left, _, others):
+                return any(map(named, (left, *others)))
+            case ast.Call(ast.Attribute(compared, "in_")):
+                return named(compared)
+            case _:
+                return False
+
+    return found
+
+
+def _reads(name: str) -> Callable[[ast.AST], bool]:
+    return lambda node: isinstance(node, ast.Attribute) and node.attr == name
+
+
+def _raises(*codes: str) -> Callable[[ast.AST], bool]:
+    """Return a test for a rejection with one of these codes."""
+    return lambda node: (
+        isinstance(node, ast.Attribute) and node.attr in codes and name_of(node.value) == "Code"
+    )
+
+
+def _doubles(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.BinOp)
+        and isinstance(node.op, ast.Pow)
+        and ast.unparse(node.left) in ("2", "2.0")
+    )
+
+
+RULES = {
+    "how far a broadcast reaches": (_reads("radius_km"), {"models/broadcasts.py"}),
+    "a slot is searching": (_compares("SEARCHING"), {"models/broadcasts.py"}),
+    "a vehicle fits a slot": (
+        _compares("vehicle_key"),
+        {
+            "models/broadcasts.py",
+            "models/fleet.py",
+            "fleet/register_vehicle.py",  # whether a vehicle becomes another kind
+            "offers/hold.py",  # a hold may name a kind instead of a vehicle
+            "queries/broadcasts.py",  # slots of the kinds that a fleet has free
+        },
+    ),
+    "a vehicle or driver is busy": (
+        _compares("Assignment.vehicle_id", "Assignment.driver_id"),
+        {
+            "models/trips.py",
+            "queries/fleets.py",
+            "queries/offer_explanation.py",  # whether it was busy at an earlier time
+            "queries/broadcasts.py",  # trips that a driver may see
+            "queries/trips.py",
+            "notifications/catalog.py",  # to whom a trip still belongs when its event is delivered
+        },
+    ),
+    "a row belongs to the caller": (
+        _raises(
+            "BOOKING_NOT_FOUND",
+            "ORDER_NOT_FOUND",
+            "BROADCAST_NOT_FOUND",
+            "HOLD_NOT_FOUND",
+            "ASSIGNMENT_NOT_FOUND",
+        ),
+        {"ownership.py", "queries/trips.py"},
+    ),
+    "the wait before the next attempt": (_doubles, {"backoff.py"}),
+}
+
+
+def _places(found: Callable[[ast.AST], bool]) -> Iterator[str]:
+    for path in python_files("weelo_workers"):
+        if any(found(node) for node in ast.walk(syntax(path))):
+            yield str(path.relative_to(ROOT / "weelo_workers"))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_is_written_in_one_place(rule: str) -> None:
+    found, allowed = RULES[rule]
+    assert set(_places(found)) == allowed

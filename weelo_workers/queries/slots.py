@@ -1,0 +1,23 @@
+"""Rules about the slots of a broadcast, for rows in memory. `TruckRequest` has the conditions for one slot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from weelo_workers.lifecycles.truck_request import FILLED
+from weelo_workers.models import TruckRequest
+
+
+def filled(slots: Iterable[TruckRequest]) -> int:
+    """Return the number of slots with a truck. It is counted each time and stored nowhere."""
+    return sum(slot.status in FILLED for slot in slots)
+
+
+def searching(slots: Iterable[TruckRequest]) -> list[TruckRequest]:
+    """Return the open slots that are not on hold."""
+    return [slot for slot in slots if slot.is_searching]
+
+
+def kinds_of(slots: Iterable[TruckRequest]) -> set[str]:
+    """Return the kinds of vehicles that fit at least one of these slots."""
+    return {slot.vehicle_key for slot in slots}
