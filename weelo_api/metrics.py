@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from weelo_api.websocket.hub import hub
 from weelo_api.with_timeout import WithTimeout
-from weelo_workers.metrics import multiprocess_dir
+from weelo_workers.metrics import merging, multiprocess_dir
 from weelo_workers.metrics.counters import IN_THIS_PROCESS
 from weelo_workers.models.engine import DATABASE_ERRORS, read_engine
 from weelo_workers.queries import backlog as queries
@@ -87,7 +87,7 @@ class ProcessCounters(Collector):
         own = multiprocess_dir.current_dir()
         if own is None:
             return IN_THIS_PROCESS.collect()
-        return multiprocess_dir.merged(path for path in own.parent.iterdir() if path.is_dir())
+        return merging.merged(path for path in own.parent.iterdir() if path.is_dir())
 
 
 class _Published:

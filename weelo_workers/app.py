@@ -89,9 +89,6 @@ class DisconnectTolerantQoS(redis_transport.QoS):
             super(redis_transport.QoS, self).append(message, delivery_tag)  # type: ignore[no-untyped-call]
 
 
-redis_transport.Channel.QoS = DisconnectTolerantQoS
-
-
 class BackoffConsumer(Consumer):
     """Celery's consumer, retrying only once a second while Redis accepts connections but refuses commands.
 
@@ -243,6 +240,11 @@ def _own_metrics() -> MetricsServer | None:
     """Return the server at METRICS_PORT of this worker and its children, or of beat; None without a port."""
     port = settings().metrics_port
     return MetricsServer(settings().metrics_host, port) if port else None
+
+
+@signals.worker_init.connect
+def _tolerate_disconnects(**_: Any) -> None:
+    redis_transport.Channel.QoS = DisconnectTolerantQoS
 
 
 @signals.worker_init.connect

@@ -7,6 +7,7 @@ line, so the interpreter is replaced by one without them.
 import os
 import sys
 
+from weelo_workers import bootstrap
 from weelo_workers.python_variables import harmless
 
 INTERRUPTED = 128 + 2  # the exit code by which shells report SIGINT
@@ -16,11 +17,16 @@ def main() -> None:
     others = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     environment = {**others, **harmless(os.environ)}
     if environment != dict(os.environ):
-        command = [sys.executable, "-P", "-m", "weelo_workers.cli", *sys.argv[1:]]
+        command = [sys.executable, "-P", "-m", "weelo_workers.entry", *sys.argv[1:]]
         os.execve(sys.executable, command, environment)  # noqa: S606 (the same program with the same arguments)
+    bootstrap.tune_garbage_collector()
     try:
         from weelo_workers.cli import main as weelo  # noqa: PLC0415
 
         weelo()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)  # interrupted while importing; a traceback would not help
+
+
+if __name__ == "__main__":
+    main()

@@ -43,6 +43,12 @@ def command(name: str) -> list[str]:
     return shlex.split(filled_in(services()[name]["command"]))
 
 
+def program(name: str) -> list[str]:
+    """Return the command without the interpreter before it: `weelo_workers` for `python -P -m weelo_workers`."""
+    words = command(name)
+    return words[3:] if words[:3] == ["python", "-P", "-m"] else words
+
+
 def option(words: list[str], name: str) -> str:
     """Return the value of `--name=value`, which must appear exactly once."""
     (value,) = [word.partition("=")[2] for word in words if word.startswith(f"--{name}=")]

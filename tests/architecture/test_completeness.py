@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from tests.architecture.sources import DOMAINS, calls, import_all_contracts, name_of, python_files
+from tests.architecture.sources import DOMAINS, calls, import_all_contracts, name_of, python_files, syntax
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.event import AboutBroadcast, Event
 from weelo_workers.contracts.queues import FLEET, QUEUES, TIMERS
@@ -159,6 +159,16 @@ def test_every_event_that_is_pushed_is_about_a_broadcast() -> None:
     """The broadcast's id is the collapse key, and the sender of a withdrawal looks for pushes about the same broadcast."""
     pushed = [event for event, entry in CATALOG.items() if entry.pushed]
     assert [event.__name__ for event in pushed if not issubclass(event, AboutBroadcast)] == []
+
+
+def test_every_event_that_is_pushed_has_a_test_of_its_push() -> None:
+    words = {
+        node.value
+        for path in python_files("tests/push")
+        for node in ast.walk(syntax(path))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert {entry.name for entry in CATALOG.values() if entry.pushed} <= words
 
 
 # --- refusals -------------------------------------------------------------------------------------------

@@ -40,11 +40,12 @@ def _raises(*codes: str) -> Callable[[ast.AST], bool]:
 
 
 def _doubles(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.BinOp)
-        and isinstance(node.op, ast.Pow)
-        and ast.unparse(node.left) in ("2", "2.0")
-    )
+    """Return whether this is a power of 2 that grows with a variable."""
+    match node:
+        case ast.BinOp(ast.Constant(2), ast.Pow(), exponent):
+            return not isinstance(exponent, ast.Constant)
+        case _:
+            return False
 
 
 RULES = {

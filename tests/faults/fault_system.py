@@ -231,7 +231,7 @@ class FaultSystem:
     def children(self) -> list[int]:
         """Return the pids of the supervisor's children without the servers: the main processes of workers, beat and API."""
         me = psutil.Process(self.system.process.pid)
-        return [child.pid for child in me.children() if {"celery", "gunicorn"} & set(_words(child))]
+        return [child.pid for child in me.children() if {"weelo_workers", "gunicorn"} & set(_words(child))]
 
     def leader(self, program: str) -> int | None:
         """Return the pid of the supervisor's child that runs this program, None if there is none."""

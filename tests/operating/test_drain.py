@@ -41,8 +41,8 @@ def worker() -> Iterator[Begin]:
     begun: list[subprocess.Popen[bytes]] = []
 
     def begin(queue: str) -> subprocess.Popen[bytes]:
-        arguments = ("--app=weelo_workers.app", "--quiet", "worker", f"--queues={queue}", "--concurrency=1")
-        process = subprocess.Popen([sys.executable, "-m", "celery", *arguments, "--loglevel=WARNING"])
+        arguments = ("--quiet", "worker", f"--queues={queue}", "--concurrency=1")
+        process = subprocess.Popen([sys.executable, "-m", "weelo_workers", *arguments, "--loglevel=WARNING"])
         begun.append(process)
         eventually(lambda: consumers()[queue] >= 1, within=30)
         return process

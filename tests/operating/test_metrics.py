@@ -238,9 +238,9 @@ def test_a_taken_metrics_port_stops_no_worker(migrated: None) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         environment = {**os.environ, "METRICS_PORT": str(port)}
-        arguments = ("--app=weelo_workers.app", "--quiet", "worker", "--queues=fleet", "--concurrency=1")
+        arguments = ("--quiet", "worker", "--queues=fleet", "--concurrency=1")
         worker = subprocess.Popen(
-            [sys.executable, "-m", "celery", *arguments, "--loglevel=WARNING"],
+            [sys.executable, "-m", "weelo_workers", *arguments, "--loglevel=WARNING"],
             env=environment,
             stderr=subprocess.PIPE,
             text=True,

@@ -280,3 +280,24 @@ def test_a_driver_who_sleeps_is_woken_for_the_trip_and_its_end(world: World, ser
     assert [data["type"] for data in told] == ["trip_assigned", "trip_cancelled"]
     assignment = str(world.assignments(broadcast)[0].id)
     assert all(data["assignmentId"] == assignment for data in told)
+
+
+def test_a_customer_who_sleeps_is_woken_for_each_truck_and_the_fleet_when_its_driver_is_late(
+    world: World, server: FcmServer
+) -> None:
+    customer = uuid4()
+    fleet, of_the_fleet = fleet_with_phone(world)
+    of_the_customer = device(world, customer)
+    world.accept(fleet, world.broadcast(1, customer=customer))
+    world.drain()
+    assert server.delivered_to(of_the_customer) == ["truck_confirmed", "booking_fully_filled"]
+    world.tick(60)
+    assert "driver_timeout" in server.delivered_to(of_the_fleet)
+
+
+def test_a_customer_who_sleeps_is_woken_if_there_is_no_truck(world: World, server: FcmServer) -> None:
+    customer = uuid4()
+    token = device(world, customer)
+    world.broadcast(1, customer=customer)
+    world.tick(130)
+    assert server.delivered_to(token) == ["booking_expired", "no_vehicles_available"]

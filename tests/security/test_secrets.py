@@ -204,7 +204,7 @@ UNREACHABLE = {
     "REDIS_URL": f"redis://:{PASSWORD}@127.0.0.1:1/0",
     "JWT_SECRET": SECRET,
 }
-CELERY = ("celery", "--app=weelo_workers.app", "--no-color")
+CELERY = ("weelo_workers", "--no-color")
 PROGRAMS = {
     "worker": (*CELERY, "worker", "--queues=offers", "--pool=solo", "--loglevel=INFO", "--without-mingle"),
     "beat": (

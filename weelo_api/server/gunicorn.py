@@ -15,6 +15,7 @@ from typing import Any
 
 from flask import Flask
 
+from weelo_workers import bootstrap
 from weelo_workers.metrics import multiprocess_dir
 from weelo_workers.settings import ConfigurationError
 
@@ -48,11 +49,10 @@ CLOSE_WITHIN_SECONDS = 3.0
 
 def start() -> Flask:
     """Prepare the arbiter's process and return the application, once, before the first fork."""
+    os.environ.pop("SCRIPT_NAME", None)  # gunicorn reads it like the header of that name
+    bootstrap.start_server(always_share_metrics=True)
     from weelo_api import create_app
 
-    os.environ.pop("SCRIPT_NAME", None)  # gunicorn reads it like the header of that name
-    # Before the first metric, because workers share their metrics in files.
-    multiprocess_dir.open_dir(always=True)
     try:
         return create_app()
     except ConfigurationError as unusable:
@@ -120,8 +120,10 @@ def _is_ending(worker: Any) -> bool:
 
 def child_exit(server: Any, worker: Any) -> None:
     """Merge the metrics of dead workers, in the arbiter."""
+    from weelo_workers.metrics import merging
+
     if (own := multiprocess_dir.current_dir()) is not None:
-        multiprocess_dir.merge_dead(own)
+        merging.merge_dead(own)
 
 
 def worker_exit(server: Any, worker: Any) -> None:

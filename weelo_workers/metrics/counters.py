@@ -1,13 +1,6 @@
 """The metrics that processes count themselves. Metrics that rows can answer are queried when /metrics is read."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, values
-
-from weelo_workers.metrics import multiprocess_dir
-
-multiprocess_dir.open_dir()
-if multiprocess_dir.current_dir() is not None:
-    # prometheus_client reads the variable only while it is imported, which Flower's Celery plugin does before this line.
-    values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 IN_THIS_PROCESS = CollectorRegistry()
 """The metrics below. It is read directly only in a process without a multiprocess directory."""

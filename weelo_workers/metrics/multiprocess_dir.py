@@ -1,7 +1,8 @@
 """The directory in which the processes of a program share metrics: prometheus_client's multiprocess mode.
 
 One directory per program (a worker's parent with its children, the API's arbiter with its workers), named by the
-parent's pid, below METRICS_DIR or a temporary directory. The files of children that have died are merged into one.
+parent's pid, below METRICS_DIR or a temporary directory. `merging` reads its files. prometheus_client is not imported here,
+because it has to be imported after the directory is opened.
 """
 
 from __future__ import annotations
@@ -11,27 +12,17 @@ import logging
 import os
 import shutil
 import tempfile
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
-
-from filelock import FileLock, Timeout
-from prometheus_client.mmap_dict import MmapedDict
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from weelo_workers.settings import ConfigurationError, settings
 
 log = logging.getLogger(__name__)
 
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
-_OF_THE_DEAD = 0  # takes the place of the pid in the name of the merged file
-_LOCK_SECONDS = 1.0
 
 
 def open_dir(*, always: bool = False) -> None:
-    """Create this program's directory. To be called before any metric is created, and before any fork.
+    """Create this program's directory. To be called before prometheus_client is imported, and before any fork.
 
     Without METRICS_DIR and METRICS_PORT nothing reads the files, so there is no directory unless `always` is set.
     """
@@ -70,76 +61,3 @@ def _temporary() -> Path:
 
     atexit.register(remove)
     return Path(root)
-
-
-def merged(folders: Iterable[Path]) -> Iterable[Any]:
-    """Return the merged metrics of all processes of these directories; gauges only of processes that still run."""
-    files: list[str] = []
-    with ExitStack() as locks:
-        # Read under the lock, so that no file of a dead child is counted a second time in the merged file.
-        for folder in sorted(folders):
-            locks.enter_context(_locked(folder))
-            files += [str(path) for path in folder.glob("*.db") if path.stat().st_size and not _is_past(path)]
-        figures: Iterable[Any] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
-    return figures
-
-
-def merge_dead(folder: Path) -> None:
-    """Merge the counter files of children that have died into one. `folder`: the program's own."""
-    with _locked(folder):
-        dead = [path for path in folder.glob("*.db") if not _alive(_pid(path))]
-        by_kind: dict[str, list[Path]] = defaultdict(list)
-        for path in dead:
-            kind = path.name.rpartition("_")[0]
-            if kind in {"counter", "histogram"}:
-                by_kind[kind].append(path)
-        for kind, paths in by_kind.items():
-            _add(paths, folder / f"{kind}_{_OF_THE_DEAD}.db")
-        for path in dead:
-            path.unlink()
-
-
-def _add(paths: Iterable[Path], to: Path) -> None:
-    sums = MmapedDict(str(to))  # type: ignore[no-untyped-call]
-    try:
-        for path in paths:
-            for key, value, _, _ in MmapedDict.read_all_values_from_file(str(path)):  # type: ignore[no-untyped-call]
-                before, _ = sums.read_value(key)  # type: ignore[no-untyped-call]
-                sums.write_value(key, before + value, 0.0)  # type: ignore[no-untyped-call]
-    finally:
-        sums.close()  # type: ignore[no-untyped-call]
-
-
-def _is_past(path: Path) -> bool:
-    return path.name.startswith("gauge_live") and not _alive(_pid(path))
-
-
-def _pid(path: Path) -> int:
-    return int(path.stem.rpartition("_")[2])
-
-
-def _alive(pid: int) -> bool:
-    if pid == _OF_THE_DEAD:
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    lock = FileLock(folder / "lock", timeout=_LOCK_SECONDS, mode=0o600)
-    try:
-        lock.acquire()
-    except (Timeout, OSError) as problem:
-        log.warning("metrics are read without their lock: %s", problem)
-        yield
-        return
-    try:
-        yield
-    finally:
-        lock.release()

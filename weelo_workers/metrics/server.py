@@ -10,7 +10,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.registry import Collector
 
-from weelo_workers.metrics import multiprocess_dir
+from weelo_workers.metrics import merging, multiprocess_dir
 from weelo_workers.metrics.counters import IN_THIS_PROCESS
 
 log = logging.getLogger(__name__)
@@ -25,8 +25,8 @@ class ProgramCollector(Collector):
         own = multiprocess_dir.current_dir()
         if own is None:
             return IN_THIS_PROCESS.collect()
-        multiprocess_dir.merge_dead(own)
-        return multiprocess_dir.merged([own])
+        merging.merge_dead(own)
+        return merging.merged([own])
 
 
 class MetricsServer:

@@ -106,7 +106,7 @@ def addresses(options: Options) -> dict[str, str]:
 
 def demo(options: Options) -> Program:
     arguments = ("--url", options.own_url, "--data-dir", str(options.data_dir))
-    argv = _module("weelo_workers.cli", "demo", *arguments)
+    argv = _module("weelo_workers.entry", "demo", *arguments)
     return Program("demo", argv, stop_stage=DEMO, grace=0.5, once=True)
 
 
@@ -131,7 +131,7 @@ def demo_pace() -> dict[str, str]:
 
 
 def migration() -> tuple[str, ...]:
-    return _module("weelo_workers.cli", "migrate")
+    return _module("weelo_workers.entry", "migrate")
 
 
 def _api(options: Options) -> Program:
@@ -170,7 +170,7 @@ def _flower(port: int) -> Program:
 
 
 def _celery(*arguments: str) -> tuple[str, ...]:
-    return _module("celery", "--app=weelo_workers.app", "--quiet", "--no-color", *arguments)
+    return _module("weelo_workers", "--quiet", "--no-color", *arguments)
 
 
 def _module(name: str, *arguments: str) -> tuple[str, ...]:

@@ -1,0 +1,13 @@
+"""`python -m weelo_workers worker …`, `… beat …` and `… flower …`: Celery's command line, for our application."""
+
+import sys
+
+from weelo_workers import bootstrap
+
+if __name__ == "__main__":
+    bootstrap.start_server()
+    sys.argv.insert(1, "--app=weelo_workers.app")
+
+    from celery.__main__ import main
+
+    main()
