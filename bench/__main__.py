@@ -15,13 +15,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.conftest import SECRET
+from tests.support.tokens import SECRET
 
 os.environ["JWT_SECRET"] = SECRET
 
 from bench import accepts, ceiling, history, overload, rings, sockets, surge, timers
 from bench.figures import Figure
-from tests.system import System
+from tests.support.system import System
 
 MEASURES = (
     accepts.idle,

@@ -13,8 +13,9 @@ from typing import Any
 from uuid import uuid4
 
 from bench.figures import Figure, milliseconds
-from tests.people import BareSocket, Truck, book
-from tests.system import System, token
+from tests.support.people import BareSocket, Truck, book
+from tests.support.system import System
+from tests.support.tokens import token
 from weelo_client import NO_KEY
 from weelo_workers.contracts.statuses import Role
 

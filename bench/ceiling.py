@@ -10,7 +10,7 @@ from uuid import uuid4
 from sqlalchemy import Engine, text
 
 from bench.figures import Figure
-from tests.system import System
+from tests.support.system import System
 from weelo_workers.models.engine import connect
 from weelo_workers.runtime.embedded import Postgres
 
@@ -19,7 +19,7 @@ SECONDS = 4.0
 
 def transactions(system: System, data: Path) -> list[Figure]:
     """Commands a second through the bus in one process, against the bare SQL of the same shape."""
-    from tests.world import World
+    from tests.support.world import World
     from weelo_workers.contracts.fleet import DriverDetails, RegisterDriver
     from weelo_workers.contracts.statuses import Role
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from bench import past
 from bench.figures import Figure, percentile
-from tests.system import System
+from tests.support.system import System
 from weelo_workers import redis_client, settings as settings_module
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.statuses import Role
@@ -84,7 +84,7 @@ class Player:
     """Plays bookings on one database, one after the other, and times each act."""
 
     def __init__(self, engine: Engine) -> None:
-        from tests.world import Fleet, Truck, World
+        from tests.support.world import Fleet, Truck, World
 
         self.engine = engine
         self.world = World(engine)

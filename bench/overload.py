@@ -16,9 +16,10 @@ from uuid import uuid4
 from sqlalchemy import text
 
 from bench.figures import Figure, milliseconds
-from tests.people import BOOKING, OPEN, Truck, book
-from tests.system import System, token
-from tests.waiting import eventually
+from tests.support.people import BOOKING, OPEN, Truck, book
+from tests.support.system import System
+from tests.support.tokens import token
+from tests.support.waiting import eventually
 from weelo_client import NO_KEY
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import connect

@@ -13,8 +13,9 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from bench.figures import Figure, percentile
-from tests.people import Truck
-from tests.system import System, token
+from tests.support.people import Truck
+from tests.support.system import System
+from tests.support.tokens import token
 from weelo_workers import presence, redis_client, settings as settings_module
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.lifecycles.reach import Reach

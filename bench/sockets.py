@@ -19,9 +19,10 @@ import httpx
 import psutil
 
 from bench.figures import Figure, milliseconds, percentile
-from tests.log_writer import LogWriter
-from tests.system import System, token
-from tests.waiting import eventually
+from tests.support.log_writer import LogWriter
+from tests.support.system import System
+from tests.support.tokens import token
+from tests.support.waiting import eventually
 from weelo_workers import redis_client, settings as settings_module
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models import engine as engines

@@ -9,9 +9,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from bench.figures import Figure, milliseconds
-from tests.people import BareSocket
-from tests.surge import TOWNS, TownTruck, book_near, surge as surge_of
-from tests.system import System
+from tests.support.people import BareSocket
+from tests.support.surge import TOWNS, TownTruck, book_near, surge as surge_of
+from tests.support.system import System
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import connect
 

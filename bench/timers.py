@@ -10,9 +10,9 @@ from uuid import uuid4
 from sqlalchemy import text
 
 from bench.figures import Figure, milliseconds
-from tests.people import BOOKING
-from tests.system import System
-from tests.waiting import eventually
+from tests.support.people import BOOKING
+from tests.support.system import System
+from tests.support.waiting import eventually
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import connect
 from weelo_workers.runtime.embedded import Postgres

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from tests.architecture.sources import ROOT
+from tests.support.sources import ROOT
 
 VARIABLE = re.compile(r"\$\{(?P<name>\w+)(?:(?P<operator>:?[-?+])(?P<rest>[^}]*))?\}")
 

@@ -17,7 +17,7 @@ from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
 
 from tests.architecture import compose
-from tests.architecture.sources import ROOT
+from tests.support.sources import ROOT
 from weelo_workers.contracts.statuses import (
     AssignmentStatus,
     BroadcastStatus,

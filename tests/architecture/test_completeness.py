@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from tests.architecture.sources import DOMAINS, calls, import_all_contracts, name_of, python_files, syntax
+from tests.support.sources import DOMAINS, calls, import_all_contracts, name_of, python_files, syntax
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.event import AboutBroadcast, Event
 from weelo_workers.contracts.queues import FLEET, QUEUES, TIMERS

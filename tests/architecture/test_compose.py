@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture import compose
-from tests.architecture.sources import ROOT
+from tests.support.sources import ROOT
 from weelo_workers.contracts.queues import NOTIFICATIONS, QUEUES
 from weelo_workers.runtime.programs import Options, migration, programs
 from weelo_workers.runtime.supervisor import Program

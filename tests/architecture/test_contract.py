@@ -13,8 +13,8 @@ import click
 import pytest
 from pydantic import BaseModel
 
-from tests.architecture.sources import ROOT, import_all_contracts
-from tests.architecture.test_routes import OFF_THE_PREFIX, PREFIX, app, asyncapi, operations
+from tests.architecture.api import OFF_THE_PREFIX, PREFIX, app, asyncapi, operations
+from tests.support.sources import ROOT, import_all_contracts
 from weelo_api.views import common, notifications
 from weelo_api.websocket import messages
 from weelo_workers import cli

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.documents import BLOCK, generated, names, pages
-from tests.architecture.sources import ROOT, python_files
+from tests.support.sources import ROOT, python_files
 from weelo_workers.settings import Settings
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *pages()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from tests.architecture.sources import ROOT, name_of, python_files, syntax
+from tests.support.sources import ROOT, name_of, python_files, syntax
 
 
 def test_no_exception_is_made_once_and_raised_again() -> None:

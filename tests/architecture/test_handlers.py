@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.sources import (
+from tests.support.sources import (
     DOMAINS,
     ROOT,
     calls,

@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 
 import pytest
 
-from tests.architecture.sources import ROOT, setup_cfg
+from tests.support.sources import ROOT, setup_cfg
 
 STAGES: list[list[tuple[str, str]]] = []
 for _line in re.sub(r"\\\n", " ", (ROOT / "Dockerfile").read_text()).splitlines():

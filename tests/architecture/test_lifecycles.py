@@ -8,7 +8,7 @@ from enum import StrEnum
 import pytest
 
 from tests.architecture.documents import LIFECYCLES
-from tests.architecture.sources import ROOT, python_files
+from tests.support.sources import ROOT, python_files
 from weelo_workers.contracts.statuses import BroadcastStatus
 from weelo_workers.lifecycles import mailbox
 from weelo_workers.lifecycles.lifecycle import Lifecycle

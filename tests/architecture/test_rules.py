@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.architecture.sources import ROOT, name_of, python_files, syntax
+from tests.support.sources import ROOT, name_of, python_files, syntax
 
 
 def _compares(*names: str) -> Callable[[ast.AST], bool]:

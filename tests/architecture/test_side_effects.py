@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from tests.architecture.sources import ROOT, python_files
+from tests.support.sources import ROOT, python_files
 
 # Alembic executes these, and does not import them as modules.
 EXECUTED = "weelo_workers.models.migrations."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.architecture.compose import services
-from tests.architecture.sources import DOMAINS, ROOT, python_files
+from tests.support.sources import DOMAINS, ROOT, python_files
 from weelo_workers import app
 from weelo_workers.contracts.queues import QUEUES, TIMERS
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.client.scripted_api import ScriptedApi, Socket
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 from weelo_client import Channel, ChannelEnded, Frame, FrameTimeout, WeeloClient
 from weelo_client.connection import is_loopback
 

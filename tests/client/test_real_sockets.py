@@ -7,9 +7,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.log_writer import LogWriter
-from tests.sockets.harness import Api, token
-from tests.waiting import eventually
+from tests.support.api_process import Api
+from tests.support.log_writer import LogWriter
+from tests.support.tokens import token
+from tests.support.waiting import eventually
 from weelo_client import Channel, WeeloClient
 from weelo_workers.redis_client import redis
 
@@ -29,7 +30,7 @@ def who() -> UUID:
 
 
 def listen(api: Api, who: UUID, after: int) -> Channel:
-    return WeeloClient(f"http://127.0.0.1:{api.port}", token(who)).listen(after=after)
+    return WeeloClient(f"http://127.0.0.1:{api.port}", token("customer", who)).listen(after=after)
 
 
 def acked(who: UUID) -> int:

@@ -23,7 +23,7 @@ def main() -> int:
         asked.error(f"--minutes: from 0.5 to {LONGEST_MINUTES}")
     seed = secrets.randbelow(1_000_000) if said.seed is None else said.seed
 
-    from tests.conftest import SECRET
+    from tests.support.tokens import SECRET
 
     os.environ["JWT_SECRET"] = SECRET
 

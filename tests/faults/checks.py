@@ -14,7 +14,7 @@ from tests.faults.fault_system import FaultSystem
 from tests.faults.ledger import LedgerEntry
 from tests.faults.people import Person
 from tests.faults.population import Population
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 @dataclass(slots=True)

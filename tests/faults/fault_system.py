@@ -20,8 +20,8 @@ from redis.exceptions import RedisError, ResponseError
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from tests.faults.disks import SmallDisk
-from tests.system import System
+from tests.support.disks import SmallDisk
+from tests.support.system import System
 from weelo_workers.messaging.mailbox import TIMER_GRACE
 from weelo_workers.models.engine import connect
 from weelo_workers.runtime.embedded import Postgres, Valkey

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
 from tests.faults.ledger import Answer
-from tests.system import token
+from tests.support.tokens import token
 from weelo_client import Channel, Frame
 from weelo_workers.contracts.statuses import Role
 
@@ -29,7 +29,7 @@ class Person:
         self.id = str(uuid4())
         self.population, self.dice = population, dice
         self.ear = population.ledger.heard_log(self.id)
-        self.bearer = token(self.role, self.id, ttl=86_400)  # type: ignore[arg-type]
+        self.bearer = token(self.role, self.id, ttl=86_400)
         self.channel: Channel | None = None
 
     def listen(self) -> None:

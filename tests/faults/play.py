@@ -21,7 +21,7 @@ from tests.faults.population import Population
 from tests.faults.punctuality import TIMERS, Delay, delays
 from tests.faults.registry import Effect, FaultContext, NotPossibleHere
 from tests.faults.verification import verify
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 @dataclass(slots=True)

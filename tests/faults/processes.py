@@ -7,10 +7,10 @@ import time
 from contextlib import ExitStack, suppress
 from functools import partial
 
-from tests.faults.disks import no_room
 from tests.faults.fault_system import DATABASE, FaultSystem
 from tests.faults.registry import Effect, FaultContext, fault
-from tests.waiting import eventually
+from tests.support.disks import no_room
+from tests.support.waiting import eventually
 from weelo_workers.contracts.queues import QUEUES
 
 PREFORK = [queue for queue in QUEUES if queue != "notifications"]

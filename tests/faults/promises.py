@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.faults.checks import Evidence, check
 from tests.faults.heard_log import Line
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 from weelo_api.commands.gateway import IN_DOUBT
 
 

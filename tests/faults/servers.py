@@ -12,10 +12,10 @@ from psutil import Process
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from tests.faults.disks import SmallDisk
 from tests.faults.fault_system import DATABASE, FaultSystem
 from tests.faults.registry import Effect, FaultContext, NotPossibleHere, fault
-from tests.waiting import eventually
+from tests.support.disks import SmallDisk
+from tests.support.waiting import eventually
 from weelo_workers.runtime.embedded import EmbeddedServer
 
 DOWN_SECONDS = 30.0

@@ -11,10 +11,10 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy.engine import make_url
 
-from tests.faults.tcp_proxy import TcpProxy
-from tests.people import BOOKING
-from tests.system import token
-from tests.world import World
+from tests.faults.cutting_proxy import CuttingProxy
+from tests.support.people import BOOKING
+from tests.support.tokens import token
+from tests.support.world import World
 from weelo_api import create_app
 from weelo_api.commands import gateway
 from weelo_workers.contracts.statuses import Role
@@ -28,7 +28,7 @@ RECORDING, LOOKING = b"INSERT INTO mailbox", b"FROM mailbox"
 class Customer:
     id: UUID
     app: FlaskClient
-    line: TcpProxy
+    line: CuttingProxy
     world: World
 
     def books(self, **headers: str) -> Any:
@@ -44,7 +44,7 @@ class Customer:
 def customer(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Customer]:
     """Yield a customer whose API reaches its database through a TCP proxy."""
     url = make_url(settings().database_url)
-    with TcpProxy(url.host or "127.0.0.1", url.port or 5432) as line:
+    with CuttingProxy(url.host or "127.0.0.1", url.port or 5432) as line:
         far = connect(url.set(host="127.0.0.1", port=line.port).render_as_string(False))
         commits_alone = far.execution_options(isolation_level="AUTOCOMMIT")
         monkeypatch.setattr(gateway, "autocommit_engine", lambda: commits_alone)

@@ -10,12 +10,12 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from tests.faults.disks import no_room
 from tests.faults.fault_system import FaultSystem
 from tests.faults.punctuality import LATE_SECONDS, SHARING_SECONDS
-from tests.people import BOOKING
-from tests.system import doctor
-from tests.waiting import eventually, pid_of
+from tests.support.disks import no_room
+from tests.support.people import BOOKING
+from tests.support.system import doctor
+from tests.support.waiting import eventually, pid_of
 from weelo_workers.contracts.queues import QUEUES
 from weelo_workers.contracts.statuses import Role
 

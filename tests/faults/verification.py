@@ -7,8 +7,8 @@ from tests.faults import leaks, promises, punctuality  # noqa: F401
 from tests.faults.checks import CHECKS, CheckResult, Counting, Evidence, check, remaining_after
 from tests.faults.fault_system import FaultSystem
 from tests.faults.population import Population
-from tests.model.truths import TRUTHS, WHEN_AT_REST
-from tests.system import doctor
+from tests.support.system import doctor
+from tests.support.truths import TRUTHS, WHEN_AT_REST
 
 
 def _truth(query: str) -> Counting:

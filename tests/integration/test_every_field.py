@@ -25,10 +25,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sqlalchemy import select
 
-from tests.architecture.sources import import_all_contracts, name_of, python_files
-from tests.integration.trips.test_trips import on_the_way
-from tests.system import token
-from tests.world import World
+from tests.support.sources import import_all_contracts, name_of, python_files
+from tests.support.tokens import token
+from tests.support.world import World
 from weelo_api import create_app
 from weelo_api.telemetry import transporter_heartbeat
 from weelo_api.websocket import messages
@@ -470,13 +469,13 @@ def driver_decline(probe: Probe) -> None:
 
 
 def trip_status(probe: Probe) -> None:
-    [assignment] = probe.world.assignments(on_the_way(probe.world))
+    [assignment] = probe.world.assignments(probe.world.on_the_way())
     body = filled_in(TripStep)
     probe.send(TripStep, body, Role.DRIVER, assignment.driver_id, f"PUT /trips/{assignment.trip_id}/status")
 
 
 def trip_location(probe: Probe) -> None:
-    [assignment] = probe.world.assignments(on_the_way(probe.world))
+    [assignment] = probe.world.assignments(probe.world.on_the_way())
 
     def newest(_: Any) -> list[Any]:
         entries: Any = redis().xrevrange(live_stream.EPHEMERAL, count=1)

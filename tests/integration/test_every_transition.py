@@ -7,8 +7,7 @@ from itertools import combinations
 from typing import Any
 from uuid import UUID, uuid4
 
-from tests.integration.trips.test_trips import continuing
-from tests.world import Fleet, World
+from tests.support.world import Fleet, World
 from weelo_workers.contracts.statuses import AssignmentStatus
 from weelo_workers.lifecycles import assignment, broadcast, hold, truck_request
 from weelo_workers.lifecycles.lifecycle import Lifecycle
@@ -55,7 +54,7 @@ def rings_go_on_for_the_trucks_that_are_missing(world: World) -> None:
     request, _ = asked(world, 2, won=1, yes=1)
     world.tick(16)
     world.tick(121)
-    assert continuing(world, request, world.customer_of(request)).status == "succeeded"
+    assert world.continue_partial(request, world.customer_of(request)).status == "succeeded"
 
 
 def a_request_ends_before_anybody_was_told(world: World) -> None:

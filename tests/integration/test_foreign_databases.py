@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
@@ -15,9 +13,10 @@ import pytest
 from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.engine import make_url
 
-from tests.conftest import own_database, own_roles
-from tests.pooler import PROGRAMS, RefusingProxy, pgbouncer
-from tests.wakers import NullWaker
+from tests.support.pooler import PROGRAMS, RefusingProxy, pgbouncer
+from tests.support.programs import weelo_here
+from tests.support.servers import FOREIGN, own_database, own_roles, worker_number
+from tests.support.wakers import NullWaker
 from weelo_workers.app import load_handlers
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.fleet import SetAvailability
@@ -28,8 +27,6 @@ from weelo_workers.models import server
 from weelo_workers.models.engine import LIMITS, connect
 from weelo_workers.models.migrate import is_at_head, upgrade_to_head
 from weelo_workers.settings import settings
-
-OF_ITS_OWN = 100  # above the numbers that other tests use
 
 load_handlers()
 
@@ -67,17 +64,6 @@ def address(url: URL, query: str = "") -> str:
     return url.render_as_string(False) + query
 
 
-def weelo(*command: str, url: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "weelo_workers.cli", *command],
-        env={**os.environ, "DATABASE_URL": url, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-
 def chosen(connection: Connection, *names: str) -> dict[str, str]:
     return {name: connection.execute(text(f"SHOW {name}")).scalar_one() for name in names}
 
@@ -92,13 +78,13 @@ def engine_of(url: str, **options: str) -> Engine:
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
 def test_a_database_that_cannot_store_every_language_is_refused(foreign: Made, encoding: str) -> None:
     url = foreign(f"ENCODING '{encoding}' TEMPLATE template0 LOCALE_PROVIDER libc LOCALE 'C'")
-    refused = weelo("migrate", url=address(url))
+    refused = weelo_here("migrate", DATABASE_URL=address(url))
     assert refused.returncode == 2
     assert refused.stderr.startswith(
         f"weelo: DATABASE_URL: the database's encoding is {encoding} and must be UTF8"
     )
     assert refused.stderr.count("\n") == 1
-    seen = weelo("doctor", url=address(url))
+    seen = weelo_here("doctor", DATABASE_URL=address(url))
     assert seen.returncode == 1
     assert f"database: the database's encoding is {encoding} and must be UTF8" in seen.stdout
 
@@ -115,17 +101,17 @@ def test_a_database_in_which_no_table_can_be_made_is_refused(
 ) -> None:
     url = foreign()
     administer(f'ALTER DATABASE "{url.database}" SET {setting}')
-    refused = weelo("migrate", url=address(url))
+    refused = weelo_here("migrate", DATABASE_URL=address(url))
     assert refused.returncode == 2
     assert refused.stderr.startswith(f"weelo: {reason}") and refused.stderr.count("\n") == 1
-    assert reason.removeprefix("DATABASE_URL: ") in weelo("doctor", url=address(url)).stdout
+    assert reason.removeprefix("DATABASE_URL: ") in weelo_here("doctor", DATABASE_URL=address(url)).stdout
 
 
 def test_a_role_that_may_not_make_tables_is_refused_in_one_line(foreign: Made) -> None:
     url, role = foreign(), f"guest_{uuid4().hex[:8]}"
     administer(f"CREATE ROLE {role} LOGIN PASSWORD 'guest'")
     try:
-        refused = weelo("migrate", url=address(url.set(username=role, password="guest")))
+        refused = weelo_here("migrate", DATABASE_URL=address(url.set(username=role, password="guest")))
         assert refused.returncode == 2
         assert refused.stderr.startswith("weelo: DATABASE_URL: permission denied for schema public")
         assert refused.stderr.count("\n") == 1
@@ -140,7 +126,7 @@ NO_COMMAND = str(UUID(int=0))
     "command", [("mailbox", "parked"), ("mailbox", "show", NO_COMMAND), ("mailbox", "retry", NO_COMMAND)]
 )
 def test_a_database_without_a_schema_is_reported_in_one_line(foreign: Made, command: tuple[str, ...]) -> None:
-    refused = weelo(*command, url=address(foreign()))
+    refused = weelo_here(*command, DATABASE_URL=address(foreign()))
     assert refused.returncode == 2
     assert refused.stderr == 'weelo: DATABASE_URL: relation "mailbox" does not exist: run `weelo migrate`\n'
 
@@ -148,7 +134,7 @@ def test_a_database_without_a_schema_is_reported_in_one_line(foreign: Made, comm
 def test_tables_of_another_program_are_refused_in_one_line(foreign: Made) -> None:
     url = foreign()
     administer("CREATE TABLE broadcasts (id int)", url.database)
-    refused = weelo("migrate", url=address(url))
+    refused = weelo_here("migrate", DATABASE_URL=address(url))
     assert refused.returncode == 2
     assert refused.stderr.startswith(
         'weelo: DATABASE_URL: relation "broadcasts" already exists: another program'
@@ -162,13 +148,13 @@ def test_a_schema_of_a_newer_version_or_another_program_is_refused_in_one_line(f
         "CREATE TABLE alembic_version (version_num text); INSERT INTO alembic_version VALUES ('deadbeef')",
         url.database,
     )
-    refused = weelo("migrate", url=address(url))
+    refused = weelo_here("migrate", DATABASE_URL=address(url))
     assert refused.returncode == 2
     assert refused.stderr.startswith(
         "weelo: DATABASE_URL: the schema is at revision deadbeef, which this version"
     )
     assert refused.stderr.count("\n") == 1
-    seen = weelo("doctor", url=address(url)).stdout
+    seen = weelo_here("doctor", DATABASE_URL=address(url)).stdout
     assert 'database: cannot be used: relation "mailbox" does not exist' in seen
 
 
@@ -218,11 +204,11 @@ def test_a_search_path_in_the_url_is_where_the_tables_are(foreign: Made) -> None
     url = foreign()
     administer("CREATE SCHEMA tenant1", url.database)
     there = address(url, "?options=-csearch_path%3Dtenant1&application_name=x")
-    roles = own_roles(address(url.set(database=f"of_{OF_ITS_OWN}")))
+    roles = own_roles(address(url.set(database=f"of_{FOREIGN}")))
     of_this = {
         variable: address(make_url(role).set(database=url.database)) for variable, role in roles.items()
     }
-    done = weelo("migrate", url=there, **of_this)
+    done = weelo_here("migrate", DATABASE_URL=there, **of_this)
     assert done.returncode == 0, done.stderr
     for each in (there, *of_this.values()):
         made = engine_of(each)
@@ -278,7 +264,7 @@ def test_of_several_hosts_the_one_that_writes_is_used() -> None:
 @pytest.fixture(scope="module")
 def roles(worker_id: str) -> dict[str, str]:
     """Return the URLs of a migrated database: the owner's, the API's and the workers'."""
-    number = OF_ITS_OWN + int(worker_id.removeprefix("gw") if worker_id.startswith("gw") else 0)
+    number = FOREIGN + worker_number(worker_id)
     url = own_database(number)
     urls = {"DATABASE_URL": url, **own_roles(url)}
     owner = engine_of(url)
@@ -325,7 +311,7 @@ def test_the_doctor_reports_limits_that_are_not_in_force(
 ) -> None:
     """For the owner, because `weelo migrate` does not change the owner's defaults."""
     with RefusingProxy(roles["DATABASE_URL"], ignored) as pooler:
-        seen = weelo("doctor", url=pooler.url)
+        seen = weelo_here("doctor", DATABASE_URL=pooler.url)
     assert (
         "database: idle_in_transaction_session_timeout, lock_timeout, statement_timeout not in force"
         in seen.stdout
@@ -334,7 +320,7 @@ def test_the_doctor_reports_limits_that_are_not_in_force(
 
 def test_a_search_path_that_a_pooler_refuses_is_not_dropped(roles: dict[str, str]) -> None:
     with RefusingProxy(roles["DATABASE_URL"]) as pooler:
-        refused = weelo("migrate", url=pooler.url + "?options=-csearch_path%3Dtenant1")
+        refused = weelo_here("migrate", DATABASE_URL=pooler.url + "?options=-csearch_path%3Dtenant1")
     assert refused.returncode == 2
     assert (
         refused.stderr.startswith("weelo: DATABASE_URL: ")

@@ -9,12 +9,10 @@ import pytest
 from alembic import command
 from sqlalchemy import Connection, Engine, text
 
-from tests.conftest import own_database
+from tests.support.servers import MIGRATIONS, own_database, worker_number
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.models.engine import connect
 from weelo_workers.models.migrate import alembic_config
-
-OF_ITS_OWN = 60
 
 BEFORE_FIELD_TERMS, FIELD_TERMS = "0007", "0008"
 
@@ -30,7 +28,7 @@ RENAMED = {
 @pytest.fixture
 def old(worker_id: str) -> Iterator[Engine]:
     """Yield a database with the schema from before the columns of the mailbox were renamed."""
-    number = OF_ITS_OWN + int(worker_id.removeprefix("gw") if worker_id.startswith("gw") else 0)
+    number = MIGRATIONS + worker_number(worker_id)
     engine = connect(own_database(number))
     with engine.begin() as connection:
         command.upgrade(alembic_config(connection), BEFORE_FIELD_TERMS)

@@ -11,12 +11,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 import weelo_api.websocket.hub
-from tests.conftest import own_database
-from tests.integration.trips.test_trips import on_the_way
-from tests.log_writer import LogWriter
-from tests.people import BOOKING
-from tests.system import token
-from tests.world import World
+from tests.support.log_writer import LogWriter
+from tests.support.people import BOOKING
+from tests.support.servers import REPLICAS, own_database, worker_number
+from tests.support.tokens import token
+from tests.support.world import World
 from weelo_api import create_app
 from weelo_api.commands import internal
 from weelo_workers.contracts.statuses import Role
@@ -26,8 +25,6 @@ from weelo_workers.models.migrate import upgrade_to_head
 from weelo_workers.notifications import live_stream
 from weelo_workers.redis_client import redis
 from weelo_workers.settings import settings
-
-OF_A_REPLICA = 80  # a database number above those of other tests
 
 HERE = {"latitude": 28.6, "longitude": 77.2}
 
@@ -113,7 +110,7 @@ def test_an_answer_about_the_method_names_those_that_there_are(app: FlaskClient)
 
 @pytest.fixture
 def trip(world: World) -> Any:
-    return world.assignments(on_the_way(world))[0]
+    return world.assignments(world.on_the_way())[0]
 
 
 def seen(driver: Caller, trip: Any, recorded_at: str) -> str:
@@ -218,7 +215,7 @@ def test_a_later_page_of_the_log_says_too_where_it_begins(app: FlaskClient, log_
 @pytest.fixture
 def lagging_replica(monkeypatch: pytest.MonkeyPatch, worker_id: str) -> Iterator[None]:
     """Let reads go to a database that has no rows yet."""
-    number = OF_A_REPLICA + int(worker_id.removeprefix("gw") if worker_id.startswith("gw") else 0)
+    number = REPLICAS + worker_number(worker_id)
     replica = connect(own_database(number))
     upgrade_to_head(replica)
     monkeypatch.setenv("DATABASE_READ_URL", replica.url.render_as_string(hide_password=False))

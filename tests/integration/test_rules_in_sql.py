@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings, strategies as some
 from sqlalchemy import Double, cast, literal, select
 from sqlalchemy.orm import Session
 
-from tests.world import World
+from tests.support.world import World
 from weelo_workers.contracts.statuses import AssignmentStatus, HoldStatus, TruckRequestStatus
 from weelo_workers.contracts.vehicle_kinds import CATALOGUE
 from weelo_workers.lifecycles.assignment import LIVE

@@ -16,8 +16,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from tests.integration.trips.test_trips import continuing
-from tests.world import Fleet, World
+from tests.support.world import Fleet, World
 from weelo_workers.contracts.broadcasts import (
     Backfill,
     CatchUp,
@@ -276,7 +275,7 @@ def a_broadcast(scene: Scene, status: str, how: str) -> None:
     if status == "expired" or how == "again":
         scene.expires()
     if how == "again":
-        continuing(scene.world, scene.broadcast, scene.customer)
+        scene.world.continue_partial(scene.broadcast, scene.customer)
     if how == "late":
         scene.time_is_up("broadcast")
         scene.time_is_up("hold")
@@ -331,7 +330,7 @@ def an_assignment(scene: Scene, status: str, how: str) -> None:
 
 COMMANDS: dict[str, Callable[[Scene], CommandOutcome]] = {
     "cancel": lambda s: s.world.cancel(s.broadcast),
-    "continue_partial": lambda s: continuing(s.world, s.broadcast, s.customer),
+    "continue_partial": lambda s: s.world.continue_partial(s.broadcast, s.customer),
     "accept": lambda s: s.world.accept(s.onlooker, s.broadcast),
     "accept/onlooker": lambda s: s.takes(s.onlooker),
     "accept/holder": lambda s: s.takes(s.holder),

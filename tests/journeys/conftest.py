@@ -6,11 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import own_database, own_redis
-from tests.push.fcm_server import FcmServer
-from tests.system import System
-
-OF_ITS_OWN = 20  # above the numbers of workers
+from tests.support.fcm_server import FcmServer
+from tests.support.servers import JOURNEYS, own_database, own_redis
+from tests.support.system import System
 
 
 @pytest.fixture(scope="package")
@@ -26,8 +24,8 @@ def system(fcm: FcmServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     # Short timers, so that a request ends in seconds. Tests with `World.tick` cover the 120 s of production.
     running = System(
         tmp_path_factory.mktemp("system") / "data dir",
-        DATABASE_URL=own_database(OF_ITS_OWN),
-        REDIS_URL=own_redis(OF_ITS_OWN),
+        DATABASE_URL=own_database(JOURNEYS),
+        REDIS_URL=own_redis(JOURNEYS),
         FCM_ENDPOINT=fcm.url,
         BROADCAST_TIMEOUT_SECONDS="8",
         RADIUS_STEP_SECONDS="1",

@@ -10,8 +10,9 @@ import httpx
 import jwt
 import pytest
 
-from tests.people import BOOKING
-from tests.system import System, token
+from tests.support.people import BOOKING
+from tests.support.system import System
+from tests.support.tokens import token
 from weelo_workers.contracts.statuses import Role
 
 pytestmark = pytest.mark.xdist_group("system")
@@ -170,7 +171,7 @@ def test_a_forged_token_is_401(system: System, name: str) -> None:
     ids=str,
 )
 def test_a_token_with_odd_claims_is_401(system: System, claims: dict[str, Any]) -> None:
-    from tests.conftest import SECRET
+    from tests.support.tokens import SECRET
 
     odd = {"sub": str(uuid4()), "role": "customer", "exp": 4_000_000_000, **claims}
     try:

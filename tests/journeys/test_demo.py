@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import SECRET, own_database, own_redis
-from tests.journeys.conftest import OF_ITS_OWN
-from tests.system import System
+from tests.support.servers import DEMO, own_database, own_redis
+from tests.support.system import System
+from tests.support.tokens import SECRET
 from weelo_workers.runtime.programs import DEMO_PACE
 
 pytestmark = pytest.mark.xdist_group("system")
@@ -22,8 +22,8 @@ def stage(tmp_path: Path) -> Iterator[System]:
     """Yield a system with the demo's timers, in which a hold can expire before its request does."""
     running = System(
         tmp_path / "data dir",
-        DATABASE_URL=own_database(OF_ITS_OWN + 1),
-        REDIS_URL=own_redis(OF_ITS_OWN + 1),
+        DATABASE_URL=own_database(DEMO),
+        REDIS_URL=own_redis(DEMO),
         **DEMO_PACE,
     )
     yield running

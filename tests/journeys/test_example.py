@@ -10,7 +10,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.system import System, token
+from tests.support.system import System
+from tests.support.tokens import token
 from weelo_workers.contracts.statuses import Role
 
 pytestmark = pytest.mark.xdist_group("system")

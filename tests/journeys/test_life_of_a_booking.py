@@ -9,9 +9,9 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.people import BOOKING, PICKUP, UNAVAILABLE_KIND, BareSocket, Listener, Truck, book
-from tests.system import System
-from tests.waiting import eventually
+from tests.support.people import BOOKING, PICKUP, UNAVAILABLE_KIND, BareSocket, Listener, Truck, book
+from tests.support.system import System
+from tests.support.waiting import eventually
 from weelo_client import Rejected
 from weelo_workers.contracts.statuses import Role
 

@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.people import DROP, OPEN, PICKUP, Listener, Truck, book, refusal
-from tests.system import System
-from tests.waiting import eventually
+from tests.support.people import DROP, OPEN, PICKUP, Listener, Truck, book, refusal
+from tests.support.system import System
+from tests.support.waiting import eventually
 from weelo_client import WeeloClient
 from weelo_client.shapes import Broadcast, HeldTruck, VehicleRequirement
 from weelo_workers.contracts.statuses import Role

@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
 
-from tests.people import BOOKING
-from tests.sockets.harness import Api
-from tests.system import System
-from tests.waiting import eventually
+from tests.support.api_process import Api
+from tests.support.people import BOOKING
+from tests.support.system import System
+from tests.support.waiting import eventually
 from weelo_api.commands.load_shedding import POLL_SECONDS
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import connect

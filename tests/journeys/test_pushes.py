@@ -7,10 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from tests.people import Listener, Truck, book
-from tests.push.fcm_server import FcmServer
-from tests.system import System
-from tests.waiting import eventually
+from tests.support.fcm_server import FcmServer
+from tests.support.people import Listener, Truck, book
+from tests.support.system import System
+from tests.support.waiting import eventually
 from weelo_workers.contracts.statuses import Role
 
 pytestmark = pytest.mark.xdist_group("system")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.conftest import without_weelo
-from tests.system import System
+from tests.support.programs import without_weelo
+from tests.support.system import System
 from weelo_workers.runtime.ports import free_port
 
 ROOT = Path(__file__).parents[2]

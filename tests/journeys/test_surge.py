@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.people import Listener
-from tests.surge import TOWNS, TownTruck, book_near, surge
-from tests.system import System
+from tests.support.people import Listener
+from tests.support.surge import TOWNS, TownTruck, book_near, surge
+from tests.support.system import System
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import connect
 

@@ -20,10 +20,8 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import text
 
-from tests.integration.broadcasts.test_orders import KINDS, order
-from tests.integration.fleet.test_drivers import go as put_on_duty
-from tests.model.truths import TRUTHS, WHEN_AT_REST
-from tests.world import Fleet, World
+from tests.support.truths import TRUTHS, WHEN_AT_REST
+from tests.support.world import KINDS, Fleet, World
 from weelo_workers.contracts.broadcasts import ContinuePartial
 from weelo_workers.contracts.statuses import BroadcastKind, Role
 from weelo_workers.lifecycles.assignment import HAS_SET_OUT, LIVE, STEPS
@@ -71,7 +69,7 @@ class Dispatch(RuleBasedStateMachine):
     def asks(self, which: int, who: int, count: int, told: bool) -> None:
         customer = _nth(self.customers, who)
         if which:
-            order(self.world, customer, (KINDS[0], count), (KINDS[1], 1))
+            self.world.order(customer, (KINDS[0], count), (KINDS[1], 1))
         else:
             self.world.book(customer, count)
         if told:
@@ -119,7 +117,7 @@ class Dispatch(RuleBasedStateMachine):
     def comes_or_goes(self, _: int, who: int, person: int, there: bool) -> None:
         fleet = _nth(self.fleets, who)
         if person == 1:
-            put_on_duty(self.world, fleet.trucks[0].driver_id, on_duty=there)
+            self.world.set_on_duty(fleet.trucks[0].driver_id, on_duty=there)
         else:
             self.world.set_availability(fleet, online=there)
             self.world.heartbeat(fleet, km_north=1)

@@ -13,8 +13,8 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings as hypothesis_settings, strategies as st
 
-from tests.changed_settings import with_settings
-from tests.world import DELHI, KM_NORTH, Fleet, World, place
+from tests.support.changed_settings import with_settings
+from tests.support.world import DELHI, KM_NORTH, Fleet, World, place
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.offer_cap import OfferRank, counts_against
 from weelo_workers.presence import Point

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from tests.world import World
+from tests.support.world import World
 from weelo_workers.queries import doctor
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,15 +15,14 @@ from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from tests.conftest import own_database
-from tests.waiting import eventually
+from tests.support.programs import weelo_here
+from tests.support.servers import DOCTOR, own_database
+from tests.support.waiting import eventually
 from weelo_workers.models import server
 from weelo_workers.models.engine import connect
 from weelo_workers.models.migrate import upgrade_to_head
 from weelo_workers.runtime.ports import free_port
 from weelo_workers.runtime.valkey import _binary
-
-OF_ITS_OWN = 28  # above the numbers that workers and other running systems use
 
 
 @pytest.fixture(scope="module")
@@ -60,19 +57,12 @@ def cluster() -> Iterator[str]:
 
 
 def test_every_configured_server_is_checked(migrated: None, cluster: str) -> None:
-    empty = own_database(OF_ITS_OWN)
-    done = subprocess.run(
-        [sys.executable, "-m", "weelo_workers.cli", "doctor"],
-        env={
-            **os.environ,
-            "CELERY_BROKER_URL": cluster,
-            "DATABASE_READ_URL": empty,
-            "DATABASE_WORKERS_URL": "postgresql://somebody:secret@127.0.0.1:1/weelo",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
+    empty = own_database(DOCTOR)
+    done = weelo_here(
+        "doctor",
+        CELERY_BROKER_URL=cluster,
+        DATABASE_READ_URL=empty,
+        DATABASE_WORKERS_URL="postgresql://somebody:secret@127.0.0.1:1/weelo",
     )
     assert done.returncode == 1, done.stderr
     said = done.stdout.splitlines()
@@ -89,7 +79,7 @@ def test_every_configured_server_is_checked(migrated: None, cluster: str) -> Non
 
 def test_tables_whose_rows_a_policy_hides_are_named() -> None:
     """Some providers switch row-level security on for every new table."""
-    made = connect(own_database(OF_ITS_OWN))
+    made = connect(own_database(DOCTOR))
     upgrade_to_head(made)
     with made.connect() as connection:
         assert server.shortcomings(connection) == []
@@ -103,7 +93,7 @@ def test_tables_whose_rows_a_policy_hides_are_named() -> None:
 def test_settings_of_a_server_that_may_lose_accepted_commands_are_reported(
     migrated: None, setting: str
 ) -> None:
-    url = own_database(OF_ITS_OWN)
+    url = own_database(DOCTOR)
     name = make_url(url).database
     made = connect(url)
     with made.connect() as connection:

@@ -18,12 +18,13 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from tests.conftest import own_database, own_redis
-from tests.people import BOOKING
-from tests.sockets.harness import Api, token
-from tests.system import System
-from tests.waiting import eventually
-from tests.world import World
+from tests.support.api_process import Api
+from tests.support.people import BOOKING
+from tests.support.servers import DRAINED, own_database, own_redis
+from tests.support.system import System
+from tests.support.tokens import token
+from tests.support.waiting import eventually
+from tests.support.world import World
 from weelo_workers.contracts.fleet import DriverDetails, RegisterDriver
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.messaging.celery_waker import CeleryWaker
@@ -106,7 +107,7 @@ def _book(api: Api) -> httpx.Response:
     return httpx.post(
         f"http://127.0.0.1:{api.port}/api/v1/bookings",
         json=BOOKING,
-        headers={"Authorization": f"Bearer {token(uuid4())}", "Prefer": "wait=20"},
+        headers={"Authorization": f"Bearer {token('customer', uuid4())}", "Prefer": "wait=20"},
         timeout=30,
     )
 
@@ -132,7 +133,7 @@ def test_an_api_answers_who_waits_for_an_outcome_before_it_ends(world: World, so
 def test_everything_ends_in_time_under_load_and_what_was_accepted_is_executed_afterwards(
     tmp_path: Path,
 ) -> None:
-    database, servers = own_database(26), {"REDIS_URL": own_redis(26)}
+    database, servers = own_database(DRAINED), {"REDIS_URL": own_redis(DRAINED)}
     system = System(tmp_path / "data", DATABASE_URL=database, **servers)
     accepted: list[str] = []
     stopping = threading.Event()

@@ -16,10 +16,10 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.operating.conftest import Rows
-from tests.people import BareSocket, Listener, Truck, book, refusal
-from tests.system import System
-from tests.waiting import eventually
+from tests.operating.rows import Rows
+from tests.support.people import BareSocket, Listener, Truck, book, refusal
+from tests.support.system import System
+from tests.support.waiting import eventually
 from weelo_workers.contracts.queues import QUEUES
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.messaging.worker_heartbeats import consumers

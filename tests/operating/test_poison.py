@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from functools import partial
 from typing import Any
@@ -13,10 +10,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.operating.conftest import Rows
-from tests.people import BOOKING, Listener, Truck, book
-from tests.system import System, doctor
-from tests.waiting import eventually
+from tests.operating.rows import Rows
+from tests.support.people import BOOKING, Listener, Truck, book
+from tests.support.system import System, doctor
+from tests.support.waiting import eventually
 from weelo_workers.contracts.statuses import Role
 
 pytestmark = pytest.mark.xdist_group("operated")
@@ -36,17 +33,6 @@ def write(
     poison = as_id or uuid4()
     rows(WRITE, id=poison, name=name, queue=queue, payload=json.dumps(payload), subject=subject)
     return poison
-
-
-def weelo(system: System, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "weelo_workers.cli", *arguments, "--data-dir", str(system.folder)],
-        env={**os.environ, **system.environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
 
 
 def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: System, rows: Rows) -> None:
@@ -100,9 +86,9 @@ def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: Sys
     findings = doctor(operated)
     for each in poison:
         assert any(str(each) in line and line.startswith("parked: ") for line in findings), findings
-    listed = weelo(operated, "mailbox", "parked").stdout
+    listed = operated.weelo("mailbox", "parked").stdout
     assert all(str(each) in listed for each in poison)
-    shown = json.loads(weelo(operated, "mailbox", "show", str(poison[0])).stdout)
+    shown = json.loads(operated.weelo("mailbox", "show", str(poison[0])).stdout)
     assert shown["payload"] == {"customer_id": str(customer)} and shown["attempts"] == 5
 
     # After the row was repaired by hand, one retry settles it.
@@ -113,7 +99,7 @@ def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: Sys
         id=poison[3],
     )
     unknown, settled = uuid4(), rows("SELECT id FROM mailbox WHERE settled_at IS NOT NULL LIMIT 1")[0].id
-    tried = weelo(operated, "mailbox", "retry", str(poison[3]), str(poison[0]), str(unknown), str(settled))
+    tried = operated.weelo("mailbox", "retry", str(poison[3]), str(poison[0]), str(unknown), str(settled))
     assert tried.returncode == 1
     assert tried.stdout.splitlines() == [
         f"{poison[3]}: fleet.sync_presence is tried again",
@@ -126,7 +112,7 @@ def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: Sys
     )
     again = "SELECT 1 FROM mailbox WHERE id = :id AND attempts > 0 AND parked_at IS NULL"
     eventually(lambda: rows(again, id=poison[0]), within=15)
-    assert weelo(operated, "mailbox", "retry", "not-an-id").returncode == 2
+    assert operated.weelo("mailbox", "retry", "not-an-id").returncode == 2
     rows("DELETE FROM mailbox WHERE attempts > 0 AND settled_at IS NULL")
     fleet.close()
     truck.available(False)

@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.security.raw import Answer, exchange, request
-from tests.sockets.harness import Api
-from tests.waiting import eventually
+from tests.support.api_process import Api
+from tests.support.raw_http import Answer, exchange, request
+from tests.support.waiting import eventually
 from weelo_workers.models import migrate
 from weelo_workers.models.engine import connect
 from weelo_workers.runtime.embedded import Postgres, Valkey

@@ -8,18 +8,16 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
-from tests.conftest import own_database
-from tests.people import BOOKING
-from tests.system import System, doctor
-from tests.tls import Authority, TlsProxy
-from tests.waiting import eventually
+from tests.support.people import BOOKING
+from tests.support.servers import REDIS_REFUSES, own_database
+from tests.support.system import System, doctor
+from tests.support.tls import Authority, TlsProxy
+from tests.support.waiting import eventually
 from weelo_workers.contracts.queues import QUEUES
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.messaging.redis_rights import refused_write
 from weelo_workers.queries.doctor import unfit
 from weelo_workers.runtime.embedded import Valkey
-
-OF_ITS_OWN = 26  # above the numbers that workers and other running systems use
 
 pytestmark = pytest.mark.xdist_group("redis refuses")
 
@@ -41,7 +39,7 @@ def system(tmp_path_factory: pytest.TempPathFactory, valkey: Valkey) -> Iterator
         running = System(
             folder / "data",
             folder / "log",
-            DATABASE_URL=own_database(OF_ITS_OWN),
+            DATABASE_URL=own_database(REDIS_REFUSES),
             REDIS_URL=proxy.url(f"?ssl_ca_certs={authority.file}"),
             BROADCAST_TIMEOUT_SECONDS="5",
             RADIUS_STEP_SECONDS="1",

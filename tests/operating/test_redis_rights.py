@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from uuid import uuid4
 
@@ -12,6 +10,7 @@ import pytest
 from redis import Redis
 from sqlalchemy.engine import make_url
 
+from tests.support.programs import weelo_here
 from weelo_workers.messaging.redis_rights import NEEDED, missing_right
 from weelo_workers.redis_client import connect
 
@@ -66,14 +65,7 @@ def test_a_user_needs_only_the_rights_for_what_its_server_is_used_for(allowed: A
 def test_the_doctor_says_in_plain_words_that_a_password_is_missing_or_wrong(credentials: str) -> None:
     url = make_url(os.environ["REDIS_URL"])
     address = f"redis://{credentials}{url.host}:{url.port}/{url.database}"
-    seen = subprocess.run(
-        [sys.executable, "-m", "weelo_workers.cli", "doctor"],
-        env={**os.environ, "REDIS_URL": address, "DATABASE_URL": "postgresql://127.0.0.1:1/weelo"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    seen = weelo_here("doctor", REDIS_URL=address, DATABASE_URL="postgresql://127.0.0.1:1/weelo")
     [line] = [line for line in seen.stdout.splitlines() if line.startswith("REDIS_URL: ")]
     assert "it requires a password" in line if not credentials else "invalid username-password pair" in line
     assert "HELLO" not in line

@@ -14,10 +14,10 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from tests.faults.disks import SmallDisk
-from tests.people import BOOKING
-from tests.system import token
-from tests.world import World
+from tests.support.disks import SmallDisk
+from tests.support.people import BOOKING
+from tests.support.tokens import token
+from tests.support.world import World
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import autocommit_engine, drop_inherited_connections
 

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
-from tests.architecture.sources import python_files, syntax
+from tests.support.sources import python_files, syntax
 from weelo_workers import redis_client
 from weelo_workers.models.engine import autocommit_engine, connect, engine, read_engine
 

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import own_redis
-from tests.redis_libraries import LIBRARIES, Connects
-from tests.tls import Authority, TlsProxy
-
-OF_ITS_OWN = 27  # above the numbers that workers and other running systems use
+from tests.support.redis_libraries import LIBRARIES, Connects
+from tests.support.servers import TLS, own_redis
+from tests.support.tls import Authority, TlsProxy
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +31,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def test_a_server_with_an_untrusted_certificate_gets_no_byte(
     authority: Authority, stranger: Authority, connects: Connects, trust: str
 ) -> None:
-    with TlsProxy(own_redis(OF_ITS_OWN), stranger.certificate("127.0.0.1")) as proxy:
+    with TlsProxy(own_redis(TLS), stranger.certificate("127.0.0.1")) as proxy:
         assert not connects(proxy.url(trust.format(authority.file)))
         assert proxy.refused and not proxy.handshakes
         assert proxy.received == b""
@@ -44,7 +42,7 @@ def test_a_server_whose_certificate_is_for_another_host_gets_no_byte(
     authority: Authority, connects: Connects
 ) -> None:
     trust = f"?ssl_ca_certs={authority.file}"
-    with TlsProxy(own_redis(OF_ITS_OWN), authority.certificate("elsewhere.example")) as proxy:
+    with TlsProxy(own_redis(TLS), authority.certificate("elsewhere.example")) as proxy:
         assert not connects(proxy.url(trust))
         assert proxy.received == b""
         assert connects(proxy.url(f"{trust}&ssl_check_hostname=false"))
@@ -52,14 +50,14 @@ def test_a_server_whose_certificate_is_for_another_host_gets_no_byte(
 
 @pytest.mark.parametrize("connects", LIBRARIES)
 def test_a_trusted_server_is_used(authority: Authority, connects: Connects) -> None:
-    with TlsProxy(own_redis(OF_ITS_OWN), authority.certificate("127.0.0.1")) as proxy:
+    with TlsProxy(own_redis(TLS), authority.certificate("127.0.0.1")) as proxy:
         assert connects(proxy.url(f"?ssl_ca_certs={authority.file}"))
         assert b"AUTH" in proxy.received, "an untrusted server would have received this"
 
 
 @pytest.mark.parametrize("connects", LIBRARIES)
 def test_without_verification_every_server_is_used(stranger: Authority, connects: Connects) -> None:
-    with TlsProxy(own_redis(OF_ITS_OWN), stranger.certificate("127.0.0.1")) as proxy:
+    with TlsProxy(own_redis(TLS), stranger.certificate("127.0.0.1")) as proxy:
         assert connects(proxy.url("?ssl_cert_reqs=none"))
 
 
@@ -68,7 +66,7 @@ def test_a_server_that_wants_a_certificate_gets_the_one_of_the_url(
     authority: Authority, connects: Connects
 ) -> None:
     own, trust = authority.certificate("weelo.example"), f"?ssl_ca_certs={authority.file}"
-    with TlsProxy(own_redis(OF_ITS_OWN), authority.certificate("127.0.0.1"), authority.file) as proxy:
+    with TlsProxy(own_redis(TLS), authority.certificate("127.0.0.1"), authority.file) as proxy:
         assert not connects(proxy.url(trust))
         assert connects(proxy.url(f"{trust}&ssl_certfile={own}&ssl_keyfile={own}"))
 
@@ -82,7 +80,7 @@ def test_workers_send_an_untrusted_server_nothing(stranger: Authority, tmp_path:
         "    try:\n        connection.ensure_connection(max_retries=1, interval_start=0)\n"
         "    except OperationalError:\n        print('refused')\n"
     )
-    with TlsProxy(own_redis(OF_ITS_OWN), stranger.certificate("127.0.0.1")) as proxy:
+    with TlsProxy(own_redis(TLS), stranger.certificate("127.0.0.1")) as proxy:
         done = subprocess.run(
             [sys.executable, "-c", script],
             env={**os.environ, "CELERY_BROKER_URL": proxy.url()},

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from flower.utils.broker import Broker  # type: ignore[import-untyped]
 
-from tests.redis_libraries import LIBRARIES, Connects, celery_connects
-from tests.waiting import eventually
+from tests.support.redis_libraries import LIBRARIES, Connects, celery_connects
+from tests.support.waiting import eventually
 from weelo_workers import redis_client, redis_url
 from weelo_workers.runtime.valkey import _binary
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.push.fcm_server import FcmServer
+from tests.support.fcm_server import FcmServer
 from weelo_workers.notifications import fcm
 from weelo_workers.settings import settings
 

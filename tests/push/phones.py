@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
-from tests.world import Fleet, World
+from tests.support.world import Fleet, World
 from weelo_workers.contracts.fleet import RegisterDevice
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.notifications import socket_sessions

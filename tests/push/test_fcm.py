@@ -18,9 +18,9 @@ from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import RefreshError
 from sqlalchemy import text
 
-from tests.push.fcm_server import FcmServer
 from tests.push.phones import device
-from tests.world import World
+from tests.support.fcm_server import FcmServer
+from tests.support.world import World
 from weelo_workers.notifications import deliver, fcm
 from weelo_workers.notifications.fcm import DeliveryStatus
 from weelo_workers.settings import settings

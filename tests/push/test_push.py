@@ -11,9 +11,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from tests.push.fcm_server import FcmServer
 from tests.push.phones import acknowledge_all, connect, device, fleet_with_phone, pushes_to_send
-from tests.world import World
+from tests.support.fcm_server import FcmServer
+from tests.support.world import World
 from weelo_workers.contracts.fleet import ForgetDevice, RegisterDevice
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.notifications import fcm, push, socket_sessions

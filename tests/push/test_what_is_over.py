@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.push.fcm_server import FcmServer
 from tests.push.phones import acknowledge_all, connect, device, fleet_with_phone, pushes_to_send
-from tests.waiting import eventually
-from tests.world import Fleet, World
+from tests.support.fcm_server import FcmServer
+from tests.support.waiting import eventually
+from tests.support.world import Fleet, World
 
 # Seconds by which delayed pushes are delayed further, so that slow machines can execute other commands meanwhile.
 A_WHILE = 20

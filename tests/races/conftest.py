@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.world import World
+    from tests.support.world import World
 
 
 @pytest.fixture(params=["READ COMMITTED", "SERIALIZABLE"])
 def world(migrated: None, request: pytest.FixtureRequest) -> Iterator[World]:
     # Imported here, because these modules read the settings, which `pytest_configure` sets.
-    from tests.world import World
+    from tests.support.world import World
     from weelo_workers.models.engine import connect
 
     engine = connect(os.environ["DATABASE_URL"], pool_size=10, max_overflow=60, isolation=request.param)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from uuid import UUID
 
-from tests.world import Fleet, World
+from tests.support.world import Fleet, World
 from weelo_workers.contracts.outcomes import CommandOutcome
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from tests.world import World
+from tests.support.world import World
 
 
 def test_CNCL_07_in_twenty_rounds_no_cancelled_broadcast_has_a_live_assignment(world: World) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from functools import partial
 from uuid import UUID
 
-from tests.world import World
+from tests.support.world import World
 from weelo_workers.contracts.offers import ConfirmHold
 from weelo_workers.contracts.statuses import Role
 

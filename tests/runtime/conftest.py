@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support.programs import Begin, without_weelo
 from weelo_workers.runtime.embedded import Postgres, Valkey
-
-Begin = Callable[..., subprocess.Popen[str]]
 
 
 @pytest.fixture
@@ -50,11 +48,3 @@ def begin() -> Iterator[Begin]:
         process.wait()
         if process.stdout:
             process.stdout.close()
-
-
-def without_weelo() -> dict[str, str]:
-    """Return our environment without the variables of Weelo and of a surrounding make."""
-    ours = ("DATABASE_", "REDIS_", "CELERY_", "JWT_", "WEELO_", "FORCE_COLOR", "MAKE", "MFLAGS")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | {
-        "PYTHONUNBUFFERED": "1"
-    }

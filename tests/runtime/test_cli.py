@@ -14,8 +14,7 @@ import click
 import jwt
 import pytest
 
-from tests.runtime.conftest import without_weelo
-from tests.runtime.test_up import weelo
+from tests.support.programs import weelo, without_weelo
 from weelo_workers import cli
 from weelo_workers.runtime.datadir import DataDir
 

@@ -19,8 +19,8 @@ import psycopg2
 import pytest
 import redis
 
-from tests.runtime.conftest import Begin
-from tests.waiting import eventually
+from tests.support.programs import Begin
+from tests.support.waiting import eventually
 from weelo_workers.runtime import postgres_install
 from weelo_workers.runtime.embedded import EmbeddedServer, Postgres, Valkey
 from weelo_workers.runtime.processes import Identity

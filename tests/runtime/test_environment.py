@@ -11,10 +11,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.conftest import SECRET
-from tests.runtime.conftest import without_weelo
-from tests.system import token
-from tests.waiting import eventually
+from tests.support.programs import without_weelo
+from tests.support.tokens import SECRET, token
+from tests.support.waiting import eventually
 from weelo_client import WeeloClient
 from weelo_client.shapes import Place
 from weelo_workers.contracts.statuses import Role

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.sources import ROOT
-from tests.runtime.conftest import without_weelo
+from tests.support.programs import without_weelo
+from tests.support.sources import ROOT
 
 # A minimal project with the real Makefile and its own build backend, so that pip needs no network.
 BACKEND = """

@@ -9,8 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.runtime.conftest import Begin
-from tests.runtime.test_up import STAND_IN
+from tests.support.programs import STAND_IN, Begin
 from weelo_workers.runtime.ports import free_port
 
 # A `weelo up` with short limits. Each test appends the code that runs in place of the workers.

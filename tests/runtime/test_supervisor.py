@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.conftest import Begin
-from tests.waiting import eventually
+from tests.support.programs import Begin
+from tests.support.waiting import eventually
 from weelo_workers.runtime import supervisor as supervision
 from weelo_workers.runtime.console_log import ConsoleLog
 from weelo_workers.runtime.processes import Identity, members_of_session

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.conftest import without_weelo
-from tests.runtime.test_up import STAND_IN
+from tests.support.programs import STAND_IN, without_weelo
 from weelo_workers.runtime.ports import free_port
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,6 @@ import resource
 import signal
 import socket
 import stat
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,8 +16,8 @@ import httpx
 import pytest
 from filelock import FileLock
 
-from tests.runtime.conftest import Begin, without_weelo
-from tests.waiting import eventually
+from tests.support.programs import STAND_IN, Begin, weelo
+from tests.support.waiting import eventually
 from weelo_workers.contracts.queues import QUEUES
 from weelo_workers.runtime import CommandError, programs, system
 from weelo_workers.runtime.datadir import DataDir
@@ -27,56 +25,6 @@ from weelo_workers.runtime.embedded import Postgres, Valkey
 from weelo_workers.runtime.ports import address_of, free_port
 from weelo_workers.runtime.processes import Identity
 from weelo_workers.runtime.programs import Options
-
-# The whole of `weelo up` with the processes replaced by two small ones: an API that is ready, and a worker.
-STAND_IN = """
-import sys
-from pathlib import Path
-from weelo_workers import cli
-from weelo_workers.runtime import programs, system
-from weelo_workers.runtime.supervisor import Program
-
-API = '''
-import http.server, os, sys
-class Ready(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200); self.end_headers()
-    def log_message(self, *_): pass
-print("sees", *(name for name in ("DATABASE_URL", "REDIS_URL", "JWT_SECRET") if os.environ.get(name)))
-http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Ready).serve_forever()
-'''
-
-WORKER = '''
-import time
-from weelo_workers.contracts.queues import QUEUES
-from weelo_workers.messaging.worker_heartbeats import record_consumption
-for queue in QUEUES:
-    record_consumption(queue)
-time.sleep(600)
-'''
-
-def api(options):
-    return [Program("api", (sys.executable, "-c", API, str(options.port)), stop_stage=programs.API)]
-
-def workers(options):
-    return [Program("offers", (sys.executable, "-c", WORKER), stop_stage=programs.WORKERS)]
-
-programs.workers, programs.api = workers, api
-programs.demo = lambda options: Program("demo", (sys.executable, "-c", "print('the show'); raise SystemExit(7)"), once=True)
-programs.migration = lambda: (sys.executable, "-c", "")
-cli.main()
-"""
-
-
-def weelo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "weelo_workers.cli", *arguments],
-        env={**without_weelo(), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
 
 
 class Up:

@@ -5,39 +5,21 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
 
-from tests.conftest import own_database, own_roles
-from tests.system import System
+from tests.security.database import Database
+from tests.support.servers import ROLES, own_database, own_roles, worker_number
+from tests.support.system import System
 from weelo_workers.models import migrate
 from weelo_workers.models.engine import connect
 from weelo_workers.runtime.embedded import Postgres, Valkey
-from weelo_workers.settings import settings
-
-OF_ITS_OWN = 60  # a database number above those of workers and journeys
-
-
-@dataclass(frozen=True)
-class Database:
-    urls: dict[str, str] = field(repr=False)
-    owner: Engine
-    api: Engine
-    workers: Engine
-
-    def migrate(self) -> None:
-        """Migrate and create the roles, as `weelo migrate` does."""
-        migrate.upgrade_to_head(
-            self.owner, settings().model_copy(update={name.lower(): url for name, url in self.urls.items()})
-        )
 
 
 @pytest.fixture(scope="module")
 def database(worker_id: str) -> Iterator[Database]:
-    number = OF_ITS_OWN + int(worker_id.removeprefix("gw") if worker_id.startswith("gw") else 0)
+    number = ROLES + worker_number(worker_id)
     url = own_database(number)
     urls = {"DATABASE_URL": url, **own_roles(url)}
     engines = [connect(each) for each in urls.values()]

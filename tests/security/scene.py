@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 import httpx
 
-from tests.system import System
-from tests.waiting import eventually
+from tests.support.system import System
+from tests.support.waiting import eventually
 from weelo_workers.contracts.statuses import Role
 
 PICKUP = {"latitude": 12.97, "longitude": 77.59, "address": "Bengaluru"}

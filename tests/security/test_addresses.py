@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from flask import Flask
 
-from tests.security.tokens import claims, signed
+from tests.support.tokens import claims, signed
 
 
 @lru_cache

@@ -13,8 +13,8 @@ from uuid import uuid4
 import pytest
 from flask import Flask
 
-from tests.people import BOOKING
-from tests.security.tokens import claims, signed
+from tests.support.people import BOOKING
+from tests.support.tokens import claims, signed
 from weelo_workers.contracts.statuses import Role
 
 # Empties the mailbox, because a full one would be a reason to refuse.

@@ -18,8 +18,9 @@ import websocket
 from gunicorn.util import load_class
 
 from tests.security.impatient_worker import ImpatientWorker
-from tests.sockets.harness import Api, token
-from tests.waiting import eventually
+from tests.support.api_process import Api
+from tests.support.tokens import token
+from tests.support.waiting import eventually
 from weelo_api.server import gunicorn
 from weelo_api.server.worker import SlowClientSafeWorker
 
@@ -54,7 +55,7 @@ def crowd(api: Api, said: bytes, count: int = CROWD) -> Iterator[list[socket.soc
 
 def others_are_answered(api: Api, within: float = HEAD_SECONDS * 0.8) -> None:
     """Assert that other requests are answered before slow clients are disconnected."""
-    who = {"Authorization": f"Bearer {token(uuid4())}"}
+    who = {"Authorization": f"Bearer {token('customer', uuid4())}"}
     for _ in range(5):
         began = time.monotonic()
         answer = httpx.get(f"http://127.0.0.1:{api.port}/api/v1/events", headers=who, timeout=10)
@@ -73,7 +74,7 @@ def hung_up(line: socket.socket, within: float) -> bytes:
 
 
 def post(headers: str, body: bytes = b"", *, role: str = "customer") -> bytes:
-    head = f"POST /api/v1/bookings HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {token(uuid4(), role)}\r\n"
+    head = f"POST /api/v1/bookings HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {token(role, uuid4())}\r\n"
     return f"{head}{headers}\r\n\r\n".encode() + body
 
 

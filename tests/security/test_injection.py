@@ -16,7 +16,8 @@ import pytest
 from flask import Flask
 
 from tests.security.scene import BOOKING, KIND, ORDER, Scene, done
-from tests.system import System, token
+from tests.support.system import System
+from tests.support.tokens import token
 from weelo_workers.contracts.statuses import Role
 
 pytestmark = pytest.mark.xdist_group("embedded")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.security.raw import exchange, problem, request
-from tests.sockets.harness import Api
+from tests.support.api_process import Api
+from tests.support.raw_http import exchange, problem, request
 
 
 @pytest.fixture(scope="module")

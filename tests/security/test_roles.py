@@ -11,8 +11,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from tests.security.conftest import Database
-from tests.wakers import NullWaker
+from tests.security.database import Database
+from tests.support.wakers import NullWaker
 from weelo_workers.app import load_handlers
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.fleet import SetAvailability, SyncPresence

@@ -10,7 +10,7 @@ import pytest
 from psycopg2 import errors as pg
 from sqlalchemy.engine import make_url
 
-from tests.system import System, doctor
+from tests.support.system import System, doctor
 from weelo_workers.contracts.queues import QUEUES
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.runtime.embedded import Postgres

@@ -21,11 +21,12 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from tests.conftest import SECRET
 from tests.security.scene import BOOKING, Scene
-from tests.sockets.harness import Api
-from tests.system import System, token
-from tests.waiting import eventually
+from tests.support.api_process import Api
+from tests.support.programs import weelo_here
+from tests.support.system import System
+from tests.support.tokens import SECRET, token
+from tests.support.waiting import eventually
 from weelo_workers.contracts.queues import QUEUES
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import engine
@@ -285,13 +286,6 @@ def test_nothing_starts_in_production_without_a_real_secret(program: str, secret
 
 @pytest.mark.parametrize("secret", ["x" * 40, "ab" * 20, "change me change me change me change me"])
 def test_a_secret_that_is_none_does_not_start_production(secret: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "weelo_workers.cli", "migrate"],
-        env={**os.environ, "WEELO_ENV": "production", "JWT_SECRET": secret},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
+    done = weelo_here("migrate", WEELO_ENV="production", JWT_SECRET=secret)
     assert done.returncode == 2
     assert done.stderr.startswith("weelo: JWT_SECRET: ") and secret not in done.stderr

@@ -12,7 +12,7 @@ import pytest
 from flask import Flask
 
 from tests.security.scene import BOOKING, Scene, done
-from tests.system import System
+from tests.support.system import System
 from weelo_workers.contracts.statuses import Role
 
 pytestmark = pytest.mark.xdist_group("embedded")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from functools import lru_cache
@@ -16,8 +13,10 @@ import httpx
 import pytest
 from flask import Flask
 
-from tests.security.tokens import claims, expired, forged, malformed, signed
-from tests.sockets.harness import Api, token
+from tests.security.bad_tokens import expired, forged, malformed
+from tests.support.api_process import Api
+from tests.support.programs import weelo_here
+from tests.support.tokens import claims, signed, token
 from weelo_workers.contracts.statuses import Role
 
 BAD = {**forged(), **malformed(), **expired()}
@@ -175,18 +174,7 @@ def test_a_token_without_the_configured_audience_is_401(strict: Api, audience: A
 
 
 def test_a_token_of_weelo_token_is_for_the_configured_audience(strict: Api) -> None:
-    command = (
-        sys.executable,
-        "-m",
-        "weelo_workers.cli",
-        "token",
-        "--role",
-        "customer",
-        "--sub",
-        str(uuid4()),
-    )
-    environment = {**os.environ, "JWT_AUDIENCE": "weelo"}
-    printed = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    printed = weelo_here("token", "--role", "customer", "--sub", str(uuid4()), JWT_AUDIENCE="weelo").stdout
     assert events(strict, {"Authorization": f"Bearer {printed.strip()}"}).status_code == 200
 
 
@@ -262,7 +250,7 @@ def test_a_token_in_the_address_opens_no_socket(api: Api) -> None:
 def test_an_open_socket_does_not_change_its_role(api: Api) -> None:
     who = uuid4()
     client = api.connect_as(who, "customer")
-    client.send(op="auth", token=token(who, "admin"))
+    client.send(op="auth", token=token("admin", who))
     assert client.close_code() == 4403
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.security.raw import Answer, exchange, problem, request
-from tests.sockets.harness import Api
+from tests.support.api_process import Api
+from tests.support.raw_http import Answer, exchange, problem, request
 
 # Headers that gunicorn, Werkzeug, other servers or proxies interpret.
 CLAIMS = [

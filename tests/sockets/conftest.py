@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.sockets.harness import Api
+from tests.support.api_process import Api
 
 if TYPE_CHECKING:
-    from tests.log_writer import LogWriter
+    from tests.support.log_writer import LogWriter
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def api(migrated: None) -> Iterator[Api]:
 
 @pytest.fixture
 def log_writer(migrated: None) -> LogWriter:
-    from tests.log_writer import LogWriter
+    from tests.support.log_writer import LogWriter
 
     return LogWriter()
 

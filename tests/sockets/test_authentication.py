@@ -9,11 +9,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.sockets.harness import Api, token
+from tests.support.api_process import Api
+from tests.support.tokens import token
 
 
 def test_a_token_in_the_header_is_greeted(api: Api, someone: UUID) -> None:
-    client = api.connect(f"Bearer {token(someone, 'transporter')}")
+    client = api.connect(f"Bearer {token('transporter', someone)}")
     greeting = client.frame()
     assert greeting["event"] == "connected"
     assert "seq" not in greeting
@@ -25,13 +26,13 @@ def test_a_token_in_the_header_is_greeted(api: Api, someone: UUID) -> None:
 
 def test_a_token_in_the_first_frame_is_greeted(api: Api, someone: UUID) -> None:
     client = api.connect()
-    client.send(op="auth", token=token(someone))
+    client.send(op="auth", token=token("customer", someone))
     assert client.frame()["data"]["userId"] == str(someone)
 
 
 def test_a_frame_right_after_the_token_is_answered(api: Api, someone: UUID) -> None:
     client = api.connect()
-    client.send(op="auth", token=token(someone))
+    client.send(op="auth", token=token("customer", someone))
     client.send(op="ping")
     assert [client.frame()["event"], client.frame()["event"]] == ["connected", "pong"]
 
@@ -48,9 +49,9 @@ def test_a_socket_that_sends_nothing_is_closed_after_five_seconds(api: Api) -> N
     [
         "Bearer nonsense",
         "Basic dXNlcjpwYXNz",
-        "Bearer " + token(uuid4(), seconds=-35, secret="x" * 40),
-        "Bearer " + token(uuid4(), secret="somebody else's secret, long enough"),
-        "Bearer " + token(uuid4(), "emperor", secret="x" * 40),
+        "Bearer " + token("customer", uuid4(), ttl=-35, secret="x" * 40),
+        "Bearer " + token("customer", uuid4(), secret="somebody else's secret, long enough"),
+        "Bearer " + token("emperor", uuid4(), secret="x" * 40),
     ],
     # Explicit ids, because both xdist workers must collect the same tests, and tokens differ.
     ids=["nonsense", "basic", "expired", "another secret", "unknown role"],
@@ -60,7 +61,7 @@ def test_a_bad_header_is_closed_where_apps_can_see_it(api: Api, header: str) -> 
 
 
 def test_an_expired_token_is_refused(api: Api, someone: UUID) -> None:
-    assert api.connect(f"Bearer {token(someone, seconds=-31)}").close_code() == 4401
+    assert api.connect(f"Bearer {token('customer', someone, ttl=-31)}").close_code() == 4401
 
 
 @pytest.mark.parametrize(
@@ -73,22 +74,22 @@ def test_a_first_frame_that_is_no_good_token_is_closed(api: Api, first: str) -> 
 
 
 def test_a_socket_ends_with_its_token(api: Api, someone: UUID) -> None:
-    client = api.connect(f"Bearer {token(someone, seconds=-28)}")
+    client = api.connect(f"Bearer {token('customer', someone, ttl=-28)}")
     assert client.frame()["event"] == "connected"
     assert client.close_code(within=5) == 4401
 
 
 def test_a_fresh_token_lets_the_socket_live_on(api: Api, someone: UUID) -> None:
-    client = api.connect(f"Bearer {token(someone, seconds=-28)}")
+    client = api.connect(f"Bearer {token('customer', someone, ttl=-28)}")
     client.frame()
-    client.send(op="auth", token=token(someone))
+    client.send(op="auth", token=token("customer", someone))
     with pytest.raises(TimeoutError):
         client.close_code(within=3)
 
 
 def test_a_fresh_token_of_another_user_closes_the_socket(api: Api, someone: UUID) -> None:
     client = api.connect_as(someone)
-    client.send(op="auth", token=token(uuid4()))
+    client.send(op="auth", token=token("customer", uuid4()))
     assert client.close_code() == 4403, "the token is valid, but of another user"
 
 

@@ -15,8 +15,9 @@ from uuid import UUID, uuid4
 import psutil
 import pytest
 
-from tests.sockets.harness import Api, token
-from tests.waiting import eventually
+from tests.support.api_process import Api
+from tests.support.tokens import token
+from tests.support.waiting import eventually
 from weelo_workers.notifications.socket_sessions import sockets_of
 from weelo_workers.redis_client import redis
 
@@ -69,7 +70,7 @@ def _visit(api: Api, number: int) -> UUID:
     """Open and close a socket. Every other one ends without a close frame, every fourth before its greeting is read."""
     who = uuid4()
     if number % 4 == 3:
-        line = api.connect(f"Bearer {token(who)}").ws.sock
+        line = api.connect(f"Bearer {token('customer', who)}").ws.sock
         assert line is not None
         line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         line.close()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from uuid import UUID, uuid4
 
-from tests.log_writer import LogWriter
-from tests.sockets.harness import Api
+from tests.support.api_process import Api
+from tests.support.log_writer import LogWriter
 from weelo_workers.notifications import live_stream
 from weelo_workers.redis_client import redis
 

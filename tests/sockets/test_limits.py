@@ -11,9 +11,9 @@ import psutil
 import pytest
 import websocket
 
-from tests.log_writer import LogWriter
-from tests.sockets.harness import Api
-from tests.waiting import eventually
+from tests.support.api_process import Api
+from tests.support.log_writer import LogWriter
+from tests.support.waiting import eventually
 from weelo_workers.redis_client import redis
 
 

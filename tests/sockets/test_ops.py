@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from tests.log_writer import LogWriter
-from tests.sockets.harness import Api
-from tests.waiting import eventually
+from tests.support.api_process import Api
+from tests.support.log_writer import LogWriter
+from tests.support.waiting import eventually
 from weelo_workers import presence
 from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.redis_client import redis

@@ -12,9 +12,9 @@ from uuid import UUID
 
 import pytest
 
-from tests.log_writer import LogWriter
-from tests.sockets.harness import Api
-from tests.waiting import pid_of
+from tests.support.api_process import Api
+from tests.support.log_writer import LogWriter
+from tests.support.waiting import pid_of
 from weelo_workers.notifications import live_stream
 from weelo_workers.redis_client import connect
 from weelo_workers.runtime.embedded import Valkey

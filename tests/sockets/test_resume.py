@@ -8,8 +8,9 @@ from uuid import UUID
 import httpx
 import pytest
 
-from tests.log_writer import LogWriter
-from tests.sockets.harness import Api, token
+from tests.support.api_process import Api
+from tests.support.log_writer import LogWriter
+from tests.support.tokens import token
 
 PAGE = 500
 
@@ -124,7 +125,7 @@ def test_over_http_too_a_log_says_where_it_begins_if_something_is_missing(
         answer = httpx.get(
             f"http://127.0.0.1:{api.port}/api/v1/events",
             params={"after": after},
-            headers={"Authorization": f"Bearer {token(someone)}"},
+            headers={"Authorization": f"Bearer {token('customer', someone)}"},
         ).json()
         return [line["seq"] for line in answer["items"]], answer.get("oldestSeq")
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from redis.exceptions import RedisError
 
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 from weelo_api.websocket import session_registry
 from weelo_api.websocket.session_registry import SessionRegistry
 from weelo_workers.notifications import socket_sessions

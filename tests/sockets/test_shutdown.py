@@ -10,8 +10,8 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from tests.log_writer import LogWriter
-from tests.sockets.harness import Api
+from tests.support.api_process import Api
+from tests.support.log_writer import LogWriter
 
 GRACE_SECONDS = 5.0
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.support.programs import weelo_here
 from weelo_workers import google_account
 
 
@@ -116,13 +114,7 @@ def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["doctor", "migrate"])
 def test_commands_report_in_one_line_that_the_file_cannot_be_used(tmp_path: Path, command: str) -> None:
     file = written(tmp_path, "hello")
-    done = subprocess.run(
-        [sys.executable, "-m", "weelo_workers.cli", command],
-        env={**os.environ, "GOOGLE_APPLICATION_CREDENTIALS": str(file)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = weelo_here(command, GOOGLE_APPLICATION_CREDENTIALS=str(file))
     assert done.returncode == 2
     assert done.stderr.startswith(
         "weelo: GOOGLE_APPLICATION_CREDENTIALS: must name a readable service account key"

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from weelo_workers.lifecycles.ladder import Ring, next_step_in, portion_size, ring
 from weelo_workers.lifecycles.offer_cap import OfferRank, counts_against, has_room, split_by_room
-from weelo_workers.lifecycles.reach import Reach
-
-RADII = (10.0, 25.0)
 
 
 def in_ring(km: float | None) -> OfferRank:
@@ -64,29 +60,3 @@ def test_wanted_offers_are_accepted_in_their_order_while_there_is_room() -> None
     fit, refused = split_by_room([in_ring(1)], [in_ring(2), in_ring(3), last(1), in_ring(4)], cap=2)
     assert fit == [in_ring(2), last(1)]
     assert refused == [in_ring(3), in_ring(4)]
-
-
-def test_the_last_step_has_a_limit_only_if_one_is_set() -> None:
-    assert ring(2, RADII, 300) == Ring(2, Reach.within(25))
-    assert ring(3, RADII, 300) == Ring(3, Reach.within(300), last=True)
-    assert ring(4, RADII, 0) == Ring(4, Reach.everyone(), last=True)
-
-
-def test_portions_of_the_last_step_look_at_twice_as_many_each_time() -> None:
-    assert [portion_size(step, RADII, 250, already_told=7) for step in (3, 4, 5)] == [257, 507, 1007]
-
-
-@pytest.mark.parametrize(
-    ("this", "told", "left_over", "seconds"),
-    [
-        (Ring(1, Reach.within(10)), 3, False, 15),
-        (Ring(1, Reach.within(10)), 0, False, 0),
-        (Ring(3, Reach.everyone(), last=True), 3, True, 15),
-        (Ring(3, Reach.everyone(), last=True), 0, True, 0),
-        (Ring(3, Reach.everyone(), last=True), 3, False, None),
-    ],
-)
-def test_a_step_is_followed_at_once_if_it_told_nobody(
-    this: Ring, told: int, left_over: bool, seconds: float | None
-) -> None:
-    assert next_step_in(this, told=told, left_over=left_over, at_least=1, step_seconds=15) == seconds

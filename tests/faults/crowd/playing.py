@@ -26,9 +26,9 @@ from tests.faults.crowd.script import (
     Wish,
 )
 from tests.faults.fault_system import FaultSystem
-from tests.people import book
-from tests.system import token
-from tests.waiting import eventually, pid_of
+from tests.support.people import book
+from tests.support.tokens import token
+from tests.support.waiting import eventually, pid_of
 from weelo_client import Rejected, WeeloClient, WeeloError, open_pool
 from weelo_workers.contracts.statuses import Role
 

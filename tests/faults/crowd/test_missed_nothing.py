@@ -20,8 +20,8 @@ from tests.faults.crowd.playing import QUIET_WITHIN, SETTINGS, Crowd
 from tests.faults.crowd.script import BROADCASTS, LISTENERS, PLAY_SECONDS, Script
 from tests.faults.fault_system import FaultSystem
 from tests.faults.heard_log import Line
-from tests.system import doctor
-from tests.waiting import eventually
+from tests.support.system import doctor
+from tests.support.waiting import eventually
 from weelo_client.channel import FINAL_CODES
 
 SEED = int(os.environ.get("WEELO_SEED") or 1)

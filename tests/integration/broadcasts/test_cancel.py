@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from tests.world import World
+from tests.support.world import World
 
 
 def test_CNCL_01_02_a_customer_may_cancel_before_anybody_heard_and_after_an_accept(world: World) -> None:

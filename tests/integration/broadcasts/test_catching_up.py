@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from tests.changed_settings import with_settings
-from tests.world import DELHI, Fleet, World, place
+from tests.support.changed_settings import with_settings
+from tests.support.world import DELHI, Fleet, World, place
 from weelo_workers import presence
 from weelo_workers.contracts.fleet import SetAvailability
 from weelo_workers.contracts.statuses import Role

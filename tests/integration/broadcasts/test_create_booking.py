@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
-from tests.world import World, place
+from tests.support.world import World, place
 from weelo_workers.contracts.broadcasts import CreateBooking
 
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.world import World
+from tests.support.world import World
 from weelo_workers.contracts.broadcasts import ExpireBroadcast
 from weelo_workers.contracts.statuses import Role
 

@@ -6,9 +6,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.changed_settings import with_settings
-from tests.integration.broadcasts.test_widen import told_at
-from tests.world import World
+from tests.support.changed_settings import with_settings
+from tests.support.world import World
 
 
 def next_step_in(world: World, broadcast: UUID) -> float | None:
@@ -23,7 +22,7 @@ def next_step_in(world: World, broadcast: UUID) -> float | None:
 def test_RADI_01_a_ring_that_finds_nobody_new_does_not_wait(world: World) -> None:
     far = world.fleet(km_north=40)
     broadcast = world.broadcast(1)
-    assert told_at(world, broadcast) == {far.id: 3}
+    assert world.told_at(broadcast) == {far.id: 3}
     assert next_step_in(world, broadcast) == pytest.approx(15, abs=0.5)
 
 
@@ -49,7 +48,7 @@ def test_rings_where_nobody_is_are_one_command_and_leave_the_trail_of_each(world
 def test_a_ring_that_finds_too_few_does_not_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with_settings(monkeypatch, min_offers_per_step=2)
     fleets = [world.fleet(km_north=km) for km in (3, 20, 40)]
-    assert told_at(world, world.broadcast(1)) == {fleet.id: step for step, fleet in enumerate(fleets, 1)}
+    assert world.told_at(world.broadcast(1)) == {fleet.id: step for step, fleet in enumerate(fleets, 1)}
 
 
 def test_the_ladder_stops_when_everyone_was_asked(world: World) -> None:
@@ -65,7 +64,7 @@ def test_more_than_one_step_may_tell_have_their_turn_even_after_the_last_ring(
     fleets = [world.fleet(km_north=km) for km in (100, 200, 300)]
     broadcast = world.broadcast(1)
     for expected in (1, 2, 3):
-        assert set(told_at(world, broadcast)) == {fleet.id for fleet in fleets[:expected]}
+        assert set(world.told_at(broadcast)) == {fleet.id for fleet in fleets[:expected]}
         world.tick(15)
     assert next_step_in(world, broadcast) is None
 
@@ -76,10 +75,10 @@ def test_nobody_has_more_open_offers_than_they_can_look_at(
     with_settings(monkeypatch, max_open_offers=2)
     fleet = world.fleet(km_north=1)
     broadcasts = [world.broadcast(1, customer=uuid4()) for _ in range(3)]
-    assert [fleet.id in told_at(world, each) for each in broadcasts] == [True, True, False]
+    assert [fleet.id in world.told_at(each) for each in broadcasts] == [True, True, False]
     world.decline(fleet, broadcasts[0])
     fourth = world.broadcast(1)
-    assert fleet.id in told_at(world, fourth)
+    assert fleet.id in world.told_at(fourth)
 
 
 def test_two_steps_at_once_tell_nobody_twice(world: World) -> None:
@@ -89,7 +88,7 @@ def test_two_steps_at_once_tell_nobody_twice(world: World) -> None:
     timer = world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.widen'")
     world.race(*[lambda: world.bus.execute(timer) for _ in range(6)])
     world.drain()
-    assert len(told_at(world, broadcast)) == 8
+    assert len(world.told_at(broadcast)) == 8
     heard = world.rows(
         "SELECT user_id FROM log_lines l JOIN events e ON e.id = event_id WHERE event = 'new_broadcast'"
     )

@@ -11,10 +11,9 @@ from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tests.changed_settings import with_settings
-from tests.integration.broadcasts.test_widen import told_at
-from tests.waiting import eventually
-from tests.world import DELHI, Fleet, World, place
+from tests.support.changed_settings import with_settings
+from tests.support.waiting import eventually
+from tests.support.world import DELHI, Fleet, World, place
 from weelo_workers import presence
 from weelo_workers.broadcasts import matching, offering, widen
 from weelo_workers.contracts.broadcasts import OfferLate
@@ -64,7 +63,7 @@ def test_RADI_01_a_surge_elsewhere_prevents_no_near_offer(
     assert offered(world, fleet) < set(surge)
     assert len(offered(world, fleet)) == 3
     near = world.broadcast(1, at=place(MUMBAI + 3.5))
-    assert told_at(world, near) == {fleet.id: 1}
+    assert world.told_at(near) == {fleet.id: 1}
 
 
 def test_at_its_cap_a_transporter_still_gets_what_is_nearer(
@@ -183,18 +182,18 @@ def test_the_last_step_asks_the_nearest_first_and_a_newcomer_waits_for_the_porti
     with_settings(monkeypatch, max_offers_per_step=2)
     fleets = {km: world.fleet(km_north=km) for km in (500, 100, 400, 200, 300)}
     broadcast = world.broadcast(1)
-    assert set(told_at(world, broadcast)) == {fleets[100].id, fleets[200].id}
+    assert set(world.told_at(broadcast)) == {fleets[100].id, fleets[200].id}
     assert float(world.value("SELECT radius_km FROM broadcasts")) == pytest.approx(200, rel=0.01)
     late_near, late_far = comes_online(world, 150), comes_online(world, 450)
-    assert late_near.id in told_at(world, broadcast)
-    assert late_far.id not in told_at(world, broadcast)
+    assert late_near.id in world.told_at(broadcast)
+    assert late_far.id not in world.told_at(broadcast)
     world.tick(15)
-    assert {fleets[300].id, fleets[400].id} <= set(told_at(world, broadcast))
+    assert {fleets[300].id, fleets[400].id} <= set(world.told_at(broadcast))
     world.tick(15)
-    assert {late_far.id, fleets[500].id} <= set(told_at(world, broadcast))
+    assert {late_far.id, fleets[500].id} <= set(world.told_at(broadcast))
     world.tick(15)
     assert world.value("SELECT radius_km FROM broadcasts") is None
-    assert comes_online(world, 3000).id in told_at(world, broadcast)
+    assert comes_online(world, 3000).id in world.told_at(broadcast)
 
 
 @pytest.mark.parametrize("limit", [0, 2000], ids=["no limit", "within 2000 km"])
@@ -241,7 +240,7 @@ def test_a_transporter_who_comes_online_between_a_steps_search_and_its_commit_is
     monkeypatch.setattr(widen, "search_presence", slow_search)
     world.tick(15)
     world.tick(2)
-    assert came[0].id in told_at(world, broadcast)
+    assert came[0].id in world.told_at(broadcast)
 
 
 @pytest.mark.parametrize("end", ["cancelled", "expired", "filled"])
@@ -302,12 +301,12 @@ def test_LAST_STEP_MAX_KM_bounds_the_last_step(world: World, monkeypatch: pytest
     for _ in range(3):
         world.tick(15)
     late_within, late_beyond = comes_online(world, -190), comes_online(world, -210)
-    assert set(told_at(world, broadcast)) == {within.id, late_within.id}
+    assert set(world.told_at(broadcast)) == {within.id, late_within.id}
     with Session(world.engine) as session:
         answer = explain(session, broadcast, beyond.id, 0)
     assert answer is not None
     assert answer.answer == "not offered: they are 299.6 km away, the rings reached 200.0 km"
-    assert late_beyond.id not in told_at(world, broadcast)
+    assert late_beyond.id not in world.told_at(broadcast)
 
 
 def test_driving_into_a_bounded_last_step_brings_the_offer(
@@ -319,7 +318,7 @@ def test_driving_into_a_bounded_last_step_brings_the_offer(
     assert world.value("SELECT radius_step FROM broadcasts") == 5
     world.heartbeat(driving, 4)
     world.drain()
-    assert told_at(world, broadcast) == {driving.id: 5}
+    assert world.told_at(broadcast) == {driving.id: 5}
 
 
 def test_transporters_without_room_are_passed_in_portions_without_waiting(
@@ -332,7 +331,7 @@ def test_transporters_without_room_are_passed_in_portions_without_waiting(
         assert len(offered(world, fleet)) == 1
     free = world.fleet(km_north=400)
     broadcast = world.broadcast(1, at=place(0))
-    assert set(told_at(world, broadcast)) == {free.id}
+    assert set(world.told_at(broadcast)) == {free.id}
 
 
 def test_COST_02_the_heartbeats_of_a_transporter_without_room_bring_up_nothing_farther(

@@ -7,24 +7,9 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic import ValidationError
 
-from tests.world import World, place
-from weelo_workers.contracts.broadcasts import CancelBroadcast, CreateOrder, NewOrder, VehicleRequirement
-from weelo_workers.contracts.outcomes import CommandOutcome
+from tests.support.world import KINDS, World, ordering
+from weelo_workers.contracts.broadcasts import CancelBroadcast
 from weelo_workers.contracts.statuses import BroadcastKind, Role
-
-KINDS = ("17 Feet", "32 Feet Multi Axle", "10 Wheeler")
-
-
-def ordering(customer: UUID, *kinds: tuple[str, int], keyed: bool = False) -> CreateOrder:
-    rows = [
-        VehicleRequirement(vehicle_type="open", vehicle_subtype=kind, quantity=count) for kind, count in kinds
-    ]
-    request = NewOrder(pickup=place(), drop=place(200), vehicle_requirements=rows)
-    return CreateOrder(customer_id=customer, request=request, keyed=keyed)
-
-
-def order(world: World, customer: UUID, *kinds: tuple[str, int]) -> CommandOutcome:
-    return world.execute(ordering(customer, *kinds), customer, Role.CUSTOMER)
 
 
 def test_ACPT_04_an_order_of_three_kinds_is_filled_by_the_fleets_that_have_them(world: World) -> None:
@@ -32,7 +17,7 @@ def test_ACPT_04_an_order_of_three_kinds_is_filled_by_the_fleets_that_have_them(
     other = world.fleet(trucks=2, kind=KINDS[1])
     world.fleet(kind="14 Feet")
     customer = uuid4()
-    result = order(world, customer, (KINDS[0], 1), (KINDS[1], 2)).result
+    result = world.order(customer, (KINDS[0], 1), (KINDS[1], 2)).result
     world.drain()
     assert (result["kind"], result["trucksNeeded"], "bookingId" in result) == ("order", 3, False)
     assert result["orderId"] == result["id"]
@@ -55,12 +40,12 @@ def test_ACPT_04_an_order_of_three_kinds_is_filled_by_the_fleets_that_have_them(
 
 def test_CUST_01_a_booking_and_an_order_count_together(world: World) -> None:
     customer = uuid4()
-    first = order(world, customer, (KINDS[0], 1))
+    first = world.order(customer, (KINDS[0], 1))
     refused = world.book(customer)
     assert refused.error["code"] == "ORDER_ACTIVE_EXISTS"
     assert refused.error["activeBroadcastId"] == first.result["id"]
     outcomes = world.race(
-        *[lambda who=who: order(world, who, (KINDS[0], 1)) for who in [customer] * 2],
+        *[lambda who=who: world.order(who, (KINDS[0], 1)) for who in [customer] * 2],
         *[lambda: world.book(customer) for _ in range(4)],
     )
     assert {outcome.http_status for outcome in outcomes} == {201, 409}
@@ -69,13 +54,13 @@ def test_CUST_01_a_booking_and_an_order_count_together(world: World) -> None:
 
 def test_IDEM_03_a_double_tap_on_an_order_is_one_order(world: World) -> None:
     customer = uuid4()
-    first, second = order(world, customer, (KINDS[0], 2)), order(world, customer, (KINDS[0], 2))
+    first, second = world.order(customer, (KINDS[0], 2)), world.order(customer, (KINDS[0], 2))
     assert second.replayed and first.result["id"] == second.result["id"]
 
 
 def test_CNCL_06_an_order_is_cancelled_as_an_order_and_not_as_a_booking(world: World) -> None:
     customer = uuid4()
-    broadcast = UUID(order(world, customer, (KINDS[0], 1), (KINDS[1], 1)).result["id"])
+    broadcast = UUID(world.order(customer, (KINDS[0], 1), (KINDS[1], 1)).result["id"])
     assert world.cancel(broadcast, customer).error["code"] == "BOOKING_NOT_FOUND"
     command = CancelBroadcast(broadcast_id=broadcast, customer_id=customer, kind=BroadcastKind.ORDER)
     for _ in range(2):
@@ -85,7 +70,7 @@ def test_CNCL_06_an_order_is_cancelled_as_an_order_and_not_as_a_booking(world: W
 def test_TMOT_02_an_order_expires_like_a_booking(world: World) -> None:
     fleet = world.fleet(kind=KINDS[0])
     customer = uuid4()
-    broadcast = UUID(order(world, customer, (KINDS[0], 1), (KINDS[2], 2)).result["id"])
+    broadcast = UUID(world.order(customer, (KINDS[0], 1), (KINDS[2], 2)).result["id"])
     world.drain()
     world.accept(fleet, broadcast)
     world.drivers_accept(broadcast)

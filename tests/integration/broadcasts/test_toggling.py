@@ -6,9 +6,8 @@ import threading
 import time
 from uuid import UUID, uuid4
 
-from tests.integration.broadcasts.test_widen import told_at
-from tests.waiting import eventually
-from tests.world import World
+from tests.support.waiting import eventually
+from tests.support.world import World
 
 
 def test_PRES_01_toggling_a_hundred_times_never_offers_to_somebody_offline(world: World) -> None:
@@ -50,7 +49,7 @@ def test_PRES_01_toggling_a_hundred_times_never_offers_to_somebody_offline(world
 
     hidden = 0
     for began, ended, broadcast in asked:
-        told = told_at(world, broadcast)
+        told = world.told_at(broadcast)
         assert steady.id in told, "a fleet that is online throughout gets every offer"
         if any(since <= began and ended <= until for since, until in offline):
             assert toggled.id not in told

@@ -7,23 +7,18 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.world import World
+from tests.support.world import World
 from weelo_workers.contracts.broadcasts import WidenBroadcast
 from weelo_workers.redis_client import redis
-
-
-def told_at(world: World, broadcast: UUID) -> dict[UUID, int]:
-    rows = world.rows("SELECT transporter_id, step FROM offers WHERE broadcast_id = :id", id=broadcast)
-    return {row.transporter_id: row.step for row in rows}
 
 
 def test_RADI_01_each_ring_reaches_the_next_fleets_and_the_last_reaches_everyone_online(world: World) -> None:
     near, next_town, far, farther, very_far = (world.fleet(km_north=km) for km in (3, 20, 40, 60, 300))
     broadcast = world.broadcast(1)
-    assert told_at(world, broadcast) == {near.id: 1}
+    assert world.told_at(broadcast) == {near.id: 1}
     for _ in range(4):
         world.tick(15)
-    assert told_at(world, broadcast) == {
+    assert world.told_at(broadcast) == {
         near.id: 1,
         next_town.id: 2,
         far.id: 3,
@@ -48,9 +43,9 @@ def test_RADI_01_the_nearest_are_asked_first_when_there_are_too_many(world: Worl
     monkeypatch.setattr(widen, "settings", lambda: few)
     fleets = [world.fleet(km_north=km) for km in (8, 2, 5)]
     broadcast = world.broadcast(1)
-    assert set(told_at(world, broadcast)) == {fleets[1].id, fleets[2].id}
+    assert set(world.told_at(broadcast)) == {fleets[1].id, fleets[2].id}
     world.tick(15)
-    assert told_at(world, broadcast)[fleets[0].id] == 2
+    assert world.told_at(broadcast)[fleets[0].id] == 2
 
 
 def test_RADI_01_rings_stop_when_full_cancelled_or_expired(world: World) -> None:
@@ -61,7 +56,7 @@ def test_RADI_01_rings_stop_when_full_cancelled_or_expired(world: World) -> None
     world.cancel(cancelled)
     world.tick(15)
     assert not any(
-        fleet.id in told_at(world, broadcast) for fleet in late for broadcast in (filled, cancelled)
+        fleet.id in world.told_at(broadcast) for fleet in late for broadcast in (filled, cancelled)
     )
 
 
@@ -76,12 +71,12 @@ def test_only_fleets_with_a_free_truck_of_the_kind_that_want_work_are_told(world
     world.set_availability(gone, online=False)
 
     broadcast = world.broadcast(1)
-    assert set(told_at(world, broadcast)) == {right.id}
+    assert set(world.told_at(broadcast)) == {right.id}
 
 
 def test_the_same_kind_is_found_however_it_is_written(world: World) -> None:
     fleet = world.fleet(kind="17 Feet Open")
-    assert set(told_at(world, world.broadcast(1, kind="open 17ft"))) == {fleet.id}
+    assert set(world.told_at(world.broadcast(1, kind="open 17ft"))) == {fleet.id}
 
 
 def test_offers_carry_each_transporters_own_distance(world: World) -> None:
@@ -105,7 +100,7 @@ def test_a_fleet_that_fell_silent_is_not_told(world: World) -> None:
     fleet = world.fleet(km_north=3)
     redis().set("weelo:presence:since", 1)
     redis().zadd("weelo:presence:seen", {str(fleet.id): 1})
-    assert told_at(world, world.broadcast(1)) == {}
+    assert world.told_at(world.broadcast(1)) == {}
 
 
 def test_PRES_02_with_an_emptied_redis_those_who_said_they_want_work_are_found_by_their_rows(
@@ -113,7 +108,7 @@ def test_PRES_02_with_an_emptied_redis_those_who_said_they_want_work_are_found_b
 ) -> None:
     fleet = world.fleet(km_north=3)
     redis().flushdb()
-    assert told_at(world, world.broadcast(1)) == {fleet.id: 5}
+    assert world.told_at(world.broadcast(1)) == {fleet.id: 5}
 
 
 def _timer(world: World, command: WidenBroadcast) -> UUID:
@@ -159,4 +154,4 @@ def test_who_goes_offline_while_a_ring_is_searched_for_is_not_told(
 
     monkeypatch.setattr(widen, "search_presence", slow_search)
     world.tick(15)
-    assert set(told_at(world, broadcast)) == {near.id}
+    assert set(world.told_at(broadcast)) == {near.id}

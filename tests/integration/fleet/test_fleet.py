@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
-from tests.world import World
+from tests.support.world import World
 from weelo_workers import presence
 from weelo_workers.contracts.fleet import DriverDetails, RegisterDriver, RegisterVehicle, VehicleDetails
 from weelo_workers.contracts.outcomes import CommandOutcome

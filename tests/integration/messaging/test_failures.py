@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 
-from tests.wakers import RecordingWaker
-from tests.world import World
+from tests.support.wakers import RecordingWaker
+from tests.support.world import World
 from weelo_workers.contracts.broadcasts import CancelBroadcast
 from weelo_workers.contracts.notifications import DeliverEvents, SendPushes
 from weelo_workers.contracts.statuses import BroadcastKind, Role

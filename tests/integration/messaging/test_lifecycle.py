@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
 
-from tests.wakers import NullWaker
-from tests.world import World
+from tests.support.wakers import NullWaker
+from tests.support.world import World
 from weelo_workers.contracts.broadcasts import CancelBroadcast
 from weelo_workers.contracts.statuses import BroadcastKind, Role
 from weelo_workers.lifecycles.mailbox import LIFECYCLE, MailboxState as S, state_of

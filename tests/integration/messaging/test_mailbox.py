@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from tests.wakers import NullWaker, RecordingWaker
-from tests.world import World
+from tests.support.wakers import NullWaker, RecordingWaker
+from tests.support.world import World
 from weelo_workers import app as wiring
 from weelo_workers.contracts.broadcasts import CancelBroadcast
 from weelo_workers.contracts.command import Caller, Command

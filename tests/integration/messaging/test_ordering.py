@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from tests.wakers import RecordingWaker
-from tests.world import World
+from tests.support.wakers import RecordingWaker
+from tests.support.world import World
 from weelo_workers.contracts.command import REGISTRY, Command
 from weelo_workers.messaging import handlers, mailbox, ordering
 from weelo_workers.messaging.bus import Bus

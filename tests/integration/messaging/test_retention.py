@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.world import World
+from tests.support.world import World
 from weelo_workers.messaging import retention
 from weelo_workers.messaging.retention import purge_expired
 

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.world import World
+from tests.support.world import World
 from weelo_workers.contracts.queues import BROADCASTS
 from weelo_workers.messaging.celery_waker import CeleryWaker
 from weelo_workers.messaging.unacked import MESSAGES, TIMES, delete_settled_unacked

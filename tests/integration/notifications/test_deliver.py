@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import event, text
 
-from tests.world import World
+from tests.support.world import World
 from weelo_workers.metrics.counters import IN_THIS_PROCESS
 
 

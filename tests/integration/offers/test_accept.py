@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from tests.world import World
+from tests.support.world import World
 from weelo_workers.contracts.offers import Truck
 
 

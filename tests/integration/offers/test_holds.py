@@ -7,8 +7,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.orm import Session
 
-from tests.integration.broadcasts.test_orders import KINDS, order
-from tests.world import Fleet, World
+from tests.support.world import KINDS, Fleet, World
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.offers import ExpireHold
 from weelo_workers.contracts.statuses import Role
@@ -234,7 +233,7 @@ def test_nobody_keeps_more_slots_than_they_have_trucks_for(world: World) -> None
 
 def test_a_hold_of_one_kind_of_an_order(world: World) -> None:
     fleet = world.fleet(kind=KINDS[1])
-    broadcast = UUID(order(world, uuid4(), (KINDS[0], 1), (KINDS[1], 2)).result["id"])
+    broadcast = UUID(world.order(uuid4(), (KINDS[0], 1), (KINDS[1], 2)).result["id"])
     world.drain()
     assert world.hold(fleet, broadcast, kind="14 Feet").error["code"] == "VEHICLE_TYPE_MISMATCH"
     assert world.hold(fleet, broadcast, kind=KINDS[0]).error["code"] == "NOT_ENOUGH_AVAILABLE"

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.orm import Session
 
-from tests.changed_settings import with_settings
-from tests.world import Fleet, World
+from tests.support.changed_settings import with_settings
+from tests.support.world import Fleet, World
 from weelo_workers.queries.offer_explanation import explain
 from weelo_workers.redis_client import redis
 

@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
-from tests.world import Fleet, World
+from tests.support.world import World
 from weelo_workers.contracts.statuses import AssignmentStatus, Role
 from weelo_workers.contracts.trips import AdvanceTrip, DriverAccepts, ExpireAssignment
 
 
-def won(world: World, trucks: int = 1, *, customer: UUID | None = None) -> tuple[UUID, Fleet]:
-    """Create a broadcast of `trucks` trucks, of which a fleet with one truck wins one. Return its id and the fleet."""
-    fleet = world.fleet()
-    broadcast = world.broadcast(trucks, customer=customer)
-    world.accept(fleet, broadcast)
-    world.drain()
-    return broadcast, fleet
-
-
-def slots(world: World, broadcast: UUID) -> list[str]:
-    rows = world.rows(
-        "SELECT status FROM truck_requests WHERE broadcast_id = :id ORDER BY request_number", id=broadcast
-    )
-    return [row.status for row in rows]
-
-
 def test_a_driver_who_says_yes_is_on_the_slot_and_everyone_concerned_hears_it(world: World) -> None:
     customer = uuid4()
-    broadcast, fleet = won(world, customer=customer)
+    broadcast, fleet = world.won(customer=customer)
     outcome = world.answer(world.assignments(broadcast)[0], yes=True)
     world.drain()
     assert (outcome.result["status"], outcome.result["expiresAt"]) == ("driver_accepted", None)
-    assert slots(world, broadcast) == ["accepted"]
+    assert world.slots(broadcast) == ["accepted"]
     for who in (customer, fleet.id, fleet.trucks[0].driver_id):
         heard = [f["assignment"]["status"] for f in world.events_of(who, "assignment_status_changed")]
         assert heard == ["pending", "driver_accepted"]
@@ -41,7 +25,7 @@ def test_a_driver_who_says_yes_is_on_the_slot_and_everyone_concerned_hears_it(wo
 
 
 def test_TIMR_01_a_driver_who_does_not_answer_in_45_seconds_loses_the_slot(world: World) -> None:
-    broadcast, fleet = won(world)
+    broadcast, fleet = world.won()
     assignment = world.assignments(broadcast)[0]
     world.tick(44)
     assert world.status(broadcast) == "fully_filled"
@@ -54,10 +38,10 @@ def test_TIMR_01_a_driver_who_does_not_answer_in_45_seconds_loses_the_slot(world
 
 def test_a_slot_that_comes_back_is_offered_again_but_not_to_the_fleet_that_refused(world: World) -> None:
     other = world.fleet()
-    broadcast, refuser = won(world)
+    broadcast, refuser = world.won()
     world.answer(world.assignments(broadcast)[0], yes=False, reason="Too far")
     world.drain()
-    assert (world.status(broadcast), slots(world, broadcast)) == ("active", ["searching"])
+    assert (world.status(broadcast), world.slots(broadcast)) == ("active", ["searching"])
     assert len(world.events_of(other.id, "new_broadcast")) == 2
     assert len(world.events_of(refuser.id, "new_broadcast")) == 1
     assert world.accept(other, broadcast).status == "succeeded"
@@ -76,14 +60,14 @@ def test_a_fleet_with_another_driver_and_truck_is_asked_again(world: World) -> N
 
 def test_the_rings_go_on_where_they_stopped(world: World) -> None:
     farther = world.fleet(km_north=20)
-    broadcast, _ = won(world)
+    broadcast, _ = world.won()
     world.answer(world.assignments(broadcast)[0], yes=False)
     world.drain()
     assert len(world.events_of(farther.id, "new_broadcast")) == 1
 
 
 def test_a_slot_that_comes_back_late_gets_a_minute(world: World) -> None:
-    broadcast, _ = won(world)
+    broadcast, _ = world.won()
     with world.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE broadcasts SET expires_at = clock_timestamp() + interval '10 s'")
     world.answer(world.assignments(broadcast)[0], yes=False)
@@ -100,24 +84,24 @@ def test_a_slot_that_comes_back_late_gets_a_minute(world: World) -> None:
 
 def test_after_the_deadline_the_slot_ends_and_the_customer_is_told(world: World) -> None:
     customer = uuid4()
-    broadcast, _ = won(world, customer=customer)
+    broadcast, _ = world.won(customer=customer)
     assignment = world.assignments(broadcast)[0]
     with world.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE broadcasts SET expires_at = clock_timestamp()")
     assert world.answer(assignment, yes=False).status == "succeeded"
     world.drain()
-    assert (world.status(broadcast), slots(world, broadcast)) == ("expired", ["expired"])
+    assert (world.status(broadcast), world.slots(broadcast)) == ("expired", ["expired"])
     assert [f["reason"] for f in world.events_of(customer, "no_vehicles_available")] == ["nobody_accepted"]
 
 
 def test_beside_another_open_broadcast_the_slot_ends_and_the_new_one_goes_on(world: World) -> None:
     customer = uuid4()
-    broadcast, _ = won(world, customer=customer)
+    broadcast, _ = world.won(customer=customer)
     second = world.broadcast(1, customer=customer)
     world.answer(world.assignments(broadcast)[0], yes=False)
     world.drain()
     assert (world.status(broadcast), world.status(second)) == ("expired", "active")
-    assert slots(world, broadcast) == ["expired"]
+    assert world.slots(broadcast) == ["expired"]
 
 
 def test_of_two_trucks_one_refused_the_other_keeps_its_slot(world: World) -> None:
@@ -133,7 +117,7 @@ def test_of_two_trucks_one_refused_the_other_keeps_its_slot(world: World) -> Non
 
 @pytest.mark.parametrize("first", [True, False])
 def test_yes_and_timeout_at_once_have_one_history(world: World, first: bool) -> None:
-    broadcast, _ = won(world)
+    broadcast, _ = world.won()
     assignment = world.assignments(broadcast)[0]
     with world.engine.begin() as connection:
         connection.exec_driver_sql(
@@ -151,14 +135,14 @@ def test_yes_and_timeout_at_once_have_one_history(world: World, first: bool) -> 
     )
     world.drain()
     status = world.assignments(broadcast)[0].status
-    assert (status, slots(world, broadcast)) in [
+    assert (status, world.slots(broadcast)) in [
         ("driver_accepted", ["accepted"]),
         ("driver_declined", ["searching"]),
     ]
 
 
 def test_somebody_elses_assignment_does_not_exist(world: World) -> None:
-    broadcast, _ = won(world)
+    broadcast, _ = world.won()
     assignment = world.assignments(broadcast)[0]
     stranger = uuid4()
     outcome = world.execute(
@@ -170,7 +154,7 @@ def test_somebody_elses_assignment_does_not_exist(world: World) -> None:
 
 
 def test_after_a_cancel_the_driver_can_no_longer_answer(world: World) -> None:
-    broadcast, _ = won(world)
+    broadcast, _ = world.won()
     assignment = world.assignments(broadcast)[0]
     world.cancel(broadcast)
     assert world.answer(assignment, yes=True).error["code"] == "INVALID_TRANSITION"

@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
-from tests.integration.trips.test_answers import slots, won
-from tests.world import World
-from weelo_workers.contracts.broadcasts import ContinuePartial
-from weelo_workers.contracts.outcomes import CommandOutcome
-from weelo_workers.contracts.statuses import BroadcastKind, Role
+from tests.support.world import World
 from weelo_workers.lifecycles.assignment import STEPS
-
-
-def on_the_way(world: World, trucks: int = 1, customer: UUID | None = None) -> UUID:
-    """Create a broadcast that is filled by `trucks` fleets, whose drivers have all accepted. Return its id."""
-    fleets = [world.fleet() for _ in range(trucks)]
-    broadcast = world.broadcast(trucks, customer=customer)
-    for fleet in fleets:
-        world.accept(fleet, broadcast)
-    world.drivers_accept(broadcast)
-    return broadcast
 
 
 @pytest.mark.parametrize(
@@ -32,12 +18,12 @@ def test_a_trip_goes_forward_in_steps_or_jumps_and_completes_the_broadcast(
     world: World, steps: list[str]
 ) -> None:
     customer = uuid4()
-    broadcast = on_the_way(world, customer=customer)
+    broadcast = world.on_the_way(customer=customer)
     assignment = world.assignments(broadcast)[0]
     for step in steps:
         assert world.report(assignment, step).result["status"] == step
     world.drain()
-    assert (world.status(broadcast), slots(world, broadcast)) == ("completed", ["completed"])
+    assert (world.status(broadcast), world.slots(broadcast)) == ("completed", ["completed"])
     states = [f["status"] for f in world.events_of(customer, "broadcast_state_changed")]
     assert states[-3:] == ["fully_filled", "in_progress", "completed"]
     assert len(world.events_of(customer, "booking_completed")) == 1
@@ -46,7 +32,7 @@ def test_a_trip_goes_forward_in_steps_or_jumps_and_completes_the_broadcast(
 
 @pytest.mark.parametrize("at", range(len(STEPS)))
 def test_backward_is_refused_and_the_same_again_is_fine(world: World, at: int) -> None:
-    assignment = world.assignments(on_the_way(world))[0]
+    assignment = world.assignments(world.on_the_way())[0]
     world.report(assignment, STEPS[at])
     assert world.report(assignment, STEPS[at]).replayed
     for earlier in STEPS[:at]:
@@ -54,12 +40,12 @@ def test_backward_is_refused_and_the_same_again_is_fine(world: World, at: int) -
 
 
 def test_before_the_drivers_yes_there_is_no_trip(world: World) -> None:
-    broadcast, _ = won(world)
+    broadcast, _ = world.won()
     assert world.report(world.assignments(broadcast)[0], "at_pickup").error["code"] == "INVALID_TRANSITION"
 
 
 def test_CNCL_01_a_broadcast_in_progress_cannot_be_cancelled(world: World) -> None:
-    broadcast = on_the_way(world, trucks=2)
+    broadcast = world.on_the_way(trucks=2)
     world.report(world.assignments(broadcast)[0], "en_route_pickup")
     assert world.status(broadcast) == "in_progress"
     assert world.cancel(broadcast).error["code"] == "BOOKING_CANNOT_CANCEL"
@@ -67,7 +53,7 @@ def test_CNCL_01_a_broadcast_in_progress_cannot_be_cancelled(world: World) -> No
 
 
 def test_the_last_of_several_trucks_completes_it_and_drivers_and_vehicles_are_free(world: World) -> None:
-    broadcast = on_the_way(world, trucks=2)
+    broadcast = world.on_the_way(trucks=2)
     first, second = world.assignments(broadcast)
     world.report(first, "completed")
     assert world.status(broadcast) == "in_progress"
@@ -104,21 +90,16 @@ def test_a_driver_who_refuses_while_another_drives_brings_the_slot_back(world: W
     assert (world.status(broadcast), world.live_assignments(broadcast)) == ("expired", 1)
 
 
-def continuing(world: World, broadcast: UUID, customer: UUID) -> CommandOutcome:
-    command = ContinuePartial(broadcast_id=broadcast, customer_id=customer, kind=BroadcastKind.BOOKING)
-    return world.execute(command, customer, Role.CUSTOMER)
-
-
 def test_TMOT_04_after_a_partly_filled_expiry_the_customer_goes_on_with_the_trucks_that_were_won(
     world: World,
 ) -> None:
     customer = uuid4()
-    broadcast, _ = won(world, trucks=3, customer=customer)
+    broadcast, _ = world.won(trucks=3, customer=customer)
     world.drivers_accept(broadcast)
     world.tick(121)
     assert world.status(broadcast) == "expired"
     for _ in range(2):
-        result = continuing(world, broadcast, customer).result
+        result = world.continue_partial(broadcast, customer).result
         assert (result["status"], result["trucksNeeded"], result["trucksFilled"]) == ("fully_filled", 1, 1)
     world.report(world.assignments(broadcast)[0], "completed")
     assert world.status(broadcast) == "completed"
@@ -127,7 +108,7 @@ def test_TMOT_04_after_a_partly_filled_expiry_the_customer_goes_on_with_the_truc
 def test_with_nothing_won_there_is_nothing_to_go_on_with(world: World) -> None:
     customer = uuid4()
     broadcast = world.broadcast(1, customer=customer)
-    assert continuing(world, broadcast, customer).error["code"] == "INVALID_TRANSITION"
+    assert world.continue_partial(broadcast, customer).error["code"] == "INVALID_TRANSITION"
     world.tick(121)
-    assert continuing(world, broadcast, customer).error["code"] == "INVALID_TRANSITION"
-    assert continuing(world, broadcast, uuid4()).error["code"] == "BOOKING_NOT_FOUND"
+    assert world.continue_partial(broadcast, customer).error["code"] == "INVALID_TRANSITION"
+    assert world.continue_partial(broadcast, uuid4()).error["code"] == "BOOKING_NOT_FOUND"

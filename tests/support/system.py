@@ -7,27 +7,20 @@ import signal
 import subprocess
 import sys
 import threading
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import httpx
-import jwt
 import psutil
 import pytest
 
-from tests.conftest import SECRET, own_roles
-from tests.waiting import eventually
+from tests.support.programs import weelo_here
+from tests.support.servers import own_roles
+from tests.support.tokens import token
+from tests.support.waiting import eventually
 from weelo_client import WeeloClient, open_pool
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.runtime.ports import free_port
-
-
-def token(role: Role, sub: UUID, *, ttl: float = 3600, secret: str = SECRET, **claims: Any) -> str:
-    expires = datetime.now(UTC) + timedelta(seconds=ttl)
-    return jwt.encode({"sub": str(sub), "role": role, "exp": expires, **claims}, secret, "HS256")
-
 
 # `weelo`, but its processes also get PYTHONPATH, because tests replace parts of them by a sitecustomize.py.
 WITH_PYTHONPATH = """
@@ -96,6 +89,10 @@ class System:
         finally:
             self.process.kill()
 
+    def weelo(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command on this system."""
+        return weelo_here(*arguments, "--data-dir", str(self.folder), **self.environment)
+
     # --- people -------------------------------------------------------------------------------------
 
     def client(self, role: Role, who: UUID) -> WeeloClient:
@@ -138,12 +135,5 @@ class System:
 
 def doctor(system: System) -> list[str]:
     """Run `weelo doctor` on this system and return its findings, one line each."""
-    told = subprocess.run(
-        [sys.executable, "-m", "weelo_workers.cli", "doctor", "--data-dir", str(system.folder)],
-        env={**os.environ, **system.environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    told = system.weelo("doctor")
     return told.stdout.splitlines() if told.returncode else []

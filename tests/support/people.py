@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 
 import websocket
 
-from tests.system import System, token
+from tests.support.system import System
+from tests.support.tokens import token
 from weelo_client import Frame, Place, Rejected, WeeloClient
 from weelo_client.shapes import Accepted, Broadcast
 from weelo_workers.contracts.statuses import Role

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 
 class SmallDisk:

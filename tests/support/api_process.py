@@ -6,25 +6,19 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 from uuid import UUID, uuid4
 
-import jwt
 import websocket
 
-from tests.waiting import eventually
-
-
-def token(user_id: UUID, role: str = "customer", *, seconds: float = 600, secret: str | None = None) -> str:
-    claims = {"sub": str(user_id), "role": role, "exp": datetime.now(UTC) + timedelta(seconds=seconds)}
-    return jwt.encode(claims, secret or os.environ["JWT_SECRET"], algorithm="HS256")
+from tests.support.tokens import token
+from tests.support.waiting import eventually
+from weelo_workers.runtime.ports import free_port
 
 
 class Api:
@@ -32,9 +26,7 @@ class Api:
 
     def __init__(self, workers: int = 1, *, log: Path | None = None, **environment: str) -> None:
         """`log`: a file for its output, instead of the terminal."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         options = (f"--bind=127.0.0.1:{self.port}", f"--workers={workers}", "--threads=128")
         command = (
             sys.executable,
@@ -71,7 +63,7 @@ class Api:
 
     def connect_as(self, user_id: UUID | None = None, role: str = "customer", **options: Any) -> Client:
         """Return an authenticated client that has received its greeting."""
-        client = self.connect(f"Bearer {token(user_id or uuid4(), role)}", **options)
+        client = self.connect(f"Bearer {token(role, user_id or uuid4())}", **options)
         client.greeting = client.frame()
         assert client.greeting["event"] == "connected", client.greeting
         return client

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-import selectors
 import socket
 import ssl
-import threading
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +13,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from tests.support.tcp_proxy import TcpProxy
 
 A_DAY = datetime.timedelta(days=1)
 
@@ -70,8 +69,8 @@ class Authority:
         )
 
 
-class TlsProxy:
-    """A proxy that listens on a port of its own and forwards what it decrypts. Use as a context manager."""
+class TlsProxy(TcpProxy):
+    """Forwards what it decrypts."""
 
     def __init__(self, server_url: str, certificate: Path, clients_signed_by: Path | None = None) -> None:
         """`clients_signed_by`: clients need a certificate of this authority."""
@@ -84,54 +83,23 @@ class TlsProxy:
         self.received = b""
         """What clients have sent, decrypted."""
         self.handshakes = self.refused = 0
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def __enter__(self) -> TlsProxy:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.close()
+        host, port = self._server.hostname, self._server.port
+        assert host is not None and port is not None
+        super().__init__(host, port)
 
     def url(self, query: str = "", host: str = "127.0.0.1") -> str:
         login = self._server.netloc.rpartition("@")[0]
         return f"rediss://{login}@{host}:{self.port}{self._server.path}{query}"
 
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, bare: socket.socket) -> None:
+    def _admit(self, client: socket.socket) -> tuple[socket.socket, bytes]:
         try:
-            client = self._context.wrap_socket(bare, server_side=True)
+            decrypted = self._context.wrap_socket(client, server_side=True)
         except OSError:
             self.refused += 1
-            bare.close()
-            return
+            raise
         self.handshakes += 1
-        host, port = self._server.hostname, self._server.port
-        assert host is not None and port is not None
-        with client, suppress(OSError), socket.create_connection((host, port), timeout=5) as server:
-            server.settimeout(None)
-            self._pass_on(client, server)
+        return decrypted, b""
 
-    def _pass_on(self, client: ssl.SSLSocket, server: socket.socket) -> None:
-        with selectors.DefaultSelector() as either:
-            either.register(client, selectors.EVENT_READ)
-            either.register(server, selectors.EVENT_READ)
-            while True:
-                for key, _ in either.select():
-                    if key.fileobj is server:
-                        said = server.recv(65536)
-                        client.sendall(said)
-                    else:
-                        said = client.recv(65536)
-                        while client.pending():
-                            said += client.recv(65536)
-                        self.received = (self.received + said)[-1_000_000:]
-                        server.sendall(said)
-                    if not said:
-                        return
+    def _from_client(self, data: bytes, client: socket.socket, server: socket.socket) -> bool:
+        self.received = (self.received + data)[-1_000_000:]
+        return super()._from_client(data, client, server)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from tests.sockets.harness import token
+from tests.support.tokens import token
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def request(
 ) -> bytes:
     """Return the bytes of a request: this first line, usual headers, further `headers` and a body."""
     lines = [f"{line} HTTP/1.1", "Host: here"]
-    lines += [f"Authorization: Bearer {token(uuid4(), role)}"] if role else []
+    lines += [f"Authorization: Bearer {token(role, uuid4())}"] if role else []
     lines += [f"Content-Type: {content_type}"] if content_type else []
     lines += ["Connection: close"] if close else []
     return "\r\n".join([*lines, *headers, "", ""]).encode("latin-1") + body

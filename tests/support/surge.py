@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from tests.people import Truck
-from tests.system import System
+from tests.support.people import Truck
+from tests.support.system import System
 from weelo_client import Place, WeeloClient
 from weelo_workers.contracts.vehicle_kinds import vehicle_key
 

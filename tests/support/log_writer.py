@@ -12,7 +12,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 import weelo_workers.notifications.deliver  # noqa: F401 (importing it registers the handler)
-from tests.wakers import NullWaker
+from tests.support.wakers import NullWaker
 from weelo_workers.contracts.delivery import EventEnvelope
 from weelo_workers.contracts.notifications import DeliverEvents
 from weelo_workers.messaging import mailbox

@@ -16,16 +16,25 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Engine, text
 
-from tests.wakers import NullWaker
+from tests.support.wakers import NullWaker
 from weelo_api.telemetry import transporter_heartbeat
 from weelo_workers.app import load_handlers
-from weelo_workers.contracts.broadcasts import CancelBroadcast, CreateBooking, NewBooking
+from weelo_workers.contracts.broadcasts import (
+    CancelBroadcast,
+    ContinuePartial,
+    CreateBooking,
+    CreateOrder,
+    NewBooking,
+    NewOrder,
+    VehicleRequirement,
+)
 from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.fleet import (
     DriverDetails,
     RegisterDriver,
     RegisterVehicle,
     SetAvailability,
+    SetDriverAvailability,
     VehicleDetails,
 )
 from weelo_workers.contracts.offers import (
@@ -54,6 +63,9 @@ DELHI = (28.6315, 77.2167)
 KM_NORTH = 1 / 111.0
 """Degrees of latitude in a kilometre, exact enough for placing trucks."""
 
+KINDS = ("17 Feet", "32 Feet Multi Axle", "10 Wheeler")
+"""Subtypes of open trucks."""
+
 PUSHES_END_EARLIER = """
     UPDATE mailbox SET payload = jsonb_set(payload, '{ends_at}', to_jsonb((payload->>'ends_at')::timestamptz - :by))
      WHERE name = 'notifications.push' AND settled_at IS NULL
@@ -64,6 +76,15 @@ _numbers = itertools.count(1)
 
 def place(km_north: float = 0.0) -> Place:
     return Place(latitude=DELHI[0] + km_north * KM_NORTH, longitude=DELHI[1], address=f"{km_north} km north")
+
+
+def ordering(customer: UUID, *kinds: tuple[str, int], keyed: bool = False) -> CreateOrder:
+    """Return an order of these kinds of open trucks, each with its number of trucks."""
+    rows = [
+        VehicleRequirement(vehicle_type="open", vehicle_subtype=kind, quantity=count) for kind, count in kinds
+    ]
+    request = NewOrder(pickup=place(), drop=place(200), vehicle_requirements=rows)
+    return CreateOrder(customer_id=customer, request=request, keyed=keyed)
 
 
 @dataclass
@@ -148,6 +169,26 @@ class World:
         self.drain()
         return UUID(outcome.result["id"])
 
+    def order(self, customer: UUID, *kinds: tuple[str, int]) -> CommandOutcome:
+        return self.execute(ordering(customer, *kinds), customer, Role.CUSTOMER)
+
+    def won(self, trucks: int = 1, *, customer: UUID | None = None) -> tuple[UUID, Fleet]:
+        """Create a broadcast of `trucks` trucks, of which a fleet with one truck wins one. Return its id and the fleet."""
+        fleet = self.fleet()
+        broadcast_id = self.broadcast(trucks, customer=customer)
+        self.accept(fleet, broadcast_id)
+        self.drain()
+        return broadcast_id, fleet
+
+    def on_the_way(self, trucks: int = 1, customer: UUID | None = None) -> UUID:
+        """Create a broadcast that is filled by `trucks` fleets, whose drivers have all accepted. Return its id."""
+        fleets = [self.fleet() for _ in range(trucks)]
+        broadcast_id = self.broadcast(trucks, customer=customer)
+        for fleet in fleets:
+            self.accept(fleet, broadcast_id)
+        self.drivers_accept(broadcast_id)
+        return broadcast_id
+
     def fleet(
         self, trucks: int = 1, *, kind: str = "17 Feet", km_north: float = 1.0, online: bool = True
     ) -> Fleet:
@@ -177,6 +218,10 @@ class World:
         outcome = self.execute(command, fleet.id, Role.TRANSPORTER)
         self.sync_presence()
         return outcome
+
+    def set_on_duty(self, driver: UUID, *, on_duty: bool) -> CommandOutcome:
+        command = SetDriverAvailability(driver_id=driver, is_available=on_duty)
+        return self.execute(command, driver, Role.DRIVER)
 
     def sync_presence(self) -> None:
         """Execute all pending `fleet.sync_presence` commands."""
@@ -280,6 +325,11 @@ class World:
         command = CancelBroadcast(broadcast_id=broadcast_id, customer_id=who, kind=kind, reason=reason)
         return self.execute(command, who, Role.CUSTOMER)
 
+    def continue_partial(self, broadcast_id: UUID, customer: UUID) -> CommandOutcome:
+        """Let the customer of a booking continue with the trucks that were won."""
+        command = ContinuePartial(broadcast_id=broadcast_id, customer_id=customer, kind=BroadcastKind.BOOKING)
+        return self.execute(command, customer, Role.CUSTOMER)
+
     def race(self, *acts: Callable[[], Any]) -> list[Any]:
         """Run these functions at the same time, each in its own thread, and return their results."""
         line = threading.Barrier(len(acts))
@@ -344,6 +394,11 @@ class World:
         return [
             {"seq": row.seq, "event": row.event, **row.data} for row in rows if event in (None, row.event)
         ]
+
+    def told_at(self, broadcast_id: UUID) -> dict[UUID, int]:
+        """Return the transporters with an offer of this broadcast, each with the step of the ladder that offered it."""
+        rows = self.rows("SELECT transporter_id, step FROM offers WHERE broadcast_id = :id", id=broadcast_id)
+        return {row.transporter_id: row.step for row in rows}
 
     def value(self, query: str, **parameters: Any) -> Any:
         with self.engine.connect() as connection:

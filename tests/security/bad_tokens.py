@@ -2,40 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
 from functools import cache
-from typing import Any
 from uuid import uuid4
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from tests.conftest import SECRET
-
-LATER = 4_000_000_000
-
-
-def claims(**changed: Any) -> dict[str, Any]:
-    """Return the claims of a new user, with a late expiry. A claim that is None is left out."""
-    everything = {"sub": str(uuid4()), "role": "customer", "exp": LATER, **changed}
-    return {name: value for name, value in everything.items() if value is not None}
-
-
-def signed(said: Any, secret: bytes | str = SECRET, **header: Any) -> str:
-    """Sign with HS256 by hand, because libraries refuse to sign some tokens that a forger would."""
-    key = secret.encode() if isinstance(secret, str) else secret
-    parts = [_part(json.dumps({"alg": "HS256", "typ": "JWT", **header}).encode())]
-    parts.append(_part(said if isinstance(said, bytes) else json.dumps(said).encode()))
-    digest = hmac.new(key, ".".join(parts).encode(), hashlib.sha256).digest()
-    return ".".join([*parts, _part(digest)])
-
-
-def _part(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+from tests.support.tokens import LATER, SECRET, base64url, claims, signed
 
 
 @cache
@@ -62,15 +37,17 @@ def forged() -> dict[str, str]:
         "a public key as the secret": signed(claims(), public),
         "no secret": signed(claims(), b""),
         "another secret": signed(claims(), "another secret, long enough for HS256"),
-        "a key that it brings along": signed(claims(), b"k" * 32, jwk={"kty": "oct", "k": _part(b"k" * 32)}),
+        "a key that it brings along": signed(
+            claims(), b"k" * 32, jwk={"kty": "oct", "k": base64url(b"k" * 32)}
+        ),
         "a key elsewhere": signed(claims(), b"k" * 32, jku="http://127.0.0.1:9/", kid="../../../dev/null"),
         "no signature": f"{head}.{body}.",
         "two parts": f"{head}.{body}",
         "four parts": f"{good}.{tail}",
-        "another body": f"{head}.{_part(json.dumps(claims(role='admin')).encode())}.{tail}",
+        "another body": f"{head}.{base64url(json.dumps(claims(role='admin')).encode())}.{tail}",
         "cut off": good[:-4],
         "no base64": f"{head}.!!!.{tail}",
-        "not UTF-8": f"{head}.{_part(bytes([255, 254]))}.{tail}",
+        "not UTF-8": f"{head}.{base64url(bytes([255, 254]))}.{tail}",
         "words": "let me in",
         "an SQL string": "' OR 1=1 --",
         "long": "x" * 7_000,

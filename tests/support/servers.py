@@ -1,0 +1,86 @@
+"""Real servers for all tests: one PostgreSQL and one Redis per run, one database and one Redis number per worker.
+
+`DATABASE_URL` and `REDIS_URL`, if set, name the servers to use instead. The named database itself is never touched,
+because each worker creates its own on the same server.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+
+# Numbers of databases and of Redis databases that workers (1, 2, …) do not use, one per running system or file.
+JOURNEYS, DEMO, OPERATED, DRAINED, TLS, DOCTOR, REDIS_REFUSES = 20, 21, 25, 26, 27, 28, 29
+# The first of several, one per worker. Redis has 64 databases, so these are numbers of databases only.
+ROLES, REPLICAS, FOREIGN, MIGRATIONS = 60, 80, 100, 120
+
+_stop_servers: list[Callable[[], None]] = []
+
+
+def start() -> None:
+    from weelo_workers.runtime.embedded import Postgres, Valkey
+
+    folder = Path(tempfile.mkdtemp(prefix="weelo-tests-"))
+    folder.chmod(0o755)  # under root, PostgreSQL runs as another user, who needs access
+    os.environ["WEELO_TEST_FOLDER"] = str(folder)
+    _stop_servers.append(lambda: shutil.rmtree(folder, ignore_errors=True))
+    for variable, given, server in (
+        # These databases are deleted after the run, so fsync is not needed. The faults suite has its own servers.
+        ("WEELO_TEST_POSTGRES", "DATABASE_URL", Postgres(folder, {"fsync": "off"})),
+        ("WEELO_TEST_REDIS", "REDIS_URL", Valkey(folder)),
+    ):
+        if os.environ.get(given):
+            os.environ[variable] = os.environ[given]
+        else:
+            os.environ[variable] = server.start()
+            _stop_servers.append(server.remove)
+
+
+def stop() -> None:
+    for stop_one in reversed(_stop_servers):
+        stop_one()
+
+
+def worker_number(worker_id: str) -> int:
+    """Return the number in the id of an xdist worker (`gw3`), 0 without xdist."""
+    return int(worker_id.removeprefix("gw")) if worker_id.startswith("gw") else 0
+
+
+def own_redis(number: int) -> str:
+    """Return the URL of the run's Redis with this database number."""
+    return make_url(os.environ["WEELO_TEST_REDIS"]).set(database=str(number)).render_as_string(False)
+
+
+def own_database(number: int) -> str:
+    """Create an empty database on the run's PostgreSQL, and return its URL."""
+    from weelo_workers.models.engine import connect
+
+    name = f"weelo_test_{os.environ.get('PYTEST_XDIST_TESTRUNUID', str(os.getpid()))[:12]}_{number}"
+    url = make_url(os.environ["WEELO_TEST_POSTGRES"])
+    server = connect(url.render_as_string(False), isolation="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    server.dispose()
+    return url.set(database=name).render_as_string(False)
+
+
+def own_roles(database_url: str) -> dict[str, str]:
+    """Return the settings with the URLs of the API's and the workers' roles; `weelo migrate` creates these roles.
+
+    Roles belong to the whole server, so their names contain the database's number.
+    """
+    url = make_url(database_url)
+    number = str(url.database).rpartition("_")[2]
+    return {
+        f"DATABASE_{who}_URL": url.set(
+            username=f"weelo_test_{who.lower()}_{number}", password=f"of the {who.lower()}"
+        ).render_as_string(False)
+        for who in ("API", "WORKERS")
+    }

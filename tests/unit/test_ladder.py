@@ -1,0 +1,54 @@
+"""The radius ladder: how far each step reaches, and when the next one comes."""
+
+from __future__ import annotations
+
+import pytest
+
+from weelo_workers.lifecycles.ladder import Ring, is_last_step, next_step_in, portion_size, ring
+from weelo_workers.lifecycles.reach import Reach
+
+RADII = (10.0, 25.0)
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"),
+    [
+        (1, Ring(1, Reach.within(10))),
+        (2, Ring(2, Reach.within(25))),
+        (3, Ring(3, Reach.everyone(), last=True)),
+        (4, Ring(4, Reach.everyone(), last=True)),
+    ],
+)
+def test_each_radius_is_a_step_and_the_steps_after_them_are_the_last(step: int, expected: Ring) -> None:
+    assert ring(step, RADII) == expected
+    assert is_last_step(step, RADII) is expected.last
+
+
+def test_the_last_step_has_a_limit_only_if_one_is_set() -> None:
+    assert ring(2, RADII, 300) == Ring(2, Reach.within(25))
+    assert ring(3, RADII, 300) == Ring(3, Reach.within(300), last=True)
+    assert ring(4, RADII, 0) == Ring(4, Reach.everyone(), last=True)
+
+
+def test_portions_of_the_last_step_look_at_twice_as_many_each_time() -> None:
+    assert [portion_size(step, RADII, 250, already_told=7) for step in (3, 4, 5)] == [257, 507, 1007]
+
+
+def test_a_portion_stops_growing_before_its_number_is_too_large_for_redis() -> None:
+    assert portion_size(15, RADII, 250, 0) == portion_size(1_000, RADII, 250, 0) == 250 * 4096
+
+
+@pytest.mark.parametrize(
+    ("this", "told", "left_over", "seconds"),
+    [
+        (Ring(1, Reach.within(10)), 3, False, 15),
+        (Ring(1, Reach.within(10)), 0, False, 0),
+        (Ring(3, Reach.everyone(), last=True), 3, True, 15),
+        (Ring(3, Reach.everyone(), last=True), 0, True, 0),
+        (Ring(3, Reach.everyone(), last=True), 3, False, None),
+    ],
+)
+def test_a_step_is_followed_at_once_if_it_told_nobody(
+    this: Ring, told: int, left_over: bool, seconds: float | None
+) -> None:
+    assert next_step_in(this, told=told, left_over=left_over, at_least=1, step_seconds=15) == seconds
