@@ -28,6 +28,7 @@ from redis.exceptions import ExecAbortError, OutOfMemoryError, RedisError
 from weelo_workers.backoff import backoff
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.queues import QUEUES
+from weelo_workers.messaging.batches import execute_batches
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.celery_settings import celery_settings
 from weelo_workers.messaging.celery_waker import CeleryWaker
@@ -180,6 +181,7 @@ class SweepingScheduler(Scheduler):
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Sweep once. Return the seconds until the next sweep, as beat expects: fewer if a timer becomes due before."""
         began = time.monotonic()
+        execute_batches(self._bus.engine)
         sweep(self._bus, seconds=settings().sweep_seconds * 5)
         if time.monotonic() >= self._tidy_next and (self._tidying is None or self._tidying.done()):
             self._tidy_next = time.monotonic() + settings().sweep_seconds

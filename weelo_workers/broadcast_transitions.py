@@ -10,9 +10,8 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from weelo_workers import presence
+from weelo_workers import presence, presence_sync
 from weelo_workers.contracts.broadcasts import Backfill, BookingCompleted, BroadcastStateChanged, CatchUp
-from weelo_workers.contracts.fleet import SyncPresence
 from weelo_workers.contracts.recipients import ToTransportersWithTrucks
 from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, HoldStatus
 from weelo_workers.contracts.trips import AssignmentStatusChanged
@@ -104,13 +103,13 @@ def index_for_heartbeats(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[
 
 def trucks_taken(uow: UnitOfWork, transporter_id: UUID) -> None:
     """Update presence for a fleet with fewer free trucks."""
-    uow.send(SyncPresence(transporter_id=transporter_id))
+    presence_sync.sync_after_commit(uow, transporter_id)
 
 
 def trucks_freed(uow: UnitOfWork, transporter_ids: Iterable[UUID]) -> None:
     """Update presence for fleets with more free trucks, and offer them the broadcasts that they have missed."""
     for transporter_id in sorted(set(transporter_ids)):
-        uow.send(SyncPresence(transporter_id=transporter_id))
+        presence_sync.sync_after_commit(uow, transporter_id)
         uow.send(CatchUp(transporter_id=transporter_id))
 
 

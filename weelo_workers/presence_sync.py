@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import logging
+from functools import partial
 from uuid import UUID
 
 from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
 
 from weelo_workers import presence
-from weelo_workers.models.engine import autocommit_engine
+from weelo_workers.contracts.fleet import SyncPresence
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine
 from weelo_workers.queries.fleets import FleetAvailability, fleet_availability
+
+log = logging.getLogger(__name__)
+
+
+def sync_after_commit(uow: UnitOfWork, transporter_id: UUID, *, heard: bool = False) -> None:
+    """Update presence after the commit. `heard`: the transporter's app has just sent something."""
+    uow.send(SyncPresence(transporter_id=transporter_id, heard=heard))
+    uow.after_commit(partial(_sync_now, transporter_id, heard))
+
+
+def _sync_now(transporter_id: UUID, heard: bool) -> None:
+    try:
+        write_presence(transporter_id, read_availability(transporter_id), heard=heard)
+    except (presence.PresenceUnavailable, *DATABASE_ERRORS) as away:
+        log.info("presence of %s is updated later: %s", transporter_id, away)
 
 
 def read_availability(transporter_id: UUID) -> FleetAvailability:
     """Return the fleet's availability, read outside of the caller's transaction and stamped with the time of reading."""
     with Session(autocommit_engine()) as session:
-        return fleet_availability(session, transporter_id)
+        return fleet_availability(session, [transporter_id])[transporter_id]
 
 
 def write_presence(transporter_id: UUID, rows: FleetAvailability, *, heard: bool) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from unittest.mock import patch
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 import weelo_workers.notifications.deliver  # noqa: F401 (importing it registers the handler)
@@ -19,6 +19,7 @@ from weelo_workers.messaging import mailbox
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.models import EventRecord, LogLine
 from weelo_workers.models.engine import engine
+from weelo_workers.models.mailbox import MAILBOX
 from weelo_workers.notifications import live_stream
 from weelo_workers.notifications.catalog import BY_NAME, Own, Route, always
 
@@ -55,7 +56,7 @@ class LogWriter:
         command = DeliverEvents(subject_id=subject, events=events)
         row = mailbox.row_for(command, now=now, due_at=None, subject_id=subject)
         with engine().begin() as connection:
-            mailbox.write(connection, [row])
+            connection.execute(insert(MAILBOX), row)
         delivery: UUID = row["id"]
         return delivery
 

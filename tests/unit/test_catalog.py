@@ -71,7 +71,7 @@ def test_a_push_of_an_event_without_a_broadcast_prevents_the_start(
 
 @pytest.mark.parametrize("to", [Recipients(), ToCaller(caller_id=uuid4())])
 def test_an_event_is_published_only_with_the_recipients_that_it_declares(to: Recipients) -> None:
-    uow = UnitOfWork(cast(Session, None), uuid4(), "fleet.set_driver_availability", None)
+    uow = UnitOfWork(Session(), uuid4(), "fleet.set_driver_availability", None)
     with pytest.raises(TypeError, match="DriverStatusChanged is published with ToTransporter"):
         uow.publish(DriverStatusChanged(driver_id=uuid4(), is_online=True), to)
 

@@ -47,6 +47,9 @@ class Command(BaseModel):
     """Rows about one subject are executed one at a time, oldest first, and one attempt may settle several of them
     (see `messaging/ordering.py`)."""
 
+    batched: ClassVar[bool] = False
+    """Rows of it wake no worker: they are executed in batches (see `messaging/batches.py`)."""
+
     def __init_subclass__(
         cls,
         *,
@@ -55,6 +58,7 @@ class Command(BaseModel):
         runs_in_background: bool = False,
         sheddable: bool = False,
         ordered_by_subject: bool = False,
+        batched: bool = False,
         **kwargs: object,
     ) -> None:
         super().__init_subclass__(**kwargs)  # type: ignore[arg-type]
@@ -65,6 +69,7 @@ class Command(BaseModel):
         cls.runs_in_background = runs_in_background
         cls.sheddable = sheddable
         cls.ordered_by_subject = ordered_by_subject
+        cls.batched = batched
         cls.queue = queue or domain  # type: ignore[assignment]
         if name in REGISTRY:
             raise TypeError(f"two commands are called {name}")
@@ -73,6 +78,12 @@ class Command(BaseModel):
 
 REGISTRY: dict[str, type[Command]] = {}
 """Every command class by name. Importing the contract modules fills it."""
+
+
+def is_batched(name: str) -> bool:
+    """Return whether the command of this name is executed in batches. An unknown command is not."""
+    command = REGISTRY.get(name)
+    return command is not None and command.batched
 
 
 def load(name: str, payload: dict[str, Any]) -> Command:

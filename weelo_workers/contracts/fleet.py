@@ -83,8 +83,11 @@ class ForgetDevice(Command, name="fleet.forget_device"):
     token: str
 
 
-class SyncPresence(Command, name="fleet.sync_presence"):
-    """Update presence after a fleet's availability or free trucks changed. `heard`: its app has just sent something."""
+class SyncPresence(Command, name="fleet.sync_presence", batched=True):
+    """Update presence after a fleet's availability or free trucks changed. `heard`: its app has just sent something.
+
+    The worker that made the change does so after its commit as well. The command repeats it, in case that was lost.
+    """
 
     transporter_id: UUID
     heard: bool = False

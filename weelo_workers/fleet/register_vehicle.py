@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers.contracts.broadcasts import CatchUp
-from weelo_workers.contracts.fleet import RegisterVehicle, SyncPresence, VehicleView
+from weelo_workers.contracts.fleet import RegisterVehicle, VehicleView
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.vehicle_kinds import vehicle_key
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Vehicle
+from weelo_workers.models import Transporter, Vehicle
+from weelo_workers.presence_sync import sync_after_commit
 from weelo_workers.queries.fleets import busy_among
 from weelo_workers.queries.views import vehicle_view
 
@@ -54,7 +55,15 @@ def register_vehicle(command: RegisterVehicle, uow: UnitOfWork) -> VehicleView:
     for column, value in described.items():
         setattr(vehicle, column, value)
     uow.session.flush()
-    uow.send(SyncPresence(transporter_id=command.transporter_id, heard=True))
-    uow.send(CatchUp(transporter_id=command.transporter_id))
+    sync_after_commit(uow, command.transporter_id, heard=True)
+    if _wants_work(uow, command.transporter_id):
+        uow.send(CatchUp(transporter_id=command.transporter_id))
     uow.http_status = 201 if new else 200
     return vehicle_view(vehicle, busy=busy)
+
+
+def _wants_work(uow: UnitOfWork, transporter_id: UUID) -> bool:
+    """Return whether the transporter wants work. The row is locked: one who goes online meanwhile finds the new vehicle."""
+    row = insert(Transporter).values(id=transporter_id)
+    locked = row.on_conflict_do_update(index_elements=["id"], set_={"id": transporter_id})
+    return bool(uow.session.scalar(locked.returning(Transporter.is_available)))

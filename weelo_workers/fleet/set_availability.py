@@ -7,11 +7,12 @@ from datetime import timedelta
 from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers.contracts.broadcasts import CatchUp
-from weelo_workers.contracts.fleet import AvailabilityView, SetAvailability, SyncPresence
+from weelo_workers.contracts.fleet import AvailabilityView, SetAvailability
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Transporter
+from weelo_workers.presence_sync import sync_after_commit
 
 # CONTRACT section 3: more than 10 changes in 5 minutes come from a stuck button or a script.
 MAX_CHANGES = 10
@@ -32,7 +33,7 @@ def set_availability(command: SetAvailability, uow: UnitOfWork) -> AvailabilityV
         transporter.is_available = command.is_available
         transporter.changed_at = uow.now
         uow.session.flush()
-    uow.send(SyncPresence(transporter_id=command.transporter_id, heard=True))
+    sync_after_commit(uow, command.transporter_id, heard=True)
     if transporter.is_available:
         uow.send(CatchUp(transporter_id=command.transporter_id))
     return AvailabilityView(is_available=transporter.is_available, changed_at=transporter.changed_at)

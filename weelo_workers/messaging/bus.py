@@ -14,26 +14,39 @@ from functools import partial
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, bindparam, update
 from sqlalchemy.orm import Session
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from weelo_workers.contracts.queues import Queue
+from weelo_workers.contracts.rejections import Rejected
 from weelo_workers.log_rate_limit import RateLimitFilter
 from weelo_workers.messaging import crashes, failures, ordering
 from weelo_workers.messaging.callers import KnownCallers, caller_of, ensure_user
-from weelo_workers.messaging.claim import claim
+from weelo_workers.messaging.claim import ClaimedRow, claim
 from weelo_workers.messaging.handlers import handler_for
-from weelo_workers.messaging.run import run
+from weelo_workers.messaging.run import RejectedAfterWriting, rejection, run
 from weelo_workers.messaging.settle import settle
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.messaging.wakeup import BrokerUnavailable, Waker, WakeUp
+from weelo_workers.messaging.write_set import ChangedMeanwhile
 from weelo_workers.metrics import counters
-from weelo_workers.models import MailboxRow
 from weelo_workers.models.engine import DATABASE_ERRORS, is_contention, is_disconnect, is_outage
+from weelo_workers.models.mailbox import MAILBOX
 
 log = logging.getLogger(__name__)
 log.addFilter(RateLimitFilter())
+
+
+_NOTE_UNKNOWN = (
+    update(MAILBOX)
+    .where(MAILBOX.c.id == bindparam("id_"))
+    .values(last_error="the worker that tried it does not know this command")
+)
+
+
+def _may_succeed_at_once(error: BaseException) -> bool:
+    return is_contention(error) or is_disconnect(error) or isinstance(error, ChangedMeanwhile)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,40 +114,49 @@ class Bus:
     def _with_retries(self, command_id: UUID, **how: bool) -> AfterCommit:
         """Repeat the transaction if it lost a race for a lock, or its connection."""
         again = Retrying(
-            retry=retry_if_exception(lambda error: is_contention(error) or is_disconnect(error)),
+            retry=retry_if_exception(_may_succeed_at_once),
             stop=stop_after_attempt(8),
             wait=wait_random_exponential(multiplier=0.01, max=0.2),
             before_sleep=lambda _: counters.SERIALIZATION_RETRIES.inc(),
             reraise=True,
         )
-        return again(self._in_one_transaction, command_id, **how)
+        try:
+            return again(self._in_one_transaction, command_id, **how)
+        except RejectedAfterWriting as rejected:
+            return again(self._in_one_transaction, command_id, **how, refusal=rejected.refusal)
 
     def _in_one_transaction(
-        self, command_id: UUID, *, swept: bool, redelivered: bool = False, marked: bool = False
+        self,
+        command_id: UUID,
+        *,
+        swept: bool,
+        redelivered: bool = False,
+        marked: bool = False,
+        refusal: Rejected | None = None,
     ) -> AfterCommit:
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
-            claimed = claim(session, command_id, marked=marked)
-            if claimed is None:
+        """Claim and settle the command. `refusal`: its handler has rejected it already, in a transaction that was undone."""
+        with Session(self.engine, expire_on_commit=False, autoflush=True) as session, session.begin():
+            row = claim(session, command_id, marked=marked)
+            if row is None:
                 return AfterCommit()
-            row, now = claimed
             handler = handler_for(row.name)
             if handler is None:
                 # A newer version wrote it, as happens during a deploy. It is left to a worker that knows it.
                 log.warning("no handler here for %s", row.name)
-                row.last_error = "the worker that tried it does not know this command"
+                session.execute(_NOTE_UNKNOWN, {"id_": row.id})
                 return AfterCommit()
-            if row.due_at > now:
+            if row.due_at > row.claimed_at:
                 # The wake-up came early by the database's clock. A new countdown ends when the command is due.
-                return AfterCommit([_wake_up_for(row, (row.due_at - now).total_seconds())])
+                return AfterCommit([_wake_up_for(row, (row.due_at - row.claimed_at).total_seconds())])
             if not marked and (redelivered or crashes.may_have_crashed(row)):
                 raise crashes.CrashSuspected(crashed_before=row.crashes > 0)
             caller = caller_of(row)
-            uow = UnitOfWork(session, row.id, row.name, caller)
+            uow = UnitOfWork(session, row.id, row.name, caller, row.claimed_at)
             new_caller = caller if caller is not None and caller not in self._known_callers else None
             if new_caller is not None:
                 ensure_user(session, new_caller)
-            outcome = run(handler, row, uow)
-            settle(uow, row, outcome, claimed_at=now, swept=swept)
+            outcome = run(handler, row, uow) if refusal is None else rejection(refusal)
+            settle(uow, row, outcome, swept=swept)
             if new_caller is not None:
                 uow.after_commit(partial(self._known_callers.add, new_caller))
             if ordering.is_ordered(row.name):
@@ -153,7 +175,7 @@ class Bus:
             if not ordering.is_covered(self._autocommit, wake_up):
                 self.wake(wake_up)
 
-    def _go_on_in_subject(self, row: MailboxRow) -> None:
+    def _go_on_in_subject(self, row: ClaimedRow) -> None:
         """Wake a worker for the rows that arrived about the same subject meanwhile, after the time in which more arrive."""
         following = ordering.next_in_subject(self._autocommit, row)
         if following is None:
@@ -187,5 +209,5 @@ class Bus:
             self.wake(following)
 
 
-def _wake_up_for(row: MailboxRow, countdown: float) -> WakeUp:
+def _wake_up_for(row: ClaimedRow, countdown: float) -> WakeUp:
     return WakeUp(row.id, row.name, cast(Queue, row.queue), countdown)

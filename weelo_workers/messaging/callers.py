@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.models import MailboxRow, User
+from weelo_workers.messaging.claim import ClaimedRow
+from weelo_workers.models import User
 
 MAX_KNOWN_CALLERS = 10_000
 """A process that has seen more users than this forgets them all, to bound its memory."""
 
 
-def caller_of(row: MailboxRow) -> Caller | None:
+def caller_of(row: ClaimedRow) -> Caller | None:
     """Return the user who sent the command; None for timers and deliveries."""
     if row.caller_id is None or row.caller_role is None:
         return None

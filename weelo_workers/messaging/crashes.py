@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.lifecycles.mailbox import MARK_CRASH
 from weelo_workers.messaging import failures
+from weelo_workers.messaging.claim import ClaimedRow
 from weelo_workers.models import MailboxRow
 from weelo_workers.models.engine import DATABASE_ERRORS
 from weelo_workers.models.mailbox import unsettled
@@ -42,7 +43,7 @@ class CrashSuspected(Exception):
         self.crashed_before = crashed_before
 
 
-def may_have_crashed(row: MailboxRow) -> bool:
+def may_have_crashed(row: MailboxRow | ClaimedRow) -> bool:
     """Return whether an earlier attempt may have crashed.
 
     One sweep is normal for a timer. For other commands the sweep wakes a worker first, so a second sweep means that none

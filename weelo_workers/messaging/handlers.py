@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
+
+from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.wire import Wire
@@ -25,6 +27,26 @@ def handles(command: type[C]) -> Callable[[Handler[C]], Handler[C]]:
         return handler
 
     return register
+
+
+BatchHandler = Callable[[Sequence[C], Session], None]
+
+_batch_handlers: dict[str, BatchHandler[Any]] = {}
+
+
+def handles_together(command: type[C]) -> Callable[[BatchHandler[C]], BatchHandler[C]]:
+    """Register the function that executes a batch of this command. If it raises, each is executed by itself."""
+
+    def register(handler: BatchHandler[C]) -> BatchHandler[C]:
+        _batch_handlers[command.name] = handler
+        return handler
+
+    return register
+
+
+def batch_handlers() -> dict[str, BatchHandler[Any]]:
+    """Return a copy of the handlers of batches by the names of their commands."""
+    return dict(_batch_handlers)
 
 
 def handler_for(name: str) -> Callable[[Any, UnitOfWork], Wire | None] | None:

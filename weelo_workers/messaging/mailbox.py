@@ -99,11 +99,6 @@ def row_for(
     }
 
 
-def write(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    """Insert rows that `row_for` returned. Rows of commands that are ordered by subject: see `ordering.write`."""
-    connection.execute(insert(_table), rows)
-
-
 def find_outcome(connection: Connection, command_id: UUID, caller_id: UUID) -> CommandOutcome | None:
     """Return the outcome of a command of this caller; None if there is none, also if it is another caller's."""
     row = connection.execute(_FIND, {"id": command_id, "caller_id": caller_id}).mappings().one_or_none()

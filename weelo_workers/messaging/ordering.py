@@ -25,7 +25,6 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
-    Connection,
     Engine,
     Row,
     Table,
@@ -36,9 +35,7 @@ from sqlalchemy import (
     bindparam,
     case,
     cast as sql_cast,
-    exists,
     func,
-    insert,
     not_,
     or_,
     select,
@@ -50,9 +47,10 @@ from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.queues import Queue
 from weelo_workers.lifecycles.mailbox import SUCCEED
 from weelo_workers.messaging.wakeup import WakeUp
+from weelo_workers.messaging.write_set import Question, Values
 from weelo_workers.models import MailboxRow
 from weelo_workers.models.engine import DATABASE_ERRORS
-from weelo_workers.models.mailbox import active, failed_before, unsettled, waiting
+from weelo_workers.models.mailbox import active, as_sql, failed_before, unsettled, waiting
 
 BATCH_WINDOW_SECONDS = 0.05
 """Rows of a crowd that arrive within this time are settled together, instead of one or two at a time."""
@@ -87,20 +85,14 @@ SUBJECT_LOCK = (
 
 # --- write ----------------------------------------------------------------------------------------------
 
-# The subject is a parameter of its own: `mailbox.subject_id` in RETURNING would compare with every row of the table.
-_WRITE = insert(_mailbox).returning(
-    exists().where(
-        _older.c.subject_id == bindparam("about", type_=Uuid()),
-        _older.c.name == bindparam("ordered_name"),
-        waiting(_older.c),
-    )
+_IS_CROWDED = (
+    f"SELECT EXISTS (SELECT FROM mailbox WHERE subject_id = %s AND name = %s AND {as_sql(waiting())})"
 )
 
 
-def write(connection: Connection, row: dict[str, Any]) -> bool:
-    """Insert one row. Return whether an older one of the same command waits about the same subject."""
-    parameters = {**row, "about": row["subject_id"], "ordered_name": row["name"]}
-    return bool(connection.execute(_WRITE, parameters).scalar_one())
+def is_crowded(row: Values) -> Question:
+    """Return the question whether an older row of the same command waits about the same subject."""
+    return Question(_IS_CROWDED, [str(row["subject_id"]), row["name"]])
 
 
 # --- run ------------------------------------------------------------------------------------------------
@@ -165,7 +157,7 @@ def is_covered(engine: Engine, wake_up: WakeUp) -> bool:
     return _oldest(engine, wake_up.name, wake_up.follows, before=wake_up.id) is not None
 
 
-def next_in_subject(engine: Engine, row: MailboxRow) -> WakeUp | None:
+def next_in_subject(engine: Engine, row: MailboxRow | Row[Any]) -> WakeUp | None:
     """Return the wake-up for the oldest row that waits about the subject of this one; None if the command is not ordered.
 
     Also None while the database is away: then the sweep finds the row.

@@ -11,8 +11,19 @@ from weelo_workers.contracts.command import Command, load
 from weelo_workers.contracts.rejections import Rejected
 from weelo_workers.contracts.wire import Wire
 from weelo_workers.lifecycles.mailbox import REJECT, SUCCEED
+from weelo_workers.messaging.claim import ClaimedRow
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import MailboxRow
+
+
+class RejectedAfterWriting(Exception):
+    """A handler has rejected the command after it had written rows, so the transaction has to be rolled back first.
+
+    Most handlers reject before they write. A savepoint for the others would cost every command two round trips.
+    """
+
+    def __init__(self, refusal: Rejected) -> None:
+        super().__init__(refusal)
+        self.refusal = refusal
 
 
 class UnreadablePayload(Exception):
@@ -20,29 +31,34 @@ class UnreadablePayload(Exception):
 
 
 def run(
-    handler: Callable[[Any, UnitOfWork], Wire | None], row: MailboxRow, uow: UnitOfWork
+    handler: Callable[[Any, UnitOfWork], Wire | None], row: ClaimedRow, uow: UnitOfWork
 ) -> dict[str, Any]:
-    """Run the handler in a savepoint. Return the outcome as columns of the row.
+    """Run the handler. Return the outcome as columns of the row.
 
-    A rejection undoes everything that the handler did. Raises UnreadablePayload, and whatever the handler raises beside
-    Rejected.
+    Raises RejectedAfterWriting, UnreadablePayload, and whatever the handler raises beside Rejected.
     """
     command = _read_command(row.name, row.payload)
     try:
-        with uow.session.begin_nested():
-            result = handler(command, uow)
+        result = handler(command, uow)
     except Rejected as refusal:
+        if uow.has_written:
+            raise RejectedAfterWriting(refusal) from refusal
         uow.discard()
-        return {
-            "status": REJECT.to.value,
-            "http_status": refusal.code.http_status,
-            "error": refusal.problem(),
-        }
+        return rejection(refusal)
     return {
         "status": SUCCEED.to.value,
         "http_status": uow.http_status,
         "result": result.json_dict() if result is not None else None,
         "replayed": uow.replayed,
+    }
+
+
+def rejection(refusal: Rejected) -> dict[str, Any]:
+    """Return the outcome of a rejected command as columns of its row."""
+    return {
+        "status": REJECT.to.value,
+        "http_status": refusal.code.http_status,
+        "error": refusal.problem(),
     }
 
 

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import partial
-from typing import Any, cast
-
-from sqlalchemy import Table, bindparam, update
+from typing import Any
 
 from weelo_workers.contracts.outcomes import CommandSettled
 from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.contracts.recipients import ToCaller
+from weelo_workers.messaging.claim import ClaimedRow
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.metrics import counters
-from weelo_workers.models import MailboxRow
 
-_mailbox = cast(Table, MailboxRow.__table__)
 _EMPTY_OUTCOME = {"result": None, "error": None, "replayed": False}
-_SETTLE = (
-    update(_mailbox)
-    .where(_mailbox.c.id == bindparam("row"))
-    .values({name: bindparam(name) for name in ("settled_at", "status", "http_status", *_EMPTY_OUTCOME)})
-)
 
 
-def settle(
-    uow: UnitOfWork, row: MailboxRow, outcome: dict[str, Any], *, claimed_at: datetime, swept: bool
-) -> None:
+def settle(uow: UnitOfWork, row: ClaimedRow, outcome: dict[str, Any], *, swept: bool) -> None:
     """Store the outcome in the row, and publish it to the caller if there is one. `swept`: by the sweep."""
     if uow.caller:
         uow.publish(
@@ -39,17 +29,15 @@ def settle(
             ),
             ToCaller(caller_id=uow.caller.id),
         )
-    uow.session.connection().execute(
-        _SETTLE, {"row": row.id, "settled_at": uow.now, **_EMPTY_OUTCOME, **outcome}
-    )
-    uow.after_commit(partial(_count, row, outcome["status"], claimed_at, uow.now, swept))
+    uow.settle({"settled_at": uow.now, **_EMPTY_OUTCOME, **outcome})
+    uow.after_commit(partial(_count, row, outcome["status"], uow.now, swept))
 
 
-def _count(row: MailboxRow, status: str, claimed_at: datetime, settled_at: datetime, swept: bool) -> None:
+def _count(row: ClaimedRow, status: str, settled_at: datetime, swept: bool) -> None:
     counters.COMMANDS.labels(row.name, status).inc()
     if row.caller_id is not None:
         waited = (settled_at - row.received_at).total_seconds()
         counters.COMMAND_SECONDS.labels(row.queue).observe(max(0.0, waited))
     if row.queue == TIMERS:
         counters.TIMERS_FIRED.labels("sweep" if swept else "countdown").inc()
-        counters.TIMER_LATE_SECONDS.observe(max(0.0, (claimed_at - row.due_at).total_seconds()))
+        counters.TIMER_LATE_SECONDS.observe(max(0.0, (row.claimed_at - row.due_at).total_seconds()))

@@ -6,17 +6,19 @@ reads a clock, and never uses a broker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, TypeVar, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import Table, func, insert, select, update
+from sqlalchemy import Select, Table, bindparam, event as sqlalchemy_event, func, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import ORMExecuteState, Session, aliased
+from sqlalchemy.orm.attributes import set_committed_value
 
-from weelo_workers.contracts.command import Caller, Command
+from weelo_workers.contracts.command import Caller, Command, is_batched
 from weelo_workers.contracts.delivery import EventEnvelope, event_delivery
 from weelo_workers.contracts.event import Event
 from weelo_workers.contracts.recipients import Recipients
@@ -24,12 +26,17 @@ from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.lifecycles.lifecycle import Transition
 from weelo_workers.messaging import mailbox, ordering
 from weelo_workers.messaging.wakeup import WakeUp
+from weelo_workers.messaging.write_set import WriteSet
 from weelo_workers.models import Assignment, Base, Broadcast, Hold, TransitionRecord, TruckRequest
+from weelo_workers.models.mailbox import MAILBOX
 
 Row = TypeVar("Row", bound=Base)
 Stateful = TypeVar("Stateful", Broadcast, TruckRequest, Hold, Assignment)
 
 _DERIVED = Recipients()
+_TRANSITIONS = cast(Table, TransitionRecord.__table__)
+_OWNER = "unit of work"
+"""The key under which a session knows its unit of work."""
 
 _SUBJECTS: dict[type[Base], str] = {
     Broadcast: "broadcast",
@@ -39,10 +46,32 @@ _SUBJECTS: dict[type[Base], str] = {
 }
 
 
+@lru_cache(maxsize=16)
+def _locking(model: type[Base]) -> Select[Any, datetime]:
+    """Return the statement that locks rows of this model by `ids`, with the time after the lock."""
+    locked = (
+        select(model)
+        .where(model.id.in_(bindparam("ids", expanding=True)))  # type: ignore[attr-defined]
+        .order_by(model.id)  # type: ignore[attr-defined]
+        .with_for_update(key_share=True)  # an insert that refers to the row does not wait
+        .cte("locked")
+    )
+    # Outside of the part that locks: there, the time would be read before the transaction waits for the lock.
+    return select(aliased(model, locked), func.clock_timestamp())
+
+
 class UnitOfWork:
     """Collects the effects of one command. They take effect together at the commit, or not at all."""
 
-    def __init__(self, session: Session, command_id: UUID, command_name: str, caller: Caller | None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        command_id: UUID,
+        command_name: str,
+        caller: Caller | None,
+        now: datetime | None = None,
+    ) -> None:
+        """`now`: the database's time after the command was claimed, if it is known."""
         self.session = session
         self.command_id = command_id
         self.command_name = command_name
@@ -52,11 +81,14 @@ class UnitOfWork:
         self.http_status = 200
         self.subject_id: UUID | None = None
         """The first broadcast locked or created. Its events are delivered in the order of its history."""
-        self._now: datetime | None = None
+        self._now = now
         self._events: list[EventEnvelope] = []
         self._sent: list[tuple[Command, datetime | None]] = []
         self._history: list[dict[str, Any]] = []
         self._after_commit: list[Callable[[], None]] = []
+        self._changes = WriteSet()
+        self._has_written = False
+        session.info[_OWNER] = self
 
     # --- lock ---------------------------------------------------------------------------------------
 
@@ -79,22 +111,28 @@ class UnitOfWork:
 
     def lock_all(self, model: type[Row], row_ids: Sequence[UUID]) -> list[Row]:
         """Lock and return rows. They are locked in id order, so that two transactions never deadlock."""
-        rows = self.session.scalars(
-            select(model)
-            .where(model.id.in_(row_ids))  # type: ignore[attr-defined]
-            .order_by(model.id)  # type: ignore[attr-defined]
-            .with_for_update(key_share=True),  # an insert that refers to the row does not wait
-            execution_options={"populate_existing": True},
+        found = self.session.execute(
+            _locking(model), {"ids": row_ids}, execution_options={"populate_existing": True}
         ).all()
-        self._now = None
-        if model is Broadcast and rows and self.subject_id is None:
+        self._now = found[-1][1] if found else None
+        if model is Broadcast and found and self.subject_id is None:
             self.subject_id = row_ids[0]
-        return list(rows)
+        return [row for row, _ in found]
 
     def add(self, *rows: Base) -> None:
-        """Insert rows. They are written at once, so that a violated constraint raises here."""
+        """Insert rows at once, so that a violated constraint raises here."""
+        self._write_changes()
         self.session.add_all(rows)
         self.session.flush()
+
+    def insert(self, *rows: Base) -> None:
+        """Insert rows together with everything else that is written. A violated constraint makes the command fail.
+
+        Each row has a value for every column.
+        """
+        for row in rows:
+            table = cast(Table, row.__table__)
+            self._changes.insert(table, {column.key: getattr(row, column.key) for column in table.c})
 
     # --- move ---------------------------------------------------------------------------------------
 
@@ -121,12 +159,16 @@ class UnitOfWork:
         **columns: Any,
     ) -> bool:
         """Move a row as `advance` does. Return False, without any effect, if this constraint forbids it."""
+        self._write_changes()
+        recorded = len(self._history)
         try:
             with self.session.begin_nested():
                 self.advance(row, transition, why=why, **columns)
+                self._write_changes()
         except IntegrityError as refused:
             if constraint not in str(refused.orig):
                 raise
+            del self._history[recorded:]
             self.session.refresh(row)
             return False
         return True
@@ -139,33 +181,29 @@ class UnitOfWork:
         why: dict[str, Any] | None = None,
         **columns: Any,
     ) -> None:
-        """Move rows along their lifecycle in one guarded UPDATE, and record it in the history.
+        """Move rows along their lifecycle, and record it in the history. They are written with the next statement.
 
-        The guard is the transition's `when`, so a row in another state is not moved, whatever was read before. If there
-        is one, raises Rejected(INVALID_TRANSITION), and the whole command has no effect.
+        If a row is in another state than the transition's `when`, raises Rejected(INVALID_TRANSITION), and the whole
+        command has no effect. The rows have been read under a lock. The statement checks their states again; if one has
+        changed meanwhile, the command is executed again.
         """
         if not rows:
             return
-        model = type(rows[0])
-        before = {row.id: row.status for row in rows}
-        values: dict[str, Any] = {"status": transition.to, "state_changed_at": self.now, **columns}
-        if model is Broadcast:
-            values["version"] = Broadcast.version + 1
-        moved = self.session.scalars(
-            update(model)
-            .where(model.id.in_(before), model.status.in_(transition.when))
-            .values(**values)
-            .returning(model),
-            execution_options={"populate_existing": True, "synchronize_session": False},
-        ).all()
-        if len(moved) < len(before):
-            stuck = next(row for row in rows if row.id not in {m.id for m in moved})
-            raise Rejected(
-                Code.INVALID_TRANSITION,
-                f"The {_SUBJECTS[model].replace('_', ' ')} is {stuck.status}: {transition.name} is not possible.",
-            )
-        for row in moved:
-            self._record(row, transition.name, before[row.id], why or {})
+        for row in rows:
+            if row.status not in transition.when:
+                raise Rejected(
+                    Code.INVALID_TRANSITION,
+                    f"The {_SUBJECTS[type(row)].replace('_', ' ')} is {row.status}: {transition.name} is not possible.",
+                )
+        for row in rows:
+            before = row.status
+            values = {"status": transition.to.value, "state_changed_at": self.now, **columns}
+            if isinstance(row, Broadcast):
+                values["version"] = row.version + 1
+            self._changes.update(cast(Table, row.__table__), row.id, values, expected={"status": before})
+            for name, value in values.items():
+                set_committed_value(row, name, value)
+            self._record(row, transition.name, before, why or {})
 
     def _record(
         self, row: Stateful, name: str, before: StrEnum | str | None, details: dict[str, Any]
@@ -225,10 +263,19 @@ class UnitOfWork:
 
     # --- called by the bus ------------------------------------------------------------------------
 
+    @property
+    def has_written(self) -> bool:
+        """Whether the handler has changed anything in the database, or in rows that the session would still write."""
+        return self._has_written or bool(self.session.dirty or self.session.new)
+
+    def settle(self, columns: Mapping[str, Any]) -> None:
+        """Store the outcome in the row of the command, together with everything else that is written."""
+        self._changes.update(MAILBOX, self.command_id, columns, expected={"settled_at": None})
+
     def flush(self) -> list[WakeUp]:
-        """Write history, commands and the delivery of the events. Return the wake-ups to send after the commit."""
-        self._write_history()
-        connection = self.session.connection()
+        """Write everything that is not written yet. Return the wake-ups to send after the commit."""
+        self.session.flush()
+        self._changes.insert(_TRANSITIONS, *self._numbered_history())
         rows = [
             mailbox.row_for(command, now=self.now, due_at=at, subject_id=self.subject_id)
             for command, at in self._sent
@@ -237,21 +284,20 @@ class UnitOfWork:
             subject = self.subject_id or (self.caller.id if self.caller else self.command_id)
             delivery = event_delivery()(subject_id=subject, events=tuple(self._events))
             rows.append(mailbox.row_for(delivery, now=self.now, due_at=None, subject_id=subject))
-        unordered = [row for row in rows if not ordering.is_ordered(row["name"])]
-        if unordered:
-            mailbox.write(connection, unordered)
-        crowded = {
-            row["id"]: ordering.write(connection, row) for row in rows if ordering.is_ordered(row["name"])
-        }
+        self._changes.insert(MAILBOX, *rows)
+        ordered = [row for row in rows if ordering.is_ordered(row["name"])]
+        answers = self._changes.write(self.session.connection(), *map(ordering.is_crowded, ordered))
+        crowded = {row["id"] for row, answer in zip(ordered, answers, strict=True) if answer}
         return [
             WakeUp(
                 row["id"],
                 row["name"],
                 row["queue"],
                 countdown=max(0.0, (row["due_at"] - self.now).total_seconds()),
-                follows=row["subject_id"] if crowded.get(row["id"]) else None,
+                follows=row["subject_id"] if row["id"] in crowded else None,
             )
             for row in rows
+            if not is_batched(row["name"])
         ]
 
     def acts_after_commit(self) -> list[Callable[[], None]]:
@@ -259,14 +305,17 @@ class UnitOfWork:
         return self._after_commit
 
     def discard(self) -> None:
-        """Forget all events, commands and history, because the handler has rejected the command."""
-        for plan in (self._events, self._sent, self._history, self._after_commit):
+        """Forget all changes, events, commands and history, because the handler has rejected the command."""
+        for plan in (self._events, self._sent, self._history, self._after_commit, self._changes):
             plan.clear()
 
-    def _write_history(self) -> None:
-        if not self._history:
-            return
-        # A slot, a hold or an assignment has no version: its entry has that of its broadcast after this transaction.
+    def _write_changes(self) -> None:
+        if self._changes:
+            self._has_written = True
+            self._changes.write(self.session.connection())
+
+    def _numbered_history(self) -> list[dict[str, Any]]:
+        """Return the history. An entry of a slot, a hold or an assignment gets the broadcast's version after the command."""
         newest: dict[UUID, int] = {}
         for entry in self._history:
             if entry["version"] is not None:
@@ -277,4 +326,27 @@ class UnitOfWork:
                 if broadcast_id not in newest:
                     newest[broadcast_id] = self.session.get_one(Broadcast, broadcast_id).version
                 entry["version"] = newest[broadcast_id]
-        self.session.connection().execute(insert(cast(Table, TransitionRecord.__table__)), self._history)
+        return self._history
+
+    # --- called by the session ----------------------------------------------------------------------
+
+    def before_statement(self, *, reads: bool) -> None:
+        """Write the changes so far, so that the statement finds them in the database."""
+        self._write_changes()
+        self._has_written = self._has_written or not reads
+
+    def after_flush(self) -> None:
+        """Note that the session has written rows."""
+        self._has_written = True
+
+
+@sqlalchemy_event.listens_for(Session, "do_orm_execute")
+def _before_statement(state: ORMExecuteState) -> None:
+    if (owner := state.session.info.get(_OWNER)) is not None:
+        owner.before_statement(reads=state.is_select)
+
+
+@sqlalchemy_event.listens_for(Session, "after_flush")
+def _after_flush(session: Session, _: object) -> None:
+    if (owner := session.info.get(_OWNER)) is not None:
+        owner.after_flush()

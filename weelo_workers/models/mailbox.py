@@ -6,10 +6,22 @@ A row is committed before the API answers 202. Its states and what moves it betw
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Identity, Index, SmallInteger, and_, func, not_, or_, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Identity,
+    Index,
+    SmallInteger,
+    Table,
+    and_,
+    func,
+    not_,
+    or_,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB, dialect as postgresql
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -91,7 +103,8 @@ class MailboxRow(Base):
 # Each returns a condition on `row`: the columns of the table, of an alias of it, or the model. What a statement asks of
 # the state of mailbox rows is written here and nowhere else.
 
-_COLUMNS = MailboxRow.__table__.c
+MAILBOX = cast(Table, MailboxRow.__table__)
+_COLUMNS = MAILBOX.c
 
 
 def unsettled(row: Any = _COLUMNS) -> ColumnElement[bool]:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from weelo_workers.contracts import broadcasts, fleet, offers, outcomes, trips
@@ -228,14 +228,21 @@ def driver(session: Session, event: OfAssignment, to: Recipients) -> Mapping[UUI
     return {event.assignment.driver_id: None}
 
 
+_OFFERS = "offers by broadcast"
+
+
 def _recipients(session: Session, event: OfBroadcastVersion) -> list[UUID]:
-    return list(
-        session.scalars(
-            select(Offer.transporter_id).where(
-                Offer.broadcast_id == event.broadcast_id, Offer.version <= event.version
-            )
-        )
-    )
+    """Return the transporters to whom the broadcast was offered up to this version.
+
+    The offers are read once per delivery. Later ones have greater versions than its events.
+    """
+    known = session.info.setdefault(_OFFERS, {})
+    if event.broadcast_id not in known:
+        known[event.broadcast_id] = session.execute(_OFFERS_OF, {"broadcast": event.broadcast_id}).all()
+    return [offer.transporter_id for offer in known[event.broadcast_id] if offer.version <= event.version]
+
+
+_OFFERS_OF = select(Offer.transporter_id, Offer.version).where(Offer.broadcast_id == bindparam("broadcast"))
 
 
 # --- how long it is worth a push --------------------------------------------------------------------------

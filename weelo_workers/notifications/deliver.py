@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select
-from sqlalchemy.dialects.postgresql import insert as upsert
+from pydantic_core import to_json
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.delivery import EventEnvelope
@@ -19,7 +20,7 @@ from weelo_workers.messaging import ordering
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.metrics import counters
-from weelo_workers.models import Broadcast, Device, EventRecord, LogHead, LogLine
+from weelo_workers.models import Broadcast
 from weelo_workers.notifications import live_stream
 from weelo_workers.notifications.catalog import BY_NAME, Own
 
@@ -45,23 +46,8 @@ def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
     lines = _lines_of_all(uow, command.subject_id)
     if not lines:
         return
-    numbered = _number(uow.session, lines)
-    # Inserted after the heads are locked, so that the positions of events have the same order as each reader's lines.
-    uow.session.execute(
-        insert(EventRecord),
-        [
-            {"id": t.id, "event": BY_NAME[t.event].name, "at": t.at, "data": t.data}
-            for t in {line.told.id: line.told for line in lines}.values()
-        ],
-    )
-    uow.session.execute(
-        insert(LogLine),
-        [
-            {"user_id": line.user_id, "seq": seq, "event_id": line.told.id, "own": line.own}
-            for seq, line in numbered
-        ],
-    )
-    _wake(uow, numbered)
+    numbered, reachable = _write(uow.session, lines)
+    _wake(uow, numbered, reachable)
     uow.after_commit(lambda: live_stream.publish(_by_event(numbered)))
 
 
@@ -117,34 +103,76 @@ def _lines(session: Session, told: Sequence[EventEnvelope]) -> list[Line]:
     return lines
 
 
-def _number(session: Session, lines: Sequence[Line]) -> list[tuple[int, Line]]:
-    """Give each line its `seq`. Heads are locked in user id order, so that deliveries never deadlock."""
+# The heads are locked first, in user id order, so that deliveries never deadlock. `numbered` waits for all of them, and
+# events and lines wait for `numbered`: so the positions of events have the same order as each reader's lines.
+_WRITE = text("""
+    WITH line AS (
+      SELECT * FROM jsonb_to_recordset(CAST(:lines AS jsonb)) AS line (user_id uuid, nth int, event_id uuid, own jsonb)
+    ), head AS (
+      INSERT INTO log_heads AS head (user_id, seq)
+      SELECT user_id, count(*) FROM line GROUP BY user_id ORDER BY user_id
+          ON CONFLICT (user_id) DO UPDATE SET seq = head.seq + excluded.seq
+      RETURNING user_id, seq
+    ), numbered AS MATERIALIZED (
+      SELECT user_id, seq - (SELECT count(*) FROM line WHERE line.user_id = head.user_id) AS before, seq FROM head
+    ), event AS (
+      INSERT INTO events (id, event, at, data)
+      SELECT id, event, at, data
+        FROM ROWS FROM (
+               jsonb_to_recordset(CAST(:events AS jsonb)) AS (id uuid, event text, at timestamptz, data jsonb)
+             ) WITH ORDINALITY AS given (id, event, at, data, nth)
+       WHERE (SELECT count(*) FROM numbered) > 0
+       ORDER BY nth
+    ), written AS (
+      INSERT INTO log_lines (user_id, seq, event_id, own)
+      SELECT line.user_id, numbered.before + line.nth, line.event_id, line.own
+        FROM line JOIN numbered USING (user_id)
+    )
+    SELECT user_id, before, EXISTS (SELECT FROM devices WHERE devices.user_id = numbered.user_id) AS reachable
+      FROM numbered
+""")
+
+
+def _write(session: Session, lines: Sequence[Line]) -> tuple[list[tuple[int, Line]], set[UUID]]:
+    """Write events and lines, each line with its `seq`. Return the numbered lines, and the readers who have a device."""
     by_user: dict[UUID, list[Line]] = defaultdict(list)
     for line in lines:
         by_user[line.user_id].append(line)
-    statement = upsert(LogHead).values(
-        [{"user_id": user_id, "seq": len(by_user[user_id])} for user_id in sorted(by_user)]
+    events = {line.told.id: line.told for line in lines}.values()
+    heads = (
+        session.connection()
+        .execute(
+            _WRITE,
+            {
+                "lines": _json(
+                    {"user_id": user_id, "nth": nth, "event_id": line.told.id, "own": line.own}
+                    for user_id, own_lines in by_user.items()
+                    for nth, line in enumerate(own_lines, start=1)
+                ),
+                "events": _json(
+                    {"id": told.id, "event": BY_NAME[told.event].name, "at": told.at, "data": told.data}
+                    for told in events
+                ),
+            },
+        )
+        .all()
     )
-    heads = session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["user_id"], set_={"seq": LogHead.seq + statement.excluded.seq}
-        ).returning(LogHead.user_id, LogHead.seq)
-    )
-    newest = {row.user_id: row.seq for row in heads}
-    return [
-        (newest[user_id] - len(own_lines) + place, line)
+    before = {head.user_id: head.before for head in heads}
+    numbered = [
+        (before[user_id] + nth, line)
         for user_id, own_lines in by_user.items()
-        for place, line in enumerate(own_lines, start=1)
+        for nth, line in enumerate(own_lines, start=1)
     ]
+    return numbered, {head.user_id for head in heads if head.reachable}
 
 
-def _wake(uow: UnitOfWork, numbered: Sequence[tuple[int, Line]]) -> None:
+def _json(rows: Iterable[Mapping[str, Any]]) -> str:
+    return to_json(list(rows)).decode()
+
+
+def _wake(uow: UnitOfWork, numbered: Sequence[tuple[int, Line]], reachable: Collection[UUID]) -> None:
     """Send the pushes of these lines, in the same transaction, for events worth one and users with a device."""
     worth_it = [(seq, line) for seq, line in numbered if BY_NAME[line.told.event].pushed]
-    if not worth_it:
-        return
-    users = {line.user_id for _, line in worth_it}
-    reachable = set(uow.session.scalars(select(Device.user_id).where(Device.user_id.in_(users)).distinct()))
     by_event: dict[UUID, list[tuple[int, Line]]] = defaultdict(list)
     for seq, line in worth_it:
         if line.user_id in reachable:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import Double, cast, exists, func, select
+from sqlalchemy import ARRAY, Double, Uuid, bindparam, cast, column, exists, func, select
 from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.command import Caller
@@ -27,20 +27,23 @@ class FleetAvailability:
     at: float
 
 
-def fleet_availability(session: Session, transporter_id: UUID) -> FleetAvailability:
-    """Read the availability. `at` is the statement's time, so the result contains everything committed before it."""
-    kinds = (
-        select(Vehicle.vehicle_key).where(Vehicle.transporter_id == transporter_id, ~vehicle_busy).distinct()
+def fleet_availability(session: Session, transporter_ids: Collection[UUID]) -> dict[UUID, FleetAvailability]:
+    """Read the availability of these fleets. `at` is the statement's time, so it contains all that was committed before."""
+    fleet = func.unnest(bindparam("fleets", type_=ARRAY(Uuid()))).table_valued(
+        column("id", Uuid()), name="fleet"
     )
-    wants_work = exists().where(Transporter.id == transporter_id, Transporter.is_available)
-    row = session.execute(
-        select(
-            cast(func.extract("epoch", func.statement_timestamp()), Double).label("at"),
-            wants_work.label("wants_work"),
-            func.array(kinds.scalar_subquery()).label("kinds"),
-        )
-    ).one()
-    return FleetAvailability(frozenset(row.kinds) if row.wants_work else None, row.at)
+    kinds = select(Vehicle.vehicle_key).where(Vehicle.transporter_id == fleet.c.id, ~vehicle_busy).distinct()
+    wants_work = exists().where(Transporter.id == fleet.c.id, Transporter.is_available)
+    query = select(
+        fleet.c.id,
+        cast(func.extract("epoch", func.statement_timestamp()), Double).label("at"),
+        wants_work.label("wants_work"),
+        func.array(kinds.scalar_subquery()).label("kinds"),
+    )
+    return {
+        row.id: FleetAvailability(frozenset(row.kinds) if row.wants_work else None, row.at)
+        for row in session.execute(query, {"fleets": list(transporter_ids)})
+    }
 
 
 def free_trucks(session: Session, transporter_id: UUID, kinds: Collection[str]) -> list[str]:

@@ -18,7 +18,9 @@ from weelo_workers.messaging import handlers, mailbox, ordering, sweep as sweepi
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.sweep import sweep
 from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.messaging.write_set import WriteSet
 from weelo_workers.models.engine import connect, drop_inherited_connections
+from weelo_workers.models.mailbox import MAILBOX
 from weelo_workers.settings import settings
 
 
@@ -408,7 +410,10 @@ def test_a_delivery_is_crowded_by_older_ones_about_its_own_subject_alone(world: 
         with world.engine.begin() as connection:
             now = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
             row = mailbox.row_for(delivery, now=now, due_at=None, subject_id=subject)
-            return ordering.write(connection, row)
+            changes = WriteSet()
+            changes.insert(MAILBOX, row)
+            (crowds,) = changes.write(connection, ordering.is_crowded(row))
+            return crowds
 
     assert not crowded(own), "somebody else's wait"
     assert crowded(own), "its own"

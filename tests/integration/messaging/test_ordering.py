@@ -15,6 +15,8 @@ from weelo_workers.contracts.command import REGISTRY, Command
 from weelo_workers.messaging import handlers, mailbox, ordering
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.messaging.write_set import WriteSet
+from weelo_workers.models.mailbox import MAILBOX
 
 NAME = "fleet.tally"
 
@@ -43,7 +45,10 @@ def send(world: World, command: Command, subject: UUID) -> tuple[UUID, bool]:
     with world.engine.begin() as connection:
         now = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
         row = mailbox.row_for(command, now=now, due_at=None, subject_id=subject)
-        return row["id"], ordering.write(connection, row)
+        changes = WriteSet()
+        changes.insert(MAILBOX, row)
+        (crowded,) = changes.write(connection, ordering.is_crowded(row))
+        return row["id"], crowded
 
 
 def test_one_attempt_settles_all_that_wait_about_its_subject_in_their_order(

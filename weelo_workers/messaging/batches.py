@@ -1,0 +1,52 @@
+"""Commands that are executed in batches, in one transaction, instead of one by one by woken workers.
+
+A command class declares it with `batched=True`. Beat executes its rows within a second. A row that cannot be executed in a
+batch remains, and the sweep executes it by itself like any other command.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+
+from weelo_workers.contracts.command import REGISTRY, load
+from weelo_workers.lifecycles.mailbox import SUCCEED
+from weelo_workers.messaging.handlers import batch_handlers
+from weelo_workers.metrics import counters
+from weelo_workers.models.mailbox import active, as_sql, untroubled
+
+log = logging.getLogger(__name__)
+
+BATCH = 500
+
+_SETTLE = text(f"""
+    UPDATE mailbox SET settled_at = clock_timestamp(), status = '{SUCCEED.to.value}', http_status = 200
+     WHERE id IN (SELECT id FROM mailbox
+                   WHERE queue = :queue AND name = :name AND due_at <= statement_timestamp()
+                     AND {as_sql(active())} AND {as_sql(untroubled())}
+                   ORDER BY due_at
+                   LIMIT {BATCH}
+                     FOR UPDATE SKIP LOCKED)
+    RETURNING payload
+""")
+
+
+def execute_batches(engine: Engine) -> int:
+    """Execute a batch of each batched command. Return how many commands were settled."""
+    return sum(_execute(engine, name) for name in batch_handlers())
+
+
+def _execute(engine: Engine, name: str) -> int:
+    try:
+        with Session(engine) as session, session.begin():
+            found = session.execute(_SETTLE, {"queue": REGISTRY[name].queue, "name": name}).all()
+            if found:
+                batch_handlers()[name]([load(name, row.payload) for row in found], session)
+    except Exception as error:
+        # Each of them is executed by itself a moment later, and a failure is recorded then.
+        log.info("a batch of %s could not be executed: %s", name, error)
+        return 0
+    counters.COMMANDS.labels(name, SUCCEED.to.value).inc(len(found))
+    return len(found)
