@@ -18,14 +18,12 @@ from weelo_workers.contracts.trips import AssignmentStatusChanged
 from weelo_workers.lifecycles import broadcast as lifecycle, hold as hold_lifecycle
 from weelo_workers.lifecycles.assignment import HAS_SET_OUT, LIVE
 from weelo_workers.lifecycles.lifecycle import Transition
-from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.messaging.unit_of_work import AS_IT_IS_NOW, UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, Hold, TruckRequest
 from weelo_workers.queries.open_offers import in_last_step, kept_out_by
 from weelo_workers.queries.slots import filled, kinds_of, searching
 from weelo_workers.queries.views import assignment_view, broadcast_header
 from weelo_workers.settings import settings
-
-_AS_IT_IS_NOW = {"populate_existing": True}
 
 
 def slots_of(uow: UnitOfWork, broadcast_id: UUID) -> list[TruckRequest]:
@@ -38,13 +36,13 @@ def slots_of(uow: UnitOfWork, broadcast_id: UUID) -> list[TruckRequest]:
         .where(TruckRequest.broadcast_id == broadcast_id)
         .order_by(TruckRequest.request_number)
     )
-    return list(uow.session.scalars(query, execution_options=_AS_IT_IS_NOW))
+    return list(uow.session.scalars(query, execution_options=AS_IT_IS_NOW))
 
 
 def assignments_of(uow: UnitOfWork, broadcast_id: UUID) -> list[Assignment]:
     """Return all assignments of this broadcast, those that are over included, oldest first."""
     query = select(Assignment).where(Assignment.broadcast_id == broadcast_id).order_by(Assignment.created_at)
-    return list(uow.session.scalars(query, execution_options=_AS_IT_IS_NOW))
+    return list(uow.session.scalars(query, execution_options=AS_IT_IS_NOW))
 
 
 def advance_and_announce(
@@ -139,11 +137,18 @@ def end_holds(uow: UnitOfWork, broadcast: Broadcast) -> None:
     uow.advance_all(list(uow.session.scalars(held)), hold_lifecycle.END)
 
 
-def start_if_under_way(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
-    """Move a full broadcast to `in_progress` if one of its trucks has set out."""
+def start_if_under_way(
+    uow: UnitOfWork,
+    broadcast: Broadcast,
+    slots: Sequence[TruckRequest],
+    assignments: Sequence[Assignment] | None = None,
+) -> None:
+    """Move a full broadcast to `in_progress` if one of its trucks has set out. `assignments`: all of it, if they are known."""
     if broadcast.status != BroadcastStatus.FULLY_FILLED:
         return
-    if any(assignment.status in HAS_SET_OUT for assignment in assignments_of(uow, broadcast.id)):
+    if assignments is None:
+        assignments = assignments_of(uow, broadcast.id)
+    if any(assignment.status in HAS_SET_OUT for assignment in assignments):
         advance_and_announce(uow, broadcast, lifecycle.SET_OUT, slots)
 
 

@@ -6,15 +6,15 @@ code. The broadcast is locked first, as everywhere.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, bindparam, select
+from sqlalchemy import ColumnElement, bindparam, select
 
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import BroadcastKind
-from weelo_workers.lifecycles.assignment import LIVE
-from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Assignment, Broadcast, Hold, Offer
+from weelo_workers.messaging.unit_of_work import AS_IT_IS_NOW, UnitOfWork
+from weelo_workers.models import Assignment, Broadcast, Hold, Offer, TruckRequest
 
 
 def lock_own_broadcast(
@@ -36,36 +36,34 @@ def lock_offered(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> t
     return broadcast, offer
 
 
-def lock_offered_with_trucks(
-    uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID
-) -> tuple[Broadcast, list[Assignment]]:
-    """Return the broadcast and the transporter's live assignments on it. Raises Rejected(BROADCAST_NOT_FOUND) without an
-    offer. One query reads the offer and the assignments."""
+@dataclass(frozen=True, slots=True)
+class OfferedBroadcast:
+    """A locked broadcast that was offered to the caller, with all its slots, in order, and all its assignments, oldest first."""
+
+    broadcast: Broadcast
+    slots: list[TruckRequest]
+    assignments: list[Assignment]
+
+
+def lock_offered_with_trucks(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> OfferedBroadcast:
+    """Return the broadcast with slots and assignments. Raises Rejected(BROADCAST_NOT_FOUND) without an offer."""
     broadcast = uow.lock(Broadcast, broadcast_id)
-    live = live_assignments_of(uow, broadcast_id, transporter_id)
-    if broadcast is None or live is None:
+    found = uow.session.execute(
+        _OFFERED, {"broadcast": broadcast_id, "own": transporter_id}, execution_options=AS_IT_IS_NOW
+    ).all()
+    if broadcast is None or not found:
         raise Rejected(Code.BROADCAST_NOT_FOUND)
-    return broadcast, live
+    slots = {slot.id: slot for slot, _ in found}
+    assignments = [assignment for _, assignment in found if assignment is not None]
+    return OfferedBroadcast(broadcast, list(slots.values()), sorted(assignments, key=lambda a: a.created_at))
 
 
-def live_assignments_of(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> list[Assignment] | None:
-    """Return the transporter's live assignments on this broadcast; None if it was never offered to them."""
-    rows = uow.session.scalars(_LIVE_OF, {"broadcast": broadcast_id, "own": transporter_id}).all()
-    return [assignment for assignment in rows if assignment is not None] if rows else None
-
-
-_LIVE_OF = (
-    select(Assignment)
-    .select_from(Offer)
-    .outerjoin(
-        Assignment,
-        and_(
-            Assignment.broadcast_id == Offer.broadcast_id,
-            Assignment.transporter_id == Offer.transporter_id,
-            Assignment.status.in_(LIVE),
-        ),
-    )
+_OFFERED = (
+    select(TruckRequest, Assignment)
+    .join(Offer, Offer.broadcast_id == TruckRequest.broadcast_id)
+    .outerjoin(Assignment, Assignment.truck_request_id == TruckRequest.id)
     .where(Offer.broadcast_id == bindparam("broadcast"), Offer.transporter_id == bindparam("own"))
+    .order_by(TruckRequest.request_number)
 )
 
 

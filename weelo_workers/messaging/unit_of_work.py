@@ -35,6 +35,9 @@ Stateful = TypeVar("Stateful", Broadcast, TruckRequest, Hold, Assignment)
 
 _DERIVED = Recipients()
 _TRANSITIONS = cast(Table, TransitionRecord.__table__)
+AS_IT_IS_NOW = {"populate_existing": True}
+"""Execution options with which a query reads rows anew that were read before a lock."""
+
 _OWNER = "unit of work"
 """The key under which a session knows its unit of work."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.offers import AcceptResult, AcceptTrucks
 from weelo_workers.contracts.statuses import TruckRequestStatus
 from weelo_workers.lifecycles import broadcast as lifecycle, hold as hold_lifecycle
+from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.offers.allocation import allocate
@@ -28,16 +28,17 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
     The broadcast's row lock serializes its accepts, cancel and expiry, so a refusal gives the true reason. A repeated
     accept returns the result of the first one.
     """
-    broadcast, live = lock_offered_with_trucks(uow, command.broadcast_id, command.transporter_id)
+    offered = lock_offered_with_trucks(uow, command.broadcast_id, command.transporter_id)
+    broadcast, slots = offered.broadcast, offered.slots
+    live = [a for a in offered.assignments if a.transporter_id == command.transporter_id and a.status in LIVE]
     before, wanted = split_repeated(live, command.trucks)
     if wanted and not command.partial:
         before, wanted = [], command.trucks  # not a repetition: all or none, and those won before are busy
     if before and not (wanted and broadcast.status in lifecycle.OPEN):
         uow.replayed = True
-        return accept_result(broadcast, broadcast_transitions.slots_of(uow, broadcast.id), before)
+        return accept_result(broadcast, slots, before)
 
     ensure_open(broadcast, uow.now)
-    slots = broadcast_transitions.slots_of(uow, broadcast.id)
     trucks = lock_free_trucks(uow, command.transporter_id, wanted)
     hold = None
     if any(slot.status == TruckRequestStatus.HELD for slot in slots):
@@ -47,5 +48,5 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
     allocations = allocate(trucks, slots, [*held, *searching(slots)], partial=command.partial)
     if hold is not None and {slot.id for slot in held} <= {slot.id for slot, _, _ in allocations}:
         uow.advance(hold, hold_lifecycle.CONFIRM)
-    won = assign(uow, broadcast, slots, allocations, command.transporter_id)
+    won = assign(uow, broadcast, slots, offered.assignments, allocations, command.transporter_id)
     return accept_result(broadcast, slots, [*before, *won])

@@ -27,24 +27,30 @@ def assign(
     uow: UnitOfWork,
     broadcast: Broadcast,
     slots: Sequence[TruckRequest],
+    assignments: Sequence[Assignment],
     allocations: Sequence[Allocation],
     transporter_id: UUID,
 ) -> list[Assignment]:
-    """Insert an assignment for each allocation, set the drivers' answer timers, and publish the result."""
+    """Insert an assignment for each allocation, set the drivers' answer timers, and publish the result.
+
+    `slots`, `assignments`: all of the broadcast.
+    """
+    if len(allocations) == sum(slot.status in slot_lifecycle.OPEN for slot in slots):
+        # Asked before anything is written, because a query makes the unit of work write.
+        broadcast_transitions.request_backfill(uow, broadcast)
     won = [_assignment(broadcast, transporter_id, allocation, uow.now) for allocation in allocations]
     uow.advance_all([slot for slot, _, _ in allocations], slot_lifecycle.ASSIGN)
-    uow.add(*won)
+    uow.insert(*won)
     for assignment in won:
         uow.record_created(assignment, "win")
         uow.send(ExpireAssignment(assignment_id=assignment.id), at=assignment.expires_at)
     left = any(slot.status in slot_lifecycle.OPEN for slot in slots)
+    assignments = [*assignments, *won]
     transition = lifecycle.TAKE_SOME if left else lifecycle.TAKE_LAST
     broadcast_transitions.advance_and_announce(uow, broadcast, transition, slots, why={"trucks": len(won)})
-    _tell(uow, broadcast, slots, won)
-    broadcast_transitions.start_if_under_way(uow, broadcast, slots)
+    _tell(uow, broadcast, slots, won, assignments)
+    broadcast_transitions.start_if_under_way(uow, broadcast, slots, assignments)
     broadcast_transitions.trucks_taken(uow, transporter_id)
-    if not left:
-        broadcast_transitions.request_backfill(uow, broadcast)
     return won
 
 
@@ -119,7 +125,11 @@ def _assignment(
 
 
 def _tell(
-    uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest], won: Sequence[Assignment]
+    uow: UnitOfWork,
+    broadcast: Broadcast,
+    slots: Sequence[TruckRequest],
+    won: Sequence[Assignment],
+    assignments: Sequence[Assignment],
 ) -> None:
     header, found = broadcast_header(broadcast), filled(slots)
     for assignment in won:
@@ -142,7 +152,6 @@ def _tell(
     if any(slot.status in slot_lifecycle.OPEN for slot in slots):
         uow.publish(TrucksRemainingUpdate(**header, trucks_remaining=len(searching(slots))))
     else:
-        assignments = broadcast_transitions.assignments_of(uow, broadcast.id)
         live = [assignment for assignment in assignments if assignment.status in LIVE]
         uow.publish(
             BookingFullyFilled(**header, reason="fully_filled"),

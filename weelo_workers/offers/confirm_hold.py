@@ -7,6 +7,7 @@ from weelo_workers.contracts.offers import AcceptResult, ConfirmHold
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import BroadcastStatus, HoldStatus
 from weelo_workers.lifecycles import hold as lifecycle
+from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Hold
@@ -18,7 +19,7 @@ from weelo_workers.offers.assigning import (
     split_repeated,
 )
 from weelo_workers.offers.holds import held_slots, reopen_slots
-from weelo_workers.ownership import live_assignments_of, lock_own_hold
+from weelo_workers.ownership import lock_own_hold
 
 
 @handles(ConfirmHold)
@@ -26,8 +27,9 @@ def confirm_hold(command: ConfirmHold, uow: UnitOfWork) -> AcceptResult:
     """Assign all trucks or none, and reopen the remaining slots. A repeated confirmation returns the first one's result."""
     broadcast, hold = lock_own_hold(uow, command.hold_id, command.transporter_id)
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
+    assignments = broadcast_transitions.assignments_of(uow, broadcast.id)
     if hold.status == HoldStatus.CONFIRMED:
-        live = live_assignments_of(uow, broadcast.id, command.transporter_id) or []
+        live = [a for a in assignments if a.transporter_id == command.transporter_id and a.status in LIVE]
         before, missing = split_repeated(live, command.trucks)
         if missing:
             _still_held(broadcast, hold, uow)
@@ -43,7 +45,7 @@ def confirm_hold(command: ConfirmHold, uow: UnitOfWork) -> AcceptResult:
     taken = {slot.id for slot, _, _ in allocations}
     reopen_slots(uow, broadcast, [slot for slot in held if slot.id not in taken])
     uow.advance(hold, lifecycle.CONFIRM)
-    won = assign(uow, broadcast, slots, allocations, command.transporter_id)
+    won = assign(uow, broadcast, slots, assignments, allocations, command.transporter_id)
     return accept_result(broadcast, slots, won)
 
 
