@@ -33,7 +33,7 @@ from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.celery_settings import celery_settings
 from weelo_workers.messaging.celery_waker import CeleryWaker
 from weelo_workers.messaging.retention import run_purger
-from weelo_workers.messaging.sweep import next_sweep_in, sweep
+from weelo_workers.messaging.sweep import next_sweep_in, sweep, wake_again_after_outage
 from weelo_workers.messaging.unacked import delete_settled_unacked
 from weelo_workers.messaging.wakeup import BrokerUnavailable, WakeUp
 from weelo_workers.messaging.worker_heartbeats import (
@@ -45,7 +45,7 @@ from weelo_workers.messaging.worker_heartbeats import (
 )
 from weelo_workers.metrics import counters
 from weelo_workers.metrics.server import MetricsServer
-from weelo_workers.models.engine import connect, drop_inherited_connections, engine
+from weelo_workers.models.engine import DATABASE_ERRORS, connect, drop_inherited_connections, engine
 from weelo_workers.presence import evict_closed, evict_stale
 from weelo_workers.settings import settings
 
@@ -176,12 +176,14 @@ class SweepingScheduler(Scheduler):
         threading.Thread(target=run_purger, args=(engine(), *ages), name="purger", daemon=True).start()
         self._tidying: Future[None] | None = None
         self._tidy_next = self._forget_unacked_next = self._probe_next = 0.0
+        self._outages_ended = 0
         self._unconsumed, self._probes = set(QUEUES), 0
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Sweep once. Return the seconds until the next sweep, as beat expects: fewer if a timer becomes due before."""
         began = time.monotonic()
         execute_batches(self._bus.engine)
+        self._look_for_the_broker()
         sweep(self._bus, seconds=settings().sweep_seconds * 5)
         if time.monotonic() >= self._tidy_next and (self._tidying is None or self._tidying.done()):
             self._tidy_next = time.monotonic() + settings().sweep_seconds
@@ -190,6 +192,18 @@ class SweepingScheduler(Scheduler):
         if took > 2 * settings().sweep_seconds:
             log.warning("a sweep took %.1f s", took)
         return next_sweep_in(self._bus, at_most=settings().sweep_seconds - took)
+
+    def _look_for_the_broker(self) -> None:
+        """After an outage of the broker, let workers execute what is overdue."""
+        if _waker.recently_failed:
+            # Without a message beat would notice the end of the outage only with the next overdue command.
+            name = next(name for name, command in REGISTRY.items() if not command.runs_in_background)
+            self._background.submit(self._bus.wake, WakeUp(NO_COMMAND, name, REGISTRY[name].queue))
+        if _waker.outages_ended != self._outages_ended:
+            self._outages_ended = _waker.outages_ended
+            with suppress(*DATABASE_ERRORS):
+                overdue = wake_again_after_outage(self._bus.engine)
+                log.warning("the broker is back; %d overdue commands are given to workers again", overdue)
 
     def _purge_redis(self) -> None:
         with suppress(RedisError):

@@ -43,6 +43,9 @@ class CeleryWaker:
         self._celery.conf.broker_pool_limit = self.AT_ONCE
         self._turns = threading.BoundedSemaphore(self.AT_ONCE)
         self._paused_until = 0.0
+        self._is_away = False
+        self.outages_ended = 0
+        """How many outages of the broker have ended so far."""
 
     @property
     def recently_failed(self) -> bool:
@@ -69,9 +72,13 @@ class CeleryWaker:
                 countdown=wake_up.countdown or None,
                 retry=False,
             )
+            if self._is_away:
+                self._is_away = False
+                self.outages_ended += 1
         except Exception as error:
             # Whatever it is, the row is committed: the caller must not fail, and the sweep will execute the row.
             self._paused_until = time.monotonic() + self.PAUSE_SECONDS
+            self._is_away = True
             known = isinstance(error, KombuError | RedisError | OSError)
             log.warning(
                 "the broker is unavailable: %s", str(error) or type(error).__name__, exc_info=not known

@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import Engine, Row, text
 from sqlalchemy.exc import DBAPIError
 
 from weelo_workers.contracts.command import REGISTRY
@@ -39,6 +39,14 @@ _NEXT_TIMER = text(f"""
     SELECT EXTRACT(EPOCH FROM min(wake_at) - clock_timestamp())::float
       FROM mailbox
      WHERE {as_sql(active())} AND queue = '{TIMERS}'
+""")
+
+# Rows that are locked are being executed.
+_WAKE_AGAIN = text(f"""
+    UPDATE mailbox SET sweep_count = 0, wake_at = LEAST(wake_at, clock_timestamp())
+     WHERE id IN (SELECT id FROM mailbox
+                   WHERE {as_sql(active())} AND queue <> '{TIMERS}' AND sweep_count > 0 AND {as_sql(untroubled())}
+                     FOR UPDATE SKIP LOCKED)
 """)
 
 SHORTEST_PAUSE_SECONDS = 0.1
@@ -101,6 +109,16 @@ def sweep(bus: Bus, *, seconds: float) -> int:
     if taken:
         log.info("took up %d overdue", taken)
     return taken
+
+
+def wake_again_after_outage(engine: Engine) -> int:
+    """Make the next sweeps wake workers for every overdue command, after an outage of the broker. Return how many there are.
+
+    The wake-ups sent during the outage were lost, which says nothing about the workers. Otherwise beat would execute the
+    whole backlog by itself.
+    """
+    with engine.begin() as connection:
+        return connection.execute(_WAKE_AGAIN).rowcount
 
 
 def next_sweep_in(bus: Bus, *, at_most: float) -> float:

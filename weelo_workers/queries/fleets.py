@@ -29,9 +29,8 @@ class FleetAvailability:
 
 def fleet_availability(session: Session, transporter_ids: Collection[UUID]) -> dict[UUID, FleetAvailability]:
     """Read the availability of these fleets. `at` is the statement's time, so it contains all that was committed before."""
-    fleet = func.unnest(bindparam("fleets", type_=ARRAY(Uuid()))).table_valued(
-        column("id", Uuid()), name="fleet"
-    )
+    given = func.unnest(bindparam("fleets", type_=ARRAY(Uuid())))
+    fleet = given.table_valued(column("id", Uuid()), name="fleet").render_derived()
     kinds = select(Vehicle.vehicle_key).where(Vehicle.transporter_id == fleet.c.id, ~vehicle_busy).distinct()
     wants_work = exists().where(Transporter.id == fleet.c.id, Transporter.is_available)
     query = select(
