@@ -13,6 +13,16 @@ from weelo_api.commands.outcome_waiters import OutcomeWaiters
 from weelo_api.stream_reader import StreamReader
 from weelo_workers.notifications import live_stream
 
+SETTLED = {
+    "command": "offers.accept",
+    "status": "rejected",
+    "httpStatus": 409,
+    "error": {"code": "BROADCAST_FILLED"},
+    "receivedAt": "2026-01-01T00:00:00.000Z",
+    "settledAt": "2026-01-01T00:00:01.000Z",
+    "replayed": False,
+}
+
 
 @pytest.fixture
 def waiters(migrated: None) -> Iterator[OutcomeWaiters]:
@@ -26,8 +36,8 @@ def waiters(migrated: None) -> Iterator[OutcomeWaiters]:
     thread.join()
 
 
-def settle(command_id: object) -> None:
-    data = {"commandId": str(command_id)}
+def settle(command_id: object, **more: object) -> None:
+    data = {"commandId": str(command_id), **(more or SETTLED)}
     live_stream.publish(
         [
             live_stream.StreamEvent(
@@ -43,6 +53,17 @@ def test_news_of_the_outcome_ends_the_waiting(waiters: OutcomeWaiters) -> None:
         assert not settled.wait(0.5), "nothing has happened yet"
         settle(command_id)
         assert settled.wait(5)
+    assert settled.outcome is not None, "the request needs no query"
+    assert settled.outcome.json_dict() == {"commandId": str(command_id), **SETTLED}
+
+
+def test_an_outcome_with_other_fields_ends_the_waiting_too(waiters: OutcomeWaiters) -> None:
+    """A worker of another version announces it. The request then reads the row."""
+    command_id = uuid4()
+    with waiters.expecting(command_id) as settled:
+        settle(command_id, outcome="rejected")
+        assert settled.wait(5)
+    assert settled.outcome is None
 
 
 def test_outcomes_of_other_commands_do_not_end_the_waiting(waiters: OutcomeWaiters) -> None:

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 from weelo_api.commands.idempotency import command_id_of_request, fingerprint, has_idempotency_key
 from weelo_api.commands.internal import wake
 from weelo_api.commands.load_shedding import LoadShedder
-from weelo_api.commands.outcome_waiters import outcome_waiters
+from weelo_api.commands.outcome_waiters import Waiting, outcome_waiters
 from weelo_api.commands.rate_limit import TokenBuckets
 from weelo_api.http.access import caller
 from weelo_api.http.errors import problem_response, validation_error
@@ -70,27 +70,29 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
     if (refusal := _shedder.refusal(command)) and not (has_idempotency_key() and find(command_id, who)):
         raise refusal
     wait = _preferred_wait()
-    with outcome_waiters().expecting(command_id) as settled, _patience(wait) as patience:
+    with outcome_waiters().expecting(command_id) as waiting, _patience(wait) as patience:
         until = time.monotonic() + patience
         posted = _post(command, who, command_id, fingerprint(body))
         if posted.conflicting:
             raise Rejected(Code.IDEMPOTENCY_CONFLICT, "Use a new key for a new request.")
         if posted.fresh:
             wake(command_id, command)
-        outcome = _outcome(posted.outcome, who, until, settled)
+        outcome = _outcome(posted.outcome, who, until, waiting)
     if wait is not None and outcome.status != "pending":
         return _answer(outcome, wait, replayed=not posted.fresh)
     return _accepted(outcome, replayed=not posted.fresh)
 
 
-def _outcome(known: CommandOutcome, who: Caller, until: float, settled: threading.Event) -> CommandOutcome:
+def _outcome(known: CommandOutcome, who: Caller, until: float, waiting: Waiting) -> CommandOutcome:
     """Wait for the outcome until `until` (monotonic) and return the newest one known.
 
     Raises nothing: the command is recorded, so a failure here must not refuse it.
     """
     closing = False
     while known.status == "pending" and (left := until - time.monotonic()) > 0:
-        settled.wait(min(left, POLL_SECONDS))
+        waiting.wait(min(left, POLL_SECONDS))
+        if waiting.outcome is not None:
+            return waiting.outcome
         try:
             known = find(known.command_id, who) or known
         except DATABASE_ERRORS:

@@ -8,9 +8,32 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
+
 from weelo_api.per_process import PerProcess
 from weelo_api.stream_reader import stream_reader
+from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.notifications.live_stream import STREAM_KEY
+
+
+class Waiting:
+    """A request that waits. `outcome`: the outcome as the live stream brought it.
+
+    It is None before, and also if the outcome was announced in a form that this version cannot read.
+    """
+
+    def __init__(self) -> None:
+        self.outcome: CommandOutcome | None = None
+        self._arrived = threading.Event()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the outcome, at most for so long. Return whether it has arrived."""
+        return self._arrived.wait(seconds)
+
+    def arrive(self, outcome: CommandOutcome | None) -> None:
+        """End the wait, because the outcome was announced."""
+        self.outcome = outcome
+        self._arrived.set()
 
 
 class OutcomeWaiters:
@@ -22,15 +45,15 @@ class OutcomeWaiters:
     def __init__(self) -> None:
         self.closing = False
         self._lock = threading.Lock()
-        self._expected: dict[str, list[threading.Event]] = {}
+        self._expected: dict[str, list[Waiting]] = {}
 
     @contextmanager
-    def expecting(self, command_id: UUID) -> Iterator[threading.Event]:
-        """Yield an event that is set when the outcome of this command is announced.
+    def expecting(self, command_id: UUID) -> Iterator[Waiting]:
+        """Yield what receives the outcome of this command when it is announced.
 
         Announcements may be lost, so the caller must poll the row as well.
         """
-        settled = threading.Event()
+        settled = Waiting()
         key = str(command_id)
         with self._lock:
             self._expected.setdefault(key, []).append(settled)
@@ -46,13 +69,19 @@ class OutcomeWaiters:
         """Wake the requests whose outcomes are among these events of the live stream."""
         for item in items:
             if item["event"] == "command_settled":
-                self._notify(item["data"].get("commandId", ""))
+                self._notify(item["data"])
 
-    def _notify(self, command_id: str) -> None:
+    def _notify(self, settled: dict[str, Any]) -> None:
         with self._lock:
-            waiting = tuple(self._expected.get(command_id, ()))
-        for settled in waiting:
-            settled.set()
+            waiting = tuple(self._expected.get(settled.get("commandId", ""), ()))
+        if not waiting:
+            return
+        try:
+            outcome = CommandOutcome.model_validate(settled, strict=False, extra="ignore")
+        except ValidationError:
+            outcome = None  # from a version with other fields
+        for each in waiting:
+            each.arrive(outcome)
 
 
 def _subscribe() -> OutcomeWaiters:
