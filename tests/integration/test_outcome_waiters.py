@@ -61,6 +61,7 @@ def test_an_outcome_with_other_fields_ends_the_waiting_too(waiters: OutcomeWaite
     """A worker of another version announces it. The request then reads the row."""
     command_id = uuid4()
     with waiters.expecting(command_id) as settled:
+        assert not settled.wait(0.5), "nothing has happened yet"
         settle(command_id, outcome="rejected")
         assert settled.wait(5)
     assert settled.outcome is None
