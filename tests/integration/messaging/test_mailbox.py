@@ -16,7 +16,7 @@ from weelo_workers.contracts.notifications import DeliverEvents
 from weelo_workers.contracts.statuses import BroadcastKind, Role
 from weelo_workers.messaging import handlers, mailbox, ordering, sweep as sweeping
 from weelo_workers.messaging.bus import Bus
-from weelo_workers.messaging.sweep import sweep
+from weelo_workers.messaging.sweep import sweep, wake_again_after_outage
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.messaging.write_set import WriteSet
 from weelo_workers.models.engine import connect, drop_inherited_connections
@@ -123,6 +123,22 @@ def test_the_sweep_rings_a_command_first_and_settles_it_if_nobody_comes(world: W
         sweep(bus, seconds=1)
         assert world.outcome(command, customer).status == expected
     assert [wake_up.id for wake_up in waker.wake_ups][:2] == [command, command]
+
+
+def test_after_an_outage_of_the_broker_workers_execute_what_is_overdue(world: World) -> None:
+    """The wake-ups of the outage were lost. Beat alone took five minutes for a backlog of 250 bookings."""
+    customer, waker = uuid4(), RecordingWaker()
+    command = world.post(world.booking(customer), customer, Role.CUSTOMER)
+    bus = Bus(world.engine, waker)
+    for _ in range(2):
+        with world.engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE mailbox SET wake_at = clock_timestamp()")
+        sweep(bus, seconds=1)
+    waker.wake_ups.clear()
+    assert wake_again_after_outage(world.engine) == 1
+    sweep(bus, seconds=1)
+    assert [wake_up.id for wake_up in waker.wake_ups] == [command]
+    assert world.outcome(command, customer).status == "pending", "beat has left it to a worker"
 
 
 def test_with_a_silent_bell_the_sweep_settles_commands_itself(world: World) -> None:
