@@ -20,7 +20,7 @@ from weelo_workers.lifecycles.assignment import HAS_SET_OUT, LIVE
 from weelo_workers.lifecycles.lifecycle import Transition
 from weelo_workers.messaging.unit_of_work import AS_IT_IS_NOW, UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, Hold, TruckRequest
-from weelo_workers.queries.open_offers import in_last_step, kept_out_by
+from weelo_workers.queries.open_offers import in_last_step, keeps_out_any
 from weelo_workers.queries.slots import filled, kinds_of, searching
 from weelo_workers.queries.views import assignment_view, broadcast_header
 from weelo_workers.settings import settings
@@ -113,7 +113,7 @@ def trucks_freed(uow: UnitOfWork, transporter_ids: Iterable[UUID]) -> None:
 
 def request_backfill(uow: UnitOfWork, broadcast: Broadcast) -> None:
     """Send Backfill if transporters with an offer of this ended broadcast had no room for other requests."""
-    if uow.session.scalar(select(kept_out_by(broadcast.id, uow.now).exists())):
+    if keeps_out_any(uow.session, broadcast.id, uow.now):
         uow.send(Backfill(broadcast_id=broadcast.id))
 
 

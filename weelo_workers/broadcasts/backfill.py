@@ -19,7 +19,7 @@ def backfill(command: Backfill, uow: UnitOfWork) -> None:
     offers as it had, however many requests are waiting.
     """
     nearest: dict[UUID, UUID] = {}
-    for row in uow.session.execute(kept_out_by(command.broadcast_id, uow.now)):
+    for row in kept_out_by(uow.session, command.broadcast_id, uow.now):
         nearest.setdefault(row.transporter_id, row.broadcast_id)
     by_broadcast: dict[UUID, list[UUID]] = defaultdict(list)
     for transporter_id, broadcast_id in nearest.items():

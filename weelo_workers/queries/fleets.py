@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Double, Uuid, bindparam, cast, column, exists, func, select
+from sqlalchemy import ARRAY, Double, Uuid, bindparam, cast, column, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.command import Caller
@@ -29,20 +29,23 @@ class FleetAvailability:
 
 def fleet_availability(session: Session, transporter_ids: Collection[UUID]) -> dict[UUID, FleetAvailability]:
     """Read the availability of these fleets. `at` is the statement's time, so it contains all that was committed before."""
-    given = func.unnest(bindparam("fleets", type_=ARRAY(Uuid())))
-    fleet = given.table_valued(column("id", Uuid()), name="fleet").render_derived()
-    kinds = select(Vehicle.vehicle_key).where(Vehicle.transporter_id == fleet.c.id, ~vehicle_busy).distinct()
-    wants_work = exists().where(Transporter.id == fleet.c.id, Transporter.is_available)
-    query = select(
-        fleet.c.id,
-        cast(func.extract("epoch", func.statement_timestamp()), Double).label("at"),
-        wants_work.label("wants_work"),
-        func.array(kinds.scalar_subquery()).label("kinds"),
-    )
     return {
         row.id: FleetAvailability(frozenset(row.kinds) if row.wants_work else None, row.at)
-        for row in session.execute(query, {"fleets": list(transporter_ids)})
+        for row in session.execute(_AVAILABILITY, {"fleets": list(transporter_ids)})
     }
+
+
+_given = func.unnest(bindparam("fleets", type_=ARRAY(Uuid())))
+_fleet = _given.table_valued(column("id", Uuid()), name="fleet").render_derived()
+_free_kinds = (
+    select(Vehicle.vehicle_key).where(Vehicle.transporter_id == _fleet.c.id, ~vehicle_busy).distinct()
+)
+_AVAILABILITY = select(
+    _fleet.c.id,
+    cast(func.extract("epoch", func.statement_timestamp()), Double).label("at"),
+    exists().where(Transporter.id == _fleet.c.id, Transporter.is_available).label("wants_work"),
+    func.array(_free_kinds.scalar_subquery()).label("kinds"),
+)
 
 
 def free_trucks(session: Session, transporter_id: UUID, kinds: Collection[str]) -> list[str]:
@@ -66,16 +69,20 @@ class Busy:
 
 def busy_among(session: Session, vehicle_ids: Collection[UUID], driver_ids: Collection[UUID] = ()) -> Busy:
     """Return which of these vehicles and drivers are busy, in one query (`models.trips.vehicle_busy`, `driver_busy`)."""
-    live = session.execute(
-        select(Assignment.vehicle_id, Assignment.driver_id).where(
-            Assignment.status.in_(LIVE),
-            Assignment.vehicle_id.in_(vehicle_ids) | Assignment.driver_id.in_(driver_ids),
-        )
-    ).all()
+    live = session.execute(_LIVE, {"vehicles": list(vehicle_ids), "drivers": list(driver_ids)}).all()
     return Busy(
         frozenset(row.vehicle_id for row in live).intersection(vehicle_ids),
         frozenset(row.driver_id for row in live).intersection(driver_ids),
     )
+
+
+_LIVE = select(Assignment.vehicle_id, Assignment.driver_id).where(
+    Assignment.status.in_(LIVE),
+    or_(
+        Assignment.vehicle_id.in_(bindparam("vehicles", expanding=True)),
+        Assignment.driver_id.in_(bindparam("drivers", expanding=True)),
+    ),
+)
 
 
 def availability(session: Session, transporter_id: UUID) -> AvailabilityView:

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, ScalarSelect, Select, and_, exists, false, func, literal, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    ScalarSelect,
+    and_,
+    bindparam,
+    exists,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from weelo_workers.contracts.statuses import PassedOverBecause
@@ -67,32 +80,41 @@ def open_offers_of(session: Session, transporter_id: UUID, now: datetime) -> lis
     ]
 
 
-def kept_out_by(broadcast_id: UUID, now: datetime) -> Select[UUID, UUID]:
-    """Return a query of pairs (transporter, open broadcast), nearest first.
+def kept_out_by(session: Session, broadcast_id: UUID, now: datetime) -> Sequence[Row[UUID, UUID]]:
+    """Return pairs (transporter, open broadcast), nearest first.
 
     Each transporter has an offer of `broadcast_id` that they did not decline. The other broadcast passed them over
     because they had no room, and has not been offered to them since.
     """
-    offered = aliased(Offer)
-    return (
-        select(PassedOver.transporter_id, PassedOver.broadcast_id)
-        .join(Offer, Offer.transporter_id == PassedOver.transporter_id)
-        .join(Broadcast, Broadcast.id == PassedOver.broadcast_id)
-        .where(
-            Offer.broadcast_id == broadcast_id,
-            Offer.declined_at.is_(None),
-            PassedOver.reason == PassedOverBecause.TOO_MANY_OFFERS,
-            Broadcast.status.in_(OPEN),
-            Broadcast.expires_at > now,
-            ~exists().where(
-                offered.broadcast_id == PassedOver.broadcast_id,
-                offered.transporter_id == PassedOver.transporter_id,
-            ),
-        )
-        .order_by(
-            PassedOver.distance_km.asc().nulls_last(), PassedOver.broadcast_id, PassedOver.transporter_id
-        )
+    return session.execute(_KEPT_OUT_NEAREST_FIRST, {"broadcast": broadcast_id, "now": now}).all()
+
+
+def keeps_out_any(session: Session, broadcast_id: UUID, now: datetime) -> bool:
+    """Return whether `kept_out_by` returns anything."""
+    return bool(session.scalar(_KEEPS_OUT_ANY, {"broadcast": broadcast_id, "now": now}))
+
+
+_offered = aliased(Offer)
+_KEPT_OUT = (
+    select(PassedOver.transporter_id, PassedOver.broadcast_id)
+    .join(Offer, Offer.transporter_id == PassedOver.transporter_id)
+    .join(Broadcast, Broadcast.id == PassedOver.broadcast_id)
+    .where(
+        Offer.broadcast_id == bindparam("broadcast"),
+        Offer.declined_at.is_(None),
+        PassedOver.reason == PassedOverBecause.TOO_MANY_OFFERS,
+        Broadcast.status.in_(OPEN),
+        Broadcast.expires_at > bindparam("now"),
+        ~exists().where(
+            _offered.broadcast_id == PassedOver.broadcast_id,
+            _offered.transporter_id == PassedOver.transporter_id,
+        ),
     )
+)
+_KEPT_OUT_NEAREST_FIRST = _KEPT_OUT.order_by(
+    PassedOver.distance_km.asc().nulls_last(), PassedOver.broadcast_id, PassedOver.transporter_id
+)
+_KEEPS_OUT_ANY = select(_KEPT_OUT.exists())
 
 
 def _is_open(now: datetime) -> tuple[ColumnElement[bool], ...]:
