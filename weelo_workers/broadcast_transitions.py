@@ -152,10 +152,18 @@ def start_if_under_way(
         advance_and_announce(uow, broadcast, lifecycle.SET_OUT, slots)
 
 
-def complete_if_delivered(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
-    """Complete a broadcast in progress if none of its assignments is live any more."""
-    assignments = assignments_of(uow, broadcast.id)
-    if broadcast.status != BroadcastStatus.IN_PROGRESS or any(a.status in LIVE for a in assignments):
+def complete_if_delivered(
+    uow: UnitOfWork,
+    broadcast: Broadcast,
+    slots: Sequence[TruckRequest],
+    assignments: Sequence[Assignment] | None = None,
+) -> None:
+    """Complete a broadcast in progress if none of its assignments is live any more. `assignments`: all of it, if known."""
+    if broadcast.status != BroadcastStatus.IN_PROGRESS:
+        return
+    if assignments is None:
+        assignments = assignments_of(uow, broadcast.id)
+    if any(a.status in LIVE for a in assignments):
         return
     advance_and_announce(uow, broadcast, lifecycle.COMPLETE, slots)
     delivered = [a for a in assignments if a.status == AssignmentStatus.COMPLETED]

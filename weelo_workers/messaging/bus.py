@@ -135,7 +135,7 @@ class Bus:
         refusal: Rejected | None = None,
     ) -> AfterCommit:
         """Claim and settle the command. `refusal`: its handler has rejected it already, in a transaction that was undone."""
-        with Session(self.engine, expire_on_commit=False, autoflush=True) as session, session.begin():
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
             row = claim(session, command_id, marked=marked)
             if row is None:
                 return AfterCommit()

@@ -100,24 +100,25 @@ def is_crowded(row: Values) -> Question:
 
 def waiting_together(
     session: Session, command_id: UUID, name: str, subject_id: UUID
-) -> Sequence[Row[tuple[UUID, dict[str, Any]]]]:
+) -> Sequence[Row[Any]]:
     """Return id and payload of the row `command_id` and of those to settle along with it, oldest first."""
-    own = _mailbox.c.id == command_id
-    own_has_failed = (
-        select(failed_before(MailboxRow, in_marked_attempt=True))
-        .where(MailboxRow.id == command_id)
-        .scalar_subquery()
+    return session.execute(_TOGETHER, {"own": command_id, "ordered_name": name, "subject": subject_id}).all()
+
+
+_own = bindparam("own", type_=Uuid())
+_own_has_failed = (
+    select(failed_before(_older.c, in_marked_attempt=True)).where(_older.c.id == _own).scalar_subquery()
+)
+_TOGETHER = (
+    select(_mailbox.c.id, _mailbox.c.payload)
+    .where(
+        _mailbox.c.subject_id == bindparam("subject"),
+        _mailbox.c.name == bindparam("ordered_name"),
+        active(_mailbox.c),
+        or_(_mailbox.c.id == _own, and_(not_(failed_before(_mailbox.c)), not_(_own_has_failed))),
     )
-    return session.execute(
-        select(MailboxRow.id, MailboxRow.payload)
-        .where(
-            MailboxRow.subject_id == subject_id,
-            MailboxRow.name == name,
-            active(MailboxRow),
-            or_(own, and_(not_(failed_before(MailboxRow)), not_(own_has_failed))),
-        )
-        .order_by(MailboxRow.position)
-    ).all()
+    .order_by(_mailbox.c.position)
+)
 
 
 def settle_along(session: Session, command_ids: Collection[UUID], now: datetime) -> None:

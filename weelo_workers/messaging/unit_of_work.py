@@ -89,6 +89,8 @@ class UnitOfWork:
         self._sent: list[tuple[Command, datetime | None]] = []
         self._history: list[dict[str, Any]] = []
         self._after_commit: list[Callable[[], None]] = []
+        self._locked: list[Base] = []
+        """Locked rows. The session itself keeps only weak references, and would read them again."""
         self._changes = WriteSet()
         self._has_written = False
         session.info[_OWNER] = self
@@ -120,7 +122,9 @@ class UnitOfWork:
         self._now = found[-1][1] if found else None
         if model is Broadcast and found and self.subject_id is None:
             self.subject_id = row_ids[0]
-        return [row for row, _ in found]
+        rows = [row for row, _ in found]
+        self._locked += rows
+        return rows
 
     def add(self, *rows: Base) -> None:
         """Insert rows at once, so that a violated constraint raises here."""

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_json
-from sqlalchemy import select, text
+from sqlalchemy import bindparam, select, text
 from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.delivery import EventEnvelope
@@ -88,7 +88,10 @@ def _broadcasts_of(session: Session, told: Sequence[EventEnvelope]) -> list[Broa
     for event in told:
         with suppress(KeyError, ValueError, TypeError, AttributeError):  # raised again in `_lines`
             ids.add(UUID(event.data["broadcastId"]))
-    return list(session.scalars(select(Broadcast).where(Broadcast.id.in_(ids))))
+    return list(session.scalars(_BROADCASTS, {"ids": list(ids)}))
+
+
+_BROADCASTS = select(Broadcast).where(Broadcast.id.in_(bindparam("ids", expanding=True)))
 
 
 def _lines(session: Session, told: Sequence[EventEnvelope]) -> list[Line]:

@@ -9,7 +9,7 @@ from weelo_workers.contracts.trips import AdvanceTrip, AssignmentView
 from weelo_workers.lifecycles import assignment as lifecycle, truck_request as slot_lifecycle
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Assignment, TruckRequest
+from weelo_workers.models import Assignment
 from weelo_workers.ownership import lock_own_assignment
 from weelo_workers.queries.views import assignment_view
 
@@ -28,13 +28,14 @@ def advance(command: AdvanceTrip, uow: UnitOfWork) -> AssignmentView:
     transition = lifecycle.REACH.get(command.status)
     if transition is None or assignment.status not in transition.when:
         raise Rejected(Code.INVALID_TRANSITION, f"The trip is {assignment.status}.")
-    uow.advance(assignment, transition)
-    slot = uow.session.get_one(TruckRequest, assignment.truck_request_id)
-    if command.status == AssignmentStatus.COMPLETED:
-        uow.advance(slot, slot_lifecycle.COMPLETE)
-        broadcast_transitions.trucks_freed(uow, [assignment.transporter_id])
+    # Read before anything is written, because a query makes the unit of work write. The rows change in memory as well.
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
-    broadcast_transitions.start_if_under_way(uow, broadcast, slots)
+    assignments = broadcast_transitions.assignments_of(uow, broadcast.id)
+    uow.advance(assignment, transition)
+    if command.status == AssignmentStatus.COMPLETED:
+        uow.advance(next(s for s in slots if s.id == assignment.truck_request_id), slot_lifecycle.COMPLETE)
+        broadcast_transitions.trucks_freed(uow, [assignment.transporter_id])
+    broadcast_transitions.start_if_under_way(uow, broadcast, slots, assignments)
     broadcast_transitions.announce_assignments(uow, broadcast, [assignment])
-    broadcast_transitions.complete_if_delivered(uow, broadcast, slots)
+    broadcast_transitions.complete_if_delivered(uow, broadcast, slots, assignments)
     return assignment_view(assignment)

@@ -27,8 +27,8 @@ def driver_accept(command: DriverAccepts, uow: UnitOfWork) -> AssignmentView:
     pending = assignment.status == AssignmentStatus.PENDING
     if timed_out or (pending and assignment.expires_at is not None and uow.now >= assignment.expires_at):
         raise Rejected(Code.ASSIGNMENT_EXPIRED, "The truck is being offered to others again.")
-    uow.advance(assignment, lifecycle.ACCEPT)
     slot = uow.session.get_one(TruckRequest, assignment.truck_request_id)
+    uow.advance(assignment, lifecycle.ACCEPT)
     uow.advance(slot, slot_lifecycle.ACCEPT)
     broadcast_transitions.announce_assignments(uow, broadcast, [assignment])
     return assignment_view(assignment)

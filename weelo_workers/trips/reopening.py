@@ -44,8 +44,8 @@ def revert_assignment(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignm
 
     Raises Rejected(INVALID_TRANSITION) if the assignment does not wait for an answer.
     """
-    uow.advance(assignment, assignment_lifecycle.DECLINE, why={"reason": reason}, reason=reason)
     slot = uow.session.get_one(TruckRequest, assignment.truck_request_id)
+    uow.advance(assignment, assignment_lifecycle.DECLINE, why={"reason": reason}, reason=reason)
     uow.advance(slot, slot_lifecycle.REOPEN, why={"reason": reason})
     broadcast_transitions.announce_assignments(uow, broadcast, [assignment])
     broadcast_transitions.trucks_freed(uow, [assignment.transporter_id])
