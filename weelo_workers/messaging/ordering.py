@@ -100,7 +100,7 @@ def is_crowded(row: Values) -> Question:
 
 def waiting_together(
     session: Session, command_id: UUID, name: str, subject_id: UUID
-) -> Sequence[Row[Any]]:
+) -> Sequence[Row[Any, Any]]:
     """Return id and payload of the row `command_id` and of those to settle along with it, oldest first."""
     return session.execute(_TOGETHER, {"own": command_id, "ordered_name": name, "subject": subject_id}).all()
 
