@@ -95,7 +95,11 @@ SENT_BY_HANDLERS = {
     name
     for name, command in REGISTRY.items()
     if command.__name__
-    in _built_in(*(f"weelo_workers/{domain}" for domain in DOMAINS), "weelo_workers/broadcast_transitions.py")
+    in _built_in(
+        *(f"weelo_workers/{domain}" for domain in DOMAINS),
+        "weelo_workers/broadcast_transitions.py",
+        "weelo_workers/presence_sync.py",
+    )
 }
 
 

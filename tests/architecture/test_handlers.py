@@ -19,7 +19,7 @@ from tests.support.sources import (
     python_files,
 )
 from weelo_workers.app import load_handlers
-from weelo_workers.contracts.command import REGISTRY
+from weelo_workers.contracts.command import REGISTRY, is_batched
 from weelo_workers.messaging.handlers import registered_handlers
 
 import_all_contracts()
@@ -65,14 +65,15 @@ def test_a_command_is_handled_in_the_file_that_has_its_name(name: str) -> None:
 
 @pytest.mark.parametrize("path", handler_files(), ids=_id)
 def test_a_handler_file_has_one_public_function_which_is_the_handler(path: Path) -> None:
-    assert [function.name for function in public_functions(path)] == [path.stem]
+    """A batched command has a second one, for batches."""
+    batches = [f"{path.stem}_in_batches"] if is_batched(f"{path.parent.name}.{path.stem}") else []
+    assert [function.name for function in public_functions(path)] == [path.stem, *batches]
     assert [function for _, function in handled_commands(path)] == [path.stem]
 
 
 @pytest.mark.parametrize("path", handler_files(), ids=_id)
 def test_a_handler_has_a_docstring(path: Path) -> None:
-    (handler,) = public_functions(path)
-    assert ast.get_docstring(handler)
+    assert all(ast.get_docstring(handler) for handler in public_functions(path))
 
 
 @pytest.mark.parametrize("path", INSIDE_A_TRANSACTION, ids=_id)

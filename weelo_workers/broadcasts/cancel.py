@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.broadcasts import BookingCancelled, CancelBroadcast, CancelResult
 from weelo_workers.contracts.rejections import Code, Rejected
@@ -14,7 +16,7 @@ from weelo_workers.lifecycles import (
 )
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Broadcast
+from weelo_workers.models import Assignment, Broadcast, TruckRequest
 from weelo_workers.ownership import lock_own_broadcast
 from weelo_workers.queries.views import assignment_view, broadcast_header, broadcast_view
 
@@ -28,10 +30,11 @@ def cancel(command: CancelBroadcast, uow: UnitOfWork) -> CancelResult:
     Raises Rejected(BOOKING_CANNOT_CANCEL) once a truck has set out or the broadcast has ended.
     """
     broadcast = lock_own_broadcast(uow, command.broadcast_id, command.customer_id, command.kind)
-    if broadcast.status != BroadcastStatus.CANCELLED:
-        _cancel(command, broadcast, uow)
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
-    reverted = [a for a in broadcast_transitions.assignments_of(uow, broadcast.id) if a.reason == REASON]
+    assignments = broadcast_transitions.assignments_of(uow, broadcast.id)
+    if broadcast.status != BroadcastStatus.CANCELLED:
+        _cancel(command, broadcast, slots, assignments, uow)
+    reverted = [a for a in assignments if a.reason == REASON]
     return CancelResult(
         broadcast=broadcast_view(broadcast, slots, uow.now),
         transporters_notified=broadcast.transporters_notified,
@@ -39,8 +42,13 @@ def cancel(command: CancelBroadcast, uow: UnitOfWork) -> CancelResult:
     )
 
 
-def _cancel(command: CancelBroadcast, broadcast: Broadcast, uow: UnitOfWork) -> None:
-    assignments = broadcast_transitions.assignments_of(uow, broadcast.id)
+def _cancel(
+    command: CancelBroadcast,
+    broadcast: Broadcast,
+    slots: Sequence[TruckRequest],
+    assignments: Sequence[Assignment],
+    uow: UnitOfWork,
+) -> None:
     live = [a for a in assignments if a.status in assignment_lifecycle.LIVE]
     under_way = any(a.status in assignment_lifecycle.HAS_SET_OUT for a in assignments)
     if broadcast.status not in lifecycle.CANCEL.when or under_way:
@@ -48,9 +56,10 @@ def _cancel(command: CancelBroadcast, broadcast: Broadcast, uow: UnitOfWork) -> 
             Code.BOOKING_CANNOT_CANCEL,
             "A truck has set out already." if under_way else f"The {broadcast.kind} is {broadcast.status}.",
         )
-    slots = broadcast_transitions.slots_of(uow, broadcast.id)
-    uow.advance_all([s for s in slots if s.status in slot_lifecycle.CANCEL.when], slot_lifecycle.CANCEL)
+    # What reads comes first, because a query makes the unit of work write.
+    broadcast_transitions.request_backfill(uow, broadcast)
     broadcast_transitions.end_holds(uow, broadcast)
+    uow.advance_all([s for s in slots if s.status in slot_lifecycle.CANCEL.when], slot_lifecycle.CANCEL)
     uow.advance_all(live, assignment_lifecycle.CANCEL, reason=REASON)
     why = {"reason": command.reason} if command.reason else {}
     broadcast_transitions.advance_and_announce(
@@ -67,5 +76,4 @@ def _cancel(command: CancelBroadcast, broadcast: Broadcast, uow: UnitOfWork) -> 
             )
         )
     broadcast_transitions.announce_assignments(uow, broadcast, live)
-    broadcast_transitions.request_backfill(uow, broadcast)
     broadcast_transitions.trucks_freed(uow, [assignment.transporter_id for assignment in live])

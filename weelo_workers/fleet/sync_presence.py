@@ -31,7 +31,7 @@ def sync_presence(command: SyncPresence, uow: UnitOfWork) -> None:
 
 
 @handles_together(SyncPresence)
-def sync_presence_of_many(commands: Sequence[SyncPresence], session: Session) -> None:
+def sync_presence_in_batches(commands: Sequence[SyncPresence], session: Session) -> None:
     """Copy the availability of many fleets, read by one query. Raises PresenceUnavailable."""
     heard = {command.transporter_id for command in commands if command.heard}
     fleets = fleet_availability(session, {command.transporter_id for command in commands})

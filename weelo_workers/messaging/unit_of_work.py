@@ -119,7 +119,8 @@ class UnitOfWork:
         found = self.session.execute(
             _locking(model), {"ids": row_ids}, execution_options={"populate_existing": True}
         ).all()
-        self._now = found[-1][1] if found else None
+        if found:
+            self._now = found[-1][1]
         if model is Broadcast and found and self.subject_id is None:
             self.subject_id = row_ids[0]
         rows = [row for row, _ in found]

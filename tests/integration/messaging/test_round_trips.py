@@ -1,0 +1,123 @@
+"""How many statements each command costs. The numbers are exact, so that a change that adds a round trip is noticed.
+
+BEGIN and COMMIT are not counted, nor what the first command of a user costs more (one statement).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import event
+
+from tests.support.world import Fleet, World
+from weelo_workers.contracts.broadcasts import CancelBroadcast
+from weelo_workers.contracts.command import Command
+from weelo_workers.contracts.fleet import RegisterVehicle, SetAvailability, VehicleDetails
+from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastKind, Role
+from weelo_workers.contracts.trips import AdvanceTrip, DriverAccepts
+
+NEAR = 3
+
+
+@pytest.fixture
+def fleets(world: World) -> list[Fleet]:
+    """Return transporters online near each other, with nothing left to execute."""
+    fleets = [world.fleet(2, km_north=1.0) for _ in range(NEAR)]
+    world.drain()
+    return fleets
+
+
+@contextmanager
+def statements(world: World) -> Iterator[list[str]]:
+    """Yield the list of statements sent to PostgreSQL, filled while the block runs."""
+    sent: list[str] = []
+
+    def note(connection: object, cursor: object, statement: str, *_: object) -> None:
+        sent.append(statement)
+
+    event.listen(world.engine, "before_cursor_execute", note)
+    yield sent
+    event.remove(world.engine, "before_cursor_execute", note)
+
+
+def cost(world: World, command: Command, who: UUID, role: Role) -> int:
+    """Execute the command as a user who has sent commands before. Return how many statements it took."""
+    known = SetAvailability(transporter_id=uuid4(), is_available=False)
+    world.execute(known, who, role)
+    world.drain()
+    command_id = world.post(command, who, role)
+    with statements(world) as sent:
+        world.bus.execute(command_id)
+    assert world.outcome(command_id, who).status == "succeeded"
+    return len(sent)
+
+
+def cost_of_next(world: World, name: str) -> int:
+    """Execute the oldest row of this name. Return how many statements it took."""
+    row = world.value(
+        "SELECT id FROM mailbox WHERE name = :name AND settled_at IS NULL ORDER BY position LIMIT 1",
+        name=name,
+    )
+    with statements(world) as sent:
+        world.bus.execute(row)
+    assert world.value("SELECT settled_at IS NOT NULL FROM mailbox WHERE id = :row", row=row)
+    return len(sent)
+
+
+def test_a_booking_and_its_first_ring(world: World, fleets: list[Fleet]) -> None:
+    assert cost(world, world.booking(customer := uuid4()), customer, Role.CUSTOMER) == 4
+    # With one query after the commit: the delivery of the booking still waits, so this one may need no wake-up.
+    assert cost_of_next(world, "broadcasts.widen") == 10
+    assert cost_of_next(world, "notifications.deliver") == 7
+
+
+def test_an_accept_and_its_delivery(world: World, fleets: list[Fleet]) -> None:
+    fleet, other, *_ = fleets
+    broadcast = world.broadcast(2)
+    one = world.accepting(fleet, broadcast, fleet.trucks[:1])
+    # The last of them is `presence`, after the commit.
+    assert cost(world, one, fleet.id, Role.TRANSPORTER) == 8
+    world.drain()
+    # The one that fills the broadcast also asks whether it kept other requests out.
+    last = world.accepting(other, broadcast, other.trucks[:1])
+    assert cost(world, last, other.id, Role.TRANSPORTER) == 9
+    assert cost_of_next(world, "notifications.deliver") == 7
+
+
+def test_a_trip(world: World, fleets: list[Fleet]) -> None:
+    fleet = fleets[0]
+    world.accept(fleet, world.broadcast(1), fleet.trucks[:1])
+    world.drain()
+    (won,) = world.rows("SELECT id, trip_id, driver_id FROM assignments")
+    accepts = DriverAccepts(assignment_id=won.id, driver_id=won.driver_id)
+    assert cost(world, accepts, won.driver_id, Role.DRIVER) == 6
+    world.drain()
+    sets_out = AdvanceTrip(
+        trip_id=won.trip_id, driver_id=won.driver_id, status=AssignmentStatus.EN_ROUTE_PICKUP
+    )
+    assert cost(world, sets_out, won.driver_id, Role.DRIVER) == 7
+
+
+def test_a_cancellation(world: World, fleets: list[Fleet]) -> None:
+    customer = uuid4()
+    broadcast = world.broadcast(1, customer=customer)
+    cancel = CancelBroadcast(broadcast_id=broadcast, customer_id=customer, kind=BroadcastKind.BOOKING)
+    assert cost(world, cancel, customer, Role.CUSTOMER) == 7
+
+
+def test_a_vehicle(world: World, fleets: list[Fleet]) -> None:
+    details = VehicleDetails(vehicle_type="open", vehicle_subtype="17 Feet")
+    who = fleets[0].id
+    register = RegisterVehicle(transporter_id=who, vehicle_number="HR55X999999", details=details)
+    assert cost(world, register, who, Role.TRANSPORTER) == 7
+
+
+def test_a_rejection_costs_no_more_than_what_was_read(world: World, fleets: list[Fleet]) -> None:
+    command_id = world.post(world.accepting(fleets[0], uuid4()), who := fleets[0].id, Role.TRANSPORTER)
+    with statements(world) as sent:
+        world.bus.execute(command_id)
+    assert world.outcome(command_id, who).error["code"] == "BROADCAST_NOT_FOUND"
+    assert len(sent) == 4
