@@ -66,8 +66,10 @@ MUTANTS = (
         (
             (
                 UOW,
-                "            .with_for_update(key_share=True),",
-                "            .with_for_update(key_share=True) if model is not Broadcast else select(model).where(model.id.in_(row_ids)),",
+                "    # Outside of the part that locks: ",
+                "    if model is Broadcast:\n"
+                "        return select(model, func.clock_timestamp()).where(model.id.in_(bindparam('ids', expanding=True)))\n"
+                "    # Outside of the part that locks: ",
             ),
         ),
     ),
@@ -75,7 +77,7 @@ MUTANTS = (
         "claim",
         "a command's row is not locked when it is claimed",
         (
-            (CLAIM, "    .with_for_update(of=MailboxRow)\n", ""),
+            (CLAIM, "    .with_for_update(of=MAILBOX)\n", ""),
             (
                 ORDERING,
                 "_is_ordered = _mailbox.c.name == any_(",
