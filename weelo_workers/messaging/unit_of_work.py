@@ -295,6 +295,7 @@ class UnitOfWork:
         self._changes.insert(MAILBOX, *rows)
         ordered = [row for row in rows if ordering.is_ordered(row["name"])]
         answers = self._changes.write(self.session.connection(), *map(ordering.is_crowded, ordered))
+        del self.session.info[_OWNER]  # session and unit of work refer to each other
         crowded = {row["id"] for row, answer in zip(ordered, answers, strict=True) if answer}
         return [
             WakeUp(
