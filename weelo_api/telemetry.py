@@ -25,10 +25,10 @@ def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: floa
     """Extend the presence of an available transporter by one TTL, at this place.
 
     If Redis does not know the transporter (its presence has expired, Redis was emptied, or going online is not written
-    yet), presence is restored from PostgreSQL. The first place after going online starts a search for missed broadcasts,
-    because the search on going online had no place to measure distances from. So does a place far from the last one,
-    because a phone may send an old place first. Every other place is compared with earlier rings, and broadcasts that the
-    transporter has come near to are offered. Without Redis the heartbeat is lost.
+    yet), presence is restored from PostgreSQL. The first place after going online starts a search for missed
+    broadcasts, because the search on going online had no place to measure distances from. A place far from the last one
+    starts a search as well, because a phone may send an old place first. For every other place, broadcasts whose rings
+    now reach the transporter are offered. Without Redis the heartbeat is lost.
     """
     here = presence.Point(latitude, longitude)
     try:

@@ -21,7 +21,7 @@ CONNECT_SECONDS = 5.0
 # Well below the 3 s after which the server falls back to a push. Acks depend on time alone, because the server accepts at
 # most 30 messages a second, however many lines it sends.
 ACK_SECONDS = 0.3
-QUIET_SECONDS = 20.0  # until the server has sent its `heartbeatSeconds`
+QUIET_SECONDS = 20.0  # used until the server has sent its `heartbeatSeconds`
 MAX_MISSED_HEARTBEATS = 3  # after this many quiet periods without a frame the connection counts as dead
 STEADY_SECONDS = 10.0  # a connection that lasted for longer counts as a success, so the back-off starts again
 
@@ -147,7 +147,8 @@ class Channel:
             except (OSError, websocket.WebSocketException) as cut_off:
                 self._heard.connection_error = str(cut_off) or type(cut_off).__name__
             except Exception as defect:
-                # A defect of ours or of `on_frame`. Waiting threads must not wait for a dead reading thread.
+                # This is a defect of the client or of `on_frame`. Other threads must not wait for a reading thread that
+                # has died.
                 self._heard.end(ChannelEnded(f"reading failed: {defect!r}"))
                 raise
             finally:
@@ -196,7 +197,7 @@ class Channel:
         try:
             token = current_token(self._token)
         except Exception as failed:
-            # The source of tokens may be unreachable for a while, as the server may be.
+            # The token function may fail for a while, for example if a sign-in service is unreachable.
             raise ConnectionError(f"there is no token: {failed!r}") from failed
         try:
             return websocket.create_connection(
@@ -252,7 +253,7 @@ class Channel:
         if self._on_frame is not None:
             self._on_frame(frame)
         if frame.seq is not None:
-            # Only after `on_frame`, so that a line that the app has not handled is sent again.
+            # This follows `on_frame`, so that a line that the app has not handled is sent again.
             self._last_seq = frame.seq
             if self._unacked_since is None:
                 self._unacked_since = time.monotonic()
@@ -276,9 +277,9 @@ class Channel:
             if self._asked_again_after != last:
                 self._asked_again_after, self._gap_seen_at = last, seq
                 self._resume()
-                return False  # it is sent again, after the missing lines
+                return False  # the server sends this line again, after the missing ones
             if seq > self._gap_seen_at:
-                return False  # a live event before the requested lines, among which it is sent again
+                return False  # a live event that arrived before the requested lines; the server sends it again among them
             # The requested lines start after the gap: the missing ones were purged.
         return True
 

@@ -151,7 +151,7 @@ class Commands:
                 return found[:limit]
 
     def send_telemetry(self, path: str, body: dict[str, Any]) -> None:
-        """Send telemetry, which is no command and has no outcome. A lost one is made up for by the next."""
+        """Send telemetry, which is no command and has no outcome. If one is lost, the next one replaces it."""
         answer = self._connection.send("POST", PREFIX + path, body=body)
         if answer.is_error:
             raise refusal(answer)

@@ -24,7 +24,7 @@ the thread that makes it. A request raises what the function raises; a channel r
 
 PREFIX = "/api/v1"
 CONNECT_SECONDS = 5.0
-ANSWER_SECONDS = 10.0  # beyond the wait that the server was asked for
+ANSWER_SECONDS = 10.0  # seconds beyond the wait that the server was asked for
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
 
 # Outcomes such as ACCEPT_RETRY_EXHAUSTED are 503, too, but they are stored under the key, and a retry with it would only
