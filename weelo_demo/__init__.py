@@ -24,9 +24,9 @@ from weelo_demo.terminal import show_cursor_when_terminated
 __all__ = ["play", "show_cursor_when_terminated"]
 
 AS_IT_SHOULD, NOT_AS_IT_SHOULD, NOT_PLAYED, INTERRUPTED = 0, 1, 2, 130
-CONNECTIONS = 64  # thirty racers, twelve requests of the fleet at once, and some reads
+CONNECTIONS = 64  # enough for thirty racers, twelve concurrent requests of the fleet, and some reads
 KNOCK_SECONDS = 5.0
-PAUSE_SECONDS = 2.0  # between two acts, so that people can follow; the long acts run meanwhile
+PAUSE_SECONDS = 2.0  # between two acts, so that people can follow the output; the long acts run meanwhile
 
 
 class NotPlayable(Exception):
@@ -40,7 +40,7 @@ def play(url: str, secret: str, console: Console | None = None, *, audience: str
     0 if every scenario ended as it should, 1 if one did not, 2 if the demo could not begin, 130 if it was interrupted.
     """
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # not every terminal's encoding has all letters of the towns
+        sys.stdout.reconfigure(errors="replace")  # some terminal encodings lack letters of the towns' names
     show = Show(console or Console())
     try:
         with ExitStack() as stage:

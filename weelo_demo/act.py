@@ -27,7 +27,7 @@ DROP = place(moved(CONNAUGHT_PLACE, -14.0, 7.0), "Inland Container Depot, Tughla
 
 
 class NotAsItShould(AssertionError):
-    """The system did not do what it promises."""
+    """The system did not do what the contract promises."""
 
 
 class State(Enum):
@@ -185,7 +185,7 @@ class Act:
         after: Frame | None = None,
         **data: object,
     ) -> Frame:
-        """Return a frame that this person has received or receives within `within` seconds, later than `after`."""
+        """Return a frame that this person received later than `after`. Wait for it up to `within` seconds."""
         last = -1 if after is None else after.seq or 0
 
         def wanted(frame: Frame) -> bool:

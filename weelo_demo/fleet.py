@@ -36,7 +36,7 @@ SCATTER_KM = 4.0
 SEED = 1911
 OUTSIDE_THE_CITY_KM = (30.0, 45.0)
 HEARTBEAT_SECONDS = 20.0  # presence lasts 60 s, so two heartbeats may be lost
-HANDS = 12  # concurrent requests while the cast signs on and off
+HANDS = 12  # concurrent requests while all transporters sign on or off
 
 
 class Fleet:
@@ -128,7 +128,7 @@ class Plates:
 
 
 def _kinds(at: Point, dice: random.Random) -> list[VehicleKind]:
-    """Return one to three kinds: open, perhaps one or two special ones; long trailers only outside the city."""
+    """Return one to three kinds of vehicles: always open ones, at random special ones, long trailers outside the city."""
     special = dice.sample((CONTAINER, TIPPER, LCV), dice.choices((0, 1, 2), (65, 30, 5))[0])
     nearest, farthest = OUTSIDE_THE_CITY_KM
     if nearest <= distance_km(CONNAUGHT_PLACE, at) <= farthest:
@@ -149,7 +149,10 @@ def _all(
     act: Callable[[Transporter], None],
     each_done: Callable[[Transporter], None],
 ) -> None:
-    """Run `act` for all transporters, HANDS at a time. The first exception is raised and cancels those not begun."""
+    """Run `act` for all transporters, HANDS at a time.
+
+    The first exception is raised, and calls that have not begun are cancelled.
+    """
     with ThreadPoolExecutor(HANDS, thread_name_prefix="fleet") as hands:
         under_way = {hands.submit(act, transporter): transporter for transporter in transporters}
         try:

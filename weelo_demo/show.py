@@ -24,9 +24,9 @@ from weelo_demo.people import Transporter
 PLAIN_WIDTH = 150  # for logs and pipes, which have no width of their own
 PICTURES_PER_SECOND = 8
 INDENT = 4
-HEADING_INDENT = 6  # the mark, the letter, and a space behind each
-WIDE = 130  # columns from which on a line has room for names and events in columns
-NARROW = 100  # columns below which the table puts what happened under the scenario's title
+HEADING_INDENT = 6  # columns for the mark and the letter, each with a space after it
+WIDE = 130  # on a terminal of this width a line has columns for the name and for the event
+NARROW = 100  # on a narrower terminal the table puts the outcome under the scenario's title
 MARKS = {State.WAITING: "·", State.DONE: "✓", State.FAILED: "✗", State.PLAYING: "▸"}
 COLOURS = {
     State.WAITING: "dim",
@@ -122,7 +122,7 @@ class Show:
             with live:
                 yield
         finally:
-            self._console.show_cursor()  # Live does not do it if Ctrl-C comes just after it has hidden the cursor
+            self._console.show_cursor()  # Live itself does not show it if Ctrl-C comes just after Live has hidden it
 
     def _picture(self, acts: Sequence[Act]) -> RenderableType:
         """Return the headings of all acts, with as many of their newest lines as fit the height of the terminal."""
@@ -151,7 +151,7 @@ class Show:
         return Group(*parts)
 
     def _heading(self, act: Act, outcome: bool) -> list[Text]:
-        """Return the act's title and seconds, with `outcome` also how it ended, as wrapped lines."""
+        """Return the act's title and duration, with `outcome` also its outcome, as wrapped lines."""
         title = Text(act.scenario.title, COLOURS[act.state])
         if act.began:
             title.append(f"   {act.seconds:.1f} s", "dim")

@@ -11,7 +11,7 @@ Data = dict[str, Any]
 
 
 def says(frame: Frame) -> str | None:
-    """Return what a frame means, in a few words, or None if it is not shown."""
+    """Return a short text about a frame, or None if the frame is not shown."""
     words = _WORDS.get(frame.event)
     return words(frame.data) if words else None
 
