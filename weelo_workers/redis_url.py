@@ -93,7 +93,7 @@ _FIELDS = ("host", "port", "db", "username", "password", "path")
 
 
 def _check_parameter(name: str, value: str, scheme: str) -> None:
-    # A strange name may be a part of the password, so it is not shown.
+    # An unknown name may be a part of the password, so it is not shown.
     shown = name if name.isidentifier() and len(name) < 40 else "a parameter"
     if name not in PARAMETERS:
         raise ValueError(f"{shown} is not supported in the URL; remove it (allowed: {', '.join(PARAMETERS)})")

@@ -46,5 +46,8 @@ def half_chord_squared_of(km: float) -> float:
 
 
 def _reduced(latitude: float) -> float:
-    """Return the parametric latitude in radians. At the poles the tangent is huge but finite, so the result holds."""
+    """Return the parametric latitude in radians.
+
+    At the poles the tangent is huge but finite, so the result is correct there too.
+    """
     return atan((1 - _FLATTENING) * tan(radians(latitude)))

@@ -1,4 +1,4 @@
-"""How far a broadcast has been offered so far: to nobody, within a distance of the pickup, or to everyone online."""
+"""How far a broadcast has been offered so far: not at all, within a distance of the pickup, or to everyone online."""
 
 from __future__ import annotations
 

@@ -77,7 +77,10 @@ def _role(cursor: Any, variable: str, address: str | None) -> str | None:
 
 
 def _may(cursor: Any, statement: sql.Composed) -> bool:
-    """Execute the statement. Return False, with no effect, if this role may not: an administrator then manages it."""
+    """Execute the statement.
+
+    Return False, without any effect, if our role has no right to it, as where an administrator manages roles.
+    """
     cursor.execute("SAVEPOINT role")
     try:
         cursor.execute(statement)

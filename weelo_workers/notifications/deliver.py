@@ -31,7 +31,7 @@ USERS_PER_PUSH = 50
 @dataclass(frozen=True, slots=True)
 class Line:
     user_id: UUID
-    told: EventEnvelope
+    envelope: EventEnvelope
     own: Own
 
 
@@ -46,22 +46,23 @@ def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
     if not lines:
         return
     numbered = _number(uow.session, lines)
-    # Inserted after the heads are locked, so that the positions of events have the same order as each reader's lines.
+    # Events are inserted after the log heads are locked, so that their positions have the same order as each reader's
+    # lines.
     uow.session.execute(
         insert(EventRecord),
         [
             {"id": t.id, "event": BY_NAME[t.event].name, "at": t.at, "data": t.data}
-            for t in {line.told.id: line.told for line in lines}.values()
+            for t in {line.envelope.id: line.envelope for line in lines}.values()
         ],
     )
     uow.session.execute(
         insert(LogLine),
         [
-            {"user_id": line.user_id, "seq": seq, "event_id": line.told.id, "own": line.own}
+            {"user_id": line.user_id, "seq": seq, "event_id": line.envelope.id, "own": line.own}
             for seq, line in numbered
         ],
     )
-    _wake(uow, numbered)
+    _send_pushes(uow, numbered)
     uow.after_commit(lambda: live_stream.publish(_by_event(numbered)))
 
 
@@ -70,14 +71,15 @@ def _lines_of_all(uow: UnitOfWork, subject_id: UUID) -> list[Line]:
 
     A delivery that raises an error is left out and fails in its own attempt, without the others.
     """
-    told: dict[UUID, list[EventEnvelope]] = {}
+    by_row: dict[UUID, list[EventEnvelope]] = {}
     for row in ordering.waiting_together(uow.session, uow.command_id, DeliverEvents.name, subject_id):
         with _only_ours_matters(row.id, uow):
-            told[row.id] = list(DeliverEvents.model_validate(row.payload).events)
-    # Referenced until the end, because the session keeps only weak references and would load them again for each event.
-    _known = _broadcasts_of(uow.session, [event for events in told.values() for event in events])
+            by_row[row.id] = list(DeliverEvents.model_validate(row.payload).events)
+    # The variable keeps these rows until the end, because the session has only weak references and would load them
+    # again for each event.
+    _known = _broadcasts_of(uow.session, [event for events in by_row.values() for event in events])
     lines: dict[UUID, list[Line]] = {}
-    for row_id, events in told.items():
+    for row_id, events in by_row.items():
         with _only_ours_matters(row_id, uow):
             lines[row_id] = _lines(uow.session, events)
     others = [row_id for row_id in lines if row_id != uow.command_id]
@@ -89,7 +91,7 @@ def _lines_of_all(uow: UnitOfWork, subject_id: UUID) -> list[Line]:
 
 @contextmanager
 def _only_ours_matters(row_id: UUID, uow: UnitOfWork) -> Iterator[None]:
-    """Ignore errors of other deliveries' payloads: one from another version may lack fields or have other types."""
+    """Ignore errors in the payloads of other deliveries: one of another version may lack fields or have other types."""
     try:
         yield
     except (LookupError, ValueError, TypeError, AttributeError):
@@ -97,18 +99,18 @@ def _only_ours_matters(row_id: UUID, uow: UnitOfWork) -> Iterator[None]:
             raise
 
 
-def _broadcasts_of(session: Session, told: Sequence[EventEnvelope]) -> list[Broadcast]:
+def _broadcasts_of(session: Session, events: Sequence[EventEnvelope]) -> list[Broadcast]:
     ids = set()
-    for event in told:
+    for event in events:
         with suppress(KeyError, ValueError, TypeError, AttributeError):  # raised again in `_lines`
             ids.add(UUID(event.data["broadcastId"]))
     return list(session.scalars(select(Broadcast).where(Broadcast.id.in_(ids))))
 
 
-def _lines(session: Session, told: Sequence[EventEnvelope]) -> list[Line]:
+def _lines(session: Session, events: Sequence[EventEnvelope]) -> list[Line]:
     """Return a line for each user in the events' audiences; a user in two audiences of one event gets one line."""
     lines = []
-    for event in told:
+    for event in events:
         audience: dict[UUID, Own] = {}
         for each in BY_NAME[event.event].audiences:
             for user_id, own in each(session, event).items():
@@ -138,9 +140,9 @@ def _number(session: Session, lines: Sequence[Line]) -> list[tuple[int, Line]]:
     ]
 
 
-def _wake(uow: UnitOfWork, numbered: Sequence[tuple[int, Line]]) -> None:
-    """Send the pushes of these lines, in the same transaction, for events worth one and users with a device."""
-    worth_it = [(seq, line) for seq, line in numbered if BY_NAME[line.told.event].pushed]
+def _send_pushes(uow: UnitOfWork, numbered: Sequence[tuple[int, Line]]) -> None:
+    """Send the pushes of these lines, in the same transaction: for events that are pushed, to users with a device."""
+    worth_it = [(seq, line) for seq, line in numbered if BY_NAME[line.envelope.event].pushed]
     if not worth_it:
         return
     users = {line.user_id for _, line in worth_it}
@@ -148,26 +150,26 @@ def _wake(uow: UnitOfWork, numbered: Sequence[tuple[int, Line]]) -> None:
     by_event: dict[UUID, list[tuple[int, Line]]] = defaultdict(list)
     for seq, line in worth_it:
         if line.user_id in reachable:
-            by_event[line.told.id].append((seq, line))
+            by_event[line.envelope.id].append((seq, line))
     for lines in by_event.values():
         for first in range(0, len(lines), USERS_PER_PUSH):
             uow.send(_pushes(lines[first : first + USERS_PER_PUSH]))
 
 
 def _pushes(lines: Sequence[tuple[int, Line]]) -> SendPushes:
-    told = lines[0][1].told
-    assignment = told.data.get("assignment") or {}
-    ends_at = told.data.get("expiresAt")
-    says = {
-        "broadcastId": told.data.get("broadcastId"),
+    envelope = lines[0][1].envelope
+    assignment = envelope.data.get("assignment") or {}
+    ends_at = envelope.data.get("expiresAt")
+    ids = {
+        "broadcastId": envelope.data.get("broadcastId"),
         "assignmentId": assignment.get("id"),
         "expiresAt": ends_at,
     }
     return SendPushes(
-        event_id=told.id,
-        event=BY_NAME[told.event].name,
-        data={name: value for name, value in says.items() if value is not None},
-        ends_at=datetime.fromisoformat(ends_at) if ends_at else told.at + WORTH_A_PUSH_FOR,
+        event_id=envelope.id,
+        event=BY_NAME[envelope.event].name,
+        data={name: value for name, value in ids.items() if value is not None},
+        ends_at=datetime.fromisoformat(ends_at) if ends_at else envelope.at + WORTH_A_PUSH_FOR,
         to={line.user_id: seq for seq, line in lines},
     )
 
@@ -175,9 +177,12 @@ def _pushes(lines: Sequence[tuple[int, Line]]) -> SendPushes:
 def _by_event(numbered: Sequence[tuple[int, Line]]) -> list[live_stream.StreamEvent]:
     items: dict[UUID, live_stream.StreamEvent] = {}
     for seq, line in numbered:
-        told = line.told
+        envelope = line.envelope
         item = items.setdefault(
-            told.id, live_stream.StreamEvent(told.id, BY_NAME[told.event].name, told.at, told.data, {})
+            envelope.id,
+            live_stream.StreamEvent(
+                envelope.id, BY_NAME[envelope.event].name, envelope.at, envelope.data, {}
+            ),
         )
         item.to[str(line.user_id)] = (seq, line.own)
     return list(items.values())

@@ -92,7 +92,7 @@ def write(
     closed: Iterable[SessionRecord],
     acked: Mapping[UUID, int],
 ) -> None:
-    """Write what has changed in this API process, and that it is alive. Raises RedisError.
+    """Write the changes of this API process, and renew the key that marks it as alive. Raises RedisError.
 
     Sockets of a user beyond MAX_SOCKETS_PER_USER, oldest first, are removed and appended to TO_CLOSE.
     """

@@ -52,11 +52,12 @@ class Valkey(EmbeddedServer):
         return kept_secret(self.home / "password")
 
     def _prepare(self) -> None:
-        # Written by the server of an earlier run, whose process has ended by now.
+        # This file was written by the server of an earlier run, whose process has ended by now.
         (self.home / "pid").unlink(missing_ok=True)
 
     def _launch(self, port: int) -> subprocess.Popen[bytes]:
-        # In a private file and not as arguments, because every account on the machine can read arguments.
+        # The settings are in a private file and not in arguments, because every account on the machine can read
+        # arguments.
         write_private(self.home / "valkey.conf", CONFIG.format(port=port, password=self._password()))
         with self._open_log() as log:
             return subprocess.Popen(
