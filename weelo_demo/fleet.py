@@ -78,7 +78,7 @@ class Fleet:
         self._stopped.set()
         if self._beating.is_alive():
             self._beating.join(timeout=HEARTBEAT_SECONDS)
-        _all(self.transporters, _leave, lambda _: None)
+        _all(self.transporters, _sign_off, lambda _: None)
 
     def __enter__(self) -> Fleet:
         return self
@@ -88,9 +88,9 @@ class Fleet:
 
     def _beat(self) -> None:
         while not self._stopped.wait(HEARTBEAT_SECONDS):
-            _all(tuple(self._online), self._say_so, lambda _: None)
+            _all(tuple(self._online), self._heartbeat, lambda _: None)
 
-    def _say_so(self, transporter: Transporter) -> None:
+    def _heartbeat(self, transporter: Transporter) -> None:
         if not self._stopped.is_set():
             with suppress(WeeloError):
                 transporter.still_here()
@@ -136,7 +136,7 @@ def _kinds(at: Point, dice: random.Random) -> list[VehicleKind]:
     return [OPEN, *special]
 
 
-def _leave(transporter: Transporter) -> None:
+def _sign_off(transporter: Transporter) -> None:
     people: list[Person] = [transporter, *(truck.driver for truck in transporter.trucks)]
     for person in people:
         person.hang_up()
@@ -153,12 +153,12 @@ def _all(
 
     The first exception is raised, and calls that have not begun are cancelled.
     """
-    with ThreadPoolExecutor(HANDS, thread_name_prefix="fleet") as hands:
-        under_way = {hands.submit(act, transporter): transporter for transporter in transporters}
+    with ThreadPoolExecutor(HANDS, thread_name_prefix="fleet") as pool:
+        under_way = {pool.submit(act, transporter): transporter for transporter in transporters}
         try:
             for done in as_completed(under_way):
                 done.result()
                 each_done(under_way[done])
         except BaseException:
-            hands.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -131,7 +131,7 @@ class Show:
         playing = [act for act in acts if act.state is State.PLAYING]
         # On a low terminal these are left out, in this order: the lines of acts that are over, the empty lines, and the
         # outcomes, which the final table shows.
-        for told, gap, outcome in (
+        for shown, gap, outcome in (
             (begun, 1, True),
             (playing, 1, True),
             (playing, 0, True),
@@ -139,13 +139,13 @@ class Show:
         ):
             headings = [self._heading(act, outcome) for act in acts]
             used = sum(len(heading) for heading in headings) + gap * len(acts)
-            if used + len(told) <= height:
+            if used + len(shown) <= height:
                 break
-        room = max(1, (height - used) // max(1, len(told)))
+        room = max(1, (height - used) // max(1, len(shown)))
         parts: list[RenderableType] = []
         for act, heading in zip(acts, headings, strict=True):
             parts.append(self._marked(act, heading))
-            if act in told:
+            if act in shown:
                 parts.append(Padding(Group(*self._newest(act, room)), (0, 0, 0, INDENT)))
             parts.extend([Text("")] * gap)
         return Group(*parts)
@@ -199,14 +199,14 @@ class Show:
         read: set[tuple[float, str]] = set()
         while True:
             last = over.wait(0.25)
-            lines = {line for act in acts for line in self._told(act)} - read
+            lines = {line for act in acts for line in self._lines_of(act)} - read
             for at, text in sorted(lines):
                 self._print_line(f"{at - self._began:7.2f}  {text}")
             read |= lines
             if last:
                 return
 
-    def _told(self, act: Act) -> Iterator[tuple[float, str]]:
+    def _lines_of(self, act: Act) -> Iterator[tuple[float, str]]:
         letter = f"({act.scenario.letter})"
         if act.began:
             yield act.began, f"{letter} begins: {act.scenario.title}"
@@ -244,7 +244,7 @@ class Show:
     def failure(self, act: Act) -> None:
         """Print a failed act's last lines and history."""
         self._print_line(f"({act.scenario.letter}) {act.scenario.title}: {act.happened}", "bold red")
-        for at, text in list(self._told(act))[-20:]:
+        for at, text in list(self._lines_of(act))[-20:]:
             self._print_line(f"{at - self._began:7.2f}  {text}")
         for text in act.history():
             self._print_line(text)

@@ -78,7 +78,7 @@ class Listener:
 
     def is_cut_off(self) -> None:
         """Shut the reference client's socket down, whatever the client is doing."""
-        line = self.channel._line if self.channel is not None else None
+        line = self.channel._socket if self.channel is not None else None
         with suppress(OSError, AttributeError):  # it may be closed already
             line.sock.shutdown(socket.SHUT_RDWR)
 
