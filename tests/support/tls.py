@@ -70,7 +70,7 @@ class Authority:
 
 
 class TlsProxy(TcpProxy):
-    """Forwards what it decrypts."""
+    """Decrypts what clients send, and forwards it to a server without TLS."""
 
     def __init__(self, server_url: str, certificate: Path, clients_signed_by: Path | None = None) -> None:
         """`clients_signed_by`: clients need a certificate of this authority."""
