@@ -27,7 +27,7 @@ _LATEST = datetime.max.replace(tzinfo=UTC)
 class Identity:
     caller: Caller
     expires_at: datetime
-    """From this time on, by our clock, the token is refused. It includes the leeway."""
+    """The token is refused from this time on. The leeway is included."""
 
 
 def authenticate_header(header: str | None) -> Identity:

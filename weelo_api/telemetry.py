@@ -53,7 +53,8 @@ def _first_heartbeat(transporter_id: UUID, here: presence.Point, absent: presenc
         enqueue(catch_up)
     else:
         rows = read_availability(transporter_id)
-        # After Redis was emptied it knows no transporter, but hardly any has missed a broadcast, so there is no search.
+        # If Redis was emptied, presence lacks every transporter. Hardly any of them has missed a broadcast, so none is
+        # searched for.
         if rows.free_kinds is not None and presence.is_warm():
             enqueue(catch_up)
         write_presence(transporter_id, rows, heard=True)

@@ -18,8 +18,8 @@ from weelo_client.errors import ChannelEnded
 from weelo_client.frames import Frame, FrameBuffer, NotAFrame, Predicate
 
 CONNECT_SECONDS = 5.0
-# Well below the 3 s after which the server falls back to a push. Acks depend on time alone, because the server accepts at
-# most 30 messages a second, however many lines it sends.
+# This is well below the 3 s after which the server falls back to a push. Acks are sent by time and not by number of
+# lines, because the server accepts at most 30 messages a second.
 ACK_SECONDS = 0.3
 QUIET_SECONDS = 20.0  # used until the server has sent its `heartbeatSeconds`
 MAX_MISSED_HEARTBEATS = 3  # after this many quiet periods without a frame the connection counts as dead

@@ -55,7 +55,7 @@ class Scenario:
     title: str
     play: Callable[[Act], str]
     long: bool = False
-    """Whether it waits for the server's timers. Such scenarios start first and run beside the others."""
+    """Whether the scenario waits for timers of the server. Such scenarios start first and run beside the others."""
 
 
 class Act:

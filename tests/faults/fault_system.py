@@ -83,7 +83,7 @@ class FaultSystem:
         self.shares_its_cores = False
         """Whether other tests run on the same cores, so that everything takes longer."""
         self.usual: Usage | None = None
-        """What the system uses at rest, measured before the play."""
+        """The resources that the system uses at rest, measured before the play."""
         self._lock = threading.Lock()
 
     def __enter__(self) -> FaultSystem:

@@ -107,7 +107,7 @@ def try_mutant(mutant: Mutant, say: Callable[[str], None]) -> tuple[str, list[st
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-n0", "-q", "--no-header", "--tb=line", *SUITE],
             cwd=tree,
-            # First in the path, before the unchanged tree that is installed for development.
+            # The copy is first in the path, before the unchanged tree that is installed for development.
             env={**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,

@@ -15,7 +15,7 @@ from weelo_workers.contracts.queues import QUEUES
 
 PREFORK = [queue for queue in QUEUES if queue != "notifications"]
 WORKER_STOPPED_SECONDS = 10.0
-"""Longer than a request lives, also in the short form of the test."""
+"""This is longer than a request lives, also in the short form of the test."""
 
 
 @fault("a prefork child is killed")

@@ -56,7 +56,7 @@ MALFORMED_CHUNKS = {
     "nothing": b"",
 }
 
-# One route for each way of reading a body.
+# Each of these routes reads its body in a different way.
 READERS = {
     "a command with a body": ("POST /api/v1/bookings", "customer"),
     "a command with an optional body": (

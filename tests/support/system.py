@@ -66,7 +66,7 @@ class System:
             threading.Thread(target=self._read, daemon=True).start()
         said = log.read_text if log else lambda: "".join(self.printed)
         try:
-            # Longer than `weelo up` itself waits for its programs on a busy machine.
+            # This is longer than `weelo up` itself waits for its programs on a busy machine.
             eventually(lambda: "weelo ready on" in said() or self._died(said()), within=130)
         except BaseException:
             self.stop()  # if this fails, no fixture stops the system

@@ -81,7 +81,7 @@ class TlsProxy(TcpProxy):
             self._context.load_verify_locations(clients_signed_by)
             self._context.verify_mode = ssl.CERT_REQUIRED
         self.received = b""
-        """What clients have sent, decrypted."""
+        """The decrypted bytes that clients have sent."""
         self.handshakes = self.refused = 0
         host, port = self._server.hostname, self._server.port
         assert host is not None and port is not None

@@ -45,7 +45,7 @@ CLOSING_WAIT_SECONDS = 2.0
 # At most this many of gunicorn's threads wait for outcomes. Further requests get their 202 at once.
 MAX_WAITING_REQUESTS = 150
 
-# Longer than PostgreSQL takes to restart after a crash, or to fail over to a standby.
+# This is longer than PostgreSQL takes to restart after a crash, or to fail over to a standby.
 IN_DOUBT_SECONDS = 5.0
 IN_DOUBT = "It is not known whether this was recorded. Ask again with the same Idempotency-Key."
 

@@ -39,7 +39,8 @@ class LoadShedder:
     def refusal(self, command: Command) -> Rejected | None:
         """Return the Rejected with which to refuse this command, or None to accept it."""
         if waker().recently_failed:
-            # Without Redis all commands wait for the sweep, which is no reason to refuse (docs/contract.md, section 3).
+            # Without Redis all commands wait for the sweep. That is no reason to refuse them (docs/contract.md, section
+            # 3).
             return None
         self._refresh_waits()
         patience = settings().shed_after_seconds * (1 if command.sheddable else PENDING_WORK_PATIENCE)

@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 class Candidate:
     transporter_id: UUID
     distance_km: float | None
-    """From the pickup; None if their position is not known."""
+    """The distance from the pickup; None if the transporter's position is not known."""
     kinds: tuple[str, ...]
     """The kinds that the broadcast still needs and of which the fleet has a free truck."""
 

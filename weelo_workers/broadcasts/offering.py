@@ -139,7 +139,7 @@ def record_passed_over(uow: UnitOfWork, passed_over: Iterable[tuple[UUID, int, E
             "distance_km": each.distance_km,
             "at": uow.now,
         }
-        # In a fixed order, so that two transactions that store the same rows cannot deadlock.
+        # The rows are inserted in a fixed order, so that two transactions that store the same rows cannot deadlock.
         for broadcast_id, step, each in sorted(passed_over, key=lambda one: (one[:2], one[2].transporter_id))
     ]
     if rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import asin, atan, cos, pi, radians, sin, sqrt, tan
 
-# WGS 84.
+# The WGS 84 ellipsoid.
 _EQUATOR_KM = 6378.137
 _FLATTENING = 1 / 298.257223563
 # The radius of the sphere that the haversine formula uses, and the largest factor between its distances and real ones.

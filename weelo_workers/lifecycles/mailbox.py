@@ -16,11 +16,11 @@ from weelo_workers.lifecycles.lifecycle import Lifecycle
 
 class MailboxState(StrEnum):
     WAITING = "waiting"
-    """It has not failed. A single possible crash may be chance (a restart, a power cut), so it is still waiting."""
+    """The row has not failed. A single possible crash may be chance (a restart, a power cut), so the row is still waiting."""
     RETRYING = "retrying"
-    """It has failed before. After a pause it is tried by itself, not together with other rows."""
+    """The row has failed before. After a pause it is tried by itself, not together with other rows."""
     PARKED = "parked"
-    """It failed too often. It is tried again only after `weelo mailbox retry`."""
+    """The row has failed too often. It is tried again only after `weelo mailbox retry`."""
     SUCCEEDED = "succeeded"
     REJECTED = "rejected"
     """The handler refused the command. That is an outcome, not a failure."""
@@ -30,7 +30,7 @@ class Actor(StrEnum):
     """The part of the system that changes the state of a row."""
 
     API = "API"
-    """It records a client's command."""
+    """The API records a client's command."""
     WORKER = "worker"
     SWEEP = "sweep"
     """Beat executes a command itself if wake-ups led to nothing."""

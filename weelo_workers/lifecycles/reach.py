@@ -8,7 +8,10 @@ from math import inf
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """A reach, made by `nothing`, `within` or `everyone`. `models.broadcasts.reach_covers` is `covers` in SQL."""
+    """How far a broadcast was offered. Made by `nothing`, `within` or `everyone`.
+
+    `models.broadcasts.reach_covers` is `covers` in SQL.
+    """
 
     _km: float
     """-inf: nothing; inf: everyone."""

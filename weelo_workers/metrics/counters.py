@@ -1,4 +1,4 @@
-"""The metrics that processes count themselves. Metrics that rows can answer are queried when /metrics is read."""
+"""The metrics that processes count themselves. Figures that the database can provide are queried when /metrics is read."""
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 

@@ -169,7 +169,10 @@ class Offer(Base):
     step: Mapped[int] = mapped_column(SmallInteger)
     distance_km: Mapped[float | None]
     last_step: Mapped[bool] = mapped_column(server_default=text("false"))
-    """Made by the last step. Such an offer does not count when the cap is checked for an offer made within a ring."""
+    """Whether the last step made this offer.
+
+    Such an offer does not count when the cap is checked for an offer made within a ring.
+    """
     version: Mapped[int]
     """The broadcast's version when this offer was made. Earlier events are not sent to the transporter."""
     offered_at: Mapped[datetime]

@@ -77,7 +77,7 @@ def connect(
     named = {name: given.get(name) for name in ("user", "password", "host", "port", "dbname")}
     one_host = "," not in (named["host"] or "") + (named["port"] or "")
     made = create_engine(
-        # Only for the engine's repr. libpq gets all parameters from connect_args.
+        # This URL is only shown in the engine's repr. libpq gets all parameters from connect_args.
         URL.create(
             "postgresql+psycopg2",
             username=named["user"],

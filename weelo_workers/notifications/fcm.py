@@ -185,7 +185,8 @@ def _connection() -> Any:
     try:
         _prepare(app, endpoint)
     except BaseException:
-        # Otherwise the next attempt would fail because an app of this name exists, which hides the first error.
+        # The app is deleted again. Otherwise the next attempt would fail because an app of this name exists, which
+        # hides the first error.
         firebase_admin.delete_app(app)
         raise
     return app

@@ -68,7 +68,8 @@ __all__ = [
 _SPHERE_EXCESS = 1.007
 # No two points on Earth are farther apart.
 _EVERYWHERE_KM = 20_100.0
-# The greatest latitude that the index can hold. Positions beyond it are indexed at it; `at` has the true ones.
+# The greatest latitude that the index can store. A position beyond it is indexed at this latitude; `at` has the true
+# one.
 _INDEX_ENDS_AT = 85.05
 _KM_PER_DEGREE = 111.7
 

@@ -6,8 +6,9 @@ import errno
 import random
 import socket
 
-# Below the range from which the kernel takes ports for outgoing connections (Linux: from 32768, macOS: from 49152).
-# Inside it, a client that keeps dialling while its server restarts can be connected to itself and hold the port.
+# These ports are below the range that the kernel uses for outgoing connections (Linux: from 32768, macOS: from 49152).
+# Inside that range, a client that keeps connecting while its server restarts can be connected to itself, and then
+# occupies the port.
 SERVER_PORTS = range(20_000, 30_000)
 
 

@@ -50,10 +50,10 @@ class Readiness:
         self._supervisor = supervisor
         self._brokers = {variable: connect(url) for variable, url in brokers.items()}
         self._permitted: set[str] = set()
-        """Variables whose Redis user has all rights. It is checked once, because the check opens a connection and subscribes to a channel."""
+        """Variables whose Redis user was found to have all rights. This is checked once, because it takes a connection."""
         self._addresses: dict[str, str] = {}
         self._signs: set[str] = set()
-        """What has shown activity so far: workers and consumption by queue, and programs that answer HTTP."""
+        """The names of all workers, queues and programs that have shown activity so far."""
         self._began = self._progressed = time.monotonic()
         self._cleared = self._slow = self._certain = False
         self._fault_since: float | None = None

@@ -84,7 +84,7 @@ class Valkey(EmbeddedServer):
     def _recorded_pid(self) -> int | None:
         with suppress(OSError, ValueError):
             return int((self.home / "pid").read_text())
-        # On a full disk it starts without writing its pid file.
+        # Valkey starts on a full disk without writing its pid file.
         running = named_and_working_in(self.process_name, str(self.working_directory()))
         return running[0].pid if running else None
 
