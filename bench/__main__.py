@@ -37,7 +37,7 @@ MEASURES = (
     sockets.idle_sockets,
     overload.overload,
 )
-# These take minutes and gigabytes, so they run only if named.
+# These measures take minutes and gigabytes, so they run only if they are named.
 ON_DEMAND = (history.history,)
 
 

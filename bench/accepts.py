@@ -117,7 +117,7 @@ def _request(system: System, truck: Truck, booking: str) -> bytes:
 
 
 def _tap(truck: Truck, fleet: BareSocket, booking: str) -> dict[str, Any]:
-    """Accept, and return the outcome from the transporter's frame."""
+    """Accept by HTTP, and return the outcome from the transporter's `command_settled` frame."""
     body = {"vehicleId": truck.vehicle, "driverId": str(truck.driver)}
     path = f"/broadcasts/{booking}/accept"
     accepted = truck.client.command("POST", path, body, key=NO_KEY, wait=0)

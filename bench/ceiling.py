@@ -18,7 +18,7 @@ SECONDS = 4.0
 
 
 def transactions(system: System, data: Path) -> list[Figure]:
-    """Commands a second through the bus in one process, against the bare SQL of the same shape."""
+    """Measure commands per second through the bus in one process, and the same SQL statements without the bus."""
     from tests.support.world import World
     from weelo_workers.contracts.fleet import DriverDetails, RegisterDriver
     from weelo_workers.contracts.statuses import Role
@@ -52,7 +52,7 @@ def _rate(act: Callable[[], None]) -> float:
 
 
 def _bare(engine: Engine) -> None:
-    """Insert the command; in a second transaction lock it, change a row, insert the delivery and store the outcome."""
+    """Insert the command. In a second transaction lock it, change a row, insert the delivery and store the outcome."""
     command, driver, who = uuid4(), uuid4(), uuid4()
     row = {"id": command, "driver": driver, "who": who, "delivery": uuid4()}
     insert = "INSERT INTO mailbox (id, name, queue, payload, caller_id, due_at, wake_at) VALUES (:id, 'x', 'x', '{}', :who, now(), now() + interval '1 day')"

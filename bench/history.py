@@ -1,4 +1,4 @@
-"""The cost of a long history: the same acts on a database with a million finished broadcasts and on one without any."""
+"""The cost of a long history: the same commands on a database with a million finished broadcasts and on an empty one."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ WAITING = "SELECT id FROM mailbox WHERE settled_at IS NULL AND name = :name AND 
 
 
 def history(system: System, data: Path) -> list[Figure]:
-    """Accept and the rest, with a past of a million broadcasts and without."""
-    # There are no wake-ups and no presence, because only PostgreSQL is measured. A port without Redis refuses at once.
+    """Measure commands, reads and purging on a database with a million finished broadcasts and on an empty one."""
+    # There are no wake-ups and no presence, because only PostgreSQL is measured. REDIS_URL names a port on which no
+    # server listens, so connections are refused at once.
     os.environ["REDIS_URL"] = "redis://127.0.0.1:1/0"
     redis_client.redis.cache_clear()
     logging.getLogger("weelo_workers").setLevel(logging.CRITICAL)
@@ -81,7 +82,7 @@ def _database(data: Path, name: str) -> Engine:
 
 
 class Player:
-    """Plays bookings on one database, one after the other, and times each act."""
+    """Runs bookings on one database, one after the other, and measures each command and read."""
 
     def __init__(self, engine: Engine) -> None:
         from tests.support.world import Fleet, Truck, World

@@ -25,7 +25,8 @@ from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import connect
 from weelo_workers.runtime.embedded import Postgres
 
-# Not the kind of the accepted slots: a fleet gets at most twenty open offers, and the flood would use them up.
+# The flood does not request the kind of the accepted slots. A fleet gets at most twenty open offers, and the flood
+# would use them up.
 FLOODED = ("container", "20 Feet")
 AUDIENCE = 10
 AT_ONCE = 16
@@ -76,7 +77,7 @@ def overload(system: System, data: Path) -> list[Figure]:
 
 
 def _capacity(system: System) -> float:
-    """Return how many bookings a second succeed, each waited for."""
+    """Return how many bookings succeed per second if each request waits for its outcome."""
     waiting, done = selectors.DefaultSelector(), 0
     for _ in range(AT_ONCE):
         line = socket.create_connection(("127.0.0.1", system.port))
@@ -149,7 +150,7 @@ def _flood(system: System, per_second: float) -> Counter[str]:
 
 
 class Tapping:
-    """Accepts slots of a booking that is open already, one after the other, each with a truck of its own."""
+    """Accepts the slots of an open booking one after the other, each with a different truck."""
 
     def __init__(self, system: System, truck: Truck) -> None:
         self.truck, self.taken = truck, list[float]()
@@ -179,14 +180,15 @@ class Tapping:
 
 
 def _recovered(system: System) -> float:
-    """Return when a new booking is executed within a second again."""
+    """Wait until a new booking is executed within a second again, and return the time (monotonic)."""
 
     asks = system.http(Role.CUSTOMER, uuid4())
 
     def quick() -> bool:
         began = time.monotonic()
         answer = asks.post("/bookings", json=BOOKING, headers={"Prefer": "wait=1"})
-        asks.headers["Authorization"] = f"Bearer {token(Role.CUSTOMER, uuid4())}"  # one open booking each
+        # A new customer each time, because a customer may have only one open booking.
+        asks.headers["Authorization"] = f"Bearer {token(Role.CUSTOMER, uuid4())}"
         return answer.status_code == 201 and time.monotonic() - began < 1
 
     eventually(quick, within=60, every=0.1)

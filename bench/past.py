@@ -1,4 +1,4 @@
-"""Fills a database with a past: finished broadcasts with all their rows, as that many days and retention leave them.
+"""Fills a database with finished broadcasts and all their rows, as many days of use and purging would leave them.
 
 The rows are generated in PostgreSQL, without the triggers of foreign keys and in the order of ids, so it takes minutes.
 """
@@ -11,10 +11,10 @@ from sqlalchemy import Engine, text
 
 PER_DAY = 10_000
 RETENTION_DAYS = 7
-PEOPLE = 5_000  # fleets of one truck
+PEOPLE = 5_000  # fleets with one truck each
 CUSTOMERS = 50_000
 
-# The users that are measured have a longer past than all others.
+# The users whose requests are measured have more finished broadcasts than all others.
 BUSY_CUSTOMER = UUID(int=1)
 BUSY_FLEET = UUID(int=2)
 BUSY_DRIVER = UUID(int=3)
@@ -125,12 +125,12 @@ SIZES = """
 
 
 def populate(engine: Engine) -> None:
-    """Insert the fleets, which are the same with a past and without."""
+    """Insert the fleets. Both databases get the same ones."""
     _run(engine, PEOPLE_SQL)
 
 
 def make_past(engine: Engine, broadcasts: int) -> None:
-    """Insert a past a day longer than the retention, so that there are rows to purge."""
+    """Insert finished broadcasts of one day more than the retention, so that there are rows to purge."""
     _run(engine, PAST_SQL, many=broadcasts, kept_days=RETENTION_DAYS + 1)
 
 

@@ -32,7 +32,7 @@ PHONES = 32
 
 
 def ring(system: System, data: Path) -> list[Figure]:
-    """One ring with 250 hits among 1,000, 10,000 and 100,000 online transporters."""
+    """Measure one ring that finds 250 of 1,000, 10,000 and 100,000 online transporters."""
     os.environ["REDIS_URL"] = Valkey(data).url(9)
     settings_module.settings.cache_clear()
     redis_client.redis.cache_clear()
@@ -102,7 +102,7 @@ def _median(act: Callable[[], object]) -> float:
 
 
 def heartbeats(system: System, data: Path) -> list[Figure]:
-    """Heartbeats a second through the API, with the clients on the same two cores."""
+    """Measure heartbeats per second through the API, with the clients on the same two cores."""
     trucks = [Truck(system) for _ in range(4)]
     rows = "SELECT count(*) FROM mailbox"
     before = _count(data, rows)

@@ -1,4 +1,4 @@
-"""The time from commit to frame with one reader and a thousand, and the memory of an idle socket."""
+"""The time from a commit to its frame, with one client and with a thousand, and the memory of an idle socket."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ IDLE = 2_000
 ROUNDS = 200
 OTHERS = 20
 STALL_TURNS, STALL_ROUNDS = 6, 100
-FLOOD_BYTES = 16 * 1024  # times STALL_ROUNDS, this is more than all buffers on the way hold
+FLOOD_BYTES = 16 * 1024  # multiplied by STALL_ROUNDS, this is more than all buffers on the way can take
 PADDING = 600  # about the length of an offer
 
 # A bare server for comparison. It accepts sockets, waits for a byte from the first one, and writes one frame to each, with
@@ -77,7 +77,7 @@ class Reader:
 
 
 def one_reader(system: System, data: Path) -> list[Figure]:
-    """One event, from its commit to its frame: the notifier's transaction and the live stream."""
+    """Measure the time from an event's commit to its frame: the notifier's transaction and the live stream."""
     _be_part_of(data)
     log_writer, reader = LogWriter(), Reader(system.port, uuid4())
     reader.greeted()
@@ -97,7 +97,7 @@ def one_reader(system: System, data: Path) -> list[Figure]:
 
 
 def a_thousand_readers(system: System, data: Path) -> list[Figure]:
-    """One event to 1,000 connected transporters, against a bare loop that sends the same bytes."""
+    """Measure one event to 1,000 connected transporters, and a bare loop that sends the same bytes."""
     _be_part_of(data)
     log_writer, readers = LogWriter(), _enter(system, READERS)
     whole, sending = [], []
@@ -127,7 +127,7 @@ def a_thousand_readers(system: System, data: Path) -> list[Figure]:
 
 
 def idle_sockets(system: System, data: Path) -> list[Figure]:
-    """Memory of 2,000 idle sockets in a fresh API."""
+    """Measure the memory of 2,000 idle sockets in a fresh API process."""
     system.kill(API)  # otherwise these sockets would reuse memory that earlier ones have freed
     eventually(lambda: len(system.pids(API)) >= 3 and _ready(system), within=30)
     before = _memory(system)
@@ -140,7 +140,7 @@ def idle_sockets(system: System, data: Path) -> list[Figure]:
 
 
 def a_stalled_reader(system: System, data: Path) -> list[Figure]:
-    """Latency of 20 readers while another client gets much data, with that client reading it and not reading it."""
+    """Measure the latency of 20 clients while another one is sent much data, which it reads or does not read."""
     _be_part_of(data)
     log_writer, others = LogWriter(), _enter(system, OTHERS)
     taken: dict[bool, list[float]] = {True: [], False: []}
@@ -170,7 +170,7 @@ def a_stalled_reader(system: System, data: Path) -> list[Figure]:
 
 @contextmanager
 def _reading(line: socket.socket) -> Iterator[None]:
-    """Read and discard this socket's data meanwhile."""
+    """Read and discard this socket's data while the block runs."""
     over = threading.Event()
 
     def read() -> None:

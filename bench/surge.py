@@ -20,7 +20,10 @@ ROUNDS = 5
 
 
 def surge(system: System, data: Path) -> list[Figure]:
-    """Request to offer in ten towns, each with one transporter that goes off- and online, while 500 are open in Delhi."""
+    """Measure the time from request to offer in ten towns while 500 requests are open in Delhi.
+
+    Each town has one transporter, which goes offline and online.
+    """
     database = connect(json.loads((data / "runtime.json").read_text())["database_url"])
     taken = []
     with surge_of(database, MANY), ThreadPoolExecutor(len(TOWNS)) as pool:

@@ -23,7 +23,7 @@ PER_SECOND = 35
 
 
 def thousand_pending(system: System, data: Path) -> list[Figure]:
-    """A thousand broadcasts wait for their deadline at once."""
+    """Measure how late a thousand broadcasts expire whose deadlines are pending at the same time."""
     engine = connect(Postgres(data).url("weelo"))
     with engine.connect() as connection:
         mark = connection.execute(text("SELECT clock_timestamp()")).scalar_one()

@@ -33,7 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker is None:
         servers.start()
     number = int(re.sub(r"\D", "", worker or "0") or 0) + 1
-    # Each worker has its own database and Redis number. They are set before any module reads the settings.
+    # Each worker has its own database and its own Redis database. They are set before any module reads the settings.
     os.environ["DATABASE_URL"] = servers.own_database(number)
     os.environ["REDIS_URL"] = servers.own_redis(number)
     os.environ["JWT_SECRET"] = SECRET
@@ -46,11 +46,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Run a test marked `alone` while the other workers run none. The wait counts towards no test's time limit."""
+    """Run a test marked `alone` while no other worker runs one. The time of waiting does not count towards a time limit."""
     with _lock("turn", fcntl.LOCK_EX) as turn:
         alone = item.get_closest_marker("alone") is not None
         with _lock("tests", fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
-            # A test that waits to be alone keeps its turn, so that no other test begins meanwhile.
+            # A test marked `alone` holds the lock `turn` while it waits, so that no other test begins before it.
             fcntl.flock(turn, fcntl.LOCK_UN)
             return (yield)
 

@@ -13,7 +13,8 @@ MAX_BODY_BYTES = 64 * 1024
 
 def create_app() -> Flask:
     """Return the WSGI application. Raises ConfigurationError if a setting is invalid."""
-    # Imported here, so that `import weelo_api` alone connects to nothing and reads no environment.
+    # These modules are imported here, so that `import weelo_api` alone opens no connection and does not read the
+    # environment.
     from flask_openapi3_swagger.plugins import RegisterPlugin
 
     from weelo_api.http import access, addresses, errors, headers

@@ -27,7 +27,7 @@ _LATEST = datetime.max.replace(tzinfo=UTC)
 class Identity:
     caller: Caller
     expires_at: datetime
-    """The time by our clock, leeway included, from which on the token is refused."""
+    """The token is refused from this time on. The leeway is included."""
 
 
 def authenticate_header(header: str | None) -> Identity:
@@ -77,7 +77,7 @@ def _identity(claims: dict[str, Any]) -> Identity:
 
 
 def _text(claim: object) -> str | None:
-    """Return the claim without what PostgreSQL cannot store (NUL, lone surrogates), cut to MAX_NAME."""
+    """Return at most MAX_NAME characters of the claim, without those that PostgreSQL cannot store (NUL, surrogates)."""
     if not isinstance(claim, str):
         return None
     return claim.encode("utf-8", "ignore").decode().replace("\x00", "")[:MAX_NAME] or None

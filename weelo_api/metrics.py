@@ -111,12 +111,12 @@ def start_publisher() -> None:
     """Start a thread that publishes the hub's counts, which have no files and locks. Call this after the fork."""
     published = _Published()
 
-    def keep() -> None:
+    def publish_forever() -> None:
         while True:
             published.publish()
             threading.Event().wait(PUBLISH_EVERY_SECONDS)
 
-    threading.Thread(target=keep, name="metrics", daemon=True).start()
+    threading.Thread(target=publish_forever, name="metrics", daemon=True).start()
 
 
 REGISTRY = CollectorRegistry()

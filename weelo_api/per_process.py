@@ -1,4 +1,4 @@
-"""Objects of which each process has one, made on first use and again after a fork."""
+"""Objects that exist once per process: each is made on first use, and made anew after a fork."""
 
 from __future__ import annotations
 

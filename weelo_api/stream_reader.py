@@ -27,7 +27,7 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 1.0
 _START = "0-0"
 
 
-# How an entry of each stream is decoded, once for all subscribers.
+# The function that decodes the entries of each stream, once for all subscribers.
 _DECODERS: Mapping[str, Callable[[dict[str, str]], Any]] = {
     live_stream.STREAM_KEY: live_stream.decode,
     live_stream.EPHEMERAL: live_stream.decode,
@@ -39,7 +39,7 @@ class StreamReader:
     """Passes each stream's entries, decoded and in order, to its subscribers. Entries from before the start are skipped."""
 
     def __init__(self) -> None:
-        # Replaced, not changed, because the reader's thread iterates over them.
+        # These lists are replaced and never changed in place, because the reader's thread iterates over them.
         self._handlers: dict[str, tuple[Callable[[Any], None], ...]] = dict.fromkeys(_DECODERS, ())
         self._on_return: tuple[Callable[[], None], ...] = ()
         self._places: dict[str, str] = {}
@@ -54,12 +54,12 @@ class StreamReader:
         self._on_return = (*self._on_return, function)
 
     def read(self, stopped: threading.Event) -> None:
-        """Read until stopped, through any outage of Redis."""
+        """Read until stopped. After an outage of Redis, continue."""
         client = _connect()
         while not stopped.is_set():
             try:
                 if self._read_once(client) == 0:
-                    self._look_for_new_beginnings(client)
+                    self._follow_restarted_streams(client)
                 if self._failures:
                     log.info("Redis is back")
                     self._failures = 0
@@ -98,10 +98,11 @@ class StreamReader:
         except Exception:
             log.exception("an entry of %s could not be read", stream)
 
-    def _look_for_new_beginnings(self, client: Redis) -> None:
-        """Move back in streams that end before our position.
+    def _follow_restarted_streams(self, client: Redis) -> None:
+        """Set our position to the end of each stream that ends before it.
 
-        Redis was emptied, or a server took over whose clock is behind. Entries with greater ids might never come.
+        This happens if Redis was emptied, or if a server took over whose clock is behind. Entries with ids greater than
+        our old position might never come.
         """
         for stream, place in self._places.items():
             end = _end(client, stream)
@@ -110,7 +111,10 @@ class StreamReader:
 
 
 def _connect() -> Redis:
-    """Return a connection of its own, because reads block. The timeout detects a hung or half-open connection."""
+    """Return a connection that only the reader uses, because its reads block.
+
+    The timeout detects a hung or half-open connection.
+    """
     return Redis(
         **redis_url.read(settings().redis_url).for_redis(),
         decode_responses=True,
@@ -138,4 +142,4 @@ def _start() -> StreamReader:
 
 
 stream_reader = PerProcess(_start)
-"""Return this process's reader, which the first call starts."""
+"""Return this process's reader. The first call starts it."""

@@ -25,10 +25,10 @@ def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: floa
     """Extend the presence of an available transporter by one TTL, at this place.
 
     If Redis does not know the transporter (its presence has expired, Redis was emptied, or going online is not written
-    yet), presence is restored from PostgreSQL. The first place after going online starts a search for missed broadcasts,
-    because the search on going online had no place to measure distances from. So does a place far from the last one,
-    because a phone may send an old place first. Every other place is compared with earlier rings, and broadcasts that the
-    transporter has come near to are offered. Without Redis the heartbeat is lost.
+    yet), presence is restored from PostgreSQL. The first place after going online starts a search for missed
+    broadcasts, because the search on going online had no place to measure distances from. A place far from the last one
+    starts a search as well, because a phone may send an old place first. For every other place, broadcasts whose rings
+    now reach the transporter are offered. Without Redis the heartbeat is lost.
     """
     here = presence.Point(latitude, longitude)
     try:
@@ -53,7 +53,8 @@ def _first_heartbeat(transporter_id: UUID, here: presence.Point, absent: presenc
         enqueue(catch_up)
     else:
         rows = read_availability(transporter_id)
-        # After Redis was emptied it knows no transporter, but hardly any has missed a broadcast, so there is no search.
+        # If Redis was emptied, presence lacks every transporter. Hardly any of them has missed a broadcast, so none is
+        # searched for.
         if rows.free_kinds is not None and presence.is_warm():
             enqueue(catch_up)
         write_presence(transporter_id, rows, heard=True)

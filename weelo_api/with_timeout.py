@@ -13,7 +13,7 @@ PROBE_SECONDS = 2.0
 
 
 class WithTimeout(Generic[Result]):
-    """Runs a function in a thread of its own, once at a time, and limits the wait for its result.
+    """Runs a function in a thread of its own, one call at a time, and limits the wait for its result.
 
     PostgreSQL's server enforces statement time-outs, and its kernel answers TCP keepalives. So neither kind of time-out
     ends a query whose server process is stopped or waits for a hung disk. Callers that arrive while the function runs

@@ -18,10 +18,10 @@ from weelo_client.errors import ChannelEnded
 from weelo_client.frames import Frame, FrameBuffer, NotAFrame, Predicate
 
 CONNECT_SECONDS = 5.0
-# Well below the 3 s after which the server falls back to a push. Acks depend on time alone, because the server accepts at
-# most 30 messages a second, however many lines it sends.
+# This is well below the 3 s after which the server falls back to a push. Acks are sent by time and not by number of
+# lines, because the server accepts at most 30 messages a second.
 ACK_SECONDS = 0.3
-QUIET_SECONDS = 20.0  # until the server has sent its `heartbeatSeconds`
+QUIET_SECONDS = 20.0  # used until the server has sent its `heartbeatSeconds`
 MAX_MISSED_HEARTBEATS = 3  # after this many quiet periods without a frame the connection counts as dead
 STEADY_SECONDS = 10.0  # a connection that lasted for longer counts as a success, so the back-off starts again
 
@@ -63,8 +63,8 @@ class Channel:
         self._unacked_since: float | None = None
         self._quiet = QUIET_SECONDS
         self._on_frame = on_frame
-        self._heard = FrameBuffer(remember)
-        self._line: websocket.WebSocket | None = None
+        self._received = FrameBuffer(remember)
+        self._socket: websocket.WebSocket | None = None
         self._closing = threading.Event()
         self.reconnects = 0
         self._thread = threading.Thread(target=self._run, name="weelo channel", daemon=True)
@@ -75,7 +75,7 @@ class Channel:
     @property
     def frames(self) -> tuple[Frame, ...]:
         """The newest frames received, at most `remember` of them, oldest first."""
-        return self._heard.all()
+        return self._received.all()
 
     @property
     def last_seq(self) -> int:
@@ -88,18 +88,18 @@ class Channel:
         `wanted` is an event name or a predicate, `data` are values that its data must have. Raises FrameTimeout, which
         names the frames received instead and the connection's error, or ChannelEnded.
         """
-        return self._heard.wait_for(wanted, within=within, **data)
+        return self._received.wait_for(wanted, within=within, **data)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield every frame, from the oldest one kept on, and wait for more until the channel is closed.
 
         An iteration that falls behind by more than `remember` frames misses the oldest. `on_frame` gets all.
         """
-        return self._heard.follow()
+        return self._received.follow()
 
     def heartbeat(self, latitude: float, longitude: float) -> bool:
         """Send a heartbeat with this position (transporter, driver). Returns False while not connected."""
-        return self._say({"op": "heartbeat", "latitude": latitude, "longitude": longitude})
+        return self._send({"op": "heartbeat", "latitude": latitude, "longitude": longitude})
 
     def renew(self, token: Token | None = None) -> bool:
         """Send a fresh token before the old one expires, given here or from the client's token function.
@@ -109,23 +109,23 @@ class Channel:
         """
         if token is not None:
             self._token = token
-        return self._say({"op": "auth", "token": current_token(self._token)})
+        return self._send({"op": "auth", "token": current_token(self._token)})
 
     def close(self) -> None:
         """Acknowledge and close. Received frames can still be read."""
         self._ack()
         self._closing.set()
-        line = self._line  # a copy, because the reading thread may be closing the connection just now
-        if line is not None:
+        connection = self._socket  # a copy, because the reading thread may be closing the connection just now
+        if connection is not None:
             with suppress(OSError, websocket.WebSocketException):
-                line.send_close(1000)
-            wire = line.sock
+                connection.send_close(1000)
+            wire = connection.sock
             if wire is not None:
                 with suppress(OSError):
                     wire.shutdown(socket.SHUT_RD)  # wakes the reading thread
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=2.0)
-        self._heard.end(ChannelEnded("closed"))
+        self._received.end(ChannelEnded("closed"))
 
     def __enter__(self) -> Channel:
         return self
@@ -138,47 +138,48 @@ class Channel:
     def _run(self) -> None:
         attempt = 0
         while not self._closing.is_set():
-            began, heard_before = time.monotonic(), self._last_seq
+            began, seq_before = time.monotonic(), self._last_seq
             try:
-                self._heard.connection_error = self._read_one_connection()
-            except ChannelEnded as turned_away:
-                self._heard.end(turned_away)
+                self._received.connection_error = self._read_one_connection()
+            except ChannelEnded as ended:
+                self._received.end(ended)
                 return
-            except (OSError, websocket.WebSocketException) as cut_off:
-                self._heard.connection_error = str(cut_off) or type(cut_off).__name__
+            except (OSError, websocket.WebSocketException) as error:
+                self._received.connection_error = str(error) or type(error).__name__
             except Exception as defect:
-                # A defect of ours or of `on_frame`. Waiting threads must not wait for a dead reading thread.
-                self._heard.end(ChannelEnded(f"reading failed: {defect!r}"))
+                # This is a defect of the client or of `on_frame`. Other threads must not wait for a reading thread that
+                # has died.
+                self._received.end(ChannelEnded(f"reading failed: {defect!r}"))
                 raise
             finally:
-                self._line = None
+                self._socket = None
             # `connected` alone is no success: a channel that is accepted and closed at once must back off.
-            steady = time.monotonic() - began > STEADY_SECONDS or self._last_seq != heard_before
+            steady = time.monotonic() - began > STEADY_SECONDS or self._last_seq != seq_before
             attempt = 0 if steady else attempt + 1
             if not self._closing.is_set():
                 self.reconnects += 1
                 self._closing.wait(back_off(attempt, longest=15.0))
-        self._heard.end(ChannelEnded("closed"))
+        self._received.end(ChannelEnded("closed"))
 
     def _read_one_connection(self) -> str:
         """Read one connection to its end and return the reason. Raises ChannelEnded if reconnecting is pointless."""
-        line = self._connect()
-        self._line = line
+        connection = self._connect()
+        self._socket = connection
         last_sign = time.monotonic()
         greeted = False
         try:
             while not self._closing.is_set():
                 if self._unacked_since is not None and time.monotonic() - self._unacked_since > ACK_SECONDS:
                     self._ack()
-                line.settimeout(self._quiet if self._unacked_since is None else ACK_SECONDS)
+                connection.settimeout(self._quiet if self._unacked_since is None else ACK_SECONDS)
                 try:
-                    opcode, payload = line.recv_data()
+                    opcode, payload = connection.recv_data()
                 except websocket.WebSocketTimeoutException:
-                    silent = time.monotonic() - last_sign
-                    if silent > MAX_MISSED_HEARTBEATS * self._quiet:
-                        return f"the server was silent for {silent:.0f} s"
-                    if silent > self._quiet:
-                        self._say({"op": "ping"})
+                    quiet_for = time.monotonic() - last_sign
+                    if quiet_for > MAX_MISSED_HEARTBEATS * self._quiet:
+                        return f"the server was silent for {quiet_for:.0f} s"
+                    if quiet_for > self._quiet:
+                        self._send({"op": "ping"})
                     continue
                 last_sign = time.monotonic()
                 if opcode == websocket.ABNF.OPCODE_CLOSE:
@@ -189,14 +190,14 @@ class Channel:
                     self._take(frame)
         finally:
             with suppress(OSError, websocket.WebSocketException):
-                line.close(timeout=0)
+                connection.close(timeout=0)
         return "closed"
 
     def _connect(self) -> websocket.WebSocket:
         try:
             token = current_token(self._token)
         except Exception as failed:
-            # The source of tokens may be unreachable for a while, as the server may be.
+            # The token function may fail for a while, for example if a sign-in service is unreachable.
             raise ConnectionError(f"there is no token: {failed!r}") from failed
         try:
             return websocket.create_connection(
@@ -229,12 +230,12 @@ class Channel:
         """Return the reason in the server's close frame. Raises ChannelEnded if it is final."""
         code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
         reason = payload[2:].decode("utf-8", "replace")
-        said = f"the server closed the channel: {code} {reason}".rstrip()
+        reason_text = f"the server closed the channel: {code} {reason}".rstrip()
         # A token that has expired meanwhile is replaced if there is a token function.
         replaceable = code == EXPIRED_CODE and greeted and callable(self._token)
         if code in FINAL_CODES and not replaceable:
-            raise ChannelEnded(said, code)
-        return said
+            raise ChannelEnded(reason_text, code)
+        return reason_text
 
     # --- frames -------------------------------------------------------------------------------------------
 
@@ -252,14 +253,14 @@ class Channel:
         if self._on_frame is not None:
             self._on_frame(frame)
         if frame.seq is not None:
-            # Only after `on_frame`, so that a line that the app has not handled is sent again.
+            # This follows `on_frame`, so that a line that the app has not handled is sent again.
             self._last_seq = frame.seq
             if self._unacked_since is None:
                 self._unacked_since = time.monotonic()
-        self._heard.add(frame)
+        self._received.add(frame)
 
     def _on_connected(self, frame: Frame) -> None:
-        self._heard.connection_error = None
+        self._received.connection_error = None
         self._quiet = float(frame.data.get("heartbeatSeconds") or QUIET_SECONDS)
         if self._last_seq is None:
             self._last_seq = int(frame.data["seq"])
@@ -276,27 +277,27 @@ class Channel:
             if self._asked_again_after != last:
                 self._asked_again_after, self._gap_seen_at = last, seq
                 self._resume()
-                return False  # it is sent again, after the missing lines
+                return False  # the server sends this line again, after the missing ones
             if seq > self._gap_seen_at:
-                return False  # a live event before the requested lines, among which it is sent again
+                return False  # a live event that arrived before the requested lines; the server sends it again among them
             # The requested lines start after the gap: the missing ones were purged.
         return True
 
     # --- to the server ------------------------------------------------------------------------------------
 
     def _resume(self) -> None:
-        self._say({"op": "resume", "after": self._last_seq})
+        self._send({"op": "resume", "after": self._last_seq})
 
     def _ack(self) -> None:
-        if self._unacked_since is not None and self._say({"op": "ack", "seq": self._last_seq}):
+        if self._unacked_since is not None and self._send({"op": "ack", "seq": self._last_seq}):
             self._unacked_since = None
 
-    def _say(self, message: dict[str, Any]) -> bool:
-        line = self._line
-        if line is None:
+    def _send(self, message: dict[str, Any]) -> bool:
+        connection = self._socket
+        if connection is None:
             return False
         try:
-            line.send(json.dumps(message))
+            connection.send(json.dumps(message))
         except (OSError, websocket.WebSocketException):
             return False  # the reading thread detects this and reconnects
         return True

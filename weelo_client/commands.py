@@ -151,7 +151,7 @@ class Commands:
                 return found[:limit]
 
     def send_telemetry(self, path: str, body: dict[str, Any]) -> None:
-        """Send telemetry, which is no command and has no outcome. A lost one is made up for by the next."""
+        """Send telemetry, which is no command and has no outcome. If one is lost, the next one replaces it."""
         answer = self._connection.send("POST", PREFIX + path, body=body)
         if answer.is_error:
             raise refusal(answer)
@@ -161,17 +161,17 @@ class Commands:
         self._connection.close()
 
 
-def _outcome(said: dict[str, Any]) -> Outcome:
+def _outcome(answer: dict[str, Any]) -> Outcome:
     """Return the outcome in the JSON of a 202 or of `/commands/{id}`. Raises Rejected."""
-    if said["status"] == "rejected":
-        problem = dict(said.get("error") or {})
-        problem.setdefault("status", said.get("httpStatus"))
+    if answer["status"] == "rejected":
+        problem = dict(answer.get("error") or {})
+        problem.setdefault("status", answer.get("httpStatus"))
         raise Rejected(str(problem.get("code", "REJECTED")), problem)
     return Outcome(
-        status=said["status"],
-        http_status=said.get("httpStatus") or httpx.codes.ACCEPTED,
-        result=said.get("result"),
-        command_id=said["commandId"],
-        command=said.get("command"),
-        replayed=bool(said.get("replayed")),
+        status=answer["status"],
+        http_status=answer.get("httpStatus") or httpx.codes.ACCEPTED,
+        result=answer.get("result"),
+        command_id=answer["commandId"],
+        command=answer.get("command"),
+        replayed=bool(answer.get("replayed")),
     )

@@ -24,7 +24,7 @@ the thread that makes it. A request raises what the function raises; a channel r
 
 PREFIX = "/api/v1"
 CONNECT_SECONDS = 5.0
-ANSWER_SECONDS = 10.0  # beyond the wait that the server was asked for
+ANSWER_SECONDS = 10.0  # seconds beyond the wait that the server was asked for
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
 
 # Outcomes such as ACCEPT_RETRY_EXHAUSTED are 503, too, but they are stored under the key, and a retry with it would only
@@ -79,7 +79,7 @@ class Connection:
                         headers.get("Idempotency-Key"),
                     ) from lost
             else:
-                if not (_turned_away(response) or (harmless_twice and _not_known(response))):
+                if not (_was_refused(response) or (harmless_twice and _not_known(response))):
                     return response
                 pause = max(pause, _retry_after(response))
                 if time.monotonic() + pause >= deadline:
@@ -144,7 +144,7 @@ def refusal(response: httpx.Response) -> Rejected:
     return Rejected(str(problem.get("code") or f"HTTP_{response.status_code}"), problem)
 
 
-def _turned_away(response: httpx.Response) -> bool:
+def _was_refused(response: httpx.Response) -> bool:
     return response.status_code in (429, 503) and _json_object(response).get("code", "") in _UNRECORDED
 
 
@@ -153,8 +153,8 @@ def _not_known(response: httpx.Response) -> bool:
 
 
 def _retry_after(response: httpx.Response) -> float:
-    said = response.headers.get("Retry-After", "")
-    return float(said) if said.isdigit() else 0.0
+    retry_after = response.headers.get("Retry-After", "")
+    return float(retry_after) if retry_after.isdigit() else 0.0
 
 
 def _json_object(response: httpx.Response) -> dict[str, Any]:

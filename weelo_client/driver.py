@@ -59,7 +59,7 @@ class DriverCommands(Commands):
     def set_driver_availability(
         self, is_available: bool, *, key: str | Key = FRESH_KEY, wait: float | None = None
     ) -> Driver:
-        """Go on or off duty; off duty, no truck can be accepted with this driver. The transporter is notified."""
+        """Go on or off duty. With a driver off duty no truck can be accepted. The transporter is notified."""
         body = {"isAvailable": is_available}
         return cast(Driver, self.command("PUT", "/driver/availability", body, key=key, wait=wait).value())
 

@@ -39,8 +39,14 @@ class Frame:
     def parse(cls, text: str | bytes) -> Frame:
         """Return the frame in a message. Raises NotAFrame."""
         try:
-            said = json.loads(text)
-            return cls(said["event"], said.get("data") or {}, said.get("seq"), said.get("id"), said.get("at"))
+            message = json.loads(text)
+            return cls(
+                message["event"],
+                message.get("data") or {},
+                message.get("seq"),
+                message.get("id"),
+                message.get("at"),
+            )
         except (ValueError, KeyError, TypeError, AttributeError) as wrong:
             raise NotAFrame(str(wrong)) from wrong
 
@@ -53,8 +59,8 @@ class FrameBuffer:
     """The newest `remember` frames of one channel, in the order in which they were received."""
 
     def __init__(self, remember: int) -> None:
-        self._kept: deque[Frame] = deque(maxlen=remember)
-        self._news = threading.Condition()
+        self._frames: deque[Frame] = deque(maxlen=remember)
+        self._changed = threading.Condition()
         self._ended: ChannelEnded | None = None
         self.count = 0
         """How many frames were received, including those no longer kept."""
@@ -62,25 +68,25 @@ class FrameBuffer:
         """Why the channel is not connected; None while it is."""
 
     def add(self, frame: Frame) -> None:
-        with self._news:
-            self._kept.append(frame)
+        with self._changed:
+            self._frames.append(frame)
             self.count += 1
-            self._news.notify_all()
+            self._changed.notify_all()
 
     def end(self, why: ChannelEnded) -> None:
         """Make waiting threads raise `why`. Later calls have no effect."""
-        with self._news:
+        with self._changed:
             self._ended = self._ended or why
-            self._news.notify_all()
+            self._changed.notify_all()
 
     def all(self) -> tuple[Frame, ...]:
-        with self._news:
-            return tuple(self._kept)
+        with self._changed:
+            return tuple(self._frames)
 
     def wait_for(self, wanted: str | Predicate, *, within: float, **data: Any) -> Frame:
         deadline = time.monotonic() + within
         looked_at = 0
-        with self._news:
+        with self._changed:
             while True:
                 for frame in self._since(looked_at):
                     if frame.matches(wanted, data):
@@ -88,15 +94,15 @@ class FrameBuffer:
                 looked_at = self.count
                 if self._ended is not None:
                     raise self._ended
-                if not self._news.wait(deadline - time.monotonic()) and time.monotonic() >= deadline:
+                if not self._changed.wait(deadline - time.monotonic()) and time.monotonic() >= deadline:
                     raise FrameTimeout(self._what_instead(wanted, within, data))
 
     def follow(self) -> Iterator[Frame]:
         given = 0
         while True:
-            with self._news:
+            with self._changed:
                 while self.count == given and self._ended is None:
-                    self._news.wait()
+                    self._changed.wait()
                 fresh = list(self._since(given))
                 given = self.count
                 if not fresh:
@@ -104,12 +110,12 @@ class FrameBuffer:
             yield from fresh
 
     def _since(self, index: int) -> Iterator[Frame]:
-        forgotten = self.count - len(self._kept)
-        return islice(self._kept, max(0, index - forgotten), None)
+        dropped = self.count - len(self._frames)
+        return islice(self._frames, max(0, index - dropped), None)
 
     def _what_instead(self, wanted: str | Predicate, within: float, data: dict[str, Any]) -> str:
         name = wanted if isinstance(wanted, str) else "the awaited frame"
         details = "".join(f" {key}={value}" for key, value in data.items())
-        heard = ", ".join(frame.event for frame in list(self._kept)[-8:]) or "nothing"
-        trouble = f"; not connected: {self.connection_error}" if self.connection_error else ""
-        return f"{name}{details} did not come within {within:.1f} s; heard last: {heard}{trouble}"
+        names = ", ".join(frame.event for frame in list(self._frames)[-8:]) or "nothing"
+        not_connected = f"; not connected: {self.connection_error}" if self.connection_error else ""
+        return f"{name}{details} did not come within {within:.1f} s; heard last: {names}{not_connected}"

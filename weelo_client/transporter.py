@@ -50,7 +50,10 @@ class TransporterCommands(Commands):
     def set_availability(
         self, is_available: bool, *, key: str | Key = FRESH_KEY, wait: float | None = None
     ) -> Availability:
-        """Go online or offline for offers. To get offers, also send a `heartbeat`. Too often: 429 TOGGLE_RATE_LIMITED."""
+        """Go online or offline for offers. To get offers, also send a `heartbeat`.
+
+        429 TOGGLE_RATE_LIMITED if called too often.
+        """
         body = {"isAvailable": is_available}
         done = self.command("PUT", "/transporter/availability", body, key=key, wait=wait)
         return cast(Availability, done.value())
@@ -148,7 +151,7 @@ class TransporterCommands(Commands):
         )
 
     def release_hold(self, hold_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None) -> Hold:
-        """Release a hold before it expires. Releasing it again succeeds; 409 INVALID_TRANSITION once confirmed."""
+        """Release a hold before it expires. Releasing it again succeeds. 409 INVALID_TRANSITION if it was confirmed."""
         return cast(Hold, self.command("POST", f"/holds/{hold_id}/release", {}, key=key, wait=wait).value())
 
 

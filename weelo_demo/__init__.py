@@ -24,9 +24,9 @@ from weelo_demo.terminal import show_cursor_when_terminated
 __all__ = ["play", "show_cursor_when_terminated"]
 
 AS_IT_SHOULD, NOT_AS_IT_SHOULD, NOT_PLAYED, INTERRUPTED = 0, 1, 2, 130
-CONNECTIONS = 64  # thirty racers, twelve requests of the fleet at once, and some reads
-KNOCK_SECONDS = 5.0
-PAUSE_SECONDS = 2.0  # between two acts, so that people can follow; the long acts run meanwhile
+CONNECTIONS = 64  # enough for thirty racers, twelve concurrent requests of the fleet, and some reads
+CHECK_SECONDS = 5.0
+PAUSE_SECONDS = 2.0  # between two acts, so that people can follow the output; the long acts run meanwhile
 
 
 class NotPlayable(Exception):
@@ -40,14 +40,14 @@ def play(url: str, secret: str, console: Console | None = None, *, audience: str
     0 if every scenario ended as it should, 1 if one did not, 2 if the demo could not begin, 130 if it was interrupted.
     """
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # not every terminal's encoding has all letters of the towns
+        sys.stdout.reconfigure(errors="replace")  # some terminal encodings lack letters of the towns' names
     show = Show(console or Console())
     try:
         with ExitStack() as stage:
             http = stage.enter_context(open_pool(url, CONNECTIONS))
             installation = Installation(url, secret, http, audience)
             show.title(url)
-            _knock(installation)
+            _check_server(installation)
             fleet = stage.enter_context(cast(installation))
             verdict = _close(show, _play(show, installation, fleet), fleet)
             show.say("Everybody goes offline.")
@@ -60,13 +60,13 @@ def play(url: str, secret: str, console: Console | None = None, *, audience: str
     return verdict
 
 
-def _knock(installation: Installation) -> None:
+def _check_server(installation: Installation) -> None:
     """Raise NotPlayable unless the server answers, is ready and accepts our tokens."""
     try:
-        answer = installation.http.get(f"{installation.url}/readyz", timeout=KNOCK_SECONDS)
-    except (httpx.HTTPError, httpx.InvalidURL) as silence:
+        answer = installation.http.get(f"{installation.url}/readyz", timeout=CHECK_SECONDS)
+    except (httpx.HTTPError, httpx.InvalidURL) as unreachable:
         raise NotPlayable(
-            f"Nobody answers on {installation.url} ({silence}). Start the system with `weelo up`, or name "
+            f"Nobody answers on {installation.url} ({unreachable}). Start the system with `weelo up`, or name "
             "another one with --url."
         ) from None
     if answer.status_code != httpx.codes.OK:
@@ -82,16 +82,16 @@ def _knock(installation: Installation) -> None:
             f"{installation.url} does not accept tokens signed with this secret. Use the data "
             "dir (--data-dir) or the JWT_SECRET of that installation."
         ) from None
-    except WeeloError as trouble:
-        raise NotPlayable(str(trouble)) from None
+    except WeeloError as error:
+        raise NotPlayable(str(error)) from None
 
 
 def _play(show: Show, installation: Installation, fleet: Fleet) -> list[Act]:
     with show.signing_on(fleet) as online:
         try:
             fleet.sign_on(online)
-        except WeeloError as trouble:
-            raise NotPlayable(f"The fleet could not sign on: {trouble}") from None
+        except WeeloError as error:
+            raise NotPlayable(f"The fleet could not sign on: {error}") from None
     acts = [Act(scenario, installation, fleet) for scenario in PROGRAMME]
     with show.watching(acts):
         _side_by_side(
@@ -123,10 +123,10 @@ def _close(show: Show, acts: Sequence[Act], fleet: Fleet) -> int:
     failed = [act for act in acts if act.state is not State.DONE]
     for act in failed:
         show.failure(act)
-    kept = len(acts) - len(failed)
+    succeeded = len(acts) - len(failed)
     colour = "red" if failed else "green"
     show.say(
-        f"[bold {colour}]{kept} of {len(acts)} scenarios ended as they should[/bold {colour}], with "
+        f"[bold {colour}]{succeeded} of {len(acts)} scenarios ended as they should[/bold {colour}], with "
         f"{len(fleet.transporters)} transporters and {len(fleet.trucks)} trucks, in {show.seconds:.0f} s."
     )
     return NOT_AS_IT_SHOULD if failed else AS_IT_SHOULD

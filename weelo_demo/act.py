@@ -27,7 +27,7 @@ DROP = place(moved(CONNAUGHT_PLACE, -14.0, 7.0), "Inland Container Depot, Tughla
 
 
 class NotAsItShould(AssertionError):
-    """The system did not do what it promises."""
+    """The system did not do what the contract promises."""
 
 
 class State(Enum):
@@ -55,7 +55,7 @@ class Scenario:
     title: str
     play: Callable[[Act], str]
     long: bool = False
-    """Whether it waits for the server's timers. Such scenarios start first and run beside the others."""
+    """Whether the scenario waits for timers of the server. Such scenarios start first and run beside the others."""
 
 
 class Act:
@@ -178,33 +178,33 @@ class Act:
 
     def hears(
         self,
-        who: Person,
+        person: Person,
         event: str,
         *,
         within: float = HEARS_SECONDS,
         after: Frame | None = None,
         **data: object,
     ) -> Frame:
-        """Return a frame that this person has received or receives within `within` seconds, later than `after`."""
+        """Return a frame that this person received later than `after`. Wait for it up to `within` seconds."""
         last = -1 if after is None else after.seq or 0
 
         def wanted(frame: Frame) -> bool:
             return frame.event == event and (frame.seq or 0) > last
 
         try:
-            return who.listen().wait_for(wanted, within=within, **data)
+            return person.listen().wait_for(wanted, within=within, **data)
         except FrameTimeout as silence:
-            raise NotAsItShould(f"{who.name} waits for {event}: {silence}") from None
+            raise NotAsItShould(f"{person.name} waits for {event}: {silence}") from None
 
-    def refused(self, who: Person, does: str, call: Callable[[], object], *, code: str) -> Rejected:
+    def refused(self, person: Person, does: str, call: Callable[[], object], *, code: str) -> Rejected:
         """Assert that a call is rejected with this code."""
         try:
             call()
         except Rejected as answer:
-            self.note(who.name, does, f"{answer.status} {answer.code}")
-            self.check(answer.code == code, f"{who.name} {does} and reads {answer.code} instead of {code}")
+            self.note(person.name, does, f"{answer.status} {answer.code}")
+            self.check(answer.code == code, f"{person.name} {does} and reads {answer.code} instead of {code}")
             return answer
-        raise NotAsItShould(f"{who.name} {does}, and it is granted instead of refused with {code}")
+        raise NotAsItShould(f"{person.name} {does}, and it is granted instead of refused with {code}")
 
     def measured(self, step: str, seconds: float) -> None:
         self.took.append((step, seconds))
@@ -217,10 +217,10 @@ class Act:
     def lines(self) -> list[Line]:
         """Return the actions and frames until the end of the scenario, in order, without those of `_tidy`."""
         until = self.ended or math.inf
-        told = [line for line in (*self._notes, *self._heard()) if line.at <= until]
-        return sorted(told, key=lambda line: line.at)
+        lines_so_far = [line for line in (*self._notes, *self._received_frames()) if line.at <= until]
+        return sorted(lines_so_far, key=lambda line: line.at)
 
-    def _heard(self) -> list[Line]:
+    def _received_frames(self) -> list[Line]:
         ids = {broadcast_id for _, broadcast_id, _ in self._broadcasts}
         return [
             Line(frame.received, person.name, frame.event, what)
@@ -234,20 +234,20 @@ class Act:
 
     def history(self) -> list[str]:
         """Return the server's timelines of the last broadcasts, to explain a failure."""
-        told: list[str] = []
+        text: list[str] = []
         for customer, broadcast_id, _ in self._broadcasts[-3:]:
-            told.append(f"broadcast {broadcast_id} of customer {customer.id}")
+            text.append(f"broadcast {broadcast_id} of customer {customer.id}")
             try:
                 entries = customer.client.timeline(broadcast_id)
             except WeeloError as unknown:
-                told.append(f"  no timeline: {unknown}")
+                text.append(f"  no timeline: {unknown}")
                 continue
-            told += [
+            text += [
                 f"  {entry['at']}  {entry['subject']:<14} {entry['fromStatus'] or '–'} → {entry['toStatus']}"
                 f"  v{entry['version']}  by {entry['cause']}"
                 for entry in entries
             ]
-        return told
+        return text
 
     def _tidy(self) -> None:
         """Cancel what is still open, so that no driver of this scenario is asked for an answer later."""

@@ -36,7 +36,7 @@ SCATTER_KM = 4.0
 SEED = 1911
 OUTSIDE_THE_CITY_KM = (30.0, 45.0)
 HEARTBEAT_SECONDS = 20.0  # presence lasts 60 s, so two heartbeats may be lost
-HANDS = 12  # concurrent requests while the cast signs on and off
+HANDS = 12  # concurrent requests while all transporters sign on or off
 
 
 class Fleet:
@@ -78,7 +78,7 @@ class Fleet:
         self._stopped.set()
         if self._beating.is_alive():
             self._beating.join(timeout=HEARTBEAT_SECONDS)
-        _all(self.transporters, _leave, lambda _: None)
+        _all(self.transporters, _sign_off, lambda _: None)
 
     def __enter__(self) -> Fleet:
         return self
@@ -88,9 +88,9 @@ class Fleet:
 
     def _beat(self) -> None:
         while not self._stopped.wait(HEARTBEAT_SECONDS):
-            _all(tuple(self._online), self._say_so, lambda _: None)
+            _all(tuple(self._online), self._heartbeat, lambda _: None)
 
-    def _say_so(self, transporter: Transporter) -> None:
+    def _heartbeat(self, transporter: Transporter) -> None:
         if not self._stopped.is_set():
             with suppress(WeeloError):
                 transporter.still_here()
@@ -128,7 +128,7 @@ class Plates:
 
 
 def _kinds(at: Point, dice: random.Random) -> list[VehicleKind]:
-    """Return one to three kinds: open, perhaps one or two special ones; long trailers only outside the city."""
+    """Return one to three kinds of vehicles: always open ones, at random special ones, long trailers outside the city."""
     special = dice.sample((CONTAINER, TIPPER, LCV), dice.choices((0, 1, 2), (65, 30, 5))[0])
     nearest, farthest = OUTSIDE_THE_CITY_KM
     if nearest <= distance_km(CONNAUGHT_PLACE, at) <= farthest:
@@ -136,7 +136,7 @@ def _kinds(at: Point, dice: random.Random) -> list[VehicleKind]:
     return [OPEN, *special]
 
 
-def _leave(transporter: Transporter) -> None:
+def _sign_off(transporter: Transporter) -> None:
     people: list[Person] = [transporter, *(truck.driver for truck in transporter.trucks)]
     for person in people:
         person.hang_up()
@@ -149,13 +149,16 @@ def _all(
     act: Callable[[Transporter], None],
     each_done: Callable[[Transporter], None],
 ) -> None:
-    """Run `act` for all transporters, HANDS at a time. The first exception is raised and cancels those not begun."""
-    with ThreadPoolExecutor(HANDS, thread_name_prefix="fleet") as hands:
-        under_way = {hands.submit(act, transporter): transporter for transporter in transporters}
+    """Run `act` for all transporters, HANDS at a time.
+
+    The first exception is raised, and calls that have not begun are cancelled.
+    """
+    with ThreadPoolExecutor(HANDS, thread_name_prefix="fleet") as pool:
+        under_way = {pool.submit(act, transporter): transporter for transporter in transporters}
         try:
             for done in as_completed(under_way):
                 done.result()
                 each_done(under_way[done])
         except BaseException:
-            hands.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -24,9 +24,9 @@ from weelo_demo.people import Transporter
 PLAIN_WIDTH = 150  # for logs and pipes, which have no width of their own
 PICTURES_PER_SECOND = 8
 INDENT = 4
-HEADING_INDENT = 6  # the mark, the letter, and a space behind each
-WIDE = 130  # columns from which on a line has room for names and events in columns
-NARROW = 100  # columns below which the table puts what happened under the scenario's title
+HEADING_INDENT = 6  # columns for the mark and the letter, each with a space after it
+WIDE = 130  # on a terminal of this width a line has columns for the name and for the event
+NARROW = 100  # on a narrower terminal the table puts the outcome under the scenario's title
 MARKS = {State.WAITING: "·", State.DONE: "✓", State.FAILED: "✗", State.PLAYING: "▸"}
 COLOURS = {
     State.WAITING: "dim",
@@ -122,16 +122,16 @@ class Show:
             with live:
                 yield
         finally:
-            self._console.show_cursor()  # Live does not do it if Ctrl-C comes just after it has hidden the cursor
+            self._console.show_cursor()  # Live itself does not show it if Ctrl-C comes just after Live has hidden it
 
     def _picture(self, acts: Sequence[Act]) -> RenderableType:
         """Return the headings of all acts, with as many of their newest lines as fit the height of the terminal."""
         height = self._console.height - 1
         begun = [act for act in acts if act.state is not State.WAITING]
         playing = [act for act in acts if act.state is State.PLAYING]
-        # On a low terminal these are left out, in this order: the lines of acts that are over, the empty lines, and the
-        # outcomes, which the final table shows.
-        for told, gap, outcome in (
+        # If the terminal has few rows, parts are left out in this order: the lines of acts that are over, the empty
+        # lines, and the outcomes, which the final table shows.
+        for shown, gap, outcome in (
             (begun, 1, True),
             (playing, 1, True),
             (playing, 0, True),
@@ -139,19 +139,19 @@ class Show:
         ):
             headings = [self._heading(act, outcome) for act in acts]
             used = sum(len(heading) for heading in headings) + gap * len(acts)
-            if used + len(told) <= height:
+            if used + len(shown) <= height:
                 break
-        room = max(1, (height - used) // max(1, len(told)))
+        room = max(1, (height - used) // max(1, len(shown)))
         parts: list[RenderableType] = []
         for act, heading in zip(acts, headings, strict=True):
             parts.append(self._marked(act, heading))
-            if act in told:
+            if act in shown:
                 parts.append(Padding(Group(*self._newest(act, room)), (0, 0, 0, INDENT)))
             parts.extend([Text("")] * gap)
         return Group(*parts)
 
     def _heading(self, act: Act, outcome: bool) -> list[Text]:
-        """Return the act's title and seconds, with `outcome` also how it ended, as wrapped lines."""
+        """Return the act's title and duration, with `outcome` also its outcome, as wrapped lines."""
         title = Text(act.scenario.title, COLOURS[act.state])
         if act.began:
             title.append(f"   {act.seconds:.1f} s", "dim")
@@ -199,14 +199,14 @@ class Show:
         read: set[tuple[float, str]] = set()
         while True:
             last = over.wait(0.25)
-            lines = {line for act in acts for line in self._told(act)} - read
+            lines = {line for act in acts for line in self._lines_of(act)} - read
             for at, text in sorted(lines):
                 self._print_line(f"{at - self._began:7.2f}  {text}")
             read |= lines
             if last:
                 return
 
-    def _told(self, act: Act) -> Iterator[tuple[float, str]]:
+    def _lines_of(self, act: Act) -> Iterator[tuple[float, str]]:
         letter = f"({act.scenario.letter})"
         if act.began:
             yield act.began, f"{letter} begins: {act.scenario.title}"
@@ -244,7 +244,7 @@ class Show:
     def failure(self, act: Act) -> None:
         """Print a failed act's last lines and history."""
         self._print_line(f"({act.scenario.letter}) {act.scenario.title}: {act.happened}", "bold red")
-        for at, text in list(self._told(act))[-20:]:
+        for at, text in list(self._lines_of(act))[-20:]:
             self._print_line(f"{at - self._began:7.2f}  {text}")
         for text in act.history():
             self._print_line(text)

@@ -11,24 +11,24 @@ Data = dict[str, Any]
 
 
 def says(frame: Frame) -> str | None:
-    """Return what a frame means, in a few words, or None if it is not shown."""
+    """Return a short text about a frame, or None if the frame is not shown."""
     words = _WORDS.get(frame.event)
     return words(frame.data) if words else None
 
 
 def _state(data: Data) -> str:
-    told, radius = data["transportersNotified"], data.get("radiusKm")
+    notified, radius = data["transportersNotified"], data.get("radiusKm")
     reach = "" if radius is None else f" within {radius:g} km"
-    heard = f", {told or 'nobody'} told{reach}" if told or reach else ""
-    return f"{data['status']}, {data['trucksFilled']} of {data['trucksNeeded']} trucks{heard}"
+    reached = f", {notified or 'nobody'} told{reach}" if notified or reach else ""
+    return f"{data['status']}, {data['trucksFilled']} of {data['trucksNeeded']} trucks{reached}"
 
 
 def _offer(data: Data) -> str:
     asked = ", ".join(
         f"{v['count']} × {v['vehicleType']} {v['vehicleSubtype']}" for v in data["requestedVehicles"]
     )
-    away = data.get("pickupDistanceKm")
-    where = f", {away:.1f} km away" if away is not None else ""
+    distance = data.get("pickupDistanceKm")
+    where = f", {distance:.1f} km away" if distance is not None else ""
     return f"{asked}{where} (step {data['radiusStep']})"
 
 

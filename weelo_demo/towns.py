@@ -64,8 +64,8 @@ def east_north_km(start: Point, to: Point) -> tuple[float, float]:
 
 def scattered(town: Town, within_km: float, dice: random.Random) -> Point:
     """Return a random point, uniform over a disc around the town."""
-    away, bearing = within_km * math.sqrt(dice.random()), dice.uniform(0, 2 * math.pi)
-    return moved(town.at, away * math.cos(bearing), away * math.sin(bearing))
+    km, bearing = within_km * math.sqrt(dice.random()), dice.uniform(0, 2 * math.pi)
+    return moved(town.at, km * math.cos(bearing), km * math.sin(bearing))
 
 
 def towns_around(centre: Point, within_km: float) -> list[Town]:

@@ -114,7 +114,7 @@ class BackoffConsumer(Consumer):
         while True:
             conn = super().ensure_connected(conn)
             try:
-                # Changes nothing, and a full Redis refuses it, as it refuses the lock that kombu then sets.
+                # This write changes nothing. A full Redis refuses it, as it would refuse the lock that kombu sets next.
                 conn.default_channel.client.set("no such key", "", xx=True)
             except self.connection_errors + self.channel_errors as refusal:
                 conn.close()
@@ -171,11 +171,11 @@ class SweepingScheduler(Scheduler):
             _waker,
             after_commit_executor=self._background.submit,
         )
-        # In a thread of its own, because a long batch must not delay a timer.
+        # The purger has a thread of its own, because a long batch must not delay a timer.
         ages = (settings().event_retention_days, settings().history_retention_days)
         threading.Thread(target=run_purger, args=(engine(), *ages), name="purger", daemon=True).start()
         self._tidying: Future[None] | None = None
-        self._tidy_next = self._forget_unacked_next = self._probe_next = 0.0
+        self._tidy_next = self._delete_unacked_next = self._probe_next = 0.0
         self._outages_ended = 0
         self._unconsumed, self._probes = set(QUEUES), 0
 
@@ -209,8 +209,8 @@ class SweepingScheduler(Scheduler):
         with suppress(RedisError):
             evict_stale(at_most=1_000)
             evict_closed(at_most=1_000)
-        if time.monotonic() >= self._forget_unacked_next:
-            self._forget_unacked_next = time.monotonic() + DELETE_UNACKED_EVERY_SECONDS
+        if time.monotonic() >= self._delete_unacked_next:
+            self._delete_unacked_next = time.monotonic() + DELETE_UNACKED_EVERY_SECONDS
             delete_settled_unacked(self._bus.engine)
         if self._unconsumed and time.monotonic() >= self._probe_next:
             self._probe_queues()
@@ -277,7 +277,7 @@ def _after_fork(**_: Any) -> None:
         server.drop_inherited()
     drop_inherited_connections()
     bus.cache_clear()
-    gc.freeze()  # imported objects live as long as the process, so the collector need not visit them
+    gc.freeze()  # imported objects are never freed, so the collector need not visit them
     # No such command exists: this connects and prepares the statements before the first real command. If the database
     # cannot be reached, the bus logs it and continues.
     bus().execute(UUID(int=0))

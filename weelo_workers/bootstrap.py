@@ -1,4 +1,4 @@
-"""What a process changes about itself and its libraries, at its start and nowhere else. Importing our modules changes nothing.
+"""The settings that a process changes in itself and in its libraries when it starts. Importing our modules changes nothing.
 
 `weelo_workers/__main__.py`, `weelo_workers/entry.py` and `start` in `weelo_api/server/gunicorn.py` call it, before they
 import anything large.
@@ -14,9 +14,9 @@ import sys
 def tune_garbage_collector() -> None:
     """Let the garbage collector run more rarely, and not at exit.
 
-    Objects made by imports live until the end, but with its default thresholds the collector visits them about a hundred
-    times during the imports and twice at exit: a third of the time that a process takes to start and to end
-    (docs/performance.md).
+    Objects made by imports live until the end, but with its default thresholds the collector visits them about a
+    hundred times during the imports and twice at exit, which takes a third of the time for starting and ending a
+    process (docs/performance.md).
     """
     gc.set_threshold(10_000, 20, 20)
     atexit.register(gc.freeze)

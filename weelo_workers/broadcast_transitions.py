@@ -40,7 +40,7 @@ def slots_of(uow: UnitOfWork, broadcast_id: UUID) -> list[TruckRequest]:
 
 
 def assignments_of(uow: UnitOfWork, broadcast_id: UUID) -> list[Assignment]:
-    """Return all assignments of this broadcast, those that are over included, oldest first."""
+    """Return all assignments of this broadcast, ended ones included, oldest first."""
     query = select(Assignment).where(Assignment.broadcast_id == broadcast_id).order_by(Assignment.created_at)
     return list(uow.session.scalars(query, execution_options=AS_IT_IS_NOW))
 
@@ -54,7 +54,7 @@ def advance_and_announce(
     why: dict[str, Any] | None = None,
     **columns: Any,
 ) -> None:
-    """Move a broadcast and publish its event: every transition has one (BCAST-03)."""
+    """Move a broadcast and publish its event. Every transition publishes one (BCAST-03)."""
     uow.advance(broadcast, transition, why=why, **columns)
     announce_state(uow, broadcast, slots)
 
@@ -75,9 +75,9 @@ def announce_state(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckR
 
 
 def index_for_heartbeats(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
-    """After the commit, index the broadcast for heartbeats from within its radius; without open slots, remove it.
+    """After the commit, add the broadcast to the index that heartbeats search; without open slots, remove it.
 
-    A last step without a limit is not indexed: its reach is too wide for a search per heartbeat, and CatchUp makes the
+    In a last step without a limit a broadcast is not indexed. Every heartbeat would find it, and CatchUp makes the
     offers to transporters who come online.
     """
     reach, last_step = broadcast.reach.limit_km, in_last_step(broadcast)

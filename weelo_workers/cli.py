@@ -16,7 +16,7 @@ import click
 
 # Exit codes: REFUSED for wrong usage and for expected problems, FAILED for findings and for a failed run.
 FAILED, REFUSED = 1, 2
-# Errors of a system that is short of something; any other without the name of a file may be a defect of ours.
+# Errors of a machine that lacks a resource. Any other OSError without a file name may be a defect of ours.
 SCARCE = {
     errno.ENOSPC,
     errno.EDQUOT,
@@ -76,7 +76,7 @@ class HttpUrl(click.ParamType[str]):
 
 
 class Utf8(click.ParamType[str]):
-    """Text. Other bytes would get into a token as surrogates, which no other program accepts."""
+    """Text in UTF-8. Other bytes would get into a token as surrogates, which no other program accepts."""
 
     name = "text"
 
@@ -376,12 +376,12 @@ def _expected(problem: Exception) -> str | None:
 
 
 def _refusal_of_the_system(problem: Exception) -> str | None:
-    """Return what the operating system refuses, None if the problem is another one."""
+    """Return a line about what the operating system refuses; None if the problem has another cause."""
     from weelo_workers.standard_streams import CannotPrint
 
     if isinstance(problem, CannotPrint):
         return f"standard output cannot be written: {problem.strerror}"
-    if isinstance(problem, BlockingIOError):  # of a fork
+    if isinstance(problem, BlockingIOError):  # raised by fork
         return f"the operating system refuses another process: {problem.strerror} (see ulimit -u)"
     if isinstance(problem, OSError) and (problem.filename or problem.errno in SCARCE):
         where = f"{problem.filename}: " if problem.filename else ""

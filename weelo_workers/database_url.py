@@ -10,14 +10,14 @@ from psycopg2.extensions import parse_dsn
 
 SCHEMES = ("postgresql://", "postgres://", "postgresql+psycopg2://")
 SPECIAL = "write special characters of user and password percent-encoded, like %40 for @"
-# Values that libpq checks only when it connects.
+# The possible values of parameters that libpq checks only when it connects.
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
     "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
     "channel_binding": ("disable", "prefer", "require"),
     "gssencmode": ("disable", "prefer", "require"),
 }
-# They must be absolute, because the processes run in other directories than the command that reads the URL first.
+# Paths must be absolute, because the processes run in other directories than the command that reads the URL first.
 FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "sslcrldir", "passfile")
 NUMBERS = (
     "connect_timeout",

@@ -16,7 +16,7 @@ def check(url: str) -> None:
 
 
 def check_host_and_port(url: str) -> None:
-    """Raise ValueError for a port that is none, and for a host name that Python cannot look up."""
+    """Raise ValueError for an invalid port, and for a host name that Python cannot look up."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -27,7 +27,8 @@ def check_host_and_port(url: str) -> None:
             "the port must be a number from 1 to 65535 (write special characters of a password percent-encoded)"
         )
     try:
-        # The look-up in `socket` encodes the name like this, and its UnicodeError is none of a network's errors.
+        # `socket` encodes a name in this way before it looks it up. Its UnicodeError would not be handled as a network
+        # error.
         (parts.hostname or "").encode("idna")
     except UnicodeError:
         raise ValueError("the host has an empty or too long part between two dots") from None

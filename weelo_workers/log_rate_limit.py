@@ -8,7 +8,7 @@ import time
 
 
 class RateLimitFilter(logging.Filter):
-    """Passes one warning per `seconds` and unformatted text. The next one that passes states how many were dropped."""
+    """Passes one warning of each kind (unformatted text) in `seconds`. The next one states how many were dropped."""
 
     def __init__(self, seconds: float = 10.0) -> None:
         super().__init__()

@@ -40,7 +40,7 @@ def read_availability(transporter_id: UUID) -> FleetAvailability:
 def write_presence(transporter_id: UUID, rows: FleetAvailability, *, heard: bool) -> None:
     """Store the availability unless presence has a newer one.
 
-    `heard`: the transporter's app has just sent something. Otherwise a transporter who is not online stays so.
+    `heard`: the transporter's app has just sent something. Otherwise a transporter who is offline stays offline.
 
     Raises PresenceUnavailable if Redis cannot be reached.
     """

@@ -23,15 +23,15 @@ class FailFastRedis(Redis):
     """A circuit breaker: after a failure, calls fail at once for PAUSE_SECONDS instead of waiting for a time-out each."""
 
     PAUSE_SECONDS = 3.0
-    _away_until = 0.0
+    _open_until = 0.0
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
-        if time.monotonic() < self._away_until:
+        if time.monotonic() < self._open_until:
             raise RedisConnectionError("Redis did not answer a moment ago")
         try:
             return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         except (RedisConnectionError, RedisTimeoutError):
-            self._away_until = time.monotonic() + self.PAUSE_SECONDS
+            self._open_until = time.monotonic() + self.PAUSE_SECONDS
             raise
 
 
@@ -49,7 +49,7 @@ def connect(url: str) -> Redis:
 
 
 def reason(problem: RedisError) -> str:
-    """Return the text of an error. To a client without a password Redis explains its command HELLO instead of the cause."""
+    """Return the text of an error. For a missing password Redis's own text is about its command HELLO, so it is replaced."""
     if str(problem).startswith("HELLO must be called with the client already authenticated"):
         return "it requires a password; write redis://:password@host:6379/0"
     return str(problem)

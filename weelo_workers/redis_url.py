@@ -93,7 +93,7 @@ _FIELDS = ("host", "port", "db", "username", "password", "path")
 
 
 def _check_parameter(name: str, value: str, scheme: str) -> None:
-    # A strange name may be a part of the password, so it is not shown.
+    # An unknown name may be a part of the password, so it is not shown.
     shown = name if name.isidentifier() and len(name) < 40 else "a parameter"
     if name not in PARAMETERS:
         raise ValueError(f"{shown} is not supported in the URL; remove it (allowed: {', '.join(PARAMETERS)})")
@@ -101,7 +101,7 @@ def _check_parameter(name: str, value: str, scheme: str) -> None:
         raise ValueError(f"{shown} needs TLS; begin the URL with rediss://")
     if not value:
         raise ValueError(f"{shown} has no value")
-    # The processes run in other directories than the command that reads the URL first.
+    # A path must be absolute, because the processes run in other directories than the command that reads the URL first.
     if name in FILES and not value.startswith("/"):
         raise ValueError(f"{shown} must be an absolute path, such as /etc/ssl/ca.pem")
 

@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     )
 
     weelo_env: Literal["development", "production"] = "development"
-    """In `production` no value is made up: without a secret the start fails."""
+    """In `production` no secret is generated: without JWT_SECRET the start fails."""
 
     # URLs contain passwords. With repr=False no log shows them.
     database_url: str = Field(default="postgresql://localhost/weelo", repr=False)
@@ -70,9 +70,9 @@ class Settings(BaseSettings):
     radius_step_seconds: Annotated[float, Field(gt=0, le=3_600)] = 15.0
     """The time between two rings. Rings that would begin after the deadline do not happen."""
     driver_accept_seconds: Annotated[float, Field(gt=0, le=86_400)] = 45.0
-    """How long a driver may take to answer. After it the slot is open again."""
+    """How long a driver may take to answer. Afterwards the slot is open again."""
     hold_seconds: Annotated[float, Field(gt=0, le=86_400)] = 90.0
-    """How long a transporter may hold slots. After it they are open again."""
+    """How long a transporter may hold slots. Afterwards they are open again."""
     presence_ttl_seconds: Annotated[float, Field(gt=0, le=3_600)] = 60.0
     """A transporter without a heartbeat for this long counts as offline."""
     last_step_max_km: Annotated[float, Field(ge=0, le=20_100)] = 0.0
@@ -82,7 +82,7 @@ class Settings(BaseSettings):
     max_offers_per_step: Annotated[int, Field(ge=1, le=10_000)] = 250
     """How many transporters one step offers to, nearest first. The others are considered in the next step; the last step goes on in portions of this size."""
     max_open_offers: Annotated[int, Field(ge=1, le=10_000)] = 20
-    """How many open offers a transporter may have. Against a new offer count only offers at least as near, and none of a town that the transporter has left; offers of the last step count only in the last step."""
+    """How many open offers a transporter may have. Only offers at least as near count against a new one. Offers in a town that the transporter has left do not count, and offers of the last step count only in the last step."""
     sweep_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
     """The longest pause between two sweeps. If a timer comes due earlier, the sweep runs earlier."""
     shed_after_seconds: Annotated[float, Field(gt=0, le=600)] = 1.0

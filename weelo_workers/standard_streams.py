@@ -1,4 +1,4 @@
-"""Standard input, output and error of the command line, which may be closed, full or read by nobody."""
+"""Standard input, output and error of the command line, which may be closed, full or a pipe without a reader."""
 
 from __future__ import annotations
 

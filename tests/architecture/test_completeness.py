@@ -36,7 +36,7 @@ WIRE_NAMES = {
     "driver_status_changed",
 }
 
-# CONTRACT section 3.
+# The codes in CONTRACT section 3.
 CODES = {
     400: {"VALIDATION_ERROR"},
     401: {"UNAUTHORIZED", "TOKEN_EXPIRED"},
@@ -79,7 +79,7 @@ CODES_OF_HTTP = {
     500: {"INTERNAL_ERROR"},
 }
 
-# The unit of work sends it for every handler that publishes an event.
+# The unit of work sends this command for every handler that publishes an event.
 SENT_BY_THE_ENGINE = {"notifications.deliver"}
 
 
@@ -116,7 +116,8 @@ def test_a_timer_is_sent_by_a_verb_and_never_by_a_client() -> None:
     assert not timers & SUBMITTED_BY_THE_API
 
 
-# Otherwise new bookings would wait while transporters who come online are offered many old ones.
+# Commands that are not on their domain's queue. Otherwise new bookings would wait while transporters are offered many
+# old ones.
 ON_ANOTHER_QUEUE = {"broadcasts.offer_late": FLEET}
 
 
@@ -146,7 +147,7 @@ def test_every_event_happens_somewhere() -> None:
 
 
 def test_every_event_is_published_with_the_recipients_that_it_declares() -> None:
-    """`publish` refuses others, but only once it is called."""
+    """`publish` refuses other recipients too, but only when it is called."""
     for path in python_files("weelo_workers"):
         for call in calls(path):
             event = name_of(call.args[0].func) if call.args and isinstance(call.args[0], ast.Call) else ""
@@ -160,7 +161,7 @@ def test_every_event_says_whom_it_is_for_or_is_silent_on_purpose() -> None:
 
 
 def test_every_event_that_is_pushed_is_about_a_broadcast() -> None:
-    """The broadcast's id is the collapse key, and the sender of a withdrawal looks for pushes about the same broadcast."""
+    """The broadcast's id is the collapse key of a push, and pushes about one broadcast are ordered."""
     pushed = [event for event, entry in CATALOG.items() if entry.pushed]
     assert [event.__name__ for event in pushed if not issubclass(event, AboutBroadcast)] == []
 
@@ -193,5 +194,5 @@ def test_a_code_has_a_title_and_what_may_pass_is_retryable(code: Code) -> None:
 
 
 def test_every_code_is_a_member_of_its_own() -> None:
-    """Python would make a second code of equal status, title and retryability an alias of the first."""
+    """In an Enum, Python makes a second member of equal value (status, title, retryability) an alias of the first."""
     assert len(Code) == len(Code.__members__)

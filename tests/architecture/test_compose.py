@@ -83,7 +83,7 @@ def test_what_the_command_lines_name_exists() -> None:
     "name", [name for name, service in compose.services().items() if "command" in service]
 )
 def test_no_command_line_needs_a_shell(name: str) -> None:
-    """Compose splits a command itself, and refuses unquoted parentheses and the like."""
+    """Compose splits a command line itself, and refuses unquoted parentheses and similar characters."""
     line = compose.filled_in(compose.services()[name]["command"])
     words = list(shlex.shlex(line, posix=True, punctuation_chars=True))
     assert not [word for word in words if word and set(word) <= set("();<>|&")]
@@ -104,9 +104,9 @@ def test_every_setting_can_be_set() -> None:
 
 @pytest.mark.parametrize("name", compose.own_services())
 def test_every_process_has_the_same_settings(name: str) -> None:
-    """A deadline is written by one process and read by another."""
+    """All processes need the same settings, because one process writes a deadline and another reads it."""
     shared = dict(compose.document()["x-weelo"]["environment"])
-    shared.pop("DATABASE_URL")  # each process has a role of its own
+    shared.pop("DATABASE_URL")  # each kind of process has its own database role
     assert compose.services()[name]["environment"].items() >= shared.items()
     assert shared["WEELO_ENV"] == "production"
 

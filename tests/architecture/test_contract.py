@@ -85,7 +85,7 @@ FIELD = re.compile(r"(?P<name>\w+)(?P<optional>\?)?(?:: (?P<list>\[)?(?P<shape>\
 
 
 def written(cell: str) -> set[str]:
-    """Return the fields in the `{…}` of a cell, as text: `{a, b?}` → `a`, `b?`. Empty if there is no `{…}`."""
+    """Return the fields in the `{…}` of a table cell as text: `{a, b?}` → `a`, `b?`. Empty if there is no `{…}`."""
     braces = re.search(r"`\{([^}]*)\}`", cell)
     if braces is None:
         return set()
@@ -110,7 +110,7 @@ def _field(model: type[BaseModel], name: str, request: bool) -> Field:
     field = model.model_fields[name]
     kinds = _union(field.annotation)
     optional = not field.is_required() if request else type(None) in kinds
-    # An annotation with no type but None stands for any value.
+    # An annotation that has no type beside None stands for any value.
     [kind] = [each for each in kinds if each is not type(None)] or [Any]
     many = get_origin(kind) in (list, tuple)
     item = get_args(kind)[0] if many else kind
@@ -201,7 +201,10 @@ WHO = {**{role.value: {role} for role in Role}, "any": set(Role)}
 
 
 def promised_routes() -> dict[str, Row]:
-    """Return rows by route, such as `POST /bookings/{}/cancel`: who, request, body (– if it takes none), result."""
+    """Return the page's rows by route, such as `POST /bookings/{}/cancel`.
+
+    The columns are: roles, request, body (– if it takes none), result.
+    """
     found: dict[str, Row] = {}
     commands, reads = table("who", "request", "body", "result"), table("who", "request", "result")
     for who, requests, *rest in (*commands, *reads):

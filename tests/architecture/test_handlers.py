@@ -1,4 +1,7 @@
-"""A handler: one file, one public function, one command, all of the same name; it neither commits nor reads a clock."""
+"""A handler is one file with one public function for one command, all of the same name.
+
+It neither commits nor reads a clock.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,8 @@ import_all_contracts()
 load_handlers()
 
 RULES = ("weelo_workers/lifecycles", "weelo_workers/contracts")
-# Handlers and the modules that they share. Of notifications only the handlers, because publishing and sending happen
-# after the commit.
+# The handlers and the modules that they share. Of notifications only the handlers are checked, because the other
+# modules run after the commit.
 INSIDE_A_TRANSACTION = sorted(
     {
         *handler_files(),
@@ -43,12 +46,12 @@ def _id(path: Path) -> str:
 
 
 def test_every_command_has_exactly_one_handler() -> None:
-    # @handles itself refuses a second handler of a command.
+    # A second handler of a command needs no check here, because @handles refuses it.
     assert set(registered_handlers()) == set(REGISTRY)
 
 
 def test_the_engine_knows_no_command_by_name() -> None:
-    """It knows the properties that a command class declares. `lint-imports` sees that it imports no class."""
+    """The engine reads only properties that command classes declare. `lint-imports` checks that it imports no such class."""
     for path in python_files("weelo_workers/messaging"):
         assert not [
             name for name in REGISTRY if f'"{name}"' in path.read_text() or f"'{name}'" in path.read_text()

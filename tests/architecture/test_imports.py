@@ -52,7 +52,8 @@ def test_the_rule_of_shared_code(path: str, module: str, may: bool) -> None:
 def may_import(importer: tuple[str, ...], module: str) -> bool:
     """Return whether a file of tests or bench, given by its parts, may import this module.
 
-    Of tests and bench these are the modules of its own folder, except test modules and conftest, and tests.support.
+    Modules of the product are allowed. Of tests and bench, it may import tests.support and the modules of its own
+    folder, except test modules and conftest.
     """
     top, *rest = module.split(".")
     if top not in ("tests", "bench"):

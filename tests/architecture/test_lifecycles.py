@@ -57,7 +57,10 @@ def test_every_move_of_a_mailbox_row_names_what_makes_it() -> None:
 
 
 def test_the_conditions_on_the_state_of_mailbox_rows_are_written_once() -> None:
-    """Statements take them from `models/mailbox.py`; migrations keep what they once said."""
+    """Statements take these conditions from `models/mailbox.py`.
+
+    Migrations keep their own text, because they never change.
+    """
     state = re.compile(
         r"(settled_at|parked_at|retry_at)(\.is_\b|\.is_not\b| IS (NOT )?NULL)|attempts (>|=) \d|crashes (> [1-9]|<= \d)"
     )

@@ -117,7 +117,7 @@ def test_errors_of_commands_are_described_for_commands_and_no_others() -> None:
 
 
 def test_openapi_names_every_route() -> None:
-    """Except the WebSocket, which OpenAPI cannot describe and asyncapi.json does."""
+    """The only exception is the WebSocket, which OpenAPI cannot describe. It is described in asyncapi.json."""
     assert openapi()["openapi"].startswith("3.1.")
     assert {route for route, _ in operations()} == set(routes()) - {WEBSOCKET}
 
@@ -218,7 +218,7 @@ class Unsent(WeeloClient):
 
 
 def _route_of(method: Callable[..., Any]) -> str | None:
-    """Return the route to which a method of the client sends a command; None if it sends none."""
+    """Return the route to which this method of the client sends a command; None if the method sends none."""
     parameters = inspect.signature(method).parameters.values()
     needed = [each.name for each in parameters if each.default is each.empty and each.name != "self"]
     with Unsent("http://127.0.0.1:1", "a token") as client:

@@ -56,9 +56,9 @@ RULES = {
         {
             "models/broadcasts.py",
             "models/fleet.py",
-            "fleet/register_vehicle.py",  # whether a vehicle becomes another kind
-            "offers/hold.py",  # a hold may name a kind instead of a vehicle
-            "queries/broadcasts.py",  # slots of the kinds that a fleet has free
+            "fleet/register_vehicle.py",  # compares whether an update changes the kind of a vehicle
+            "offers/hold.py",  # compares with the kind that a hold names instead of a vehicle
+            "queries/broadcasts.py",  # selects slots of the kinds of which a fleet has free trucks
         },
     ),
     "a vehicle or driver is busy": (
@@ -66,10 +66,10 @@ RULES = {
         {
             "models/trips.py",
             "queries/fleets.py",
-            "queries/offer_explanation.py",  # whether it was busy at an earlier time
-            "queries/broadcasts.py",  # trips that a driver may see
+            "queries/offer_explanation.py",  # asks whether a truck was busy at an earlier time
+            "queries/broadcasts.py",  # selects the trips that a driver may see
             "queries/trips.py",
-            "notifications/catalog.py",  # to whom a trip still belongs when its event is delivered
+            "notifications/catalog.py",  # asks to whom a trip belongs at the time of delivery
         },
     ),
     "a row belongs to the caller": (

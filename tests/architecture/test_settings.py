@@ -1,4 +1,4 @@
-"""CONTRACT section 1: every variable is a setting with its default, and a bad value is one line that names it."""
+"""CONTRACT section 1: every variable is a setting with its default. A bad value causes one line that names it."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ BAD_VALUES = [
     ("MIN_OFFERS_PER_STEP", "-1"),
     ("MAX_OPEN_OFFERS", "0"),
     ("LAST_STEP_MAX_KM", "-1"),
-    ("LAST_STEP_MAX_KM", "74"),  # the last ring has 75
+    ("LAST_STEP_MAX_KM", "74"),  # less than the last ring's 75 km
     ("MAX_OFFERS_PER_STEP", "0"),
     ("MAX_OFFERS_PER_STEP", "2.5"),
     ("SWEEP_SECONDS", "0"),
@@ -190,7 +190,7 @@ def test_a_parameter_that_only_one_library_understands_is_named(
 def test_white_space_around_a_value_is_removed(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, space: str
 ) -> None:
-    """Mounted secrets end in a newline, files with CRLF in a carriage return."""
+    """Mounted secrets often end with a newline, and lines of CRLF files with a carriage return."""
     monkeypatch.setenv(variable, f"{space}{value}{space}")
     assert getattr(settings(), variable.lower()) == value
 
@@ -233,6 +233,6 @@ def test_production_without_a_secret_does_not_start(monkeypatch: pytest.MonkeyPa
 
 
 def test_an_empty_variable_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As Compose and shells pass on what is not set."""
+    """Compose and shells pass an unset variable on as an empty one."""
     monkeypatch.setenv("HOLD_SECONDS", "")
     assert settings().hold_seconds == DEFAULTS["HOLD_SECONDS"]

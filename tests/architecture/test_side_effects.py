@@ -8,7 +8,7 @@ import sys
 
 from tests.support.sources import ROOT, python_files
 
-# Alembic executes these, and does not import them as modules.
+# Alembic executes these files. It does not import them as modules.
 EXECUTED = "weelo_workers.models.migrations."
 
 IN_A_FRESH_PROCESS = """
@@ -22,7 +22,7 @@ def state():
     }
 
 def attributes():
-    # Of the modules that are loaded already, and of their classes.
+    # All attributes of the loaded modules of LIBRARIES and of their classes.
     places = {name: module for name, module in sys.modules.items() if name.split(".")[0] in LIBRARIES}
     for name, module in list(places.items()):
         classes = [each for each in vars(module).values() if isinstance(each, type)]

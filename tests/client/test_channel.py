@@ -375,7 +375,7 @@ def test_both_sides_may_close_at_once(api: ScriptedApi) -> None:
 
 
 class _Proxy:
-    """A server in the place of a proxy. It records each connection."""
+    """A server that stands in for a proxy and records each connection."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -398,7 +398,7 @@ class _Proxy:
 def test_neither_socket_nor_request_to_this_machine_goes_to_a_proxy(
     host: str, api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy that gets the request gets the token as well."""
+    """A proxy that receives the request also receives the token."""
     proxy = _Proxy()
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy", "https_proxy"):
         monkeypatch.setenv(name, proxy.url)

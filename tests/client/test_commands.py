@@ -101,7 +101,7 @@ def test_an_api_that_does_not_know_whether_it_was_recorded_is_asked_again_with_t
 
 
 def test_a_recorded_outcome_is_not_asked_for_again(api: ScriptedApi, client: WeeloClient) -> None:
-    """With the same key, the outcome can never change."""
+    """The outcome of a key never changes, so the client keeps it."""
     api.answers = [(503, {"code": "ACCEPT_RETRY_EXHAUSTED", "status": 503, "retryable": True})]
     with pytest.raises(Rejected, match="ACCEPT_RETRY_EXHAUSTED"):
         client.accept("b-1", "v-1", "d-1")

@@ -32,7 +32,7 @@ PAIRS = [
     (shapes.Availability, fleet.AvailabilityView),
     (shapes.VehicleKind, vehicle_kinds.VehicleKindView),
 ]
-# Fields that only the view of a single broadcast has.
+# Fields that are present only when a single broadcast is read.
 ONLY_IN_READS: dict[type, set[str]] = {shapes.Broadcast: {"assignments"}}
 
 
@@ -64,7 +64,7 @@ def test_a_method_sends_every_field_of_its_request(
 
 
 class Recorder:
-    """In place of the client: keeps the body of the command."""
+    """Stands in for the client, and records the body of the command."""
 
     body: Any = None
 

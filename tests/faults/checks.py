@@ -19,7 +19,10 @@ from tests.support.waiting import eventually
 
 @dataclass(slots=True)
 class CheckResult:
-    """`figure`: what was checked and how much of it. `wrong`: descriptions of violations, empty if there are none."""
+    """The result of a check. `figure`: what was checked, with its number.
+
+    `wrong`: descriptions of violations, empty if there are none.
+    """
 
     sentence: str
     figure: str
@@ -104,7 +107,7 @@ def check(sentence: str) -> Callable[[Counting], Counting]:
 
 
 def remaining_after(look: Callable[[], list[str]], within: float) -> list[str]:
-    """Return what `look` still finds after `within` seconds; return early, and empty, as soon as it finds nothing."""
+    """Call `look` until it returns nothing or `within` seconds have passed. Return its last result."""
     found: list[str] = []
 
     def nothing() -> bool:

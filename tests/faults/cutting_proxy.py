@@ -20,8 +20,10 @@ class CuttingProxy(TcpProxy):
     def cut_after(
         self, words: bytes, *, times: int = 1, for_good: bool = False, answered: bool = False
     ) -> None:
-        """For the next `times` packets with these words: forward them, drop the server's answer, and end the connection.
-        `for_good`: refuse all connections afterwards. `answered`: forward the answer before ending the connection."""
+        """Forward the next `times` packets that contain these words, drop the server's answers, and end the connections.
+
+        `for_good`: refuse all connections afterwards. `answered`: forward the answer before ending the connection.
+        """
         self._fatal, self._times, self._for_good, self._answered = words, times, for_good, answered
 
     def _admit(self, client: socket.socket) -> tuple[socket.socket, bytes]:

@@ -29,7 +29,7 @@ from weelo_workers.runtime.embedded import Postgres, Valkey
 if TYPE_CHECKING:
     from tests.faults.leaks import Usage
 
-# Settings with which a request ends within seconds.
+# Short time limits, so that every request ends within seconds.
 QUICK = {
     "BROADCAST_TIMEOUT_SECONDS": "8",
     "RADIUS_STEPS_KM": "10,50",
@@ -46,7 +46,7 @@ REDIS_MEGABYTES = 256  # Redis rewrites its append-only file from 64 MB on
 
 DATABASE, CLOCK, MACHINE = "database", "second clock", "machine"
 STALL_SECONDS = 0.5
-"""If a sleep of a tenth of a second takes this much longer, the machine itself stalled, for all processes."""
+"""If a sleep of a tenth of a second takes this much longer, the machine itself stalled, and all processes with it."""
 
 
 @dataclass(slots=True)
@@ -83,14 +83,14 @@ class FaultSystem:
         self.shares_its_cores = False
         """Whether other tests run on the same cores, so that everything takes longer."""
         self.usual: Usage | None = None
-        """What the system uses at rest, measured before the play."""
+        """The resources that the system uses at rest, measured before the play."""
         self._lock = threading.Lock()
 
     def __enter__(self) -> FaultSystem:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Kill all processes, because a graceful shutdown takes time and is tested elsewhere."""
+        """Kill all processes. A graceful shutdown would take longer, and other tests cover it."""
         self.engine.dispose()
         me = psutil.Process(self.system.process.pid)
         family = [me, *me.children(recursive=True)]
@@ -189,7 +189,7 @@ class FaultSystem:
             gone.ended = time.time()
 
     def outage_between(self, since: float, until: float, broadcast: str) -> float:
-        """Return for how many of these seconds an outage affected this broadcast; overlapping outages count once."""
+        """Return for how many seconds of this interval an outage affected the broadcast. Overlapping outages count once."""
         with self._lock:
             spans = sorted(
                 (max(gone.began, since), min(gone.ended, until))
@@ -215,7 +215,7 @@ class FaultSystem:
                     UPDATE broadcasts SET expires_at = {soon.format("id::text")}
                      WHERE expires_at > now() + interval '5 s' RETURNING id::text""")
             )
-            # After a deadline was extended, its timer is still due at the old time, so it is moved as well.
+            # Timers are moved as well, because the timer of an extended deadline is still due at the old time.
             due = soon.format("payload->>'broadcast_id'")
             connection.execute(
                 text(f"""
@@ -270,7 +270,7 @@ class FaultSystem:
 
     @staticmethod
     def pause_processes(pids: Sequence[int], seconds: float) -> int:
-        """Wait this long while any of these stopped processes exists and is still stopped. Return how many are in the end."""
+        """Wait for this time, or until none of these stopped processes is left. Return how many are still stopped."""
         until = time.monotonic() + seconds
         while True:
             still = 0

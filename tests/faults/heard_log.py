@@ -28,7 +28,7 @@ class Line(NamedTuple):
 
 
 class HeardLog:
-    """`lines`: the log from its beginning, as far as received without a gap. `wrong`: violations of the protocol."""
+    """The log of one user as received. `lines`: from the beginning, without a gap. `wrong`: violations of the protocol."""
 
     def __init__(self) -> None:
         self.lines: list[Line] = []

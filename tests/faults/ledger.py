@@ -16,14 +16,16 @@ from weelo_api.commands.idempotency import id_of_key
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`status` 0: the connection broke, and it is unknown whether the request arrived. 500: the API itself does not know
-    whether the command was recorded."""
+    """One answer to a command. `status` 0: the connection broke, and it is unknown whether the request arrived.
+
+    500: the API does not know whether the command was recorded.
+    """
 
     at: float
     status: int
     body: Any = None
     recorded: bool = False
-    """Whether the answer names the command, which means that the command was stored (202 or an outcome)."""
+    """Whether the answer contains the command's id. Then the command was stored (202 or an outcome)."""
 
 
 @dataclass(slots=True)

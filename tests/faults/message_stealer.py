@@ -14,12 +14,12 @@ from tests.faults.fault_system import FaultSystem
 
 BROKER = "weelo:celery:"
 ARMS = (
-    3  # Redis serves blocked clients in turn: the more of these there are, the fewer messages reach a worker
+    3  # Redis serves blocked clients in turn, so with more of these connections fewer messages reach a worker
 )
 
 
 class MessageStealer:
-    """Competes with the workers for the messages of these queues. Use as a context manager. `loot`: what it removed."""
+    """Competes with the workers for the messages of these queues. Use as a context manager. `loot`: the removed messages."""
 
     def __init__(self, fault_system: FaultSystem, queues: Iterable[str]) -> None:
         self.loot: list[tuple[str, bytes]] = []

@@ -30,7 +30,7 @@ def drop_messages(at: FaultContext) -> Effect:
 
 @fault("each message is delivered one to five times")
 def multiply_messages(at: FaultContext) -> Effect:
-    """Messages are held back for a moment, then all copies are pushed together."""
+    """Hold messages back for a moment, then push several copies of each together."""
     messages = copies = 0
     until = time.monotonic() + at.long
     while time.monotonic() < until:
@@ -65,7 +65,7 @@ def ring_twice(at: FaultContext) -> Effect:
 
 @fault("countdowns arrive late")
 def ring_late(at: FaultContext) -> Effect:
-    """Countdowns are removed, and put back after their time."""
+    """Remove the messages of countdowns, and put them back after their time."""
     with MessageStealer(at.fault_system, ["timers"]) as stealer:
         time.sleep(at.long)
     time.sleep(at.long)
@@ -79,7 +79,7 @@ def ring_late(at: FaultContext) -> Effect:
 
 @fault("a publisher's clock is 90 s off")
 def ring_by_a_wrong_clock(at: FaultContext) -> Effect:
-    """Countdowns are removed, and published again by a process whose clock is wrong."""
+    """Remove the messages of countdowns, and publish them again from a process whose clock is wrong."""
     off = at.dice.choice((-90, 90))
     with MessageStealer(at.fault_system, ["timers"]) as stealer:
         time.sleep(at.long)

@@ -67,9 +67,11 @@ MUTANTS = (
             (
                 UOW,
                 "    # Outside of the part that locks: ",
-                "    if model is Broadcast:\n"
-                "        return select(model, func.clock_timestamp()).where(model.id.in_(bindparam('ids', expanding=True)))\n"
-                "    # Outside of the part that locks: ",
+                (
+                    "    if model is Broadcast:\n"
+                    "        return select(model, func.clock_timestamp()).where(model.id.in_(bindparam('ids', expanding=True)))\n"
+                    "    # Outside of the part that locks: "
+                ),
             ),
         ),
     ),
@@ -109,7 +111,7 @@ def try_mutant(mutant: Mutant, say: Callable[[str], None]) -> tuple[str, list[st
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-n0", "-q", "--no-header", "--tb=line", *SUITE],
             cwd=tree,
-            # First in the path, before the unchanged tree that is installed for development.
+            # The copy is first in the path, before the unchanged tree that is installed for development.
             env={**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,

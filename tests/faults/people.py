@@ -58,7 +58,10 @@ class Person:
     def send_command(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, key: str = ""
     ) -> Answer:
-        """Send one command. At random it waits for the outcome or not; most are repeated until they are answered."""
+        """Send one command. It is random whether the call waits for the outcome.
+
+        Most commands are repeated until they are answered.
+        """
         waits = self.dice.random() < 0.6
         patient = self.dice.random() < 0.8
         return self.population.send(
@@ -90,7 +93,7 @@ class Customer(Person):
             if chance < 0.12:
                 self.cancels()
             elif chance < 0.2:
-                self.wishes()  # which is refused, because one request is open
+                self.wishes()  # this is refused, because a request is open already
         elif status in ("fully_filled", "in_progress") and chance < 0.12:
             self.cancels()
         elif status == "expired" and chance < 0.3:
@@ -195,7 +198,7 @@ class Transporter(Person):
 
     def on_event(self, event: str, data: dict[str, Any]) -> None:
         if event == "new_broadcast":
-            # Most answer as fast as they can, so that they race.
+            # Most transporters answer as fast as they can, so that their accepts race.
             self.schedule(lambda: self.answers(data), 0.02, 0.1 if self.dice.random() < 0.7 else 2.0)
         elif event == "assignment_status_changed":
             vehicle, status = data["assignment"]["vehicleId"], data["assignment"]["status"]
@@ -236,7 +239,10 @@ class Transporter(Person):
             self.schedule(lambda: self.send_command("POST", f"/holds/{hold}/release", {}), 0.1, 1.0)
 
     def _trucks(self, count: int) -> list[dict[str, str]]:
-        """Choose trucks that are free as far as the app knows. If none is, choose a busy one, which the API must refuse."""
+        """Choose trucks that are free as far as the app knows.
+
+        If there is none, choose a busy one, which the API must refuse.
+        """
         trucks = list(zip(self.vehicles, self.drivers, strict=True))
         free = [truck for truck in trucks if truck[0] not in self.busy] or trucks[:1]
         chosen = self.dice.sample(free, min(count, len(free)))

@@ -15,7 +15,7 @@ RECOVERY = {
     "the children are terminated gracefully, one after another": 3,
     "the disk of Redis is full": 3,  # Celery's workers exit because of that
 }
-"""Factor for the time until the next fault: so many processes start afterwards that two cores can do nothing else."""
+"""Factors for the time until the next fault. After these faults many processes start, and two cores can do nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class ScheduledFault:
 
 
 def plan(seed: int, seconds: float, faults: list[str]) -> list[ScheduledFault]:
-    """Return a plan with rounds over the play: each round has every fault once, in a new random order."""
+    """Return a plan that consists of rounds: each round has every fault once, in a new random order."""
     dice = random.Random(seed)
     span = seconds - QUIET_FIRST_SECONDS - QUIET_LAST_SECONDS
     a_round = sum(RECOVERY.get(each, 1) for each in faults)
@@ -42,7 +42,10 @@ def plan(seed: int, seconds: float, faults: list[str]) -> list[ScheduledFault]:
 
 
 def _shuffled(faults: list[str], dice: random.Random) -> list[str]:
-    """Return the faults in random order, those with a long recovery in the first half, so that others overlap with it."""
+    """Return the faults in random order.
+
+    Those with a long recovery are in the first half, so that others overlap with them.
+    """
     order = [each for each in faults if each not in RECOVERY]
     dice.shuffle(order)
     for slow in (each for each in faults if each in RECOVERY):

@@ -77,7 +77,7 @@ def perform(
             if hurried:
                 _let_a_minute_pass(fault_system)
             _rest(fault_system)
-        except AssertionError as busy:  # the checks run in this case as well
+        except AssertionError as busy:  # the checks run after an exception as well
             population.ledger.spoiled.append(f"the system does not come to rest: {busy}")
         play.rested = time.time()
         tell(f"at rest after {play.rested - play.ended:.0f} s; running the checks")
@@ -123,8 +123,11 @@ AGAIN_SECONDS = 60.0
 
 
 def _until_it_matters(play: Play, fault: str, at: FaultContext) -> InjectedFault:
-    """Inject a fault, and repeat it for up to AGAIN_SECONDS while it has no effect: another fault may have removed its
-    target, or there is no target yet."""
+    """Inject a fault.
+
+    If it has no effect, repeat it for up to AGAIN_SECONDS: its target may not exist yet, or another fault may have
+    removed it.
+    """
     until = time.monotonic() + AGAIN_SECONDS
     while True:
         began = time.time()
@@ -147,7 +150,7 @@ REST_SECONDS = 90.0  # a reopened slot is offered for a minute
 
 
 def _let_a_minute_pass(fault_system: FaultSystem) -> None:
-    """Wait until only deadlines are pending, which may be a minute away, then make them due within seconds."""
+    """Wait until only deadlines are pending. They may be a minute away, so make them due within seconds."""
 
     def only_deadlines() -> bool:
         others = "SELECT name FROM mailbox WHERE settled_at IS NULL AND name <> 'broadcasts.expire' LIMIT 5"

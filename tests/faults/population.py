@@ -33,7 +33,7 @@ class Population:
         self.ledger = Ledger()
         self.over = False
         self.obliging = False
-        """Whether all drivers accept. Used towards the end, because a declined slot is offered for another minute."""
+        """Whether all drivers accept. It is set towards the end, because a declined slot is offered for another minute."""
         dice = random.Random(seed)
         self.customers = [Customer(self, random.Random(dice.random())) for _ in range(customers)]
         self.transporters = [
@@ -68,8 +68,11 @@ class Population:
             self.later(person.dice.uniform(0.0, 2.0), partial(self._live, person))
 
     def end(self, *, all_of_it: bool) -> None:
-        """Stop all new actions and wait for the running ones. Some customers cancel their open request, the others let it
-        expire. `all_of_it`: every request that would not expire soon is cancelled."""
+        """Stop new actions and wait for the running ones.
+
+        Some customers cancel their open request, the others let it expire. `all_of_it`: cancel every request that would
+        not expire soon.
+        """
         self.over = True
         with self._news:
             self._due.clear()
@@ -145,7 +148,10 @@ class Population:
         waits: bool,
         patient: bool,
     ) -> Answer:
-        """Send a command and return the last answer. If `patient`, a refused or unanswered one is repeated with the same key."""
+        """Send a command and return the last answer.
+
+        If `patient`, repeat a refused or unanswered command with the same key.
+        """
         entry = self.ledger.open(who.id, who.role, f"{method} {path}", key)
         until = time.monotonic() + (PATIENCE_SECONDS if patient else 0.0)
         attempt = 0

@@ -15,7 +15,7 @@ from weelo_workers.contracts.queues import QUEUES
 
 PREFORK = [queue for queue in QUEUES if queue != "notifications"]
 WORKER_STOPPED_SECONDS = 10.0
-"""Also in the short form: longer than a request lives there."""
+"""This is longer than a request lives, also in the short form of the test."""
 
 
 @fault("a prefork child is killed")
@@ -78,8 +78,10 @@ def stop_beat(at: FaultContext) -> Effect:
 
 
 def _stopped(at: FaultContext, pids: list[int], seconds: float, whose: str = "") -> Effect:
-    """A stopped process keeps the locks of its open transaction. These requests are blocked until the database ends
-    the transaction, so an outage is recorded for them."""
+    """Record an outage of the requests that stopped processes have locked.
+
+    They are blocked until the database ends the transactions.
+    """
     with ExitStack() as undo:
         undo.enter_context(at.fault_system.stopped(pids))
         locked = at.fault_system.locked_by(pids) if at.fault_system.database_answers() else []
@@ -92,7 +94,7 @@ def _stopped(at: FaultContext, pids: list[int], seconds: float, whose: str = "")
 
 @fault("the children are terminated gracefully, one after another")
 def restart_by_turns(at: FaultContext) -> Effect:
-    """A rolling restart: each child is terminated after the previous one has a successor."""
+    """Restart all children one by one: each is terminated after the previous one has a successor."""
     heirs = 0
     for program in (*QUEUES, "beat", "gunicorn"):
         before = at.fault_system.leader(program)
@@ -105,7 +107,7 @@ def restart_by_turns(at: FaultContext) -> Effect:
 
 
 def _heir(fault_system: FaultSystem, program: str, before: int) -> int:
-    """Return the pid of the successor, 0 if there is none yet."""
+    """Return the pid of the child's successor, 0 if there is none yet."""
     leader = fault_system.leader(program) or 0
     return leader if leader != before else 0
 

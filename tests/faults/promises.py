@@ -104,7 +104,10 @@ def known_answers(seen: Evidence) -> tuple[str, list[str]]:
 
 @check("no command takes effect twice")
 def no_double_effect(seen: Evidence) -> tuple[str, list[str]]:
-    """One `broadcasts.widen` advances several radius rings if they match no transporter, so transitions are compared by step."""
+    """Check that no command had its effect twice.
+
+    Transitions are compared by step, because one `broadcasts.widen` makes several steps if rings match no transporter.
+    """
     moves = seen.fault_system.rows("SELECT count(*) AS n FROM transitions")[0].n
     twice = seen.fault_system.rows(
         "SELECT cause, command_id, subject_id, name FROM transitions"

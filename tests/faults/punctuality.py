@@ -8,7 +8,7 @@ from tests.faults.checks import Evidence, check
 from tests.faults.fault_system import FaultSystem
 
 LATE_SECONDS = 2.0
-"""Allowed lateness, besides outages of the database and of the process that sweeps."""
+"""Allowed lateness in seconds, not counting outages of the database and of the process that sweeps."""
 SHARING_SECONDS = 1.0
 """Additional allowance in the suite, where other tests use the same cores."""
 
@@ -42,7 +42,7 @@ class Delay:
     late: float
     """Seconds; negative means early."""
     forgiven: float
-    """How many of these seconds were an outage."""
+    """The part of these seconds that belongs to an outage."""
     swept: bool = False
 
 
@@ -95,7 +95,7 @@ def timers(seen: Evidence) -> tuple[str, list[str]]:
 
 @check("no timer was refused")
 def no_timer_refused(seen: Evidence) -> tuple[str, list[str]]:
-    """A refused timer is settled without having had its effect."""
+    """Check that no timer was refused: a refused timer is settled without its effect."""
     refused = seen.fault_system.rows(
         "SELECT id, name, error FROM mailbox WHERE queue = 'timers' AND status = 'rejected'"
     )

@@ -22,7 +22,7 @@ class NotPossibleHere(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FaultContext:
-    """The arguments of a fault. `long`: seconds for which a lasting fault lasts."""
+    """The arguments of a fault. `long`: the duration of lasting faults in seconds."""
 
     fault_system: FaultSystem
     dice: random.Random

@@ -21,7 +21,7 @@ from weelo_workers.runtime.embedded import EmbeddedServer
 DOWN_SECONDS = 30.0
 LOCKED_SECONDS = 5.0
 WAITED_FOR_SECONDS = 12.0
-"""Additional time for which a lock is kept if no other connection waits for it yet."""
+"""A lock is kept for up to this much longer if no other connection waits for it yet."""
 
 
 @fault("a power cut: children and servers are killed at once")
@@ -40,7 +40,7 @@ def cut_the_power(at: FaultContext) -> Effect:
 
 @fault("PostgreSQL is shut down immediately")
 def shut_down_the_database(at: FaultContext) -> Effect:
-    """As `pg_ctl stop -m immediate` does; the supervisor restarts it."""
+    """Shut PostgreSQL down as `pg_ctl stop -m immediate` does. The supervisor restarts it."""
     with at.fault_system.outage_of(DATABASE):
         began, running = time.time(), _pids(at.fault_system.postgres)
         ended = at.fault_system.send(signal.SIGQUIT, running)
@@ -51,7 +51,7 @@ def shut_down_the_database(at: FaultContext) -> Effect:
 
 @fault("PostgreSQL is stopped for a while, then continued")
 def stop_the_database(at: FaultContext) -> Effect:
-    """Stop all its processes, the postmaster first so that it starts no new backend."""
+    """Suspend all of PostgreSQL's processes, the postmaster first so that it starts no new backend."""
     with at.fault_system.outage_of(DATABASE):
         postmaster = _pids(at.fault_system.postgres)
         with at.fault_system.stopped(postmaster):
@@ -96,7 +96,7 @@ def lock_a_table(at: FaultContext) -> Effect:
 
 
 def _locked(fault_system: FaultSystem, statement: str) -> int:
-    """Hold a lock for some seconds and until another connection waits for it; return how many wait in the end."""
+    """Hold a lock for some seconds, and longer until another connection waits for it. Return how many wait in the end."""
     with fault_system.engine.begin() as connection:
         me = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
         connection.execute(text(statement))
@@ -113,7 +113,10 @@ def _locked(fault_system: FaultSystem, statement: str) -> int:
 
 @fault("the disk of PostgreSQL is full")
 def fill_the_disk_of_the_database(at: FaultContext) -> Effect:
-    """First no table can grow. Then the write-ahead log cannot, so PostgreSQL ends and cannot start again."""
+    """Fill the disk in two steps. First no table can grow.
+
+    Then the write-ahead log cannot grow, so PostgreSQL ends and cannot start again.
+    """
     last_half = time.monotonic() + at.long / 2
 
     def takes_nothing() -> bool:
@@ -147,7 +150,7 @@ def restart_redis(at: FaultContext) -> Effect:
 
 @fault("Redis is stopped for a while, then continued")
 def stop_redis(at: FaultContext) -> Effect:
-    """The stopped Redis accepts connections and does not answer, so clients wait until their time-outs."""
+    """Suspend Redis. It accepts connections and does not answer, so clients wait until their time-outs."""
     running = _pids(at.fault_system.valkey)
     with at.fault_system.stopped(running):
         still = at.fault_system.pause_processes(running, at.long)
@@ -164,7 +167,7 @@ def empty_redis(at: FaultContext) -> Effect:
 
 @fault("the disk of Redis is full")
 def fill_the_disk_of_redis(at: FaultContext) -> Effect:
-    """Redis answers, and refuses all writes."""
+    """Fill the disk of Redis. It then answers, and refuses all writes."""
     return _full(at, at.fault_system.redis_disk, at.fault_system.redis_takes_nothing)
 
 

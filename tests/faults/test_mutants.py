@@ -1,4 +1,4 @@
-"""Every mutant still matches the source text that it changes."""
+"""Every mutant matches the present source text that it changes."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def test_commands_are_executed_while_redis_takes_connections_and_does_not_answer
 def test_TIMR_02_deadlines_are_kept_while_redis_takes_connections_and_does_not_answer(
     fault_system: FaultSystem,
 ) -> None:
-    """An outage of Redis allows no extra lateness, because the sweep does not use it."""
+    """The sweep does not use Redis, so an outage of Redis allows no extra lateness."""
     broadcasts = [booked(fault_system)[1] for _ in range(6)]
     with fault_system.stopped([pid_of(fault_system.valkey)]):
         fault_system.shorten_deadlines()
@@ -96,7 +96,7 @@ def test_TIMR_02_deadlines_are_kept_while_redis_takes_connections_and_does_not_a
 def test_a_killed_childs_message_is_redelivered_without_the_sweep(
     fault_system: FaultSystem,
 ) -> None:
-    """Without this, each killed child would delay its command by the second for which the sweep waits."""
+    """Without redelivery, each killed child would delay its command by the second for which the sweep waits."""
     eventually(lambda: len(fault_system.system.pids("broadcasts")) == 3, within=20)
     customer, broadcast = booked(fault_system)
     with fault_system.stopped(fault_system.system.pids("beat")):
@@ -118,7 +118,7 @@ def test_a_killed_childs_message_is_redelivered_without_the_sweep(
 
 
 def test_workers_survive_a_kill_of_redis(fault_system: FaultSystem) -> None:
-    """The workers hold countdowns, which they cannot return to the broker at that moment."""
+    """The workers hold messages of countdowns, which they cannot return to the broker while Redis is dead."""
     eventually(lambda: len(fault_system.children()) == len(QUEUES) + 2, within=20)
     booked(fault_system)
     before = fault_system.children()

@@ -55,7 +55,7 @@ NO_COMMAND = dict.fromkeys(
     (COMMAND, ROWS), "telemetry is no command, and its positions are written to no table"
 )
 
-# Fields that may be missing in a place, and why. A field that is found there must be removed from this list.
+# Fields that need not be found in a place, with the reason. A field that is found there must be removed from this list.
 MAY_BE_MISSING: dict[str, dict[str, str]] = {
     "DriverDetails.licenseNumber": {VIEWS: "kept for operators; CONTRACT section 3 shows no Driver with it"},
     "Refusal.reason": {VIEWS: "kept for operators, in offers.decline_reason"},
@@ -69,20 +69,20 @@ MAY_BE_MISSING: dict[str, dict[str, str]] = {
         for name in ("latitude", "longitude", "speed", "bearing", "recordedAt")
     },
 }
-# Other names under which a field is found.
+# Names under which a field is found if they differ from its own name.
 OTHER_NAMES: dict[str, set[str]] = {
     "Refusal.reason": {"decline_reason"},
     "VehicleRequirement.quantity": {"count", "trucks_needed", "trucksNeeded"},
     "TripLocation.recordedAt": {"recordedAt"},
 }
-# Request models that are no route's body.
+# Request models that no route has as its body.
 NO_BODIES: dict[type[Request], str] = {
     **dict.fromkeys(get_args(messages.Op), "sent over the socket; tests/sockets test each of them"),
     Waypoint: "a view",
 }
-# Copies of the whole request, which contain every field even if nothing uses it.
+# Names of copies of the whole request. They contain every field even if it is not used.
 COPIES = {("broadcasts", "request")}
-# Tables that are not searched as rows: the command itself, and the events about it, which count as views.
+# Tables that are not searched as rows: those of the command itself, and those of events, which count as views.
 NOT_ROWS = {"mailbox", "replays", "events", "log_lines", "log_heads"}
 
 FIXED: dict[str, Any] = {
@@ -247,7 +247,7 @@ class Probe:
         return result
 
     def proves(self, path: str, fact: bool) -> None:
-        """Record that a field had its effect, for a field whose value is not stored."""
+        """Record that a field had an effect. For fields whose value is not stored."""
         assert fact, f"{path} has no effect"
         self.proved.add(path)
 
@@ -358,7 +358,7 @@ def accept(probe: Probe) -> None:
     slots = probe.world.rows(
         "SELECT id FROM truck_requests WHERE broadcast_id = :id ORDER BY request_number", id=several
     )
-    # The second slot is named by the request. Of the three trucks, one gets no slot.
+    # The request names the second slot. One of the three trucks gets no slot.
     trucks = [
         {
             "vehicleId": str(second.vehicle_id),
@@ -561,7 +561,7 @@ def test_every_field_of_a_request_arrives(world: World, route: str, model: type[
         if path not in probe.proved or place == COMMAND
     }
     assert lost == set()
-    # Each field of the model, and of the models in it, has been sent.
+    # Each field of the model and of its nested models was sent.
     assert _fields(model) <= probe.fields
     stale = {
         f"{path} is in {place} after all"

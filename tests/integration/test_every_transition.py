@@ -1,4 +1,4 @@
-"""Scenarios take every transition of the four lifecycles, and history records each under the lifecycle's name for it."""
+"""Scenarios make every transition of the four lifecycles, and the history records each under its name in the lifecycle."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ LIFECYCLES: dict[str, Lifecycle[Any]] = {
     "assignment": assignment.LIFECYCLE,
 }
 
-# The first ring enters and leaves `broadcasting` in one transaction, so no other command meets this status.
+# The first ring enters and leaves `broadcasting` in one transaction, so no other command finds a broadcast in this
+# status.
 OUT_OF_REACH = {
     "broadcast: broadcasting --cancel--> cancelled",
     "broadcast: broadcasting --expire--> expired",
@@ -27,7 +28,7 @@ OUT_OF_REACH = {
 
 
 def asked(world: World, trucks: int, *, won: int = 0, yes: int = 0) -> tuple[UUID, Fleet]:
-    """Create a request for `trucks` trucks. One fleet wins `won` of them, and the drivers of the first `yes` accept."""
+    """Create a request for `trucks` trucks. One fleet wins `won` slots, and the drivers of the first `yes` trucks accept."""
     fleet = world.fleet(trucks)
     request = world.broadcast(trucks)
     if won:
@@ -38,7 +39,7 @@ def asked(world: World, trucks: int, *, won: int = 0, yes: int = 0) -> tuple[UUI
 
 
 def refuses(world: World, request: UUID, *, late: bool = False) -> None:
-    """Let the driver who was asked last decline. `late`: after the deadline, when no replacement is searched."""
+    """Let the driver with the newest assignment decline. `late`: after the deadline, when no replacement is searched."""
     if late:
         world.shift(121)
     world.answer(world.assignments(request)[-1], yes=False)

@@ -16,7 +16,7 @@ from weelo_workers.models.migrate import alembic_config
 
 BEFORE_FIELD_TERMS, FIELD_TERMS = "0007", "0008"
 
-# The name when the row was written, and the name of the same command now.
+# Names of commands: when the old rows were written, and now.
 RENAMED = {
     "offers.drop_hold": "offers.release_hold",
     "offers.release_hold": "offers.expire_hold",

@@ -157,7 +157,7 @@ def test_a_time_that_no_clock_shows_is_400(app: FlaskClient, recorded_at: str) -
 
 
 def mentions() -> int:
-    """Return how many positions have been forwarded so far."""
+    """Return how many positions have been published so far."""
     return int(redis().xlen(live_stream.EPHEMERAL))
 
 
@@ -246,7 +246,7 @@ def test_rows_that_a_lagging_replica_does_not_have_yet_are_found(
 
 
 def test_an_empty_header_does_not_authenticate(app: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty header does not authenticate: once the limit of unauthenticated sockets is reached, it gets a 503."""
+    """A request with an empty header counts as unauthenticated: above the limit of unauthenticated sockets it gets a 503."""
     monkeypatch.setattr(weelo_api.websocket.hub, "MAX_UNAUTHENTICATED", 0)
     for without_token in ({}, {"Authorization": ""}):
         assert app.get("/api/v1/ws", headers=without_token).status_code == 503
@@ -259,7 +259,7 @@ def test_an_empty_header_does_not_authenticate(app: FlaskClient, monkeypatch: py
 def test_a_recorded_command_is_accepted_whatever_fails_while_workers_are_woken(
     world: World, app: FlaskClient, monkeypatch: pytest.MonkeyPatch, parameter: str, prefer: dict[str, str]
 ) -> None:
-    """kombu raises a TypeError for these parameters, which our settings no longer pass to it."""
+    """kombu raises TypeError for these parameters. The settings no longer pass them on, so the test sets them itself."""
     broken = CeleryWaker()
     broken._celery.conf.broker_url = f"{settings().redis_url}?{parameter}"
     monkeypatch.setattr(internal, "waker", lambda: broken)

@@ -1,4 +1,4 @@
-"""Rules that exist for rows and for queries: both forms give the same answer for the same rows."""
+"""Rules that exist both in Python and in SQL give the same answer for the same rows."""
 
 from __future__ import annotations
 

@@ -42,8 +42,9 @@ from weelo_workers.lifecycles.lifecycle import Transition
 from weelo_workers.presence_sync import read_availability, write_presence
 from weelo_workers.redis_client import redis
 
-# The onlooker accepts, holds and declines; the holder owns the hold. There is no hold before the broadcast was
-# offered, and a transporter without an offer gets the same answer as for an unknown broadcast (CONTRACT section 2).
+# Commands of the onlooker, who accepts, holds and declines, and of the holder, who has a hold. Before the broadcast is
+# offered there is no hold. A transporter without an offer gets the same answer as for an unknown broadcast (CONTRACT
+# section 2).
 BROADCAST = (
     """
                     cancel                 continue_partial
@@ -72,8 +73,8 @@ completed         BROADCAST_FILLED     BROADCAST_FILLED     done                
 cancelled         BROADCAST_CANCELLED  BROADCAST_CANCELLED  done                 BROADCAST_CANCELLED  same
 expired           BROADCAST_EXPIRED    BROADCAST_EXPIRED    done                 BROADCAST_EXPIRED    same
 """,
-    # `again`: a step that has been executed. `taken`: the slot has been won meanwhile. The latecomer has driven into
-    # the ring after its offers were made.
+    # Commands of the system. `again`: the step was made before. `taken`: the slot was won meanwhile. The latecomer
+    # drove into the ring after its offers were made.
     """
                   widen  widen/again  expire  expire/early  reoffer  reoffer/taken  offer_late  catch_up
 created           done   same         done    waits         waits    same           same        same
@@ -86,7 +87,7 @@ completed         same   same         same    same          same     same       
 cancelled         same   same         same    same          same     same           same        same
 expired           same   same         same    same          same     same           same        same
 """,
-    # No transporter has been passed over for lack of room here, so there is nothing to backfill.
+    # In these scenes no transporter was passed over for lack of room, so there is nothing to backfill.
     """
                   offer_passed_over  backfill
 created           same               same
@@ -101,7 +102,7 @@ expired           same               same
 """,
 )
 
-# Accepts that name this slot, by the onlooker and by the holder, who holds the slot if it is `held`.
+# Accepts that name a slot, by the onlooker and by the holder. If the slot is `held`, the hold is the holder's.
 TRUCK_REQUEST = (
     """
            accept/onlooker        accept/holder
@@ -191,7 +192,7 @@ class Scene:
         self.world = world
         self.winner, self.holder, self.onlooker, self.latecomer = fleets
         self.customer = uuid4()
-        self.broadcast = self.held = uuid4()  # ids that do not exist, until there are real ones
+        self.broadcast = self.held = uuid4()  # random ids, until the scene has real ones
 
     def asks(self, slots: int, *, told: bool = True) -> None:
         self.broadcast = UUID(self.world.book(self.customer, slots).result["id"])
@@ -200,7 +201,7 @@ class Scene:
             self.world.heartbeat(self.latecomer, km_north=1)
 
     def the(self, subject: str) -> Any:
-        """Return the only row of this kind; of slots the first."""
+        """Return the only row of this kind. Of slots it is the first."""
         first = "WHERE request_number = 1" if subject == "truck_request" else ""
         (row,) = self.world.rows(f"SELECT * FROM {subject}s {first}")
         return row
@@ -240,14 +241,14 @@ class Scene:
         return self.timer(WidenBroadcast(broadcast_id=self.broadcast, step=step))
 
     def reoffers(self, *, taken: bool = False) -> CommandOutcome:
-        """Reoffer the first slot that is searching; if there is none or `taken`, a slot that does not exist."""
+        """Reoffer the first slot that is searching. Without one, or with `taken`, reoffer a slot that does not exist."""
         query = "SELECT id FROM truck_requests WHERE status = 'searching' ORDER BY request_number"
         slots = [] if taken else self.world.rows(query)
         slot = slots[0].id if slots else uuid4()
         return self.timer(ReofferBroadcast(broadcast_id=self.broadcast, truck_request_id=slot))
 
     def traces(self) -> tuple[list[Any], list[Any]]:
-        """Return the rows and events that a command may have changed, without its outcome, and the commands to come."""
+        """Return the rows and events that a command may have changed, without its outcome, and the pending commands."""
         told = """
             SELECT told->>'event' FROM mailbox, jsonb_array_elements(payload->'events') AS told
              WHERE name = 'notifications.deliver' AND told->>'event' <> 'CommandSettled'
@@ -266,7 +267,7 @@ def a_broadcast(scene: Scene, status: str, how: str) -> None:
     if full and not how:
         scene.world.release_hold(scene.holder, scene.held)
     if status == "broadcasting":
-        # No command meets this status, because the first ring enters and leaves it in one transaction.
+        # No command finds this status, because the first ring enters and leaves it in one transaction.
         scene.write("UPDATE broadcasts SET status = 'broadcasting'")
     elif status != "active" and how != "empty":
         scene.wins(then={"in_progress": "en_route_pickup"}.get(status, status))
@@ -374,7 +375,8 @@ def _cells(table: str) -> Iterator[tuple[str, str, str]]:
                 yield state, command, "INVALID_TRANSITION" if cell == "no" else cell
 
 
-# By state; within a state, commands that need an elapsed deadline come last.
+# Cells are ordered by state, so that a scene can be reused. Within a state, commands that need an elapsed deadline come
+# last.
 CELLS = [
     (subject, *cell)
     for subject, (tables, _, _) in SUBJECTS.items()
@@ -455,7 +457,7 @@ def test_every_command_and_every_timer_has_a_column() -> None:
     columns = {_plain(command) for _, _, command, _ in CELLS}
     words = {name.partition(".")[::2] for name in REGISTRY}
     commands = {command for domain, command in words if domain in ("broadcasts", "offers", "trips")}
-    # Before a creation there is no state.
+    # A creation has no earlier state.
     assert (columns - set(assignment.STEPS)) | {"advance"} == commands - {"create_booking", "create_order"}
 
 

@@ -72,7 +72,7 @@ def test_an_app_that_was_closed_hears_what_it_missed_and_no_more(system: System)
     assert back.seqs() == list(range(seen + 1, seen + 1 + len(back.seqs())))
     back.close()
 
-    # The same on a bare socket, because the reference client would drop repeated lines and request missing ones.
+    # A bare socket receives the same log. The reference client would hide repeated lines and request missing ones.
     bare = BareSocket(system, Role.CUSTOMER, who)
     bare.say(op="resume", after=seen)
     bare.until("command_settled", command="broadcasts.cancel")
@@ -120,7 +120,7 @@ def test_sixty_phones_tap_accept_at_once_and_one_wins(system: System) -> None:
 
 
 def test_a_command_is_accepted_at_once_and_its_outcome_is_found_later(system: System) -> None:
-    """Over bare HTTP, because this is about the form of the 202 and of the outcome."""
+    """This uses bare HTTP, because it checks the form of the 202 and of the outcome."""
     customer = uuid4()
     asks = system.http(Role.CUSTOMER, customer)
     accepted = asks.post("/bookings", json=BOOKING, headers={"Prefer": "respond-async"})

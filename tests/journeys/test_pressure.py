@@ -55,7 +55,7 @@ def waiting(system: System, queue: str, count: int, seconds: int, name: str = ""
         with engine.begin() as connection:
             connection.execute(text("DELETE FROM mailbox WHERE wake_at > now() + interval '30 minutes'"))
         engine.dispose()
-        time.sleep(POLL_SECONDS)  # until no API process has the old figures
+        time.sleep(POLL_SECONDS)  # until no API process uses the old figures
 
 
 @pytest.fixture(autouse=True)
@@ -125,7 +125,7 @@ def test_IDEM_02_a_repeated_accepted_command_is_answered_under_load_shedding(sys
 )
 def test_such_a_backlog_refuses_no_request(system: System, count: int, name: str) -> None:
     with waiting(system, name.partition(".")[0], count=count, seconds=60, name=name):
-        for _ in range(8):  # longer than the half second after which every API process has polled
+        for _ in range(8):  # longer than half a second, after which every API process has polled
             assert asked(system).status_code == 202
 
 

@@ -16,7 +16,7 @@ from weelo_workers.models.engine import connect
 
 pytestmark = pytest.mark.xdist_group("system")
 
-# WEELO_SURGE=500 tries it with all ten towns, as `python -m bench surge` does.
+# WEELO_SURGE=500 uses all ten towns, as `python -m bench surge` does.
 MANY = int(os.environ.get("WEELO_SURGE", "40"))
 
 

@@ -29,7 +29,7 @@ from weelo_workers.lifecycles.broadcast import OPEN
 
 LOOK = int(os.environ.get("WEELO_MODEL_EXAMPLES", "0"))
 
-# Selects the object of a rule: the n-th existing one, newest first, so mostly the newest.
+# Selects the object of a rule: the n-th existing one, newest first, most often the newest.
 any_one = st.sampled_from((0, 0, 0, 1, 1, 2, 3, 5))
 mostly = st.sampled_from((True, True, True, False))
 ACTS = (
@@ -59,7 +59,8 @@ class Dispatch(RuleBasedStateMachine):
     def somebody_has_asked(self, trucks: int) -> None:
         self.world.broadcast(trucks, customer=self.customers[0])
 
-    # One rule for all acts, because Hypothesis disables about half of the rules in each run, and few would be combined.
+    # All acts share one rule. Hypothesis disables about half of the rules in each run, so with a rule each, few acts
+    # would be combined.
     @rule(act=st.sampled_from(ACTS), which=any_one, who=any_one, count=st.integers(1, 2), yes=mostly)
     def somebody(self, act: str, which: int, who: int, count: int, yes: bool) -> None:
         getattr(self, act)(which, who, count, yes)

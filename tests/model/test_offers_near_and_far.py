@@ -107,7 +107,10 @@ class Towns:
         self.world.tick(seconds)
 
     def everybody_is_heard(self) -> None:
-        """Send heartbeats, which create offers of requests that now reach a transporter or for which it now has room."""
+        """Send a heartbeat of every transporter.
+
+        Heartbeats create offers of requests that now reach a transporter, or for which it now has room.
+        """
         for _ in range(2):
             for pattern in ("weelo:open:asked:*", "weelo:open:moved:*"):
                 for key in redis().scan_iter(pattern):

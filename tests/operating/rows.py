@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 
 @dataclass
 class Rows:
-    """Called with a statement, it runs it in its own transaction and returns its rows, if any."""
+    """A function that runs a statement in a transaction of its own and returns the rows, if any."""
 
     engine: Engine
 

@@ -78,7 +78,7 @@ def test_every_configured_server_is_checked(migrated: None, cluster: str) -> Non
 
 
 def test_tables_whose_rows_a_policy_hides_are_named() -> None:
-    """Some providers switch row-level security on for every new table."""
+    """The doctor names tables with row-level security. Some providers switch it on for every new table."""
     made = connect(own_database(DOCTOR))
     upgrade_to_head(made)
     with made.connect() as connection:

@@ -38,7 +38,7 @@ Begin = Callable[[str], "subprocess.Popen[bytes]"]
 
 @pytest.fixture
 def worker() -> Iterator[Begin]:
-    """Starts a real worker of one process for a queue, and waits until it consumes."""
+    """Return a function that starts a real worker with one process for a queue, and waits until it consumes."""
     begun: list[subprocess.Popen[bytes]] = []
 
     def begin(queue: str) -> subprocess.Popen[bytes]:
@@ -121,7 +121,7 @@ def test_an_api_answers_who_waits_for_an_outcome_before_it_ends(world: World, so
         ended = threading.Thread(target=api.stop)
         ended.start()
         if somebody_works:
-            # By then the reader of the live stream has ended, so the API can learn the outcome only from the row.
+            # At that time the reader of the live stream has ended, so the API can read the outcome only from the row.
             time.sleep(1)
             world.bus.execute(command.id)
         answer = asked.result(timeout=10)

@@ -52,7 +52,7 @@ def worker_urls(system: System) -> dict[str, str]:
 
 
 def play(system: System) -> None:
-    """Cause changes of all metrics: an accept, one too late, a broadcast that expires, frames, pushes."""
+    """Change all metrics, by an accept, an accept that is too late, a broadcast that expires, frames and pushes."""
     truck, late = accept_and_too_late(system)
     late.client.register_device(uuid4().hex, "android")
     fleet, customer = Listener(truck.client), system.client(Role.CUSTOMER, uuid4())
@@ -152,7 +152,7 @@ def test_each_worker_and_beat_serve_their_metrics_at_their_own_port(operated: Sy
 
 
 def test_both_api_processes_say_the_same(operated: System) -> None:
-    """Each scrape opens a new connection, so the processes take turns in answering."""
+    """Each scrape opens a new connection, so different processes answer."""
     sockets = [BareSocket(operated, Role.CUSTOMER, uuid4()) for _ in range(8)]
     url = f"{operated.url}/metrics"
     eventually(lambda: of(scrape(url), "weelo_sockets_open") == 8)
@@ -166,7 +166,7 @@ def test_both_api_processes_say_the_same(operated: System) -> None:
 
 
 def _quiet(figure: Callable[[], float]) -> float:
-    """Return the figure as soon as it has not changed for a second."""
+    """Wait until the figure has not changed for a second, and return it."""
     seen, since = figure(), time.monotonic()
     while time.monotonic() - since < 1:
         if (now := figure()) != seen:
@@ -192,7 +192,7 @@ def test_counts_of_killed_children_are_kept_and_their_files_are_deleted(operated
         return not {int(path.stem.rpartition("_")[2]) for path in folder.glob("*.db")} & set(children)
 
     eventually(added_up)
-    # New processes add to the merged counts.
+    # The counts of new processes are added to the merged ones.
     accept_and_too_late(operated)
     eventually(lambda: of(scrape(url), "weelo_commands_total", name="offers.accept") > counted)
 

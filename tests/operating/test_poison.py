@@ -18,7 +18,7 @@ from weelo_workers.contracts.statuses import Role
 
 pytestmark = pytest.mark.xdist_group("operated")
 
-# These tests need few requests, and other tests need the processor.
+# Few requests are enough here, and other tests need the processor.
 BETWEEN_CUSTOMERS_SECONDS = 0.3
 
 WRITE = """
@@ -45,7 +45,7 @@ def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: Sys
         write(rows, "fleet.register_vehicle", "fleet", {"vehicle_number": None}),
         write(rows, "notifications.deliver", "notifications", {"subject_id": 7}),
         write(rows, "notifications.push", "notifications", {"to": "everyone"}),
-        # It has no recipients, but the same subject as the deliveries that must go on.
+        # The event has no recipients. Its subject is that of the deliveries that must go on.
         write(
             rows,
             "notifications.deliver",
@@ -121,7 +121,7 @@ def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: Sys
 def test_a_command_that_kills_its_process_is_counted_and_parked_while_everybody_is_served(
     operated: System, rows: Rows
 ) -> None:
-    """Such commands raise no exception. They crash a worker's child, the notifier, and beat."""
+    """These commands raise no exception. They crash a worker's child, the notifier, and beat, and are counted and parked."""
     customer, about = uuid4(), uuid4()
     asks = operated.http(Role.CUSTOMER, customer)
 
@@ -163,7 +163,8 @@ def test_a_command_that_kills_its_process_is_counted_and_parked_while_everybody_
         assert row.crashes == 5 and "died of it" in row.last_error
     [goes_on] = standing(timer)
     assert goes_on.parked_at is None and goes_on.crashes >= 3 and goes_on.retry_at > goes_on.now
-    # The timer crashes beat twice. A delivery that waits long for a slowly restarting notifier may crash it once more.
+    # The timer crashes beat twice. If the notifier restarts slowly, beat executes the delivery itself and may crash
+    # once more.
     assert len(beats) <= 6, "beat must leave commands that may crash it to the workers"
     eventually(lambda: standing(behind)[0].settled_at, within=30)
     rows("DELETE FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[]))", ids=poison)

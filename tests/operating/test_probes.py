@@ -22,7 +22,7 @@ from weelo_workers.models.engine import connect
 from weelo_workers.runtime.embedded import Postgres, Valkey
 
 WITHIN_SECONDS = 3.0
-THREADS = 128  # of the API under test, in one process
+THREADS = 128  # threads of the API under test, which has one process
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def api(servers: tuple[Postgres, Valkey]) -> Iterator[Api]:
 
 @contextmanager
 def stopped(server: Postgres | Valkey) -> Iterator[None]:
-    """Stop all processes of a server by SIGSTOP: connections stay open, and no answer comes."""
+    """Suspend all processes of a server by SIGSTOP. Connections stay open, but there are no answers."""
     main = psutil.Process(server.pid())
     processes = [main, *main.children(recursive=True)]
     for process in processes:
@@ -66,7 +66,7 @@ def stopped(server: Postgres | Valkey) -> Iterator[None]:
 
 
 def ask(api: Api, path: str) -> Answer:
-    """Return the answer of a probe, which must come in time."""
+    """Return the answer of a probe. Assert that it arrives in time."""
     began = time.monotonic()
     [answer] = exchange(api.port, request(f"GET {path}", role=None), within=20)
     assert time.monotonic() - began < WITHIN_SECONDS, path
@@ -111,7 +111,7 @@ def test_probes_are_answered_while_redis_hangs(api: Api, servers: tuple[Postgres
 def test_probes_are_answered_while_every_thread_for_requests_hangs(
     api: Api, servers: tuple[Postgres, Valkey]
 ) -> None:
-    """There are twice as many requests as threads, and all of them wait for the database."""
+    """Twice as many requests as threads are sent, and all of them wait for the database."""
     with ExitStack() as lines:
         with stopped(servers[0]):
             readers = [lines.enter_context(call(api, "GET /api/v1/events")) for _ in range(2 * THREADS)]

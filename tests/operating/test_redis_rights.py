@@ -1,4 +1,4 @@
-"""A Redis user who may not do what is needed is named by `weelo doctor` and at the start, with the rights that suffice."""
+"""If a Redis user lacks rights, `weelo doctor` and the start of the system name the user and the rights that suffice."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def test_a_command_waits_while_the_database_lacks_something_and_is_never_parked_
 
 @pytest.mark.parametrize("state", FAULTS)
 def test_an_error_that_waiting_does_not_cure_is_a_failure(world: World, state: str) -> None:
-    """An error that is not temporary must count as a failure, or its command would be retried forever."""
+    """An error that is not temporary must count as a failure. Otherwise its command would be retried for ever."""
     customer = uuid4()
     command = world.post(world.booking(customer), customer, Role.CUSTOMER)
     refuse_rows(world, state, "mailbox", "broadcasts")
@@ -108,7 +108,10 @@ def test_an_error_that_waiting_does_not_cure_is_a_failure(world: World, state: s
 
 
 def test_after_a_failover_connections_to_the_new_standby_are_dropped(world: World) -> None:
-    """Its connections still work for reading. They are dropped, so that new ones lead to the new primary."""
+    """Connections to the old primary still work for reading.
+
+    They are dropped, so that new ones are made to the new primary.
+    """
     drop_inherited_connections()
     with autocommit_engine().connect() as connection:
         connection.execute(text("SET default_transaction_read_only = on"))
@@ -149,8 +152,8 @@ def small_disk(world: World, leftovers: None) -> Iterator[SmallDisk]:
         connection = undo.enter_context(alone.connect())
         connection.execute(text(f"CREATE TABLESPACE {tablespace} LOCATION '{disk.at}'"))
         undo.callback(connection.execute, text(f"DROP TABLESPACE {tablespace}"))
-        # Rows that earlier tests deleted still take up space. The files may be larger than the small disk, or have free
-        # space in which new rows fit. TRUNCATE gives the tables new, empty files.
+        # TRUNCATE gives the tables new, empty files. The old files contain rows that earlier tests deleted: they may be
+        # larger than the small disk, or have free space for new rows.
         connection.execute(text(f"TRUNCATE {', '.join(MOVED)} CASCADE"))
         for table in MOVED:
             connection.execute(text(f"ALTER TABLE {table} SET TABLESPACE {tablespace}"))

@@ -22,7 +22,7 @@ from weelo_workers.models.engine import autocommit_engine, connect, engine, read
 
 PRODUCT = ("weelo_workers", "weelo_api", "weelo_client", "weelo_demo")
 
-# Calls that connect to a server, and the arguments that bound their waits.
+# Calls that connect to a server, each with the arguments that limit its waiting time.
 BOUNDED_BY = {
     "from_url": {"socket_timeout", "socket_connect_timeout"},
     "Redis": {"socket_timeout", "socket_connect_timeout"},
@@ -93,7 +93,7 @@ def test_a_silent_database_is_given_up_within_seconds(silent: int) -> None:
 
 
 def test_a_silent_broker_is_given_up_within_seconds(silent: int) -> None:
-    """Runs in its own process, because Celery reads its settings once."""
+    """The test runs in a process of its own, because Celery reads its settings once."""
     ring = (
         "from uuid import uuid4; from weelo_workers.messaging.wakeup import WakeUp, BrokerUnavailable\n"
         "from weelo_workers.messaging.celery_waker import CeleryWaker\n"

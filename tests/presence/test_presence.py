@@ -1,4 +1,4 @@
-"""Presence on a real Redis: its searches agree with a matcher that checks every fleet."""
+"""Presence on a real Redis. Its searches return the same as a matcher that checks every fleet."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _reach(km: float | None) -> Reach:
 
 @pytest.mark.parametrize("centre", CENTRES, ids=str)
 def test_searches_agree_with_a_matcher_that_looks_at_everybody(centre: Point) -> None:
-    """170 fleets and 170 searches around each of six places: a thousand of each in all."""
+    """Around each of six places there are 170 fleets and 170 searches, in all a thousand of each."""
     dice = random.Random(f"{centre}")
     fleets: dict[UUID, tuple[list[str], Point]] = {}
     for _ in range(170):

@@ -82,7 +82,10 @@ def test_the_reason_why_FCM_cannot_be_used_is_reported_each_time(
 def test_a_message_that_has_arrived_is_not_sent_again_because_another_has_not(
     server: FcmServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Google may refuse to renew the credentials for one request and not for the next."""
+    """One request of a batch may fail, for example if Google refuses to renew the credentials for it.
+
+    The others are not sent again.
+    """
     asked = iter(range(100))
 
     def sometimes(*_: Any) -> None:

@@ -116,7 +116,7 @@ def test_nobody_is_pushed_again_because_somebody_else_holds_a_dead_token(
 
 
 def test_a_token_of_another_project_is_refused_and_kept(world: World, server: FcmServer) -> None:
-    """With the wrong credentials every token would seem to be one."""
+    """With wrong credentials FCM would report every token as another project's, so none is deleted."""
     _, token = fleet_with_phone(world)
     server.answers[token] = "foreign"
     world.broadcast(1)
@@ -157,7 +157,7 @@ def test_FCM_is_not_asked_again_after_the_end(world: World, server: FcmServer) -
     world.broadcast(1)
     world.tick(200)
     offers = [each for _, each in server.asked if each == token]
-    assert len(offers) == 2  # the offer once and the withdrawal once, because its retry is due in 119 s
+    assert len(offers) == 2  # the offer once and the withdrawal once: its retry is not due yet, but in 119 s
 
 
 def test_FCM_is_never_asked_earlier_than_it_said(world: World, server: FcmServer) -> None:

@@ -1,4 +1,4 @@
-"""A push that was delayed, by an open socket or by FCM, is sent only if it still holds."""
+"""A push that was delayed, by an open socket or by FCM, is sent only if its event is still true."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.fcm_server import FcmServer
 from tests.support.waiting import eventually
 from tests.support.world import Fleet, World
 
-# Seconds by which delayed pushes are delayed further, so that slow machines can execute other commands meanwhile.
+# Delayed pushes are delayed by this many more seconds, so that slow machines can execute other commands meanwhile.
 A_WHILE = 20
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(params=["READ COMMITTED", "SERIALIZABLE"])
 def world(migrated: None, request: pytest.FixtureRequest) -> Iterator[World]:
-    # Imported here, because these modules read the settings, which `pytest_configure` sets.
+    # These modules are imported here, because they read the settings, which `pytest_configure` sets.
     from tests.support.world import World
     from weelo_workers.models.engine import connect
 

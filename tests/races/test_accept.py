@@ -42,7 +42,7 @@ def test_ACPT_05_fifty_racing_for_five_slots_fill_exactly_five_and_none_is_answe
 
 
 def test_ACPT_03_under_the_row_lock_no_command_is_retried(world: World) -> None:
-    """With READ COMMITTED and the broadcast locked, one execution settles every command."""
+    """With READ COMMITTED and the row lock on the broadcast, every command is settled by its first execution."""
     with world.bus.engine.connect() as connection:
         level = connection.exec_driver_sql("SHOW transaction_isolation").scalar_one()
     if level != "read committed":

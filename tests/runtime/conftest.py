@@ -28,7 +28,7 @@ def data_dir() -> Iterator[Path]:
 
 @pytest.fixture
 def begin() -> Iterator[Begin]:
-    """Yield a function that starts Python programs with readable output. They are killed after the test."""
+    """Yield a function that starts a Python program and pipes its output. The programs are killed after the test."""
     begun: list[subprocess.Popen[str]] = []
 
     def python(*arguments: str, **environment: str) -> subprocess.Popen[str]:

@@ -60,7 +60,7 @@ def commands(group: click.Group, *path: str) -> Iterator[tuple[tuple[str, ...], 
             yield (*path, name), command
 
 
-# What a command needs besides --data-dir.
+# The arguments that a command needs besides --data-dir.
 NEEDS = {
     ("token",): ("--role", "admin", "--sub", str(uuid4())),
     ("mailbox", "show"): (str(uuid4()),),
@@ -206,7 +206,7 @@ def test_a_command_whose_output_cannot_be_written_fails_with_one_line(
     if "/dev/full" in redirected and not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     command = shlex.join([sys.executable, "-m", "weelo_workers.cli", *arguments])
-    # Unbuffered output fails when it is written, buffered output may fail as late as at the interpreter's end.
+    # Unbuffered output fails when it is written. Buffered output may fail only when the interpreter ends.
     buffered = {name: value for name, value in without_weelo().items() if name != "PYTHONUNBUFFERED"}
     failed = subprocess.run(
         ["/bin/sh", "-c", f"{command} {redirected}"],
@@ -224,7 +224,7 @@ def test_a_command_whose_output_cannot_be_written_fails_with_one_line(
 
 def test_what_the_operating_system_refuses_is_one_line(data_dir: Path) -> None:
     secret = DataDir.open(data_dir).jwt_secret_file
-    secret.mkdir()  # a file that cannot be read, also by root
+    secret.mkdir()  # reading this file fails, even as root
     asked = ("token", "--role", "admin", "--sub", str(uuid4()), "--data-dir", str(data_dir))
     failed = weelo(*asked)
     assert failed.returncode == 1

@@ -216,7 +216,7 @@ def test_valkey_keeps_a_log_and_never_evicts(data_dir: Path) -> None:
 
 
 def test_a_valkey_whose_pid_could_not_be_written_is_found_all_the_same(data_dir: Path) -> None:
-    """The file is missing if the server starts on a full disk, for example."""
+    """Valkey's pid file is missing, for example, if the server starts on a full disk."""
     server = Valkey(data_dir)
     server.start()
     running = server.pid()

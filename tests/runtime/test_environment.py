@@ -74,7 +74,7 @@ FILES_OF_ANOTHER_PROJECT = (
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """Return the folder of another project: a process that imports anything from it ends."""
+    """Return the folder of another project. A process that imports a file from it ends."""
     folder = tmp_path / "their project"
     folder.mkdir()
     for name in FILES_OF_ANOTHER_PROJECT:
@@ -184,7 +184,7 @@ def test_a_removed_current_directory_is_reported_in_one_line(tmp_path: Path) -> 
 def test_a_hostile_environment_in_a_folder_of_another_project_changes_nothing(
     project: Path, data_dir: Path
 ) -> None:
-    """With all of them set at once the system becomes ready, with Flower, and settles a booking."""
+    """With all hostile variables and files at once, the system becomes ready, with Flower, and settles a booking."""
     port, flower = free_port(), free_port()
     (project.parent / "path").mkdir()
     (project.parent / "path" / "click.py").write_text("raise SystemExit('another project')")

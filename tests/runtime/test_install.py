@@ -107,7 +107,7 @@ def test_an_environment_is_rebuilt_exactly_when_it_cannot_work(checkout: Path, t
     assert runs(copied) == str(copied / "small.py")
     assert runs(checkout) == str(checkout / "small.py")
 
-    # Its Python and its command are gone, as after an upgrade of the system.
+    # The environment's Python and its command no longer exist, as after an upgrade of the system.
     for link in (copied / ".venv/bin").glob("*"):
         link.unlink()
     (copied / ".venv/bin/python").symlink_to("/no/such/python")

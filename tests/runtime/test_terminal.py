@@ -96,7 +96,7 @@ for _ in $(seq 200); do sleep 0.1; done  # limited, because nothing ends it once
 """
 
 
-# Makes the Makefile's IDENTITY equal to the stamp in `.venv/.installed`.
+# With these lines the Makefile's IDENTITY equals the stamp in `.venv/.installed`.
 AS_STAMPED = "IDENTITY=echo installed"
 
 
@@ -126,7 +126,7 @@ def test_ctrl_c_ends_make_run_with_exit_code_0_and_stopped_as_its_last_line(
 
 
 def test_make_run_runs_in_the_background_as_well(terminal: Open, project: Path) -> None:
-    """The kernel stops a background job that takes the terminal."""
+    """`make run` must not take the terminal, because the kernel suspends a background job that does."""
     shell = terminal("bash", "-c", f"set -m; make run '{AS_STAMPED}' & wait", cwd=project)
     shell.until(b"weelo up --demo", within=20)
 

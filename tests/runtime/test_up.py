@@ -28,7 +28,7 @@ from weelo_workers.runtime.programs import Options
 
 
 class Up:
-    """A run of `weelo up` with stand-ins. What it prints is read as it comes."""
+    """A run of `weelo up` with small programs in place of the real ones. Its output is read line by line."""
 
     def __init__(self, begin: Begin, data_dir: Path, *options: str, port: int | None = None) -> None:
         self.port = port or free_port()
@@ -95,19 +95,19 @@ def test_a_limit_of_open_files_that_is_too_low_is_one_line(
 def test_files_that_an_earlier_run_left_to_another_user_are_one_line(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`sudo weelo up` once, and then `weelo up`."""
+    """This happens if `weelo up` follows an earlier `sudo weelo up`."""
     DataDir.open(data_dir).metrics_dir.mkdir()
     os.chown(data_dir, 65_534, 65_534)
     monkeypatch.setattr(os, "geteuid", lambda: 65_534)
     with pytest.raises(CommandError, match=rf"{data_dir}/metrics belongs to another user \(id 0\)"):
         DataDir.open(data_dir)
     os.chown(data_dir / "metrics", 65_534, 65_534)
-    (data_dir / "lost+found").mkdir()  # root's, on a file system of its own
+    (data_dir / "lost+found").mkdir()  # belongs to root, because it is on a file system of its own
     DataDir.open(data_dir)
 
 
 def test_a_host_name_with_ipv6_addresses_only_is_listened_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """gunicorn looks up names for IPv4 alone, so it gets the address."""
+    """gunicorn looks up names for IPv4 only, so it is given the address instead of the name."""
     ipv4 = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 0))
     ipv6 = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::1", 0, 0, 0))
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [ipv6])

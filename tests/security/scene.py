@@ -86,7 +86,7 @@ class Scene:
         return {offer["broadcastId"] for offer in done(whose.http.get("/offers"))["items"]}
 
     def as_its_people_see_it(self) -> list[Any]:
-        """Return the scene's data that must stay the same, whatever strangers send."""
+        """Return the scene's data that must stay the same, whatever other users send."""
         with self.system.http(Role.ADMIN, uuid4()) as admin:
             seen = [done(admin.get(f"/broadcasts/{each}")) for each in (self.booking, self.order)]
         for each in seen:

@@ -52,7 +52,7 @@ def spellings(path: str) -> list[str]:
 def test_another_spelling_of_an_address_is_404_and_no_redirect(method: str, path: str) -> None:
     headers = {"Authorization": f"Bearer {signed(claims())}"}
     for spelling in {"", *spellings(path)} - {path}:
-        # Set directly, as the server does: the test client would parse `//x` as a host.
+        # PATH_INFO is set directly, as a server does it, because the test client would parse `//x` as a host.
         as_sent = {"PATH_INFO": spelling}
         answer = app().test_client().open(method=method, headers=headers, environ_overrides=as_sent)
         assert (answer.status_code, answer.content_type) == (404, "application/problem+json"), spelling

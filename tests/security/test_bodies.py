@@ -17,7 +17,7 @@ from tests.support.people import BOOKING
 from tests.support.tokens import claims, signed
 from weelo_workers.contracts.statuses import Role
 
-# Empties the mailbox, because a full one would be a reason to refuse.
+# The mailbox is emptied, because a full one would be a reason to refuse requests.
 pytestmark = pytest.mark.usefixtures("world")
 
 GOOD = json.dumps(BOOKING).encode()
@@ -31,7 +31,7 @@ def app() -> Flask:
 
 
 def routes(*, with_a_body: bool) -> list[tuple[str, str, str]]:
-    """Return (method, path, role) of the routes that change something: those that take a body, or those that do not."""
+    """Return (method, path, role) of the routes that change something: either those that take a body, or the others."""
     found = []
     for rule in app().url_map.iter_rules():
         view = app().view_functions[rule.endpoint]

@@ -104,7 +104,10 @@ def test_half_a_head_that_is_too_long_is_refused_at_once_and_delays_no_other_req
 
 
 def test_who_hangs_up_within_their_head_is_let_go_at_once(api: Api) -> None:
-    """Nothing more can arrive, and polling such a connection would keep the accepting thread busy."""
+    """If a client closes before its head is complete, the connection is closed at once.
+
+    Polling it would keep the accepting thread busy.
+    """
     with call(api, b"GET /healthz HTTP/1.1\r\n") as line:
         line.shutdown(socket.SHUT_WR)
         assert hung_up(line, HEAD_SECONDS / 2) == b""
@@ -117,7 +120,7 @@ def test_who_hangs_up_behind_their_head_is_answered(api: Api) -> None:
 
 
 def test_half_a_head_behind_a_request_holds_nobody_up(api: Api) -> None:
-    """It was received together with the request before it, so the poller does not report it."""
+    """Part of a head may be received together with the previous request. The poller does not report these bytes again."""
     with crowd(api, KEPT + KEPT[:20]) as lines:
         others_are_answered(api)
         assert hung_up(lines[0], HEAD_SECONDS + 3).count(b"HTTP/1.1 200 ") == 1
@@ -134,13 +137,13 @@ def test_a_head_letter_by_letter_is_understood_and_costs_others_nothing(api: Api
     line = call(api)
     for letter in HEALTH:
         line.sendall(bytes([letter]))
-        time.sleep(0.005)  # as on a slow line
+        time.sleep(0.005)  # as on a slow network
     assert hung_up(line, 5).startswith(b"HTTP/1.1 200 ")
     line.close()
 
 
 def test_a_head_dripping_for_ever_is_hung_up_on_all_the_same(api: Api) -> None:
-    """Each byte is in time, the whole head never."""
+    """Each byte arrives in time, but the head never becomes complete."""
     line = call(api, b"GET /healthz HTTP/1.1\r\nX: ")
     began = time.monotonic()
     with suppress(ConnectionResetError, BrokenPipeError):
@@ -169,7 +172,10 @@ def test_strangers_are_refused_before_their_body_is_read(api: Api, headers: str)
 
 
 def test_who_does_not_close_holds_nobody_up(api: Api) -> None:
-    """By default gunicorn waits two seconds for each of them, one after another, and accepts no connection meanwhile."""
+    """A client that does not close its side after a response delays no other client.
+
+    gunicorn by default waits two seconds for each such client, one after another, and accepts no connection meanwhile.
+    """
     with crowd(api, HEALTH) as lines:
         others_are_answered(api)
         assert all(hung_up(line, 5).startswith(b"HTTP/1.1 200 ") for line in lines)
@@ -245,7 +251,10 @@ def test_a_head_without_end_is_refused(api: Api, head: bytes) -> None:
 
 
 def test_requests_one_behind_the_other_are_all_answered(api: Api) -> None:
-    """Pipelining (RFC 9112, section 9.3.2). An incomplete request at the end is not waited for."""
+    """Pipelined requests are all answered (RFC 9112, section 9.3.2).
+
+    The server does not wait for an incomplete one at the end.
+    """
     with call(api, KEPT * 10 + KEPT[:20]) as line:
         assert hung_up(line, BODY_SECONDS + 5).count(b"HTTP/1.1 200 ") == 10
 

@@ -54,7 +54,7 @@ def test_other_methods_are_refused(method: str) -> None:
 
 
 def test_pages_of_others_get_no_permission_to_read() -> None:
-    """Preflight requests of browsers are answered without the headers that would allow anything."""
+    """Browsers' preflight requests are answered without the headers that would allow a page of another site to read."""
     asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     answer = app().test_client().options("/api/v1/bookings", headers=asked)
     assert not [name for name, _ in answer.headers if name.startswith("Access-Control-")]

@@ -97,7 +97,7 @@ def addresses() -> list[str]:
     )
 
 
-# The forms of path arguments that users choose themselves.
+# The forms of path arguments whose values users choose.
 CHOSEN = {"<token>": r"[\x21-\x7e]{8,4096}", "<vehicleNumber>": r"[A-Za-z0-9][A-Za-z0-9 \-]{2,19}"}
 
 
@@ -153,7 +153,7 @@ def test_a_number_in_an_address_is_a_number_or_400(scene: Scene, parameter: str)
 
 @pytest.mark.parametrize("text", [*SQL, *ODD.values()])
 def test_free_text_comes_back_as_it_was_written(embedded: System, text: str) -> None:
-    """The text is stored and returned unchanged, whether it is an address, a name or a reason."""
+    """Free text, such as an address, a name or a reason, is stored and returned unchanged."""
     who, driver = uuid4(), uuid4()
     with embedded.http(Role.TRANSPORTER, who) as fleet, embedded.http(Role.CUSTOMER, who) as customer:
         name = done(fleet.put(f"/drivers/{driver}", json={"name": text, "phone": "+91 80 1111 1111"}))["name"]
@@ -298,7 +298,7 @@ def test_a_key_is_a_key_or_400(embedded: System, key: str) -> None:
     ],
 )
 def test_a_preference_that_makes_no_sense_is_passed_over(embedded: System, prefer: str) -> None:
-    """RFC 7240, section 2: a preference that is not understood is ignored, and no request waits without end."""
+    """A preference that is not understood is ignored (RFC 7240, section 2), and no request waits without end."""
     with embedded.http(Role.CUSTOMER, uuid4()) as customer:
         answer = customer.put(f"/bookings/{uuid4()}/cancel", headers={b"Prefer": prefer.encode()})
         assert answer.status_code == 400 if "\x01" in prefer else answer.status_code == 202, answer.text
@@ -343,7 +343,7 @@ def test_a_malformed_header_is_400(embedded: System, line: str) -> None:
     ],
 )
 def test_no_second_request_is_smuggled_behind_the_first(embedded: System, lines: str) -> None:
-    """If a proxy and the API could disagree on where a body ends, the API sends one response, which is an error."""
+    """If a proxy and the API could disagree on where a body ends, the API sends a single response, an error."""
     good = token(Role.CUSTOMER, uuid4())
     first = f"POST /api/v1/bookings HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {good}\r\n{lines}\r\n\r\n"
     smuggled = "0\r\n\r\nGET /healthz HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
@@ -354,7 +354,7 @@ def test_no_second_request_is_smuggled_behind_the_first(embedded: System, lines:
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80@here", "here\tX", "a" * 300])
 def test_the_name_that_a_client_calls_us_is_repeated_nowhere(embedded: System, host: str) -> None:
-    """Otherwise a redirect could send users to another site."""
+    """The Host header is repeated in no response. Otherwise a redirect could send users to another site."""
     forwarded = {"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "gopher", "Host": host}
     for path in ("/docs", "/api/v1/bookings/", "/swagger", "/openapi.json"):
         answer = httpx.get(f"{embedded.url}{path}", headers=forwarded)

@@ -56,7 +56,7 @@ MALFORMED_CHUNKS = {
     "nothing": b"",
 }
 
-# One route for each way of reading a body.
+# Each of these routes reads its body in a different way.
 READERS = {
     "a command with a body": ("POST /api/v1/bookings", "customer"),
     "a command with an optional body": (
@@ -205,7 +205,7 @@ MALFORMED_HEADS = {
 
 @pytest.mark.parametrize("name", MALFORMED_HEADS)
 def test_a_malformed_head_is_answered_with_a_problem_and_the_connection_ends(api: Api, name: str) -> None:
-    """Bytes sent after it are not parsed as another request."""
+    """Bytes that follow the malformed head are not parsed as another request."""
     head, status = MALFORMED_HEADS[name]
     smuggled = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" if head.endswith(b"\r\n\r\n") else b""
     [answer] = exchange(api.port, head + smuggled)
@@ -281,7 +281,7 @@ UNREAD = {
 @pytest.mark.parametrize("line", ["POST /api/v1/bookings", "POST /nothing", "POST /healthz", "GET /healthz"])
 @pytest.mark.parametrize("name", UNREAD)
 def test_an_answer_after_which_the_connection_ends_says_so(api: Api, name: str, line: str) -> None:
-    """A proxy would send the next client's request on a connection that it believes to be kept."""
+    """Such a response has `Connection: close`. Otherwise a proxy would send the next client's request on this connection."""
     head, body = UNREAD[name]
     [answer] = exchange(api.port, f"{line} HTTP/1.1\r\nHost: x\r\n".encode() + head + body)
     assert answer.headers["connection"] == "close"

@@ -200,7 +200,7 @@ def test_api_and_workers_are_not_the_same(database: Database) -> None:
 
 
 def test_an_owner_who_may_not_make_roles_says_so_in_one_line(database: Database) -> None:
-    """If a provider's administrator creates the roles, `weelo migrate` still grants their rights."""
+    """The line names the missing right. If an administrator then creates the roles, `weelo migrate` grants their rights."""
     name = f"weelo_test_owner_{uuid4().hex[:8]}"
     with database.owner.begin() as connection:
         connection.execute(text(f"CREATE ROLE {name} LOGIN PASSWORD 'x'"))

@@ -43,7 +43,7 @@ def test_every_program_connects_with_its_own_role(embedded: System) -> None:
 
 
 def test_no_process_knows_the_password_of_another_role(embedded: System) -> None:
-    """An attacker who takes over the API gets the API's rights, and no more."""
+    """An attacker who takes over the API thus has only the API's rights."""
     passwords = {
         role: str(make_url(Postgres(embedded.folder).url("weelo", role=role)).password)
         for role in ("weelo", "weelo_api", "weelo_workers")
@@ -70,7 +70,7 @@ def test_what_runs_may_not_do_what_its_role_may_not(embedded: System) -> None:
 def test_the_doctor_finds_nothing_wrong(
     embedded: System, monkeypatch: pytest.MonkeyPatch, program: str | None
 ) -> None:
-    """Run `weelo doctor` as the owner, from the data dir, and with the roles that it has in containers."""
+    """`weelo doctor` finds nothing wrong: as the owner, with a data dir, and with the roles that it has in containers."""
     if program is not None:
         own = psutil.Process(embedded.pids(program)[0]).environ()["DATABASE_URL"]
         monkeypatch.setitem(embedded.environment, "DATABASE_URL", own)

@@ -38,7 +38,7 @@ PASSWORD = "a-password-nobody-may-see"
 
 @pytest.fixture(scope="module")
 def lived_in(embedded: System) -> System:
-    """Return the system after ordinary use and some refused requests."""
+    """Return a system in which requests were executed and some were refused."""
     Scene(embedded)
     with embedded.http(Role.TRANSPORTER, uuid4()) as fleet:
         fleet.put(f"/drivers/{uuid4()}", json={"name": PERSON, "phone": PHONE})
@@ -93,7 +93,10 @@ def test_no_secret_in_what_anybody_can_read(lived_in: System, path: str) -> None
 
 @running
 def test_metrics_name_nobody(lived_in: System) -> None:
-    """Ids in labels would reveal who requests trucks, and their number would grow without end."""
+    """Labels of metrics contain no ids.
+
+    Ids would reveal which users request trucks, and the number of series would grow without end.
+    """
     import re
 
     assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-", httpx.get(f"{lived_in.url}/metrics").text)
@@ -112,7 +115,7 @@ def test_no_secret_on_a_command_line(lived_in: System) -> None:
 
 @running
 def test_no_secret_in_what_flower_asks_workers(lived_in: System) -> None:
-    """Flower shows the workers' answers to these inspect commands to every visitor."""
+    """Flower shows every visitor the workers' answers to these inspect commands."""
     options = {"global_keyprefix": "weelo:celery:"}
     monitor = Celery(broker=Valkey(lived_in.folder).url(), broker_connection_retry_on_startup=True)
     monitor.conf.broker_transport_options = options
@@ -126,7 +129,7 @@ def test_no_secret_in_what_flower_asks_workers(lived_in: System) -> None:
 
 @running
 def test_what_lies_in_redis_names_no_people(lived_in: System) -> None:
-    """Wake-ups carry an id, and nothing of the command."""
+    """Wake-ups contain only the id of a command, not its payload."""
     redis = Redis.from_url(Valkey(lived_in.folder).url(), decode_responses=True)
     with lived_in.http(Role.TRANSPORTER, uuid4()) as fleet:
         fleet.put(f"/drivers/{uuid4()}", json={"name": PERSON, "phone": PHONE}, headers={"Prefer": ""})
@@ -191,7 +194,7 @@ def test_a_500_shows_nothing_of_the_inside(broken: Flask, name: str) -> None:
 
 
 def test_a_violated_constraint_tells_the_log_no_row(migrated: None) -> None:
-    """PostgreSQL's error quotes the whole row; only the part that names the constraint is kept."""
+    """PostgreSQL's error quotes the whole row. Only the part that names the constraint is logged."""
     insert = text("INSERT INTO users (id, role, name, phone) VALUES (:id, NULL, :name, :phone)")
     with pytest.raises(IntegrityError) as error, engine().begin() as connection:
         connection.execute(insert, {"id": uuid4(), "name": PERSON, "phone": PHONE})
@@ -233,7 +236,7 @@ def test_what_cannot_connect_does_not_say_with_which_password(name: str, tmp_pat
     try:
         eventually(lambda: process.poll() is not None or "refused" in log.read_text(), within=30)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=2)  # it may print more
+            process.wait(timeout=2)  # the program may print more lines
     finally:
         process.kill()
         process.wait()

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("embedded")
 
 TRUCK = {"vehicleId": str(uuid4()), "driverId": str(uuid4())}
 
-# Bodies that are valid, where a route reads the body before the id.
+# Valid bodies for the routes that read the body before they check the id.
 BODIES: dict[str, Any] = {
     "POST /broadcasts/<id>/accept": TRUCK,
     "POST /truck-requests/<id>/accept": TRUCK,
@@ -32,7 +32,7 @@ BODIES: dict[str, Any] = {
     "PUT /devices/<token>": {"platform": "ios"},
 }
 
-# Names that users choose themselves, for which the contract has other answers than 404.
+# Path arguments that users choose themselves. For these the contract defines other answers than 404.
 TAKEN = {"PUT /vehicles/<vehicleNumber>": "VEHICLE_EXISTS", "PUT /drivers/<driverId>": "DRIVER_EXISTS"}
 NEVER_SAID_WHOSE = {"PUT /devices/<token>", "DELETE /devices/<token>"}
 
@@ -50,7 +50,8 @@ def routes() -> list[tuple[str, str]]:
     for rule in app().url_map.iter_rules():
         if rule.arguments and rule.rule.startswith("/api/v1/"):
             for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
-                # An admin sees everything. That no other role counts as admin is tested in test_tokens.py.
+                # Admins may see everything, so they are left out. test_tokens.py tests that no other role counts as
+                # admin.
                 roles = app().view_functions[rule.endpoint].roles - {Role.ADMIN}
                 found += [(f"{method} {rule.rule.removeprefix('/api/v1')}", role.value) for role in roles]
     return sorted(found)
@@ -104,14 +105,14 @@ def test_somebody_elses_thing_is_not_there(scene: Scene, route: str, role: str) 
             assert answer.json() == {**other.json(), "token": names["token"]}
         else:
             assert answer.status_code == 404, answer.text
-            # The same answer as for an id that does not exist, so that ids cannot be probed.
+            # The answer is the same as for an id that does not exist, so that ids cannot be probed.
             assert answer.json() == ask(stranger, route, nothing).json()
     assert scene.as_its_people_see_it() == before
 
 
 @pytest.mark.parametrize("role", Role)
 def test_another_role_does_not_make_it_ones_own(scene: Scene, role: Role) -> None:
-    """The owner's id in a token with another role."""
+    """A token with the owner's id but another role does not give the owner's access."""
     if role in (Role.ADMIN, Role.CUSTOMER):
         return
     with scene.system.http(role, scene.customer) as same_person:
@@ -121,7 +122,10 @@ def test_another_role_does_not_make_it_ones_own(scene: Scene, role: Role) -> Non
 
 
 def test_lists_hold_ones_own_alone(scene: Scene) -> None:
-    """Every read without an argument in its path, by strangers in every role that it admits."""
+    """Every list returns only the caller's own rows.
+
+    Each read without a path argument is tried in every role that it admits.
+    """
     mine = [
         scene.booking,
         scene.order,

@@ -81,7 +81,10 @@ def test_two_authorization_headers_are_401(api: Api) -> None:
 
 @pytest.mark.parametrize("name", ["token", "access_token", "jwt", "Authorization", "bearer"])
 def test_a_token_elsewhere_is_not_looked_at(api: Api, name: str) -> None:
-    """Addresses end up in logs and histories, and browsers send cookies with requests of other sites' pages."""
+    """Tokens in addresses or cookies are ignored.
+
+    Addresses end up in logs, and browsers send cookies with requests of other sites.
+    """
     good = signed(claims())
     assert refusal(events(api, params={name: good})) == "UNAUTHORIZED"
     assert refusal(events(api, {"Cookie": f"{name}={good}"})) == "UNAUTHORIZED"
@@ -94,7 +97,7 @@ def test_a_token_elsewhere_is_not_looked_at(api: Api, name: str) -> None:
 
 
 def answer_and_close_code(api: Api, **changed: Any) -> tuple[int, int | None]:
-    """Return the status over HTTP, and the close code if the socket is closed at once."""
+    """Return the HTTP status for this token, and the close code if the socket is closed at once."""
     good = signed(claims(**changed))
     client = api.connect(f"Bearer {good}")
     try:
@@ -106,7 +109,7 @@ def answer_and_close_code(api: Api, **changed: Any) -> tuple[int, int | None]:
     return events(api, {"Authorization": f"Bearer {good}"}).status_code, None
 
 
-# Seconds from now, with a margin for a slow machine.
+# Expiry in seconds from now, with a margin for a slow machine.
 WITHIN_THE_LEEWAY = [
     {"nbf": 20},
     {"exp": -10},

@@ -24,11 +24,11 @@ from weelo_workers.redis_client import redis
 CONNECTS = int(os.environ.get("WEELO_CONNECTS", "600"))
 AT_ONCE = 20
 WARM_UP = 400
-# gunicorn keeps its threads for later requests: as many as there were requests at a time.
+# gunicorn keeps its threads: as many as there were concurrent requests.
 MORE_THREADS = AT_ONCE
 MORE_FILES = 10  # connections to PostgreSQL and Redis that pools may have opened meanwhile
-# An open socket costs about 48 KiB, a closed one nothing. Caches and threads that the warm-up has not created still
-# grow: by 0.4 to 1 KiB a visit in the first 600 visits, and by less in each 600 after those.
+# An open socket costs about 48 KiB, a closed one nothing. After the warm-up, caches and threads still grow by 0.4 to 1
+# KiB a visit in the first 600 visits, and by less in later ones.
 MORE_MEMORY = min(CONNECTS * 4 * 1024, 8 * 1024**2)
 
 
@@ -67,7 +67,7 @@ def _come_and_go(api: Api, count: int) -> list[UUID]:
 
 
 def _visit(api: Api, number: int) -> UUID:
-    """Open and close a socket. Every other one ends without a close frame, every fourth before its greeting is read."""
+    """Open and close a socket. Every second one ends without a close frame, every fourth before its greeting is read."""
     who = uuid4()
     if number % 4 == 3:
         line = api.connect(f"Bearer {token('customer', who)}").ws.sock

@@ -136,8 +136,8 @@ def test_sockets_of_a_process_that_died_do_not_count(migrated: None, someone: UU
             worker.kill()
         other.process.kill()
         other.process.wait()
-        psutil.wait_procs(workers, timeout=10)  # otherwise a worker that is ending may renew the mark
-        # Instead of waiting: the mark of a process expires 15 s after it was last renewed.
+        psutil.wait_procs(workers, timeout=10)  # otherwise the worker might renew the mark while it ends
+        # The key is deleted instead of waiting until it expires, 15 s after it was last renewed.
         redis().delete(f"weelo:sockets:process:{died}")
         newer = one.connect_as(someone)
         eventually(lambda: _processes_with_sockets_of(someone) == {ours})

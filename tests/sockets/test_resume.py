@@ -140,7 +140,7 @@ def test_over_http_too_a_log_says_where_it_begins_if_something_is_missing(
 def test_what_ages_in_the_middle_of_a_replay_is_no_silent_gap(
     api: Api, log_writer: LogWriter, someone: UUID
 ) -> None:
-    """The client pauses, so the replay stops; the lines that it would read next are purged meanwhile."""
+    """The client pauses, so the replay stops. Meanwhile the lines that follow are purged."""
     log_writer.write(someone, 3_000, size=1_000)
     client = api.connect_as(someone)
     client.send(op="resume", after=0)
@@ -158,7 +158,7 @@ def test_what_ages_in_the_middle_of_a_replay_is_no_silent_gap(
 
 
 def test_a_reconnecting_client_misses_nothing(api: Api, log_writer: LogWriter, someone: UUID) -> None:
-    """As an app does: keep the last seq, reconnect and resume from it, while new lines keep coming."""
+    """As an app does, the client stores the last seq and resumes after it, while new lines are written."""
     writer = threading.Thread(target=lambda: [log_writer.write_and_publish(someone) for _ in range(150)])
     writer.start()
     heard: list[int] = []

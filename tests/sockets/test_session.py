@@ -1,4 +1,4 @@
-"""One socket session by itself, with a slow client."""
+"""One socket session without a hub, with a slow client."""
 
 from __future__ import annotations
 

@@ -29,7 +29,9 @@ class SmallDisk:
     @contextmanager
     def full(self) -> Iterator[None]:
         """Shrink the file system to the size of its contents for the duration of the context."""
-        eventually(self._fits_what_is_on_it, within=5)  # a server may write between measuring and resizing
+        eventually(
+            self._fits_what_is_on_it, within=5
+        )  # a margin, because a server may write between measuring and resizing
         try:
             yield
         finally:
@@ -73,6 +75,6 @@ def _let_write(pid: int, hardest: int) -> None:
     try:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (hardest, hardest))
     except PermissionError:
-        # PostgreSQL runs as another user. If it was started with the limit, only a restart can remove that.
+        # PostgreSQL runs as another user. If it was started under the limit, only a restart can remove the limit.
         if re.search(r"^Max file size +0 ", Path(f"/proc/{pid}/limits").read_text(), re.MULTILINE):
             os.kill(pid, signal.SIGKILL)

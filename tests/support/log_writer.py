@@ -28,7 +28,8 @@ def _named(_session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
     return {UUID(who): own for who, own in told.to.items()}
 
 
-# Its recipients are those of the envelope. It is pushed, so that a delivery queries devices as it does for an offer.
+# The recipients of the test event are those in its envelope. It is pushed, so that a delivery queries devices as it
+# does for an offer.
 EVENT = "Tested"
 BY_NAME[EVENT] = Route("tested", (_named,), pushed=always)
 
@@ -83,7 +84,7 @@ class LogWriter:
         return items
 
     def purge(self, user_id: UUID, up_to: int) -> None:
-        """Delete a log's events up to this seq, and with them their lines, as the purger does."""
+        """Delete a log's events up to this seq, with their lines, as the purger does."""
         old = select(LogLine.event_id).where(LogLine.user_id == user_id, LogLine.seq <= up_to)
         with engine().begin() as connection:
             connection.execute(delete(EventRecord).where(EventRecord.id.in_(old)))

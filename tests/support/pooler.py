@@ -18,7 +18,7 @@ from tests.support.tcp_proxy import TcpProxy
 from tests.support.waiting import eventually
 from weelo_workers.runtime.ports import free_port
 
-# Debian installs it in /usr/sbin, which only root has in PATH.
+# Debian installs PgBouncer in /usr/sbin, which only root has in PATH.
 PROGRAMS = f"{os.environ.get('PATH', '')}:/usr/sbin"
 SSL_REQUEST, GSS_REQUEST = 80877103, 80877104
 KNOWN = {

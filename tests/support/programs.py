@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 Begin = Callable[..., subprocess.Popen[str]]
 """The fixture `begin`: starts a Python program."""
 
-# The whole of `weelo up` with the processes replaced by two small ones: an API that is ready, and a worker.
+# Runs `weelo up` with two small programs in place of all processes: an API that is ready, and a worker.
 STAND_IN = """
 import sys
 from pathlib import Path
@@ -51,12 +51,12 @@ cli.main()
 
 
 def weelo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command with these settings alone."""
+    """Run a command with these settings and no others."""
     return _run(arguments, {**without_weelo(), **environment})
 
 
 def weelo_here(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command with the settings of the tests and these."""
+    """Run a command with the settings of the tests, changed by these."""
     return _run(arguments, {**os.environ, **environment})
 
 

@@ -25,7 +25,8 @@ class Answer:
 def exchange(port: int, request: bytes, *, half_close: bool = False, within: float = 10.0) -> list[Answer]:
     """Send these bytes on one connection and return all answers, until the server closes the connection.
 
-    `half_close`: end our side after the last byte. Raises TimeoutError if the server leaves the connection open.
+    `half_close`: close the sending direction after the last byte. Raises TimeoutError if the server leaves the
+    connection open.
     """
     with socket.create_connection(("127.0.0.1", port), timeout=within) as line:
         received = b""
@@ -72,7 +73,7 @@ def request(
 
 
 def problem(answer: Answer, status: int, code: str) -> dict[str, Any]:
-    """Assert that it is a problem+json with this status and code, and return its members."""
+    """Assert that the answer is a problem+json with this status and code, and return its members."""
     assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json"), answer
     body: dict[str, Any] = answer.json()
     assert (body["status"], body["code"]) == (status, code)

@@ -15,9 +15,9 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-# Numbers of databases and of Redis databases that workers (1, 2, …) do not use, one per running system or file.
+# The numbers of the databases of running systems, in PostgreSQL and in Redis. Workers of a test run use 1, 2, …
 JOURNEYS, DEMO, OPERATED, DRAINED, TLS, DOCTOR, REDIS_REFUSES = 20, 21, 25, 26, 27, 28, 29
-# The first of several, one per worker. Redis has 64 databases, so these are numbers of databases only.
+# The first of several numbers, one per worker. These are used in PostgreSQL only, because Redis has 64 databases.
 ROLES, REPLICAS, FOREIGN, MIGRATIONS = 60, 80, 100, 120
 
 _stop_servers: list[Callable[[], None]] = []

@@ -22,7 +22,7 @@ from weelo_client import WeeloClient, open_pool
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.runtime.ports import free_port
 
-# `weelo`, but its processes also get PYTHONPATH, because tests replace parts of them by a sitecustomize.py.
+# Runs `weelo` and passes PYTHONPATH on to its processes, because tests replace parts of them by a sitecustomize.py.
 WITH_PYTHONPATH = """
 import os
 from weelo_workers import cli, python_variables
@@ -66,10 +66,10 @@ class System:
             threading.Thread(target=self._read, daemon=True).start()
         said = log.read_text if log else lambda: "".join(self.printed)
         try:
-            # Longer than `weelo up` itself waits for its programs on a busy machine.
+            # This is longer than `weelo up` itself waits for its programs on a busy machine.
             eventually(lambda: "weelo ready on" in said() or self._died(said()), within=130)
         except BaseException:
-            self.stop()  # if the fixture fails here, nothing else stops the system
+            self.stop()  # if this fails, no fixture stops the system
             raise
 
     def _read(self) -> None:

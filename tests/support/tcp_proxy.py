@@ -26,10 +26,10 @@ class TcpProxy:
         self._listener.close()
 
     def _admit(self, client: socket.socket) -> tuple[socket.socket, bytes]:
-        """Return the socket to read from, and what the server gets first. Raises OSError to close the connection."""
+        """Return the socket to read from, and the first bytes for the server. Raises OSError to close the connection."""
         return client, b""
 
-    def _from_client(self, data: bytes, client: socket.socket, server: socket.socket) -> bool:  # noqa: ARG002 (subclasses answer it)
+    def _from_client(self, data: bytes, client: socket.socket, server: socket.socket) -> bool:  # noqa: ARG002 (subclasses use it)
         """Forward what the client sent. Return whether the connection goes on."""
         server.sendall(data)
         return True
@@ -68,7 +68,7 @@ class TcpProxy:
 
 def _received(client: socket.socket) -> bytes:
     data = client.recv(65_536)
-    # What TLS has decrypted already does not make the socket readable.
+    # Bytes that TLS has decrypted already do not make the socket readable.
     while isinstance(client, ssl.SSLSocket) and client.pending():
         data += client.recv(65_536)
     return data

@@ -70,7 +70,7 @@ class Authority:
 
 
 class TlsProxy(TcpProxy):
-    """Forwards what it decrypts."""
+    """Decrypts what clients send, and forwards it to a server without TLS."""
 
     def __init__(self, server_url: str, certificate: Path, clients_signed_by: Path | None = None) -> None:
         """`clients_signed_by`: clients need a certificate of this authority."""
@@ -81,7 +81,7 @@ class TlsProxy(TcpProxy):
             self._context.load_verify_locations(clients_signed_by)
             self._context.verify_mode = ssl.CERT_REQUIRED
         self.received = b""
-        """What clients have sent, decrypted."""
+        """The decrypted bytes that clients have sent."""
         self.handshakes = self.refused = 0
         host, port = self._server.hostname, self._server.port
         assert host is not None and port is not None

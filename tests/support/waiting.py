@@ -11,7 +11,7 @@ from weelo_workers.runtime.server import EmbeddedServer
 
 T = TypeVar("T")
 
-MAX_SLOWDOWN = 4.0  # times as long as on an idle machine, at most; pytest-timeout ends a test in any case
+MAX_SLOWDOWN = 4.0  # waits are at most this many times as long as on an idle machine; pytest-timeout ends a test in any case
 
 
 def slowdown() -> float:
@@ -46,8 +46,8 @@ def eventually(
 def pid_of(server: EmbeddedServer, within: float = 20.0) -> int:
     """Return the server's pid as soon as it runs. Raises AssertionError with the end of its log if it does not.
 
-    For tests that send it signals: a server that was killed takes its time to be started again on a busy machine, and a
-    signal to the pid 0 would reach the tests themselves.
+    For tests that send signals to the server. On a busy machine the restart of a killed server takes time, and a signal
+    to the pid 0 would reach the tests themselves.
     """
 
     def running() -> int:

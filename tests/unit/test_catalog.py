@@ -58,7 +58,10 @@ def test_a_route_that_reads_what_its_event_has_not_is_refused(
 def test_a_push_of_an_event_without_a_broadcast_prevents_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pushes are ordered by broadcast, so this one would fail when it is sent: the module refuses to be imported."""
+    """Pushes are ordered by broadcast, so a push without one would fail when it is sent.
+
+    The catalog detects this when it is imported.
+    """
     entry = 'Route("driver_status_changed", (named_transporter,))'
     source = Path(catalog.__file__).read_text()
     assert source.count(entry) == 1

@@ -19,7 +19,7 @@ from weelo_api.websocket.inbound_limits import (
 
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Return a list whose only number is the time."""
+    """Return the clock: a list whose only element is the time."""
     at = [1000.0]
     monkeypatch.setattr(inbound_limits, "time", SimpleNamespace(monotonic=lambda: at[0]))
     return at

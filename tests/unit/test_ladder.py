@@ -31,7 +31,7 @@ def test_the_last_step_has_a_limit_only_if_one_is_set() -> None:
 
 
 def test_portions_of_the_last_step_look_at_twice_as_many_each_time() -> None:
-    assert [portion_size(step, RADII, 250, already_told=7) for step in (3, 4, 5)] == [257, 507, 1007]
+    assert [portion_size(step, RADII, 250, offers_before=7) for step in (3, 4, 5)] == [257, 507, 1007]
 
 
 def test_a_portion_stops_growing_before_its_number_is_too_large_for_redis() -> None:
@@ -39,7 +39,7 @@ def test_a_portion_stops_growing_before_its_number_is_too_large_for_redis() -> N
 
 
 @pytest.mark.parametrize(
-    ("this", "told", "left_over", "seconds"),
+    ("this", "offers_made", "left_over", "seconds"),
     [
         (Ring(1, Reach.within(10)), 3, False, 15),
         (Ring(1, Reach.within(10)), 0, False, 0),
@@ -49,6 +49,9 @@ def test_a_portion_stops_growing_before_its_number_is_too_large_for_redis() -> N
     ],
 )
 def test_a_step_is_followed_at_once_if_it_told_nobody(
-    this: Ring, told: int, left_over: bool, seconds: float | None
+    this: Ring, offers_made: int, left_over: bool, seconds: float | None
 ) -> None:
-    assert next_step_in(this, told=told, left_over=left_over, at_least=1, step_seconds=15) == seconds
+    assert (
+        next_step_in(this, offers_made=offers_made, left_over=left_over, at_least=1, step_seconds=15)
+        == seconds
+    )

@@ -1,4 +1,4 @@
-"""Which commands are refused while which queues are late, without a database."""
+"""Load shedding, without a database: which commands are refused depends on the queues that are late."""
 
 from __future__ import annotations
 

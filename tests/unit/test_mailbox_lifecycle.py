@@ -1,4 +1,4 @@
-"""What follows a failed attempt: a pause that grows, and after five of them a place apart."""
+"""After a failed attempt follows a pause, longer each time. After five failures a command is parked."""
 
 from __future__ import annotations
 

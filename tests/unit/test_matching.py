@@ -1,4 +1,4 @@
-"""How far a broadcast reaches so far, what it still searches, and which candidates wait for the next step."""
+"""The reach of a broadcast, the kinds that it still searches, and the candidates that wait for the next step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cursors of lists that a client has tampered with are refused."""
+"""Cursors that a client has changed are refused."""
 
 from __future__ import annotations
 

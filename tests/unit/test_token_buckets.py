@@ -14,7 +14,7 @@ from weelo_workers.contracts.rejections import Rejected
 
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Return a list whose only number is the time."""
+    """Return the clock: a list whose only element is the time."""
     at = [1000.0]
     monkeypatch.setattr(rate_limit, "time", SimpleNamespace(monotonic=lambda: at[0]))
     return at

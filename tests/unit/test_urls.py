@@ -1,4 +1,4 @@
-"""Addresses of servers are refused with one line, before anything connects."""
+"""Invalid addresses of servers are refused with one line, before any connection is made."""
 
 from __future__ import annotations
 

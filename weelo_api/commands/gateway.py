@@ -42,10 +42,10 @@ MAX_WAIT_SECONDS = 30
 POLL_SECONDS = 0.25
 # During a shutdown requests get a 202 after this wait, which must be below gunicorn's graceful_timeout.
 CLOSING_WAIT_SECONDS = 2.0
-# So many of gunicorn's threads may wait for outcomes. Further requests are answered with 202 at once.
+# At most this many of gunicorn's threads wait for outcomes. Further requests get their 202 at once.
 MAX_WAITING_REQUESTS = 150
 
-# Longer than PostgreSQL takes to restart after a crash, or to fail over to a standby.
+# This is longer than PostgreSQL takes to restart after a crash, or to fail over to a standby.
 IN_DOUBT_SECONDS = 5.0
 IN_DOUBT = "It is not known whether this was recorded. Ask again with the same Idempotency-Key."
 
@@ -63,30 +63,30 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
     """
     if body is None:
         _expect_nothing()
-    who = caller()
-    _buckets().take(who.id)
-    command_id = command_id_of_request(who.id)
+    user = caller()
+    _buckets().take(user.id)
+    command_id = command_id_of_request(user.id)
     # A repeated request that was accepted before is no new work, so it is not shed.
-    if (refusal := _shedder.refusal(command)) and not (has_idempotency_key() and find(command_id, who)):
+    if (refusal := _shedder.refusal(command)) and not (has_idempotency_key() and find(command_id, user)):
         raise refusal
     wait = _preferred_wait()
-    with outcome_waiters().expecting(command_id) as waiting, _patience(wait) as patience:
-        until = time.monotonic() + patience
-        posted = _post(command, who, command_id, fingerprint(body))
+    with outcome_waiters().expecting(command_id) as waiting, _waiting_place(wait) as seconds:
+        until = time.monotonic() + seconds
+        posted = _post(command, user, command_id, fingerprint(body))
         if posted.conflicting:
             raise Rejected(Code.IDEMPOTENCY_CONFLICT, "Use a new key for a new request.")
         if posted.fresh:
             wake(command_id, command)
-        outcome = _outcome(posted.outcome, who, until, waiting)
+        outcome = _outcome(posted.outcome, user, until, waiting)
     if wait is not None and outcome.status != "pending":
         return _answer(outcome, wait, replayed=not posted.fresh)
     return _accepted(outcome, replayed=not posted.fresh)
 
 
-def _outcome(known: CommandOutcome, who: Caller, until: float, waiting: Waiting) -> CommandOutcome:
+def _outcome(known: CommandOutcome, user: Caller, until: float, waiting: Waiting) -> CommandOutcome:
     """Wait for the outcome until `until` (monotonic) and return the newest one known.
 
-    Raises nothing: the command is recorded, so a failure here must not refuse it.
+    Raises nothing: the command is recorded already, so an error here must not become the response.
     """
     closing = False
     while known.status == "pending" and (left := until - time.monotonic()) > 0:
@@ -94,7 +94,7 @@ def _outcome(known: CommandOutcome, who: Caller, until: float, waiting: Waiting)
         if waiting.outcome is not None:
             return waiting.outcome
         try:
-            known = find(known.command_id, who) or known
+            known = find(known.command_id, user) or known
         except DATABASE_ERRORS:
             pass  # the next poll may succeed
         except Exception:
@@ -114,7 +114,7 @@ def _expect_nothing() -> None:
 
 
 @contextmanager
-def _patience(wait: int | None) -> Iterator[int]:
+def _waiting_place(wait: int | None) -> Iterator[int]:
     """Yield the seconds to wait for an outcome: 0 if too many requests wait."""
     if not wait or not _places.acquire(blocking=False):
         yield 0
@@ -125,7 +125,7 @@ def _patience(wait: int | None) -> Iterator[int]:
         _places.release()
 
 
-def _post(command: Command, who: Caller, command_id: UUID, fingerprint: str) -> mailbox.Posted:
+def _post(command: Command, user: Caller, command_id: UUID, fingerprint: str) -> mailbox.Posted:
     """Store the command and return its row.
 
     If the connection breaks, the row may exist, and a 503 ("nothing was accepted") could be false. So the idempotent insert
@@ -135,7 +135,7 @@ def _post(command: Command, who: Caller, command_id: UUID, fingerprint: str) -> 
     while True:
         try:
             with autocommit_engine().connect() as connection:
-                posted = mailbox.post(connection, command, who, command_id, fingerprint)
+                posted = mailbox.post(connection, command, user, command_id, fingerprint)
         except DATABASE_ERRORS as error:
             if in_doubt_until is None:
                 if not is_disconnect(error):
@@ -145,13 +145,13 @@ def _post(command: Command, who: Caller, command_id: UUID, fingerprint: str) -> 
                 raise Rejected(Code.INTERNAL_ERROR, IN_DOUBT) from error
             time.sleep(random.uniform(0.05, 0.2))
         else:
-            # The row may come from our first attempt, which sent no wake-up. `fresh` makes the caller send one.
+            # The row may come from our first attempt, which sent no wake-up. With `fresh` set the caller sends one.
             return posted if in_doubt_until is None else replace(posted, fresh=True)
 
 
-def find(command_id: UUID, who: Caller) -> CommandOutcome | None:
+def find(command_id: UUID, user: Caller) -> CommandOutcome | None:
     with autocommit_engine().connect() as connection:
-        return mailbox.find_outcome(connection, command_id, who.id)
+        return mailbox.find_outcome(connection, command_id, user.id)
 
 
 def _preferred_wait() -> int | None:

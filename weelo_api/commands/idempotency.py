@@ -23,7 +23,7 @@ def has_idempotency_key() -> bool:
 
 
 def command_id_of_request(caller_id: UUID) -> UUID:
-    """Return the id of the caller's Idempotency-Key, which no other caller can occupy, or a random id."""
+    """Return a command id: derived from the caller and the Idempotency-Key, or random without a key."""
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return uuid4()
@@ -42,6 +42,9 @@ def id_of_key(caller_id: UUID, key: str) -> UUID:
 
 
 def fingerprint(body: BaseModel | None) -> str:
-    """Return a hash of the request. It omits default values, so that a retry after a deploy that adds a field is the same."""
+    """Return a hash of the request.
+
+    Default values are omitted, so that a retry has the same hash after a deploy that adds a field.
+    """
     text = json.dumps(body.model_dump(mode="json", exclude_defaults=True), sort_keys=True) if body else ""
     return hashlib.sha256(f"{request.method} {request.path}\n{text}".encode()).hexdigest()

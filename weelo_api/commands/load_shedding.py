@@ -21,7 +21,7 @@ from weelo_workers.settings import settings
 
 POLL_SECONDS = 0.5
 STALE_AFTER_SECONDS = 2.0
-# A few old rows may be caused by a lock or a slow moment. Only this many mean too much work.
+# Fewer old rows than this may be caused by a lock or a short delay. They are no sign of overload.
 MANY = 50
 # Commands about existing broadcasts (accept, cancel, a trip's status) are shed only at this multiple of SHED_AFTER_SECONDS.
 PENDING_WORK_PATIENCE = 5.0
@@ -39,9 +39,10 @@ class LoadShedder:
     def refusal(self, command: Command) -> Rejected | None:
         """Return the Rejected with which to refuse this command, or None to accept it."""
         if waker().recently_failed:
-            # Without Redis all commands wait for the sweep, which is no reason to refuse (docs/contract.md, section 3).
+            # Without Redis all commands wait for the sweep. That is no reason to refuse them (docs/contract.md, section
+            # 3).
             return None
-        self._look()
+        self._refresh_waits()
         patience = settings().shed_after_seconds * (1 if command.sheddable else PENDING_WORK_PATIENCE)
         # A new broadcast adds timers and notifications for hundreds of fleets, so those queues must not be late either.
         queues = {command.queue, TIMERS, NOTIFICATIONS} if command.sheddable else {command.queue}
@@ -59,18 +60,18 @@ class LoadShedder:
 
     def _is_full(self, queue: Queue) -> bool:
         if time.monotonic() - self._looked_at > STALE_AFTER_SECONDS:
-            return False  # old figures after a quiet time; another thread is reading new ones
+            return False  # the figures are out of date, and another thread is reading new ones
         wait = self._waits.get(queue)
         return wait is not None and wait.count >= MANY
 
-    def _look(self) -> None:
+    def _refresh_waits(self) -> None:
         if time.monotonic() < self._looked_at + POLL_SECONDS or not self._looking.acquire(blocking=False):
             return  # while one thread reads, the others use the figures they have
         try:
             with autocommit_engine().connect() as connection:
                 self._waits = waits(connection)
         except DATABASE_ERRORS:
-            self._waits = {}  # storing the command will fail, too, with a 503
+            self._waits = {}  # the database is unavailable, so storing the command will fail with a 503
         finally:
             self._looked_at = time.monotonic()
             self._looking.release()

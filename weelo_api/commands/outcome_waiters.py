@@ -91,4 +91,4 @@ def _subscribe() -> OutcomeWaiters:
 
 
 outcome_waiters = PerProcess(_subscribe)
-"""Return this process's waiting requests, which the first call connects with the live stream."""
+"""Return this process's OutcomeWaiters. The first call subscribes it to the live stream."""

@@ -20,26 +20,26 @@ REMEMBERED_CALLERS = 10_000
 class TokenBuckets:
     """A token bucket per caller, in this process's memory.
 
-    The usual library, `limits`, starts timer threads or makes every command wait for Redis.
+    The usual library, `limits`, is not used: it starts timer threads or makes every command wait for Redis.
     """
 
     def __init__(self, per_second: float) -> None:
         self._per_second = per_second
-        # At least one token fits, or a limit below one command in ten seconds would refuse everything.
+        # A bucket holds at least one token. Otherwise a limit below one command in ten seconds would refuse everything.
         self._most = max(1.0, per_second * BURST_SECONDS)
         self._lock = threading.Lock()
         self._left: dict[UUID, tuple[float, float]] = {}
         self._forgot_at = 0.0
 
-    def take(self, who: UUID) -> None:
+    def take(self, caller_id: UUID) -> None:
         """Take a token. Raises Rejected(RATE_LIMITED) if the caller's bucket is empty."""
         now = time.monotonic()
         with self._lock:
             if len(self._left) >= REMEMBERED_CALLERS and now - self._forgot_at > 1:
                 self._drop_full_buckets(now)
-            left, since = self._left.get(who, (self._most, now))
+            left, since = self._left.get(caller_id, (self._most, now))
             left = min(self._most, left + (now - since) * self._per_second)
-            self._left[who] = (left - 1, now) if left >= 1 else (left, now)
+            self._left[caller_id] = (left - 1, now) if left >= 1 else (left, now)
         if left < 1:
             pause = math.ceil((1 - left) / self._per_second)
             raise Rejected(
@@ -52,4 +52,4 @@ class TokenBuckets:
         """Delete the buckets that are full again. A caller without a bucket gets a new one, which is full, too."""
         self._forgot_at = now
         full_after = self._most / self._per_second
-        self._left = {who: seen for who, seen in self._left.items() if now - seen[1] < full_after}
+        self._left = {caller_id: seen for caller_id, seen in self._left.items() if now - seen[1] < full_after}

@@ -12,7 +12,7 @@ from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
 
-SOCKET = "ws"  # the one route that authenticates by itself: its token may come in the first frame
+SOCKET = "ws"  # the socket authenticates by itself, because its token may be in the first frame
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -32,14 +32,14 @@ anyone = allow(*Role)
 
 def caller() -> Caller:
     """Return the authenticated user who sent this request."""
-    who: Caller = g.caller
-    return who
+    user: Caller = g.caller
+    return user
 
 
 def register(app: Flask) -> None:
     @app.before_request
     def _authenticate() -> None:
-        # This precedes validation, so that validation messages reveal nothing to unauthenticated clients.
+        # Roles are checked before validation, so that validation messages reveal nothing to unauthenticated clients.
         roles = getattr(current_app.view_functions.get(request.endpoint or ""), "roles", None)
         if roles is None:
             if (

@@ -9,13 +9,13 @@ from flask import Flask, request
 from weelo_workers.contracts.rejections import Code, Rejected
 
 _ONE_SLASH = re.compile(r"/(?!/)")
-# Letters, digits, `-`, `.`, `_` and `/` in percent-encoding: there is no need to encode them in a path (RFC 3986, section
+# Matches letters, digits, `-`, `.`, `_` and `/` in percent-encoding. A path need not encode them (RFC 3986, section
 # 2.3), and `/api%2Fv1` would bypass a proxy's rule for `/api`.
 _NEEDLESSLY_ENCODED = re.compile(r"%(2[D-F]|3\d|4[1-9A-F]|5[\dAF]|6[1-9A-F]|7[\dA])", re.IGNORECASE)
 
 
 def register(app: Flask) -> None:
-    """Refuse other spellings of an address and repeated query parameters. Call this before routes are added.
+    """Make the app refuse other spellings of an address, and repeated query parameters. Call this before routes are added.
 
     Werkzeug would redirect them to an absolute address, and clients that follow a redirect turn POST into GET. It would
     also treat several leading slashes as one, so that a request could bypass a proxy's rule for a path.

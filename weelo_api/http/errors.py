@@ -97,8 +97,8 @@ def register(app: Flask) -> None:
         log.warning("the database is not available: %s", str(error).splitlines()[0])
         return problem(Code.SERVICE_UNAVAILABLE, "Try again in a moment.", retryAfter=1)
 
-    for trouble in DATABASE_ERRORS:
-        app.register_error_handler(trouble, _database)
+    for error_class in DATABASE_ERRORS:
+        app.register_error_handler(error_class, _database)
 
     @app.errorhandler(Exception)
     def _unexpected(error: Exception) -> Response:

@@ -12,7 +12,8 @@ _PRIVATE = {
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # For browsers without `frame-ancestors`, and for the documentation, whose scripts a policy of ours would block.
+    # This header is for browsers that do not know `frame-ancestors`, and for the documentation page. That page has no
+    # Content-Security-Policy, because a policy would block its scripts.
     "X-Frame-Options": "DENY",
 }
 
@@ -21,14 +22,14 @@ ERROR_HEADERS = {**_ALWAYS, **_PRIVATE}
 
 def register(app: Flask) -> None:
     @app.after_request
-    def _say(response: Response) -> Response:
+    def _add_headers(response: Response) -> Response:
         private = request.path.startswith("/api/") or response.status_code >= 400
         for name, value in (ERROR_HEADERS if private else _ALWAYS).items():
             response.headers.setdefault(name, value)
         if response.status_code == 401:
             response.headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 11.6.1
         if response.status_code == 415:
-            # RFC 9110, section 15.5.16: the type and coding that are accepted.
+            # A 415 names the accepted type and coding (RFC 9110, section 15.5.16).
             response.headers["Accept"] = "application/json"
             response.headers["Accept-Encoding"] = "identity"
         return response

@@ -1,4 +1,4 @@
-"""Request bodies: strict JSON, parsed once, by pydantic, from the text."""
+"""Request bodies are strict JSON. pydantic parses the text, once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class JsonBody(Request):
         return _text(body)
 
     def get_json_of_any_type(self) -> str:
-        """Return the body as text, whatever its Content-Type: for routes that use no field of it."""
+        """Return the body as text, whatever its Content-Type. For routes that use no field of it."""
         return _text(self._whole_body())
 
     def _whole_body(self) -> bytes:
@@ -63,7 +63,7 @@ def _text(body: bytes) -> str:
 
 
 def refuse_duplicates(text: str) -> None:
-    """Raise Rejected(VALIDATION_ERROR) if an object in this JSON has a name twice: parsers disagree which one counts.
+    """Raise Rejected(VALIDATION_ERROR) if an object in this JSON has a name twice, because parsers disagree which value counts.
 
     Text that is no JSON passes: pydantic parses it next and reports the error.
     """

@@ -25,38 +25,39 @@ workers = 2
 threads = 200  # created on demand; a request that waits for an outcome (`Prefer: wait`) holds one
 worker_connections = 3_000
 backlog = 2_048
-keepalive = 75  # longer than the idle timeout of common load balancers, so that they close first
+keepalive = 75  # longer than the idle timeout of common load balancers, so that they close connections first
 timeout = 30
 graceful_timeout = 5
 # The application is created once, before the fork, so that a bad setting stops the start. Threads start after the fork.
 preload_app = True
-# The heartbeat between arbiter and workers is a file. In memory it never waits for a disk.
+# Workers send heartbeats to the arbiter through a file. On a file system in memory this never waits for a disk.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
-control_socket_disable = True  # several servers on one machine would share it
+control_socket_disable = True  # otherwise several servers on one machine would share one socket
 accesslog = None
 # The addresses of devices contain an FCM token, which may have 4,096 characters.
 limit_request_line = 8_190
-# The API uses neither the client's address nor the scheme that a proxy reports, so forwarding headers count from no peer. By
-# default gunicorn accepts them from loopback and Unix sockets, and a header could change the path after a proxy checked it.
+# The API uses neither the client's address nor the scheme that a proxy reports, so it trusts forwarding headers from no
+# peer. By default gunicorn accepts them from loopback and Unix sockets, and a header could change the path after a
+# proxy checked it.
 forwarded_allow_ips = ""
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
 
-FILE_LIMITS = (65_536, 24_576, 10_240)  # tried in this order if the system refuses the hard limit
+FILE_LIMITS = (65_536, 24_576, 10_240)  # if the system refuses the hard limit, these are tried in turn
 POLL_SECONDS = 0.1
 CLOSE_WITHIN_SECONDS = 3.0
 
 
 def start() -> Flask:
     """Prepare the arbiter's process and return the application, once, before the first fork."""
-    os.environ.pop("SCRIPT_NAME", None)  # gunicorn reads it like the header of that name
+    os.environ.pop("SCRIPT_NAME", None)  # gunicorn would use this variable as it uses the header SCRIPT_NAME
     bootstrap.start_server(always_share_metrics=True)
     from weelo_api import create_app
 
     try:
         return create_app()
     except ConfigurationError as unusable:
-        raise SystemExit(f"weelo: {unusable}") from None  # one line instead of gunicorn's thirty
+        raise SystemExit(f"weelo: {unusable}") from None  # without this gunicorn prints thirty lines
 
 
 def pre_fork(server: Any, worker: Any) -> None:
@@ -103,8 +104,11 @@ def post_worker_init(worker: Any) -> None:
 
 
 def _close_sockets_of(worker: Any) -> None:
-    """End waiting requests and close the hub's sockets when the worker is ending. gunicorn does not know them and has no hook for SIGTERM, so
-    this thread polls `alive`, and the arbiter, after whose death the worker ends, too."""
+    """End waiting requests and close the hub's sockets when the worker is ending.
+
+    gunicorn does not know these sockets and has no hook for SIGTERM, so this thread polls. The worker is ending if it
+    is no longer `alive`, or if its arbiter has died.
+    """
     from weelo_api.commands.outcome_waiters import outcome_waiters
     from weelo_api.websocket.hub import hub
 

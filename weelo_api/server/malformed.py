@@ -25,7 +25,7 @@ class InvalidHost(errors.ParseException):  # type: ignore[misc]
         return "Send exactly one Host header with a name and an optional port, such as Host: localhost:8000"
 
 
-# Status and detail by the parser's error. All other errors are 400 with the parser's own message.
+# Status and detail for each of these errors of the parser. All others are 400 with the parser's own message.
 _KNOWN: dict[type[Exception], tuple[int, str]] = {
     errors.InvalidRequestLine: (400, "Begin with a line such as: GET /healthz HTTP/1.1"),
     errors.InvalidRequestMethod: (400, "Write the method in capital letters, such as GET or POST."),
@@ -46,7 +46,7 @@ _OUR_FAULT = (
 
 
 def check_head(request: Any) -> None:
-    """Raise what gunicorn's parser does not: InvalidHost, or UnsupportedTransferCoding for a compressed body."""
+    """Check what gunicorn's parser does not. Raises InvalidHost, or UnsupportedTransferCoding for a compressed body."""
     hosts = [value for name, value in request.headers if name == "HOST"]
     if len(hosts) > 1 or (not hosts and request.version >= (1, 1)):
         raise InvalidHost
@@ -62,7 +62,7 @@ def problem_of(error: Exception) -> dict[str, Any]:
     if not isinstance(error, errors.ParseException) or isinstance(error, _OUR_FAULT):
         return problem_body(Code.INTERNAL_ERROR, "It has been logged. Trying again is safe.")
     if isinstance(error, errors.InvalidHTTPVersion) and isinstance(error.version, str):
-        error = errors.InvalidRequestLine(error.version)  # no version at all
+        error = errors.InvalidRequestLine(error.version)  # the request line names no version
     status, detail = _KNOWN.get(type(error), (400, str(error)))
     return problem_body(Code.VALIDATION_ERROR, detail, status=status, errors=[])
 

@@ -29,7 +29,7 @@ from werkzeug.exceptions import BadRequest
 
 from weelo_api.server import malformed
 
-# How long a response waits for the unread rest of a body, so that the connection can be kept.
+# After a response the unread rest of the body is read for this long, so that the connection can be kept.
 LEFTOVER_SECONDS = 0.1
 # Lingering close: if a socket is closed too early, the client may lose the response (RFC 9112, section 9.6).
 LINGER_SECONDS = 2.0
@@ -47,15 +47,16 @@ _PROBE = re.compile(rb"(?:GET|HEAD) /(?:healthz|readyz|metrics)[? ]")
 class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
     """Keeps connections on the poller, without a thread, until their head is complete and while they are closing."""
 
-    # From accept, or the first byte on a keep-alive connection, to the empty line. Mobile networks stall for seconds.
+    # Time limit for a head: from accept, or the first byte on a keep-alive connection, to the empty line at its end. It
+    # allows for mobile networks, which stall for seconds.
     head_seconds = 10.0
-    # The largest body, 64 KiB, then needs just over 3 KiB a second.
+    # Time limit for a body. The largest, 64 KiB, must therefore arrive at just over 3 KiB a second.
     body_seconds = 20.0
     wsgi: Callable[..., Any]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._leaving: deque[tuple[float, TConn]] = deque()
+        self._lingering: deque[tuple[float, TConn]] = deque()
         self._read_until: dict[TConn, float] = {}
 
     def init_process(self) -> None:
@@ -91,7 +92,7 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
             if idle:
                 conn = idle.popleft()
                 self.poller.unregister(conn.sock)
-                self._gone(conn)
+                self._close(conn)
                 return
 
     def on_client_socket_readable(self, conn: TConn, client: socket.socket) -> None:
@@ -109,19 +110,19 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
     def on_pending_socket_readable(self, conn: TConn, client: socket.socket) -> None:
         """Give the connection a thread once its head is complete."""
         try:
-            said = client.recv(READ_BYTES)
+            data = client.recv(READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
-            said = b""
-        head = conn.parser.unreader.take_buffered() + said
+            data = b""
+        head = conn.parser.unreader.take_buffered() + data
         conn.parser.unreader.unread(head)
-        if said and not _is_whole(head) and len(head) < MAX_HEAD_BYTES:
+        if data and not _is_whole(head) and len(head) < MAX_HEAD_BYTES:
             return
         self.poller.unregister(client)
         self.pending_conns.remove(conn)
-        if not said:
-            self._gone(conn)
+        if not data:
+            self._close(conn)
             return
         conn.data_ready = True
         self.enqueue_req(conn)
@@ -193,38 +194,38 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
             conn.sock.setblocking(False)
             self.poller.register(conn.sock, EVENT_READ, partial(self._drain_before_close, conn, [0]))
         except (OSError, ValueError):
-            self._gone(conn)
+            self._close(conn)
             return
-        self._leaving.append((time.monotonic() + LINGER_SECONDS, conn))
+        self._lingering.append((time.monotonic() + LINGER_SECONDS, conn))
 
-    def _drain_before_close(self, conn: TConn, heard: list[int], client: socket.socket) -> None:
+    def _drain_before_close(self, conn: TConn, received: list[int], client: socket.socket) -> None:
         try:
             data = client.recv(READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
             data = b""
-        heard[0] += len(data)
-        if not data or heard[0] > LINGER_BYTES:
-            self._leave(conn)
+        received[0] += len(data)
+        if not data or received[0] > LINGER_BYTES:
+            self._end_lingering(conn)
 
-    def _leave(self, conn: TConn) -> None:
+    def _end_lingering(self, conn: TConn) -> None:
         if conn.sock.fileno() >= 0:
             self.poller.unregister(conn.sock)
-            self._gone(conn)
+            self._close(conn)
 
-    def _gone(self, conn: TConn) -> None:
+    def _close(self, conn: TConn) -> None:
         self.nr_conns -= 1
         conn.close()
 
     # --- time limits ----------------------------------------------------------------------------------------
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        waiting = self._leaving or self._read_until
+        waiting = self._lingering or self._read_until
         super().wait_for_and_dispatch_events(min(timeout, TICK_SECONDS) if waiting else timeout)
         now = time.monotonic()
-        while self._leaving and self._leaving[0][0] <= now:
-            self._leave(self._leaving.popleft()[1])
+        while self._lingering and self._lingering[0][0] <= now:
+            self._end_lingering(self._lingering.popleft()[1])
         for conn, until in list(self._read_until.items()):
             if until <= now:
                 # The thread that reads the body gets end-of-file, and can still write a response.
@@ -233,7 +234,10 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
                 self._read_until.pop(conn, None)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """Apply the deadline that a stopping worker sets for keep-alive connections to pending ones, too."""
+        """Apply the deadline of keep-alive connections to connections that wait for a head, too.
+
+        A stopping worker sets it.
+        """
         super()._cap_keepalive(deadline)
         for conn in self.pending_conns:
             conn.timeout = min(conn.timeout, deadline)
@@ -257,8 +261,9 @@ class _Body(Body):  # type: ignore[misc]
 def _announcing_the_close(app: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a WSGI application, so that a response after which the connection ends has `Connection: close`.
 
-    gunicorn reads the rest of the body after the response and closes if that takes too long. The response was `keep-alive`
-    then, so a proxy would send the next request, perhaps another client's, on a connection that is ending.
+    gunicorn reads the rest of the body after the response, and closes the connection if that takes too long. If the
+    response announced `keep-alive`, a proxy would send the next request, perhaps another client's, on a connection that
+    is ending.
     """
 
     def answer(environ: dict[str, Any], start_response: Any) -> Any:
@@ -299,7 +304,7 @@ class _Reader:
 def _release_buffers(body: Any, conn: TConn) -> None:
     """Free the buffers of a finished request, up to a megabyte.
 
-    Otherwise the garbage collector frees them, which runs too rarely to keep up with a flood of large bodies.
+    Otherwise the garbage collector would free them, and it runs too rarely to keep up with a flood of large bodies.
     """
     reader = getattr(body.reader, "reader", body.reader)
     for holder in (body, reader, conn.parser.unreader):
@@ -310,7 +315,7 @@ def _release_buffers(body: Any, conn: TConn) -> None:
 
 
 def _is_whole(head: bytes) -> bool:
-    # A line feed without a carriage return is enough as well: the parser refuses such a head at once.
+    # A head whose lines end without a carriage return counts as complete too: the parser refuses it at once.
     return b"\r\n\r\n" in head or head.count(b"\n") != head.count(b"\r\n")
 
 

@@ -38,7 +38,7 @@ def alive() -> Response:
 def ready() -> tuple[Response, int]:
     """Return 200 if the database answers and its schema is at head, else 503.
 
-    Redis is no condition, because commands are accepted without it.
+    Redis is not required, because commands are accepted without it.
     """
     try:
         migrated = _is_migrated()

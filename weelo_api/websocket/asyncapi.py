@@ -21,7 +21,7 @@ _TEXT = {"type": "string"}
 _SEQ = {"type": "integer", "minimum": 0}
 
 # Frames that are no part of the log carry no `seq` (docs/contract.md, section 5).
-_OF_THE_MOMENT: dict[str, dict[str, Any]] = {
+_EPHEMERAL: dict[str, dict[str, Any]] = {
     "connected": {"userId": _TEXT, "role": _TEXT, "seq": _SEQ, "serverTime": _TIME, "heartbeatSeconds": {"type": "number"}},
     "pong": {"serverTime": _TIME},
     "resync_required": {"oldestSeq": _SEQ},
@@ -49,18 +49,20 @@ def document() -> dict[str, Any]:
         by_alias=True,
         ref_template=_REF,
     )
-    heard = {
+    server_messages = {
         entry.name: _message(entry.name, event.__doc__, _line(entry.name, names[event, "validation"]))
         for event, entry in CATALOG.items()
     }
-    heard |= {name: _message(name, None, _of_the_moment(name, data)) for name, data in _OF_THE_MOMENT.items()}
-    said = {
+    server_messages |= {
+        name: _message(name, None, _ephemeral(name, data)) for name, data in _EPHEMERAL.items()
+    }
+    client_messages = {
         f"op_{op.model_fields['op'].annotation.__args__[0]}": _message(
             op.__name__, op.__doc__, names[op, "validation"]
         )
         for op in ops
     }
-    messages = heard | said
+    messages = server_messages | client_messages
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Weelo live events", "version": __version__},
@@ -72,7 +74,10 @@ def document() -> dict[str, Any]:
                 "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
             }
         },
-        "operations": {"hear": _operation("send", heard), "say": _operation("receive", said)},
+        "operations": {
+            "hear": _operation("send", server_messages),
+            "say": _operation("receive", client_messages),
+        },
         "components": {"messages": messages, "schemas": definitions.get("$defs", {})},
     }
 
@@ -96,7 +101,7 @@ def _line(event: str, data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _of_the_moment(event: str, data: dict[str, Any]) -> dict[str, Any]:
+def _ephemeral(event: str, data: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
         "required": ["event", "at", "data"],

@@ -44,7 +44,7 @@ def _is_valid(request: Request) -> bool:
         and "upgrade" in connection
         and headers.get("Sec-WebSocket-Version") == VERSION
         and _KEY.fullmatch(headers.get("Sec-WebSocket-Key", "")) is not None
-        # A body would be read as frames.
+        # The bytes of a body would be read as frames.
         and not request.content_length
         and "Transfer-Encoding" not in headers
     )

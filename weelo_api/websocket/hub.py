@@ -43,10 +43,11 @@ log = logging.getLogger(__name__)
 Own = dict[str, Any] | None
 
 RECONCILE_EVERY_SECONDS = 2.0
-# Closing is spread over this time, so that reconnecting is, too.
+# Sockets are closed over this many seconds, so that clients do not all reconnect at the same moment.
 SPREAD_SECONDS = 0.8
 STUCK_SECONDS = 1.2
-# Threads for the sockets' database queries. After an outage of Redis all sockets query; this protects the connection pool.
+# The number of threads for the sockets' database queries. After an outage of Redis all sockets query the database. This
+# limit leaves connections of the pool for requests.
 QUERY_THREADS = 4
 READ_BYTES = 16 * 1024
 
@@ -54,7 +55,7 @@ READ_BYTES = 16 * 1024
 MAX_SOCKETS = 20_000
 MIN_SOCKETS = 50
 MAX_UNAUTHENTICATED = 1_000
-FILES_FOR_THE_REST = 500  # requests, the database, Redis
+FILES_FOR_THE_REST = 500  # for requests and for connections to the database and Redis
 
 
 class Hub:
@@ -70,7 +71,7 @@ class Hub:
         unlimited = files == resource.RLIM_INFINITY
         room = MAX_SOCKETS if unlimited else min(MAX_SOCKETS, files - FILES_FOR_THE_REST)
         self._most_sockets = max(MIN_SOCKETS, room)
-        # Only the loop's thread changes these. Other threads may copy them, but not iterate over them.
+        # Only the loop's thread changes these containers. Other threads may copy them, but not iterate over them.
         self._serving: dict[WebSocketTransport, asyncio.Task[None]] = {}
         self._by_user: dict[UUID, tuple[SocketSession, ...]] = {}
         self._here: dict[SocketSession, SessionRecord] = {}
@@ -149,7 +150,10 @@ class Hub:
 
     @contextmanager
     def registered(self, connection: SocketSession) -> Iterator[None]:
-        """Deliver live events to this session meanwhile. Closes the user's oldest sockets beyond five."""
+        """Deliver live events to this session while the block runs.
+
+        If the user has more than five sockets, close the oldest.
+        """
         user_id = connection.caller.id
         here = (*self._by_user.get(user_id, ()), connection)
         self._by_user[user_id] = here
@@ -199,7 +203,7 @@ class Hub:
         for item in items:
             for user_id, (seq, own) in item["to"].items():
                 for connection in self._by_user.get(UUID(user_id), ()):
-                    _hand_over(connection, item, seq, own)
+                    _deliver(connection, item, seq, own)
 
     def _on_close_request(self, record_id: str) -> None:
         if connection := self._by_record.get(record_id):
@@ -209,7 +213,7 @@ class Hub:
 
     def _reconcile(self) -> None:
         """Compare all local sockets with the log, periodically and after each outage of Redis."""
-        away = False
+        database_unavailable = False
         while not self._stopped.is_set():
             self._reconcile_now.wait(RECONCILE_EVERY_SECONDS)
             self._reconcile_now.clear()
@@ -218,11 +222,11 @@ class Hub:
             try:
                 with autocommit_engine().connect() as connection:
                     newest = newest_seqs(connection, users)
-                away = False
+                database_unavailable = False
             except DATABASE_ERRORS as error:
-                if not away:
+                if not database_unavailable:
                     log.warning("sockets cannot be compared with the log: %s", type(error).__name__)
-                away = True
+                database_unavailable = True
                 continue
             except Exception:
                 log.exception("comparing sockets with the log failed")
@@ -235,7 +239,7 @@ class Hub:
                 connection.note_newest(seq)
 
 
-def _hand_over(connection: SocketSession, item: dict[str, Any], seq: int | None, own: Own) -> None:
+def _deliver(connection: SocketSession, item: dict[str, Any], seq: int | None, own: Own) -> None:
     if seq is None:
         # The event is in no log, such as a truck's position.
         connection.send_ephemeral(ephemeral(item["event"], {**item["data"], **(own or {})}))
@@ -250,4 +254,4 @@ def _start() -> Hub:
 
 
 hub = PerProcess(_start)
-"""Return this process's hub, which the first call starts."""
+"""Return this process's hub. The first call starts it."""

@@ -9,7 +9,7 @@ TOO_BIG, TOO_MANY = 4408, 4429
 
 MAX_FRAME_BYTES = 8 * 1024
 MAX_FRAMES_PER_SECOND = 30
-# The size of that many of the largest frames with their headers, and of as many control frames.
+# The size of this many frames of the largest size with their headers (16 bytes), and of as many control frames.
 MAX_BYTES_PER_SECOND = MAX_FRAMES_PER_SECOND * (MAX_FRAME_BYTES + 16 + 140)
 
 

@@ -49,7 +49,7 @@ class LogCursor:
         return self._newest - self.sent
 
     def receive(self, seq: int, item: dict[str, Any], own: dict[str, Any] | None) -> None:
-        """Keep a live event until it is due."""
+        """Store a live event until it is due."""
         self._newest = max(self._newest, seq)
         if seq > self.sent and len(self._pending) < MAX_PENDING:
             self._pending[seq] = (item, own)
@@ -71,8 +71,11 @@ class LogCursor:
         self._not_before = 0.0
 
     async def next(self) -> list[Frame]:
-        """Return the frames that are due, and count them as sent. If empty, wait for `wait_seconds`."""
-        frames = self._from_news()
+        """Return the frames that are due, and count them as sent.
+
+        If there are none, the caller should wait for `wait_seconds`.
+        """
+        frames = self._from_live_events()
         if frames or self.behind <= 0:
             self._gap_since = None
             self.replaying = self.replaying and self.behind > 0
@@ -91,7 +94,7 @@ class LogCursor:
         due = self._gap_since if self.replaying else self._gap_since + GAP_GRACE_SECONDS
         return max(0.0, max(due, self._not_before) - time.monotonic())
 
-    def _from_news(self) -> list[Frame]:
+    def _from_live_events(self) -> list[Frame]:
         frames: list[Frame] = []
         while len(frames) < PAGE and (line := self._pending.pop(self.sent + 1, None)):
             self.sent += 1

@@ -13,7 +13,7 @@ from weelo_workers.contracts.notifications import Seq
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.wire import Request, rfc3339
 
-MAX_DETAIL = 300  # an error may quote what was sent, but not all 8 KiB of it
+MAX_DETAIL = 300  # an error may quote a part of what was sent, but not all 8 KiB
 
 
 class Auth(Request):

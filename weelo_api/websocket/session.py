@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 # A client that reads, but too slowly, is closed when it is this many lines behind.
 MAX_BEHIND = 1_000
-# Frames outside the log are soon out of date: a client that does not read them in time loses the oldest.
+# How many frames outside the log wait for the client. They are soon out of date, so the oldest are dropped.
 MAX_EPHEMERAL = 100
 
 
@@ -60,7 +60,7 @@ class SocketSession:
         self._expires_at = identity.expires_at
         self._frames = frames
         self._registry = registry
-        self._of_the_moment: deque[dict[str, Any]] = deque(maxlen=MAX_EPHEMERAL)
+        self._ephemeral_frames: deque[dict[str, Any]] = deque(maxlen=MAX_EPHEMERAL)
 
     # --- called by the hub ----------------------------------------------------------------------------------
 
@@ -76,7 +76,7 @@ class SocketSession:
 
     def send_ephemeral(self, frame: dict[str, Any]) -> None:
         """Queue a frame that is no part of the log."""
-        self._of_the_moment.append(frame)
+        self._ephemeral_frames.append(frame)
         self.transport.wake()
 
     # --- running -------------------------------------------------------------------------------------------
@@ -99,7 +99,7 @@ class SocketSession:
             "role": self.caller.role.value,
             "seq": newest,
             "serverTime": now(),
-            # Presence outlasts two lost heartbeats.
+            # With this interval a transporter stays present after two lost heartbeats.
             "heartbeatSeconds": max(1, int(settings().presence_ttl_seconds / 3)),
         }
         await self._send(ephemeral("connected", data))
@@ -113,20 +113,20 @@ class SocketSession:
                 await self._handle(parse(message))
             except Rejected as rejected:
                 await self._send(refusal(rejected))
-        self._stay()
+        self._raise_if_ended()
 
-    def _stay(self) -> None:
+    def _raise_if_ended(self) -> None:
         self.transport.raise_if_closing()
         if self._seconds_left() <= 0:
             raise Disconnect(UNAUTHORIZED, "the token has expired")
 
     async def _write(self) -> None:
-        for _ in range(len(self._of_the_moment)):
-            self._stay()
-            await self._send(self._of_the_moment.popleft())
+        for _ in range(len(self._ephemeral_frames)):
+            self._raise_if_ended()
+            await self._send(self._ephemeral_frames.popleft())
         frames = await self._log_cursor.next()
         for frame in frames:
-            self._stay()
+            self._raise_if_ended()
             await self._send(frame)
             if (
                 self.transport.was_blocked
@@ -135,7 +135,7 @@ class SocketSession:
             ):
                 raise Disconnect(TOO_SLOW, "too slow")
         if frames:
-            # There may be more frames, but the client's messages are handled first.
+            # There may be more frames to send, but the client's messages are handled first.
             self.transport.wake()
 
     async def _send(self, frame: dict[str, Any]) -> None:
@@ -162,10 +162,10 @@ class SocketSession:
                 self._renew(op.token)
 
     async def _resume(self, after: int) -> None:
-        kept = await query_log(bounds, self.caller.id)
-        if kept is None:
+        log_bounds = await query_log(bounds, self.caller.id)
+        if log_bounds is None:
             raise Rejected(Code.SERVICE_UNAVAILABLE, "Resume again in a moment.")
-        oldest, newest = kept
+        oldest, newest = log_bounds
         self._log_cursor.note_newest(newest)
         after = min(after, newest)
         if oldest > after + 1:

@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 EVERY_SECONDS = 0.25
 BATCH_WINDOW_SECONDS = 0.02  # sockets opened and closed within this time are written together
 ANNOUNCE_EVERY_SECONDS = 5.0
-MAX_REMEMBERED = 10_000  # sockets closed while Redis is away; entries of further ones expire in Redis
+# Sockets that were closed while Redis was unavailable. The entries of further ones expire in Redis.
+MAX_REMEMBERED = 10_000
 
 
 class SessionRegistry:
@@ -31,24 +32,24 @@ class SessionRegistry:
         self._present = present
         self._process = uuid4().hex
         self._lock = threading.Lock()
-        self._somebody_moved = threading.Event()
-        self._arrived: list[SessionRecord] = []
-        self._left: list[SessionRecord] = []
+        self._changed = threading.Event()
+        self._opened: list[SessionRecord] = []
+        self._closed: list[SessionRecord] = []
         self._acked: dict[UUID, int] = {}
         self._announce_at = 0.0
-        self._away = False
+        self._redis_unavailable = False
 
     def add(self, user_id: UUID) -> SessionRecord:
         record = socket_sessions.new_record(self._process, user_id)
         with self._lock:
-            self._arrived.append(record)
-        self._somebody_moved.set()
+            self._opened.append(record)
+        self._changed.set()
         return record
 
     def remove(self, record: SessionRecord) -> None:
         with self._lock:
-            self._left.append(record)
-        self._somebody_moved.set()
+            self._closed.append(record)
+        self._changed.set()
 
     def ack(self, user_id: UUID, seq: int) -> None:
         with self._lock:
@@ -60,17 +61,17 @@ class SessionRegistry:
         Opened and closed sockets are written at once, so that a phone gets no push for what its app already shows.
         """
         while True:
-            self._somebody_moved.wait(EVERY_SECONDS)
+            self._changed.wait(EVERY_SECONDS)
             if stopped.wait(BATCH_WINDOW_SECONDS):
                 return
-            self._somebody_moved.clear()
+            self._changed.clear()
             try:
                 self.publish()
-                self._away = False
+                self._redis_unavailable = False
             except RedisError as error:
-                if not self._away:
+                if not self._redis_unavailable:
                     log.warning("the open sockets cannot be written to Redis: %s", error)
-                self._away = True
+                self._redis_unavailable = True
                 stopped.wait(EVERY_SECONDS)  # many clients that reconnect must not cause an attempt each
             except Exception:
                 log.exception("writing the open sockets to Redis failed")
@@ -79,21 +80,22 @@ class SessionRegistry:
     def publish(self) -> None:
         """Write all changes since the last call. Raises RedisError; the next call then writes them again."""
         with self._lock:
-            arrived, left, acked = self._arrived, self._left, self._acked
-            self._arrived, self._left, self._acked = [], [], {}
+            opened, closed, acked = self._opened, self._closed, self._acked
+            self._opened, self._closed, self._acked = [], [], {}
         now = time.monotonic()
         if now >= self._announce_at:
             self._announce_at = now + ANNOUNCE_EVERY_SECONDS
-            arrived = [*arrived, *self._present()]  # new sockets may not be in `present` yet
-        elif not (arrived or left or acked):
+            opened = [*opened, *self._present()]  # both, because new sockets may not be in `present` yet
+        elif not (opened or closed or acked):
             return
         try:
-            socket_sessions.write(self._process, opened=set(arrived) - set(left), closed=left, acked=acked)
+            socket_sessions.write(self._process, opened=set(opened) - set(closed), closed=closed, acked=acked)
         except RedisError:
             for user_id, seq in acked.items():
                 self.ack(user_id, seq)
             with self._lock:
-                # Otherwise they would count as open for as long as the user has another socket.
-                self._left = [*left, *self._left][-MAX_REMEMBERED:]
-            self._announce_at = 0.0  # writes all open sockets, and so the new ones
+                # The removals are kept for the next call. Otherwise these sockets would count as open while the user
+                # has another one.
+                self._closed = [*closed, *self._closed][-MAX_REMEMBERED:]
+            self._announce_at = 0.0  # the next call writes all open sockets, and so the new ones
             raise

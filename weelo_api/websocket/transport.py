@@ -30,9 +30,9 @@ PING_SECONDS = 18.0
 SEND_TIMEOUT_SECONDS = 10.0
 # The kernel's send buffer per client. By default it would grow to megabytes for each slow client.
 SEND_BUFFER_BYTES = 64 * 1024
-# Bytes of unsent frames, such as pongs for a client that keeps sending pings and never reads.
+# Limit on the bytes of unsent frames, such as pongs for a client that keeps sending pings and never reads.
 MAX_UNSENT_BYTES = 1024 * 1024
-# Received messages that wait for an earlier one. At this number reading pauses, and the client's buffers fill.
+# How many received messages may wait to be handled. At this number reading pauses, and the client's buffers fill.
 MAX_WAITING = 64
 
 # How long a client may take to answer a close frame.
@@ -66,17 +66,17 @@ class WebSocketTransport(asyncio.BufferedProtocol):
         self._buffer = buffer
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
-        self._intake = InboundLimits()
+        self._limits = InboundLimits()
         self._message: list[Any] = []
         self._unfinished = 0
         self._inbox: deque[str | bytes] = deque()
-        self._leaving: Disconnect | None = None
+        self._requested_close: Disconnect | None = None
         self._answered = True
         self._alarm: asyncio.TimerHandle | None = None
         self._awake = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
-        self._gone = asyncio.Event()
+        self._connection_lost = asyncio.Event()
 
     # --- called by the session ------------------------------------------------------------------------------
 
@@ -86,7 +86,7 @@ class WebSocketTransport(asyncio.BufferedProtocol):
 
     def request_close(self, code: int, reason: str) -> None:
         """Ask the session to close the socket. Later calls have no effect."""
-        self._leaving = self._leaving or Disconnect(code, reason)
+        self._requested_close = self._requested_close or Disconnect(code, reason)
         self._awake.set()
 
     async def wait(self, seconds: float) -> None:
@@ -100,18 +100,18 @@ class WebSocketTransport(asyncio.BufferedProtocol):
     def _set_alarm(self, seconds: float) -> None:
         if self._alarm:
             self._alarm.cancel()
-        self._alarm = self._loop.call_later(seconds, self._ring)
+        self._alarm = self._loop.call_later(seconds, self._on_alarm)
 
-    def _ring(self) -> None:
+    def _on_alarm(self) -> None:
         self._alarm = None
         self._awake.set()
 
     def raise_if_closing(self) -> None:
         """Raise Disconnect if a close was requested or a limit exceeded."""
-        if code := self._intake.refused:
+        if code := self._limits.refused:
             raise Disconnect(code, _TOO_MUCH[code])
-        if self._leaving:
-            raise self._leaving
+        if self._requested_close:
+            raise self._requested_close
 
     def next_message(self) -> str | bytes | None:
         """Return the next message, or None. Raises Disconnect as `raise_if_closing`, PeerGone if the client is gone."""
@@ -120,7 +120,7 @@ class WebSocketTransport(asyncio.BufferedProtocol):
             if len(self._inbox) == MAX_WAITING:
                 self._transport.resume_reading()
             return self._inbox.popleft()
-        if self._gone.is_set():
+        if self._connection_lost.is_set():
             raise PeerGone
         return None
 
@@ -134,7 +134,7 @@ class WebSocketTransport(asyncio.BufferedProtocol):
         self.was_blocked = not self._drained.is_set()
         if self.was_blocked:
             await self._drain(SEND_TIMEOUT_SECONDS)
-        if self._gone.is_set():
+        if self._connection_lost.is_set():
             raise PeerGone
 
     async def close(self, code: int, reason: str) -> None:
@@ -144,7 +144,7 @@ class WebSocketTransport(asyncio.BufferedProtocol):
             self._write(CloseConnection(code, reason))
             await self._drain(SLOW_CLOSE_WAIT_SECONDS if code == TOO_SLOW else CLOSE_WAIT_SECONDS)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._gone.wait(), CLOSE_WAIT_SECONDS)
+                await asyncio.wait_for(self._connection_lost.wait(), CLOSE_WAIT_SECONDS)
         self.abort()
 
     def abort(self) -> None:
@@ -155,8 +155,8 @@ class WebSocketTransport(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        # `send` waits whenever the kernel does not take a whole frame. So a client that does not read occupies one kernel
-        # buffer, and none of this process.
+        # `send` waits whenever the kernel does not take a whole frame. So a client that does not read occupies one
+        # kernel buffer, and no memory of this process.
         self._transport.set_write_buffer_limits(high=0)
         line: socket.socket = transport.get_extra_info("socket")
         line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
@@ -166,7 +166,7 @@ class WebSocketTransport(asyncio.BufferedProtocol):
         self._next_ping.cancel()
         if self._alarm:
             self._alarm.cancel()
-        self._gone.set()
+        self._connection_lost.set()
         self._drained.set()
         self._awake.set()
 
@@ -174,8 +174,8 @@ class WebSocketTransport(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, count: int) -> None:
-        self._intake.count_bytes(count)
-        if self._intake.refused:
+        self._limits.count_bytes(count)
+        if self._limits.refused:
             # Closing with unread bytes would reset the connection, and a reset can overtake the close frame. So the
             # rest is read and discarded until one side closes.
             self._awake.set()
@@ -183,8 +183,8 @@ class WebSocketTransport(asyncio.BufferedProtocol):
         try:
             self._ws.receive_data(bytes(self._buffer[:count]))
             for event in self._ws.events():
-                self._hear(event)
-                if self._intake.refused:
+                self._on_event(event)
+                if self._limits.refused:
                     self._awake.set()
                     break
         except LocalProtocolError:
@@ -196,31 +196,32 @@ class WebSocketTransport(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self._drained.set()
 
-    def _hear(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         match event:
             case TextMessage() | BytesMessage():
-                self._hear_message(event)
+                self._on_message(event)
             case Ping():
-                self._intake.count_control()
+                self._limits.count_control()
                 self._write(event.response())
             case Pong():
-                self._intake.count_control()
+                self._limits.count_control()
                 self._answered = True
             case CloseConnection():
-                # In state OPEN, wsproto has received an invalid frame, and this is its close frame.
+                # If the state is still OPEN, wsproto has received an invalid frame and made this event, so we send the
+                # close frame.
                 if self._ws.state in (ConnectionState.REMOTE_CLOSING, ConnectionState.OPEN):
                     self._write(event.response())
                 self._transport.close()
 
-    def _hear_message(self, event: TextMessage | BytesMessage) -> None:
+    def _on_message(self, event: TextMessage | BytesMessage) -> None:
         data = event.data
         self._unfinished += len(data.encode() if isinstance(data, str) else data)
-        self._intake.count_message(self._unfinished)
+        self._limits.count_message(self._unfinished)
         # wsproto delivers a frame in pieces as they arrive. Only the last piece counts as a frame.
         if event.frame_finished:
-            self._intake.count_frame()
+            self._limits.count_frame()
         self._message.append(data)
-        if event.message_finished and not self._intake.refused:
+        if event.message_finished and not self._limits.refused:
             self._inbox.append("".join(self._message) if isinstance(data, str) else b"".join(self._message))
             if len(self._inbox) == MAX_WAITING:
                 self._transport.pause_reading()

@@ -66,13 +66,13 @@ def _round(
         if a["broadcastId"] == booking_id and a["status"] != "cancelled"
     ]
     act.check(not live, f"cancelled, and yet a truck is assigned: {live}")
-    gone = act.hears(transporter, "booking_cancelled", broadcastId=booking_id)
+    withdrawal = act.hears(transporter, "booking_cancelled", broadcastId=booking_id)
     if won:
         _was_reverted(act, truck, cast(Accepted, accepted), cast(Cancelled, cancelled))
     else:
         code = cast(Rejected, accepted).code
         act.check(code == "BROADCAST_CANCELLED", f"the loser read {code}")
-    return won, gone.received - started
+    return won, withdrawal.received - started
 
 
 def _was_reverted(act: Act, truck: Truck, accepted: Accepted, cancelled: Cancelled) -> None:
@@ -81,7 +81,8 @@ def _was_reverted(act: Act, truck: Truck, accepted: Accepted, cancelled: Cancell
         cancelled["assignmentsCancelled"] == 1,
         f"the cancel reverted {cancelled['assignmentsCancelled']} trucks",
     )
-    heard = act.hears(truck.driver, "trip_cancelled", broadcastId=cancelled["broadcast"]["id"])
+    trip_cancelled = act.hears(truck.driver, "trip_cancelled", broadcastId=cancelled["broadcast"]["id"])
     act.check(
-        heard.data["assignment"]["id"] == assignment_id, "the driver was notified of another trip's cancel"
+        trip_cancelled.data["assignment"]["id"] == assignment_id,
+        "the driver was notified of another trip's cancel",
     )

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from weelo_client.shapes import Broadcast
 
-GRACE_SECONDS = 15.0  # how late a deadline's event may be received before the scenario fails
+GRACE_SECONDS = 15.0  # the scenario fails if the event of a deadline is received later than this
 
 
 def seconds_left(broadcast: Broadcast) -> float:

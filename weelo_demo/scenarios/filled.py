@@ -34,18 +34,18 @@ def play(act: Act) -> str:
         confirmed.data["assignment"]["vehicleNumber"] == truck.number,
         f"{confirmed.data['assignment']['vehicleNumber']} was confirmed instead of {truck.number}",
     )
-    told = act.hears(driver, "trip_assigned", broadcastId=booking["id"])
-    act.measured("accept → driver told", told.received - accepted)
+    assigned = act.hears(driver, "trip_assigned", broadcastId=booking["id"])
+    act.measured("accept → driver told", assigned.received - accepted)
     act.hears(customer, "booking_fully_filled", broadcastId=booking["id"])
 
-    trip = told.data["assignment"]
+    trip = assigned.data["assignment"]
     driver.client.accept_assignment(trip["id"])
     for step in ("at_pickup", "loading_complete", "in_transit"):
         driver.client.report_trip(trip["tripId"], step)
     _is_seen_on_the_map(act, customer, driver, trip["tripId"])
     driver.client.report_trip(trip["tripId"], "completed")
     completed = act.hears(customer, "booking_completed", broadcastId=booking["id"])
-    act.measured("driver's yes → delivered, 5 reports", completed.received - told.received)
+    act.measured("driver's yes → delivered, 5 reports", completed.received - assigned.received)
 
     states = _states(customer, booking["id"])
     expected = ["created", "broadcasting", "active", "fully_filled", "in_progress", "completed"]
@@ -61,10 +61,10 @@ def _is_seen_on_the_map(act: Act, customer: Customer, driver: Driver, trip_id: s
 
 def _states(customer: Customer, broadcast_id: str) -> list[str]:
     """Return the states in the order of the customer's frames, without repeats (a wider ring keeps the state)."""
-    heard: list[str] = []
+    sequence: list[str] = []
     for frame in customer.listen().frames:
         if frame.event == "broadcast_state_changed" and frame.data["broadcastId"] == broadcast_id:
             status = frame.data["status"]
-            if status not in heard[-1:]:
-                heard.append(status)
-    return heard
+            if status not in sequence[-1:]:
+                sequence.append(status)
+    return sequence

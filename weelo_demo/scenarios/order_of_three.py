@@ -16,7 +16,7 @@ TITLE = "An order of three kinds is filled by two fleets"
 
 
 def play(act: Act) -> str:
-    """One fleet takes two kinds with one accept, the other accepts the slots that its list still shows by their ids."""
+    """One fleet accepts two kinds at once. The other accepts the remaining slots by the ids in its list of offers."""
     customer = act.customer()
     (first,) = act.transporters(CONTAINER, CONNAUGHT_PLACE)
     second = next(fleet for fleet in act.transporters(TIPPER, CONNAUGHT_PLACE, 2) if fleet is not first)

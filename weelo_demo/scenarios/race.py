@@ -24,8 +24,8 @@ def play(act: Act) -> str:
     racers = act.transporters(OPEN, CONNAUGHT_PLACE, RACERS)
     asked = time.monotonic()
     booking = act.ask(customer, OPEN, TRUCKS, CONNAUGHT_PLACE, "Connaught Place, New Delhi")
-    heard = [act.hears(racer, "new_broadcast", broadcastId=booking["id"]).received for racer in racers]
-    act.measured(f"ask → all {RACERS} heard", max(heard) - asked)
+    received_at = [act.hears(racer, "new_broadcast", broadcastId=booking["id"]).received for racer in racers]
+    act.measured(f"ask → all {RACERS} heard", max(received_at) - asked)
 
     started = time.monotonic()
     act.note("Everybody", "accepts", f"{RACERS} accepts at the same moment")

@@ -35,12 +35,14 @@ def play(act: Act) -> str:
     act.measured("accept → confirmed", confirmed.received - accepted)
     act.hears(customer, "booking_fully_filled", broadcastId=booking["id"])
 
-    away, step = distance_km(CONNAUGHT_PLACE, nearest.at), offer.data["radiusStep"]
+    distance, step = distance_km(CONNAUGHT_PLACE, nearest.at), offer.data["radiusStep"]
     rings = _rings(customer, booking["id"])
-    too_short = [radius for radius in rings if radius < away]
-    act.check(step == len(too_short) + 1, f"{away:.1f} km away, offered at step {step} of the rings {rings}")
+    too_short = [radius for radius in rings if radius < distance]
+    act.check(
+        step == len(too_short) + 1, f"{distance:.1f} km away, offered at step {step} of the rings {rings}"
+    )
     reach = f"{rings[step - 1]:g} km" if step <= len(rings) else "everybody online"
-    return f"step {step} ({reach}) reached {nearest.name}, {away:.1f} km away"
+    return f"step {step} ({reach}) reached {nearest.name}, {distance:.1f} km away"
 
 
 def _rings(customer: Customer, broadcast_id: str) -> list[float]:

@@ -24,7 +24,7 @@ from weelo_workers.queries.open_offers import in_last_step, open_offers_of
 from weelo_workers.queries.sphere import half_chord_squared
 from weelo_workers.settings import settings
 
-# Longer than a step takes from its search in Redis to its commit.
+# The second search follows after this time. It is longer than a step takes from its search in Redis to its commit.
 RECHECK_AFTER = timedelta(seconds=2)
 
 
@@ -42,7 +42,9 @@ class Missed(OfferRank):
 @handles(CatchUp)
 def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
     """Send one OfferLate for the missed broadcasts that the cap on open offers allows, nearest first."""
-    if not command.again and uow.session.scalar(select(_rings_go_on(command.transporter_id, uow.now))):
+    if not command.again and uow.session.scalar(
+        select(_some_broadcast_is_in_rings(command.transporter_id, uow.now))
+    ):
         uow.send(command.model_copy(update={"again": True}), at=uow.now + RECHECK_AFTER)
     missed = _missed(uow, command)
     if not missed:
@@ -62,7 +64,7 @@ def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
         uow.send(OfferLate(broadcast_id=first, transporter_id=command.transporter_id, then=tuple(others)))
 
 
-def _rings_go_on(transporter_id: UUID, now: datetime) -> Exists:
+def _some_broadcast_is_in_rings(transporter_id: UUID, now: datetime) -> Exists:
     """Return the condition that some broadcast that could be offered to this transporter is limited to a radius.
 
     A step searches Redis before it locks the broadcast. If the transporter comes online after that search, and this
@@ -72,8 +74,11 @@ def _rings_go_on(transporter_id: UUID, now: datetime) -> Exists:
 
 
 def _could_be_offered(transporter_id: UUID, now: datetime) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions: the transporter wants work and was not offered the broadcast; it is open and has a slot
-    for one of their free trucks."""
+    """Return the conditions for an offer.
+
+    The transporter wants work and has no offer of the broadcast yet. The broadcast is open and has a slot for one of
+    their free trucks.
+    """
     fits = (
         exists()
         .where(

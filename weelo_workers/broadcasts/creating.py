@@ -50,7 +50,10 @@ def open_broadcast(command: Creation, kind: BroadcastKind, uow: UnitOfWork) -> B
 
 
 def _opened(uow: UnitOfWork, broadcast: Broadcast) -> bool:
-    """Insert the row; return False if the index one_open_broadcast_per_customer forbids it. It orders concurrent taps."""
+    """Insert the row; return False if the index one_open_broadcast_per_customer forbids it.
+
+    The index also orders concurrent requests of one customer.
+    """
     row = {column.key: getattr(broadcast, column.key) for column in Broadcast.__table__.columns}
     inserted = uow.session.scalar(
         insert(Broadcast).values(**row).on_conflict_do_nothing().returning(Broadcast.id)

@@ -42,9 +42,9 @@ log = logging.getLogger(__name__)
 class Candidate:
     transporter_id: UUID
     distance_km: float | None
-    """From the pickup; None if their position is not known."""
+    """The distance from the pickup; None if the transporter's position is not known."""
     kinds: tuple[str, ...]
-    """The open vehicle kinds of which the fleet has a free truck."""
+    """The kinds that the broadcast still needs and of which the fleet has a free truck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +56,13 @@ class Excluded:
 
 @dataclass(slots=True)
 class MatchResult:
-    """Whom to offer a broadcast to and whom not, each nearest first."""
+    """The transporters to offer a broadcast to, and those excluded, each nearest first."""
 
     candidates: list[Candidate] = field(default_factory=list)
     excluded: list[Excluded] = field(default_factory=list)
 
     def keep_nearest(self, limit: int) -> bool:
-        """Keep the nearest `limit` candidates, exclude the others until the next step, and return whether there are any."""
+        """Keep the nearest `limit` candidates and exclude the others until the next step. Return whether any was excluded."""
         others = self.candidates[limit:]
         self.candidates = self.candidates[:limit]
         self.excluded += [
@@ -116,7 +116,7 @@ def find_candidates(
     kinds = kinds_of(searching(slots))
     near = online.near if online else {}
     found = MatchResult(
-        excluded=[Excluded(who, PassedOverBecause.SILENT) for who in online.stale] if online else []
+        excluded=[Excluded(stale_id, PassedOverBecause.SILENT) for stale_id in online.stale] if online else []
     )
     # `partial`: Redis was emptied, so presence lacks transporters. Within a radius their next heartbeats find the
     # broadcast. Without one, all who want work are taken from the rows, because a missing offer can cost the customer a
@@ -130,11 +130,11 @@ def find_candidates(
         query = query.outerjoin(places, places.c.id == Transporter.id).where(Transporter.is_available)
     else:
         query = query.join(places, places.c.id == Transporter.id)
-    told = exists().where(Offer.broadcast_id == broadcast.id, Offer.transporter_id == Transporter.id)
+    has_offer = exists().where(Offer.broadcast_id == broadcast.id, Offer.transporter_id == Transporter.id)
     # Without distances, transporters with the fewest open offers come first. Otherwise a surge in one town would fill the
     # lists of transporters in other towns.
     nearest_first = (places.c.km.asc().nulls_last(), "open_offers", Transporter.id)
-    for row in session.execute(query.where(~told).order_by(*nearest_first)):
+    for row in session.execute(query.where(~has_offer).order_by(*nearest_first)):
         if not row.is_available:
             found.excluded.append(Excluded(row.id, PassedOverBecause.OFFLINE, row.km))
         elif not row.kinds:
@@ -148,7 +148,7 @@ def find_candidates(
 
 
 def distances(km_by_transporter: Mapping[UUID, float | None]) -> TableValuedAlias:
-    """Return a table for use in a query: `id` of a transporter, `km` from the pickup (null if not known)."""
+    """Return the distances as a table for use in a query: `id` of a transporter, `km` from the pickup (null if not known)."""
     ids = literal(list(km_by_transporter), ARRAY(Uuid()))
     km: ColumnElement[Any] = literal(list(km_by_transporter.values()), ARRAY(Double()))
     table = func.unnest(ids, km).table_valued(column("id", Uuid()), column("km", Double()), name="places")

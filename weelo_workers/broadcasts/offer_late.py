@@ -15,33 +15,35 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer
 from weelo_workers.queries.open_offers import in_last_step
 
-# For this long the answers to heartbeats leave out a broadcast that the transporter cannot take now.
+# For this time heartbeats do not find a broadcast that the transporter cannot take now.
 SNOOZE_SECONDS = 60.0
 
 
 @handles(OfferLate)
 def offer_late(command: OfferLate, uow: UnitOfWork) -> None:
     """Offer this broadcast if it is open, in reach and can be taken. Then send the command for the next broadcast."""
-    who = command.transporter_id
+    transporter = command.transporter_id
     if asked := uow.session.get(Broadcast, command.broadcast_id):
-        here = presence.last_position(who)
+        here = presence.last_position(transporter)
         km = None if here is None else pickup_of(asked).km_to(here)
-        late = offer_late_to(uow, command.broadcast_id, {who: km})
+        late = offer_late_to(uow, command.broadcast_id, {transporter: km})
         if late and not late.offered:
-            _leave_out_of_heartbeats(uow, late, who, km)
+            _leave_out_of_heartbeats(uow, late, transporter, km)
     if command.then:
-        uow.send(OfferLate(broadcast_id=command.then[0], transporter_id=who, then=command.then[1:]))
+        uow.send(OfferLate(broadcast_id=command.then[0], transporter_id=transporter, then=command.then[1:]))
 
 
-def _leave_out_of_heartbeats(uow: UnitOfWork, late: LateOffers, who: UUID, km: float | None) -> None:
-    """Omit this broadcast from the answers to their heartbeats: it was offered before, or they cannot take it now."""
+def _leave_out_of_heartbeats(
+    uow: UnitOfWork, late: LateOffers, transporter_id: UUID, km: float | None
+) -> None:
+    """Let this transporter's heartbeats not find the broadcast: it was offered before, or they cannot take it now."""
     broadcast = late.broadcast
     # Near hundreds of requests, each heartbeat of a transporter without room would otherwise send twenty commands without
     # effect. Broadcasts farther than a refused one would be refused as well.
     no_room = any(each.because == PassedOverBecause.TOO_MANY_OFFERS for each in late.excluded)
     if no_room and km is not None and not in_last_step(broadcast):
-        uow.after_commit(partial(presence.mark_full, who, km, SNOOZE_SECONDS))
-    offered = uow.session.get(Offer, (broadcast.id, who)) is not None
-    remember = presence.mark_offered if offered else presence.snooze
+        uow.after_commit(partial(presence.mark_full, transporter_id, km, SNOOZE_SECONDS))
+    offered = uow.session.get(Offer, (broadcast.id, transporter_id)) is not None
+    leave_out = presence.mark_offered if offered else presence.snooze
     seconds = (broadcast.expires_at - uow.now).total_seconds() if offered else SNOOZE_SECONDS
-    uow.after_commit(partial(remember, broadcast.id, [who], seconds))
+    uow.after_commit(partial(leave_out, broadcast.id, [transporter_id], seconds))

@@ -24,7 +24,7 @@ from weelo_workers.queries.slots import filled, searching
 from weelo_workers.queries.views import broadcast_header, place, requested_vehicles
 from weelo_workers.settings import settings
 
-# Enough to explain to every transporter nearby, in the densest town, why they got no offer.
+# Rows stored per step. This many explain to every transporter nearby, even in the densest town, why they got no offer.
 MAX_PASSED_OVER_PER_STEP = 250
 
 OFFER_TRANSITION = {
@@ -32,7 +32,7 @@ OFFER_TRANSITION = {
     BroadcastStatus.ACTIVE: lifecycle.WIDEN_UNFILLED,
     BroadcastStatus.PARTIALLY_FILLED: lifecycle.WIDEN_PARTLY_FILLED,
 }
-"""The transition that new offers cause, by status: the first ring begins broadcasting, later ones keep the status."""
+"""The transition that new offers cause, by status: the first ring leads to `broadcasting`, later ones keep the status."""
 
 
 def insert_offers(
@@ -70,7 +70,7 @@ def insert_offers(
             literal(step),
             places.c.km,
             literal(last_step),
-            # The offer is part of the transition that follows.
+            # The offer belongs to the transition that follows, which increments the version.
             literal(broadcast.version + 1),
             literal(uow.now),
         )
@@ -139,7 +139,7 @@ def record_passed_over(uow: UnitOfWork, passed_over: Iterable[tuple[UUID, int, E
             "distance_km": each.distance_km,
             "at": uow.now,
         }
-        # In a fixed order, so that two transactions that store the same rows cannot deadlock.
+        # The rows are inserted in a fixed order, so that two transactions that store the same rows cannot deadlock.
         for broadcast_id, step, each in sorted(passed_over, key=lambda one: (one[:2], one[2].transporter_id))
     ]
     if rows:
@@ -150,7 +150,7 @@ def advance_ring(
     uow: UnitOfWork,
     broadcast: Broadcast,
     slots: Sequence[TruckRequest],
-    told: Sequence[Candidate],
+    candidates: Sequence[Candidate],
     *,
     why: dict[str, Any],
     **columns: Any,
@@ -161,15 +161,15 @@ def advance_ring(
         broadcast,
         OFFER_TRANSITION[BroadcastStatus(broadcast.status)],
         slots,
-        why={**why, "told": len(told)},
-        transporters_notified=broadcast.transporters_notified + len(told),
+        why={**why, "told": len(candidates)},
+        transporters_notified=broadcast.transporters_notified + len(candidates),
         **columns,
     )
-    if told:
+    if candidates:
         seconds_left = (broadcast.expires_at - uow.now).total_seconds()
-        ids = [candidate.transporter_id for candidate in told]
+        ids = [candidate.transporter_id for candidate in candidates]
         uow.after_commit(partial(presence.mark_offered, broadcast.id, ids, seconds_left))
-        offer_to(uow, broadcast, slots, told)
+        offer_to(uow, broadcast, slots, candidates)
 
 
 def offer_to(

@@ -33,13 +33,15 @@ def offer_late_to(
 ) -> LateOffers | None:
     """Offer the broadcast to those of these transporters who are within its reach, can take it and have room.
 
-    Return None if it is over, or none of them is within reach. `km_by_transporter`: how far they are from the pickup
-    (None: not known).
+    Return None if the broadcast is over, or none of them is within its reach. `km_by_transporter`: how far they are
+    from the pickup (None: not known).
     """
     broadcast = uow.lock(Broadcast, broadcast_id)
     if broadcast is None or broadcast.status not in OFFER_TRANSITION or uow.now >= broadcast.expires_at:
         return None
-    near = {who: km for who, km in km_by_transporter.items() if broadcast.reach.covers(km)}
+    near = {
+        transporter_id: km for transporter_id, km in km_by_transporter.items() if broadcast.reach.covers(km)
+    }
     if not near:
         return None
     slots, step, last_step = (
@@ -50,9 +52,9 @@ def offer_late_to(
     found = find_candidates(
         uow.session, broadcast, slots, presence.SearchResult(near), uow.now, last_step=last_step
     )
-    told, refused = insert_offers(uow, broadcast, found.candidates, step, last_step=last_step)
+    inserted, refused = insert_offers(uow, broadcast, found.candidates, step, last_step=last_step)
     left_out = [*found.excluded, *refused]
     record_passed_over(uow, [(broadcast.id, step, each) for each in left_out])
-    if told:
-        advance_ring(uow, broadcast, slots, told, why={"step": step, "late": True})
-    return LateOffers(broadcast, told, left_out)
+    if inserted:
+        advance_ring(uow, broadcast, slots, inserted, why={"step": step, "late": True})
+    return LateOffers(broadcast, inserted, left_out)

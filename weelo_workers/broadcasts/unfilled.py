@@ -13,9 +13,9 @@ from weelo_workers.models import Broadcast, Offer, PassedOver, Transporter, Vehi
 from weelo_workers.models.fleet import of_kinds
 from weelo_workers.queries.slots import kinds_of
 
-# The most transporters with a truck on the road that are looked up.
+# Limit on the transporters with a truck on the road whose presence is looked up.
 MAX_LOOKED_UP = 10_000
-# A search that finds only stale transporters removes them from the index and is repeated, up to this many searches.
+# Limit on the searches. One that finds only stale transporters removes them from the index and is repeated.
 MAX_SEARCHES = 5
 
 
@@ -35,7 +35,7 @@ def any_transporter_online(uow: UnitOfWork, broadcast: Broadcast) -> bool:
     ).all()
     pickup, reach = pickup_of(broadcast), broadcast.reach
     if reach.is_nothing:
-        reach = Reach.everyone()  # no step was made, so the distance is not the reason
+        reach = Reach.everyone()  # no step has been made, so the distance cannot be the reason
     try:
         for _ in range(MAX_SEARCHES):
             free = presence.nearest(kinds, pickup, 1, reach)

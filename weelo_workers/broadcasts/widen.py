@@ -32,13 +32,14 @@ from weelo_workers.settings import settings
 def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
     """Offer the broadcast to transporters in this ring who have no offer of it, nearest first, and set the next timer.
 
-    If presence finds no one there, the following ring is offered in the same transaction, and so on.
+    If presence finds no transporter there, the following ring is offered in the same transaction, and so on.
     """
-    asked = uow.session.get(Broadcast, command.broadcast_id)
-    if asked is None:
+    unlocked = uow.session.get(Broadcast, command.broadcast_id)
+    if unlocked is None:
         return
-    # Redis is read before the lock, so that an accept does not wait for it. What the search depends on never changes.
-    looked = _look(asked, broadcast_transitions.slots_of(uow, asked.id), command.step)
+    # Redis is read before the lock, so that an accept does not wait for it. The pickup, the kinds and the radius never
+    # change, so the result is still valid.
+    searched = _search_rings(unlocked, broadcast_transitions.slots_of(uow, unlocked.id), command.step)
 
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or not _is_due(broadcast, command, uow):
@@ -48,29 +49,29 @@ def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
         # All open slots are on hold, so there is nothing to offer. This ring is tried again later.
         uow.send(command, at=uow.now + timedelta(seconds=settings().radius_step_seconds))
         return
-    for this, online in looked:
-        seconds = _tell(uow, broadcast, slots, this, online)
+    for this, online in searched:
+        seconds = _offer_within(uow, broadcast, slots, this, online)
         if seconds != 0:
             break
     if seconds is not None and (next_at := uow.now + timedelta(seconds=seconds)) < broadcast.expires_at:
         uow.send(WidenBroadcast(broadcast_id=broadcast.id, step=broadcast.radius_step + 1), at=next_at)
 
 
-def _look(
+def _search_rings(
     broadcast: Broadcast, slots: Sequence[TruckRequest], step: int
 ) -> list[tuple[Ring, presence.SearchResult | None]]:
     """Search presence in this ring and, while it is empty, in the next ones. Return each with its result."""
-    looked = []
+    searched = []
     while True:
         this = ring(step, settings().radius_steps_km, settings().last_step_max_km)
         online = search_presence(broadcast, slots, this)
-        looked.append((this, online))
+        searched.append((this, online))
         if this.last or online is None or online.near:
-            return looked
+            return searched
         step += 1
 
 
-def _tell(
+def _offer_within(
     uow: UnitOfWork,
     broadcast: Broadcast,
     slots: Sequence[TruckRequest],
@@ -82,17 +83,17 @@ def _tell(
         uow.session, broadcast, slots, online, uow.now, last_step=this.last, unlimited=this.reach.is_everyone
     )
     left_over = found.keep_nearest(settings().max_offers_per_step)
-    told, refused = insert_offers(uow, broadcast, found.candidates, this.step, last_step=this.last)
+    offered, refused = insert_offers(uow, broadcast, found.candidates, this.step, last_step=this.last)
     left_out = [*found.excluded, *refused]
     record_passed_over(uow, [(broadcast.id, this.step, each) for each in most_relevant(left_out)])
-    _let_wait(uow, broadcast, left_out)
+    _mark_waiting(uow, broadcast, left_out)
     if this.last and online is not None and online.more:
         left_over = True
     advance_ring(
         uow,
         broadcast,
         slots,
-        told,
+        offered,
         why={"step": this.step, "radiusKm": this.reach.limit_km, "passedOver": _counted(left_out)},
         radius_step=this.step,
         radius_km=_reached(broadcast, this, found, left_over=left_over).limit_km,
@@ -101,7 +102,7 @@ def _tell(
         broadcast_transitions.advance_and_announce(uow, broadcast, lifecycle.ACTIVATE, slots)
     return next_step_in(
         this,
-        told=len(told),
+        offers_made=len(offered),
         left_over=left_over,
         at_least=settings().min_offers_per_step,
         step_seconds=settings().radius_step_seconds,
@@ -134,8 +135,11 @@ def _is_due(broadcast: Broadcast, command: WidenBroadcast, uow: UnitOfWork) -> b
     )
 
 
-def _let_wait(uow: UnitOfWork, broadcast: Broadcast, left_out: list[Excluded]) -> None:
-    """Mark those left for the next step as offered: they are within the ring, and heartbeats would offer it early."""
+def _mark_waiting(uow: UnitOfWork, broadcast: Broadcast, left_out: list[Excluded]) -> None:
+    """Mark the transporters left for the next step as offered.
+
+    They are within the ring, so their heartbeats would cause an offer too early.
+    """
     waiting = [each.transporter_id for each in left_out if each.because == PassedOverBecause.NEXT_STEP]
     if waiting:
         left = (broadcast.expires_at - uow.now).total_seconds()

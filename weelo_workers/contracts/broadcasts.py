@@ -152,7 +152,7 @@ class CatchUp(Command, name="broadcasts.catch_up"):
 class OfferLate(Command, name="broadcasts.offer_late", queue=FLEET):
     """Offer a broadcast to a transporter who came within its reach after the offers of that step were made.
 
-    It is on the queue of fleets, so that new bookings do not wait behind offers of old ones.
+    The command is on the queue of fleets, so that new bookings do not wait behind offers of old ones.
 
     `then`: further broadcasts to offer them afterwards, nearest first. They follow one by one, so that one transporter
     does not fill the queue.
@@ -233,7 +233,7 @@ class TrucksRemainingUpdate(AboutBroadcast):
 
 
 class BroadcastEnded(AboutBroadcast, shared=True, to=ToTransportersWithTrucks):
-    """What all withdrawals of an offer share. `assigned_to_you`: how many trucks are the recipient's."""
+    """Base of the withdrawals of an offer. `assigned_to_you`: how many of the assigned trucks are the recipient's."""
 
     reason: str
     assigned_to_you: int | None = None

@@ -38,10 +38,10 @@ class Command(BaseModel):
     name: ClassVar[str]
     queue: ClassVar[Queue]
     runs_in_background: ClassVar[bool] = False
-    """It waits for an external service, so it runs in a background thread and does not block its queue."""
+    """The command waits for an external service, so it runs in a background thread and does not block its queue."""
 
     sheddable: ClassVar[bool] = False
-    """It starts new work, so it is the first to be refused under load."""
+    """The command starts new work, so it is among the first to be refused under load."""
 
     ordered_by_subject: ClassVar[bool] = False
     """Rows about one subject are executed one at a time, oldest first, and one attempt may settle several of them

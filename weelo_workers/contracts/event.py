@@ -22,7 +22,7 @@ class Event(Wire):
     REGISTRY: ClassVar[dict[str, type[Event]]] = {}
 
     recipients: ClassVar[type[Recipients]] = Recipients
-    """What the event is published with."""
+    """The type of the recipients that are stored with the event."""
 
     def __init_subclass__(
         cls, *, shared: bool = False, to: type[Recipients] | None = None, **kwargs: object

@@ -20,8 +20,8 @@ class DeliverEvents(EventDelivery, name="notifications.deliver", ordered_by_subj
 class SendPushes(Command, name="notifications.push", runs_in_background=True):
     """Push one event to the phones of these users. `to`: user → seq of the event in the user's log.
 
-    `data`: the content beside type, eventId and seq. `waited`: the time for a socket to acknowledge has passed.
-    `devices`: only these, which FCM did not accept before.
+    `data`: the content of the push beside type, eventId and seq. `waited`: the time for a socket to acknowledge has
+    passed. `devices`: if set, push to these only, because FCM did not accept their pushes before.
     """
 
     event_id: UUID

@@ -1,4 +1,4 @@
-"""The queues. Each has its own compose service, which can be scaled alone. A command class names its queue."""
+"""The queues. Each has its own Compose service, so each can be scaled by itself. A command class names its queue."""
 
 from typing import Final, Literal
 

@@ -42,7 +42,7 @@ class OfferedTo(BaseModel):
 
 
 class ToOffered(Recipients):
-    """The transporters whom an offer is made. `slots`: the open slots by kind of truck."""
+    """The transporters to whom an offer is made. `slots`: the open slots by kind of truck."""
 
     slots: dict[str, tuple[UUID, ...]]
     offered: dict[UUID, OfferedTo]

@@ -44,13 +44,13 @@ class PassedOverBecause(StrEnum):
     """Why a step of the ladder made no offer to a transporter."""
 
     OFFLINE = "offline"
-    """They had set themselves unavailable."""
+    """The transporter had gone offline."""
     SILENT = "silent"
-    """Their app had sent no heartbeat for PRESENCE_TTL_SECONDS."""
+    """The transporter's app had sent no heartbeat for PRESENCE_TTL_SECONDS."""
     NO_FREE_TRUCK = "no_free_truck"
-    """All their trucks of this kind were on the road."""
+    """All trucks of this kind that the transporter has were on the road."""
     TOO_MANY_OFFERS = "too_many_offers"
-    """They had MAX_OPEN_OFFERS open offers at least as near."""
+    """The transporter had MAX_OPEN_OFFERS open offers at least as near."""
     NEXT_STEP = "next_step"
     """MAX_OFFERS_PER_STEP other transporters were nearer."""
 
@@ -59,7 +59,7 @@ class OfferAnswer(StrEnum):
     """A transporter's answer to an offer."""
 
     ACCEPTED = "accepted"
-    """They have won a slot, and the assignment was not reverted."""
+    """The transporter has won a slot, and the assignment was not reverted."""
     DECLINED = "declined"
 
 
@@ -69,9 +69,9 @@ class UnfilledBecause(StrEnum):
     NO_TRANSPORTER_ONLINE = "no_transporter_online"
     """No transporter with trucks of the kind was online in reach."""
     NOBODY_FREE = "nobody_free"
-    """Some were online, but had MAX_OPEN_OFFERS nearer offers or no free truck, or came too late for an offer."""
+    """Some were online, but had MAX_OPEN_OFFERS nearer offers or no free truck, or came online too late."""
     NOBODY_ACCEPTED = "nobody_accepted"
-    """It was offered to at least one transporter."""
+    """The broadcast was offered to at least one transporter, and none accepted."""
 
 
 class AssignmentStatus(StrEnum):

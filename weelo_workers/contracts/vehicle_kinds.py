@@ -29,7 +29,7 @@ _SPELLINGS = {
     "txl": "triple axle",
 }
 _UNITS = ("ft", "t", "wheeler")
-# Words that distinguish no kind from another.
+# Words that are left out of keys, because they do not distinguish kinds.
 _NOISE = {"truck", "trucks", "lorry", "vehicle", "body", "type"}
 _WORD = re.compile(
     r"\d+(?:\.\d+)?|[^\W\d_]+"
@@ -82,11 +82,17 @@ def _must_be_known(vehicle_subtype: str, info: ValidationInfo) -> str:
 
 
 KindName = Annotated[ShortText, AfterValidator(_must_be_known)]
-"""For a field `vehicle_subtype` after a field `vehicle_type`: together they must name a kind of the catalogue."""
+"""The type of a field `vehicle_subtype` that follows a field `vehicle_type`.
+
+Together they must name a kind of the catalogue.
+"""
 
 
 def vehicle_key(vehicle_type: str, vehicle_subtype: str) -> str:
-    """`("Open", "17 Feet") → "open:17ft"`. Case, punctuation, word order and units' spelling do not matter."""
+    """Return the key of a kind: `("Open", "17 Feet") → "open:17ft"`.
+
+    Case, punctuation, word order and the spelling of units do not matter.
+    """
     type_words = _words(vehicle_type)
     kind = next((known for known in TYPES if known in type_words), "-".join(sorted(set(type_words))))
     # "LCV Open" is of type lcv; "open" is part of the subtype, in whichever field it is written.
@@ -141,7 +147,7 @@ def _number(digits: str) -> str:
 
 _TYPE_LABELS = {"lcv": "LCV"}
 
-# What is common on Indian roads. Keys: length of the load bed in feet, or wheels. Values: load in kg.
+# The sizes that are common on Indian roads. Keys: length of the load bed in feet, or wheels. Values: load in kg.
 _BY_LENGTH = {
     6: 600, 7: 750, 8: 1_000, 9: 1_500, 10: 2_000, 12: 3_000, 14: 4_000, 15: 4_500, 16: 5_000, 17: 5_000,
     18: 6_000, 19: 7_000, 20: 8_000, 21: 9_000, 22: 10_000, 24: 12_000, 26: 13_000, 28: 14_000, 30: 15_000,

@@ -48,7 +48,7 @@ Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False, descriptio
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False, description="degrees, WGS 84")]
 Rupees = Annotated[int, Field(ge=0, le=100_000_000, description="whole rupees")]
 
-# The lengths are in StringConstraints, because after a validator pydantic's errors would count "items", not characters.
+# The lengths are in StringConstraints. For a length given after a validator, pydantic's errors would speak of "items".
 ShortText = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
@@ -86,7 +86,7 @@ class Request(Wire):
 
     @classmethod
     def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
-        """As pydantic's, but fields are accepted only by the contract's names, not by Python's."""
+        """Validate JSON as pydantic does, but accept fields only under the contract's names, not under Python's."""
         return super().model_validate_json(json_data, **{"by_name": False, **options})
 
 

@@ -22,7 +22,7 @@ REOPEN_SOME = LIFECYCLE.transition(
     "reopen_some", when={S.PARTIALLY_FILLED, S.FULLY_FILLED, S.IN_PROGRESS}, to=S.PARTIALLY_FILLED
 )
 REOPEN_ALL = LIFECYCLE.transition("reopen_all", when={S.PARTIALLY_FILLED, S.FULLY_FILLED}, to=S.ACTIVE)
-# An assignment is reverted too late to offer its slot again: the broadcast continues without that truck.
+# An assignment was reverted too late to offer its slot again, so the broadcast continues without that truck.
 LOSE_TRUCK = LIFECYCLE.transition("lose_truck", when={S.FULLY_FILLED}, to=S.FULLY_FILLED)
 LOSE_TRUCK_UNDER_WAY = LIFECYCLE.transition("lose_truck_under_way", when={S.IN_PROGRESS}, to=S.IN_PROGRESS)
 LAPSE = LIFECYCLE.transition("lapse", when={S.FULLY_FILLED}, to=S.EXPIRED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import asin, atan, cos, pi, radians, sin, sqrt, tan
 
-# WGS 84.
+# The WGS 84 ellipsoid.
 _EQUATOR_KM = 6378.137
 _FLATTENING = 1 / 298.257223563
 # The radius of the sphere that the haversine formula uses, and the largest factor between its distances and real ones.
@@ -46,5 +46,8 @@ def half_chord_squared_of(km: float) -> float:
 
 
 def _reduced(latitude: float) -> float:
-    """Return the parametric latitude in radians. At the poles the tangent is huge but finite, so the result holds."""
+    """Return the parametric latitude in radians.
+
+    At the poles the tangent is huge but finite, so the result is correct there too.
+    """
     return atan((1 - _FLATTENING) * tan(radians(latitude)))

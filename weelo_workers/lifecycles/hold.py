@@ -8,5 +8,5 @@ LIFECYCLE = Lifecycle("hold", initial=S.OPEN, final=frozenset(S) - {S.OPEN})
 CONFIRM = LIFECYCLE.transition("confirm", when={S.OPEN}, to=S.CONFIRMED)
 RELEASE = LIFECYCLE.transition("release", when={S.OPEN}, to=S.RELEASED)
 EXPIRE = LIFECYCLE.transition("expire", when={S.OPEN}, to=S.EXPIRED)
-# The broadcast was cancelled or has expired.
+# The hold's broadcast was cancelled or has expired.
 END = LIFECYCLE.transition("end", when={S.OPEN}, to=S.ENDED)

@@ -38,24 +38,24 @@ def is_last_step(step: int, radii_km: Sequence[float]) -> bool:
     return step > len(radii_km)
 
 
-def portion_size(step: int, radii_km: Sequence[float], at_most: int, already_told: int) -> int:
+def portion_size(step: int, radii_km: Sequence[float], at_most: int, offers_before: int) -> int:
     """Return how many of the nearest transporters a portion of the last step searches.
 
-    Transporters with an earlier offer (`already_told`) are among the nearest, so they are added. The rest doubles with
+    Transporters with an earlier offer (`offers_before`) are among the nearest, so they are added. The rest doubles with
     each portion, so that few steps are spent on transporters who cannot take the offer.
     """
     doublings = min(step - len(radii_km) - 1, _MOST_DOUBLINGS)
-    return already_told + (at_most << doublings)
+    return offers_before + (at_most << doublings)
 
 
 def next_step_in(
-    this: Ring, *, told: int, left_over: bool, at_least: int, step_seconds: float
+    this: Ring, *, offers_made: int, left_over: bool, at_least: int, step_seconds: float
 ) -> float | None:
     """Return the seconds until the next step; None if no transporters are left.
 
-    `told`: how many offers this step made; after fewer than `at_least` the next step follows at once.
+    `offers_made`: how many offers this step made; after fewer than `at_least` the next step follows at once.
     `left_over`: there are more transporters within this step's reach; the next step makes offers to them.
     """
     if this.last and not left_over:
         return None
-    return step_seconds if told >= at_least else 0.0
+    return step_seconds if offers_made >= at_least else 0.0

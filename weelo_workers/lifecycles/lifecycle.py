@@ -17,7 +17,7 @@ State = TypeVar("State", bound=StrEnum)
 class Transition(Generic[State]):
     """A transition called `name`, allowed in the states `when`, that leads to the state `to`.
 
-    `by`: what makes it, if the table says so.
+    `by`: the actor, if the table names one.
     """
 
     name: str

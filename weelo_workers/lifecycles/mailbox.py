@@ -16,21 +16,21 @@ from weelo_workers.lifecycles.lifecycle import Lifecycle
 
 class MailboxState(StrEnum):
     WAITING = "waiting"
-    """It has not failed. A single possible crash may be chance (a restart, a power cut), so it is still waiting."""
+    """The row has not failed. A single possible crash may be chance (a restart, a power cut), so the row is still waiting."""
     RETRYING = "retrying"
-    """It has failed before. It is tried alone, after a pause."""
+    """The row has failed before. After a pause it is tried by itself, not together with other rows."""
     PARKED = "parked"
-    """It failed too often. It is tried again only after `weelo mailbox retry`."""
+    """The row has failed too often. It is tried again only after `weelo mailbox retry`."""
     SUCCEEDED = "succeeded"
     REJECTED = "rejected"
     """The handler refused the command. That is an outcome, not a failure."""
 
 
 class Actor(StrEnum):
-    """What moves a row."""
+    """The part of the system that changes the state of a row."""
 
     API = "API"
-    """It records a client's command."""
+    """The API records a client's command."""
     WORKER = "worker"
     SWEEP = "sweep"
     """Beat executes a command itself if wake-ups led to nothing."""
@@ -55,7 +55,7 @@ SUCCEED = LIFECYCLE.transition(
 REJECT = LIFECYCLE.transition("reject", when={S.WAITING, S.RETRYING}, to=S.REJECTED, by=(A.WORKER, A.SWEEP))
 FAIL = LIFECYCLE.transition("fail", when={S.WAITING, S.RETRYING}, to=S.RETRYING, by=(A.FAILURE,))
 GIVE_UP = LIFECYCLE.transition("give_up", when={S.RETRYING}, to=S.PARKED, by=(A.FAILURE, A.WORKER, A.SWEEP))
-"""After an exception, or instead of an attempt that may crash once more."""
+"""The row is parked after an exception, or instead of an attempt that may crash once more."""
 REQUEUE = LIFECYCLE.transition("requeue", when={S.RETRYING, S.PARKED}, to=S.WAITING, by=(A.OPERATOR,))
 MARK_CRASH = LIFECYCLE.transition(
     "mark_crash", when={S.WAITING, S.RETRYING}, to=S.RETRYING, by=(A.WORKER, A.SWEEP)
@@ -65,10 +65,10 @@ UNMARK_CRASH = LIFECYCLE.transition("unmark_crash", when={S.RETRYING}, to=S.WAIT
 """The attempt returned, so it did not crash."""
 
 MAX_ATTEMPTS = 5
-"""A command that failed or may have crashed a worker so often is parked. A timer never is."""
+"""A command with this many failures, or this many possible crashes, is parked. A timer is never parked."""
 
 CHANCE_CRASHES = 1
-"""So many possible crashes may be chance. A row with more is treated as failing."""
+"""This many possible crashes may be chance. A row with more is treated as failing."""
 
 MAX_RETRY_DELAY_SECONDS = 300.0
 
@@ -83,7 +83,7 @@ def state_of(*, settled_as: str | None, parked: bool, attempts: int, crashes: in
 
 
 def failed_before(attempts: int, crashes: int) -> bool:
-    """Return whether so many failures and possible crashes make a row one that fails."""
+    """Return whether a row with these numbers of failures and possible crashes is treated as failing."""
     return attempts > 0 or crashes > CHANCE_CRASHES
 
 

@@ -1,9 +1,13 @@
 """The cap on a transporter's open offers (MAX_OPEN_OFFERS), and which open offers count against a new one.
 
-Only offers at least as near count, so a far offer never prevents a near one. Offers of the last step never count against
-an offer made within a ring. An offer's distance is from where the transporter was when it was made. If they have moved,
-it may be wrong, but pickups do not move: a transporter `km` away from one is farther than that from every pickup more
-than twice `km` away from it, so these do not count either. `queries.open_offers.open_offers_against` is the same rule in SQL.
+Only offers at least as near as the new one count, so a far offer never prevents a near one. Offers of the last step
+never count against an offer made within a ring.
+
+The distance in an offer is from where the transporter was when it was made. If they have moved it may be wrong, but the
+pickups have not moved. If the new offer's pickup is `km` away from the transporter, then every pickup more than twice
+`km` away from it is farther from the transporter than `km`. So offers of such pickups do not count either.
+
+`queries.open_offers.open_offers_against` is the same rule in SQL.
 """
 
 from __future__ import annotations
@@ -17,15 +21,15 @@ from weelo_workers.lifecycles.distance import SPHERE_ERROR, half_chord_squared, 
 
 Wanted = TypeVar("Wanted", bound="OfferRank")
 
-# Pickups farther apart than this factor times the new offer's distance, plus these km, cannot both be so near. Both are a
-# little more than the exact 2 and 0, because the sphere is not exact and positions are not either.
+# If two pickups are farther apart than APART_FACTOR times the new offer's distance plus APART_KM, the transporter
+# cannot be near both. On an exact sphere with exact positions these would be 2 and 0.
 APART_FACTOR = 2 * SPHERE_ERROR
 APART_KM = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class OfferRank:
-    """Where an offer ranks in a transporter's list. `km`: from them to the pickup; None: not known, counts as the farthest.
+    """The rank of an offer in a transporter's list. `km`: from them to the pickup; None: not known, counts as the farthest.
 
     `pickup`: its latitude and longitude; None: unknown, so the distance is taken as it is.
     """
@@ -50,7 +54,10 @@ def has_room(open_offers: Iterable[OfferRank], new: OfferRank, cap: int) -> bool
 def split_by_room(
     open_offers: Iterable[OfferRank], wanted: Sequence[Wanted], cap: int
 ) -> tuple[list[Wanted], list[Wanted]]:
-    """Return the wanted offers that fit the cap and those that do not. Each that fits counts against the later ones."""
+    """Return the wanted offers that fit under the cap, and those that do not.
+
+    Each that fits counts against the later ones.
+    """
     taken: list[OfferRank] = list(open_offers)
     fit: list[Wanted] = []
     refused: list[Wanted] = []

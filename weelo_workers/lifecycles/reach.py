@@ -1,4 +1,4 @@
-"""How far a broadcast has been offered so far: to nobody, within a distance of the pickup, or to everyone online."""
+"""How far a broadcast has been offered so far: not at all, within a distance of the pickup, or to everyone online."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from math import inf
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """A reach, made by `nothing`, `within` or `everyone`. `models.broadcasts.reach_covers` is `covers` in SQL."""
+    """How far a broadcast was offered. Made by `nothing`, `within` or `everyone`.
+
+    `models.broadcasts.reach_covers` is `covers` in SQL.
+    """
 
     _km: float
     """-inf: nothing; inf: everyone."""

@@ -1,9 +1,9 @@
-"""The metrics that processes count themselves. Metrics that rows can answer are queried when /metrics is read."""
+"""The metrics that processes count themselves. Figures that the database can provide are queried when /metrics is read."""
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 IN_THIS_PROCESS = CollectorRegistry()
-"""The metrics below. It is read directly only in a process without a multiprocess directory."""
+"""The registry of the metrics below. It is read directly only in a process without a multiprocess directory."""
 
 _FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -47,7 +47,10 @@ SWEPT = Counter("weelo_swept", "Overdue rows that the sweep took up", ["queue"],
 
 
 def initialize() -> None:
-    """Publish these series as zero from the start, in processes that execute commands: they may not occur for long."""
+    """Publish these series as zero when a process that executes commands starts.
+
+    Otherwise they would appear with their first event, perhaps days later.
+    """
     for by in ("countdown", "sweep"):
         TIMERS_FIRED.labels(by)
     for result in ("sent", "later", "gone", "refused", "unsent"):

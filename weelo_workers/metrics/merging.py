@@ -24,7 +24,8 @@ def merged(folders: Iterable[Path]) -> Iterable[Any]:
     """Return the merged metrics of all processes of these directories; gauges only of processes that still run."""
     files: list[str] = []
     with ExitStack() as locks:
-        # Read under the lock, so that no file of a dead child is counted a second time in the merged file.
+        # The files are read under the lock, so that no file of a dead child is counted a second time in the merged
+        # file.
         for folder in sorted(folders):
             locks.enter_context(_locked(folder))
             files += [str(path) for path in folder.glob("*.db") if path.stat().st_size and not _is_past(path)]

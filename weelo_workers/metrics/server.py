@@ -39,14 +39,14 @@ class MetricsServer:
     def start(self) -> None:
         """Listen now if the port is free. Otherwise log that it is not, and retry every few seconds."""
         if not self._listening(complain=True):
-            threading.Thread(target=self._keep_trying, name="metrics-port", daemon=True).start()
+            threading.Thread(target=self._retry_until_listening, name="metrics-port", daemon=True).start()
 
     def drop_inherited(self) -> None:
         """In a forked child: close the inherited socket, so that only the parent keeps the port open."""
         if self._listener is not None:
             self._listener.socket.close()
 
-    def _keep_trying(self) -> None:
+    def _retry_until_listening(self) -> None:
         while not self._listening(complain=False):
             threading.Event().wait(RETRY_SECONDS)
         log.warning("metrics are now served at %s:%d", *self._address)

@@ -56,9 +56,9 @@ class Broadcast(Base):
     keyed: Mapped[bool]
     radius_step: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     radius_km: Mapped[float | None]
-    """How far the newest step reaches: a ring's radius; in the last step, the distance up to which its portions have
-    made offers, and LAST_STEP_MAX_KM after the last portion. None: before the first step, or without that limit. Read
-    it as `reach`, which tells these apart."""
+    """How far the newest step reaches: a ring's radius, or in the last step the distance up to which its portions have
+    made offers, and LAST_STEP_MAX_KM after the last portion. None: before the first step, or without that limit. The
+    property `reach` distinguishes these two."""
     transporters_notified: Mapped[int] = mapped_column(server_default=text("0"))
     end_reason: Mapped[str | None]
     expires_at: Mapped[datetime]
@@ -85,7 +85,7 @@ class Broadcast(Base):
 
 
 def reach_covers(km: ColumnElement[float]) -> ColumnElement[bool]:
-    """Return the condition `Broadcast.reach.covers(km)` in SQL. It is not true if `km` is null, except for everyone."""
+    """Return the condition `Broadcast.reach.covers(km)` in SQL. With a null `km` it is true only for a reach of everyone."""
     return and_(Broadcast.radius_step > 0, or_(Broadcast.radius_km.is_(None), km <= Broadcast.radius_km))
 
 
@@ -118,7 +118,7 @@ class TruckRequest(Base):
         CheckConstraint("status <> 'held' OR hold_id IS NOT NULL", name="a_held_slot_names_its_hold"),
     )
 
-    # Each of the following is one rule for rows and for queries, where the class stands in place of the row.
+    # Each of the following rules can be used on a row, and on the class as a condition in a query.
 
     @hybrid_property
     def is_searching(self) -> bool:
@@ -169,7 +169,10 @@ class Offer(Base):
     step: Mapped[int] = mapped_column(SmallInteger)
     distance_km: Mapped[float | None]
     last_step: Mapped[bool] = mapped_column(server_default=text("false"))
-    """Made by the last step. Such an offer does not count towards MAX_OPEN_OFFERS of an offer made within a ring."""
+    """Whether the last step made this offer.
+
+    Such an offer does not count when the cap is checked for an offer made within a ring.
+    """
     version: Mapped[int]
     """The broadcast's version when this offer was made. Earlier events are not sent to the transporter."""
     offered_at: Mapped[datetime]

@@ -35,16 +35,17 @@ _STANDBY = "25006"
 # server ending; 58: system error; 55P03: lock time-out. OperationalError alone would include permanent ones (class 54).
 _OUTAGES = ("08", "53", "57", "58", "55P03", _STANDBY)
 
-# A handler that waits longer than this has met a fault, not a queue. It fails, and a wake-up or the sweep retries it.
+# A longer wait for a lock means a fault, not a queue of commands. The command fails, and a wake-up or the sweep retries
+# it.
 LIMITS = {
     "statement_timeout": "10s",
     "lock_timeout": "8s",
     "idle_in_transaction_session_timeout": "20s",
 }
-# Our statements rely on these, so they override the defaults of the server, the database and the role.
+# Our statements rely on these settings, so they override the defaults of the server, the database and the role.
 SESSION = {"timezone": "UTC", "standard_conforming_strings": "on"}
 
-# The URL takes precedence over these.
+# Parameters of the URL take precedence over these.
 _CONNECTION = {
     "connect_timeout": "5",
     "application_name": "weelo",
@@ -72,11 +73,11 @@ def connect(
     """
     given = database_url.read(url)
     limits = {**LIMITS, **({"lock_timeout": lock_timeout} if lock_timeout else {})}
-    ours = " ".join(f"-c {name}={value}" for name, value in {**limits, **SESSION}.items())
+    own_options = " ".join(f"-c {name}={value}" for name, value in {**limits, **SESSION}.items())
     named = {name: given.get(name) for name in ("user", "password", "host", "port", "dbname")}
     one_host = "," not in (named["host"] or "") + (named["port"] or "")
     made = create_engine(
-        # Only for the engine's repr. libpq gets all parameters from connect_args.
+        # This URL is only shown in the engine's repr. libpq gets all parameters from connect_args.
         URL.create(
             "postgresql+psycopg2",
             username=named["user"],
@@ -90,13 +91,13 @@ def connect(
         max_overflow=max_overflow,
         pool_timeout=5,
         hide_parameters=True,  # errors are logged, and parameters contain names, phone numbers and tokens
-        connect_args={**_CONNECTION, **given, "options": f"{ours} {given.get('options', '')}".strip()},
+        connect_args={**_CONNECTION, **given, "options": f"{own_options} {given.get('options', '')}".strip()},
     )
     pooler = _Pooler(given.get("options"), limits)
     event.listen(made, "do_connect", pooler.connect)
     event.listen(made, "begin", pooler.limit_locks)
     event.listen(made, "handle_error", _strip_row_detail)
-    event.listen(made, "handle_error", _leave_a_standby)
+    event.listen(made, "handle_error", _disconnect_from_standby)
     event.listen(made, "checkin", _note_the_time)
     event.listen(made, "checkout", _ping_if_it_idled)
     return made
@@ -110,7 +111,7 @@ class _Pooler:
     """
 
     def __init__(self, options: str | None, limits: Mapping[str, str]) -> None:
-        """`options`: of the URL; they are always sent. `limits`: the time limits of this engine."""
+        """`options`: the URL's options, which are always sent. `limits`: the time limits of this engine."""
         self._options = {"options": options} if options else {}
         self._own = limits["lock_timeout"]
         differs = self._own != LIMITS["lock_timeout"]
@@ -127,14 +128,14 @@ class _Pooler:
                 if _REFUSED_BY_POOLER not in str(refusal):
                     raise
             else:
-                self._refuses = self._leaves_out(made)
+                self._refuses = self._drops_settings(made)
                 return made
         without = {name: value for name, value in parameters.items() if name != "options"}
         made = dialect.connect(*arguments, **without, **self._options)
         self._refuses = True
         return made
 
-    def _leaves_out(self, made: Any) -> bool:
+    def _drops_settings(self, made: Any) -> bool:
         """Return whether the pooler dropped our settings without an error. Checked only for an unusual lock_timeout."""
         if self._set_lock_timeout is None:
             return False
@@ -158,7 +159,7 @@ def _strip_row_detail(context: ExceptionContext) -> None:
             error.args = (error.args[0].partition("\nDETAIL:")[0], *error.args[1:])
 
 
-def _leave_a_standby(context: ExceptionContext) -> None:
+def _disconnect_from_standby(context: ExceptionContext) -> None:
     """Treat a write refused by a standby as a disconnect: after a failover, new connections reach the primary."""
     if getattr(context.original_exception, "pgcode", None) == _STANDBY:
         context.is_disconnect = True
@@ -212,8 +213,8 @@ def is_outage(error: BaseException) -> bool:
     if not isinstance(error, DBAPIError):
         return isinstance(error, PoolExhausted | psycopg2.Error)
     state = _sqlstate(error)
-    away = isinstance(error, OperationalError) if state is None else state.startswith(_OUTAGES)
-    return away or error.connection_invalidated
+    unreachable = isinstance(error, OperationalError) if state is None else state.startswith(_OUTAGES)
+    return unreachable or error.connection_invalidated
 
 
 def is_disconnect(error: BaseException) -> bool:

@@ -50,18 +50,18 @@ class MailboxRow(Base):
     received_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     due_at: Mapped[datetime]
     wake_at: Mapped[datetime]
-    """When the sweep takes the row up if it is still unsettled: a little after it is due, later each time."""
+    """The sweep takes the row up at this time if it is still unsettled: soon after it is due, then at growing intervals."""
     sweep_count: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
-    """How often its handler raised an unexpected exception."""
+    """The number of attempts in which the handler raised an unexpected exception."""
     crashes: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
-    """How many attempts that were recorded beforehand have not returned: they may have crashed their process."""
+    """The number of attempts that were recorded beforehand and have not returned: they may have crashed their process."""
     last_error: Mapped[str | None]
     """The last failure, in one line."""
     retry_at: Mapped[datetime | None]
     """No attempt is made before this time, whatever wakes a worker."""
     parked_at: Mapped[datetime | None]
-    """When it was parked after too many attempts. An operator can requeue it."""
+    """The time at which the row was parked after too many attempts. An operator can requeue it."""
 
     settled_at: Mapped[datetime | None]
     status: Mapped[str] = mapped_column(server_default=text("'pending'"))

@@ -70,14 +70,17 @@ def _role(cursor: Any, variable: str, address: str | None) -> str | None:
             f"{variable}: there is no role {name}, and the one of DATABASE_URL may not make it"
         )
     if url.get("password"):
-        # Sent as a SCRAM verifier, because the server may log the statement.
+        # The password is sent as a SCRAM verifier, because the server may log the statement.
         verifier = encrypt_password(url["password"], name, scope=cursor.connection, algorithm="scram-sha-256")
         _may(cursor, sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(verifier)))
     return name
 
 
 def _may(cursor: Any, statement: sql.Composed) -> bool:
-    """Execute the statement. Return False, with no effect, if this role may not: an administrator then manages it."""
+    """Execute the statement.
+
+    Return False, without any effect, if our role has no right to it, as where an administrator manages roles.
+    """
     cursor.execute("SAVEPOINT role")
     try:
         cursor.execute(statement)

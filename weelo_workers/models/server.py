@@ -39,7 +39,7 @@ _UNSUITED = {
 
 
 def trouble_with(error: DBAPIError) -> str | None:
-    """Return a line about an error whose cause lies with the server or its contents, None for a defect of ours."""
+    """Return a line about an error that is caused by the server or its contents; None for a defect of ours."""
     hint = _UNSUITED.get(getattr(error.orig, "pgcode", None) or "")
     if hint is None and not isinstance(error, OperationalError):
         return None

@@ -1,6 +1,6 @@
 """The catalog of events: for each its wire name, its audiences, and how long it is worth a push.
 
-No other place decides it.
+None of this is decided anywhere else.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.models import Assignment, Broadcast, Offer
 
 Own = dict[str, Any] | None
-"""Data for one reader only, merged over the event's data."""
+"""Data for one reader only. It overrides fields of the event's data."""
 
 Reads = TypeVar("Reads", bound="Nothing")
 To = TypeVar("To", bound=Recipients)
@@ -42,7 +42,7 @@ To = TypeVar("To", bound=Recipients)
 
 
 class Nothing(BaseModel):
-    """Base of what is read: no field."""
+    """Base of the classes that declare the fields to read. It declares none."""
 
     # Errors are logged, and the stored data of an event may contain names and addresses.
     model_config = ConfigDict(
@@ -70,15 +70,20 @@ class OfAssignment(OfBroadcast):
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Finds readers of an event from the fields that it `reads`, and from the recipients `to` that it was published with."""
+    """Finds readers of an event from its fields (`reads`) and from the recipients that were stored with it (`to`)."""
 
     find: Callable[[Session, Any, Any], Mapping[UUID, Own]]
     reads: type[Nothing]
     to: type[Recipients]
 
-    def __call__(self, session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
-        """Return the readers, each with what is theirs alone. Raises ValueError if the stored event lacks a field."""
-        return self.find(session, self.reads.model_validate(told.data), self.to.model_validate(told.to))
+    def __call__(self, session: Session, envelope: EventEnvelope) -> Mapping[UUID, Own]:
+        """Return the readers, each with the data for this reader only.
+
+        Raises ValueError if the stored event lacks a field.
+        """
+        return self.find(
+            session, self.reads.model_validate(envelope.data), self.to.model_validate(envelope.to)
+        )
 
 
 def audience(
@@ -90,7 +95,7 @@ def audience(
 
 @dataclass(frozen=True, slots=True)
 class PushData:
-    """What a push says: ids of the broadcast and, if there is one, of the assignment that it is about."""
+    """The ids in a push: of the broadcast and, if there is one, of the assignment that it is about."""
 
     broadcast_id: UUID
     assignment_id: UUID | None
@@ -98,27 +103,27 @@ class PushData:
 
 @dataclass(frozen=True, slots=True)
 class PushCondition:
-    """Finds those of some users whom a push still concerns. It can be asked of events that have the fields that it `reads`.
+    """Selects the users whom a push still concerns. Usable for events that have the fields in `reads`.
 
-    All of them have a broadcast: pushes about one have a common order and collapse key.
+    Every pushed event is about a broadcast, because pushes are ordered and collapsed by broadcast.
     """
 
     find: Callable[[Session, PushData, Collection[UUID]], Collection[UUID]]
     reads: type[OfBroadcast]
 
     def __call__(
-        self, session: Session, says: Mapping[str, str], users: Collection[UUID]
+        self, session: Session, push_data: Mapping[str, str], users: Collection[UUID]
     ) -> Collection[UUID]:
-        """Return those of the users whom it concerns at this moment. `says`: the data of the push."""
-        assignment = says.get("assignmentId")
-        data = PushData(UUID(says["broadcastId"]), UUID(assignment) if assignment else None)
+        """Return those of the users whom the push concerns at this moment. `push_data`: the data of the push."""
+        assignment = push_data.get("assignmentId")
+        data = PushData(UUID(push_data["broadcastId"]), UUID(assignment) if assignment else None)
         return self.find(session, data, users)
 
 
 def push_condition(
     reads: type[OfBroadcast],
 ) -> Callable[[Callable[[Session, PushData, Collection[UUID]], Collection[UUID]]], PushCondition]:
-    """Make a condition of a function."""
+    """Make a push condition of a function."""
     return lambda find: PushCondition(find, reads)
 
 
@@ -164,7 +169,7 @@ def _missing(reads: type[BaseModel], event: type[BaseModel]) -> Iterator[str]:
 
 @audience(Nothing, ToCaller)
 def caller(session: Session, event: Nothing, to: ToCaller) -> Mapping[UUID, Own]:
-    """Who sent the command."""
+    """The user who sent the command."""
     return {to.caller_id: None}
 
 
@@ -176,25 +181,26 @@ def customer(session: Session, event: OfBroadcast, to: Recipients) -> Mapping[UU
 
 @audience(OfBroadcast, ToOffered)
 def newly_offered(session: Session, event: OfBroadcast, to: ToOffered) -> Mapping[UUID, Own]:
-    """Those whom this step reached, each with their own distance and the slots that they could take.
+    """The transporters whom this step reached, each with their distance and the slots that they could take.
 
-    None if it is over by the time of delivery: the app would show an offer that cannot be taken.
+    There are none if the broadcast is over when the event is delivered, because the app would show an offer that cannot
+    be taken.
     """
     broadcast = session.get(Broadcast, event.broadcast_id)
     if broadcast is None or broadcast.status not in OPEN:
         return {}
     return {
-        who: {
+        transporter_id: {
             "pickupDistanceKm": own.km,
             "truckRequestIds": [str(slot) for kind in own.kinds for slot in to.slots[kind]],
         }
-        for who, own in to.offered.items()
+        for transporter_id, own in to.offered.items()
     }
 
 
 @audience(OfBroadcastVersion, Recipients)
 def notified(session: Session, event: OfBroadcastVersion, to: Recipients) -> Mapping[UUID, Own]:
-    """Every transporter who had been told of the broadcast when this happened."""
+    """Every transporter to whom the broadcast had been offered when this event happened."""
     return dict.fromkeys(_recipients(session, event))
 
 
@@ -202,8 +208,11 @@ def notified(session: Session, event: OfBroadcastVersion, to: Recipients) -> Map
 def notified_with_own_trucks(
     session: Session, event: OfBroadcastVersion, to: ToTransportersWithTrucks
 ) -> Mapping[UUID, Own]:
-    """As `notified`, each with how many of the trucks are theirs."""
-    return {who: {"assignedToYou": to.assigned_to.get(who, 0)} for who in _recipients(session, event)}
+    """The same transporters as `notified`, each with the number of assigned trucks that are theirs."""
+    return {
+        transporter_id: {"assignedToYou": to.assigned_to.get(transporter_id, 0)}
+        for transporter_id in _recipients(session, event)
+    }
 
 
 @audience(OfAssignment, Recipients)
@@ -250,13 +259,13 @@ _OFFERS_OF = select(Offer.transporter_id, Offer.version).where(Offer.broadcast_i
 
 @push_condition(OfBroadcast)
 def always(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """The event stays true."""
+    """The push never becomes wrong."""
     return users
 
 
 @push_condition(OfBroadcast)
 def while_on_offer(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """Trucks can still be won, and this transporter has not declined."""
+    """While trucks can still be won, for the transporters who have not declined."""
     query = select(Offer.transporter_id).join(Broadcast, Broadcast.id == Offer.broadcast_id)
     return session.scalars(
         query.where(
@@ -270,7 +279,7 @@ def while_on_offer(session: Session, push: PushData, users: Collection[UUID]) ->
 
 @push_condition(OfBroadcast)
 def while_taken(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """No slot has reopened: a reopened slot is offered again, and this push must not replace that offer."""
+    """While no slot has reopened. A reopened slot is offered again, and this push must not replace that offer."""
     reopened = session.scalar(
         select(Broadcast.id).where(Broadcast.id == push.broadcast_id, Broadcast.status.in_(OPEN))
     )
@@ -279,7 +288,7 @@ def while_taken(session: Session, push: PushData, users: Collection[UUID]) -> Co
 
 @push_condition(OfAssignment)
 def while_unanswered(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """The driver may still accept or decline."""
+    """While the driver may still accept or decline."""
     return session.scalars(
         select(Assignment.driver_id).where(
             Assignment.id == push.assignment_id,

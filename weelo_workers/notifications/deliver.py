@@ -32,7 +32,7 @@ USERS_PER_PUSH = 50
 @dataclass(frozen=True, slots=True)
 class Line:
     user_id: UUID
-    told: EventEnvelope
+    envelope: EventEnvelope
     own: Own
 
 
@@ -47,7 +47,7 @@ def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
     if not lines:
         return
     numbered, reachable = _write(uow.session, lines)
-    _wake(uow, numbered, reachable)
+    _send_pushes(uow, numbered, reachable)
     uow.after_commit(lambda: live_stream.publish(_by_event(numbered)))
 
 
@@ -56,14 +56,15 @@ def _lines_of_all(uow: UnitOfWork, subject_id: UUID) -> list[Line]:
 
     A delivery that raises an error is left out and fails in its own attempt, without the others.
     """
-    told: dict[UUID, list[EventEnvelope]] = {}
+    by_row: dict[UUID, list[EventEnvelope]] = {}
     for row in ordering.waiting_together(uow.session, uow.command_id, DeliverEvents.name, subject_id):
         with _only_ours_matters(row.id, uow):
-            told[row.id] = list(DeliverEvents.model_validate(row.payload).events)
-    # Referenced until the end, because the session keeps only weak references and would load them again for each event.
-    _known = _broadcasts_of(uow.session, [event for events in told.values() for event in events])
+            by_row[row.id] = list(DeliverEvents.model_validate(row.payload).events)
+    # The variable keeps these rows until the end, because the session has only weak references and would load them
+    # again for each event.
+    _known = _broadcasts_of(uow.session, [event for events in by_row.values() for event in events])
     lines: dict[UUID, list[Line]] = {}
-    for row_id, events in told.items():
+    for row_id, events in by_row.items():
         with _only_ours_matters(row_id, uow):
             lines[row_id] = _lines(uow.session, events)
     others = [row_id for row_id in lines if row_id != uow.command_id]
@@ -75,7 +76,7 @@ def _lines_of_all(uow: UnitOfWork, subject_id: UUID) -> list[Line]:
 
 @contextmanager
 def _only_ours_matters(row_id: UUID, uow: UnitOfWork) -> Iterator[None]:
-    """Ignore errors of other deliveries' payloads: one from another version may lack fields or have other types."""
+    """Ignore errors in the payloads of other deliveries: one of another version may lack fields or have other types."""
     try:
         yield
     except (LookupError, ValueError, TypeError, AttributeError):
@@ -83,9 +84,9 @@ def _only_ours_matters(row_id: UUID, uow: UnitOfWork) -> Iterator[None]:
             raise
 
 
-def _broadcasts_of(session: Session, told: Sequence[EventEnvelope]) -> list[Broadcast]:
+def _broadcasts_of(session: Session, events: Sequence[EventEnvelope]) -> list[Broadcast]:
     ids = set()
-    for event in told:
+    for event in events:
         with suppress(KeyError, ValueError, TypeError, AttributeError):  # raised again in `_lines`
             ids.add(UUID(event.data["broadcastId"]))
     return list(session.scalars(_BROADCASTS, {"ids": list(ids)}))
@@ -94,10 +95,10 @@ def _broadcasts_of(session: Session, told: Sequence[EventEnvelope]) -> list[Broa
 _BROADCASTS = select(Broadcast).where(Broadcast.id.in_(bindparam("ids", expanding=True)))
 
 
-def _lines(session: Session, told: Sequence[EventEnvelope]) -> list[Line]:
+def _lines(session: Session, events: Sequence[EventEnvelope]) -> list[Line]:
     """Return a line for each user in the events' audiences; a user in two audiences of one event gets one line."""
     lines = []
-    for event in told:
+    for event in events:
         audience: dict[UUID, Own] = {}
         for each in BY_NAME[event.event].audiences:
             for user_id, own in each(session, event).items():
@@ -141,20 +142,20 @@ def _write(session: Session, lines: Sequence[Line]) -> tuple[list[tuple[int, Lin
     by_user: dict[UUID, list[Line]] = defaultdict(list)
     for line in lines:
         by_user[line.user_id].append(line)
-    events = {line.told.id: line.told for line in lines}.values()
+    events = {line.envelope.id: line.envelope for line in lines}.values()
     heads = (
         session.connection()
         .execute(
             _WRITE,
             {
                 "lines": _json(
-                    {"user_id": user_id, "nth": nth, "event_id": line.told.id, "own": line.own}
+                    {"user_id": user_id, "nth": nth, "event_id": line.envelope.id, "own": line.own}
                     for user_id, own_lines in by_user.items()
                     for nth, line in enumerate(own_lines, start=1)
                 ),
                 "events": _json(
-                    {"id": told.id, "event": BY_NAME[told.event].name, "at": told.at, "data": told.data}
-                    for told in events
+                    {"id": each.id, "event": BY_NAME[each.event].name, "at": each.at, "data": each.data}
+                    for each in events
                 ),
             },
         )
@@ -173,32 +174,32 @@ def _json(rows: Iterable[Mapping[str, Any]]) -> str:
     return to_json(list(rows)).decode()
 
 
-def _wake(uow: UnitOfWork, numbered: Sequence[tuple[int, Line]], reachable: Collection[UUID]) -> None:
-    """Send the pushes of these lines, in the same transaction, for events worth one and users with a device."""
-    worth_it = [(seq, line) for seq, line in numbered if BY_NAME[line.told.event].pushed]
+def _send_pushes(uow: UnitOfWork, numbered: Sequence[tuple[int, Line]], reachable: Collection[UUID]) -> None:
+    """Send the pushes of these lines, in the same transaction: for events that are pushed, to users with a device."""
+    worth_it = [(seq, line) for seq, line in numbered if BY_NAME[line.envelope.event].pushed]
     by_event: dict[UUID, list[tuple[int, Line]]] = defaultdict(list)
     for seq, line in worth_it:
         if line.user_id in reachable:
-            by_event[line.told.id].append((seq, line))
+            by_event[line.envelope.id].append((seq, line))
     for lines in by_event.values():
         for first in range(0, len(lines), USERS_PER_PUSH):
             uow.send(_pushes(lines[first : first + USERS_PER_PUSH]))
 
 
 def _pushes(lines: Sequence[tuple[int, Line]]) -> SendPushes:
-    told = lines[0][1].told
-    assignment = told.data.get("assignment") or {}
-    ends_at = told.data.get("expiresAt")
-    says = {
-        "broadcastId": told.data.get("broadcastId"),
+    envelope = lines[0][1].envelope
+    assignment = envelope.data.get("assignment") or {}
+    ends_at = envelope.data.get("expiresAt")
+    ids = {
+        "broadcastId": envelope.data.get("broadcastId"),
         "assignmentId": assignment.get("id"),
         "expiresAt": ends_at,
     }
     return SendPushes(
-        event_id=told.id,
-        event=BY_NAME[told.event].name,
-        data={name: value for name, value in says.items() if value is not None},
-        ends_at=datetime.fromisoformat(ends_at) if ends_at else told.at + WORTH_A_PUSH_FOR,
+        event_id=envelope.id,
+        event=BY_NAME[envelope.event].name,
+        data={name: value for name, value in ids.items() if value is not None},
+        ends_at=datetime.fromisoformat(ends_at) if ends_at else envelope.at + WORTH_A_PUSH_FOR,
         to={line.user_id: seq for seq, line in lines},
     )
 
@@ -206,9 +207,12 @@ def _pushes(lines: Sequence[tuple[int, Line]]) -> SendPushes:
 def _by_event(numbered: Sequence[tuple[int, Line]]) -> list[live_stream.StreamEvent]:
     items: dict[UUID, live_stream.StreamEvent] = {}
     for seq, line in numbered:
-        told = line.told
+        envelope = line.envelope
         item = items.setdefault(
-            told.id, live_stream.StreamEvent(told.id, BY_NAME[told.event].name, told.at, told.data, {})
+            envelope.id,
+            live_stream.StreamEvent(
+                envelope.id, BY_NAME[envelope.event].name, envelope.at, envelope.data, {}
+            ),
         )
         item.to[str(line.user_id)] = (seq, line.own)
     return list(items.values())

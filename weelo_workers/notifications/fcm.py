@@ -25,8 +25,8 @@ from weelo_workers.settings import settings
 HTTP_TIMEOUT_SECONDS = 4
 # Each message is a request in a thread. 500 requests of 50 ms take 0.8 s with 100 or 500 threads, and 1.6 s with 32.
 BATCH = 100
-# A transaction is open meanwhile, and looking up an address, renewing credentials and reading a slow response have no
-# time limit of their own.
+# Limit for a whole batch. A transaction is open during that time, and looking up an address, renewing credentials and
+# reading a slow response have no time limit of their own.
 BATCH_SECONDS = 10.0
 
 A_DAY = 86_400
@@ -51,7 +51,7 @@ class Message:
     data: dict[str, str]
     collapse_key: str | None
     ends_at: datetime
-    """After this moment FCM need not deliver it."""
+    """The message expires at this time, and FCM then drops it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +140,11 @@ def _encoded(message: Message, now: datetime) -> Any:
 
 def _retry_after(response: Any, now: datetime) -> float:
     """Return `Retry-After` (RFC 9110) in seconds; at most a day, because no push is valid for longer."""
-    said = response.headers.get("Retry-After", "") if response is not None else ""
-    if said.isdecimal():
-        return float(min(int(said[:10]), A_DAY))
+    header = response.headers.get("Retry-After", "") if response is not None else ""
+    if header.isdecimal():
+        return float(min(int(header[:10]), A_DAY))
     try:
-        date = parsedate_to_datetime(said)
+        date = parsedate_to_datetime(header)
     except (ValueError, OverflowError):
         return 0.0
     return min(max(0.0, (date.replace(tzinfo=date.tzinfo or UTC) - now).total_seconds()), A_DAY)
@@ -185,7 +185,8 @@ def _connection() -> Any:
     try:
         _prepare(app, endpoint)
     except BaseException:
-        # Otherwise the next attempt would fail because an app of this name exists, which hides the first error.
+        # The app is deleted again. Otherwise the next attempt would fail because an app of this name exists, which
+        # hides the first error.
         firebase_admin.delete_app(app)
         raise
     return app

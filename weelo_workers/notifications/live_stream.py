@@ -17,12 +17,13 @@ from weelo_workers.contracts.wire import rfc3339
 from weelo_workers.redis_client import redis
 
 STREAM_KEY = "weelo:news"
-# Some seconds of entries at full load. Readers are milliseconds behind; one that is further behind reads the log.
+# The stream keeps this many entries: some seconds at full load. Readers are milliseconds behind; one that is further
+# behind reads the log.
 KEEP = 1_000
-# Limits the stream to 64 MB, an eighth of Redis's memory in Compose. The entry of a ring that offers 50 slots to 250
-# fleets would otherwise have 499 KB (measured), and a thousand of those fill that memory.
+# Limit on an entry. It limits the stream to 64 MB, an eighth of Redis's memory in Compose. Without it the entry of a
+# ring that offers 50 slots to 250 fleets would have 499 KB (measured), and a thousand of those would fill that memory.
 ENTRY_BYTES = 64_000
-# A stream of its own, so that the positions of a thousand trucks do not trim log lines.
+# Ephemeral events have a stream of their own, so that the positions of a thousand trucks do not displace log lines.
 EPHEMERAL = "weelo:news:of-the-moment"
 
 
@@ -46,7 +47,10 @@ def publish(items: Sequence[StreamEvent]) -> None:
 
 
 def _entries(items: Sequence[StreamEvent]) -> Iterator[str]:
-    """Yield stream entries as JSON. Too long ones are halved: their items, or a single item's readers."""
+    """Yield stream entries as JSON.
+
+    An entry that is too long is split in half: by its items, or by a single item's readers.
+    """
     text = json.dumps(
         [{"id": str(i.id), "event": i.event, "at": rfc3339(i.at), "data": i.data, "to": i.to} for i in items],
         separators=(",", ":"),

@@ -31,22 +31,22 @@ MAX_RETRY_DELAY_SECONDS = 120.0
 
 @handles(SendPushes)
 def push(command: SendPushes, uow: UnitOfWork) -> None:
-    """Send one event's pushes unless it has become untrue. Runs in the background, because FCM may be slow.
+    """Send one event's pushes if the event is still true. Runs in the background, because FCM may be slow.
 
     After a crash the command runs again: some devices then get the push twice, and the app drops it by its `seq`.
     """
     if uow.now >= command.ends_at:
         return
-    if not _has_its_turn(command, uow):
+    if not _may_be_sent_now(command, uow):
         uow.send(command, at=uow.now + TURN)
         return
     users = _unread(command, _concerned(command, uow))
     if not command.waited:
-        patient = users & socket_sessions.connected(users)
-        if patient:
-            later = {"to": {user: command.to[user] for user in patient}, "waited": True}
+        with_socket = users & socket_sessions.connected(users)
+        if with_socket:
+            later = {"to": {user: command.to[user] for user in with_socket}, "waited": True}
             uow.send(command.model_copy(update=later), at=uow.now + ACK_WITHIN)
-        users -= patient
+        users -= with_socket
     devices = _devices(uow, users, command.devices)
     if not devices:
         return
@@ -61,22 +61,23 @@ def push(command: SendPushes, uow: UnitOfWork) -> None:
     _send(command, uow, devices)
 
 
-def _has_its_turn(command: SendPushes, uow: UnitOfWork) -> bool:
-    """Return whether this push may be sent now: a withdrawal must not overtake its announcement on the way to FCM.
+def _may_be_sent_now(command: SendPushes, uow: UnitOfWork) -> bool:
+    """Return whether this push may be sent now. A withdrawal must not overtake its announcement on the way to FCM.
 
-    They have one collapse key, so a sleeping phone gets only the one that FCM received last. An announcement shares a lock
-    until FCM has answered. Others only test the lock: an announcement that begins later finds the broadcast closed.
+    Both have the same collapse key, so a sleeping phone gets only the one that FCM received last. An announcement holds
+    a shared lock until FCM has answered. A withdrawal only tests whether the lock is free: announcements that begin
+    later find the broadcast closed and are not sent.
     """
     about = func.hashtextextended(f"pushes about {command.data['broadcastId']}", 0)
     if "expiresAt" in command.data:
         uow.session.execute(select(func.pg_advisory_xact_lock_shared(about)))
         return True
-    glance = case((func.pg_try_advisory_lock(about), func.pg_advisory_unlock(about)), else_=False)
-    return bool(uow.session.scalar(select(glance)))
+    lock_is_free = case((func.pg_try_advisory_lock(about), func.pg_advisory_unlock(about)), else_=False)
+    return bool(uow.session.scalar(select(lock_is_free)))
 
 
 def _concerned(command: SendPushes, uow: UnitOfWork) -> set[UUID]:
-    """Return the users for whom the event is still true; a push may have waited for long."""
+    """Return the users for whom the event is still true, because a push may have waited for a long time."""
     still = BY_WIRE_NAME[command.event].pushed
     return set(still(uow.session, command.data, command.to)) if still else set()
 
@@ -127,14 +128,16 @@ def _send(command: SendPushes, uow: UnitOfWork, devices: Sequence[Device]) -> No
             log.info("FCM reports device %s of %s as gone", device.id, device.user_id)
         if answer.status is fcm.DeliveryStatus.LATER:
             later.append((device, answer))
-    _forget(uow, [device.id for device, answer in answers if answer.status is fcm.DeliveryStatus.GONE])
+    _delete_devices(
+        uow, [device.id for device, answer in answers if answer.status is fcm.DeliveryStatus.GONE]
+    )
     _try_again(command, uow, later)
 
 
-def _forget(uow: UnitOfWork, gone: Sequence[UUID]) -> None:
-    """Delete these devices. Rows locked by others are skipped, because an error here would send all pushes again."""
-    if gone:
-        free = select(Device.id).where(Device.id.in_(gone)).with_for_update(skip_locked=True)
+def _delete_devices(uow: UnitOfWork, ids: Sequence[UUID]) -> None:
+    """Delete these devices. Rows locked by other transactions are skipped, because an error here would repeat all pushes."""
+    if ids:
+        free = select(Device.id).where(Device.id.in_(ids)).with_for_update(skip_locked=True)
         uow.session.execute(
             delete(Device).where(Device.id.in_(free)), execution_options={"synchronize_session": False}
         )
@@ -143,7 +146,7 @@ def _forget(uow: UnitOfWork, gone: Sequence[UUID]) -> None:
 def _try_again(
     command: SendPushes, uow: UnitOfWork, later: Sequence[tuple[Device, fcm.DeliveryResult]]
 ) -> None:
-    """Send a later push for devices that FCM did not serve: after its Retry-After and our back-off, before `ends_at`."""
+    """Retry devices that FCM did not accept: after its Retry-After and our back-off, and before `ends_at`."""
     pause = _pause(command.attempt)
     by_pause: dict[float, list[Device]] = defaultdict(list)
     for device, answer in later:

@@ -27,15 +27,15 @@ PROCESS_TTL_SECONDS = 15
 USER_TTL_SECONDS = 60
 KEEP_TO_CLOSE = 1_000
 
-# KEYS: the user's acked. ARGV: seq, seconds to live.
+# KEYS: the user's key `weelo:acked:…`. ARGV: seq, seconds to live.
 _ACK = """
 if tonumber(ARGV[1]) > tonumber(redis.call('GET', KEYS[1]) or '0') then
   redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 end
 """
 
-# KEYS: the user's sockets, to_close.
-# ARGV: socket, opened at, most of one user, prefix of processes, seconds to live, entries to keep.
+# KEYS: the user's key `weelo:sockets:…`, TO_CLOSE. ARGV: socket, time of opening, limit per user, prefix of the
+# processes' keys, seconds to live, entries to keep.
 _ANNOUNCE = """
 for _, socket in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   if redis.call('EXISTS', ARGV[4] .. string.match(socket, '^[^/]+')) == 0 then
@@ -92,7 +92,7 @@ def write(
     closed: Iterable[SessionRecord],
     acked: Mapping[UUID, int],
 ) -> None:
-    """Write what has changed in this API process, and that it is alive. Raises RedisError.
+    """Write the changes of this API process, and renew the key that marks it as alive. Raises RedisError.
 
     Sockets of a user beyond MAX_SOCKETS_PER_USER, oldest first, are removed and appended to TO_CLOSE.
     """

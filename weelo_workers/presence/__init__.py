@@ -68,7 +68,8 @@ __all__ = [
 _SPHERE_EXCESS = 1.007
 # No two points on Earth are farther apart.
 _EVERYWHERE_KM = 20_100.0
-# The index's greatest latitude. Positions beyond are indexed there; `at` has the true ones.
+# The greatest latitude that the index can store. A position beyond it is indexed at this latitude; `at` has the true
+# one.
 _INDEX_ENDS_AT = 85.05
 _KM_PER_DEGREE = 111.7
 
@@ -114,8 +115,8 @@ class SearchResult:
 def online(transporter_id: UUID, free_kinds: Collection[str], *, stamp: float, heard: bool = True) -> bool:
     """Store that the transporter wants work and has free trucks of these kinds, as the rows were at time `stamp`.
 
-    `heard`: their app has just sent something; otherwise a transporter who is not online stays so. Return False if
-    nothing was stored: for that reason, or because a newer `stamp` is stored.
+    `heard`: their app has just sent something; otherwise a transporter who is offline stays offline. Return False if
+    nothing was stored, for that reason or because a newer `stamp` is stored already.
     """
     arguments: list[str | int] = [
         str(transporter_id),
@@ -164,12 +165,12 @@ def last_position(transporter_id: UUID) -> Point | None:
 
 
 def search(kinds: Collection[str], pickup: Point, reach: Reach) -> SearchResult:
-    """Return the transporters online within reach who have a free truck of these kinds, with their distances.
+    """Return the transporters online within the radius who have a free truck of these kinds, with their distances.
 
     Raises PresenceUnavailable.
     """
     try:
-        complete, found, silent = redis().register_script(SEARCH)(
+        complete, found, stale_ids = redis().register_script(SEARCH)(
             args=[
                 json.dumps(sorted(kinds)),
                 repr(pickup.longitude),
@@ -185,7 +186,7 @@ def search(kinds: Collection[str], pickup: Point, reach: Reach) -> SearchResult:
         km = pickup.km_to(_point(at)) if at else None
         if reach.covers(km):
             near[UUID(transporter_id)] = km
-    return SearchResult(near, frozenset(map(UUID, silent)), partial=not complete)
+    return SearchResult(near, frozenset(map(UUID, stale_ids)), partial=not complete)
 
 
 def nearest(kinds: Collection[str], pickup: Point, count: int, reach: Reach) -> SearchResult:
@@ -206,7 +207,7 @@ def nearest(kinds: Collection[str], pickup: Point, count: int, reach: Reach) -> 
         settings().presence_ttl_seconds,
     ]
     try:
-        complete, found, silent, cutoff = redis().register_script(NEAREST)(args=arguments)
+        complete, found, stale_ids, cutoff = redis().register_script(NEAREST)(args=arguments)
     except RedisError as error:
         raise PresenceUnavailable(f"Redis is away ({error})") from error
     more = bool(cutoff)
@@ -219,7 +220,7 @@ def nearest(kinds: Collection[str], pickup: Point, count: int, reach: Reach) -> 
         km = pickup.km_to(_point(at)) if at else None
         if reach.covers(km) and (km is None or km <= within):
             near[UUID(transporter_id)] = km
-    return SearchResult(near, frozenset(map(UUID, silent)), partial=not complete, more=more)
+    return SearchResult(near, frozenset(map(UUID, stale_ids)), partial=not complete, more=more)
 
 
 def online_within(transporter_ids: Collection[UUID], pickup: Point, reach: Reach) -> dict[UUID, float | None]:
@@ -285,13 +286,13 @@ def mark_offered(broadcast_id: UUID, transporter_ids: Sequence[UUID], seconds_le
 
 
 def snooze(broadcast_id: UUID, transporter_ids: Sequence[UUID], seconds: float) -> None:
-    """Leave the broadcast out of the answers to these transporters' heartbeats for so many seconds."""
+    """Leave the broadcast out of the answers to these transporters' heartbeats for this many seconds."""
     for transporter_id in transporter_ids:
         redis().set(f"weelo:open:asked:{broadcast_id}:{transporter_id}", 1, ex=max(1, int(seconds)))
 
 
 def mark_full(transporter_id: UUID, km: float, seconds: float) -> None:
-    """For so many seconds, leave broadcasts farther than `km` out of the answers to this transporter's heartbeats."""
+    """For this many seconds, leave broadcasts farther than `km` out of the answers to this transporter's heartbeats."""
     redis().register_script(MARK_FULL)(args=[str(transporter_id), repr(km), max(1, int(seconds))])
 
 

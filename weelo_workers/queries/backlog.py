@@ -70,7 +70,8 @@ def unsent_events(connection: Connection) -> Unsent:
     return Unsent(int(row.events), max(0.0, float(row.oldest)))
 
 
-# Commands that have failed, that this version does not know or that run in the background delay no others, and do not count.
+# Commands that have failed, that this version does not know or that run in the background are not counted, because they
+# delay no others.
 _WAITS = text(f"""
     SELECT queue, count(*) AS waiting, EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)) AS oldest
       FROM mailbox

@@ -30,7 +30,7 @@ from weelo_workers.redis_client import connect as connect_redis, reason, redis
 from weelo_workers.settings import settings
 
 OVERDUE_SECONDS = 5
-MOST_NAMED = 20  # lists at most so many parked and failing rows each; /metrics has their numbers
+MOST_NAMED = 20  # at most this many parked and as many failing rows are listed; /metrics has the totals
 
 # Each query counts rows that must not exist. `{n}` in the sentence is that number.
 INVARIANTS = {
@@ -120,9 +120,11 @@ def _further_database(url: str, *, read: bool) -> Iterator[str]:
 
 
 def _line(error: DBAPIError) -> str:
-    trouble = server.trouble_with(error) or str(error.orig).splitlines()[0]
+    reason_text = server.trouble_with(error) or str(error.orig).splitlines()[0]
     return (
-        f"not reachable: {trouble}" if isinstance(error, OperationalError) else f"cannot be used: {trouble}"
+        f"not reachable: {reason_text}"
+        if isinstance(error, OperationalError)
+        else f"cannot be used: {reason_text}"
     )
 
 

@@ -156,7 +156,7 @@ def _has_room(session: Session, broadcast: Broadcast, transporter_id: UUID, km: 
 
 
 def _never_offered(session: Session, broadcast: Broadcast, transporter_id: UUID) -> tuple[str, bool, str]:
-    """Return (reason, whether it is derived from the present state, further words) if no step has recorded a reason."""
+    """Return the reason if no step has recorded one: (reason, whether it is derived from the present state, details)."""
     kinds = select(TruckRequest.vehicle_key).where(TruckRequest.broadcast_id == broadcast.id)
     has_truck = exists().where(Vehicle.transporter_id == transporter_id, of_kinds(kinds))
     if not session.scalar(select(has_truck)):
@@ -175,5 +175,5 @@ def _never_offered(session: Session, broadcast: Broadcast, transporter_id: UUID)
         room = _has_room(session, broadcast, transporter_id, km)
         return (CAME_TOO_LATE if room else PassedOverBecause.TOO_MANY_OFFERS), True, ""
     reached = broadcast.reach.limit_km
-    rings = "no ring was offered yet" if reached is None else f"the rings reached {reached} km"
-    return OUT_OF_RADIUS, True, f"they are {km:.1f} km away, {rings}"
+    rings_text = "no ring was offered yet" if reached is None else f"the rings reached {reached} km"
+    return OUT_OF_RADIUS, True, f"they are {km:.1f} km away, {rings_text}"

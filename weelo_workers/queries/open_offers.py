@@ -30,7 +30,7 @@ from weelo_workers.queries.sphere import half_chord_squared, half_chord_squared_
 from weelo_workers.settings import settings
 
 # A broadcast whose slots are reopened repeatedly outlives its timeout, but rarely by more than this. Offers older than
-# both together are not read, so old rows cost nothing.
+# the timeout plus this time are not read, so old rows cost nothing.
 _REOPENED_FOR = timedelta(hours=1)
 
 

@@ -28,7 +28,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """`?limit=&cursor=`. A cursor encodes time and id of the last row of the page before."""
+    """`?limit=&cursor=`. A cursor encodes time and id of the last row of the previous page."""
 
     limit: int
     cursor: str | None
@@ -70,7 +70,7 @@ def _decode(cursor: str) -> tuple[datetime, UUID]:
     try:
         moment, _, tie = base64.urlsafe_b64decode(cursor.encode()).decode().partition("|")
         time, last = datetime.fromisoformat(moment), UUID(tie)
-        # Python accepts offsets that PostgreSQL refuses, so the database gets UTC alone.
+        # Python accepts offsets that PostgreSQL refuses, so only times in UTC are sent to the database.
         in_utc = time.astimezone(UTC)
     except (ValueError, binascii.Error, OverflowError):
         raise _unknown_cursor() from None

@@ -43,7 +43,7 @@ class Running:
     jwt_secret_file: str | None
     server_pids: dict[str, int | None]
     metrics_urls: dict[str, str]
-    """Of workers and beat, by name. The API serves its metrics at its own address."""
+    """The metrics addresses of workers and beat, by name. The API serves its metrics at its own address."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,21 +39,22 @@ _PATHS = frozenset(
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
-# The account, the terminal, the language, the time zone, certificates, the completion of command lines.
+# Variables of the account, the terminal, the language, the time zone, certificates, and completion of command lines.
 _SYSTEM = (
     "PATH HOME USER LOGNAME SHELL TMPDIR TEMP TMP TZ LANG LANGUAGE TERM COLORTERM NO_COLOR FORCE_COLOR COLUMNS LINES"
     " SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE _WEELO_COMPLETE COMP_WORDS COMP_CWORD"
 )
 # If FLOWER_BASIC_AUTH were dropped, Flower would ask for no password.
 _FLOWER = "FLOWER_BASIC_AUTH FLOWER_UNAUTHENTICATED_API"
-# Firebase's project, for a GOOGLE_APPLICATION_CREDENTIALS whose file names none.
+# The Firebase project, if the file of GOOGLE_APPLICATION_CREDENTIALS does not name one.
 _FIREBASE = "GOOGLE_CLOUD_PROJECT"
 _PASSED_ON = frozenset(f"{_SYSTEM} {_FLOWER} {_FIREBASE}".split())
-# Locale; the dynamic linker, without whose variables some Pythons do not start; coverage.py.
+# Prefixes of variables: of the locale, of the dynamic linker (some Pythons do not start without them), of coverage.py.
 _PASSED_ON_PREFIXES = ("LC_", "LD_", "DYLD_", "COVERAGE_")
 
-# Kept only with a DATABASE_URL of the user's own: variables that complete the URL or protect the connection. Not kept:
-# those that overrule the URL's address (PGHOSTADDR, PGSERVICE) or change a session (PGOPTIONS, PGCLIENTENCODING).
+# Variables that complete a URL or protect the connection. They are kept only if the user sets DATABASE_URL. Variables
+# that override the URL's address (PGHOSTADDR, PGSERVICE) or change a session (PGOPTIONS, PGCLIENTENCODING) are not
+# kept.
 _LIBPQ = frozenset(
     [
         "PGHOST",

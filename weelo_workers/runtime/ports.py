@@ -6,8 +6,9 @@ import errno
 import random
 import socket
 
-# Below the range from which the kernel takes ports for outgoing connections (Linux: from 32768, macOS: from 49152).
-# Inside it, a client that keeps dialling while its server restarts can be connected to itself and hold the port.
+# These ports are below the range that the kernel uses for outgoing connections (Linux: from 32768, macOS: from 49152).
+# Inside that range, a client that keeps connecting while its server restarts can be connected to itself, and then
+# occupies the port.
 SERVER_PORTS = range(20_000, 30_000)
 
 
@@ -27,7 +28,7 @@ def can_listen(host: str, port: int) -> bool:
     """Return whether the port is free. Raises OSError for a host that is not ours, or a port reserved for root."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As servers set it: connections left in TIME_WAIT do not block the port, a listener does.
+        # Servers set this option as well: with it a listener blocks the port, but connections left in TIME_WAIT do not.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -27,7 +27,7 @@ from weelo_workers.runtime.server import EmbeddedServer, ServerError
 
 SUPERUSER = "weelo"
 
-# The builtin provider sorts alike on every machine, because it does not use the machine's locales.
+# The builtin locale provider sorts alike on every machine, because it does not use the machine's locales.
 CLUSTER = (
     "--encoding=UTF8",
     "--locale=C",
@@ -37,7 +37,7 @@ CLUSTER = (
     "--no-instructions",
 )
 
-# The only way in: TCP from this machine, with a password.
+# The only permitted connections: TCP from this machine, with a password.
 HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
 
 SETTINGS: Mapping[str, str] = {
@@ -104,7 +104,7 @@ class Postgres(EmbeddedServer):
 
     @property
     def _data(self) -> Path:
-        """PGDATA. A link if the server's account cannot reach this directory (see postgres_install)."""
+        """The path of PGDATA. It is a link if the server's account cannot reach this directory (see postgres_install)."""
         return self.home / "data"
 
     def _password(self) -> str:
@@ -127,7 +127,7 @@ class Postgres(EmbeddedServer):
         installed.run("initdb", f"--pgdata={directory}", f"--username={SUPERUSER}", *CLUSTER)
         # initdb needs the password in a file that its account can read; single-user mode needs no file.
         password = f"ALTER ROLE {SUPERUSER} PASSWORD '{self._password()}'\n"
-        installed.run("postgres", "--single", "-D", str(directory), "postgres", said=password)
+        installed.run("postgres", "--single", "-D", str(directory), "postgres", stdin_text=password)
         (directory / "pg_hba.conf").write_text(HBA)
         if directory == making:
             making.rename(self._data)

@@ -29,7 +29,7 @@ ELSEWHERE = Path("/var/lib/weelo")
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An operating system account to run as. None in its place: the account of this process."""
+    """An operating system account to run as. Where None is given instead, it is the account of this process."""
 
     uid: int
     gid: int
@@ -42,12 +42,12 @@ class Installation:
     binaries: Path
     account: Account | None
 
-    def run(self, program: str, *arguments: str, said: str = "") -> None:
+    def run(self, program: str, *arguments: str, stdin_text: str = "") -> None:
         """Run one of its programs. Raises ServerError with the line that names the cause if it fails."""
         done = subprocess.run(
             [str(self.binaries / program), *arguments],
             check=False,
-            input=said,
+            input=stdin_text,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -112,7 +112,7 @@ def reachable_directory(wanted: Path, known_as: Path) -> tuple[Path, Account | N
 @cache
 def installation_for(account: Account | None) -> Installation:
     """Return the wheel's binaries if the account can run them there, else a copy that it can run."""
-    spec = find_spec(WHEEL)  # not imported: that would make directories and lock files
+    spec = find_spec(WHEEL)  # the package is not imported, because that would make directories and lock files
     package = next((Path(folder) for folder in (spec and spec.submodule_search_locations) or []), None)
     if package is None or not (package / RELEASE / "bin" / "postgres").exists():
         raise ServerError(
@@ -163,7 +163,7 @@ def _succeeds(account: Account, *command: str) -> bool:
             command, check=False, capture_output=True, cwd="/", env=_environment(), **_as(account)
         )
     except PermissionError as problem:
-        if problem.filename is None:  # not the program was refused, but the change of the user
+        if problem.filename is None:  # the change of the user was refused, not the program
             raise ServerError("root cannot switch to another account here; set DATABASE_URL") from None
         return False
     return bool(done.returncode == 0)

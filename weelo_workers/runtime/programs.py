@@ -18,7 +18,8 @@ from weelo_workers.settings import given
 # 0.5 + 1.5 + 1.5 + 5.5 + 3.5 = 12.5 s; with 2 s for the servers everything has stopped within 15 s.
 DEMO, BEAT, FLOWER, API, WORKERS = range(5)
 
-# Two, so that one that waits for a lock does not block the others. More would only compete for the interpreter lock.
+# Two threads, so that a delivery that waits for a lock does not block all others. More would only compete for the
+# interpreter lock.
 NOTIFIER_THREADS = 2
 
 API_ROLE, WORKERS_ROLE = ROLES = ("DATABASE_API_URL", "DATABASE_WORKERS_URL")
@@ -43,7 +44,7 @@ class Options:
     concurrency: int = 2
     demo: bool = False
     address: str | None = None
-    """What `host` names, once that was looked up."""
+    """The address that `host` names, after it was looked up."""
     metrics_ports: Mapping[str, int] = field(default_factory=dict)
     """The ports on which workers and beat serve their metrics, by name."""
 
@@ -121,8 +122,8 @@ def env_for_role(environment: Mapping[str, str], role: str | None) -> dict[str, 
     If that variable is not set, the program gets DATABASE_URL, the owner's. No program gets other roles' passwords.
     """
     address = environment.get(role) or environment.get("DATABASE_URL") if role else None
-    kept = {name: value for name, value in environment.items() if name not in ("DATABASE_URL", *ROLES)}
-    return kept if address is None else {**kept, "DATABASE_URL": address}
+    others = {name: value for name, value in environment.items() if name not in ("DATABASE_URL", *ROLES)}
+    return others if address is None else {**others, "DATABASE_URL": address}
 
 
 def demo_pace() -> dict[str, str]:

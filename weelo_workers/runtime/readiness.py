@@ -18,16 +18,16 @@ from weelo_workers.runtime import CommandError
 from weelo_workers.runtime.supervisor import Supervisor
 
 LIMIT_SECONDS = 30.0
-"""Counted from the start of the processes. The fault must also have lasted for FAULT_SECONDS."""
+"""NotReady is raised after this time since the start, if the fault has also lasted for FAULT_SECONDS."""
 FAULT_SECONDS = 5.0
 SLOW_LIMIT_SECONDS = 120.0
-"""For a process that runs and has not answered yet: on a busy machine its imports alone can take longer than 30 s."""
+"""The limit for a process that runs and has not answered yet: on a busy machine imports alone may take over 30 s."""
 STEADY_SECONDS = 5.0  # within this time no process may have ended
 FIRST_NOTICE_SECONDS = 10.0
 PAUSE_SECONDS = 0.2
 ANSWER_SECONDS = 2.0
 
-# Without the environment's HTTP_PROXY, which cannot reach a server on this machine.
+# This opener does not use the environment's HTTP_PROXY, because a proxy cannot reach a server on this machine.
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -50,14 +50,14 @@ class Readiness:
         self._supervisor = supervisor
         self._brokers = {variable: connect(url) for variable, url in brokers.items()}
         self._permitted: set[str] = set()
-        """Variables whose Redis user has all rights. It is checked once, because the check opens a connection and subscribes to a channel."""
+        """Variables whose Redis user was found to have all rights. This is checked once, because it takes a connection."""
         self._addresses: dict[str, str] = {}
         self._signs: set[str] = set()
-        """What has shown activity so far: workers and consumption by queue, and programs that answer HTTP."""
+        """The names of all workers, queues and programs that have shown activity so far."""
         self._began = self._progressed = time.monotonic()
-        self._forgotten = self._slow = self._certain = False
+        self._cleared = self._slow = self._certain = False
         self._fault_since: float | None = None
-        self._next_look = 0.0
+        self._next_check = 0.0
         self._next_notice = self._began + FIRST_NOTICE_SECONDS
 
     def expect(self, addresses: Mapping[str, str]) -> None:
@@ -69,8 +69,8 @@ class Readiness:
     def check(self) -> bool:
         """Return whether all of it works; examined every 0.2 s at most. Raises NotReady if that takes too long."""
         now = time.monotonic()
-        if not self.reached and now >= self._next_look:
-            self._next_look = now + PAUSE_SECONDS
+        if not self.reached and now >= self._next_check:
+            self._next_check = now + PAUSE_SECONDS
             self._slow = False
             cause = self._find_cause()
             self.reached = cause is None
@@ -109,8 +109,8 @@ class Readiness:
         the cause is only a process that has not answered for the first time."""
         self._certain = True
         for variable, redis in self._brokers.items():
-            if trouble := self._of_redis(variable, redis):
-                return f"{variable}: {trouble}"
+            if fault := self._of_redis(variable, redis):
+                return f"{variable}: {fault}"
         if looping := self._supervisor.looping():
             return "; ".join(looping)
         self._certain = False
@@ -127,12 +127,12 @@ class Readiness:
                 self._permitted.add(variable)
             if refusal := refused_write(redis):
                 return f"Redis cannot be used: {refusal}"
-            if not self._forgotten:
+            if not self._cleared:
                 clear_consumption(next(iter(self._brokers.values())))
-                self._forgotten = True
+                self._cleared = True
         except RedisError as problem:
-            # For PAUSE_SECONDS after a failure the client raises at once and asks no server.
-            self._next_look = time.monotonic() + FailFastRedis.PAUSE_SECONDS + PAUSE_SECONDS
+            # For PAUSE_SECONDS after a failure the client raises at once and sends no request.
+            self._next_check = time.monotonic() + FailFastRedis.PAUSE_SECONDS + PAUSE_SECONDS
             return f"Redis cannot be used: {reason(problem)}"
         return None
 
@@ -155,10 +155,10 @@ class Readiness:
 
     def _of_addresses(self) -> str | None:
         for name, url in self._addresses.items():
-            trouble = self._ask(name, url)
-            if trouble is not None:
+            fault = self._ask(name, url)
+            if fault is not None:
                 self._slow = name not in self._signs
-                return trouble
+                return fault
         return None
 
     def _of_processes(self) -> str | None:

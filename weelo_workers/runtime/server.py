@@ -26,13 +26,13 @@ from weelo_workers.runtime.ports import free_port
 from weelo_workers.runtime.processes import named_and_working_in, send
 
 START_SECONDS = 120.0  # recovery after a crash reads the log since the last checkpoint, at most a GB or so
-KILL_SECONDS = 10.0  # a process that waits for a hanging disk ends late, even by SIGKILL
+KILL_SECONDS = 10.0  # a process that waits for a hanging disk ends late, even after SIGKILL
 LOG_LIMIT_BYTES = 10_000_000
 POLL_SECONDS = 0.02
 
 _ERROR = re.compile(r"\b(?:FATAL|PANIC|ERROR|error):")  # PostgreSQL's severities and its programs' "error:"
 
-_started: list[subprocess.Popen[bytes]] = []  # our own children, which have to be reaped after their end
+_started: list[subprocess.Popen[bytes]] = []  # our own children, which must be reaped
 
 
 class ServerError(CommandError):
@@ -42,7 +42,7 @@ class ServerError(CommandError):
 def cause_in(output: str) -> str:
     """Return the line of a program's output that names why it failed: the last error, otherwise the last line.
 
-    After the error initdb prints what it removes, and PostgreSQL that it has shut down.
+    The error is not always last: after it initdb lists the files that it removes, and PostgreSQL logs its shutdown.
     """
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if _ERROR.search(line)]
@@ -161,16 +161,16 @@ class EmbeddedServer(ABC):
         for _ in range(5):
             port = free_port(self._port())
             write_private(self._port_file, f"{port}\n")
-            said_before = self.log.stat().st_size if self.log.exists() else 0
+            size_before = self.log.stat().st_size if self.log.exists() else 0
             child = self._launch(port)
             _started.append(child)
             if self._wait_until_ready(child):
                 return
-            last_words = self._log_after(said_before)
+            last_lines = self._log_after(size_before)
             # Another process has taken the port meanwhile: try another port. For other causes a retry does not help.
-            if "address already in use" not in last_words.lower():
+            if "address already in use" not in last_lines.lower():
                 break
-        raise ServerError(f"embedded {self.name} does not start: {cause_in(last_words)} (see {self.log})")
+        raise ServerError(f"embedded {self.name} does not start: {cause_in(last_lines)} (see {self.log})")
 
     def _wait_until_ready(self, child: subprocess.Popen[bytes] | None) -> bool:
         """Wait until it takes connections. Return False if `child` ends before; raises ServerError after START_SECONDS."""

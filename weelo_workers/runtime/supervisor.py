@@ -43,9 +43,9 @@ class Program:
     stop_stage: int = 0
     grace: float = 3.0
     once: bool = False
-    """Runs to its end, is not restarted, and writes to the terminal undecorated."""
+    """The program runs to its end, is not restarted, and writes directly to the terminal."""
     settings: Mapping[str, str] = field(default_factory=dict)
-    """Environment variables of its own."""
+    """Environment variables that only this program gets."""
 
 
 @dataclass(slots=True)
@@ -60,9 +60,9 @@ class Child:
     started: float = 0.0
     early_deaths: int = 0
     failed_starts: int = 0
-    """In a row."""
+    """The number of starts that have failed in a row."""
     ended: float | None = None
-    """When it last ended by itself (monotonic)."""
+    """The time (monotonic) when it last ended without being stopped."""
     last_line: str = ""
     exit_code: int | None = None
     reader: threading.Thread | None = field(default=None, repr=False)
@@ -201,7 +201,7 @@ class Supervisor:
         child.exit_code = child.process.wait()
         child.process = child.identity = None
         if child.reader is not None:
-            child.reader.join(timeout=0.5)  # for its last lines
+            child.reader.join(timeout=0.5)  # so that its last lines are read
             child.reader = None
 
     def _plan_restart(self, child: Child, manner: str) -> None:

@@ -53,9 +53,9 @@ class _Stopping:
         signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:  # ignored under nohup
-                signal.signal(signum, self._heard)
+                signal.signal(signum, self._on_signal)
 
-    def _heard(self, signum: int, frame: FrameType | None) -> None:
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         self.asked.set()
         if self.interrupts:
             self.interrupts = False  # only once, because a second signal must not interrupt the clean-up
@@ -114,11 +114,11 @@ def _serve(
 
     stopping.interrupts = False
     supervisor = Supervisor(console_log, data.children_file)
-    undo.callback(supervisor.stop)  # undone first, so that the servers outlive the processes that use them
+    undo.callback(supervisor.stop)  # stopped before the servers, because the processes use them
     with _tended(servers, console_log, stopping.asked):
         readiness = Readiness(supervisor, _brokers(environment))
         undo.callback(readiness.close)
-        readiness.check()  # it deletes an earlier run's records, so it comes before the workers
+        readiness.check()  # the first check deletes the records of an earlier run, so it precedes the workers
         supervisor.run(programs.workers(options), programs.env_for_role(environment, programs.WORKERS_ROLE))
         # The API starts when every queue is consumed, so that its first commands are executed at once.
         if not _wait_until_ready(readiness, supervisor, console_log, stopping):
@@ -173,7 +173,7 @@ def _watch(
     if demo_plays:
         supervisor.end(
             "demo"
-        )  # before other lines are written: the demo draws on the terminal until it has ended
+        )  # before other lines are written, because the demo draws on the terminal until it ends
         console_log.release()
 
 
@@ -198,10 +198,10 @@ def _after_the_demo(options: Options, code: int, shortened: Mapping[str, str]) -
 
 def _for_the_terminal(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a process that writes to the terminal itself, in the terminal's encoding."""
-    kept = composed(os.environ)
+    inherited = composed(os.environ)
     return {
         **{name: value for name, value in environment.items() if name not in OUTPUT_ENCODING},
-        **{name: kept[name] for name in OUTPUT_ENCODING if name in kept},
+        **{name: inherited[name] for name in OUTPUT_ENCODING if name in inherited},
     }
 
 
@@ -211,7 +211,7 @@ def _check_configuration() -> None:
         for variable in ("DATABASE_URL", "REDIS_URL"):
             if not given(variable):
                 raise ConfigurationError(f"{variable}: must be set in production")
-    # The servers and processes raise their soft limit themselves.
+    # The soft limit does not matter, because the servers and processes raise it themselves.
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files != resource.RLIM_INFINITY and files < MIN_FILES:
         raise CommandError(f"the limit of open files is {files} and must be at least {MIN_FILES} (ulimit -n)")
@@ -313,8 +313,8 @@ def _migrate(environment: dict[str, str]) -> None:
         check=False,
     )
     if done.returncode != 0:
-        said = (done.stderr or done.stdout).strip().splitlines() or ["it printed nothing"]
-        raise CommandError(f"the schema could not be brought to head: {said[-1].removeprefix('weelo: ')}")
+        output = (done.stderr or done.stdout).strip().splitlines() or ["it printed nothing"]
+        raise CommandError(f"the schema could not be brought to head: {output[-1].removeprefix('weelo: ')}")
 
 
 def _empty_metrics_dir(data: DataDir) -> str:

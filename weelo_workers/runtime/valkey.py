@@ -52,11 +52,12 @@ class Valkey(EmbeddedServer):
         return kept_secret(self.home / "password")
 
     def _prepare(self) -> None:
-        # Written by the server of an earlier run, whose process has ended by now.
+        # This file was written by the server of an earlier run, whose process has ended by now.
         (self.home / "pid").unlink(missing_ok=True)
 
     def _launch(self, port: int) -> subprocess.Popen[bytes]:
-        # In a private file and not as arguments, because every account on the machine can read arguments.
+        # The settings are in a private file and not in arguments, because every account on the machine can read
+        # arguments.
         write_private(self.home / "valkey.conf", CONFIG.format(port=port, password=self._password()))
         with self._open_log() as log:
             return subprocess.Popen(
@@ -83,7 +84,7 @@ class Valkey(EmbeddedServer):
     def _recorded_pid(self) -> int | None:
         with suppress(OSError, ValueError):
             return int((self.home / "pid").read_text())
-        # On a full disk it starts without writing its pid file.
+        # Valkey starts on a full disk without writing its pid file.
         running = named_and_working_in(self.process_name, str(self.working_directory()))
         return running[0].pid if running else None
 

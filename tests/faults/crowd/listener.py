@@ -22,7 +22,7 @@ WITHDRAWALS = {
 
 
 class Cards(HeardLog):
-    """A received log that also keeps the list of open offers."""
+    """A log of received lines that also derives the list of open offers from them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Cards(HeardLog):
     def _follow(self, event: str, data: dict[str, Any]) -> None:
         if event == "new_broadcast":
             broadcast = data["broadcastId"]
-            # No slot is reopened in this play, because no driver declines, and the time to answer is a day.
+            # No slot is reopened in this test, because no driver declines and the time to answer is a day.
             if broadcast in self._announced or broadcast in self.withdrawn:
                 self.wrong.append(f"{broadcast} was announced again, or after its end")
             self._announced.add(broadcast)
@@ -78,7 +78,7 @@ class Listener:
 
     def is_cut_off(self) -> None:
         """Shut the reference client's socket down, whatever the client is doing."""
-        line = self.channel._line if self.channel is not None else None
+        line = self.channel._socket if self.channel is not None else None
         with suppress(OSError, AttributeError):  # it may be closed already
             line.sock.shutdown(socket.SHUT_RDWR)
 

@@ -35,7 +35,7 @@ from weelo_workers.contracts.statuses import Role
 SETTINGS = {
     "BROADCAST_TIMEOUT_SECONDS": "6",
     "RADIUS_STEP_SECONDS": "1",
-    # Not part of this test: transporters never go stale, and no slot is reopened.
+    # Two cases are excluded from this test: transporters never go stale, and no slot is reopened.
     "PRESENCE_TTL_SECONDS": "3600",
     "DRIVER_ACCEPT_SECONDS": "86400",
     "MAX_OPEN_OFFERS": "10000",
@@ -48,8 +48,8 @@ QUIET_WITHIN = 60 + LINES / 300
 class Crowd:
     """Runs the script with all listeners. Use as a context manager.
 
-    `listed` has tuples (listener, offers by its frames, offers by the server), read while some requests are open and again
-    when none is. `logs` has the server's log of each listener.
+    `listed`: tuples (listener, offers according to its frames, offers according to the server), read while some
+    requests are open and again when none is. `logs`: the server's log of each listener.
     """
 
     def __init__(self, fault_system: FaultSystem) -> None:
@@ -130,7 +130,7 @@ class Crowd:
         listeners = random.Random(wish.seed).sample(self.listeners, len(self.listeners))
         unwilling, willing = listeners[: wish.declined_by], listeners[wish.declined_by :]
         for listener in unwilling:
-            with suppress(AssertionError):  # some are too far away, or get the offer too late
+            with suppress(AssertionError):  # some listeners are too far away, or get the offer too late
                 left = began + wish.after - time.monotonic()
                 eventually(lambda: booking in listener.cards.open, within=left, exactly=True)  # noqa: B023
                 self._decline(listener, booking)
@@ -152,7 +152,7 @@ class Crowd:
         self._did("decline", partial(listener.client.decline, booking))
 
     def _did(self, what: str, command: Callable[[], object]) -> bool:
-        """Run a command and return whether it succeeded. It may be refused for being late, which is no failure here."""
+        """Run a command and return whether it succeeded. A refusal because it came too late is no error here."""
         try:
             command()
         except WeeloError as problem:
@@ -177,8 +177,10 @@ class Crowd:
         self.deaths["the notifier"] += self.fault_system.send(signal.SIGKILL, notifier)
 
     def _break_redis(self) -> None:
-        """Stop Redis so that it accepts connections and does not answer, then kill it whenever it was restarted, then let it
-        start with its data from disk."""
+        """Suspend Redis, so that it accepts connections and does not answer. Then kill it after each restart.
+
+        In the end let it start with its data from disk.
+        """
         with self.fault_system.stopped(self._redis()):
             _wait_until(time.monotonic() + REDIS_HANGS_SECONDS)
             self.fault_system.valkey.kill()
@@ -199,8 +201,8 @@ class Crowd:
         customers = [self._client(Role.CUSTOMER, uuid4()) for _ in range(STANDING)]
         for customer in customers:
             self._standing.append(book(customer, trucks=3)["id"])
-            # Otherwise the requests might expire before all lists are read. Their timers need no change: a timer that
-            # runs before `expires_at` sets another one.
+            # The deadlines are moved, because the requests might expire before all lists are read. Their timers need no
+            # change: a timer that runs before `expires_at` sets another one.
             with self.fault_system.engine.begin() as connection:
                 later = "UPDATE broadcasts SET expires_at = expires_at + interval '1 hour' WHERE id = :id"
                 connection.execute(text(later), {"id": self._standing[-1]})
@@ -210,7 +212,7 @@ class Crowd:
             for listener in some[1:]:
                 self._decline(listener, booking)
         self._compare_lists()
-        # If a client missed the last events, no later event would show it the gap.
+        # One more event is sent. Without it a client that missed the last events could not detect the gap.
         with self.fault_system.stopped(self._redis()):
             with ThreadPoolExecutor(STANDING) as pool:
                 list(pool.map(WeeloClient.cancel_booking, customers, self._standing))
@@ -232,7 +234,7 @@ class Crowd:
             self.listed.append((each, set(each.cards.open), theirs))
 
     def _be_quiet(self) -> None:
-        """Wait until all requests but the standing ones have ended, all due commands are settled, and all lines received."""
+        """Wait until all lines are received, all due commands are settled, and only the permanent requests are open."""
 
         def over() -> bool:
             others = "SELECT DISTINCT status FROM broadcasts WHERE id <> ALL(CAST(:ids AS uuid[]))"

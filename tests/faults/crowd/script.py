@@ -9,9 +9,9 @@ from dataclasses import dataclass
 LISTENERS = int(os.environ.get("WEELO_LISTENERS", "40"))
 BROADCASTS = int(os.environ.get("WEELO_BROADCASTS", "25"))
 
-LINES = LISTENERS * BROADCASTS  # about half of the lines that will be written
+LINES = LISTENERS * BROADCASTS  # about twice as many lines will be written
 PLAY_SECONDS = max(18.0, LINES / 350)  # two cores deliver about 350 lines per second
-REDIS_HANGS_SECONDS = 3.0 if LINES < 10_000 else 10.0  # before it is killed
+REDIS_HANGS_SECONDS = 3.0 if LINES < 10_000 else 10.0  # seconds before it is killed
 REDIS_IS_DEAD_SECONDS = 2.0 if LINES < 10_000 else 10.0
 
 CUTS_EACH = 3
@@ -38,9 +38,9 @@ class Script:
 
     wishes: list[Wish]
     cuts: list[tuple[float, int, str]]
-    """Time, index of the listener, way of disconnecting."""
+    """One entry per disconnect: time, index of the listener, way of disconnecting."""
     deaths_of_an_api_process: list[tuple[float, float]]
-    """Time, and which process (from 0 to 1 over all of them)."""
+    """One entry per kill: time, and which process (a number from 0 to 1, spread over all of them)."""
     deaths_of_the_notifier: list[float]
     redis_hangs_at: float
 

@@ -1,4 +1,4 @@
-"""Cancelling takes effect at once for everyone, as long as no truck is under way."""
+"""A customer can cancel while no truck is under way. It takes effect at once for all transporters and drivers."""
 
 from __future__ import annotations
 

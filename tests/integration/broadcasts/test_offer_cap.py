@@ -24,11 +24,11 @@ from weelo_workers.queries.recipients import recipients
 from weelo_workers.redis_client import redis
 
 MUMBAI = -1142.0
-"""Kilometres north of the default place."""
+"""The distances of the pickups, in kilometres north of the default place."""
 
 
 def all_rings_told(world: World, many: int) -> list[UUID]:
-    """Return requests in Delhi that have been through all steps, so that every transporter online was asked."""
+    """Return requests in Delhi that have made all steps, so that they were offered to every transporter online."""
     broadcasts = [world.broadcast(1) for _ in range(many)]
     for _ in range(5):
         world.tick(15)
@@ -218,7 +218,9 @@ def test_PRES_01_near_requests_are_offered_even_if_the_place_is_known_only_after
 def test_a_transporter_who_comes_online_between_a_steps_search_and_its_commit_is_not_missed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    redis().set("weelo:presence:since", 1)  # Redis then counts as complete: its data is older than one TTL
+    redis().set(
+        "weelo:presence:since", 1
+    )  # presence then counts as complete, because its data is older than one TTL
     world.fleet(km_north=70)
     broadcast = world.broadcast(1)
     came: list[Fleet] = []
@@ -355,7 +357,7 @@ def test_COST_02_the_heartbeats_of_a_transporter_without_room_bring_up_nothing_f
     for _ in range(4):
         for key in redis().scan_iter("weelo:open:asked:*"):
             redis().delete(key)
-        # Repeated, because a heartbeat has no effect while Redis answers slowly.
+        # The heartbeat is repeated, because it has no effect while Redis answers slowly.
         counts.append(eventually(partial(brought_up, sum(counts))))
     assert counts == [4, 1, 1, 1], "the first heartbeat brings up all four, the others the nearest"
     nearer = world.broadcast(1, at=place(1))

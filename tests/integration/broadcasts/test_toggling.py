@@ -12,7 +12,9 @@ from tests.support.world import World
 
 def test_PRES_01_toggling_a_hundred_times_never_offers_to_somebody_offline(world: World) -> None:
     steady, toggled = world.fleet(km_north=1), world.fleet(km_north=2)
-    offline: list[tuple[float, float]] = []  # from the outcome "offline" to the next request to be online
+    offline: list[
+        tuple[float, float]
+    ] = []  # seconds between the outcome "offline" and the next request to go online
     asked: list[tuple[float, float, UUID]] = []
     over = threading.Event()
 
@@ -24,7 +26,7 @@ def test_PRES_01_toggling_a_hundred_times_never_offers_to_somebody_offline(world
             since = time.monotonic()
             world.heartbeat(toggled, 2)
             world.heartbeat(steady, 1)  # on a slow machine the test takes longer than presence lasts
-            if number % 10 == 0:  # long enough for a whole ring on a busy machine
+            if number % 10 == 0:  # seconds, enough for a whole ring on a busy machine
                 rung = len(asked)
                 eventually(lambda: len(asked) >= rung + 2, within=30)  # noqa: B023
             else:

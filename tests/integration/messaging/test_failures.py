@@ -190,7 +190,7 @@ def test_only_what_has_failed_and_is_not_settled_can_be_tried_again(world: World
 
 
 def test_a_timer_handed_back_before_its_time_has_not_been_tried(world: World) -> None:
-    """The message of a waiting timer is redelivered whenever the worker with its countdown restarts."""
+    """A timer's message is redelivered whenever the worker that holds its countdown restarts. That is no failed attempt."""
     world.broadcast(1)
     timer = world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.expire'")
     for _ in range(MAX_ATTEMPTS + 1):
@@ -219,7 +219,10 @@ def lost_sight_of(world: World, monkeypatch: pytest.MonkeyPatch) -> UUID:
 def test_TIMR_02_who_came_back_says_so_as_soon_as_the_database_does(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise the sweep would suspect that the timer crashes processes, and leave it to the workers."""
+    """A process removes its crash mark as soon as the database is reachable again.
+
+    Otherwise the sweep would suspect that the timer crashes processes, and leave it to the workers.
+    """
     timer = lost_sight_of(world, monkeypatch)
     sweep(world.bus, seconds=1)
     row = row_of(world, timer)
@@ -265,7 +268,7 @@ def test_a_timer_that_fails_is_tried_less_and_less_often_and_named_by_the_doctor
 
 
 def test_timers_that_fail_give_way_to_those_that_do_not(world: World, expiry_fails: list[UUID]) -> None:
-    """The sweep only sends wake-ups for timers that have failed, and executes the others first."""
+    """The sweep executes the timers that have not failed first. For the others it only sends wake-ups."""
     for _ in range(30):
         write(world, "broadcasts.expire", {"broadcast_id": str(uuid4())}, "timers")
     waker = RecordingWaker()
@@ -309,7 +312,7 @@ def test_a_failing_timer_may_be_hastened_by_hand(world: World, monkeypatch: pyte
 
 
 class Killed(BaseException):
-    """Ends the attempt as a `kill -9` does: nothing is written afterwards."""
+    """Ends an attempt as `kill -9` does: the process writes nothing afterwards."""
 
 
 @pytest.fixture
@@ -397,7 +400,10 @@ def test_with_a_silent_bell_the_sweep_itself_finds_out_what_kills(
 def test_what_kills_the_notifier_whose_messages_do_not_come_again_is_parked_too(
     world: World, monkeypatch: pytest.MonkeyPatch, cancel_kills: list[UUID], name: str
 ) -> None:
-    """A crash ends all threads of the notifier, and pushes are acknowledged before they run. Only the sweep wakes them."""
+    """A crash ends all threads of the notifier, and messages of pushes are acknowledged before they run.
+
+    Only the sweep sends wake-ups for them.
+    """
     monkeypatch.setitem(handlers._handlers, name, handlers._handlers["broadcasts.cancel"])
     about = uuid4()
     push = SendPushes(
@@ -423,7 +429,7 @@ def test_a_timer_that_kills_is_tried_less_and_less_often_but_never_given_up(
 ) -> None:
     monkeypatch.setitem(handlers._handlers, "broadcasts.expire", handlers._handlers["broadcasts.cancel"])
     timer = write(world, "broadcasts.expire", {"broadcast_id": str(uuid4())}, "timers")
-    for lost in range(11):  # the first is not counted: nobody could know
+    for lost in range(11):  # the first attempt has no crash mark
         with suppress(Killed):
             sweep(world.bus, seconds=1)
         assert (row_of(world, timer).crashes, len(cancel_kills)) == (lost, lost + 1)
@@ -448,8 +454,10 @@ def test_who_lost_a_process_waits_a_moment_whatever_rings_for_it(
 def test_however_often_it_is_handed_back_it_is_not_given_up_if_nobody_died_of_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A restart of the worker or a lost connection to the broker redelivers the message. Here the handler also fails,
-    because it waits for a lock."""
+    """A restart of the worker or a lost connection to the broker redelivers the message. That alone never parks a command.
+
+    Here the handler also fails, because it waits for a lock.
+    """
 
     def locked(command: Any, uow: Any) -> None:
         uow.session.execute(text("SET LOCAL lock_timeout = '1ms'"))
@@ -478,7 +486,7 @@ def test_whoever_raises_lives_so_that_only_the_failure_is_counted(world: World) 
 
 
 def test_what_is_settled_by_the_first_who_comes_is_settled_in_one_transaction(world: World) -> None:
-    """Only a redelivered command needs two more transactions, which set and remove its crash mark."""
+    """A command needs one transaction. Only a redelivered one needs two more, which set and remove its crash mark."""
     begun: list[object] = []
 
     def note(connection: object) -> None:
@@ -564,8 +572,10 @@ def test_a_command_that_nobody_knows_is_never_parked_but_named(world: World) -> 
 
 
 def test_deliveries_that_were_handed_back_are_told_in_their_order(world: World) -> None:
-    """As after a restart of the notifier: the older delivery fails, because it waits for a lock. The newer one then writes
-    both."""
+    """Deliveries are redelivered after a restart of the notifier. The older one fails, because it waits for a lock.
+
+    The newer one then writes both.
+    """
     fleet, customer = world.fleet(), uuid4()
     broadcast = world.broadcast(1, customer=customer)
     world.drain()

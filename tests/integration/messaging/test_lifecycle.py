@@ -1,4 +1,4 @@
-"""The states of mailbox rows in the database: as the table of the lifecycle says, by every way there."""
+"""Mailbox rows in the database have the states of the lifecycle's table, whatever led to them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_conditions_in_sql_say_what_the_lifecycle_says(world: World) -> None
             (None, "succeeded", "rejected"), (False, True), range(3), range(4)
         ):
             if settled_as and is_parked:
-                continue  # what is parked is not settled
+                continue  # a parked row is not settled
             row = uuid4()
             rows[row] = state_of(settled_as=settled_as, parked=is_parked, attempts=attempts, crashes=crashes)
             connection.execute(
@@ -65,7 +65,7 @@ class Crash(BaseException):
 
 
 class Watched:
-    """Each move of one row, as (from, to)."""
+    """Records each change of one row's state as (from, to)."""
 
     def __init__(self, world: World, command_id: UUID) -> None:
         self.world, self.command_id = world, command_id
@@ -100,7 +100,10 @@ def command(world: World) -> UUID:
 def test_a_row_moves_only_along_the_arrows_of_its_lifecycle(
     world: World, command: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It fails until it is parked, is requeued, crashes its worker until it is parked, is requeued and settled."""
+    """The row fails until it is parked and is requeued.
+
+    Then it crashes its worker until it is parked, is requeued again and settled.
+    """
     row = Watched(world, command)
     bus = Bus(world.engine, NullWaker())
 
@@ -143,7 +146,7 @@ def test_a_row_moves_only_along_the_arrows_of_its_lifecycle(
 def test_an_attempt_that_returns_takes_its_crash_mark_back(
     world: World, command: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With one earlier crash the mark makes two, so the row is retrying until the attempt returns."""
+    """The row has one earlier crash. With the mark it has two, so its state is retrying until the attempt returns."""
     with world.engine.begin() as connection:
         connection.execute(text("UPDATE mailbox SET crashes = 1 WHERE id = :id"), {"id": command})
     row = Watched(world, command)

@@ -177,7 +177,7 @@ def test_TIMR_02_what_comes_due_while_the_sweep_settles_commands_does_not_wait_f
 
 
 def missed_in(world: World) -> float:
-    """Return the seconds until the sweep may take up the next timer."""
+    """Return the seconds until the sweep can take up the next timer."""
     return float(
         world.value(
             "SELECT EXTRACT(EPOCH FROM min(wake_at) - clock_timestamp())::float FROM mailbox"
@@ -247,7 +247,7 @@ def test_a_command_that_always_fails_is_parked_with_its_reason_and_blocks_nobody
 
 
 def test_a_refusal_leaves_nothing_behind_but_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The handler has changed rows, published events and set timers before it rejects the command."""
+    """The handler changes rows, publishes events and sets timers before it rejects the command. All of that is undone."""
     from weelo_workers.contracts.rejections import Code, Rejected
 
     create = handlers._handlers["broadcasts.create_booking"]
@@ -368,7 +368,7 @@ def test_a_sweep_does_not_wait_long_for_what_somebody_holds(world: World) -> Non
 
 
 def test_TIMR_02_a_timer_that_somebody_holds_up_is_tried_again_every_second(world: World) -> None:
-    """Other commands back off. A timer does not, because waiting makes its deadline later."""
+    """A timer that is blocked by a lock does not back off as other commands do, because waiting makes its deadline later."""
     broadcast = world.broadcast(1)
     world.shift(121)
     quick = connect(settings().database_url, lock_timeout="50ms")
@@ -386,7 +386,7 @@ def test_TIMR_02_a_timer_that_somebody_holds_up_is_tried_again_every_second(worl
 
 
 def test_IDEM_02_a_connection_that_ends_in_the_middle_costs_a_command_nothing(world: World) -> None:
-    """The bus executes it again, on another connection."""
+    """If the connection ends during a command, the bus executes the command again on another connection."""
     customer = uuid4()
     command = world.post(world.booking(customer), customer, Role.CUSTOMER)
     # The pool does not ping a connection that was returned just now.
@@ -402,7 +402,7 @@ def test_IDEM_02_a_connection_that_ends_in_the_middle_costs_a_command_nothing(wo
 
 
 def test_a_crowd_of_deliveries_rings_once_and_is_told_completely(world: World) -> None:
-    """Of a subject's waiting deliveries only the first gets a wake-up, and its execution writes all of them."""
+    """Only the first of a subject's waiting deliveries gets a wake-up, and its execution writes all of them."""
     fleets = [world.fleet() for _ in range(6)]
     broadcast = world.broadcast(1)
     waker = RecordingWaker()
@@ -417,7 +417,10 @@ def test_a_crowd_of_deliveries_rings_once_and_is_told_completely(world: World) -
 
 
 def test_a_delivery_is_crowded_by_older_ones_about_its_own_subject_alone(world: World) -> None:
-    """Older deliveries are looked up by subject, because a search of all rows would slow down as the table grows."""
+    """Older deliveries of the same subject are found by an index.
+
+    A search of all rows would slow down as the table grows.
+    """
     world.book(uuid4())
     own, waiting = uuid4(), world.rows("SELECT subject_id FROM mailbox WHERE name = 'notifications.deliver'")
 

@@ -23,7 +23,7 @@ NAME = "fleet.tally"
 
 @pytest.fixture
 def tally(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[type[Command], list[list[int]]]]:
-    """An ordered command, and the numbers that each attempt has settled together."""
+    """Yield a command that is ordered by subject, and a list of the numbers that each attempt has settled together."""
     together: list[list[int]] = []
 
     class Tally(Command, name=NAME, ordered_by_subject=True):

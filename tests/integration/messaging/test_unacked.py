@@ -27,7 +27,7 @@ with app.connection_for_read() as broker:
 
 @pytest.fixture
 def taken(world: World) -> tuple[World, UUID]:
-    """Return the world and the id of a settled booking whose message was taken by a process that then was killed."""
+    """Return the world and the id of a settled booking. Its message was taken by a process that was then killed."""
     outcome = world.book(uuid4())
     CeleryWaker().wake(WakeUp(outcome.command_id, "broadcasts.create_booking", BROADCASTS))
     subprocess.run([sys.executable, "-c", DIES_WITH_A_MESSAGE], check=True, timeout=60)

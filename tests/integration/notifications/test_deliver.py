@@ -64,7 +64,7 @@ def test_deliveries_that_run_in_the_wrong_order_tell_the_right_one(world: World)
     counted = _deliveries_counted()
     for row in newest_first:
         world.bus.execute(row.id)
-    # Deliveries that were written together with another one count as well.
+    # The metric also counts deliveries that were written together with another one.
     assert _deliveries_counted() == counted + len(newest_first)
     versions = [frame["version"] for frame in world.events_of(customer) if "version" in frame]
     assert versions == sorted(versions)
@@ -101,7 +101,10 @@ def test_who_was_told_later_does_not_hear_what_happened_before(world: World) -> 
 
 
 def test_a_fan_out_to_a_thousand_takes_as_many_statements_as_one_to_ten(world: World) -> None:
-    """Also if each recipient has a device, whose pushes are written in the same transaction."""
+    """The number of statements does not grow with the recipients.
+
+    That is also true if each of them has a device, whose pushes are written in the same transaction.
+    """
     to_ten, to_a_thousand = _fan_out(world, 10), _fan_out(world, 999)
     assert to_a_thousand == to_ten
     assert len(to_ten) < 20

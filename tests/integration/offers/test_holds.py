@@ -208,7 +208,7 @@ def test_CNCL_05_a_cancel_ends_the_holds(world: World) -> None:
 
 
 def test_slots_come_back_without_starting_the_rings_again(world: World) -> None:
-    """The rings continue where they were. While all slots are on hold there is nothing to offer to anybody else."""
+    """When held slots reopen, the rings continue where they were. While all slots are on hold, no offer is made."""
     holder = world.fleet(km_north=1)
     far = world.fleet(km_north=20)
     broadcast = world.broadcast(1)

@@ -1,8 +1,8 @@
 """Makes some commands and events kill the process that executes them. Python imports this module at start, in every
 process that has this folder on its path.
 
-A command whose id ends in "dead" ends the process that executes it, and a `Deadly` event ends the process that delivers
-it: immediately and without an exception, as a segmentation fault does.
+A command whose id ends in "dead" ends the process that executes it. A `Deadly` event ends the process that delivers it.
+Both end it at once and without an exception, as a segmentation fault does.
 """
 
 from __future__ import annotations

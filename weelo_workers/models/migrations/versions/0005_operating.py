@@ -9,7 +9,7 @@ down_revision = "0004"
 
 def upgrade() -> None:
     # PostgreSQL rewrites the table and numbers existing rows in physical order, which is about the order of writing.
-    # Where it is not, a log may have a gap at its old end until those lines are purged.
+    # Where the two orders differ, a log may have a gap at its old end until those lines are purged.
     op.add_column("events", sa.Column("position", sa.BigInteger(), sa.Identity(always=True), nullable=False))
     op.create_unique_constraint("events_are_written_one_after_another", "events", ["position"])
     op.drop_index("events_by_age", table_name="events")
@@ -28,7 +28,7 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("status IN ('cancelled', 'completed', 'expired')"),
     )
-    # Without it, each purged slot would scan all assignments for its own.
+    # Without this index, purging a slot would scan all assignments for those of the slot.
     op.create_index("assignments_of_a_slot", "assignments", ["truck_request_id"], unique=False)
 
 
