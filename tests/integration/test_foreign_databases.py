@@ -204,7 +204,7 @@ def test_a_search_path_in_the_url_is_where_the_tables_are(foreign: Made) -> None
     url = foreign()
     administer("CREATE SCHEMA tenant1", url.database)
     there = address(url, "?options=-csearch_path%3Dtenant1&application_name=x")
-    roles = own_roles(address(url.set(database=f"of_{FOREIGN}")))
+    roles = own_roles(address(url.set(database=f"of_{FOREIGN + 10}")))
     of_this = {
         variable: address(make_url(role).set(database=url.database)) for variable, role in roles.items()
     }
