@@ -175,6 +175,9 @@ class SweepingScheduler(Scheduler):
         ages = (settings().event_retention_days, settings().history_retention_days)
         threading.Thread(target=run_purger, args=(engine(), *ages), name="purger", daemon=True).start()
         self._tidying: Future[None] | None = None
+        # In a thread of its own, because a batch waits for Redis.
+        self._batches = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        self._batching: Future[int] | None = None
         self._tidy_next = self._delete_unacked_next = self._probe_next = 0.0
         self._outages_ended = 0
         self._unconsumed, self._probes = set(QUEUES), 0
@@ -182,7 +185,8 @@ class SweepingScheduler(Scheduler):
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Sweep once. Return the seconds until the next sweep, as beat expects: fewer if a timer becomes due before."""
         began = time.monotonic()
-        execute_batches(self._bus.engine)
+        if self._batching is None or self._batching.done():
+            self._batching = self._batches.submit(execute_batches, self._bus.engine)
         self._look_for_the_broker()
         sweep(self._bus, seconds=settings().sweep_seconds * 5)
         if time.monotonic() >= self._tidy_next and (self._tidying is None or self._tidying.done()):
@@ -200,9 +204,10 @@ class SweepingScheduler(Scheduler):
             name = next(name for name, command in REGISTRY.items() if not command.runs_in_background)
             self._background.submit(self._bus.wake, WakeUp(NO_COMMAND, name, REGISTRY[name].queue))
         if _waker.outages_ended != self._outages_ended:
-            self._outages_ended = _waker.outages_ended
-            with suppress(*DATABASE_ERRORS):
+            ended = _waker.outages_ended
+            with suppress(*DATABASE_ERRORS):  # repeated at the next tick
                 overdue = wake_again_after_outage(self._bus.engine)
+                self._outages_ended = ended
                 log.warning("the broker is back; %d overdue commands are given to workers again", overdue)
 
     def _purge_redis(self) -> None:

@@ -32,8 +32,10 @@ def sync_presence(command: SyncPresence, uow: UnitOfWork) -> None:
 
 @handles_together(SyncPresence)
 def sync_presence_in_batches(commands: Sequence[SyncPresence], session: Session) -> None:
-    """Copy the availability of many fleets, read by one query. Raises PresenceUnavailable."""
-    heard = {command.transporter_id for command in commands if command.heard}
+    """Copy the availability of many fleets, read by one query. Raises PresenceUnavailable.
+
+    The batch may be late, so it does not report that the apps have just sent something.
+    """
     fleets = fleet_availability(session, {command.transporter_id for command in commands})
     for transporter_id, rows in fleets.items():
-        presence_sync.write_presence(transporter_id, rows, heard=transporter_id in heard)
+        presence_sync.write_presence(transporter_id, rows, heard=False)

@@ -19,7 +19,8 @@ from weelo_workers.models.mailbox import active, as_sql, untroubled
 
 log = logging.getLogger(__name__)
 
-BATCH = 500
+BATCH = 100
+"""Small, because the rows are locked while the handler waits for Redis."""
 
 _SETTLE = text(f"""
     UPDATE mailbox SET settled_at = clock_timestamp(), status = '{SUCCEED.to.value}', http_status = 200
@@ -34,8 +35,13 @@ _SETTLE = text(f"""
 
 
 def execute_batches(engine: Engine) -> int:
-    """Execute a batch of each batched command. Return how many commands were settled."""
-    return sum(_execute(engine, name) for name in batch_handlers())
+    """Execute batches of each batched command until none is full. Return how many commands were settled."""
+    settled = 0
+    for name in batch_handlers():
+        while (of_batch := _execute(engine, name)) == BATCH:
+            settled += of_batch
+        settled += of_batch
+    return settled
 
 
 def _execute(engine: Engine, name: str) -> int:

@@ -19,7 +19,6 @@ from sqlalchemy.orm import Session
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from weelo_workers.contracts.queues import Queue
-from weelo_workers.contracts.rejections import Rejected
 from weelo_workers.log_rate_limit import RateLimitFilter
 from weelo_workers.messaging import crashes, failures, ordering
 from weelo_workers.messaging.callers import KnownCallers, caller_of, ensure_user
@@ -123,7 +122,7 @@ class Bus:
         try:
             return again(self._in_one_transaction, command_id, **how)
         except RejectedAfterWriting as rejected:
-            return again(self._in_one_transaction, command_id, **how, refusal=rejected.refusal)
+            return again(self._in_one_transaction, command_id, **how, rejected=rejected)
 
     def _in_one_transaction(
         self,
@@ -132,9 +131,9 @@ class Bus:
         swept: bool,
         redelivered: bool = False,
         marked: bool = False,
-        refusal: Rejected | None = None,
+        rejected: RejectedAfterWriting | None = None,
     ) -> AfterCommit:
-        """Claim and settle the command. `refusal`: its handler has rejected it already, in a transaction that was undone."""
+        """Claim and settle the command. `rejected`: its handler has rejected it already, in a transaction that was undone."""
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             row = claim(session, command_id, marked=marked)
             if row is None:
@@ -155,7 +154,11 @@ class Bus:
             new_caller = caller if caller is not None and caller not in self._known_callers else None
             if new_caller is not None:
                 ensure_user(session, new_caller)
-            outcome = run(handler, row, uow) if refusal is None else rejection(refusal)
+            if rejected is None:
+                outcome = run(handler, row, uow)
+            else:
+                uow.subject_id = rejected.subject_id
+                outcome = rejection(rejected.refusal)
             settle(uow, row, outcome, swept=swept)
             if new_caller is not None:
                 uow.after_commit(partial(self._known_callers.add, new_caller))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from pydantic import ValidationError
 
@@ -21,9 +22,11 @@ class RejectedAfterWriting(Exception):
     Most handlers reject before they write. A savepoint for the others would cost every command two round trips.
     """
 
-    def __init__(self, refusal: Rejected) -> None:
+    def __init__(self, refusal: Rejected, subject_id: UUID | None) -> None:
+        """`subject_id`: of the unit of work, so that the rejection is delivered in the order of the same subject."""
         super().__init__(refusal)
         self.refusal = refusal
+        self.subject_id = subject_id
 
 
 class UnreadablePayload(Exception):
@@ -42,7 +45,7 @@ def run(
         result = handler(command, uow)
     except Rejected as refusal:
         if uow.has_written:
-            raise RejectedAfterWriting(refusal) from refusal
+            raise RejectedAfterWriting(refusal, uow.subject_id) from refusal
         uow.discard()
         return rejection(refusal)
     return {

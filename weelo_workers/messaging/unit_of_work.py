@@ -206,9 +206,11 @@ class UnitOfWork:
         for row in rows:
             before = row.status
             values = {"status": transition.to.value, "state_changed_at": self.now, **columns}
+            expected: dict[str, Any] = {"status": before}
             if isinstance(row, Broadcast):
+                expected["version"] = row.version
                 values["version"] = row.version + 1
-            self._changes.update(cast(Table, row.__table__), row.id, values, expected={"status": before})
+            self._changes.update(cast(Table, row.__table__), row.id, values, expected=expected)
             for name, value in values.items():
                 set_committed_value(row, name, value)
             self._record(row, transition.name, before, why or {})

@@ -67,7 +67,12 @@ class WriteSet:
             self._inserts.setdefault(table, []).extend(rows)
 
     def update(self, table: Table, row_id: UUID, values: Values, *, expected: Values) -> None:
-        """Update the row with this id. `expected`: values that it still has to have in the database."""
+        """Update the row with this id. `expected`: values that it still has to have in the database.
+
+        Raises ValueError for a row that is still to be inserted.
+        """
+        if any(row.get("id") == row_id for row in self._inserts.get(table, ())):
+            raise ValueError(f"a row of {table.name} cannot be inserted and updated by one statement")
         known = self._updates.get((table, row_id))
         if known is None:
             self._updates[table, row_id] = _Update(table, row_id, expected, dict(values))

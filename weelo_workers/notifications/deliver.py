@@ -28,6 +28,10 @@ from weelo_workers.notifications.catalog import BY_NAME, Own
 WORTH_A_PUSH_FOR = timedelta(hours=1)
 USERS_PER_PUSH = 50
 
+MANY_LINES = 20_000
+"""More lines than this may take longer than the usual time limit of a statement, if the notifier was away for a while."""
+_ALLOW_LONG_STATEMENT = text("SET LOCAL statement_timeout = '60s'")
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -118,7 +122,8 @@ _WRITE = text("""
           ON CONFLICT (user_id) DO UPDATE SET seq = head.seq + excluded.seq
       RETURNING user_id, seq
     ), numbered AS MATERIALIZED (
-      SELECT user_id, seq - (SELECT count(*) FROM line WHERE line.user_id = head.user_id) AS before, seq FROM head
+      SELECT user_id, head.seq - own.lines AS before
+        FROM head JOIN (SELECT user_id, count(*) AS lines FROM line GROUP BY user_id) AS own USING (user_id)
     ), event AS (
       INSERT INTO events (id, event, at, data)
       SELECT id, event, at, data
@@ -139,6 +144,8 @@ _WRITE = text("""
 
 def _write(session: Session, lines: Sequence[Line]) -> tuple[list[tuple[int, Line]], set[UUID]]:
     """Write events and lines, each line with its `seq`. Return the numbered lines, and the readers who have a device."""
+    if len(lines) > MANY_LINES:
+        session.connection().execute(_ALLOW_LONG_STATEMENT)
     by_user: dict[UUID, list[Line]] = defaultdict(list)
     for line in lines:
         by_user[line.user_id].append(line)

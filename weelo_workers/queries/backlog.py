@@ -81,8 +81,13 @@ _WAITS = text(f"""
 
 
 def waits(connection: Connection) -> dict[Queue, Wait]:
-    """Return the due commands that have not been attempted, for each queue that has any."""
-    names = [name for name, command in REGISTRY.items() if not command.runs_in_background]
+    """Return the due commands that have not been attempted, for each queue that has any.
+
+    Commands that keep no worker of the queue busy are left out.
+    """
+    names = [
+        name for name, command in REGISTRY.items() if not (command.runs_in_background or command.batched)
+    ]
     rows = connection.execute(_WAITS, {"names": names})
     return {row.queue: Wait(row.waiting, float(row.oldest)) for row in rows}
 

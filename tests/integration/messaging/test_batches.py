@@ -6,18 +6,20 @@ from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tests.support.wakers import RecordingWaker
 from tests.support.world import World
-from weelo_workers import presence
+from weelo_workers import presence, presence_sync
 from weelo_workers.contracts.fleet import SetAvailability, SyncPresence
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.lifecycles.reach import Reach
-from weelo_workers.messaging import handlers
+from weelo_workers.messaging import batches, handlers
 from weelo_workers.messaging.batches import execute_batches
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.sweep import sweep
+from weelo_workers.queries.backlog import waits
 from weelo_workers.redis_client import redis
 
 WAITING = "SELECT count(*) FROM mailbox WHERE name = 'fleet.sync_presence' AND settled_at IS NULL"
@@ -41,14 +43,49 @@ def heartbeats_reach(who: set[UUID]) -> set[UUID]:
     return set(presence.search(["open:17ft"], at, Reach.within(10)).near) & who
 
 
-def test_a_batch_updates_presence_of_all_fleets_by_one_transaction(world: World) -> None:
+def go_offline_with_a_lost_update(world: World, who: set[UUID], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let these fleets go offline, as if the worker had ended after its commit and before it updated presence."""
+    monkeypatch.setattr(presence_sync, "_sync_now", lambda *_: None)
+    for each in who:
+        world.execute(SetAvailability(transporter_id=each, is_available=False), each, Role.TRANSPORTER)
+
+
+def test_batches_repeat_updates_of_presence_that_were_lost(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     who = online(world, 5)
-    redis().flushdb()
-    assert heartbeats_reach(who) == set()
+    assert heartbeats_reach(who) == who
+    go_offline_with_a_lost_update(world, who, monkeypatch)
+    assert heartbeats_reach(who) == who
+    monkeypatch.setattr(batches, "BATCH", 2)
     assert execute_batches(world.engine) >= 5
     assert world.value(WAITING) == 0
-    assert heartbeats_reach(who) == who
+    assert heartbeats_reach(who) == set()
     assert execute_batches(world.engine) == 0
+
+
+def test_a_late_batch_makes_nobody_online(world: World) -> None:
+    """Their app has been silent since, so they must not get offers."""
+    who = online(world, 1)
+    redis().flushdb()
+    assert execute_batches(world.engine) >= 1
+    assert (
+        not presence.search(["open:17ft"], presence.Point(28.6315, 77.2167), Reach.everyone()).near.keys()
+        & who
+    )
+
+
+def test_batched_commands_do_not_count_as_a_busy_queue(world: World) -> None:
+    """Otherwise the API would refuse commands of fleets while beat is away."""
+    online(world, 1)
+    with world.engine.connect() as connection:
+        names = (
+            connection.execute(text("SELECT DISTINCT name FROM mailbox WHERE settled_at IS NULL"))
+            .scalars()
+            .all()
+        )
+        assert "fleet.sync_presence" in names
+        assert "fleet" not in waits(connection)
 
 
 def test_presence_is_right_after_the_commit_without_a_batch(world: World) -> None:
@@ -69,7 +106,8 @@ def test_what_a_failing_batch_has_left_is_executed_by_the_sweep(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     who = online(world, 2)
-    redis().flushdb()
+    assert heartbeats_reach(who) == who
+    go_offline_with_a_lost_update(world, who, monkeypatch)
 
     def fail(commands: Sequence[SyncPresence], session: Session) -> None:
         raise ValueError("it does not work")
@@ -82,4 +120,4 @@ def test_what_a_failing_batch_has_left_is_executed_by_the_sweep(
         connection.exec_driver_sql("UPDATE mailbox SET wake_at = clock_timestamp() WHERE settled_at IS NULL")
     sweep(world.bus, seconds=5)
     assert world.value(WAITING) == 0
-    assert heartbeats_reach(who) == who
+    assert heartbeats_reach(who) == set()

@@ -88,6 +88,13 @@ def test_a_row_that_has_changed_meanwhile_is_not_written(world: World) -> None:
     assert names(world) == ["one"]
 
 
+def test_a_row_to_insert_cannot_be_updated_by_the_same_statement(world: World) -> None:
+    changes, new = WriteSet(), driver("one")
+    changes.insert(DRIVERS, new)
+    with pytest.raises(ValueError, match="drivers"):
+        changes.update(DRIVERS, new["id"], {"name": "first"}, expected={})
+
+
 def test_json_null_in_a_json_column_is_null(world: World) -> None:
     world.book(uuid4())
     row = world.value("SELECT id FROM mailbox WHERE caller_id IS NOT NULL")
@@ -141,6 +148,10 @@ def test_a_rejection_undoes_what_the_handler_has_written(
     assert names(world) == []
     assert world.status(broadcast_id) == "active"
     assert len(attempts) == 1, "it is not asked again"
+    subject = world.value(
+        "SELECT subject_id FROM mailbox WHERE name = 'notifications.deliver' ORDER BY position DESC LIMIT 1"
+    )
+    assert subject == broadcast_id, "the rejection is delivered after the events that explain it"
 
 
 def test_a_rejection_undoes_changes_of_rows_in_memory(

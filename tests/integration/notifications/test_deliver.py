@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import event, text
 
+from tests.support.log_writer import LogWriter
 from tests.support.world import World
 from weelo_workers.metrics.counters import IN_THIS_PROCESS
 
@@ -147,3 +148,16 @@ def _fan_out(world: World, recipients: int) -> list[str]:
     pushes = "SELECT count(*) FROM mailbox WHERE name = 'notifications.push' AND settled_at IS NULL"
     assert world.value(pushes) >= recipients / 50
     return statements
+
+
+def test_a_large_crowd_of_deliveries_is_written(world: World) -> None:
+    """A notifier that was away finds it. A count per reader over all lines exceeded the time limit of a statement each time,
+    so none of the crowd was ever written."""
+    logs = LogWriter()
+    readers = {uuid4(): None for _ in range(2_000)}
+    delivery = logs.post(readers, count=40)
+    logs.deliver(delivery)
+    settled = "SELECT count(*) FROM mailbox WHERE id = :id AND settled_at IS NOT NULL"
+    assert world.value(settled, id=delivery) == 1
+    assert world.rows("SELECT DISTINCT seq FROM log_heads WHERE seq >= 40")[0].seq == 40
+    assert world.value("SELECT count(*) FROM log_lines") == 2_000 * 40
