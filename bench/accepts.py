@@ -56,7 +56,7 @@ def idle(system: System, data: Path) -> list[Figure]:
 
 
 def race(system: System, data: Path) -> list[Figure]:
-    """Measure the same time while 60 transporters accept one slot at once."""
+    """Measure the time from accept to frame while 60 transporters accept one slot at once."""
     with ThreadPoolExecutor(16) as pool:
         trucks = list(pool.map(lambda _: Truck(system), range(RACERS)))
     fleets = [BareSocket(system, Role.TRANSPORTER, truck.id) for truck in trucks]

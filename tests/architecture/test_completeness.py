@@ -147,7 +147,7 @@ def test_every_event_happens_somewhere() -> None:
 
 
 def test_every_event_is_published_with_the_recipients_that_it_declares() -> None:
-    """`publish` refuses other recipients too, but only when it is called."""
+    """This test finds wrong recipients without executing the handlers. `publish` refuses them only when it is called."""
     for path in python_files("weelo_workers"):
         for call in calls(path):
             event = name_of(call.args[0].func) if call.args and isinstance(call.args[0], ast.Call) else ""
@@ -194,5 +194,5 @@ def test_a_code_has_a_title_and_what_may_pass_is_retryable(code: Code) -> None:
 
 
 def test_every_code_is_a_member_of_its_own() -> None:
-    """In an Enum, Python makes a second member of equal value (status, title, retryability) an alias of the first."""
+    """Two codes of equal status, title and retryability would be one, because an Enum makes equal members aliases."""
     assert len(Code) == len(Code.__members__)

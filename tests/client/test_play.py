@@ -153,7 +153,7 @@ def test_a_refusal_with_another_code_than_expected_is_a_failure(api: ScriptedApi
 
 @pytest.mark.parametrize("over", range(len(PROGRAMME) - 4))
 def test_the_whole_programme_fits_on_a_terminal_of_24_lines(api: ScriptedApi, over: int) -> None:
-    """The demo's display while `over` short scenarios have ended and the next one runs beside the four long ones."""
+    """All scenarios fit on the screen, after any number (`over`) of short ones has ended, while four long ones run."""
     acts = [Act(scenario, installation_of(api), Fleet([])) for scenario in PROGRAMME]
     short = [act for act in acts if not act.scenario.long]
     for act in (*short[: over + 1], *(act for act in acts if act.scenario.long)):

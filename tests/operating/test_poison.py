@@ -134,7 +134,9 @@ def test_a_command_that_kills_its_process_is_counted_and_parked_while_everybody_
         ]
         return {"subject_id": str(about), "events": told}
 
-    command = write(rows, "broadcasts.catch_up", "broadcasts", {"transporter_id": str(uuid4())}, as_id=deadly())
+    command = write(
+        rows, "broadcasts.catch_up", "broadcasts", {"transporter_id": str(uuid4())}, as_id=deadly()
+    )
     delivery = write(rows, "notifications.deliver", "notifications", telling("Deadly"), about)
     behind = write(rows, "notifications.deliver", "notifications", telling(), about)
     timer = write(rows, "broadcasts.expire", "timers", {"broadcast_id": str(uuid4())}, as_id=deadly())

@@ -59,7 +59,7 @@ def log_of(system: System) -> list[str]:
 
 
 def main_processes(system: System) -> dict[str, int]:
-    """Return the pid of each queue's main process, which the supervisor starts."""
+    """Return the pid of the main process of each queue. The supervisor starts these processes."""
     return {queue: system.pids(queue)[0] for queue in QUEUES}
 
 

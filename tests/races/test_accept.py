@@ -10,7 +10,7 @@ from weelo_workers.contracts.outcomes import CommandOutcome
 
 
 def all_accept(world: World, fleets: list[Fleet], broadcast: UUID) -> list[CommandOutcome]:
-    """Accept with all fleets at the same time. `drain` executes the commands that ran out of retries under SERIALIZABLE."""
+    """Accept with all fleets at the same time. Under SERIALIZABLE some commands run out of retries; `drain` executes them."""
     outcomes = world.race(*[lambda fleet=fleet: world.accept(fleet, broadcast) for fleet in fleets])
     world.drain()
     return [

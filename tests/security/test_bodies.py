@@ -130,7 +130,7 @@ def test_json_in_utf8_is_accepted_however_its_type_is_spelled(content_type: str)
 
 @pytest.mark.parametrize("content_type", [*NOT_JSON, "application/json"])
 def test_the_type_of_an_empty_body_does_not_matter(content_type: str | None) -> None:
-    """Many clients send a Content-Type with every request."""
+    """The Content-Type of an empty body is ignored, because many clients send one with every request."""
     for route in routes(with_a_body=False):
         assert send(b"", content_type, route=route).status_code == 202, route
     optional = ("PUT", f"/api/v1/bookings/{uuid4()}/cancel", Role.CUSTOMER)

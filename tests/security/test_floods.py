@@ -143,7 +143,7 @@ def test_a_head_letter_by_letter_is_understood_and_costs_others_nothing(api: Api
 
 
 def test_a_head_dripping_for_ever_is_hung_up_on_all_the_same(api: Api) -> None:
-    """Each byte arrives in time, but the head never becomes complete."""
+    """A head of which single bytes arrive for ever is refused after the time limit for the whole head."""
     line = call(api, b"GET /healthz HTTP/1.1\r\nX: ")
     began = time.monotonic()
     with suppress(ConnectionResetError, BrokenPipeError):

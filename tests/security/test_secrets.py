@@ -104,7 +104,7 @@ def test_metrics_name_nobody(lived_in: System) -> None:
 
 @running
 def test_no_secret_on_a_command_line(lived_in: System) -> None:
-    """Every user of the machine can read command lines."""
+    """No secret is in an argument, because every user of the machine can read command lines."""
     ours = psutil.Process(lived_in.process.pid)
     servers = [Postgres(lived_in.folder).pid(), Valkey(lived_in.folder).pid()]
     processes = [ours, *ours.children(recursive=True), *(psutil.Process(pid) for pid in servers if pid)]

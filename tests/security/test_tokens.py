@@ -69,7 +69,7 @@ def test_only_one_bearer_token_in_the_header_counts(api: Api, header: str) -> No
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 def test_the_scheme_may_be_written_in_any_case(api: Api, scheme: str) -> None:
-    """RFC 9110, section 11.1: schemes are case-insensitive."""
+    """The scheme "Bearer" is case-insensitive (RFC 9110, section 11.1)."""
     assert events(api, {"Authorization": f"{scheme} {signed(claims())}"}).status_code == 200
 
 

@@ -100,7 +100,7 @@ class System:
         return WeeloClient(self.url, token(role, who), wait=20, http=self._connections)
 
     def http(self, role: Role, who: UUID) -> httpx.Client:
-        """Return an HTTP client with this user's token, for requests and responses that the reference client hides."""
+        """Return an HTTP client with this user's token. The reference client would hide details of requests and responses."""
         headers = {"Authorization": f"Bearer {token(role, who)}", "Prefer": "wait=20"}
         return httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=30)
 

@@ -58,7 +58,7 @@ from weelo_workers.redis_client import redis
 
 load_handlers()
 
-# Around Connaught Place, New Delhi.
+# Connaught Place, New Delhi.
 DELHI = (28.6315, 77.2167)
 KM_NORTH = 1 / 111.0
 """Degrees of latitude in a kilometre, exact enough for placing trucks."""

@@ -91,7 +91,7 @@ class WebSocketTransport(asyncio.BufferedProtocol):
 
     async def wait(self, seconds: float) -> None:
         """Wait for `wake`, at most this long. May return early."""
-        # An earlier timer stays set: an early return does no harm, and resetting it for each frame is costly.
+        # A timer that ends earlier is not reset: an early return does no harm, and resetting for each frame is costly.
         if self._alarm is None or self._loop.time() + seconds < self._alarm.when():
             self._set_alarm(seconds)
         await self._awake.wait()

@@ -69,7 +69,7 @@ def connect(
 ) -> Engine:
     """Return an engine for `postgresql://…`. Connection parameters of the URL take precedence over ours.
 
-    `lock_timeout`: instead of the usual one. Raises ValueError for a URL that libpq cannot parse.
+    `lock_timeout`: replaces the usual one. Raises ValueError for a URL that libpq cannot parse.
     """
     given = database_url.read(url)
     limits = {**LIMITS, **({"lock_timeout": lock_timeout} if lock_timeout else {})}

@@ -48,7 +48,7 @@ class Phone:
         self._attempt = 0
 
     def dial(self) -> socket.socket | None:
-        """Connect and return the socket, or None if that fails; then try again at `due`."""
+        """Connect and return the socket. If that fails, return None and set `due`, the time of the next attempt."""
         self._attempt += 1
         try:
             wire = socket.create_connection(self._address, timeout=5)

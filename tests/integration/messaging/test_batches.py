@@ -1,4 +1,4 @@
-"""Batched commands wake no worker: beat executes them together, and the sweep by itself what a batch has left."""
+"""Batched commands wake no worker. Beat executes them together, and the sweep executes those that a batch leaves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WAITING = "SELECT count(*) FROM mailbox WHERE name = 'fleet.sync_presence' AND s
 
 
 def online(world: World, fleets: int) -> set[UUID]:
-    """Register this many fleets who want work, and forget what presence knows of them. Return their ids."""
+    """Register this many fleets that want work, and delete them from presence. Return their ids."""
     who = {world.fleet(1, km_north=1.0).id for _ in range(fleets)}
     redis().flushdb()
     for each in who:
@@ -34,7 +34,7 @@ def online(world: World, fleets: int) -> set[UUID]:
 
 
 def heartbeats_reach(who: set[UUID]) -> set[UUID]:
-    """Send a heartbeat of each, and return who is found in presence."""
+    """Send a heartbeat of each fleet, and return the fleets that are found in presence."""
     at = presence.Point(28.6315, 77.2167)
     for each in who:
         presence.heartbeat(each, at, any_distance=True)

@@ -1,6 +1,6 @@
 """How many statements each command costs. The numbers are exact, so that a change that adds a round trip is noticed.
 
-BEGIN and COMMIT are not counted, nor what the first command of a user costs more (one statement).
+BEGIN and COMMIT are not counted, and neither is the one additional statement of a user's first command.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def statements(world: World) -> Iterator[list[str]]:
 
 
 def cost(world: World, command: Command, who: UUID, role: Role) -> int:
-    """Execute the command as a user who has sent commands before. Return how many statements it took."""
+    """Execute the command as a user who has sent commands before. Return the number of statements."""
     known = SetAvailability(transporter_id=uuid4(), is_available=False)
     world.execute(known, who, role)
     world.drain()
@@ -56,7 +56,7 @@ def cost(world: World, command: Command, who: UUID, role: Role) -> int:
 
 
 def cost_of_next(world: World, name: str) -> int:
-    """Execute the oldest row of this name. Return how many statements it took."""
+    """Execute the oldest row of this name. Return the number of statements."""
     row = world.value(
         "SELECT id FROM mailbox WHERE name = :name AND settled_at IS NULL ORDER BY position LIMIT 1",
         name=name,
