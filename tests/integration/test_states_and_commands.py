@@ -102,7 +102,7 @@ expired           same               same
 """,
 )
 
-# Accepts that name a slot, by the onlooker and by the holder. If the slot is `held`, the hold is the holder's.
+# Accepts that name a slot, by the onlooker and by the holder. A slot in the state `held` is held by the holder.
 TRUCK_REQUEST = (
     """
            accept/onlooker        accept/holder

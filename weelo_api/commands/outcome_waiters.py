@@ -79,7 +79,7 @@ class OutcomeWaiters:
         try:
             outcome = CommandOutcome.model_validate(settled, strict=False, extra="ignore")
         except ValidationError:
-            outcome = None  # from a version with other fields
+            outcome = None  # announced by a version with other fields
         for each in waiting:
             each.arrive(outcome)
 

@@ -66,7 +66,7 @@ __all__ = [
 
 # Redis computes distances on a sphere, which are at most 0.6 % longer than those on the ellipsoid.
 _SPHERE_EXCESS = 1.007
-# More than the largest distance between two points on Earth.
+# A radius in km that covers the whole Earth.
 _EVERYWHERE_KM = 20_100.0
 # The greatest latitude that the index can store. A position beyond it is indexed at this latitude; `at` has the true
 # one.

@@ -238,7 +238,7 @@ return found
 """
 )
 
-# Arguments: the TTL in seconds, the maximum number.
+# Arguments: the TTL in seconds, the maximum number of transporters.
 EVICT_STALE = (
     _COMMON
     + """
@@ -276,8 +276,8 @@ return 1
 """
 )
 
-# Argument: the maximum number. Entries are left over if a process dies between the commit that ends a broadcast and the
-# removal of its entry.
+# Argument: the maximum number of entries. Entries are left over if a process dies between the commit that ends a
+# broadcast and the removal of its entry.
 EVICT_CLOSED = (
     _COMMON
     + """

@@ -126,7 +126,7 @@ def test_the_sweep_rings_a_command_first_and_settles_it_if_nobody_comes(world: W
 
 
 def test_after_an_outage_of_the_broker_workers_execute_what_is_overdue(world: World) -> None:
-    """The wake-ups of the outage were lost. Beat alone took five minutes for a backlog of 250 bookings."""
+    """Wake-ups during an outage are lost. Beat alone would take five minutes for a backlog of 250 bookings."""
     customer, waker = uuid4(), RecordingWaker()
     command = world.post(world.booking(customer), customer, Role.CUSTOMER)
     bus = Bus(world.engine, waker)

@@ -69,7 +69,8 @@ def cost_of_next(world: World, name: str) -> int:
 
 def test_a_booking_and_its_first_ring(world: World, fleets: list[Fleet]) -> None:
     assert cost(world, world.booking(customer := uuid4()), customer, Role.CUSTOMER) == 4
-    # With one query after the commit: the delivery of the booking still waits, so this one may need no wake-up.
+    # The number includes one query after the commit: an older delivery of the booking waits, so this one may need no
+    # wake-up.
     assert cost_of_next(world, "broadcasts.widen") == 10
     assert cost_of_next(world, "notifications.deliver") == 7
 
@@ -78,10 +79,10 @@ def test_an_accept_and_its_delivery(world: World, fleets: list[Fleet]) -> None:
     fleet, other, *_ = fleets
     broadcast = world.broadcast(2)
     one = world.accepting(fleet, broadcast, fleet.trucks[:1])
-    # The last of them is `presence`, after the commit.
+    # The last statement is the one that reads the fleet's availability for presence, after the commit.
     assert cost(world, one, fleet.id, Role.TRANSPORTER) == 8
     world.drain()
-    # The one that fills the broadcast also asks whether it kept other requests out.
+    # An accept that fills the broadcast also queries whether its offers kept other requests out.
     last = world.accepting(other, broadcast, other.trucks[:1])
     assert cost(world, last, other.id, Role.TRANSPORTER) == 9
     assert cost_of_next(world, "notifications.deliver") == 7
