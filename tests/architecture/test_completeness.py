@@ -116,8 +116,8 @@ def test_a_timer_is_sent_by_a_verb_and_never_by_a_client() -> None:
     assert not timers & SUBMITTED_BY_THE_API
 
 
-# Commands that are not on their domain's queue. Otherwise new bookings would wait while transporters are offered many
-# old ones.
+# Commands that are not on their domain's queue. On that queue, new bookings would wait while transporters are offered
+# many old ones.
 ON_ANOTHER_QUEUE = {"broadcasts.offer_late": FLEET}
 
 

@@ -50,7 +50,7 @@ class Truck:
     """A fleet of one truck, online near the pickup of BOOKING. It also receives other tests' requests for its kind."""
 
     def __init__(self, system: System, north: float = 0.01, kind: tuple[str, str] = OPEN) -> None:
-        """`north`: degrees of latitude (111 km each) north of the pickup."""
+        """Register the fleet and take it online. `north`: degrees of latitude (111 km each) north of the pickup."""
         self.id, self.driver = uuid4(), uuid4()
         self.client = system.client(Role.TRANSPORTER, self.id)
         self.vehicle = self.client.register_vehicle(f"HR{self.id.hex[:8]}", *kind)["id"]

@@ -36,7 +36,7 @@ class System:
     """A running `weelo up` with all its processes. The constructor returns when it is ready."""
 
     def __init__(self, folder: Path, log: Path | None = None, /, **environment: str) -> None:
-        """`log`: a file for its output; without it the output is read through a pipe into `printed`."""
+        """Start the system. `log`: a file for its output; without it the output is read through a pipe into `printed`."""
         # Every system under test uses the database roles of production.
         database = environment.get("DATABASE_URL", os.environ.get("DATABASE_URL"))
         environment = {**(own_roles(database) if database else {}), **environment}

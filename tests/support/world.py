@@ -97,7 +97,7 @@ class Fleet:
 
 class World:
     def __init__(self, on: Engine | None = None, *, executing_on: Engine | None = None) -> None:
-        """`executing_on`: the engine on which commands are executed; the test posts and reads on `on`."""
+        """Make a driver. `on`: the engine for posting and reading. `executing_on`: the engine for executing commands."""
         self.engine = on or engine()
         self.bus = Bus(executing_on or self.engine, NullWaker())
 

@@ -59,7 +59,7 @@ class PeerGone(Exception):
 
 class WebSocketTransport(asyncio.BufferedProtocol):
     def __init__(self, conversation: WSConnection, buffer: memoryview) -> None:
-        """`buffer` is the receive buffer, which all transports of a loop share."""
+        """Make a transport. `buffer`: the receive buffer, which all transports of a loop share."""
         self.was_blocked = False
         """Whether the last frame had to wait for the client to read earlier ones."""
         self._ws = conversation

@@ -111,7 +111,7 @@ class _Pooler:
     """
 
     def __init__(self, options: str | None, limits: Mapping[str, str]) -> None:
-        """`options`: the URL's options, which are always sent. `limits`: the time limits of this engine."""
+        """Set the options to send. `options`: those of the URL, always sent. `limits`: the time limits of this engine."""
         self._options = {"options": options} if options else {}
         self._own = limits["lock_timeout"]
         differs = self._own != LIMITS["lock_timeout"]
