@@ -157,7 +157,7 @@ class Phone:
             self.heard_log.add(frame["seq"], Line.written(frame))
 
     def _check_order(self, seq: int) -> None:
-        """Check that seqs are consecutive: live lines after `connected`, and once the lines after our `resume`."""
+        """Check that this line follows the previous one, or is the first one after our `resume`."""
         assert self._asked_after is not None, "a line before `connected`"
         wanted = self._next if self._next is not None else self._live_from
         resumes = seq == self._asked_after + 1 and not self._has_resumed
