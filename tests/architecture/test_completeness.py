@@ -180,10 +180,10 @@ def test_every_event_that_is_pushed_has_a_test_of_its_push() -> None:
 
 
 def test_every_code_of_the_contract_exists_with_its_status_and_there_is_no_other() -> None:
-    ours: dict[int, set[str]] = {}
+    by_status: dict[int, set[str]] = {}
     for code in Code:
-        ours.setdefault(code.http_status, set()).add(code.name)
-    assert ours == CODES | CODES_OF_HTTP
+        by_status.setdefault(code.http_status, set()).add(code.name)
+    assert by_status == CODES | CODES_OF_HTTP
 
 
 @pytest.mark.parametrize("code", Code, ids=lambda code: code.name)

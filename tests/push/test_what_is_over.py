@@ -17,11 +17,11 @@ from tests.support.world import Fleet, World
 A_WHILE = 20
 
 
-def held_up_by_a_socket(server: FcmServer, who: UUID, token: str) -> None:
-    connect(who)
+def held_up_by_a_socket(server: FcmServer, user_id: UUID, token: str) -> None:
+    connect(user_id)
 
 
-def held_up_by_fcm(server: FcmServer, who: UUID, token: str) -> None:
+def held_up_by_fcm(server: FcmServer, user_id: UUID, token: str) -> None:
     server.answers[token] = ["unavailable"]
     server.retry_after = "3"
 

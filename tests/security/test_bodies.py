@@ -56,9 +56,9 @@ def send(
     """Send this body and return the answer; by default it is a booking by a new customer."""
     method, path, role = route or ("POST", "/api/v1/bookings", Role.CUSTOMER)
     bearer = {"Authorization": f"Bearer {signed(claims(role=role))}", "Content-Encoding": coding}
-    said = {} if content_type is None else {"CONTENT_TYPE": content_type}
+    content_type_header = {} if content_type is None else {"CONTENT_TYPE": content_type}
     client = app().test_client()
-    return client.open(path, method=method, data=body, headers=bearer, environ_overrides=said)
+    return client.open(path, method=method, data=body, headers=bearer, environ_overrides=content_type_header)
 
 
 def problem(answer: Any, status: int, code: str) -> dict[str, Any]:

@@ -54,14 +54,14 @@ def test_once_everyone_was_asked_coming_online_is_enough(world: World) -> None:
 
 def test_driving_into_a_ring_brings_the_offer_and_staying_out_does_not(world: World) -> None:
     world.fleet(km_north=1)
-    driving, away = world.fleet(km_north=30), world.fleet(km_north=30)
+    driving, staying = world.fleet(km_north=30), world.fleet(km_north=30)
     broadcast = world.broadcast(1)
     world.heartbeat(driving, 12)
     assert offers_heard(world, driving) == []
     world.heartbeat(driving, 9)
     assert offers_heard(world, driving) == [str(broadcast)]
-    world.heartbeat(away, 11)
-    assert offers_heard(world, away) == []
+    world.heartbeat(staying, 11)
+    assert offers_heard(world, staying) == []
 
 
 def test_what_was_declined_won_or_over_is_not_brought_again(world: World) -> None:

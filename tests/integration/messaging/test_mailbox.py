@@ -372,8 +372,10 @@ def test_TIMR_02_a_timer_that_somebody_holds_up_is_tried_again_every_second(worl
     broadcast = world.broadcast(1)
     world.shift(121)
     quick = connect(settings().database_url, lock_timeout="50ms")
-    with world.engine.begin() as somebody:
-        somebody.execute(text("SELECT 1 FROM broadcasts WHERE id = :id FOR UPDATE"), {"id": broadcast})
+    with world.engine.begin() as other_transaction:
+        other_transaction.execute(
+            text("SELECT 1 FROM broadcasts WHERE id = :id FOR UPDATE"), {"id": broadcast}
+        )
         for _ in range(4):
             with world.engine.begin() as connection:
                 connection.execute(

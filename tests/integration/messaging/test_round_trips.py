@@ -43,15 +43,15 @@ def statements(world: World) -> Iterator[list[str]]:
     event.remove(world.engine, "before_cursor_execute", note)
 
 
-def cost(world: World, command: Command, who: UUID, role: Role) -> int:
+def cost(world: World, command: Command, user_id: UUID, role: Role) -> int:
     """Execute the command as a user who has sent commands before. Return the number of statements."""
     known = SetAvailability(transporter_id=uuid4(), is_available=False)
-    world.execute(known, who, role)
+    world.execute(known, user_id, role)
     world.drain()
-    command_id = world.post(command, who, role)
+    command_id = world.post(command, user_id, role)
     with statements(world) as sent:
         world.bus.execute(command_id)
-    assert world.outcome(command_id, who).status == "succeeded"
+    assert world.outcome(command_id, user_id).status == "succeeded"
     return len(sent)
 
 
@@ -111,14 +111,14 @@ def test_a_cancellation(world: World, fleets: list[Fleet]) -> None:
 
 def test_a_vehicle(world: World, fleets: list[Fleet]) -> None:
     details = VehicleDetails(vehicle_type="open", vehicle_subtype="17 Feet")
-    who = fleets[0].id
-    register = RegisterVehicle(transporter_id=who, vehicle_number="HR55X999999", details=details)
-    assert cost(world, register, who, Role.TRANSPORTER) == 7
+    user_id = fleets[0].id
+    register = RegisterVehicle(transporter_id=user_id, vehicle_number="HR55X999999", details=details)
+    assert cost(world, register, user_id, Role.TRANSPORTER) == 7
 
 
 def test_a_rejection_costs_no_more_than_what_was_read(world: World, fleets: list[Fleet]) -> None:
-    command_id = world.post(world.accepting(fleets[0], uuid4()), who := fleets[0].id, Role.TRANSPORTER)
+    command_id = world.post(world.accepting(fleets[0], uuid4()), user_id := fleets[0].id, Role.TRANSPORTER)
     with statements(world) as sent:
         world.bus.execute(command_id)
-    assert world.outcome(command_id, who).error["code"] == "BROADCAST_NOT_FOUND"
+    assert world.outcome(command_id, user_id).error["code"] == "BROADCAST_NOT_FOUND"
     assert len(sent) == 4
