@@ -33,10 +33,10 @@ def idle(system: System, data: Path) -> list[Figure]:
         fleet.until("new_broadcast", broadcastId=booking)
         began = time.time()
         outcome = _tap(truck, fleet, booking)
-        heard = time.time()
-        tapped.append(heard - began)
+        received_at = time.time()
+        tapped.append(received_at - began)
         # `settledAt` is from the same clock. It is read before the commit, so this figure is slightly too large.
-        settled.append(heard - datetime.fromisoformat(outcome["settledAt"]).timestamp())
+        settled.append(received_at - datetime.fromisoformat(outcome["settledAt"]).timestamp())
         customer.cancel_booking(booking)
         fleet.until("booking_cancelled", broadcastId=booking)
     fleet.close()
@@ -56,7 +56,7 @@ def idle(system: System, data: Path) -> list[Figure]:
 
 
 def race(system: System, data: Path) -> list[Figure]:
-    """Measure the same time while 60 transporters accept one slot at once."""
+    """Measure the time from accept to frame while 60 transporters accept one slot at once."""
     with ThreadPoolExecutor(16) as pool:
         trucks = list(pool.map(lambda _: Truck(system), range(RACERS)))
     fleets = [BareSocket(system, Role.TRANSPORTER, truck.id) for truck in trucks]

@@ -28,9 +28,11 @@ def transactions(system: System, data: Path) -> list[Figure]:
     details = DriverDetails(name="A driver", phone="+91 98100 00000")
 
     def through_the_bus() -> None:
-        who = uuid4()
+        user_id = uuid4()
         world.execute(
-            RegisterDriver(transporter_id=who, driver_id=uuid4(), details=details), who, Role.TRANSPORTER
+            RegisterDriver(transporter_id=user_id, driver_id=uuid4(), details=details),
+            user_id,
+            Role.TRANSPORTER,
         )
 
     bus, bare = _rate(through_the_bus), _rate(lambda: _bare(engine))
@@ -53,8 +55,8 @@ def _rate(act: Callable[[], None]) -> float:
 
 def _bare(engine: Engine) -> None:
     """Insert the command. In a second transaction lock it, change a row, insert the delivery and store the outcome."""
-    command, driver, who = uuid4(), uuid4(), uuid4()
-    row = {"id": command, "driver": driver, "who": who, "delivery": uuid4()}
+    command, driver, user_id = uuid4(), uuid4(), uuid4()
+    row = {"id": command, "driver": driver, "who": user_id, "delivery": uuid4()}
     insert = "INSERT INTO mailbox (id, name, queue, payload, caller_id, due_at, wake_at) VALUES (:id, 'x', 'x', '{}', :who, now(), now() + interval '1 day')"
     with engine.begin() as connection:
         connection.execute(text(insert), row)

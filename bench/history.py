@@ -134,12 +134,12 @@ class Player:
         for command_id in waiting:
             self.world.bus.execute(command_id)
 
-    def read(self, query: Callable[..., Any], who: object) -> Callable[[], Any]:
+    def read(self, query: Callable[..., Any], user_id: object) -> Callable[[], Any]:
         from weelo_workers.queries.pages import PageRequest
 
         def run() -> Any:
             with Session(self.engine) as session:
-                return query(session, who, PageRequest(20, None))
+                return query(session, user_id, PageRequest(20, None))
 
         return run
 

@@ -66,10 +66,10 @@ def overload(system: System, data: Path) -> list[Figure]:
     engine.dispose()
     for each in (truck, *audience):
         each.available(False)
-    said = ", ".join(f"{count:,} {status}" for status, count in sorted(answers.items()))
+    statuses = ", ".join(f"{count:,} {status}" for status, count in sorted(answers.items()))
     return [
         Figure("bookings a second, created and answered, 16 at a time", f"{capacity:.0f}", ""),
-        Figure(f"{TIMES} times as many for {FLOOD_SECONDS:.0f} s: answers", said, "202, 429, 503"),
+        Figure(f"{TIMES} times as many for {FLOOD_SECONDS:.0f} s: answers", statuses, "202, 429, 503"),
         Figure("accept to outcome, calm / in the flood", f"{calm.figures()} / {flooded.figures()}", ""),
         Figure("a new booking is done within 1 s again, after the flood", f"{recovered:.1f} s", "10 s"),
         Figure("everything that was accepted is settled, after the flood", f"{settled:.1f} s", ""),

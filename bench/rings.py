@@ -45,12 +45,12 @@ def ring(system: System, data: Path) -> list[Figure]:
         per_head = (client.info("memory")["used_memory"] - before) / count
         found = presence.search([KIND], PICKUP, Reach.within(RADIUS_KM))
         assert len(found.near) == HITS, len(found.near)
-        ours = _median(lambda: presence.search([KIND], PICKUP, Reach.within(RADIUS_KM)))
+        through_presence = _median(lambda: presence.search([KIND], PICKUP, Reach.within(RADIUS_KM)))
         bare = _median(_by_hand)
         figures.append(
             Figure(
                 f"one ring, {HITS} hits of {count:,} online: ours / by hand",
-                f"{ours * 1000:.2f} / {bare * 1000:.2f} ms, ratio {ours / bare:.2f}",
+                f"{through_presence * 1000:.2f} / {bare * 1000:.2f} ms, ratio {through_presence / bare:.2f}",
                 "ratio 1.5",
             )
         )
@@ -84,11 +84,11 @@ def _come_online(count: int) -> None:
     for first in range(0, count, 1_000):
         pipeline = client.pipeline(transaction=False)
         for number in range(first, min(first + 1_000, count)):
-            who = str(uuid4())
+            transporter_id = str(uuid4())
             km = dice.uniform(0, RADIUS_KM * 0.95) if number < HITS else dice.uniform(150, 1_200)
             north = km / 111.0 * dice.choice((-1, 1))
-            online(args=[who, json.dumps([KIND]), "1.0", 1], client=pipeline)
-            heartbeat(args=[who, PICKUP.longitude, PICKUP.latitude + north], client=pipeline)
+            online(args=[transporter_id, json.dumps([KIND]), "1.0", 1], client=pipeline)
+            heartbeat(args=[transporter_id, PICKUP.longitude, PICKUP.latitude + north], client=pipeline)
         pipeline.execute()
 
 

@@ -111,7 +111,7 @@ def a_thousand_readers(system: System, data: Path) -> list[Figure]:
     for reader in readers:
         reader.line.close()
     bare = _bare_loop()
-    mine, theirs = percentile(sending, 0.5), percentile(bare, 0.5)
+    of_weelo, of_bare_loop = percentile(sending, 0.5), percentile(bare, 0.5)
     return [
         Figure(
             f"commit to the last of {READERS:,} frames",
@@ -120,7 +120,7 @@ def a_thousand_readers(system: System, data: Path) -> list[Figure]:
         ),
         Figure(
             "of that, once the lines are written / bare loop",
-            f"{mine * 1000:.0f} / {theirs * 1000:.0f} ms, ratio {mine / theirs:.1f}",
+            f"{of_weelo * 1000:.0f} / {of_bare_loop * 1000:.0f} ms, ratio {of_weelo / of_bare_loop:.1f}",
             "ratio 3",
         ),
     ]
@@ -198,7 +198,7 @@ def _enter(system: System, count: int) -> list[Reader]:
 
 def _read_all(lines: list[socket.socket]) -> list[float]:
     """Wait for a frame on each socket, and return the times."""
-    heard = []
+    times = []
     waiting = selectors.DefaultSelector()
     for line in lines:
         waiting.register(line, selectors.EVENT_READ)
@@ -208,10 +208,10 @@ def _read_all(lines: list[socket.socket]) -> list[float]:
             received = key.fileobj.recv(8192)  # type: ignore[union-attr]
             if len(received) < PADDING:
                 continue  # a ping
-            heard.append(time.perf_counter())
+            times.append(time.perf_counter())
             waiting.unregister(key.fileobj)
             left -= 1
-    return heard
+    return times
 
 
 def _bare_loop() -> list[float]:

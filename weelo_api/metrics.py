@@ -108,7 +108,7 @@ class _Published:
 
 
 def start_publisher() -> None:
-    """Start a thread that publishes the hub's counts, which have no files and locks. Call this after the fork."""
+    """Start a thread that publishes the hub's counts: the hub itself updates no metric. Call this after the fork."""
     published = _Published()
 
     def publish_forever() -> None:

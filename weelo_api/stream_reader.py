@@ -46,7 +46,7 @@ class StreamReader:
         self._failures = 0
 
     def subscribe(self, stream: str, handler: Callable[[Any], None]) -> None:
-        """Call `handler` with each further entry of this stream, in the reader's thread."""
+        """From now on call `handler` with each entry of this stream, in the reader's thread."""
         self._handlers[stream] = (*self._handlers[stream], handler)
 
     def call_on_return(self, function: Callable[[], None]) -> None:

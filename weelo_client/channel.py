@@ -91,7 +91,7 @@ class Channel:
         return self._received.wait_for(wanted, within=within, **data)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield every frame, from the oldest one kept on, and wait for more until the channel is closed.
+        """Yield every frame, beginning with the oldest one kept, and wait for more until the channel is closed.
 
         An iteration that falls behind by more than `remember` frames misses the oldest. `on_frame` gets all.
         """

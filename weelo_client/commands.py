@@ -1,4 +1,4 @@
-"""The protocol of commands and reads, without any particular request."""
+"""How commands and reads are sent. The particular requests are in other modules."""
 
 from __future__ import annotations
 

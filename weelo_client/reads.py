@@ -1,4 +1,4 @@
-"""Reads. Another user's object is `Rejected` with 404, as if it did not exist."""
+"""The client's reads. For another user's object they raise `Rejected` with 404, as if it did not exist."""
 
 from __future__ import annotations
 

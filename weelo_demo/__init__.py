@@ -118,7 +118,7 @@ def _side_by_side(lanes: Sequence[Sequence[Act]]) -> None:
 
 
 def _close(show: Show, acts: Sequence[Act], fleet: Fleet) -> int:
-    """Show the results, with the server's history of failures, and return the exit code."""
+    """Show the results, with the timelines of failed scenarios, and return the exit code."""
     show.table(acts)
     failed = [act for act in acts if act.state is not State.DONE]
     for act in failed:

@@ -167,7 +167,7 @@ class Act:
         return order
 
     def about(self, customer: Customer, broadcast_id: str, kind: BroadcastKind = "booking") -> None:
-        """Add a broadcast to the scenario."""
+        """Record that a broadcast belongs to the scenario."""
         self._broadcasts.append((customer, broadcast_id, kind))
 
     # --- assertions ---------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ def show_cursor_when_terminated() -> None:
 
 
 def _show_cursor_and_end(signum: int, _: FrameType | None) -> None:
-    # `os.write`, because the signal may have interrupted a `print`, which is not reentrant.
+    # `os.write` is used, because the signal may have interrupted a `print`, which is not reentrant.
     os.write(sys.stdout.fileno(), SHOW_CURSOR)
     signal.signal(signum, signal.SIG_DFL)
     signal.raise_signal(signum)

@@ -19,7 +19,7 @@ PLATE_LETTERS = {"07": "DL", "10": "HR", "24": "RJ", "36": "UP"}
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """WGS 84 degrees."""
+    """A point in WGS 84 degrees."""
 
     latitude: float
     longitude: float

@@ -1,4 +1,4 @@
-"""`python -m weelo_workers worker …`, `… beat …` and `… flower …`: Celery's command line, for our application."""
+"""Celery's command line for our application: `python -m weelo_workers worker …`, `… beat …` and `… flower …`."""
 
 import sys
 

@@ -91,7 +91,7 @@ class DisconnectTolerantQoS(redis_transport.QoS):
 
 
 class BackoffConsumer(Consumer):
-    """Celery's consumer, retrying only once a second while Redis accepts connections but refuses commands.
+    """Celery's consumer, but it retries only once a second while Redis accepts connections and refuses commands.
 
     Redis does so if it is a replica, is loading, is full, or denies this user a command. Celery alone would reconnect
     several times a second and log each attempt.
@@ -198,7 +198,7 @@ class SweepingScheduler(Scheduler):
         return next_sweep_in(self._bus, at_most=settings().sweep_seconds - took)
 
     def _look_for_the_broker(self) -> None:
-        """After an outage of the broker, let workers execute what is overdue."""
+        """After an outage of the broker, let workers execute the overdue commands."""
         if _waker.recently_failed:
             # Without a message beat would notice the end of the outage only with the next overdue command.
             name = next(name for name, command in REGISTRY.items() if not command.runs_in_background)
@@ -258,7 +258,7 @@ def _background_pool() -> ThreadPoolExecutor:
 
 @lru_cache(maxsize=1)
 def _own_metrics() -> MetricsServer | None:
-    """Return the server at METRICS_PORT of this worker and its children, or of beat; None without a port."""
+    """Return the metrics server of this worker and its children, or of beat; None without METRICS_PORT."""
     port = settings().metrics_port
     return MetricsServer(settings().metrics_host, port) if port else None
 
@@ -283,8 +283,8 @@ def _after_fork(**_: Any) -> None:
     drop_inherited_connections()
     bus.cache_clear()
     gc.freeze()  # imported objects are never freed, so the collector need not visit them
-    # No such command exists: this connects and prepares the statements before the first real command. If the database
-    # cannot be reached, the bus logs it and continues.
+    # There is no command with this id. Looking for it opens the connection and prepares the statements before the first
+    # real command. If the database cannot be reached, the bus logs it and continues.
     bus().execute(UUID(int=0))
 
 

@@ -125,7 +125,7 @@ def announce_assignments(uow: UnitOfWork, broadcast: Broadcast, assignments: Seq
 
 
 def transporters_with_trucks(assignments: Sequence[Assignment]) -> ToTransportersWithTrucks:
-    """Return the transporters of these trucks, each with how many of the trucks are theirs."""
+    """Return the transporters of these trucks, each with the number of their trucks."""
     return ToTransportersWithTrucks(
         assigned_to=dict(Counter(assignment.transporter_id for assignment in assignments))
     )
@@ -143,7 +143,10 @@ def start_if_under_way(
     slots: Sequence[TruckRequest],
     assignments: Sequence[Assignment] | None = None,
 ) -> None:
-    """Move a full broadcast to `in_progress` if one of its trucks has set out. `assignments`: all of it, if they are known."""
+    """Move a full broadcast to `in_progress` if one of its trucks has set out.
+
+    `assignments`: all of the broadcast, if known.
+    """
     if broadcast.status != BroadcastStatus.FULLY_FILLED:
         return
     if assignments is None:
@@ -158,7 +161,10 @@ def complete_if_delivered(
     slots: Sequence[TruckRequest],
     assignments: Sequence[Assignment] | None = None,
 ) -> None:
-    """Complete a broadcast in progress if none of its assignments is live any more. `assignments`: all of it, if known."""
+    """Complete a broadcast in progress if none of its assignments is live any more.
+
+    `assignments`: all of the broadcast, if known.
+    """
     if broadcast.status != BroadcastStatus.IN_PROGRESS:
         return
     if assignments is None:

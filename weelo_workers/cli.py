@@ -31,7 +31,7 @@ CANNOT_START_THREAD = "can't start new thread"  # Python has no class for this e
 
 
 def _folder_of_its_own(_context: click.Context, _parameter: click.Parameter, value: Path) -> Path:
-    """Refuse the current folder (or empty text, which means it): secrets would be written among a project's files."""
+    """Refuse the current folder, also as empty text, because secrets would be written among a project's files."""
     if value == Path():
         raise click.BadParameter("is empty or the current folder; name a folder of its own")
     return value
@@ -296,7 +296,7 @@ def _use_running_system(data_dir: Path, *variables: str) -> None:
     from weelo_workers.runtime.datadir import DataDir
     from weelo_workers.settings import given, settings
 
-    # Raises for a setting that cannot be used. In production nothing is taken from a data dir.
+    # This raises if a setting cannot be used. In production nothing is taken from a data dir.
     production = settings().weelo_env == "production"
     running = None if production else DataDir.at(data_dir).running()
     for variable in variables:

@@ -33,7 +33,7 @@ PARAMETERS = ("db", *TLS_PARAMETERS)
 
 @dataclass(frozen=True, slots=True)
 class RedisAddress:
-    """Where Redis listens. `path`: of a Unix socket. `tls`: redis-py's `ssl_…` arguments; None without TLS."""
+    """Where Redis listens. `path`: the path of a Unix socket. `tls`: redis-py's `ssl_…` arguments; None without TLS."""
 
     host: str = "localhost"
     port: int = 6379
@@ -122,7 +122,7 @@ def _tls(read_by_redis: Mapping[str, Any]) -> dict[str, Any]:
     tls = {name: read_by_redis[name] for name in TLS_PARAMETERS if name in read_by_redis}
     verify = VERIFYING[tls.get("ssl_cert_reqs", "required")]
     tls["ssl_cert_reqs"] = verify
-    # redis-py has this default; kombu passes on only what it is given.
+    # redis-py checks host names by default. kombu passes on only what it is given, so the value is set here.
     tls["ssl_check_hostname"] = verify != ssl.CERT_NONE and tls.get("ssl_check_hostname", True)
     context = ssl.SSLContext(
         ssl.PROTOCOL_TLS_CLIENT

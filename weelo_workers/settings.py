@@ -18,7 +18,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from weelo_workers import database_url, google_account, http_url, redis_url
 
 MIN_SECRET_BYTES = 32  # RFC 7518, section 3.2: an HS256 key is at least as long as the hash
-# The fewest distinct characters. Random secrets have more, even in hexadecimal; placeholders typed by hand have fewer.
+# The minimum of distinct characters in a secret. Random secrets have more, even in hexadecimal; placeholders typed by
+# hand have fewer.
 MIN_SECRET_VARIETY = 10
 
 _STEPS = "give growing distances in km, like 10,25,50,75"

@@ -40,7 +40,7 @@ BLOCK = re.compile(r"<!-- generated:([\w-]+) -->\n.*?<!-- /generated -->", re.DO
 
 
 def generated(name: str) -> str:
-    """Return the block of this name as the page should have it, with its two markers."""
+    """Return the generated block of this name, with the two markers around it."""
     return f"<!-- generated:{name} -->\n{_BLOCKS[name]()}\n<!-- /generated -->"
 
 

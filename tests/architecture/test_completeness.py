@@ -116,8 +116,8 @@ def test_a_timer_is_sent_by_a_verb_and_never_by_a_client() -> None:
     assert not timers & SUBMITTED_BY_THE_API
 
 
-# Commands that are not on their domain's queue. Otherwise new bookings would wait while transporters are offered many
-# old ones.
+# Commands that are not on their domain's queue. On that queue, new bookings would wait while transporters are offered
+# many old ones.
 ON_ANOTHER_QUEUE = {"broadcasts.offer_late": FLEET}
 
 
@@ -147,7 +147,7 @@ def test_every_event_happens_somewhere() -> None:
 
 
 def test_every_event_is_published_with_the_recipients_that_it_declares() -> None:
-    """`publish` refuses other recipients too, but only when it is called."""
+    """This test finds wrong recipients without executing the handlers. `publish` refuses them only when it is called."""
     for path in python_files("weelo_workers"):
         for call in calls(path):
             event = name_of(call.args[0].func) if call.args and isinstance(call.args[0], ast.Call) else ""
@@ -180,10 +180,10 @@ def test_every_event_that_is_pushed_has_a_test_of_its_push() -> None:
 
 
 def test_every_code_of_the_contract_exists_with_its_status_and_there_is_no_other() -> None:
-    ours: dict[int, set[str]] = {}
+    by_status: dict[int, set[str]] = {}
     for code in Code:
-        ours.setdefault(code.http_status, set()).add(code.name)
-    assert ours == CODES | CODES_OF_HTTP
+        by_status.setdefault(code.http_status, set()).add(code.name)
+    assert by_status == CODES | CODES_OF_HTTP
 
 
 @pytest.mark.parametrize("code", Code, ids=lambda code: code.name)
@@ -194,5 +194,5 @@ def test_a_code_has_a_title_and_what_may_pass_is_retryable(code: Code) -> None:
 
 
 def test_every_code_is_a_member_of_its_own() -> None:
-    """In an Enum, Python makes a second member of equal value (status, title, retryability) an alias of the first."""
+    """Two codes of equal status, title and retryability would be one, because an Enum makes equal members aliases."""
     assert len(Code) == len(Code.__members__)

@@ -118,9 +118,9 @@ def test_each_process_knows_the_password_of_its_own_database_role_alone() -> Non
         if "environment" in service
     }
     workers = {name: {"POSTGRES_WORKERS_PASSWORD"} for name in (*QUEUES, "beat")}
-    everybody = {"POSTGRES_PASSWORD", "POSTGRES_API_PASSWORD", "POSTGRES_WORKERS_PASSWORD"}
+    passwords = {"POSTGRES_PASSWORD", "POSTGRES_API_PASSWORD", "POSTGRES_WORKERS_PASSWORD"}
     owner, api = {"POSTGRES_PASSWORD"}, {"POSTGRES_API_PASSWORD"}
-    assert known == {**workers, "api": api, "flower": set(), "migrate": everybody, "postgres": owner}
+    assert known == {**workers, "api": api, "flower": set(), "migrate": passwords, "postgres": owner}
 
 
 def test_no_secret_has_a_default() -> None:

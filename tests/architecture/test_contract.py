@@ -207,12 +207,12 @@ def promised_routes() -> dict[str, Row]:
     """
     found: dict[str, Row] = {}
     commands, reads = table("who", "request", "body", "result"), table("who", "request", "result")
-    for who, requests, *rest in (*commands, *reads):
+    for roles, requests, *rest in (*commands, *reads):
         body, result = rest if len(rest) == 2 else ("–", *rest)
         for method, path in re.findall(rf"`([A-Z]+) {PREFIX}(/[^`]+)`", requests):
             route = f"{method} {re.sub(r'{[^}]+}', '{}', path)}"
             assert route not in found, f"{route} is on the page twice"
-            found[route] = [who, requests, body, result]
+            found[route] = [roles, requests, body, result]
     return found
 
 
@@ -227,8 +227,8 @@ def test_the_page_has_every_route_and_no_other() -> None:
 
 @pytest.mark.parametrize("route", given_routes())
 def test_a_route_is_for_the_roles_that_the_page_names(route: str) -> None:
-    who = promised_routes()[route][0]
-    roles: set[Role] = set().union(*(WHO[each] for each in who.split(", ")))
+    promised = promised_routes()[route][0]
+    roles: set[Role] = set().union(*(WHO[each] for each in promised.split(", ")))
     rules = {
         f"{method} {re.sub(r'<[^>]+>', '{}', rule.rule.removeprefix(PREFIX))}": rule.endpoint
         for rule in app().url_map.iter_rules()
@@ -420,9 +420,9 @@ def test_every_wire_model_is_known_to_these_tests() -> None:
             yield each
             yield from below(each)
 
-    ours = {
+    models = {
         each.__name__
         for each in below(Wire)
         if each.__module__.startswith("weelo_") and "[" not in each.__name__
     }
-    assert ours <= known | bases | pages
+    assert models <= known | bases | pages

@@ -68,7 +68,7 @@ def test_a_command_is_handled_in_the_file_that_has_its_name(name: str) -> None:
 
 @pytest.mark.parametrize("path", handler_files(), ids=_id)
 def test_a_handler_file_has_one_public_function_which_is_the_handler(path: Path) -> None:
-    """A batched command has a second one, for batches."""
+    """A handler's file has one public function. The file of a batched command has a second one, for batches."""
     batches = [f"{path.stem}_in_batches"] if is_batched(f"{path.parent.name}.{path.stem}") else []
     assert [function.name for function in public_functions(path)] == [path.stem, *batches]
     assert [function for _, function in handled_commands(path)] == [path.stem]

@@ -21,7 +21,7 @@ from weelo_workers.notifications.catalog import CATALOG
 CUSTOMER, TRANSPORTER, DRIVER, ADMIN = Role.CUSTOMER, Role.TRANSPORTER, Role.DRIVER, Role.ADMIN
 ANY = frozenset(Role)
 
-# CONTRACT section 3, commands: the roles that may send each.
+# The roles that may send each command (CONTRACT section 3).
 COMMANDS = {
     "POST /bookings": {CUSTOMER},
     "POST /orders": {CUSTOMER},

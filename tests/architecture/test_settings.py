@@ -38,7 +38,7 @@ DEFAULTS: dict[str, object] = {
     "METRICS_DIR": None,
     "FLOWER_URL": None,
 }
-# The contract gives them no default; `weelo up` and Compose always set them.
+# These settings have no default in the contract, because `weelo up` and Compose always set them.
 WITHOUT_A_PROMISED_DEFAULT = {"DATABASE_URL", "REDIS_URL"}
 
 BAD_VALUES = [

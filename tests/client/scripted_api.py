@@ -26,7 +26,10 @@ class Request:
 
 @dataclass
 class ScriptedApi:
-    """`answers`: one per request; the last one is repeated. `on_socket`: the server's side of each socket in turn."""
+    """A scripted server. `answers`: one per request; the last is repeated.
+
+    `on_socket`: a function per socket that plays the server.
+    """
 
     answers: list[Answer] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)

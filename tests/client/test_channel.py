@@ -258,14 +258,14 @@ def test_an_expired_token_is_replaced_where_there_is_a_fresh_one(api: ScriptedAp
 
 
 def test_a_fresh_token_is_shown_on_the_living_socket_and_on_the_next(api: ScriptedApi) -> None:
-    heard: list[str] = []
+    tokens: list[str] = []
 
     def shown(end: Socket) -> None:
         end.connected(seq=0)
-        heard.append(end.receive("auth")["token"])
+        tokens.append(end.receive("auth")["token"])
 
     def next_one(end: Socket) -> None:
-        heard.append(end.authorization)
+        tokens.append(end.authorization)
         end.connected(seq=0)
         end.send("new_broadcast", {}, 1)
         end.wait_until_closed()
@@ -274,7 +274,7 @@ def test_a_fresh_token_is_shown_on_the_living_socket_and_on_the_next(api: Script
     with client_of(api).listen() as channel:
         assert channel.renew("a fresh token")
         channel.wait_for("new_broadcast", within=WITHIN)
-    assert heard == ["a fresh token", "Bearer a fresh token"]
+    assert tokens == ["a fresh token", "Bearer a fresh token"]
 
 
 def test_a_token_that_cannot_be_had_at_the_moment_is_asked_for_again(api: ScriptedApi) -> None:
@@ -299,17 +299,17 @@ def test_a_token_that_cannot_be_had_at_the_moment_is_asked_for_again(api: Script
 
 
 def test_a_client_that_is_disconnected_repeatedly_backs_off(api: ScriptedApi) -> None:
-    came: list[float] = []
+    connected_at: list[float] = []
 
     def throw_out(end: Socket) -> None:
-        came.append(time.monotonic())
+        connected_at.append(time.monotonic())
         end.connected(seq=0)
         end.close(4429)
 
     api.on_socket = [throw_out] * 9
     with client_of(api).listen():
-        eventually(lambda: len(came) >= 5, within=WITHIN)
-    assert came[4] - came[0] > 0.7
+        eventually(lambda: len(connected_at) >= 5, within=WITHIN)
+    assert connected_at[4] - connected_at[0] > 0.7
 
 
 def test_a_timeout_names_the_reason_of_failed_connections() -> None:
@@ -348,12 +348,12 @@ def test_iterating_ends_when_the_channel_is_closed(api: ScriptedApi) -> None:
 
 
 def test_a_heartbeat_goes_over_the_socket(api: ScriptedApi) -> None:
-    heard: list[dict[str, Any]] = []
+    messages: list[dict[str, Any]] = []
     done = threading.Event()
 
     def serve(end: Socket) -> None:
         end.connected(seq=0)
-        heard.append(end.receive("heartbeat"))
+        messages.append(end.receive("heartbeat"))
         done.set()
         end.wait_until_closed()
 
@@ -361,7 +361,7 @@ def test_a_heartbeat_goes_over_the_socket(api: ScriptedApi) -> None:
     with client_of(api).listen() as channel:
         assert channel.heartbeat(28.6, 77.2)
         assert done.wait(WITHIN)
-    assert heard == [{"op": "heartbeat", "latitude": 28.6, "longitude": 77.2}]
+    assert messages == [{"op": "heartbeat", "latitude": 28.6, "longitude": 77.2}]
 
 
 def test_both_sides_may_close_at_once(api: ScriptedApi) -> None:

@@ -36,23 +36,23 @@ def played(url: str) -> tuple[int, str]:
 def test_without_an_api_the_demo_ends_with_advice() -> None:
     with socket.socket() as reserved:  # bound, not listening: connections are refused
         reserved.bind(("127.0.0.1", 0))
-        code, said = played(f"http://127.0.0.1:{reserved.getsockname()[1]}")
+        code, output = played(f"http://127.0.0.1:{reserved.getsockname()[1]}")
     assert code == 2
-    assert "weelo up" in said
+    assert "weelo up" in output
 
 
 def test_with_an_api_that_is_not_ready_the_demo_ends(api: ScriptedApi) -> None:
     api.answers = [(503, {"database": "away"})]
-    code, said = played(api.url)
+    code, output = played(api.url)
     assert code == 2
-    assert "not ready" in said
+    assert "not ready" in output
 
 
 def test_with_another_secret_the_demo_ends(api: ScriptedApi) -> None:
     api.answers = [(200, {}), (401, {"code": "UNAUTHORIZED", "status": 401})]
-    code, said = played(api.url)
+    code, output = played(api.url)
     assert code == 2
-    assert "does not accept tokens signed with this secret" in said
+    assert "does not accept tokens signed with this secret" in output
 
 
 @pytest.mark.parametrize("trouble", [NotAsItShould("two winners for one truck"), ValueError("two winners")])
@@ -83,23 +83,23 @@ def test_the_timelines_of_a_failed_scenario_are_read_before_the_demo_ends(
     monkeypatch.setattr(weelo_demo, "cast", lambda _: Fleet([]))
     monkeypatch.setattr(weelo_demo, "PROGRAMME", [Scenario("a", "A truck", ask_and_go_wrong)])
     api.answers = [(200, {}), (404, {"code": "NOT_FOUND", "status": 404}), (200, {"items": []})]
-    code, said = played(api.url)
+    code, output = played(api.url)
     assert code == 1
-    assert "0 of 1 scenarios" in said
+    assert "0 of 1 scenarios" in output
     assert api.requests[-1].path.startswith("/api/v1/broadcasts/b-1/timeline")
 
 
 def test_a_transporter_that_has_signed_on_stays_present_while_others_sign_on(
     api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard = threading.Event()
+    received = threading.Event()
 
     def sign_on(transporter: Transporter) -> None:
         if transporter.name == "the last":
-            assert heard.wait(5), "the first transporter sent no further heartbeat"
+            assert received.wait(5), "the first transporter sent no further heartbeat"
 
     monkeypatch.setattr(Transporter, "sign_on", sign_on)
-    monkeypatch.setattr(Transporter, "still_here", lambda _: heard.set())
+    monkeypatch.setattr(Transporter, "still_here", lambda _: received.set())
     monkeypatch.setattr(Transporter, "sign_off", lambda _: None)
     monkeypatch.setattr(weelo_demo.fleet, "HEARTBEAT_SECONDS", 0.05)
     town = Town("Delhi", CONNAUGHT_PLACE, 1, "DL")
@@ -122,19 +122,19 @@ def test_an_order_that_is_left_over_is_cancelled_as_an_order(api: ScriptedApi) -
 
 
 def test_waiting_after_a_frame_considers_later_frames_only(api: ScriptedApi) -> None:
-    class Told(Customer):
-        heard = FrameBuffer(10)
+    class ListeningCustomer(Customer):
+        received = FrameBuffer(10)
 
         def listen(self) -> FrameBuffer:  # type: ignore[override]
-            return self.heard
+            return self.received
 
-    customer, act = Told(installation_of(api), "The customer"), act_of(api, lambda _: "")
+    customer, act = ListeningCustomer(installation_of(api), "The customer"), act_of(api, lambda _: "")
     first, second = (Frame("new_broadcast", {"broadcastId": "b-1"}, seq) for seq in (1, 2))
-    customer.heard.add(first)
+    customer.received.add(first)
     assert act.hears(customer, "new_broadcast", broadcastId="b-1") is first
     with pytest.raises(NotAsItShould, match="waits for new_broadcast"):
         act.hears(customer, "new_broadcast", within=0.1, after=first)
-    customer.heard.add(second)
+    customer.received.add(second)
     assert act.hears(customer, "new_broadcast", after=first) is second
 
 
@@ -142,18 +142,18 @@ def test_a_refusal_with_another_code_than_expected_is_a_failure(api: ScriptedApi
     def refuse() -> None:
         raise Rejected("BROADCAST_FILLED", {"status": 409, "remaining": 0})
 
-    act, somebody = act_of(api, lambda _: ""), Customer(installation_of(api), "Somebody")
-    answer = act.refused(somebody, "accepts", refuse, code="BROADCAST_FILLED")
+    act, person = act_of(api, lambda _: ""), Customer(installation_of(api), "Somebody")
+    answer = act.refused(person, "accepts", refuse, code="BROADCAST_FILLED")
     assert answer.problem["remaining"] == 0
     with pytest.raises(NotAsItShould, match="reads BROADCAST_FILLED instead of HOLD_EXPIRED"):
-        act.refused(somebody, "accepts", refuse, code="HOLD_EXPIRED")
+        act.refused(person, "accepts", refuse, code="HOLD_EXPIRED")
     with pytest.raises(NotAsItShould, match="granted instead of refused with HOLD_EXPIRED"):
-        act.refused(somebody, "accepts", lambda: None, code="HOLD_EXPIRED")
+        act.refused(person, "accepts", lambda: None, code="HOLD_EXPIRED")
 
 
 @pytest.mark.parametrize("over", range(len(PROGRAMME) - 4))
 def test_the_whole_programme_fits_on_a_terminal_of_24_lines(api: ScriptedApi, over: int) -> None:
-    """The demo's display while `over` short scenarios have ended and the next one runs beside the four long ones."""
+    """All scenarios fit on the screen, after any number (`over`) of short ones has ended, while four long ones run."""
     acts = [Act(scenario, installation_of(api), Fleet([])) for scenario in PROGRAMME]
     short = [act for act in acts if not act.scenario.long]
     for act in (*short[: over + 1], *(act for act in acts if act.scenario.long)):

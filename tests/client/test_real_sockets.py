@@ -25,24 +25,24 @@ def real(migrated: None) -> Iterator[Api]:
 
 
 @pytest.fixture
-def who() -> UUID:
+def user_id() -> UUID:
     return uuid4()
 
 
-def listen(api: Api, who: UUID, after: int) -> Channel:
-    return WeeloClient(f"http://127.0.0.1:{api.port}", token("customer", who)).listen(after=after)
+def listen(api: Api, user_id: UUID, after: int) -> Channel:
+    return WeeloClient(f"http://127.0.0.1:{api.port}", token("customer", user_id)).listen(after=after)
 
 
-def acked(who: UUID) -> int:
-    return int(redis().get(f"weelo:acked:{who}") or 0)
+def acked(user_id: UUID) -> int:
+    return int(redis().get(f"weelo:acked:{user_id}") or 0)
 
 
 def test_three_thousand_lines_at_once_are_heard_on_one_connection_and_acknowledged(
-    real: Api, who: UUID
+    real: Api, user_id: UUID
 ) -> None:
-    LogWriter().write(who, LINES)
-    with listen(real, who, after=0) as channel:
+    LogWriter().write(user_id, LINES)
+    with listen(real, user_id, after=0) as channel:
         channel.wait_for(lambda frame: frame.seq == LINES, within=20)
         assert [frame.seq for frame in channel.frames if frame.seq is not None] == list(range(1, LINES + 1))
         assert channel.reconnects == 0
-    assert eventually(lambda: acked(who) == LINES)
+    assert eventually(lambda: acked(user_id) == LINES)

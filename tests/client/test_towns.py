@@ -81,9 +81,9 @@ def test_long_trailers_stand_outside_the_city_only(fleet: Fleet) -> None:
 
 def test_the_nearest_come_first(fleet: Fleet) -> None:
     near = fleet.nearest(OPEN, CONNAUGHT_PLACE, 30, within_km=10)
-    away = [distance_km(t.at, CONNAUGHT_PLACE) for t in near]
+    km = [distance_km(t.at, CONNAUGHT_PLACE) for t in near]
     assert len(near) == 30
-    assert away == sorted(away)
-    assert away[-1] <= 10
+    assert km == sorted(km)
+    assert km[-1] <= 10
     assert fleet.nearest(TIPPER, CONNAUGHT_PLACE, 1, within_km=10)
     assert fleet.nearest(LCV, CONNAUGHT_PLACE, 1, within_km=10)

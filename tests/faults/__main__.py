@@ -18,10 +18,10 @@ def main() -> int:
     )
     asked.add_argument("--seed", type=int, default=None, help="seed of the plan; default: a random one")
     asked.add_argument("--into", type=Path, default=Path("soak"), help="the folder for the report")
-    said = asked.parse_args()
-    if not 0.5 <= said.minutes <= LONGEST_MINUTES:
+    options = asked.parse_args()
+    if not 0.5 <= options.minutes <= LONGEST_MINUTES:
         asked.error(f"--minutes: from 0.5 to {LONGEST_MINUTES}")
-    seed = secrets.randbelow(1_000_000) if said.seed is None else said.seed
+    seed = secrets.randbelow(1_000_000) if options.seed is None else options.seed
 
     from tests.support.tokens import SECRET
 
@@ -31,19 +31,19 @@ def main() -> int:
     from tests.faults.play import perform
     from tests.faults.report import write
 
-    said.into.mkdir(parents=True, exist_ok=True)
-    _say(f"SEED={seed} MINUTES={said.minutes:g}")
-    with FaultSystem(said.into / "system.log") as fault_system:
-        play = perform(fault_system, seed, said.minutes * 60, long=10.0, tell=_say)
+    options.into.mkdir(parents=True, exist_ok=True)
+    _print(f"SEED={seed} MINUTES={options.minutes:g}")
+    with FaultSystem(options.into / "system.log") as fault_system:
+        play = perform(fault_system, seed, options.minutes * 60, long=10.0, report=_print)
     for count in play.counted:
-        _say(f"{'NO ' if count.wrong else 'yes'}  {count.sentence} ({count.figure})")
+        _print(f"{'NO ' if count.wrong else 'yes'}  {count.sentence} ({count.figure})")
         for wrong in count.wrong[:10]:
-            _say(f"       {wrong}")
-    _say(f"the report is {write(play, said.into)}")
+            _print(f"       {wrong}")
+    _print(f"the report is {write(play, options.into)}")
     return 1 if any(count.wrong for count in play.counted) else 0
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, flush=True)  # noqa: T201 (progress on the terminal)
 
 

@@ -22,9 +22,9 @@ class Sheet:
         self.parts: list[str] = []
 
     def box(self, x: float, y: float, width: float, height: float, colour: str, title: str = "") -> None:
-        said = f"<title>{escape(title)}</title>" if title else ""
+        tooltip = f"<title>{escape(title)}</title>" if title else ""
         self.parts.append(
-            f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 1.5):.1f}" height="{height:.1f}" fill="{colour}">{said}</rect>'
+            f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 1.5):.1f}" height="{height:.1f}" fill="{colour}">{tooltip}</rect>'
         )
 
     def text(self, x: float, y: float, words: str, anchor: str = "start") -> None:
@@ -43,10 +43,15 @@ def draw(play: Play) -> str:
         return LEFT + (moment - play.began) * scale
 
     sheet.text(10, 22, f"Seed {play.seed}: {len(play.broken)} faults in {play.seconds:.0f} s, then rest")
-    for away in play.away:
-        if away.broadcast is None:
+    for outage in play.away:
+        if outage.broadcast is None:
             sheet.box(
-                x(away.began), top, (away.ended - away.began) * scale, bottom - top, AWAY, f"no {away.what}"
+                x(outage.began),
+                top,
+                (outage.ended - outage.began) * scale,
+                bottom - top,
+                AWAY,
+                f"no {outage.what}",
             )
     _load(sheet, play, top, scale)
     for number, fault in enumerate(faults):

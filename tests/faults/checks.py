@@ -66,29 +66,29 @@ class Evidence:
     @cached_property
     def outcomes_in_logs(self) -> dict[str, list[dict[str, Any]]]:
         """Return, by command id, its outcomes in the callers' logs."""
-        said: dict[str, list[dict[str, Any]]] = {}
+        by_command: dict[str, list[dict[str, Any]]] = {}
         for lines in self.logs.values():
             for line in lines:
                 if line["event"] == "command_settled":
-                    said.setdefault(line["data"]["commandId"], []).append(line["data"])
-        return said
+                    by_command.setdefault(line["data"]["commandId"], []).append(line["data"])
+        return by_command
 
     @cached_property
     def outcomes_on_sockets(self) -> dict[str, list[dict[str, Any]]]:
         """Return, by command id, its outcomes received over the callers' sockets."""
-        said: dict[str, list[dict[str, Any]]] = {}
-        for ear in self.ledger.ears.values():
-            for line in ear.lines:
+        by_command: dict[str, list[dict[str, Any]]] = {}
+        for log in self.ledger.ears.values():
+            for line in log.lines:
                 if line.event == "command_settled":
                     outcome = json.loads(line.data)
-                    said.setdefault(outcome["commandId"], []).append(outcome)
-        return said
+                    by_command.setdefault(outcome["commandId"], []).append(outcome)
+        return by_command
 
     def all_frames_received(self) -> bool:
         behind = {
-            who: (self.ledger.heard_log(who).newest, len(lines))
-            for who, lines in self.logs.items()
-            if self.ledger.heard_log(who).newest < len(lines)
+            user_id: (self.ledger.heard_log(user_id).newest, len(lines))
+            for user_id, lines in self.logs.items()
+            if self.ledger.heard_log(user_id).newest < len(lines)
         }
         assert not behind, f"lines received, and lines in the log: {behind}"
         return True

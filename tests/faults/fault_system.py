@@ -144,7 +144,7 @@ class FaultSystem:
         for pid in pids:
             with suppress(psutil.Error):
                 ports += [line.laddr.port for line in psutil.Process(pid).net_connections("tcp")]
-        # Backends of these processes that are inside a transaction.
+        # Selects the backends whose connections belong to these processes and that are inside a transaction.
         busy = self.rows(
             "SELECT pid FROM pg_stat_activity WHERE client_port = ANY(:ports)"
             " AND state IN ('idle in transaction', 'idle in transaction (aborted)', 'active')",
@@ -180,21 +180,21 @@ class FaultSystem:
     @contextmanager
     def outage_of(self, what: str, broadcast: str | None = None) -> Iterator[None]:
         """Record an outage for the duration of the context."""
-        gone = Outage(what, time.time(), broadcast=broadcast)
+        outage = Outage(what, time.time(), broadcast=broadcast)
         with self._lock:
-            self.away.append(gone)
+            self.away.append(outage)
         try:
             yield
         finally:
-            gone.ended = time.time()
+            outage.ended = time.time()
 
     def outage_between(self, since: float, until: float, broadcast: str) -> float:
         """Return for how many seconds of this interval an outage affected the broadcast. Overlapping outages count once."""
         with self._lock:
             spans = sorted(
-                (max(gone.began, since), min(gone.ended, until))
-                for gone in self.away
-                if gone.during(since, until) > 0 and gone.broadcast in (None, broadcast)
+                (max(outage.began, since), min(outage.ended, until))
+                for outage in self.away
+                if outage.during(since, until) > 0 and outage.broadcast in (None, broadcast)
             )
         total, reached = 0.0, since
         for began, ended in spans:
@@ -253,12 +253,12 @@ class FaultSystem:
     @staticmethod
     def send(signum: signal.Signals, pids: Sequence[int]) -> int:
         """Send a signal to these processes, and return how many of them were alive."""
-        heard = 0
+        alive = 0
         for pid in pids:
             with suppress(psutil.NoSuchProcess):
-                heard += psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+                alive += psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
                 psutil.Process(pid).send_signal(signum)
-        return heard
+        return alive
 
     @contextmanager
     def stopped(self, pids: Sequence[int]) -> Iterator[None]:

@@ -69,14 +69,14 @@ class Ledger:
         """Errors of the play itself; there must be none."""
         self._lock = threading.Lock()
 
-    def open(self, who: str, role: str, what: str, key: str) -> LedgerEntry:
-        entry = LedgerEntry(who, role, what, key)
+    def open(self, user_id: str, role: str, what: str, key: str) -> LedgerEntry:
+        entry = LedgerEntry(user_id, role, what, key)
         with self._lock:
             self.entries.append(entry)
         return entry
 
-    def heard_log(self, who: str) -> HeardLog:
-        return self.ears.setdefault(who, HeardLog())
+    def heard_log(self, user_id: str) -> HeardLog:
+        return self.ears.setdefault(user_id, HeardLog())
 
     def answered(self) -> Mapping[str, int]:
         """Return the number of answers by status; "none" counts the unanswered requests."""

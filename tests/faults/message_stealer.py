@@ -42,9 +42,9 @@ class MessageStealer:
         """Push copies of a message, each with its own delivery tag, as if it had been published several times."""
         with self._stage.redis() as redis:
             for _ in range(copies):
-                said = json.loads(message)
-                said["properties"]["delivery_tag"] = str(uuid4())
-                redis.lpush(f"{BROKER}{queue}", json.dumps(said))
+                decoded = json.loads(message)
+                decoded["properties"]["delivery_tag"] = str(uuid4())
+                redis.lpush(f"{BROKER}{queue}", json.dumps(decoded))
 
     def _take(self) -> None:
         while not self._over.is_set():

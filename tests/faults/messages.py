@@ -84,7 +84,7 @@ def ring_by_a_wrong_clock(at: FaultContext) -> Effect:
     with MessageStealer(at.fault_system, ["timers"]) as stealer:
         time.sleep(at.long)
     ids = [json.loads(base64.b64decode(json.loads(message)["body"]))[0][0] for _, message in stealer.loot]
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "tests.faults.wrong_clock", str(off), *ids],
         env={
             **os.environ,
@@ -96,9 +96,9 @@ def ring_by_a_wrong_clock(at: FaultContext) -> Effect:
         check=False,
         timeout=60,
     )
-    if told.returncode:
-        return Effect(0, told.stderr[-300:])
-    return Effect(int(told.stdout), f"{told.stdout.strip()} countdowns, {off:+d} s")
+    if done.returncode:
+        return Effect(0, done.stderr[-300:])
+    return Effect(int(done.stdout), f"{done.stdout.strip()} countdowns, {off:+d} s")
 
 
 def _waiting(fault_system: FaultSystem) -> list[Any]:

@@ -44,7 +44,7 @@ class Mutant:
     name: str
     what: str
     changes: tuple[tuple[str, str, str], ...]
-    """File, original text, replacement."""
+    """The changes, each as (file, original text, replacement)."""
 
     def apply(self, tree: Path) -> None:
         """Change the files below `tree`. Raises AssertionError unless each original text occurs exactly once."""

@@ -57,7 +57,7 @@ def perform(
     *,
     long: float = 3.0,
     hurried: bool = False,
-    tell: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None,
 ) -> Play:
     play = Play(seed, seconds)
     population = Population(fault_system.system.url, seed)
@@ -69,9 +69,9 @@ def perform(
         fault_system.usual = Usage.now(fault_system)
         population.begin()
         play.began = fault_system.zero = time.time()
-        _break(play, fault_system, plan(seed, seconds, list(FAULTS)), population, long, tell)
+        _break(play, fault_system, plan(seed, seconds, list(FAULTS)), population, long, report)
         play.ended = time.time()
-        tell("the play is over; waiting until all commands are settled")
+        report("the play is over; waiting until all commands are settled")
         population.end(all_of_it=hurried)
         try:
             if hurried:
@@ -80,7 +80,7 @@ def perform(
         except AssertionError as busy:  # the checks run after an exception as well
             population.ledger.spoiled.append(f"the system does not come to rest: {busy}")
         play.rested = time.time()
-        tell(f"at rest after {play.rested - play.ended:.0f} s; running the checks")
+        report(f"at rest after {play.rested - play.ended:.0f} s; running the checks")
         play.counted = verify(fault_system, population)
         play.delays = delays(fault_system, TIMERS)
     finally:
@@ -95,7 +95,7 @@ def _break(
     moments: list[ScheduledFault],
     population: Population,
     long: float,
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> None:
     """Inject each fault in its own thread, because faults may overlap."""
     threads = []
@@ -106,7 +106,7 @@ def _break(
         at = FaultContext(fault_system, random.Random(moment.seed), long)
         broken = _until_it_matters(play, moment.fault, at)
         play.broken.append(broken)
-        tell(f"{broken.began - play.began:6.1f} s  {broken.fault}: {broken.effect.what}")
+        report(f"{broken.began - play.began:6.1f} s  {broken.fault}: {broken.effect.what}")
 
     for moment in moments:
         time.sleep(max(0.0, began + moment.at - time.monotonic()))

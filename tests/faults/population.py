@@ -139,7 +139,7 @@ class Population:
 
     def send(
         self,
-        who: Person,
+        sender: Person,
         method: str,
         path: str,
         body: dict[str, Any] | None,
@@ -152,11 +152,11 @@ class Population:
 
         If `patient`, repeat a refused or unanswered command with the same key.
         """
-        entry = self.ledger.open(who.id, who.role, f"{method} {path}", key)
+        entry = self.ledger.open(sender.id, sender.role, f"{method} {path}", key)
         until = time.monotonic() + (PATIENCE_SECONDS if patient else 0.0)
         attempt = 0
         while True:
-            answer = self._once(entry, method, path, body, who, waits=waits)
+            answer = self._once(entry, method, path, body, sender, waits=waits)
             entry.answers.append(answer)
             attempt += 1
             if answer.recorded or answer.status not in (0, 429, 500, 503) or time.monotonic() > until:
@@ -169,46 +169,48 @@ class Population:
         method: str,
         path: str,
         body: dict[str, Any] | None,
-        who: Person,
+        sender: Person,
         *,
         waits: bool,
     ) -> Answer:
-        headers = {"Authorization": f"Bearer {who.bearer}", "Idempotency-Key": entry.key}
+        headers = {"Authorization": f"Bearer {sender.bearer}", "Idempotency-Key": entry.key}
         if waits:
             headers["Prefer"] = f"wait={WAIT_SECONDS}"
         try:
-            said = self._http.request(
+            response = self._http.request(
                 method, path, json=body, headers=headers, timeout=httpx.Timeout(ANSWER_SECONDS, connect=2.0)
             )
         except httpx.HTTPError:
             return Answer(time.time(), 0)
-        return Answer(time.time(), said.status_code, _json(said), "Location" in said.headers)
+        return Answer(time.time(), response.status_code, _json(response), "Location" in response.headers)
 
-    def read(self, who: Person, path: str, patience: float = PATIENCE_SECONDS) -> Any:
+    def read(self, sender: Person, path: str, patience: float = PATIENCE_SECONDS) -> Any:
         """Return the JSON at this path, None for 404. Raises RuntimeError without an answer in `patience` seconds."""
         until = time.monotonic() + patience
         while True:
             with suppress(httpx.HTTPError):
-                said = self._http.get(path, headers={"Authorization": f"Bearer {who.bearer}"}, timeout=10.0)
-                if said.status_code in (200, 404):
-                    return said.json() if said.status_code == 200 else None
+                response = self._http.get(
+                    path, headers={"Authorization": f"Bearer {sender.bearer}"}, timeout=10.0
+                )
+                if response.status_code in (200, 404):
+                    return response.json() if response.status_code == 200 else None
             if time.monotonic() > until:
                 raise RuntimeError(f"no answer from {path}")
             time.sleep(0.3)
 
-    def heartbeat(self, who: Transporter) -> None:
-        here = {"latitude": who.latitude, "longitude": 77.21}
+    def heartbeat(self, transporter: Transporter) -> None:
+        here = {"latitude": transporter.latitude, "longitude": 77.21}
         with suppress(httpx.HTTPError):
             self._http.post(
                 "/transporter/heartbeat",
                 json=here,
-                headers={"Authorization": f"Bearer {who.bearer}"},
+                headers={"Authorization": f"Bearer {transporter.bearer}"},
                 timeout=5.0,
             )
 
 
-def _json(said: httpx.Response) -> Any:
+def _json(response: httpx.Response) -> Any:
     try:
-        return said.json()
+        return response.json()
     except ValueError:
-        return said.text[:200]
+        return response.text[:200]

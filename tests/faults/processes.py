@@ -88,8 +88,8 @@ def _stopped(at: FaultContext, pids: list[int], seconds: float, whose: str = "")
         for broadcast in locked:
             undo.enter_context(at.fault_system.outage_of(DATABASE, broadcast))
         still = at.fault_system.pause_processes(pids, seconds)
-    kept = f", with {len(locked)} requests locked" if locked else ""
-    return Effect(still, f"{still} processes{whose} for {seconds:.0f} s{kept}")
+    locks = f", with {len(locked)} requests locked" if locked else ""
+    return Effect(still, f"{still} processes{whose} for {seconds:.0f} s{locks}")
 
 
 @fault("the children are terminated gracefully, one after another")
@@ -119,8 +119,8 @@ def fill_the_disk_of_the_log(at: FaultContext) -> Effect:
         time.sleep(at.long / 3)
         dead = at.fault_system.send(signal.SIGKILL, at.one_of(at.fault_system.children()))
         time.sleep(at.long * 2 / 3)
-        silent = at.fault_system.log.stat().st_size == size
+        log_is_full = at.fault_system.log.stat().st_size == size
     return Effect(
-        dead * silent,
-        f"for {at.long:.0f} s, {dead} killed" + (", not logged" if silent else ", but logged"),
+        dead * log_is_full,
+        f"for {at.long:.0f} s, {dead} killed" + (", not logged" if log_is_full else ", but logged"),
     )

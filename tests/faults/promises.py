@@ -55,8 +55,8 @@ def same_everywhere(seen: Evidence) -> tuple[str, list[str]]:
         outcome = seen.outcomes[entry.command_id]
         for status, body in entry.outcomes:
             compared += 1
-            said = outcome and (outcome.get("result", {}) if "error" not in outcome else outcome["error"])
-            if outcome is None or outcome["httpStatus"] != status or said != body:
+            content = outcome and (outcome.get("result", {}) if "error" not in outcome else outcome["error"])
+            if outcome is None or outcome["httpStatus"] != status or content != body:
                 wrong.append(f"{entry.what} {entry.command_id}: {status} {body}, and later {outcome}")
     return f"{compared} comparisons", wrong
 
@@ -81,13 +81,13 @@ def refused_without_effect(seen: Evidence) -> tuple[str, list[str]]:
 @check("no command that was turned away (503, 429, 400) was recorded")
 def turned_away_unrecorded(seen: Evidence) -> tuple[str, list[str]]:
     answered = {entry.command_id for entry in seen.ledger.entries if not entry.turned_away}
-    away = [e for e in seen.ledger.entries if e.turned_away and e.command_id not in answered]
+    refused = [e for e in seen.ledger.entries if e.turned_away and e.command_id not in answered]
     wrong = [
         f"{entry.what} {entry.command_id}: {[answer.status for answer in entry.answers]}, and it is {outcome['status']}"
-        for entry in away
+        for entry in refused
         if (outcome := seen.outcomes[entry.command_id]) is not None
     ]
-    return f"{len(away)} turned away", wrong
+    return f"{len(refused)} turned away", wrong
 
 
 @check("every answer is one of the contract's")
@@ -125,13 +125,13 @@ def heard_all(seen: Evidence) -> tuple[str, list[str]]:
         eventually(seen.all_frames_received, within=30, every=0.2)
     except AssertionError as behind:
         wrong.append(str(behind))
-    for who, lines in seen.logs.items():
-        ear = seen.ledger.heard_log(who)
-        wrong += [f"{who}: {each}" for each in ear.wrong]
+    for user_id, lines in seen.logs.items():
+        log = seen.ledger.heard_log(user_id)
+        wrong += [f"{user_id}: {each}" for each in log.wrong]
         if [line["seq"] for line in lines] != list(range(1, len(lines) + 1)):
-            wrong.append(f"{who}: the log has gaps")
-        for seq, (line, heard) in enumerate(zip_longest(map(Line.written, lines), ear.lines), 1):
-            if line != heard:
-                wrong.append(f"{who}: line {seq} is {line} and was received as {heard}")
-    heard_lines = sum(ear.newest for ear in seen.ledger.ears.values())
-    return f"{heard_lines} frames, {len(seen.logs)} people", wrong
+            wrong.append(f"{user_id}: the log has gaps")
+        for seq, (line, received) in enumerate(zip_longest(map(Line.written, lines), log.lines), 1):
+            if line != received:
+                wrong.append(f"{user_id}: line {seq} is {line} and was received as {received}")
+    received_lines = sum(log.newest for log in seen.ledger.ears.values())
+    return f"{received_lines} frames, {len(seen.logs)} people", wrong

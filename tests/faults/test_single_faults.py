@@ -100,8 +100,10 @@ def test_a_killed_childs_message_is_redelivered_without_the_sweep(
     eventually(lambda: len(fault_system.system.pids("broadcasts")) == 3, within=20)
     customer, broadcast = booked(fault_system)
     with fault_system.stopped(fault_system.system.pids("beat")):
-        with fault_system.engine.begin() as somebody:
-            somebody.execute(text("SELECT 1 FROM broadcasts WHERE id = :id FOR UPDATE"), {"id": broadcast})
+        with fault_system.engine.begin() as other_transaction:
+            other_transaction.execute(
+                text("SELECT 1 FROM broadcasts WHERE id = :id FOR UPDATE"), {"id": broadcast}
+            )
             with fault_system.system.http(Role.CUSTOMER, customer) as client:  # type: ignore[arg-type]
                 cancel = client.put(f"/bookings/{broadcast}/cancel", json={}, headers={"Prefer": ""}).json()
             workers = fault_system.system.pids("broadcasts")

@@ -102,7 +102,7 @@ expired           same               same
 """,
 )
 
-# Accepts that name a slot, by the onlooker and by the holder. If the slot is `held`, the hold is the holder's.
+# Accepts that name a slot, by the onlooker and by the holder. A slot in the state `held` is held by the holder.
 TRUCK_REQUEST = (
     """
            accept/onlooker        accept/holder
@@ -186,7 +186,7 @@ ROWS = ("broadcasts", "truck_requests", "holds", "assignments", "offers", "passe
 
 
 class Scene:
-    """A customer's request and four fleets: one wins a truck, one holds a slot, one looks on, one comes late."""
+    """A customer's request and four fleets: the winner of a slot, the holder of another, an onlooker and a latecomer."""
 
     def __init__(self, world: World, fleets: Sequence[Fleet]) -> None:
         self.world = world

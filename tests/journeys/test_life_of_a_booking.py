@@ -58,8 +58,8 @@ def test_a_booking_is_asked_offered_accepted_and_cancelled_and_everyone_hears_of
 
 
 def test_an_app_that_was_closed_hears_what_it_missed_and_no_more(system: System) -> None:
-    who = uuid4()
-    customer = system.client(Role.CUSTOMER, who)
+    user_id = uuid4()
+    customer = system.client(Role.CUSTOMER, user_id)
     phone = Listener(customer)
     booking = book(customer)["id"]
     seen = phone.until("broadcast_state_changed", status="created").seq
@@ -73,7 +73,7 @@ def test_an_app_that_was_closed_hears_what_it_missed_and_no_more(system: System)
     back.close()
 
     # A bare socket receives the same log. The reference client would hide repeated lines and request missing ones.
-    bare = BareSocket(system, Role.CUSTOMER, who)
+    bare = BareSocket(system, Role.CUSTOMER, user_id)
     bare.say(op="resume", after=seen)
     bare.until("command_settled", command="broadcasts.cancel")
     assert [frame["seq"] for frame in bare.frames if "seq" in frame] == back.seqs()
@@ -86,13 +86,13 @@ def test_a_booking_that_nobody_takes_expires_by_its_timer_and_the_customer_may_a
     customer = system.client(Role.CUSTOMER, uuid4())
     phone = Listener(customer)
     booking = book(customer, UNAVAILABLE_KIND)
-    told = phone.until("no_vehicles_available")
-    assert (told.data["broadcastId"], told.data["reason"], told.data["retryable"]) == (
+    ended = phone.until("no_vehicles_available")
+    assert (ended.data["broadcastId"], ended.data["reason"], ended.data["retryable"]) == (
         booking["id"],
         "no_transporter_online",
         True,
     )
-    assert told.at is not None and told.at > booking["expiresAt"], "the timer acted too early"
+    assert ended.at is not None and ended.at > booking["expiresAt"], "the timer acted too early"
     again = book(customer, UNAVAILABLE_KIND)
     assert again["id"] != booking["id"]
     customer.cancel_booking(again["id"])

@@ -82,7 +82,7 @@ def test_PRES_02_a_transporter_hears_of_its_drivers(system: System) -> None:
     truck = Truck(system)
     fleet = Listener(truck.client)
     system.client(Role.DRIVER, truck.driver).set_driver_availability(False)
-    heard = fleet.until("driver_status_changed").data
-    assert (heard["driverId"], heard["isOnline"]) == (str(truck.driver), False)
+    change = fleet.until("driver_status_changed").data
+    assert (change["driverId"], change["isOnline"]) == (str(truck.driver), False)
     fleet.close()
     truck.available(False)

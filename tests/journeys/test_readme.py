@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def pasted(url: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the session in bash, from standard input, against the system at `url`."""
+    """Run the session in bash, as its standard input, against the system at `url`."""
     _, _, rest = (ROOT / "README.md").read_text().partition("## Try it by hand")
     session = rest.split("```sh\n", 1)[1].split("```", 1)[0]
     assert session.count("http://127.0.0.1:8000") == 1

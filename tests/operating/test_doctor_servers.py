@@ -65,13 +65,13 @@ def test_every_configured_server_is_checked(migrated: None, cluster: str) -> Non
         DATABASE_WORKERS_URL="postgresql://somebody:secret@127.0.0.1:1/weelo",
     )
     assert done.returncode == 1, done.stderr
-    said = done.stdout.splitlines()
-    assert "CELERY_BROKER_URL: is a cluster, whose keys lie on several servers; use a single one" in said
-    assert "DATABASE_READ_URL: the schema is not at head: run `weelo migrate`" in said
-    assert [line for line in said if line.startswith("DATABASE_WORKERS_URL: not reachable: ")]
+    findings = done.stdout.splitlines()
+    assert "CELERY_BROKER_URL: is a cluster, whose keys lie on several servers; use a single one" in findings
+    assert "DATABASE_READ_URL: the schema is not at head: run `weelo migrate`" in findings
+    assert [line for line in findings if line.startswith("DATABASE_WORKERS_URL: not reachable: ")]
     assert [
         line
-        for line in said
+        for line in findings
         if line.startswith("warning: CELERY_BROKER_URL: maxmemory-policy is allkeys-lru")
     ]
     assert "secret" not in done.stdout

@@ -55,10 +55,10 @@ def worker() -> Iterator[Begin]:
 
 
 def post(world: World) -> UUID:
-    who = uuid4()
+    user_id = uuid4()
     details = DriverDetails(name="A driver", phone="+91 98100 00000")
     return world.post(
-        RegisterDriver(transporter_id=who, driver_id=uuid4(), details=details), who, Role.TRANSPORTER
+        RegisterDriver(transporter_id=user_id, driver_id=uuid4(), details=details), user_id, Role.TRANSPORTER
     )
 
 

@@ -247,8 +247,8 @@ def test_a_taken_metrics_port_stops_no_worker(migrated: None) -> None:
         )
         try:
             assert worker.stderr is not None
-            said = next(line for line in worker.stderr if "METRICS_PORT" in line)
-            assert f"127.0.0.1:{port}" in said
+            warning = next(line for line in worker.stderr if "METRICS_PORT" in line)
+            assert f"127.0.0.1:{port}" in warning
             eventually(lambda: consumers()["fleet"] >= 1, within=20)
             taken.close()
             eventually(lambda: _answers(f"http://127.0.0.1:{port}/metrics"), within=15)

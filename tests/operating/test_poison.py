@@ -128,17 +128,17 @@ def test_a_command_that_kills_its_process_is_counted_and_parked_while_everybody_
     def deadly() -> UUID:  # see deadly/sitecustomize.py
         return UUID(f"{str(uuid4())[:-4]}dead")
 
-    def telling(*events: str) -> dict[str, Any]:
-        told = [
+    def event_payload(*events: str) -> dict[str, Any]:
+        envelopes = [
             {"id": str(uuid4()), "event": event, "at": "2026-01-01T00:00:00Z", "data": {}} for event in events
         ]
-        return {"subject_id": str(about), "events": told}
+        return {"subject_id": str(about), "events": envelopes}
 
     command = write(
         rows, "broadcasts.catch_up", "broadcasts", {"transporter_id": str(uuid4())}, as_id=deadly()
     )
-    delivery = write(rows, "notifications.deliver", "notifications", telling("Deadly"), about)
-    behind = write(rows, "notifications.deliver", "notifications", telling(), about)
+    delivery = write(rows, "notifications.deliver", "notifications", event_payload("Deadly"), about)
+    behind = write(rows, "notifications.deliver", "notifications", event_payload(), about)
     timer = write(rows, "broadcasts.expire", "timers", {"broadcast_id": str(uuid4())}, as_id=deadly())
     poison = [command, delivery, timer]
 

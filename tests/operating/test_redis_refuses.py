@@ -59,7 +59,7 @@ def log_of(system: System) -> list[str]:
 
 
 def main_processes(system: System) -> dict[str, int]:
-    """Return the pid of each queue's main process, which the supervisor starts."""
+    """Return the pid of the main process of each queue. The supervisor starts these processes."""
     return {queue: system.pids(queue)[0] for queue in QUEUES}
 
 
@@ -143,6 +143,6 @@ def test_workers_survive_a_redis_that_refuses_commands(system: System, redis: Re
     eventually(lambda: is_well(system), within=60)
     assert settles_commands(system)
     assert main_processes(system) == before
-    said = log_of(system)[lines:]
-    assert not [line for line in said if "Unrecoverable" in line or "Traceback" in line]
-    assert len(said) < 8 * len(QUEUES), "\n".join(said)
+    output = log_of(system)[lines:]
+    assert not [line for line in output if "Unrecoverable" in line or "Traceback" in line]
+    assert len(output) < 8 * len(QUEUES), "\n".join(output)

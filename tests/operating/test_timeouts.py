@@ -101,7 +101,7 @@ def test_a_silent_broker_is_given_up_within_seconds(silent: int) -> None:
         "try:\n    CeleryWaker().wake(WakeUp(uuid4(), 'fleet.sync_presence', 'fleet'))\n"
         "except BrokerUnavailable:\n    print(time.monotonic() - began)\n"
     )
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", ring],
         env={**os.environ, "CELERY_BROKER_URL": f"redis://127.0.0.1:{silent}/0"},
         capture_output=True,
@@ -109,7 +109,7 @@ def test_a_silent_broker_is_given_up_within_seconds(silent: int) -> None:
         check=True,
         timeout=30,
     )
-    assert float(said.stdout) < 5
+    assert float(output.stdout) < 5
 
 
 def test_a_silent_fcm_is_given_up_within_seconds(silent: int) -> None:
@@ -121,7 +121,7 @@ def test_a_silent_fcm_is_given_up_within_seconds(silent: int) -> None:
         "[answer] = fcm.send([message], now)\n"
         "print(answer.status.value, time.monotonic() - began)\n"
     )
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", send],
         env={**os.environ, "FCM_ENDPOINT": f"http://127.0.0.1:{silent}"},
         capture_output=True,
@@ -129,7 +129,7 @@ def test_a_silent_fcm_is_given_up_within_seconds(silent: int) -> None:
         check=True,
         timeout=60,
     )
-    verdict, seconds = said.stdout.split()
+    verdict, seconds = output.stdout.split()
     assert verdict == "later" and float(seconds) < 10
 
 

@@ -25,10 +25,10 @@ def emptied() -> None:
 
 
 def comes(dice: random.Random, kinds: list[str], where: Point) -> UUID:
-    who = UUID(int=dice.getrandbits(128), version=4)
-    presence.online(who, kinds, stamp=1.0)
-    presence.heartbeat(who, where, any_distance=True)
-    return who
+    transporter_id = UUID(int=dice.getrandbits(128), version=4)
+    presence.online(transporter_id, kinds, stamp=1.0)
+    presence.heartbeat(transporter_id, where, any_distance=True)
+    return transporter_id
 
 
 def somewhere(dice: random.Random, near: Point) -> Point:
@@ -71,28 +71,30 @@ def test_searches_agree_with_a_matcher_that_looks_at_everybody(centre: Point) ->
         kinds, pickup = dice.sample(KINDS, dice.randint(1, 2)), somewhere(dice, centre)
         radius = dice.choice((10.0, 25.0, 50.0, 75.0, None))
         expected = {
-            who: pickup.km_to(where)
-            for who, (theirs, where) in fleets.items()
-            if set(theirs) & set(kinds) and (radius is None or pickup.km_to(where) <= radius)
+            transporter_id: pickup.km_to(where)
+            for transporter_id, (kinds_of_fleet, where) in fleets.items()
+            if set(kinds_of_fleet) & set(kinds) and (radius is None or pickup.km_to(where) <= radius)
         }
         assert presence.search(kinds, pickup, _reach(radius)).near == pytest.approx(expected)
 
 
 def test_PRES_02_who_is_silent_for_one_ttl_is_found_by_nobody_and_named_as_silent() -> None:
-    who = comes(random.Random(1), [KINDS[0]], CENTRES[0])
-    redis().zincrby("weelo:presence:seen", -TTL - 1, str(who))
+    transporter_id = comes(random.Random(1), [KINDS[0]], CENTRES[0])
+    redis().zincrby("weelo:presence:seen", -TTL - 1, str(transporter_id))
     reach = presence.search([KINDS[0]], CENTRES[0], Reach.within(10))
-    assert reach == presence.SearchResult({}, frozenset({who}))
-    assert presence.heartbeat(who, CENTRES[0]) is presence.Absent.UNKNOWN  # the caller reads the rows first
+    assert reach == presence.SearchResult({}, frozenset({transporter_id}))
+    assert (
+        presence.heartbeat(transporter_id, CENTRES[0]) is presence.Absent.UNKNOWN
+    )  # the caller reads the rows first
     assert presence.search([KINDS[0]], CENTRES[0], Reach.within(10)).near == {}
 
 
 def test_no_marker_outlives_its_ttl_even_if_nobody_searches() -> None:
     dice = random.Random(2)
-    silent = [comes(dice, list(KINDS), CENTRES[0]) for _ in range(5)]
+    stale = [comes(dice, list(KINDS), CENTRES[0]) for _ in range(5)]
     alive = comes(dice, [KINDS[0]], CENTRES[0])
-    for who in silent:
-        redis().zincrby("weelo:presence:seen", -TTL - 1, str(who))
+    for transporter_id in stale:
+        redis().zincrby("weelo:presence:seen", -TTL - 1, str(transporter_id))
     assert presence.evict_stale(at_most=3) == 3
     assert presence.evict_stale(at_most=3) == 2
     assert redis().zrange(f"weelo:presence:geo:{KINDS[0]}", 0, -1) == [str(alive)]
@@ -100,18 +102,18 @@ def test_no_marker_outlives_its_ttl_even_if_nobody_searches() -> None:
 
 
 def test_a_truck_under_way_leaves_the_index_of_its_kind_and_the_others_stay() -> None:
-    who = comes(random.Random(3), list(KINDS[:2]), CENTRES[0])
-    presence.online(who, [KINDS[1]], stamp=2.0)
+    transporter_id = comes(random.Random(3), list(KINDS[:2]), CENTRES[0])
+    presence.online(transporter_id, [KINDS[1]], stamp=2.0)
     assert presence.search([KINDS[0]], CENTRES[0], Reach.within(10)).near == {}
-    assert who in presence.search([KINDS[1]], CENTRES[0], Reach.within(10)).near
+    assert transporter_id in presence.search([KINDS[1]], CENTRES[0], Reach.within(10)).near
 
 
 def test_of_two_writes_about_one_fleet_the_one_that_read_later_wins() -> None:
-    who = comes(random.Random(4), [KINDS[0]], CENTRES[0])
-    presence.offline(who, stamp=3.0)
-    assert presence.online(who, [KINDS[0]], stamp=2.0) is False
+    transporter_id = comes(random.Random(4), [KINDS[0]], CENTRES[0])
+    presence.offline(transporter_id, stamp=3.0)
+    assert presence.online(transporter_id, [KINDS[0]], stamp=2.0) is False
     assert presence.search([KINDS[0]], CENTRES[0], Reach.within(10)).near == {}
-    assert presence.online(who, [KINDS[0]], stamp=4.0) is True
+    assert presence.online(transporter_id, [KINDS[0]], stamp=4.0) is True
 
 
 def test_toggling_while_searches_run_never_hides_who_is_online_throughout() -> None:
@@ -173,16 +175,20 @@ def test_the_nearest_are_those_that_a_full_scan_finds(centre: Point, max_km: flo
         kinds, pickup = dice.sample(KINDS, dice.randint(1, 2)), where_people_live(dice, centre)
         wanted = dice.choice((1, 7, 40, 500))
         fitting = {
-            who: None if where is None else pickup.km_to(where)
-            for who, (theirs, where) in fleets.items()
-            if set(theirs) & set(kinds)
+            transporter_id: None if where is None else pickup.km_to(where)
+            for transporter_id, (kinds_of_fleet, where) in fleets.items()
+            if set(kinds_of_fleet) & set(kinds)
         }
         if max_km is not None:
-            fitting = {who: km for who, km in fitting.items() if km is not None and km <= max_km}
+            fitting = {
+                transporter_id: km
+                for transporter_id, km in fitting.items()
+                if km is not None and km <= max_km
+            }
         found = presence.nearest(kinds, pickup, wanted, _reach(max_km))
         assert len(found.near) >= min(wanted, len(fitting))
         assert found.near.items() <= fitting.items()
-        left_out = [km for who, km in fitting.items() if who not in found.near]
+        left_out = [km for transporter_id, km in fitting.items() if transporter_id not in found.near]
         assert bool(left_out) <= found.more
         if left_out:
             farthest = max(km for km in found.near.values() if km is not None)
@@ -192,12 +198,12 @@ def test_the_nearest_are_those_that_a_full_scan_finds(centre: Point, max_km: flo
 def test_who_is_online_within_a_radius_does_not_depend_on_free_trucks() -> None:
     dice = random.Random(6)
     here = comes(dice, [KINDS[0]], CENTRES[0])
-    busy, far, silent, absent = (comes(dice, [KINDS[0]], CENTRES[0]) for _ in range(4))
+    busy, far, stale, absent = (comes(dice, [KINDS[0]], CENTRES[0]) for _ in range(4))
     presence.online(busy, [], stamp=2.0)
     presence.heartbeat(far, Point(19.07, 72.88), any_distance=True)
-    redis().zincrby("weelo:presence:seen", -TTL - 1, str(silent))
+    redis().zincrby("weelo:presence:seen", -TTL - 1, str(stale))
     presence.offline(absent, stamp=2.0)
-    everyone = [here, busy, far, silent, absent]
+    everyone = [here, busy, far, stale, absent]
     assert presence.online_within(everyone, CENTRES[0], Reach.within(10)).keys() == {here, busy}
     assert presence.online_within(everyone, CENTRES[0], Reach.everyone()).keys() == {here, busy, far}
     assert presence.online_within([], CENTRES[0], Reach.everyone()) == {}

@@ -11,10 +11,10 @@ from weelo_workers.notifications import socket_sessions
 from weelo_workers.redis_client import redis
 
 
-def device(world: World, who: UUID, platform: str = "android") -> str:
+def device(world: World, of_user: UUID, platform: str = "android") -> str:
     token = f"token-{uuid4()}"
-    command = RegisterDevice(user_id=who, token=token, platform=platform)
-    assert world.execute(command, who, Role.TRANSPORTER).status == "succeeded"
+    command = RegisterDevice(user_id=of_user, token=token, platform=platform)
+    assert world.execute(command, of_user, Role.TRANSPORTER).status == "succeeded"
     return token
 
 
@@ -23,15 +23,15 @@ def fleet_with_phone(world: World) -> tuple[Fleet, str]:
     return fleet, device(world, fleet.id)
 
 
-def connect(who: UUID) -> None:
+def connect(of_user: UUID) -> None:
     """Record an open socket of this user, as an API process does."""
     redis().set(socket_sessions.alive("p"), 1)
-    redis().zadd(socket_sessions.sockets_of(who), {"p/1": 1})
+    redis().zadd(socket_sessions.sockets_of(of_user), {"p/1": 1})
 
 
-def acknowledge_all(world: World, who: UUID) -> None:
+def acknowledge_all(world: World, of_user: UUID) -> None:
     """Record that this user has acknowledged all events, as an API process does."""
-    redis().set(socket_sessions.acked_by(who), world.events_of(who)[-1]["seq"])
+    redis().set(socket_sessions.acked_by(of_user), world.events_of(of_user)[-1]["seq"])
 
 
 def pushes_to_send(world: World) -> list[UUID]:

@@ -133,7 +133,7 @@ def test_FCM_is_asked_again_when_it_says(world: World, server: FcmServer, troubl
     server.retry_after = "60"
     world.broadcast(1)
     assert server.tokens() == [happy]
-    world.tick(50)  # less, because real time passes as well
+    world.tick(50)  # less than the whole time, because real time passes as well
     assert len(server.asked) == 2
     world.tick(11)
     assert server.tokens() == [happy, token]
@@ -165,11 +165,11 @@ def test_FCM_is_never_asked_earlier_than_it_said(world: World, server: FcmServer
     server.answers[token] = ["unavailable"]
     server.retry_after = "20"
     world.broadcast(1)
-    (said_at, _) = server.asked[0]
+    (asked_at, _) = server.asked[0]
     again_at = world.value(
         "SELECT due_at FROM mailbox WHERE name = 'notifications.push' AND settled_at IS NULL"
     )
-    assert again_at.timestamp() - 20 > time.time() - (time.monotonic() - said_at)
+    assert again_at.timestamp() - 20 > time.time() - (time.monotonic() - asked_at)
 
 
 def test_one_phone_that_FCM_puts_off_for_long_does_not_keep_the_others_waiting(
@@ -276,10 +276,10 @@ def test_a_driver_who_sleeps_is_woken_for_the_trip_and_its_end(world: World, ser
     world.drain()
     world.cancel(broadcast)
     world.drain()
-    told = [message["data"] for message in server.received if message["token"] == token]
-    assert [data["type"] for data in told] == ["trip_assigned", "trip_cancelled"]
+    messages = [message["data"] for message in server.received if message["token"] == token]
+    assert [data["type"] for data in messages] == ["trip_assigned", "trip_cancelled"]
     assignment = str(world.assignments(broadcast)[0].id)
-    assert all(data["assignmentId"] == assignment for data in told)
+    assert all(data["assignmentId"] == assignment for data in messages)
 
 
 def test_a_customer_who_sleeps_is_woken_for_each_truck_and_the_fleet_when_its_driver_is_late(

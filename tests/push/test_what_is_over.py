@@ -17,11 +17,11 @@ from tests.support.world import Fleet, World
 A_WHILE = 20
 
 
-def held_up_by_a_socket(server: FcmServer, who: UUID, token: str) -> None:
-    connect(who)
+def held_up_by_a_socket(server: FcmServer, user_id: UUID, token: str) -> None:
+    connect(user_id)
 
 
-def held_up_by_fcm(server: FcmServer, who: UUID, token: str) -> None:
+def held_up_by_fcm(server: FcmServer, user_id: UUID, token: str) -> None:
     server.answers[token] = ["unavailable"]
     server.retry_after = "3"
 
@@ -118,7 +118,7 @@ def test_a_broadcast_that_is_open_again_is_not_withdrawn_by_a_late_push(
 
 
 def test_a_withdrawal_does_not_overtake_the_offer_that_is_on_its_way(world: World, server: FcmServer) -> None:
-    """Both have one collapse key, so a sleeping phone only gets the one that was sent last."""
+    """An offer and its withdrawal have the same collapse key, so a sleeping phone only gets the one that was sent last."""
     _, token = fleet_with_phone(world)
     server.answers[token] = ["slow"]
     broadcast = UUID(world.book(uuid4()).result["id"])

@@ -10,7 +10,7 @@ from weelo_workers.contracts.outcomes import CommandOutcome
 
 
 def all_accept(world: World, fleets: list[Fleet], broadcast: UUID) -> list[CommandOutcome]:
-    """Accept with all fleets at the same time. `drain` executes the commands that ran out of retries under SERIALIZABLE."""
+    """Accept with all fleets at the same time. Under SERIALIZABLE some commands run out of retries; `drain` executes them."""
     outcomes = world.race(*[lambda fleet=fleet: world.accept(fleet, broadcast) for fleet in fleets])
     world.drain()
     return [
@@ -24,8 +24,8 @@ def test_ACPT_01_exactly_one_of_sixty_acceptors_wins_and_every_loser_is_told_why
 
     outcomes = all_accept(world, fleets, broadcast)
 
-    told = Counter(o.error["code"] if o.error else "won" for o in outcomes)
-    assert told == {"won": 1, "BROADCAST_FILLED": 59}
+    outcomes_by_code = Counter(o.error["code"] if o.error else "won" for o in outcomes)
+    assert outcomes_by_code == {"won": 1, "BROADCAST_FILLED": 59}
     assert world.live_assignments(broadcast) == 1
     assert world.status(broadcast) == "fully_filled"
 

@@ -85,34 +85,36 @@ def project(tmp_path: Path) -> Path:
 
 
 def test_variables_of_other_programs_are_left_out() -> None:
-    kept = composed({**FOREIGN, "PATH": "/bin", "HOLD_SECONDS": "7", "LC_ALL": "C"})
-    assert {name: kept[name] for name in ("PATH", "HOLD_SECONDS", "LC_ALL")} == {
+    composed_environment = composed({**FOREIGN, "PATH": "/bin", "HOLD_SECONDS": "7", "LC_ALL": "C"})
+    assert {name: composed_environment[name] for name in ("PATH", "HOLD_SECONDS", "LC_ALL")} == {
         "PATH": "/bin",
         "HOLD_SECONDS": "7",
         "LC_ALL": "C",
     }
-    assert not kept.keys() & FOREIGN.keys()
+    assert not composed_environment.keys() & FOREIGN.keys()
 
 
 def test_with_a_database_url_libpq_variables_are_kept_unless_they_overrule_the_url() -> None:
     libpq = {"PGSSLMODE": "verify-full", "PGPASSWORD": "x", "PGHOSTADDR": "10.0.0.1", "PGOPTIONS": "-c a=b"}
     assert not composed(libpq).keys() & libpq.keys()
-    kept = composed({**libpq, "DATABASE_URL": "postgresql://db.example/weelo"})
-    assert kept.keys() & libpq.keys() == {"PGSSLMODE", "PGPASSWORD"}
+    composed_environment = composed({**libpq, "DATABASE_URL": "postgresql://db.example/weelo"})
+    assert composed_environment.keys() & libpq.keys() == {"PGSSLMODE", "PGPASSWORD"}
 
 
 def test_relative_paths_are_made_absolute() -> None:
     account = {"GOOGLE_APPLICATION_CREDENTIALS": "firebase.json", "GOOGLE_CLOUD_PROJECT": "weelo"}
-    kept = composed({**account, "SSL_CERT_FILE": "/etc/ca.pem"})
-    assert kept["GOOGLE_CLOUD_PROJECT"] == "weelo"
-    assert kept["GOOGLE_APPLICATION_CREDENTIALS"] == str(Path.cwd() / "firebase.json")
-    assert kept["SSL_CERT_FILE"] == "/etc/ca.pem"
+    composed_environment = composed({**account, "SSL_CERT_FILE": "/etc/ca.pem"})
+    assert composed_environment["GOOGLE_CLOUD_PROJECT"] == "weelo"
+    assert composed_environment["GOOGLE_APPLICATION_CREDENTIALS"] == str(Path.cwd() / "firebase.json")
+    assert composed_environment["SSL_CERT_FILE"] == "/etc/ca.pem"
 
 
 def test_a_proxy_is_kept_but_not_for_this_machine() -> None:
-    kept = composed({"HTTPS_PROXY": "http://proxy.example:3128", "NO_PROXY": "db.example, localhost"})
-    assert kept["HTTPS_PROXY"] == "http://proxy.example:3128"
-    assert kept["NO_PROXY"] == "db.example,localhost,127.0.0.1,::1"
+    composed_environment = composed(
+        {"HTTPS_PROXY": "http://proxy.example:3128", "NO_PROXY": "db.example, localhost"}
+    )
+    assert composed_environment["HTTPS_PROXY"] == "http://proxy.example:3128"
+    assert composed_environment["NO_PROXY"] == "db.example,localhost,127.0.0.1,::1"
 
 
 def test_of_pythonpath_only_the_directory_of_this_package_is_kept(tmp_path: Path) -> None:
@@ -165,9 +167,9 @@ def test_commands_import_nothing_from_the_current_directory(
 
 
 def test_a_removed_current_directory_is_reported_in_one_line(tmp_path: Path) -> None:
-    gone = tmp_path / "gone"
-    gone.mkdir()
-    script = f'cd "{gone}" && rmdir "{gone}" && exec "{WEELO}" up --no-flower'
+    removed = tmp_path / "gone"
+    removed.mkdir()
+    script = f'cd "{removed}" && rmdir "{removed}" && exec "{WEELO}" up --no-flower'
     ran = subprocess.run(
         ["/bin/sh", "-c", script],
         env=without_weelo(),

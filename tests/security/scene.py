@@ -40,8 +40,8 @@ class Fleet:
 
 
 def fleet(system: System, trucks: int = 3) -> Fleet:
-    who = uuid4()
-    made = Fleet(who, system.http(Role.TRANSPORTER, who))
+    user_id = uuid4()
+    made = Fleet(user_id, system.http(Role.TRANSPORTER, user_id))
     for _ in range(trucks):
         plate, driver = f"KA{random.randrange(10**10):010d}", uuid4()
         made.vehicles.append(done(made.http.put(f"/vehicles/{plate}", json=KIND))["id"])

@@ -56,9 +56,9 @@ def send(
     """Send this body and return the answer; by default it is a booking by a new customer."""
     method, path, role = route or ("POST", "/api/v1/bookings", Role.CUSTOMER)
     bearer = {"Authorization": f"Bearer {signed(claims(role=role))}", "Content-Encoding": coding}
-    said = {} if content_type is None else {"CONTENT_TYPE": content_type}
+    content_type_header = {} if content_type is None else {"CONTENT_TYPE": content_type}
     client = app().test_client()
-    return client.open(path, method=method, data=body, headers=bearer, environ_overrides=said)
+    return client.open(path, method=method, data=body, headers=bearer, environ_overrides=content_type_header)
 
 
 def problem(answer: Any, status: int, code: str) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def test_json_in_utf8_is_accepted_however_its_type_is_spelled(content_type: str)
 
 @pytest.mark.parametrize("content_type", [*NOT_JSON, "application/json"])
 def test_the_type_of_an_empty_body_does_not_matter(content_type: str | None) -> None:
-    """Many clients send a Content-Type with every request."""
+    """The Content-Type of an empty body is ignored, because many clients send one with every request."""
     for route in routes(with_a_body=False):
         assert send(b"", content_type, route=route).status_code == 202, route
     optional = ("PUT", f"/api/v1/bookings/{uuid4()}/cancel", Role.CUSTOMER)

@@ -40,25 +40,25 @@ def api(migrated: None) -> Iterator[Api]:
     api.stop()
 
 
-def call(api: Api, said: bytes = b"") -> socket.socket:
+def call(api: Api, data: bytes = b"") -> socket.socket:
     line = socket.create_connection(("127.0.0.1", api.port), timeout=30)
-    line.sendall(said)
+    line.sendall(data)
     return line
 
 
 @contextmanager
-def crowd(api: Api, said: bytes, count: int = CROWD) -> Iterator[list[socket.socket]]:
+def crowd(api: Api, data: bytes, count: int = CROWD) -> Iterator[list[socket.socket]]:
     """Open `count` connections that send these bytes and then nothing more."""
     with ExitStack() as lines:
-        yield [lines.enter_context(call(api, said)) for _ in range(count)]
+        yield [lines.enter_context(call(api, data)) for _ in range(count)]
 
 
 def others_are_answered(api: Api, within: float = HEAD_SECONDS * 0.8) -> None:
     """Assert that other requests are answered before slow clients are disconnected."""
-    who = {"Authorization": f"Bearer {token('customer', uuid4())}"}
+    bearer = {"Authorization": f"Bearer {token('customer', uuid4())}"}
     for _ in range(5):
         began = time.monotonic()
-        answer = httpx.get(f"http://127.0.0.1:{api.port}/api/v1/events", headers=who, timeout=10)
+        answer = httpx.get(f"http://127.0.0.1:{api.port}/api/v1/events", headers=bearer, timeout=10)
         assert answer.status_code == 200
         assert time.monotonic() - began < within
 
@@ -66,11 +66,11 @@ def others_are_answered(api: Api, within: float = HEAD_SECONDS * 0.8) -> None:
 def hung_up(line: socket.socket, within: float) -> bytes:
     """Return what is received until the server closes the connection."""
     line.settimeout(within)
-    heard = b""
+    received = b""
     with suppress(ConnectionResetError):
         while chunk := line.recv(65_536):
-            heard += chunk
-    return heard
+            received += chunk
+    return received
 
 
 def post(headers: str, body: bytes = b"", *, role: str = "customer") -> bytes:
@@ -143,7 +143,7 @@ def test_a_head_letter_by_letter_is_understood_and_costs_others_nothing(api: Api
 
 
 def test_a_head_dripping_for_ever_is_hung_up_on_all_the_same(api: Api) -> None:
-    """Each byte arrives in time, but the head never becomes complete."""
+    """A head of which single bytes arrive for ever is refused after the time limit for the whole head."""
     line = call(api, b"GET /healthz HTTP/1.1\r\nX: ")
     began = time.monotonic()
     with suppress(ConnectionResetError, BrokenPipeError):
@@ -158,9 +158,9 @@ def test_a_body_that_does_not_come_is_not_waited_for_and_holds_nobody_up(api: Ap
     slow = [call(api, post("Content-Length: 1000", b"{")) for _ in range(THREADS // 2)]
     began = time.monotonic()
     others_are_answered(api)
-    heard = [hung_up(line, BODY_SECONDS + 5) for line in slow]
+    received = [hung_up(line, BODY_SECONDS + 5) for line in slow]
     assert time.monotonic() - began < BODY_SECONDS + 5
-    assert {answer.partition(b"\r\n")[0] for answer in heard} == {b"HTTP/1.1 400 BAD REQUEST"}
+    assert {answer.partition(b"\r\n")[0] for answer in received} == {b"HTTP/1.1 400 BAD REQUEST"}
 
 
 @pytest.mark.parametrize("headers", ["Content-Length: 60000", "Transfer-Encoding: chunked"])

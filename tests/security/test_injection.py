@@ -154,8 +154,8 @@ def test_a_number_in_an_address_is_a_number_or_400(scene: Scene, parameter: str)
 @pytest.mark.parametrize("text", [*SQL, *ODD.values()])
 def test_free_text_comes_back_as_it_was_written(embedded: System, text: str) -> None:
     """Free text, such as an address, a name or a reason, is stored and returned unchanged."""
-    who, driver = uuid4(), uuid4()
-    with embedded.http(Role.TRANSPORTER, who) as fleet, embedded.http(Role.CUSTOMER, who) as customer:
+    user_id, driver = uuid4(), uuid4()
+    with embedded.http(Role.TRANSPORTER, user_id) as fleet, embedded.http(Role.CUSTOMER, user_id) as customer:
         name = done(fleet.put(f"/drivers/{driver}", json={"name": text, "phone": "+91 80 1111 1111"}))["name"]
         assert name == text.strip()
         assert done(fleet.get("/drivers"))["items"][0]["name"] == name
@@ -264,10 +264,10 @@ def test_what_is_the_servers_to_say_is_refused_from_a_client(embedded: System, r
 
 
 def test_the_address_carries_no_fields_either(embedded: System) -> None:
-    who = uuid4()
-    with embedded.http(Role.CUSTOMER, who) as customer:
+    user_id = uuid4()
+    with embedded.http(Role.CUSTOMER, user_id) as customer:
         booking = done(customer.post(f"/bookings?customerId={uuid4()}&status=completed", json=BOOKING))
-    assert (booking["customerId"], booking["trucksFilled"]) == (str(who), 0)
+    assert (booking["customerId"], booking["trucksFilled"]) == (str(user_id), 0)
 
 
 # --- in headers -----------------------------------------------------------------------------------------

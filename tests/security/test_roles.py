@@ -133,16 +133,16 @@ def test_neither_becomes_somebody_else(database: Database) -> None:
 def test_a_command_handed_in_by_the_api_is_executed_by_workers_and_forgotten_by_beat(
     database: Database,
 ) -> None:
-    who = Caller(uuid4(), Role.TRANSPORTER, "A fleet")
-    command = SetAvailability(transporter_id=who.id, is_available=True)
+    caller = Caller(uuid4(), Role.TRANSPORTER, "A fleet")
+    command = SetAvailability(transporter_id=caller.id, is_available=True)
     command_id = uuid4()
     for fresh in (True, False):
         with database.api.begin() as connection:
-            assert mailbox.post(connection, command, who, command_id, "a request").fresh is fresh
-            mailbox.send(connection, SyncPresence(transporter_id=who.id))
+            assert mailbox.post(connection, command, caller, command_id, "a request").fresh is fresh
+            mailbox.send(connection, SyncPresence(transporter_id=caller.id))
     Bus(database.workers, NullWaker()).execute(command_id)
     with database.api.connect() as connection:
-        outcome = mailbox.find_outcome(connection, command_id, who.id)
+        outcome = mailbox.find_outcome(connection, command_id, caller.id)
     assert outcome is not None and (outcome.status, outcome.replayed) == ("succeeded", True)
     with database.owner.begin() as connection:
         connection.execute(text("UPDATE mailbox SET wake_at = wake_at - interval '1 hour'"))

@@ -104,10 +104,14 @@ def test_metrics_name_nobody(lived_in: System) -> None:
 
 @running
 def test_no_secret_on_a_command_line(lived_in: System) -> None:
-    """Every user of the machine can read command lines."""
-    ours = psutil.Process(lived_in.process.pid)
+    """No secret is in an argument, because every user of the machine can read command lines."""
+    supervisor = psutil.Process(lived_in.process.pid)
     servers = [Postgres(lived_in.folder).pid(), Valkey(lived_in.folder).pid()]
-    processes = [ours, *ours.children(recursive=True), *(psutil.Process(pid) for pid in servers if pid)]
+    processes = [
+        supervisor,
+        *supervisor.children(recursive=True),
+        *(psutil.Process(pid) for pid in servers if pid),
+    ]
     lines = [" ".join(process.cmdline()) for process in processes]
     assert len(lines) > len(QUEUES) + 4
     assert shown(lived_in, "\n".join(lines)) == []
@@ -148,9 +152,9 @@ def test_what_lies_in_redis_names_no_people(lived_in: System) -> None:
 @running
 def test_what_is_written_down_is_for_its_owner_alone(lived_in: System) -> None:
     files = [each for each in lived_in.folder.rglob("*") if each.is_file() and "data" not in each.parts]
-    telling = [each for each in files if shown(lived_in, each.read_text(errors="replace"))]
-    assert telling
-    assert {stat.S_IMODE(each.stat().st_mode) & 0o077 for each in telling} == {0}
+    revealing = [each for each in files if shown(lived_in, each.read_text(errors="replace"))]
+    assert revealing
+    assert {stat.S_IMODE(each.stat().st_mode) & 0o077 for each in revealing} == {0}
 
 
 # --- when things go wrong -------------------------------------------------------------------------------
@@ -198,9 +202,9 @@ def test_a_violated_constraint_tells_the_log_no_row(migrated: None) -> None:
     insert = text("INSERT INTO users (id, role, name, phone) VALUES (:id, NULL, :name, :phone)")
     with pytest.raises(IntegrityError) as error, engine().begin() as connection:
         connection.execute(insert, {"id": uuid4(), "name": PERSON, "phone": PHONE})
-    told = f"{error.value} {error.value.orig} {error.value!r} {error.value.args}"
-    assert "null value" in told
-    assert PERSON not in told and PHONE not in told
+    texts = f"{error.value} {error.value.orig} {error.value!r} {error.value.args}"
+    assert "null value" in texts
+    assert PERSON not in texts and PHONE not in texts
 
 
 UNREACHABLE = {
@@ -226,11 +230,11 @@ PROGRAMS = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_what_cannot_connect_does_not_say_with_which_password(name: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with log.open("w") as said_there:
+    with log.open("w") as log_file:
         process = subprocess.Popen(
             [sys.executable, "-m", *PROGRAMS[name]],
             env={**os.environ, **UNREACHABLE, "WEELO_ENV": "production", "PYTHONUNBUFFERED": "1"},
-            stdout=said_there,
+            stdout=log_file,
             stderr=subprocess.STDOUT,
         )
     try:
@@ -240,9 +244,9 @@ def test_what_cannot_connect_does_not_say_with_which_password(name: str, tmp_pat
     finally:
         process.kill()
         process.wait()
-    said = log.read_text()
-    assert "127.0.0.1" in said and "refused" in said, said
-    assert PASSWORD not in said and SECRET not in said
+    output = log.read_text()
+    assert "127.0.0.1" in output and "refused" in output, output
+    assert PASSWORD not in output and SECRET not in output
 
 
 def test_an_api_without_its_servers_says_so_without_the_passwords(tmp_path: Path) -> None:
@@ -257,14 +261,14 @@ def test_an_api_without_its_servers_says_so_without_the_passwords(tmp_path: Path
     finally:
         api.stop()
     assert [answer.status_code for answer in answers] == [503, 200, 503, 503]
-    said = log.read_text()
-    for trouble in (
+    output = log.read_text()
+    for reason in (
         "the live stream cannot be read from Redis",
         "no metrics from the database",
         "the database is not available",
     ):
-        assert trouble in said
-    for where in (said, *(answer.text for answer in answers)):
+        assert reason in output
+    for where in (output, *(answer.text for answer in answers)):
         assert PASSWORD not in where and SECRET not in where
 
 

@@ -69,7 +69,7 @@ def test_only_one_bearer_token_in_the_header_counts(api: Api, header: str) -> No
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 def test_the_scheme_may_be_written_in_any_case(api: Api, scheme: str) -> None:
-    """RFC 9110, section 11.1: schemes are case-insensitive."""
+    """The scheme "Bearer" is case-insensitive (RFC 9110, section 11.1)."""
     assert events(api, {"Authorization": f"{scheme} {signed(claims())}"}).status_code == 200
 
 
@@ -212,10 +212,10 @@ def test_no_role_gets_into_the_routes_of_another(method: str, path: str, role: s
 
 
 def test_somebody_who_comes_back_in_another_role_has_what_that_role_has_and_no_more(api: Api) -> None:
-    who = str(uuid4())
+    user_id = str(uuid4())
     base = f"http://127.0.0.1:{api.port}/api/v1"
-    as_customer = {"Authorization": f"Bearer {signed(claims(sub=who))}"}
-    as_transporter = {"Authorization": f"Bearer {signed(claims(sub=who, role='transporter'))}"}
+    as_customer = {"Authorization": f"Bearer {signed(claims(sub=user_id))}"}
+    as_transporter = {"Authorization": f"Bearer {signed(claims(sub=user_id, role='transporter'))}"}
     assert httpx.get(f"{base}/broadcasts", headers=as_customer).status_code == 200
     assert httpx.get(f"{base}/broadcasts", headers=as_transporter).status_code == 403
     assert httpx.get(f"{base}/offers", headers=as_transporter).status_code == 200
@@ -251,9 +251,9 @@ def test_a_token_in_the_address_opens_no_socket(api: Api) -> None:
 
 
 def test_an_open_socket_does_not_change_its_role(api: Api) -> None:
-    who = uuid4()
-    client = api.connect_as(who, "customer")
-    client.send(op="auth", token=token("admin", who))
+    user_id = uuid4()
+    client = api.connect_as(user_id, "customer")
+    client.send(op="auth", token=token("admin", user_id))
     assert client.close_code() == 4403
 
 

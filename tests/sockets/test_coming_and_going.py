@@ -68,14 +68,14 @@ def _come_and_go(api: Api, count: int) -> list[UUID]:
 
 def _visit(api: Api, number: int) -> UUID:
     """Open and close a socket. Every second one ends without a close frame, every fourth before its greeting is read."""
-    who = uuid4()
+    user_id = uuid4()
     if number % 4 == 3:
-        line = api.connect(f"Bearer {token('customer', who)}").ws.sock
+        line = api.connect(f"Bearer {token('customer', user_id)}").ws.sock
         assert line is not None
         line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         line.close()
-        return who
-    client = api.connect_as(who)
+        return user_id
+    client = api.connect_as(user_id)
     client.send(op="resume", after=0)
     if number % 4 == 1:
         assert client.ws.sock is not None
@@ -83,7 +83,7 @@ def _visit(api: Api, number: int) -> UUID:
     else:
         assert client.is_silent()
         client.disconnect()
-    return who
+    return user_id
 
 
 def _weigh(worker: psutil.Process) -> tuple[int, int, int]:

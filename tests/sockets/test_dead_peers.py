@@ -43,16 +43,16 @@ class Peer:
 
     async def receive(self, *, answer: bool, at_most: int = 1_000) -> list[Event]:
         """Return the events received until the connection ends, or until there are `at_most`."""
-        heard: list[Event] = []
-        while len(heard) < at_most and (data := await asyncio.wait_for(self.line.read(1_024), 5)):
+        received_events: list[Event] = []
+        while len(received_events) < at_most and (data := await asyncio.wait_for(self.line.read(1_024), 5)):
             self.ws.receive_data(data)
             for event in self.ws.events():
-                heard.append(event)
+                received_events.append(event)
                 if answer and isinstance(event, Ping):
                     self._writer.write(self.ws.send(event.response()))
         if self.line.at_eof():
             self._writer.close()
-        return heard
+        return received_events
 
 
 @pytest.mark.usefixtures("_pings_come_often")
@@ -76,8 +76,8 @@ def test_a_peer_that_answers_pings_stays_connected() -> None:
     async def play() -> None:
         peer = Peer()
         ours = await peer.connect()
-        heard = await peer.receive(answer=True, at_most=6)
-        assert [type(event) for event in heard] == [Ping] * 6
+        received_events = await peer.receive(answer=True, at_most=6)
+        assert [type(event) for event in received_events] == [Ping] * 6
         assert ours.next_message() is None
         # A peer that stops answering pings later is disconnected, too.
         *_, farewell = await peer.receive(answer=False)

@@ -126,11 +126,11 @@ def test_the_sixth_socket_counts_over_all_processes(migrated: None, someone: UUI
 def test_sockets_of_a_process_that_died_do_not_count(migrated: None, someone: UUID) -> None:
     one, other = Api(), Api()
     try:
-        kept = one.connect_as(someone)
-        [ours] = eventually(lambda: _processes_with_sockets_of(someone))
+        still_open = one.connect_as(someone)
+        [name] = eventually(lambda: _processes_with_sockets_of(someone))
         for _ in range(4):
             other.connect_as(someone)
-        [died] = eventually(lambda: _processes_with_sockets_of(someone) - {ours})
+        [died] = eventually(lambda: _processes_with_sockets_of(someone) - {name})
         workers = psutil.Process(other.process.pid).children()
         for worker in workers:
             worker.kill()
@@ -140,8 +140,8 @@ def test_sockets_of_a_process_that_died_do_not_count(migrated: None, someone: UU
         # The key is deleted instead of waiting until it expires, 15 s after it was last renewed.
         redis().delete(f"weelo:sockets:process:{died}")
         newer = one.connect_as(someone)
-        eventually(lambda: _processes_with_sockets_of(someone) == {ours})
-        assert kept.is_silent()
+        eventually(lambda: _processes_with_sockets_of(someone) == {name})
+        assert still_open.is_silent()
         assert newer.is_silent()
     finally:
         one.stop()

@@ -161,15 +161,15 @@ def test_a_reconnecting_client_misses_nothing(api: Api, log_writer: LogWriter, s
     """As an app does, the client stores the last seq and resumes after it, while new lines are written."""
     writer = threading.Thread(target=lambda: [log_writer.write_and_publish(someone) for _ in range(150)])
     writer.start()
-    heard: list[int] = []
-    while len(heard) < 150:
+    received: list[int] = []
+    while len(received) < 150:
         client = api.connect_as(someone)
-        client.send(op="resume", after=len(heard))
-        until = min(len(heard) + 17, 150)
-        while len(heard) < until:
+        client.send(op="resume", after=len(received))
+        until = min(len(received) + 17, 150)
+        while len(received) < until:
             # A live frame may have been sent before the resume was read; it is then sent again in order.
-            if (seq := client.frame()["seq"]) == len(heard) + 1:
-                heard.append(seq)
+            if (seq := client.frame()["seq"]) == len(received) + 1:
+                received.append(seq)
         client.disconnect()
     writer.join()
-    assert heard == list(range(1, 151))
+    assert received == list(range(1, 151))

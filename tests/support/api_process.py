@@ -25,7 +25,7 @@ class Api:
     """gunicorn as it runs in production, on a free port."""
 
     def __init__(self, workers: int = 1, *, log: Path | None = None, **environment: str) -> None:
-        """`log`: a file for its output, instead of the terminal."""
+        """Start an API process and wait until it answers. `log`: a file for its output, instead of the terminal."""
         self.port = free_port()
         options = (f"--bind=127.0.0.1:{self.port}", f"--workers={workers}", "--threads=128")
         command = (

@@ -14,6 +14,8 @@ def with_settings(monkeypatch: pytest.MonkeyPatch, **changed: Any) -> None:
     """Change these settings for all modules of the product until the end of the test."""
     other = Settings.model_validate({**settings().model_dump(), **changed})
     for name, module in list(sys.modules.items()):
-        ours = name.partition(".")[0] in ("weelo_workers", "weelo_api") and name != "weelo_workers.settings"
-        if ours and getattr(module, "settings", None) is settings:
+        is_product_module = (
+            name.partition(".")[0] in ("weelo_workers", "weelo_api") and name != "weelo_workers.settings"
+        )
+        if is_product_module and getattr(module, "settings", None) is settings:
             monkeypatch.setattr(module, "settings", lambda: other)

@@ -19,7 +19,9 @@ class Server(ThreadingHTTPServer):
 
 
 class FcmServer:
-    """`received`: the messages accepted, oldest first. `answers[token]`: the answer to messages for a token.
+    """A stand-in for FCM. `received`: the messages accepted, oldest first.
+
+    `answers[token]`: the answer to messages for a token.
 
     Answers are `ok`, `unregistered`, `foreign` (another sender's token), `quota` (429), `unavailable` (503), `invalid`,
     `hang`, `drip` (a byte now and then), `slow` (accepts when `let_go` is set) and `cut`; a list is used up one by one.

@@ -24,8 +24,8 @@ from weelo_workers.notifications import live_stream
 from weelo_workers.notifications.catalog import BY_NAME, Own, Route, always
 
 
-def _named(_session: Session, told: EventEnvelope) -> Mapping[UUID, Own]:
-    return {UUID(who): own for who, own in told.to.items()}
+def _named(_session: Session, envelope: EventEnvelope) -> Mapping[UUID, Own]:
+    return {UUID(reader): own for reader, own in envelope.to.items()}
 
 
 # The recipients of the test event are those in its envelope. It is pushed, so that a delivery queries devices as it
@@ -46,7 +46,7 @@ class LogWriter:
         `size`: characters of padding per event.
         """
         now = datetime.now(UTC)
-        readers = {str(who): own for who, own in to.items()}
+        readers = {str(reader): own for reader, own in to.items()}
         events = tuple(
             EventEnvelope(
                 id=uuid4(), event=EVENT, at=now, data={"number": number, "padding": "x" * size}, to=readers

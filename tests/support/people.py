@@ -50,7 +50,7 @@ class Truck:
     """A fleet of one truck, online near the pickup of BOOKING. It also receives other tests' requests for its kind."""
 
     def __init__(self, system: System, north: float = 0.01, kind: tuple[str, str] = OPEN) -> None:
-        """`north`: degrees of latitude (111 km each) north of the pickup."""
+        """Register the fleet and take it online. `north`: degrees of latitude (111 km each) north of the pickup."""
         self.id, self.driver = uuid4(), uuid4()
         self.client = system.client(Role.TRANSPORTER, self.id)
         self.vehicle = self.client.register_vehicle(f"HR{self.id.hex[:8]}", *kind)["id"]
@@ -81,8 +81,8 @@ class Listener:
             try:
                 frame = self._unread.get(timeout=PATIENCE_SECONDS)
             except Empty:
-                heard = [each.event for each in self.frames]
-                raise AssertionError(f"{event} {data} was not received; received: {heard}") from None
+                received = [each.event for each in self.frames]
+                raise AssertionError(f"{event} {data} was not received; received: {received}") from None
             self.frames.append(frame)
             if frame.matches(event, data):
                 return frame
@@ -98,10 +98,10 @@ class Listener:
 class BareSocket:
     """A socket without the reference client: it resumes, acknowledges and reconnects only if the test does."""
 
-    def __init__(self, system: System, role: Role, who: UUID) -> None:
+    def __init__(self, system: System, role: Role, user_id: UUID) -> None:
         url = system.url.replace("http", "ws", 1) + "/api/v1/ws"
         self.socket = websocket.create_connection(
-            url, header=[f"Authorization: Bearer {token(role, who)}"], timeout=PATIENCE_SECONDS
+            url, header=[f"Authorization: Bearer {token(role, user_id)}"], timeout=PATIENCE_SECONDS
         )
         self.frames: list[dict[str, Any]] = []
         assert self.next()["event"] == "connected"

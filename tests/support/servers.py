@@ -79,8 +79,8 @@ def own_roles(database_url: str) -> dict[str, str]:
     url = make_url(database_url)
     number = str(url.database).rpartition("_")[2]
     return {
-        f"DATABASE_{who}_URL": url.set(
-            username=f"weelo_test_{who.lower()}_{number}", password=f"of the {who.lower()}"
+        f"DATABASE_{role}_URL": url.set(
+            username=f"weelo_test_{role.lower()}_{number}", password=f"of the {role.lower()}"
         ).render_as_string(False)
-        for who in ("API", "WORKERS")
+        for role in ("API", "WORKERS")
     }

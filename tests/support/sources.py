@@ -34,7 +34,7 @@ def syntax(path: Path) -> ast.Module:
 
 
 def python_files(*places: str) -> Iterator[Path]:
-    """Yield the Python files below each folder, and each place that is a file."""
+    """Yield the Python files of these places: a folder's files, or the file itself."""
     for place in places:
         path = ROOT / place
         yield from [path] if path.is_file() else sorted(path.rglob("*.py"))

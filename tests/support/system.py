@@ -36,7 +36,7 @@ class System:
     """A running `weelo up` with all its processes. The constructor returns when it is ready."""
 
     def __init__(self, folder: Path, log: Path | None = None, /, **environment: str) -> None:
-        """`log`: a file for its output; without it the output is read through a pipe into `printed`."""
+        """Start the system. `log`: a file for its output; without it the output is read through a pipe into `printed`."""
         # Every system under test uses the database roles of production.
         database = environment.get("DATABASE_URL", os.environ.get("DATABASE_URL"))
         environment = {**(own_roles(database) if database else {}), **environment}
@@ -64,10 +64,10 @@ class System:
         )
         if log is None:
             threading.Thread(target=self._read, daemon=True).start()
-        said = log.read_text if log else lambda: "".join(self.printed)
+        read_output = log.read_text if log else lambda: "".join(self.printed)
         try:
             # This is longer than `weelo up` itself waits for its programs on a busy machine.
-            eventually(lambda: "weelo ready on" in said() or self._died(said()), within=130)
+            eventually(lambda: "weelo ready on" in read_output() or self._died(read_output()), within=130)
         except BaseException:
             self.stop()  # if this fails, no fixture stops the system
             raise
@@ -95,13 +95,13 @@ class System:
 
     # --- people -------------------------------------------------------------------------------------
 
-    def client(self, role: Role, who: UUID) -> WeeloClient:
+    def client(self, role: Role, user_id: UUID) -> WeeloClient:
         """Return a reference client of this user. Commands wait for their outcome by default."""
-        return WeeloClient(self.url, token(role, who), wait=20, http=self._connections)
+        return WeeloClient(self.url, token(role, user_id), wait=20, http=self._connections)
 
-    def http(self, role: Role, who: UUID) -> httpx.Client:
-        """Return an HTTP client with this user's token, for requests and responses that the reference client hides."""
-        headers = {"Authorization": f"Bearer {token(role, who)}", "Prefer": "wait=20"}
+    def http(self, role: Role, user_id: UUID) -> httpx.Client:
+        """Return an HTTP client with this user's token. The reference client would hide details of requests and responses."""
+        headers = {"Authorization": f"Bearer {token(role, user_id)}", "Prefer": "wait=20"}
         return httpx.Client(base_url=f"{self.url}/api/v1", headers=headers, timeout=30)
 
     # --- processes ----------------------------------------------------------------------------------
@@ -135,5 +135,5 @@ class System:
 
 def doctor(system: System) -> list[str]:
     """Run `weelo doctor` on this system and return its findings, one line each."""
-    told = system.weelo("doctor")
-    return told.stdout.splitlines() if told.returncode else []
+    done = system.weelo("doctor")
+    return done.stdout.splitlines() if done.returncode else []

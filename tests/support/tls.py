@@ -73,7 +73,10 @@ class TlsProxy(TcpProxy):
     """Decrypts what clients send, and forwards it to a server without TLS."""
 
     def __init__(self, server_url: str, certificate: Path, clients_signed_by: Path | None = None) -> None:
-        """`clients_signed_by`: clients need a certificate of this authority."""
+        """Make a proxy. `certificate`: the file with its certificate and key.
+
+        `clients_signed_by`: clients need a certificate of this authority.
+        """
         self._server = urlsplit(server_url)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(certificate)

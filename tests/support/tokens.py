@@ -29,11 +29,15 @@ def claims(**changed: Any) -> dict[str, Any]:
     return {name: value for name, value in everything.items() if value is not None}
 
 
-def signed(said: Any, secret: bytes | str = SECRET, **header: Any) -> str:
+def signed(claims_to_sign: Any, secret: bytes | str = SECRET, **header: Any) -> str:
     """Sign with HS256 by hand, because libraries refuse to sign some tokens that a forger would."""
     key = secret.encode() if isinstance(secret, str) else secret
     parts = [base64url(json.dumps({"alg": "HS256", "typ": "JWT", **header}).encode())]
-    parts.append(base64url(said if isinstance(said, bytes) else json.dumps(said).encode()))
+    parts.append(
+        base64url(
+            claims_to_sign if isinstance(claims_to_sign, bytes) else json.dumps(claims_to_sign).encode()
+        )
+    )
     digest = hmac.new(key, ".".join(parts).encode(), hashlib.sha256).digest()
     return ".".join([*parts, base64url(digest)])
 

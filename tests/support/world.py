@@ -58,7 +58,7 @@ from weelo_workers.redis_client import redis
 
 load_handlers()
 
-# Around Connaught Place, New Delhi.
+# Connaught Place, New Delhi.
 DELHI = (28.6315, 77.2167)
 KM_NORTH = 1 / 111.0
 """Degrees of latitude in a kilometre, exact enough for placing trucks."""
@@ -97,7 +97,7 @@ class Fleet:
 
 class World:
     def __init__(self, on: Engine | None = None, *, executing_on: Engine | None = None) -> None:
-        """`executing_on`: the engine on which commands are executed; the test posts and reads on `on`."""
+        """Make a driver. `on`: the engine for posting and reading. `executing_on`: the engine for executing commands."""
         self.engine = on or engine()
         self.bus = Bus(executing_on or self.engine, NullWaker())
 
@@ -110,21 +110,23 @@ class World:
 
     # --- acting -------------------------------------------------------------------------------------
 
-    def post(self, command: Command, who: UUID, role: Role, *, key: UUID | None = None) -> UUID:
+    def post(self, command: Command, user_id: UUID, role: Role, *, key: UUID | None = None) -> UUID:
         """Insert a command into the mailbox as the API does, without a wake-up. Returns its id."""
         with self.engine.begin() as connection:
-            posted = mailbox.post(connection, command, Caller(who, role), key or uuid4(), "a request")
+            posted = mailbox.post(connection, command, Caller(user_id, role), key or uuid4(), "a request")
         return posted.outcome.command_id
 
-    def execute(self, command: Command, who: UUID, role: Role, *, key: UUID | None = None) -> CommandOutcome:
+    def execute(
+        self, command: Command, user_id: UUID, role: Role, *, key: UUID | None = None
+    ) -> CommandOutcome:
         """Post and execute a command, and return the outcome that its caller reads."""
-        command_id = self.post(command, who, role, key=key)
+        command_id = self.post(command, user_id, role, key=key)
         self.bus.execute(command_id)
-        return self.outcome(command_id, who)
+        return self.outcome(command_id, user_id)
 
-    def outcome(self, command_id: UUID, who: UUID) -> CommandOutcome:
+    def outcome(self, command_id: UUID, user_id: UUID) -> CommandOutcome:
         with self.engine.connect() as connection:
-            outcome = mailbox.find_outcome(connection, command_id, who)
+            outcome = mailbox.find_outcome(connection, command_id, user_id)
         assert outcome is not None
         return outcome
 
@@ -321,9 +323,9 @@ class World:
         reason: str | None = None,
         kind: BroadcastKind = BroadcastKind.BOOKING,
     ) -> CommandOutcome:
-        who = customer or self.customer_of(broadcast_id)
-        command = CancelBroadcast(broadcast_id=broadcast_id, customer_id=who, kind=kind, reason=reason)
-        return self.execute(command, who, Role.CUSTOMER)
+        user_id = customer or self.customer_of(broadcast_id)
+        command = CancelBroadcast(broadcast_id=broadcast_id, customer_id=user_id, kind=kind, reason=reason)
+        return self.execute(command, user_id, Role.CUSTOMER)
 
     def continue_partial(self, broadcast_id: UUID, customer: UUID) -> CommandOutcome:
         """Let the customer of a booking continue with the trucks that were won."""
@@ -383,14 +385,14 @@ class World:
 
     # --- reading -------------------------------------------------------------------------------------
 
-    def events_of(self, who: UUID, event: str | None = None) -> list[dict[str, Any]]:
+    def events_of(self, user_id: UUID, event: str | None = None) -> list[dict[str, Any]]:
         """Return the lines of this user's log in order, each as `{seq, event, ...data}`."""
         query = """
             SELECT l.seq, e.event, e.data || COALESCE(l.own, '{}'::jsonb) AS data
               FROM log_lines l JOIN events e ON e.id = l.event_id WHERE l.user_id = :who ORDER BY l.seq
         """
         with self.engine.connect() as connection:
-            rows = connection.execute(text(query), {"who": who}).all()
+            rows = connection.execute(text(query), {"who": user_id}).all()
         return [
             {"seq": row.seq, "event": row.event, **row.data} for row in rows if event in (None, row.event)
         ]

@@ -105,16 +105,16 @@ def test_recipients_are_stored_as_they_were_before_they_had_types(
 def test_an_audience_reads_its_fields_and_ignores_the_others() -> None:
     """A stored event of another version may have further fields, and values that this version does not know."""
     data = {"assignment": {"id": ONE, "transporterId": TWO, "driverId": ONE, "status": "from the future"}}
-    told = EventEnvelope(
+    envelope = EventEnvelope(
         id=uuid4(), event="TripAssigned", at=datetime.now(UTC), data={**data, "broadcastId": ONE, "new": 1}
     )
-    assert catalog.transporter(cast(Session, None), told) == {UUID(TWO): None}
+    assert catalog.transporter(cast(Session, None), envelope) == {UUID(TWO): None}
 
 
 def test_what_is_stored_in_an_unreadable_event_is_in_no_error() -> None:
-    told = EventEnvelope(
+    envelope = EventEnvelope(
         id=uuid4(), event="BookingExpired", at=datetime.now(UTC), data={"pickup": "12 Secret Street"}
     )
     with pytest.raises(ValidationError) as refused:
-        catalog.customer(cast(Session, None), told)
+        catalog.customer(cast(Session, None), envelope)
     assert "broadcastId" in str(refused.value) and "Secret" not in str(refused.value)

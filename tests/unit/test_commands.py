@@ -1,4 +1,4 @@
-"""How commands are declared and read again, and the JSON forms that depend on their values."""
+"""How commands are declared and loaded, and JSON forms that depend on a command's values."""
 
 from __future__ import annotations
 

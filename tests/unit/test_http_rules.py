@@ -1,4 +1,4 @@
-"""Headers of responses, heads that are refused, and JSON with a name twice."""
+"""Headers of responses, request heads that are refused, and JSON objects with a repeated name."""
 
 from __future__ import annotations
 

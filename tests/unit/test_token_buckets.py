@@ -24,20 +24,20 @@ def at(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_a_burst_is_ten_seconds_of_the_rate_and_at_least_one_command(
     at: list[float], per_second: float, burst: int
 ) -> None:
-    buckets, who = TokenBuckets(per_second), uuid4()
+    buckets, caller_id = TokenBuckets(per_second), uuid4()
     for _ in range(burst):
-        buckets.take(who)
+        buckets.take(caller_id)
     with pytest.raises(Rejected) as refused:
-        buckets.take(who)
+        buckets.take(caller_id)
     assert refused.value.extra["retryAfter"] == pytest.approx(1 / per_second, abs=1)
     at[0] += refused.value.extra["retryAfter"]
-    buckets.take(who)
+    buckets.take(caller_id)
 
 
 def test_a_bucket_is_forgotten_only_when_it_is_full(at: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_limit, "REMEMBERED_CALLERS", 1)
-    buckets, who = TokenBuckets(0.05), uuid4()
-    buckets.take(who)
+    buckets, caller_id = TokenBuckets(0.05), uuid4()
+    buckets.take(caller_id)
     at[0] += 15  # the bucket is full again after 20 s
     with pytest.raises(Rejected):
-        buckets.take(who)
+        buckets.take(caller_id)

@@ -173,7 +173,7 @@ def _answer(outcome: CommandOutcome, wait: int, *, replayed: bool) -> Response:
 
 
 def _accepted(outcome: CommandOutcome, *, replayed: bool) -> Response:
-    """Return the 202 of a stored command. A replay includes the outcome, as far as it is known."""
+    """Return the 202 for a stored command. If the request was repeated, it includes the outcome so far."""
     body: dict[str, Any] = {
         "commandId": str(outcome.command_id),
         "command": outcome.command,

@@ -17,9 +17,9 @@ from weelo_workers.notifications.live_stream import STREAM_KEY
 
 
 class Waiting:
-    """A request that waits. `outcome`: the outcome as the live stream brought it.
+    """A request that waits. `outcome`: the outcome that the live stream announced.
 
-    It is None before, and also if the outcome was announced in a form that this version cannot read.
+    It is None before that, and also if the outcome was announced in a form that this version cannot read.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Waiting:
         self._arrived = threading.Event()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the outcome, at most for so long. Return whether it has arrived."""
+        """Wait for the outcome, at most this long. Return whether it was announced."""
         return self._arrived.wait(seconds)
 
     def arrive(self, outcome: CommandOutcome | None) -> None:
@@ -49,7 +49,7 @@ class OutcomeWaiters:
 
     @contextmanager
     def expecting(self, command_id: UUID) -> Iterator[Waiting]:
-        """Yield what receives the outcome of this command when it is announced.
+        """Yield a Waiting that receives the outcome of this command when it is announced.
 
         Announcements may be lost, so the caller must poll the row as well.
         """
@@ -79,7 +79,7 @@ class OutcomeWaiters:
         try:
             outcome = CommandOutcome.model_validate(settled, strict=False, extra="ignore")
         except ValidationError:
-            outcome = None  # from a version with other fields
+            outcome = None  # announced by a version with other fields
         for each in waiting:
             each.arrive(outcome)
 

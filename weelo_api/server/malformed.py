@@ -12,7 +12,7 @@ from gunicorn.http import errors
 from weelo_api.http.headers import ERROR_HEADERS
 from weelo_workers.contracts.rejections import Code, problem_body
 
-# A name or an address with an optional port (RFC 3986, sections 3.2.2 and 3.2.3).
+# Matches a host name or an address, with an optional port (RFC 3986, sections 3.2.2 and 3.2.3).
 _HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::\d*)?")
 
 _FRAME_THE_BODY = "Send the body with a Content-Length, or with Transfer-Encoding: chunked."

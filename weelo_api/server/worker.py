@@ -138,7 +138,7 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
     def handle(self, conn: TConn) -> Any:
         head = conn.parser.unreader.buf.getvalue()
         if not _is_whole(head):
-            # The parser would read on, up to the 800 KB that a hundred headers may have.
+            # The parser is not called, because it would read on, up to the 800 KB that a hundred headers may have.
             self.handle_error(None, conn.sock, conn.client, _too_long(head))
             return False
         self._read_until[conn] = time.monotonic() + self.body_seconds
@@ -174,7 +174,7 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
         if conn.sock.fileno() < 0:
-            # The socket was detached: it is a WebSocket now and belongs to the hub (see sockets.py).
+            # The socket was detached: it is a WebSocket now and belongs to the hub (see websocket/endpoint.py).
             self.nr_conns -= 1
             return
         if fs.cancelled() or fs.exception() is not None:
@@ -234,9 +234,9 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
                 self._read_until.pop(conn, None)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """Apply the deadline of keep-alive connections to connections that wait for a head, too.
+        """While the worker is stopping, apply its deadline for keep-alive connections to those that wait for a head, too.
 
-        A stopping worker sets it.
+        gunicorn applies that deadline to keep-alive connections only.
         """
         super()._cap_keepalive(deadline)
         for conn in self.pending_conns:

@@ -1,4 +1,4 @@
-"""`GET /api/v1/ws`: upgrade to a WebSocket and authentication. The session follows (session.py)."""
+"""`GET /api/v1/ws`: upgrades to a WebSocket and authenticates. Then session.py runs the session."""
 
 from __future__ import annotations
 

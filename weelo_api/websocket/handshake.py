@@ -22,7 +22,7 @@ _KEPT = frozenset({"HTTP_SEC_WEBSOCKET_KEY", "HTTP_AUTHORIZATION"})
 
 
 def refusal(request: Request) -> Response | None:
-    """Return the answer to a request that is no opening handshake; None if it is one."""
+    """Return the error response to a request that is no valid opening handshake; None if it is valid."""
     if _is_valid(request):
         return None
     response = problem(
@@ -51,7 +51,7 @@ def _is_valid(request: Request) -> bool:
 
 
 def keep_only_what_is_needed(request: Request) -> None:
-    """Remove all other headers from a valid handshake, and simplify the needed ones.
+    """Remove all headers that are not needed from a valid handshake, and simplify the needed ones.
 
     simple-websocket rewrites every header for wsproto to parse. wsproto raises uncaught errors for host names that are not
     IDNA and for values beyond ASCII, and h11 below it refuses more than 16 KiB of headers. This also removes

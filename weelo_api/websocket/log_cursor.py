@@ -65,7 +65,7 @@ class LogCursor:
         self._sent_up_to(seq)
 
     def resume_after(self, seq: int) -> None:
-        """Move back (or forward) to this `seq`. What follows it is due at once, page by page."""
+        """Move back (or forward) to this `seq`. The lines after it are due at once, page by page."""
         self._sent_up_to(seq)
         self.replaying = self.behind > 0
         self._not_before = 0.0

@@ -38,7 +38,7 @@ class Ack(Request):
 
 
 class Beat(Heartbeat):
-    """A sign of life with the current position. For transporters and drivers."""
+    """A heartbeat with the current position. For transporters and drivers."""
 
     op: Literal["heartbeat"]
 

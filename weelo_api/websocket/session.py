@@ -65,7 +65,7 @@ class SocketSession:
     # --- called by the hub ----------------------------------------------------------------------------------
 
     def receive(self, seq: int, item: dict[str, Any], own: dict[str, Any] | None) -> None:
-        """Take a live event of this user's log."""
+        """Accept a live event of this user's log."""
         self._log_cursor.receive(seq, item, own)
         self.transport.wake()
 
@@ -82,7 +82,7 @@ class SocketSession:
     # --- running -------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Serve the client, from `connected` on. Ends only by raising Disconnect or PeerGone."""
+        """Serve the client, beginning with the frame `connected`. Ends only by raising Disconnect or PeerGone."""
         await self._greet()
         while True:
             await self._read()

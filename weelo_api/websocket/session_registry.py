@@ -28,7 +28,7 @@ MAX_REMEMBERED = 10_000
 
 class SessionRegistry:
     def __init__(self, present: Callable[[], Iterable[SessionRecord]]) -> None:
-        """`present`: the sockets that are open in this process."""
+        """Make a registry of the sockets of this process. `present`: returns those that are open."""
         self._present = present
         self._process = uuid4().hex
         self._lock = threading.Lock()

@@ -59,7 +59,7 @@ class PeerGone(Exception):
 
 class WebSocketTransport(asyncio.BufferedProtocol):
     def __init__(self, conversation: WSConnection, buffer: memoryview) -> None:
-        """`buffer` is the receive buffer, which all transports of a loop share."""
+        """Make a transport. `buffer`: the receive buffer, which all transports of a loop share."""
         self.was_blocked = False
         """Whether the last frame had to wait for the client to read earlier ones."""
         self._ws = conversation
@@ -91,7 +91,7 @@ class WebSocketTransport(asyncio.BufferedProtocol):
 
     async def wait(self, seconds: float) -> None:
         """Wait for `wake`, at most this long. May return early."""
-        # An earlier timer stays set: an early return does no harm, and resetting it for each frame is costly.
+        # A timer that ends earlier is not reset: an early return does no harm, and resetting for each frame is costly.
         if self._alarm is None or self._loop.time() + seconds < self._alarm.when():
             self._set_alarm(seconds)
         await self._awake.wait()

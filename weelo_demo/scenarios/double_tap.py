@@ -46,7 +46,7 @@ def play(act: Act) -> str:
 
 
 def _is_refused(act: Act, customer: Customer, open_id: str) -> None:
-    """Check that a customer may have only one open broadcast."""
+    """Check that a different request is refused while the customer has an open broadcast."""
     try:
         other = _tap(customer, LCV, 2)
     except Rejected as refused:

@@ -1,4 +1,4 @@
-"""A booking is offered to many, and no transporter accepts it."""
+"""A booking is offered to many transporters, and none of them accepts it."""
 
 from __future__ import annotations
 

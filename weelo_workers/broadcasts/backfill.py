@@ -15,8 +15,8 @@ from weelo_workers.queries.open_offers import kept_out_by
 def backfill(command: Backfill, uow: UnitOfWork) -> None:
     """Send commands that offer each transporter the nearest broadcast that they had no room for.
 
-    Only the nearest, because one place in their list has become free. So a broadcast that ends causes at most as many
-    offers as it had, however many requests are waiting.
+    Only the nearest is offered, because one place in their list has become free. So a broadcast that ends causes at
+    most as many new offers as it had offers, however many requests are waiting.
     """
     nearest: dict[UUID, UUID] = {}
     for row in kept_out_by(uow.session, command.broadcast_id, uow.now):

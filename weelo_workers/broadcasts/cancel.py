@@ -56,7 +56,7 @@ def _cancel(
             Code.BOOKING_CANNOT_CANCEL,
             "A truck has set out already." if under_way else f"The {broadcast.kind} is {broadcast.status}.",
         )
-    # What reads comes first, because a query makes the unit of work write.
+    # Calls that query come first, because the unit of work writes its pending rows before each query.
     broadcast_transitions.request_backfill(uow, broadcast)
     broadcast_transitions.end_holds(uow, broadcast)
     uow.advance_all([s for s in slots if s.status in slot_lifecycle.CANCEL.when], slot_lifecycle.CANCEL)

@@ -1,4 +1,4 @@
-"""Handler (timer): at the deadline the open slots expire; trucks that were won continue."""
+"""Handler (timer): at the deadline the open slots of a broadcast expire. The trucks that were won stay assigned."""
 
 from __future__ import annotations
 

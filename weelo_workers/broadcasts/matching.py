@@ -118,9 +118,9 @@ def find_candidates(
     found = MatchResult(
         excluded=[Excluded(stale_id, PassedOverBecause.SILENT) for stale_id in online.stale] if online else []
     )
-    # `partial`: Redis was emptied, so presence lacks transporters. Within a radius their next heartbeats find the
-    # broadcast. Without one, all who want work are taken from the rows, because a missing offer can cost the customer a
-    # truck and an offer to an absent transporter costs nothing.
+    # `partial`: Redis was emptied, so presence lacks transporters. In a step with a radius their next heartbeats find
+    # the broadcast. In a step without one, all transporters who want work are read from the database: a missing offer
+    # can cost the customer a truck, but an offer to an absent transporter costs nothing.
     all_who_want_work = online is None or (unlimited and online.partial)
     if not kinds or not (near or all_who_want_work):
         return found

@@ -15,7 +15,7 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer
 from weelo_workers.queries.open_offers import in_last_step
 
-# For this time heartbeats do not find a broadcast that the transporter cannot take now.
+# A broadcast that the transporter cannot take now is excluded from their heartbeats for this time.
 SNOOZE_SECONDS = 60.0
 
 
@@ -36,7 +36,7 @@ def offer_late(command: OfferLate, uow: UnitOfWork) -> None:
 def _leave_out_of_heartbeats(
     uow: UnitOfWork, late: LateOffers, transporter_id: UUID, km: float | None
 ) -> None:
-    """Let this transporter's heartbeats not find the broadcast: it was offered before, or they cannot take it now."""
+    """Exclude the broadcast from this transporter's heartbeats: it was offered before, or they cannot take it now."""
     broadcast = late.broadcast
     # Near hundreds of requests, each heartbeat of a transporter without room would otherwise send twenty commands without
     # effect. Broadcasts farther than a refused one would be refused as well.

@@ -13,7 +13,10 @@ from weelo_workers.models import Broadcast
 
 @handles(OfferPassedOver)
 def offer_passed_over(command: OfferPassedOver, uow: UnitOfWork) -> None:
-    """Offer it to those online within its reach. If Redis does not answer, all count as online at an unknown distance."""
+    """Offer the broadcast to those of the transporters who are online within its reach.
+
+    If Redis does not answer, all count as online at an unknown distance.
+    """
     asked = uow.session.get(Broadcast, command.broadcast_id)
     if asked is None:
         return

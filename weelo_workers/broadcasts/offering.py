@@ -99,7 +99,7 @@ def insert_offers(
 
 
 def _why_refused(uow: UnitOfWork, refused: Sequence[Candidate]) -> list[Excluded]:
-    """Return why each was refused: they went offline after the search, or other offers have filled their list."""
+    """Return why each candidate was refused: they went offline after the search, or other offers have filled their list."""
     if not refused:
         return []
     ids = [candidate.transporter_id for candidate in refused]

@@ -1,4 +1,4 @@
-"""Offers outside the rings: to transporters whom a broadcast's rings did not reach or passed over."""
+"""Late offers: to transporters whom a broadcast's rings did not reach or passed over."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ MAX_SEARCHES = 5
 
 
 def any_transporter_online(uow: UnitOfWork, broadcast: Broadcast) -> bool:
-    """Return whether transporters with trucks of the kind, free or on the road, are online within reach of it.
+    """Return whether any transporter with a fitting truck, free or on the road, is online within reach of the broadcast.
 
     Reads Redis, so it is called before anything is locked. If Redis does not answer, every available transporter with
     such a truck on the road counts as online and within reach.

@@ -48,7 +48,7 @@ class Command(BaseModel):
     (see `messaging/ordering.py`)."""
 
     batched: ClassVar[bool] = False
-    """Rows of it wake no worker: they are executed in batches (see `messaging/batches.py`)."""
+    """Rows of this command wake no worker, because they are executed in batches (see `messaging/batches.py`)."""
 
     def __init_subclass__(
         cls,

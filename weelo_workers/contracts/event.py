@@ -27,7 +27,7 @@ class Event(Wire):
     def __init_subclass__(
         cls, *, shared: bool = False, to: type[Recipients] | None = None, **kwargs: object
     ) -> None:
-        """`shared`: the class is a base of other events, not an event itself. `to`: sets `recipients`."""
+        """Register a subclass. `shared`: it is a base of other events, not an event itself. `to`: sets `recipients`."""
         super().__init_subclass__(**kwargs)  # type: ignore[arg-type]
         if to is not None:
             cls.recipients = to

@@ -1,7 +1,7 @@
 """The lifecycle of a mailbox row, and the decision what follows a failed attempt.
 
-A row is a command, a timer or a delivery. Its state is not a column: it follows from five columns, see `state_of`. The
-same rules as SQL are the predicates in `models/mailbox.py`; a test compares both in the database.
+A row is a command, a timer or a delivery. Its state is not a column: it follows from five columns, see `state_of`.
+`models/mailbox.py` has the same rules as SQL conditions; a test compares both in the database.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from weelo_workers.lifecycles.distance import SPHERE_ERROR, half_chord_squared, 
 Wanted = TypeVar("Wanted", bound="OfferRank")
 
 # If two pickups are farther apart than APART_FACTOR times the new offer's distance plus APART_KM, the transporter
-# cannot be near both. On an exact sphere with exact positions these would be 2 and 0.
+# cannot be near both. On an exact sphere with exact positions the factor would be 2 and the distance 0.
 APART_FACTOR = 2 * SPHERE_ERROR
 APART_KM = 0.1
 

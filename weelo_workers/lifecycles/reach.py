@@ -14,7 +14,7 @@ class Reach:
     """
 
     _km: float
-    """-inf: nothing; inf: everyone."""
+    """The distance in km; -inf: not offered yet; inf: offered to everyone."""
 
     @classmethod
     def nothing(cls) -> Reach:

@@ -6,7 +6,7 @@ from weelo_workers.lifecycles.lifecycle import Lifecycle
 FILLED = frozenset({S.ASSIGNED, S.ACCEPTED, S.COMPLETED})
 
 OPEN = frozenset({S.SEARCHING, S.HELD})
-"""In these states no truck has been assigned to the slot."""
+"""In these states no truck is assigned to the slot."""
 
 LIFECYCLE = Lifecycle(
     "truck request", initial=S.SEARCHING, final=frozenset({S.COMPLETED, S.CANCELLED, S.EXPIRED})

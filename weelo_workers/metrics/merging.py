@@ -34,7 +34,7 @@ def merged(folders: Iterable[Path]) -> Iterable[Any]:
 
 
 def merge_dead(folder: Path) -> None:
-    """Merge the counter files of children that have died into one. `folder`: the program's own."""
+    """Merge the counter files of children that have died into one. `folder`: the program's directory."""
     with _locked(folder):
         dead = [path for path in folder.glob("*.db") if not _alive(_pid(path))]
         by_kind: dict[str, list[Path]] = defaultdict(list)

@@ -109,7 +109,7 @@ class TruckRequest(Base):
     status: Mapped[str]
     state_changed_at: Mapped[datetime]
     hold_id: Mapped[UUID | None] = mapped_column(ForeignKey("holds.id", ondelete="SET NULL"))
-    """The present hold on it, or the last one."""
+    """The present hold on the slot, or the last one."""
 
     __table_args__ = (
         UniqueConstraint("broadcast_id", "request_number", name="slots_of_a_broadcast_are_numbered"),

@@ -69,7 +69,7 @@ def connect(
 ) -> Engine:
     """Return an engine for `postgresql://…`. Connection parameters of the URL take precedence over ours.
 
-    `lock_timeout`: instead of the usual one. Raises ValueError for a URL that libpq cannot parse.
+    `lock_timeout`: replaces the usual one. Raises ValueError for a URL that libpq cannot parse.
     """
     given = database_url.read(url)
     limits = {**LIMITS, **({"lock_timeout": lock_timeout} if lock_timeout else {})}
@@ -111,7 +111,7 @@ class _Pooler:
     """
 
     def __init__(self, options: str | None, limits: Mapping[str, str]) -> None:
-        """`options`: the URL's options, which are always sent. `limits`: the time limits of this engine."""
+        """Set the options to send. `options`: those of the URL, always sent. `limits`: the time limits of this engine."""
         self._options = {"options": options} if options else {}
         self._own = limits["lock_timeout"]
         differs = self._own != LIMITS["lock_timeout"]

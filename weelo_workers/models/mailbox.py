@@ -155,8 +155,8 @@ def failed_before(row: Any = _COLUMNS, *, in_marked_attempt: bool = False) -> Co
 def untroubled(row: Any = _COLUMNS) -> ColumnElement[bool]:
     """Return the condition that no failure and no possible crash is counted.
 
-    Stricter than not `failed_before`: beat must stay alive, so it does not itself execute a row with one possible crash
-    while workers respond. An operator may requeue such a row as well.
+    This is stricter than `not failed_before`. Beat must stay alive, so while workers respond it does not itself execute
+    a row with even one possible crash.
     """
     return row.attempts + row.crashes == 0  # type: ignore[no-any-return]
 

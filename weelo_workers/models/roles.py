@@ -79,7 +79,7 @@ def _role(cursor: Any, variable: str, address: str | None) -> str | None:
 def _may(cursor: Any, statement: sql.Composed) -> bool:
     """Execute the statement.
 
-    Return False, without any effect, if our role has no right to it, as where an administrator manages roles.
+    Return False, without any effect, if our role lacks the right, for example because an administrator manages roles.
     """
     cursor.execute("SAVEPOINT role")
     try:
@@ -110,7 +110,7 @@ def _on_tables(cursor: Any, what: str, tables: Iterable[str], role: str, schema:
 
 
 def _set_defaults(cursor: Any, role: str, schema: str) -> None:
-    """Make the limits defaults of the role in this database, because some poolers drop a connection's own settings."""
+    """Set the time limits as defaults of the role in this database, because some poolers drop a connection's own settings."""
     defaults = {**LIMITS, **SESSION, **({} if schema == "public" else {"search_path": schema})}
     for name, value in defaults.items():
         statement = sql.SQL("ALTER ROLE {} IN DATABASE {} SET {} = {}").format(

@@ -129,7 +129,7 @@ def push_condition(
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An event's name on the wire and its audiences. Without audiences it is deliberately sent to no one."""
+    """An event's name on the wire and its audiences. An event without audiences is deliberately sent to no user."""
 
     name: str
     audiences: tuple[Callable[[Session, EventEnvelope], Mapping[UUID, Own]], ...]
@@ -243,7 +243,7 @@ _OFFERS = "offers by broadcast"
 def _recipients(session: Session, event: OfBroadcastVersion) -> list[UUID]:
     """Return the transporters to whom the broadcast was offered up to this version.
 
-    The offers are read once per delivery. Later ones have greater versions than its events.
+    The offers are read once per delivery. Offers made after that have greater versions than its events.
     """
     known = session.info.setdefault(_OFFERS, {})
     if event.broadcast_id not in known:
@@ -259,7 +259,7 @@ _OFFERS_OF = select(Offer.transporter_id, Offer.version).where(Offer.broadcast_i
 
 @push_condition(OfBroadcast)
 def always(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """The push never becomes wrong."""
+    """At any time, for all users: the push is about a fact that does not change."""
     return users
 
 

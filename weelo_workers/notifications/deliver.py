@@ -111,8 +111,8 @@ def _lines(session: Session, events: Sequence[EventEnvelope]) -> list[Line]:
     return lines
 
 
-# The heads are locked first, in user id order, so that deliveries never deadlock. `numbered` waits for all of them, and
-# events and lines wait for `numbered`: so the positions of events have the same order as each reader's lines.
+# The log heads are locked first, in the order of user ids, so that deliveries never deadlock. `numbered` needs all of
+# them, and events and lines need `numbered`. So the positions of events have the same order as each reader's lines.
 _WRITE = text("""
     WITH line AS (
       SELECT * FROM jsonb_to_recordset(CAST(:lines AS jsonb)) AS line (user_id uuid, nth int, event_id uuid, own jsonb)

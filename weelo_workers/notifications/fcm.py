@@ -105,7 +105,8 @@ def _answer(refusal: Exception, why: str, now: datetime) -> DeliveryResult:
 
     for_good = (
         exceptions.InvalidArgumentError,
-        # FCM sends this for a token of another project, too. With wrong credentials that is every token, so none is deleted.
+        # FCM also sends this error for a token of another project. With wrong credentials that is every token, so none
+        # is deleted.
         exceptions.PermissionDeniedError,
         messaging.ThirdPartyAuthError,
     )
@@ -159,7 +160,7 @@ def _is_loopback(endpoint: str) -> bool:
 
 
 def _app() -> Any:
-    """Return this process's connection to FCM. The lock keeps concurrent first pushes from making several."""
+    """Return this process's connection to FCM. The lock keeps concurrent first pushes from making several connections."""
     with _connecting:
         return _connection()
 

@@ -1,4 +1,4 @@
-"""Handler: push to users who have no socket at once, to others after three seconds without an ack."""
+"""Handler: push an event. Users without a socket get it at once, others after three seconds without an ack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Presence: positions of online transporters and the open broadcasts near them, in Redis. No database here.
+"""Presence: positions of online transporters and the open broadcasts near them, in Redis.
 
 A transporter is *online* here if their app has sent a heartbeat within the TTL. All of it can be lost: heartbeats restore
 it within one TTL. Presence only proposes; matching checks availability and free trucks in the database.
@@ -66,7 +66,7 @@ __all__ = [
 
 # Redis computes distances on a sphere, which are at most 0.6 % longer than those on the ellipsoid.
 _SPHERE_EXCESS = 1.007
-# No two points on Earth are farther apart.
+# A radius in km that covers the whole Earth.
 _EVERYWHERE_KM = 20_100.0
 # The greatest latitude that the index can store. A position beyond it is indexed at this latitude; `at` has the true
 # one.
@@ -156,7 +156,10 @@ def is_warm() -> bool:
 
 
 def last_position(transporter_id: UUID) -> Point | None:
-    """Return the position of the last heartbeat; None if they are offline, it is unknown, or Redis does not answer."""
+    """Return the position of the last heartbeat.
+
+    Return None if the transporter is offline, the position is unknown, or Redis does not answer.
+    """
     try:
         at = redis().hget("weelo:presence:at", str(transporter_id))
     except RedisError:
@@ -262,7 +265,7 @@ def index_broadcast(
     radius_km: float,
     seconds_left: float,
 ) -> None:
-    """Index this broadcast for heartbeats from within its radius; with no kinds, remove it.
+    """Add the broadcast to the index that heartbeats search; with no kinds, remove it.
 
     `as_of`: a time read under the broadcast's lock. An entry with a later time is not overwritten.
     """

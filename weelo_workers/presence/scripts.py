@@ -185,9 +185,10 @@ return {complete(alive_since), found, silent}
 """
 )
 
-# Arguments: kinds (JSON), longitude, latitude, how many at least, the widest radius in km, whether to include those without
-# a position, the TTL in seconds. Returns SEARCH's results and the cutoff in km within which all were found; '' if there are
-# no more. The radius doubles until it holds enough, so the cost depends on how many are wanted.
+# Arguments: kinds (JSON), longitude, latitude, the minimum number of results, the widest radius in km, whether to
+# include transporters without a position, the TTL in seconds. Returns SEARCH's results and the cutoff in km within
+# which all were found; '' if there are no more. The radius doubles until it holds enough, so the cost depends on how
+# many are wanted.
 NEAREST = (
     _SEARCH
     + """
@@ -237,7 +238,7 @@ return found
 """
 )
 
-# Arguments: the TTL in seconds, how many at most.
+# Arguments: the TTL in seconds, the maximum number of transporters.
 EVICT_STALE = (
     _COMMON
     + """
@@ -247,7 +248,8 @@ return #silent
 """
 )
 
-# Arguments: id, as of when, kinds (JSON; none: remove it), longitude, latitude, radius in km, seconds left.
+# Arguments: id, time at which the state was read, kinds (JSON; none: remove the entry), longitude, latitude, radius in
+# km, seconds until the broadcast ends.
 INDEX_BROADCAST = (
     _COMMON
     + """
@@ -274,7 +276,8 @@ return 1
 """
 )
 
-# Argument: how many at most. A process may die between the commit that ends a broadcast and the removal of its entry.
+# Argument: the maximum number of entries. Entries are left over if a process dies between the commit that ends a
+# broadcast and the removal of its entry.
 EVICT_CLOSED = (
     _COMMON
     + """
@@ -300,7 +303,8 @@ return 1
 """
 )
 
-# Arguments: transporter, the distance in km beyond which they have no room, seconds to keep it. The smallest one is kept.
+# Arguments: transporter, the distance in km beyond which they have no room, seconds to keep it. Of several distances
+# the smallest is kept.
 MARK_FULL = (
     _COMMON
     + """

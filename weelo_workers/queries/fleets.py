@@ -21,7 +21,10 @@ from weelo_workers.queries.views import assignment_view, driver_view, vehicle_vi
 
 @dataclass(frozen=True, slots=True)
 class FleetAvailability:
-    """`free_kinds`: the kinds of which a fleet has free trucks; None if it does not want work. `at`: the time of reading."""
+    """The availability of a fleet. `free_kinds`: the kinds of its free trucks; None if it does not want work.
+
+    `at`: the time of reading.
+    """
 
     free_kinds: frozenset[str] | None
     at: float

@@ -44,7 +44,7 @@ SENTENCES = {
 
 
 def explain(session: Session, broadcast_id: UUID, transporter_id: UUID, acked: int) -> WhyView | None:
-    """Return the explanation; None if there is no such broadcast. `acked`: the last `seq` that their app acknowledged."""
+    """Return the explanation; None if there is no such broadcast. `acked`: the last `seq` that the app has acknowledged."""
     broadcast = session.get(Broadcast, broadcast_id)
     if broadcast is None:
         return None
@@ -123,7 +123,7 @@ def _passed_over(session: Session, broadcast_id: UUID, transporter_id: UUID) -> 
 
 
 def _had_a_free_truck(broadcast_id: UUID, transporter_id: UUID) -> ColumnElement[bool]:
-    """Return the condition that they had a free truck at the time of a step, according to the assignments.
+    """Return the condition that the transporter had a free truck at the time of a step, according to the assignments.
 
     Steps record no reason for a fleet whose trucks are all on the road, because presence lists only free trucks.
     """

@@ -74,7 +74,7 @@ def _decode(cursor: str) -> tuple[datetime, UUID]:
         in_utc = time.astimezone(UTC)
     except (ValueError, binascii.Error, OverflowError):
         raise _unknown_cursor() from None
-    # No cursor of ours has years that PostgreSQL or time zone conversion cannot handle.
+    # Our own cursors never contain years that PostgreSQL or time zone conversion cannot handle.
     if time.tzinfo is None or not 1970 <= in_utc.year < 9999:
         raise _unknown_cursor()
     return in_utc, last

@@ -65,8 +65,8 @@ class Postgres(EmbeddedServer):
 
     name: ClassVar[str] = "postgres"
     process_name: ClassVar[str] = "postgres"
-    stop_signal: ClassVar[signal.Signals] = signal.SIGINT  # "fast": ends sessions, writes a checkpoint
-    # "immediate": recovers from the log at the next start
+    stop_signal: ClassVar[signal.Signals] = signal.SIGINT  # mode "fast": ends sessions
+    # Mode "immediate": the next start recovers from the log.
     kill_signal: ClassVar[signal.Signals] = signal.SIGQUIT
 
     def __init__(self, data_dir: Path, settings: Mapping[str, str] | None = None) -> None:
@@ -74,7 +74,7 @@ class Postgres(EmbeddedServer):
         self.settings = {**SETTINGS, **(settings or {})}
 
     def url(self, database: str = "postgres", role: str = SUPERUSER) -> str:
-        """Return the URL for a role. Its password is made here; `weelo migrate` makes roles other than the superuser."""
+        """Return the URL for a role, with a password that is generated once. `weelo migrate` creates the roles."""
         password = kept_secret(self.home / ("password" if role == SUPERUSER else f"password-of-{role}"))
         return f"postgresql://{role}:{password}@127.0.0.1:{self._port()}/{quote(database)}"
 
@@ -145,7 +145,7 @@ class Postgres(EmbeddedServer):
         return installation_for(owner_of(self.working_directory()))
 
     def _ready(self) -> bool:
-        """Return whether it takes connections, which PostgreSQL writes into its pid file (pidfile.h, line 8)."""
+        """Return whether PostgreSQL accepts connections, which it writes into its pid file (pidfile.h, line 8)."""
         lines = self._pid_file_lines()
         return len(lines) >= 8 and lines[7].strip() == "ready" and self.pid() is not None
 

@@ -43,7 +43,7 @@ class Installation:
     account: Account | None
 
     def run(self, program: str, *arguments: str, stdin_text: str = "") -> None:
-        """Run one of its programs. Raises ServerError with the line that names the cause if it fails."""
+        """Run one of PostgreSQL's programs. Raises ServerError with the line that names the cause if it fails."""
         done = subprocess.run(
             [str(self.binaries / program), *arguments],
             check=False,
@@ -60,7 +60,7 @@ class Installation:
             raise ServerError(f"{program} failed: {cause_in(done.stdout)}")
 
     def begin(self, program: str, *arguments: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        """Start one of its programs in a session of its own, so that Ctrl-C does not reach it."""
+        """Start one of PostgreSQL's programs in a session of its own, so that Ctrl-C does not reach it."""
         return subprocess.Popen(
             [str(self.binaries / program), *arguments],
             stdin=subprocess.DEVNULL,

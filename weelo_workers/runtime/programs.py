@@ -24,7 +24,7 @@ NOTIFIER_THREADS = 2
 
 API_ROLE, WORKERS_ROLE = ROLES = ("DATABASE_API_URL", "DATABASE_WORKERS_URL")
 
-# Shorter timers, so that the demo takes one minute instead of several.
+# With these shorter timers the demo takes one minute instead of several.
 DEMO_PACE = {
     "BROADCAST_TIMEOUT_SECONDS": "30",
     "RADIUS_STEP_SECONDS": "2",
@@ -117,7 +117,7 @@ def environment(overrides: Mapping[str, str]) -> dict[str, str]:
 
 
 def env_for_role(environment: Mapping[str, str], role: str | None) -> dict[str, str]:
-    """Return the environment of a program that uses the database as `role` (the variable with its URL; None: not at all).
+    """Return the environment of a program that connects as `role` (the variable with the URL; None: no database).
 
     If that variable is not set, the program gets DATABASE_URL, the owner's. No program gets other roles' passwords.
     """
@@ -143,7 +143,8 @@ def _api(options: Options) -> Program:
 
 
 def _worker(queue: str, concurrency: int) -> Program:
-    # Processes for transitions; threads for the notifier, which mostly waits for the database and FCM.
+    # Workers for transitions use processes. The notifier uses threads, because it mostly waits for the database and
+    # FCM.
     pool, size = ("threads", NOTIFIER_THREADS) if queue == NOTIFICATIONS else ("prefork", concurrency)
     argv = _celery(
         "worker",

@@ -61,13 +61,13 @@ class Readiness:
         self._next_notice = self._began + FIRST_NOTICE_SECONDS
 
     def expect(self, addresses: Mapping[str, str]) -> None:
-        """Require from now on that these URLs, by the program behind them, answer 200 as well."""
+        """Require from now on that these URLs answer 200 as well. `addresses`: URLs by the name of the program."""
         self.reached = False
         self._addresses |= addresses
         self._progressed = time.monotonic()
 
     def check(self) -> bool:
-        """Return whether all of it works; examined every 0.2 s at most. Raises NotReady if that takes too long."""
+        """Return whether everything works, examined every 0.2 s at most. Raises NotReady if that takes too long."""
         now = time.monotonic()
         if not self.reached and now >= self._next_check:
             self._next_check = now + PAUSE_SECONDS
@@ -84,7 +84,7 @@ class Readiness:
         return self.reached
 
     def notice(self) -> str | None:
-        """Return a line about what is missing: after 10 s, 20 s, 40 s and so on, None at all other times."""
+        """Return a line about what is missing, after 10 s, 20 s, 40 s and so on; None at all other times."""
         now = time.monotonic()
         if self.reached or now < self._next_notice:
             return None

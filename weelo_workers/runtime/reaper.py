@@ -32,7 +32,7 @@ class ChildRegistry:
         write_private(self.path, json.dumps({"supervisor": os.getpid(), "children": named}), durable=False)
 
     def end(self, supervisor: int | None = None) -> int:
-        """Kill the listed children that still run; return how many. `supervisor`: only if that pid wrote the file."""
+        """Kill the listed children that still run; return how many. `supervisor`: do so only if this pid wrote the file."""
         try:
             registry = json.loads(self.path.read_text())
             children = [Identity(int(pid), float(born)) for pid, born in registry["children"]]

@@ -74,7 +74,7 @@ class EmbeddedServer(ABC):
 
     @abstractmethod
     def _prepare(self) -> None:
-        """Make what the first start needs."""
+        """Create the files that the first start needs."""
 
     @abstractmethod
     def _launch(self, port: int) -> subprocess.Popen[bytes]:
@@ -82,14 +82,14 @@ class EmbeddedServer(ABC):
 
     @abstractmethod
     def _ready(self) -> bool:
-        """Return whether it takes connections."""
+        """Return whether the server accepts connections."""
 
     @abstractmethod
     def _recorded_pid(self) -> int | None:
-        """Return the pid in its pid file, which may be out of date."""
+        """Return the pid in the server's pid file, which may be out of date."""
 
     def start(self) -> str:
-        """Start it unless it runs already, wait until it is ready, and return its URL."""
+        """Start the server unless it runs already, wait until it is ready, and return its URL."""
         make_directory(self.home.parent)
         make_directory(self.home)
         with FileLock(self.home / "start.lock", mode=0o600):
@@ -110,7 +110,7 @@ class EmbeddedServer(ABC):
         return pid if pid is not None and self._is_this_server(pid) else None
 
     def stop(self, within: float = 10.0) -> None:
-        """Shut it down cleanly; after the time limit kill it, which costs a recovery at the next start but no data."""
+        """Shut the server down cleanly. After a time limit kill it, which costs a recovery at the next start but no data."""
         pid = self.pid()
         if pid is None:
             self._end_survivors()  # one that was still starting
@@ -125,11 +125,11 @@ class EmbeddedServer(ABC):
         self.kill()
 
     def kill(self) -> None:
-        """Kill it and all its processes with SIGKILL."""
+        """Kill the server and all its processes with SIGKILL."""
         self._end_survivors()
 
     def remove(self) -> None:
-        """Kill it and delete its data."""
+        """Kill the server and delete its data."""
         self.kill()
         shutil.rmtree(self.home, ignore_errors=True)
 
@@ -173,7 +173,10 @@ class EmbeddedServer(ABC):
         raise ServerError(f"embedded {self.name} does not start: {cause_in(last_lines)} (see {self.log})")
 
     def _wait_until_ready(self, child: subprocess.Popen[bytes] | None) -> bool:
-        """Wait until it takes connections. Return False if `child` ends before; raises ServerError after START_SECONDS."""
+        """Wait until the server accepts connections. Return False if `child` ends before.
+
+        Raises ServerError after START_SECONDS.
+        """
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if child is not None and child.poll() is not None:

@@ -111,7 +111,7 @@ class Supervisor:
         ]
 
     def last_lines(self, names: Iterable[str]) -> list[str]:
-        """Return what these programs printed last, of those that printed anything."""
+        """Return the last line of each of these programs that has printed any."""
         children = [self._children[name] for name in names if name in self._children]
         return [f"{child.program.name} printed: {child.last_line}" for child in children if child.last_line]
 

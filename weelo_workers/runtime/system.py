@@ -302,7 +302,7 @@ def _start_again(server: EmbeddedServer, console_log: ConsoleLog) -> None:
 
 
 def _migrate(environment: dict[str, str]) -> None:
-    """Migrate in a separate process, so that this one keeps no imports and connections of it."""
+    """Migrate in a separate process, so that imports and connections of the migration do not stay in this one."""
     done = subprocess.run(
         programs.migration(),
         env=environment,
@@ -318,7 +318,7 @@ def _migrate(environment: dict[str, str]) -> None:
 
 
 def _empty_metrics_dir(data: DataDir) -> str:
-    """Return an empty directory for metrics, so that those of an earlier run are not added."""
+    """Return an empty directory for metrics, so that metrics of an earlier run are not added."""
     shutil.rmtree(data.metrics_dir, ignore_errors=True)
     data.metrics_dir.mkdir(mode=0o700)
     return str(data.metrics_dir)

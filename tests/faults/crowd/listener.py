@@ -57,8 +57,8 @@ class Cards(HeardLog):
 class Listener:
     """A transporter with one truck, within the rings or just outside. It uses a `Phone` or the reference client."""
 
-    def __init__(self, client: WeeloClient, who: UUID, dice: random.Random) -> None:
-        self.id, self.driver = who, uuid4()
+    def __init__(self, client: WeeloClient, user_id: UUID, dice: random.Random) -> None:
+        self.id, self.driver = user_id, uuid4()
         self.client = client
         self.cards = Cards()
         self.phone: Phone | None = None

@@ -48,7 +48,7 @@ class Phone:
         self._attempt = 0
 
     def dial(self) -> socket.socket | None:
-        """Connect and return the socket, or None if that fails; then try again at `due`."""
+        """Connect and return the socket. If that fails, return None and set `due`, the time of the next attempt."""
         self._attempt += 1
         try:
             wire = socket.create_connection(self._address, timeout=5)
@@ -157,7 +157,7 @@ class Phone:
             self.heard_log.add(frame["seq"], Line.written(frame))
 
     def _check_order(self, seq: int) -> None:
-        """Check that seqs are consecutive: live lines after `connected`, and once the lines after our `resume`."""
+        """Check that this line follows the previous one, or is the first one after our `resume`."""
         assert self._asked_after is not None, "a line before `connected`"
         wanted = self._next if self._next is not None else self._live_from
         resumes = seq == self._asked_after + 1 and not self._has_resumed

@@ -81,8 +81,8 @@ class Crowd:
     def gather(self, dice: random.Random) -> None:
         """Register all listeners with their trucks and open their sockets."""
         for _ in range(LISTENERS):
-            who = uuid4()
-            self.listeners.append(Listener(self._client(Role.TRANSPORTER, who), who, dice))
+            user_id = uuid4()
+            self.listeners.append(Listener(self._client(Role.TRANSPORTER, user_id), user_id, dice))
         with ThreadPoolExecutor(12) as pool:
             list(pool.map(Listener.sign_on, self.listeners))
         for each in self.listeners[:REFERENCE_CLIENTS]:
@@ -92,8 +92,8 @@ class Crowd:
             each.phone = Phone(self.fault_system.system.port, bearer, each.cards)
         self.exchange = PhonePoller(self.phones)
 
-    def _client(self, role: Role, who: UUID) -> WeeloClient:
-        bearer = token(role, who, ttl=7200)
+    def _client(self, role: Role, user_id: UUID) -> WeeloClient:
+        bearer = token(role, user_id, ttl=7200)
         return WeeloClient(self.fault_system.system.url, bearer, wait=20, retry_for=40, http=self._http)
 
     # --- the play -----------------------------------------------------------------------------------------
@@ -230,8 +230,8 @@ class Crowd:
         self._be_quiet()
         with ThreadPoolExecutor(8) as pool:
             listed = list(pool.map(Listener.listed, self.listeners))
-        for each, theirs in zip(self.listeners, listed, strict=True):
-            self.listed.append((each, set(each.cards.open), theirs))
+        for each, from_server in zip(self.listeners, listed, strict=True):
+            self.listed.append((each, set(each.cards.open), from_server))
 
     def _be_quiet(self) -> None:
         """Wait until all lines are received, all due commands are settled, and only the permanent requests are open."""

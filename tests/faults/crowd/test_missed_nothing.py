@@ -62,7 +62,9 @@ def test_SOCK_01_no_connection_left_out_repeated_or_changed_a_line(crowd: Crowd)
 
 
 def test_CNCL_03_a_list_made_of_frames_alone_is_the_servers_list(crowd: Crowd) -> None:
-    assert any(ours for _, ours, _ in crowd.listed), "no list was compared while something was on it"
+    assert any(from_frames for _, from_frames, _ in crowd.listed), (
+        "no list was compared while something was on it"
+    )
     assert [each for each in crowd.listed if each[1] != each[2]] == []
 
 
@@ -73,13 +75,16 @@ def test_BCAST_05_every_notified_transporter_received_each_withdrawal_once(crowd
     )
     assert offered
     for row in offered:
-        heard = cards[row.transporter_id].withdrawn[str(row.broadcast_id)]
+        withdrawals = cards[row.transporter_id].withdrawn[str(row.broadcast_id)]
         # A filled request may be cancelled afterwards. Then both withdrawals are received, in this order.
-        assert heard[-1:] == [WITHDRAWALS[row.status]] and len(heard) == len(set(heard)), (row, heard)
+        assert withdrawals[-1:] == [WITHDRAWALS[row.status]] and len(withdrawals) == len(set(withdrawals)), (
+            row,
+            withdrawals,
+        )
 
 
 def test_no_socket_got_a_final_close_code_and_the_doctor_finds_nothing(crowd: Crowd) -> None:
-    assert all(crowd.deaths[who] for who in ("an API process", "the notifier", "Redis"))
+    assert all(crowd.deaths[process] for process in ("an API process", "the notifier", "Redis"))
     assert not [phone.turned_away for phone in crowd.phones if phone.turned_away.keys() & FINAL_CODES]
     # workers report to Redis every few seconds
     eventually(lambda: not doctor(crowd.fault_system.system), within=60)

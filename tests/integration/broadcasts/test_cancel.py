@@ -50,11 +50,11 @@ def test_CNCL_05_nothing_of_it_is_left_behind_and_no_timer_still_acts(world: Wor
     world.cancel(broadcast)
     world.drain()
     version = world.value("SELECT version FROM broadcasts WHERE id = :id", id=broadcast)
-    heard = len(world.events_of(fleet.id))
+    lines = len(world.events_of(fleet.id))
     for _ in range(10):
         world.tick(15)
     assert world.value("SELECT version FROM broadcasts WHERE id = :id", id=broadcast) == version
-    assert len(world.events_of(fleet.id)) == heard
+    assert len(world.events_of(fleet.id)) == lines
     assert world.value("SELECT count(*) FROM mailbox WHERE settled_at IS NULL") == 0
     assert (
         world.value(

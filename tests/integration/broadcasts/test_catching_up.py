@@ -54,14 +54,14 @@ def test_once_everyone_was_asked_coming_online_is_enough(world: World) -> None:
 
 def test_driving_into_a_ring_brings_the_offer_and_staying_out_does_not(world: World) -> None:
     world.fleet(km_north=1)
-    driving, away = world.fleet(km_north=30), world.fleet(km_north=30)
+    driving, staying = world.fleet(km_north=30), world.fleet(km_north=30)
     broadcast = world.broadcast(1)
     world.heartbeat(driving, 12)
     assert offers_heard(world, driving) == []
     world.heartbeat(driving, 9)
     assert offers_heard(world, driving) == [str(broadcast)]
-    world.heartbeat(away, 11)
-    assert offers_heard(world, away) == []
+    world.heartbeat(staying, 11)
+    assert offers_heard(world, staying) == []
 
 
 def test_what_was_declined_won_or_over_is_not_brought_again(world: World) -> None:
@@ -137,7 +137,7 @@ def test_CNCL_05_nothing_of_a_broadcast_is_left_in_redis_but_what_expires(world:
 
 
 def test_PRES_01_going_online_brings_what_was_missed_even_if_a_heartbeat_came_first(world: World) -> None:
-    """Redis was emptied, and a heartbeat writes the fleet to presence before `fleet.sync_presence` does."""
+    """After Redis was emptied, a heartbeat may write the fleet to presence before `fleet.sync_presence` does."""
     world.fleet(km_north=1)
     broadcast = world.broadcast(1)
     for _ in range(4):

@@ -89,10 +89,10 @@ def test_two_steps_at_once_tell_nobody_twice(world: World) -> None:
     world.race(*[lambda: world.bus.execute(timer) for _ in range(6)])
     world.drain()
     assert len(world.told_at(broadcast)) == 8
-    heard = world.rows(
+    offers = world.rows(
         "SELECT user_id FROM log_lines l JOIN events e ON e.id = event_id WHERE event = 'new_broadcast'"
     )
-    assert len(heard) == len({row.user_id for row in heard}) == 8
+    assert len(offers) == len({row.user_id for row in offers}) == 8
 
 
 def test_steps_are_never_set_past_the_deadline(world: World) -> None:

@@ -157,8 +157,8 @@ def test_the_distance_without_room_stays_while_a_transporter_stays(world: World)
     fleet = world.fleet(km_north=0)
     presence.mark_full(fleet.id, 3, 60)
     presence.mark_full(fleet.id, 5, 60)
-    kept, *position = str(redis().get(f"weelo:open:full:{fleet.id}")).split()
-    assert (float(kept), len(position)) == (3, 1)
+    distance, *position = str(redis().get(f"weelo:open:full:{fleet.id}")).split()
+    assert (float(distance), len(position)) == (3, 1)
     world.heartbeat(fleet, MUMBAI)
     presence.mark_full(fleet.id, 5, 60)
     assert float(str(redis().get(f"weelo:open:full:{fleet.id}")).split()[0]) == 5
@@ -223,12 +223,12 @@ def test_a_transporter_who_comes_online_between_a_steps_search_and_its_commit_is
     )  # presence then counts as complete, because its data is older than one TTL
     world.fleet(km_north=70)
     broadcast = world.broadcast(1)
-    came: list[Fleet] = []
+    latecomers: list[Fleet] = []
     search = matching.search_presence
 
     def slow_search(*args: Any) -> Any:
         found = search(*args)
-        if not came:
+        if not latecomers:
             fleet = world.fleet(km_north=300, online=False)
             world.set_availability(fleet, online=True)
             world.heartbeat(fleet, 300)
@@ -236,13 +236,13 @@ def test_a_transporter_who_comes_online_between_a_steps_search_and_its_commit_is
                 "SELECT id FROM mailbox WHERE name = 'broadcasts.catch_up' AND settled_at IS NULL"
             ):
                 world.bus.execute(row.id)
-            came.append(fleet)
+            latecomers.append(fleet)
         return found
 
     monkeypatch.setattr(widen, "search_presence", slow_search)
     world.tick(15)
     world.tick(2)
-    assert came[0].id in world.told_at(broadcast)
+    assert latecomers[0].id in world.told_at(broadcast)
 
 
 @pytest.mark.parametrize("end", ["cancelled", "expired", "filled"])
@@ -284,15 +284,15 @@ def test_TMOT_02_nobody_accepted_is_the_reason_only_if_there_was_an_offer(
 
 
 def test_TMOT_02_a_silent_phone_nearby_does_not_hide_transporters_who_are_online(world: World) -> None:
-    busy, silent = world.fleet(km_north=5), world.fleet(km_north=1)
-    redis().zadd("weelo:presence:seen", {str(silent.id): 1})
+    busy, stale = world.fleet(km_north=5), world.fleet(km_north=1)
+    redis().zadd("weelo:presence:seen", {str(stale.id): 1})
     broadcast = world.broadcast(1)
     with world.engine.begin() as connection:
         connection.execute(text("DELETE FROM offers WHERE transporter_id = :id"), {"id": busy.id})
         connection.execute(text("UPDATE broadcasts SET transporters_notified = 0"))
     presence.heartbeat(busy.id, presence.Point(*DELHI))
-    presence.online(silent.id, ["open:17ft"], stamp=2e9)
-    redis().zadd("weelo:presence:seen", {str(silent.id): 1})
+    presence.online(stale.id, ["open:17ft"], stamp=2e9)
+    redis().zadd("weelo:presence:seen", {str(stale.id): 1})
     assert expired_because(world, broadcast) == "nobody_free"
 
 
@@ -442,17 +442,20 @@ def test_all_transporters_told_or_passed_over_are_listed_with_reason_and_answer(
     world.decline(declines, broadcast)
     world.accept(wins, broadcast)
     with Session(world.engine) as session:
-        everybody = recipients(session, broadcast, PageRequest(10, None))
-        assert everybody is not None
+        page = recipients(session, broadcast, PageRequest(10, None))
+        assert page is not None
         first = recipients(session, broadcast, PageRequest(2, None))
         assert first is not None
         assert first.next_cursor is not None
         second = recipients(session, broadcast, PageRequest(2, first.next_cursor))
         assert second is not None
         assert recipients(session, uuid4(), PageRequest(2, None)) is None
-    assert first.items + second.items == everybody.items
-    by_id = {item["transporterId"]: item for item in everybody.items}
-    assert {who: (item["offered"], item["reason"], item["answer"]) for who, item in by_id.items()} == {
+    assert first.items + second.items == page.items
+    by_id = {item["transporterId"]: item for item in page.items}
+    assert {
+        transporter_id: (item["offered"], item["reason"], item["answer"])
+        for transporter_id, item in by_id.items()
+    } == {
         str(declines.id): (True, None, "declined"),
         str(wins.id): (True, None, "accepted"),
         str(full.id): (False, "too_many_offers", None),
@@ -460,7 +463,7 @@ def test_all_transporters_told_or_passed_over_are_listed_with_reason_and_answer(
     }
     assert by_id[str(wins.id)]["trucksWon"] == 1
     assert by_id[str(next_one.id)]["pickupDistanceKm"] == pytest.approx(3, rel=0.01)
-    assert {item["radiusStep"] for item in everybody.items} == {1}
+    assert {item["radiusStep"] for item in page.items} == {1}
 
 
 def test_a_step_counts_all_transporters_whom_it_passed_over(

@@ -45,7 +45,10 @@ def test_CUST_01_a_booking_and_an_order_count_together(world: World) -> None:
     assert refused.error["code"] == "ORDER_ACTIVE_EXISTS"
     assert refused.error["activeBroadcastId"] == first.result["id"]
     outcomes = world.race(
-        *[lambda who=who: world.order(who, (KINDS[0], 1)) for who in [customer] * 2],
+        *[
+            lambda customer_id=customer_id: world.order(customer_id, (KINDS[0], 1))
+            for customer_id in [customer] * 2
+        ],
         *[lambda: world.book(customer) for _ in range(4)],
     )
     assert {outcome.http_status for outcome in outcomes} == {201, 409}

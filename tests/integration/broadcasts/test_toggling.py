@@ -51,9 +51,9 @@ def test_PRES_01_toggling_a_hundred_times_never_offers_to_somebody_offline(world
 
     hidden = 0
     for began, ended, broadcast in asked:
-        told = world.told_at(broadcast)
-        assert steady.id in told, "a fleet that is online throughout gets every offer"
+        offered = world.told_at(broadcast)
+        assert steady.id in offered, "a fleet that is online throughout gets every offer"
         if any(since <= began and ended <= until for since, until in offline):
-            assert toggled.id not in told
+            assert toggled.id not in offered
             hidden += 1
     assert hidden >= 10, "too few requests were made while the fleet was offline"

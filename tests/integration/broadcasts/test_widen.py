@@ -67,8 +67,8 @@ def test_only_fleets_with_a_free_truck_of_the_kind_that_want_work_are_told(world
     busy = world.fleet(km_north=1)
     first = world.broadcast(1)
     world.accept(busy, first)
-    gone = world.fleet(km_north=1)
-    world.set_availability(gone, online=False)
+    offline = world.fleet(km_north=1)
+    world.set_availability(offline, online=False)
 
     broadcast = world.broadcast(1)
     assert set(world.told_at(broadcast)) == {right.id}

@@ -14,8 +14,8 @@ def test_PRES_02_a_drivers_change_reaches_its_transporter_once(world: World) -> 
     world.set_on_duty(driver, on_duty=False)
     world.set_on_duty(driver, on_duty=True)
     world.drain()
-    heard = [(f["driverId"], f["isOnline"]) for f in world.events_of(fleet.id, "driver_status_changed")]
-    assert heard == [(str(driver), False), (str(driver), True)]
+    changes = [(f["driverId"], f["isOnline"]) for f in world.events_of(fleet.id, "driver_status_changed")]
+    assert changes == [(str(driver), False), (str(driver), True)]
     assert world.events_of(other.id, "driver_status_changed") == []
 
 

@@ -14,11 +14,11 @@ from weelo_workers.contracts.statuses import Role
 def test_a_vehicle_is_registered_once_corrected_by_its_fleet_and_refused_to_another(world: World) -> None:
     mine, other = uuid4(), uuid4()
 
-    def register(who: UUID, subtype: str) -> CommandOutcome:
+    def register(fleet_id: UUID, subtype: str) -> CommandOutcome:
         details = VehicleDetails(vehicle_type="open", vehicle_subtype=subtype)
         return world.execute(
-            RegisterVehicle(transporter_id=who, vehicle_number="DL 1 LA 1234", details=details),
-            who,
+            RegisterVehicle(transporter_id=fleet_id, vehicle_number="DL 1 LA 1234", details=details),
+            fleet_id,
             Role.TRANSPORTER,
         )
 
@@ -33,12 +33,12 @@ def test_two_fleets_registering_one_number_at_once_give_it_to_one(world: World) 
     details = VehicleDetails(vehicle_type="open", vehicle_subtype="17 Feet")
     outcomes = world.race(
         *[
-            lambda who=who: world.execute(
-                RegisterVehicle(transporter_id=who, vehicle_number="DL1", details=details),
-                who,
+            lambda fleet_id=fleet_id: world.execute(
+                RegisterVehicle(transporter_id=fleet_id, vehicle_number="DL1", details=details),
+                fleet_id,
                 Role.TRANSPORTER,
             )
-            for who in fleets
+            for fleet_id in fleets
         ]
     )
     assert sorted(outcome.http_status for outcome in outcomes) == [201, 409, 409]
@@ -48,9 +48,11 @@ def test_a_driver_belongs_to_one_fleet(world: World) -> None:
     mine, other, driver = uuid4(), uuid4(), uuid4()
     details = DriverDetails(name="A driver", phone="+91 98100 00000")
 
-    def register(who: UUID) -> CommandOutcome:
+    def register(fleet_id: UUID) -> CommandOutcome:
         return world.execute(
-            RegisterDriver(transporter_id=who, driver_id=driver, details=details), who, Role.TRANSPORTER
+            RegisterDriver(transporter_id=fleet_id, driver_id=driver, details=details),
+            fleet_id,
+            Role.TRANSPORTER,
         )
 
     assert (register(mine).http_status, register(mine).http_status) == (201, 200)
@@ -89,9 +91,11 @@ def test_a_number_is_the_same_with_or_without_its_spaces_and_hyphens(world: Worl
     numbers = ["HR 55 X 1234", "HR-55-X1234"]
     outcomes = [
         world.execute(
-            RegisterVehicle(transporter_id=who, vehicle_number=number, details=details), who, Role.TRANSPORTER
+            RegisterVehicle(transporter_id=fleet_id, vehicle_number=number, details=details),
+            fleet_id,
+            Role.TRANSPORTER,
         )
-        for who, number in zip(fleets, numbers, strict=True)
+        for fleet_id, number in zip(fleets, numbers, strict=True)
     ]
     assert [outcome.http_status for outcome in outcomes] == [201, 409]
     assert outcomes[0].result["vehicleNumber"] == "HR 55 X 1234"

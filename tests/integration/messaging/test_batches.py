@@ -26,52 +26,52 @@ WAITING = "SELECT count(*) FROM mailbox WHERE name = 'fleet.sync_presence' AND s
 
 
 def online(world: World, fleets: int) -> set[UUID]:
-    """Register this many fleets who want work, and forget what presence knows of them. Return their ids."""
-    who = {world.fleet(1, km_north=1.0).id for _ in range(fleets)}
+    """Register this many fleets that want work, and delete them from presence. Return their ids."""
+    user_ids = {world.fleet(1, km_north=1.0).id for _ in range(fleets)}
     redis().flushdb()
-    for each in who:
+    for each in user_ids:
         command = SetAvailability(transporter_id=each, is_available=True)
         world.execute(command, each, Role.TRANSPORTER)
-    return who
+    return user_ids
 
 
-def heartbeats_reach(who: set[UUID]) -> set[UUID]:
-    """Send a heartbeat of each, and return who is found in presence."""
+def heartbeats_reach(user_ids: set[UUID]) -> set[UUID]:
+    """Send a heartbeat of each fleet, and return the fleets that are found in presence."""
     at = presence.Point(28.6315, 77.2167)
-    for each in who:
+    for each in user_ids:
         presence.heartbeat(each, at, any_distance=True)
-    return set(presence.search(["open:17ft"], at, Reach.within(10)).near) & who
+    return set(presence.search(["open:17ft"], at, Reach.within(10)).near) & user_ids
 
 
-def go_offline_with_a_lost_update(world: World, who: set[UUID], monkeypatch: pytest.MonkeyPatch) -> None:
+def go_offline_with_a_lost_update(world: World, user_ids: set[UUID], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let these fleets go offline, as if the worker had ended after its commit and before it updated presence."""
     monkeypatch.setattr(presence_sync, "_sync_now", lambda *_: None)
-    for each in who:
+    for each in user_ids:
         world.execute(SetAvailability(transporter_id=each, is_available=False), each, Role.TRANSPORTER)
 
 
 def test_batches_repeat_updates_of_presence_that_were_lost(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    who = online(world, 5)
-    assert heartbeats_reach(who) == who
-    go_offline_with_a_lost_update(world, who, monkeypatch)
-    assert heartbeats_reach(who) == who
+    user_ids = online(world, 5)
+    assert heartbeats_reach(user_ids) == user_ids
+    go_offline_with_a_lost_update(world, user_ids, monkeypatch)
+    assert heartbeats_reach(user_ids) == user_ids
     monkeypatch.setattr(batches, "BATCH", 2)
     assert execute_batches(world.engine) >= 5
     assert world.value(WAITING) == 0
-    assert heartbeats_reach(who) == set()
+    assert heartbeats_reach(user_ids) == set()
     assert execute_batches(world.engine) == 0
 
 
 def test_a_late_batch_makes_nobody_online(world: World) -> None:
     """Their app has been silent since, so they must not get offers."""
-    who = online(world, 1)
+    user_ids = online(world, 1)
     redis().flushdb()
     assert execute_batches(world.engine) >= 1
     assert (
         not presence.search(["open:17ft"], presence.Point(28.6315, 77.2167), Reach.everyone()).near.keys()
-        & who
+        & user_ids
     )
 
 
@@ -89,14 +89,16 @@ def test_batched_commands_do_not_count_as_a_busy_queue(world: World) -> None:
 
 
 def test_presence_is_right_after_the_commit_without_a_batch(world: World) -> None:
-    who = online(world, 1)
-    assert heartbeats_reach(who) == who
+    user_ids = online(world, 1)
+    assert heartbeats_reach(user_ids) == user_ids
     assert world.value(WAITING) > 0, "the batch repeats it"
 
 
 def test_a_batched_command_wakes_no_worker(world: World) -> None:
-    who, waker = uuid4(), RecordingWaker()
-    command = world.post(SetAvailability(transporter_id=who, is_available=True), who, Role.TRANSPORTER)
+    transporter_id, waker = uuid4(), RecordingWaker()
+    command = world.post(
+        SetAvailability(transporter_id=transporter_id, is_available=True), transporter_id, Role.TRANSPORTER
+    )
     Bus(world.engine, waker).execute(command)
     assert world.value(WAITING) == 1
     assert "fleet.sync_presence" not in {each.name for each in waker.wake_ups}
@@ -105,9 +107,9 @@ def test_a_batched_command_wakes_no_worker(world: World) -> None:
 def test_what_a_failing_batch_has_left_is_executed_by_the_sweep(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    who = online(world, 2)
-    assert heartbeats_reach(who) == who
-    go_offline_with_a_lost_update(world, who, monkeypatch)
+    user_ids = online(world, 2)
+    assert heartbeats_reach(user_ids) == user_ids
+    go_offline_with_a_lost_update(world, user_ids, monkeypatch)
 
     def fail(commands: Sequence[SyncPresence], session: Session) -> None:
         raise ValueError("it does not work")
@@ -120,4 +122,4 @@ def test_what_a_failing_batch_has_left_is_executed_by_the_sweep(
         connection.exec_driver_sql("UPDATE mailbox SET wake_at = clock_timestamp() WHERE settled_at IS NULL")
     sweep(world.bus, seconds=5)
     assert world.value(WAITING) == 0
-    assert heartbeats_reach(who) == set()
+    assert heartbeats_reach(user_ids) == set()

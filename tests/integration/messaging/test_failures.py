@@ -177,12 +177,12 @@ def test_only_what_has_failed_and_is_not_settled_can_be_tried_again(world: World
     customer = uuid4()
     settled = world.book(customer).command_id
     waiting = world.post(world.booking(customer), customer, Role.CUSTOMER)
-    for command, says in (
+    for command, message in (
         (uuid4(), "is not in the mailbox"),
         (settled, "settled already"),
         (waiting, "not parked"),
     ):
-        with pytest.raises(failures.CannotRetry, match=says), world.engine.begin() as connection:
+        with pytest.raises(failures.CannotRetry, match=message), world.engine.begin() as connection:
             failures.requeue(connection, command)
 
 
@@ -465,9 +465,9 @@ def test_however_often_it_is_handed_back_it_is_not_given_up_if_nobody_died_of_it
 
     customer = uuid4()
     command = world.post(world.booking(customer), customer, Role.CUSTOMER)
-    with monkeypatch.context() as patched, world.engine.begin() as somebody:
+    with monkeypatch.context() as patched, world.engine.begin() as other_transaction:
         patched.setitem(handlers._handlers, "broadcasts.create_booking", locked)
-        somebody.execute(text("SELECT FROM alembic_version FOR UPDATE"))
+        other_transaction.execute(text("SELECT FROM alembic_version FOR UPDATE"))
         before = row_of(world, command)
         for _ in range(2 * MAX_ATTEMPTS):
             world.bus.execute(command, redelivered=True)
@@ -539,8 +539,8 @@ def test_a_delivery_of_another_version_is_parked_alone_and_nobodys_log_is_wrong(
     assert row_of(world, poison).parked_at is not None
     assert world.value("SELECT count(*) FROM mailbox WHERE attempts > 0") == 1, "no other was charged for it"
     world.broadcast(1, customer=customer)
-    for who in (customer, fleet.id):
-        seqs = [line["seq"] for line in world.events_of(who)]
+    for user_id in (customer, fleet.id):
+        seqs = [line["seq"] for line in world.events_of(user_id)]
         assert seqs == list(range(1, len(seqs) + 1))
 
 
@@ -588,8 +588,8 @@ def test_deliveries_that_were_handed_back_are_told_in_their_order(world: World) 
         )
     )
     quick = connect(settings().database_url, lock_timeout="50ms")
-    with world.engine.begin() as somebody:
-        somebody.execute(text("SELECT FROM log_heads FOR UPDATE"))
+    with world.engine.begin() as other_transaction:
+        other_transaction.execute(text("SELECT FROM log_heads FOR UPDATE"))
         Bus(quick, world.bus.waker).execute(older, redelivered=True)
     quick.dispose()
     world.bus.execute(newer, redelivered=True)

@@ -126,7 +126,7 @@ def test_the_sweep_rings_a_command_first_and_settles_it_if_nobody_comes(world: W
 
 
 def test_after_an_outage_of_the_broker_workers_execute_what_is_overdue(world: World) -> None:
-    """The wake-ups of the outage were lost. Beat alone took five minutes for a backlog of 250 bookings."""
+    """Wake-ups during an outage are lost. Beat alone would take five minutes for a backlog of 250 bookings."""
     customer, waker = uuid4(), RecordingWaker()
     command = world.post(world.booking(customer), customer, Role.CUSTOMER)
     bus = Bus(world.engine, waker)
@@ -372,8 +372,10 @@ def test_TIMR_02_a_timer_that_somebody_holds_up_is_tried_again_every_second(worl
     broadcast = world.broadcast(1)
     world.shift(121)
     quick = connect(settings().database_url, lock_timeout="50ms")
-    with world.engine.begin() as somebody:
-        somebody.execute(text("SELECT 1 FROM broadcasts WHERE id = :id FOR UPDATE"), {"id": broadcast})
+    with world.engine.begin() as other_transaction:
+        other_transaction.execute(
+            text("SELECT 1 FROM broadcasts WHERE id = :id FOR UPDATE"), {"id": broadcast}
+        )
         for _ in range(4):
             with world.engine.begin() as connection:
                 connection.execute(

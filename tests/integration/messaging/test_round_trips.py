@@ -1,6 +1,6 @@
 """How many statements each command costs. The numbers are exact, so that a change that adds a round trip is noticed.
 
-BEGIN and COMMIT are not counted, nor what the first command of a user costs more (one statement).
+BEGIN and COMMIT are not counted, and neither is the one additional statement of a user's first command.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ def statements(world: World) -> Iterator[list[str]]:
     event.remove(world.engine, "before_cursor_execute", note)
 
 
-def cost(world: World, command: Command, who: UUID, role: Role) -> int:
-    """Execute the command as a user who has sent commands before. Return how many statements it took."""
+def cost(world: World, command: Command, user_id: UUID, role: Role) -> int:
+    """Execute the command as a user who has sent commands before. Return the number of statements."""
     known = SetAvailability(transporter_id=uuid4(), is_available=False)
-    world.execute(known, who, role)
+    world.execute(known, user_id, role)
     world.drain()
-    command_id = world.post(command, who, role)
+    command_id = world.post(command, user_id, role)
     with statements(world) as sent:
         world.bus.execute(command_id)
-    assert world.outcome(command_id, who).status == "succeeded"
+    assert world.outcome(command_id, user_id).status == "succeeded"
     return len(sent)
 
 
 def cost_of_next(world: World, name: str) -> int:
-    """Execute the oldest row of this name. Return how many statements it took."""
+    """Execute the oldest row of this name. Return the number of statements."""
     row = world.value(
         "SELECT id FROM mailbox WHERE name = :name AND settled_at IS NULL ORDER BY position LIMIT 1",
         name=name,
@@ -69,7 +69,8 @@ def cost_of_next(world: World, name: str) -> int:
 
 def test_a_booking_and_its_first_ring(world: World, fleets: list[Fleet]) -> None:
     assert cost(world, world.booking(customer := uuid4()), customer, Role.CUSTOMER) == 4
-    # With one query after the commit: the delivery of the booking still waits, so this one may need no wake-up.
+    # The number includes one query after the commit: an older delivery of the booking waits, so this one may need no
+    # wake-up.
     assert cost_of_next(world, "broadcasts.widen") == 10
     assert cost_of_next(world, "notifications.deliver") == 7
 
@@ -78,10 +79,10 @@ def test_an_accept_and_its_delivery(world: World, fleets: list[Fleet]) -> None:
     fleet, other, *_ = fleets
     broadcast = world.broadcast(2)
     one = world.accepting(fleet, broadcast, fleet.trucks[:1])
-    # The last of them is `presence`, after the commit.
+    # The last statement is the one that reads the fleet's availability for presence, after the commit.
     assert cost(world, one, fleet.id, Role.TRANSPORTER) == 8
     world.drain()
-    # The one that fills the broadcast also asks whether it kept other requests out.
+    # An accept that fills the broadcast also queries whether its offers kept other requests out.
     last = world.accepting(other, broadcast, other.trucks[:1])
     assert cost(world, last, other.id, Role.TRANSPORTER) == 9
     assert cost_of_next(world, "notifications.deliver") == 7
@@ -110,14 +111,14 @@ def test_a_cancellation(world: World, fleets: list[Fleet]) -> None:
 
 def test_a_vehicle(world: World, fleets: list[Fleet]) -> None:
     details = VehicleDetails(vehicle_type="open", vehicle_subtype="17 Feet")
-    who = fleets[0].id
-    register = RegisterVehicle(transporter_id=who, vehicle_number="HR55X999999", details=details)
-    assert cost(world, register, who, Role.TRANSPORTER) == 7
+    user_id = fleets[0].id
+    register = RegisterVehicle(transporter_id=user_id, vehicle_number="HR55X999999", details=details)
+    assert cost(world, register, user_id, Role.TRANSPORTER) == 7
 
 
 def test_a_rejection_costs_no_more_than_what_was_read(world: World, fleets: list[Fleet]) -> None:
-    command_id = world.post(world.accepting(fleets[0], uuid4()), who := fleets[0].id, Role.TRANSPORTER)
+    command_id = world.post(world.accepting(fleets[0], uuid4()), user_id := fleets[0].id, Role.TRANSPORTER)
     with statements(world) as sent:
         world.bus.execute(command_id)
-    assert world.outcome(command_id, who).error["code"] == "BROADCAST_NOT_FOUND"
+    assert world.outcome(command_id, user_id).error["code"] == "BROADCAST_NOT_FOUND"
     assert len(sent) == 4

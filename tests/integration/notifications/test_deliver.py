@@ -140,11 +140,11 @@ def _fan_out(world: World, recipients: int) -> list[str]:
         world.bus.execute(world.value(delivery))
     finally:
         event.remove(world.engine, "before_cursor_execute", note)
-    told = """
+    insert_offers = """
         SELECT count(*) FROM log_lines l JOIN events e ON e.id = l.event_id
          WHERE e.event = 'booking_cancelled' AND e.data->>'broadcastId' = :id
     """
-    assert world.value(told, id=str(broadcast)) == recipients + 1
+    assert world.value(insert_offers, id=str(broadcast)) == recipients + 1
     pushes = "SELECT count(*) FROM mailbox WHERE name = 'notifications.push' AND settled_at IS NULL"
     assert world.value(pushes) >= recipients / 50
     return statements

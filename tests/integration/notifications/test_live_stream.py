@@ -37,19 +37,19 @@ def test_what_is_for_many_is_told_in_several_entries_each_of_a_bounded_size() ->
     entries = spread(many, few)
     assert len(entries) > 4
     assert max(len(entry["items"]) for entry in entries) <= live_stream.ENTRY_BYTES
-    told: dict[UUID, dict[str, Any]] = {many.id: {}, few.id: {}}
+    received: dict[UUID, dict[str, Any]] = {many.id: {}, few.id: {}}
     for entry in entries:
         for each in live_stream.decode(entry):
-            to = told[UUID(each["id"])]
+            to = received[UUID(each["id"])]
             assert not to.keys() & each["to"].keys(), "a recipient is in two entries"
             to.update(each["to"])
             assert (
                 each["event"] == "new_broadcast"
-                and each["data"] == (many if to is told[many.id] else few).data
+                and each["data"] == (many if to is received[many.id] else few).data
             )
     for one in (many, few):
-        assert told[one.id] == {who: [seq, own] for who, (seq, own) in one.to.items()}
-        assert list(told[one.id]) == list(one.to), "the order of the recipients has changed"
+        assert received[one.id] == {reader: [seq, own] for reader, (seq, own) in one.to.items()}
+        assert list(received[one.id]) == list(one.to), "the order of the recipients has changed"
 
 
 def test_what_is_for_few_is_told_in_one_entry() -> None:
@@ -58,5 +58,5 @@ def test_what_is_for_few_is_told_in_one_entry() -> None:
 
 def test_all_that_is_kept_is_a_small_part_of_what_redis_has_in_compose() -> None:
     [megabytes] = re.findall(r"--maxmemory (\d+)mb", COMPOSE.read_text())
-    kept = live_stream.KEEP * live_stream.ENTRY_BYTES
-    assert kept <= int(megabytes) * 2**20 / 4
+    largest = live_stream.KEEP * live_stream.ENTRY_BYTES
+    assert largest <= int(megabytes) * 2**20 / 4

@@ -87,9 +87,9 @@ def test_ACPT_06_a_driver_and_a_vehicle_belong_to_the_fleet_and_the_vehicle_fits
     fleet, stranger = world.fleet(trucks=2), world.fleet()
     wrong_kind = world.fleet(kind="32 Feet Multi Axle")
     broadcast = world.broadcast(1)
-    mine, theirs = fleet.trucks[0], stranger.trucks[0]
-    their_vehicle = Truck(vehicle_id=theirs.vehicle_id, driver_id=mine.driver_id)
-    their_driver = Truck(vehicle_id=mine.vehicle_id, driver_id=theirs.driver_id)
+    mine, other_truck = fleet.trucks[0], stranger.trucks[0]
+    their_vehicle = Truck(vehicle_id=other_truck.vehicle_id, driver_id=mine.driver_id)
+    their_driver = Truck(vehicle_id=mine.vehicle_id, driver_id=other_truck.driver_id)
     unknown = Truck(vehicle_id=uuid4(), driver_id=uuid4())
     assert world.accept(fleet, broadcast, [their_vehicle]).error["code"] == "VEHICLE_NOT_IN_FLEET"
     assert world.accept(fleet, broadcast, [their_driver]).error["code"] == "DRIVER_NOT_IN_FLEET"

@@ -34,7 +34,7 @@ def test_who_was_offered_it_reads_when_how_far_and_what_became_of_it(world: Worl
 
 
 def test_who_was_not_offered_it_reads_why(world: World) -> None:
-    told = world.fleet(km_north=1)
+    offered_fleet = world.fleet(km_north=1)
     busy, off, other = (
         world.fleet(km_north=2),
         world.fleet(km_north=3, online=False),
@@ -43,7 +43,7 @@ def test_who_was_not_offered_it_reads_why(world: World) -> None:
     far = world.fleet(km_north=30)
     world.accept(busy, world.broadcast(1))
     broadcast = world.broadcast(1)
-    assert asked(world, broadcast, told).offered
+    assert asked(world, broadcast, offered_fleet).offered
     for fleet, answer in (
         (busy, "not offered: no free truck of this kind"),
         (off, "not offered: they were not available"),
@@ -71,10 +71,10 @@ def test_silent_phones_and_full_lists_are_remembered_step_by_step(
 ) -> None:
     with_settings(monkeypatch, max_open_offers=1, max_offers_per_step=1)
     world.fleet(km_north=1)
-    silent, full = world.fleet(km_north=2), world.fleet(km_north=3)
-    redis().zadd("weelo:presence:seen", {str(silent.id): 1})
+    stale, full = world.fleet(km_north=2), world.fleet(km_north=3)
+    redis().zadd("weelo:presence:seen", {str(stale.id): 1})
     first = world.broadcast(1)
-    assert asked(world, first, silent).reason == "silent"
+    assert asked(world, first, stale).reason == "silent"
     assert asked(world, first, full).answer == (
         "not offered: nearer ones came first, and it was over before their turn (step 1)"
     )

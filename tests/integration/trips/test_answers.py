@@ -18,8 +18,8 @@ def test_a_driver_who_says_yes_is_on_the_slot_and_everyone_concerned_hears_it(wo
     world.drain()
     assert (outcome.result["status"], outcome.result["expiresAt"]) == ("driver_accepted", None)
     assert world.slots(broadcast) == ["accepted"]
-    for who in (customer, fleet.id, fleet.trucks[0].driver_id):
-        heard = [f["assignment"]["status"] for f in world.events_of(who, "assignment_status_changed")]
+    for user_id in (customer, fleet.id, fleet.trucks[0].driver_id):
+        heard = [f["assignment"]["status"] for f in world.events_of(user_id, "assignment_status_changed")]
         assert heard == ["pending", "driver_accepted"]
     assert world.answer(world.assignments(broadcast)[0], yes=True).replayed
 

@@ -35,7 +35,7 @@ def handler(name: str) -> Callable[[Any, UnitOfWork], Any] | None:
     return perhaps_deadly
 
 
-def nobody_lives_to_tell(session: Session, told: EventEnvelope) -> Mapping[UUID, catalog.Own]:
+def nobody_lives_to_tell(session: Session, envelope: EventEnvelope) -> Mapping[UUID, catalog.Own]:
     os._exit(1)
 
 
