@@ -15,7 +15,8 @@ from weelo_workers.queries.views import driver_view
 def set_driver_availability(command: SetDriverAvailability, uow: UnitOfWork) -> DriverView:
     """Store whether the driver is on duty, and notify their transporter of a change.
 
-    A trip that has begun continues; off duty, no new one can begin. Raises Rejected(NOT_FOUND) for an unknown driver.
+    A trip that has begun continues. While the driver is off duty, no new trip can begin. Raises Rejected(NOT_FOUND) for
+    an unknown driver.
     """
     driver = uow.lock(Driver, command.driver_id)
     if driver is None:

@@ -51,7 +51,8 @@ def _execute(engine: Engine, name: str) -> int:
             if found:
                 batch_handlers()[name]([load(name, row.payload) for row in found], session)
     except Exception as error:
-        # Each of them is executed by itself a moment later, and a failure is recorded then.
+        # The error is not recorded here. The sweep executes each of these commands by itself soon after, and records a
+        # failure then.
         log.info("a batch of %s could not be executed: %s", name, error)
         return 0
     counters.COMMANDS.labels(name, SUCCEED.to.value).inc(len(found))

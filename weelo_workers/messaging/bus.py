@@ -54,7 +54,7 @@ class AfterCommit:
 
     wake_ups: list[WakeUp] = field(default_factory=list)
     acts: list[Callable[[], None]] = field(default_factory=list)
-    """What the handler wants to do outside the database."""
+    """The handler's actions outside the database."""
 
 
 class Bus:
@@ -140,7 +140,7 @@ class Bus:
                 return AfterCommit()
             handler = handler_for(row.name)
             if handler is None:
-                # A newer version wrote it, as happens during a deploy. It is left to a worker that knows it.
+                # A newer version wrote the command, as happens during a deploy. It is left to a worker that knows it.
                 log.warning("no handler here for %s", row.name)
                 session.execute(_NOTE_UNKNOWN, {"id_": row.id})
                 return AfterCommit()
@@ -179,12 +179,13 @@ class Bus:
                 self.wake(wake_up)
 
     def _go_on_in_subject(self, row: ClaimedRow) -> None:
-        """Wake a worker for the rows that arrived about the same subject meanwhile, after the time in which more arrive."""
+        """After a short pause, wake a worker for the rows that arrived about the same subject meanwhile."""
         following = ordering.next_in_subject(self._autocommit, row)
         if following is None:
             return
         time.sleep(ordering.BATCH_WINDOW_SECONDS)
-        # Executed here only if it must be: in a crowd that does not end, each execution would nest in the one before.
+        # The next command is executed here only if no worker can be woken. Otherwise, while rows keep arriving, each
+        # execution would nest in the previous one.
         try:
             self.waker.wake(following)
         except BrokerUnavailable:
@@ -206,7 +207,7 @@ class Bus:
         counters.COMMANDS.labels(row.name, "failed").inc()
         if row.parked_at is not None:
             counters.COMMANDS.labels(row.name, "parked").inc()
-        # Rows behind it about the same subject have relied on it, and no worker was woken for them.
+        # For later rows about the same subject no worker was woken, because this command was to settle them.
         following = ordering.next_in_subject(self._autocommit, row)
         if following is not None:
             self.wake(following)

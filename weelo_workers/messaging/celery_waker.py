@@ -21,9 +21,10 @@ log.addFilter(RateLimitFilter())
 class CeleryWaker:
     """Sends wake-ups through the broker, and stops trying for some seconds after one could not be sent."""
 
-    # After a failure no wake-up is sent for so long, so that callers do not wait for one time-out after another.
+    # After a failure no wake-up is sent for this many seconds, so that callers do not wait for one time-out after
+    # another.
     PAUSE_SECONDS = 3.0
-    # `recently_failed` is true for so long after a failure.
+    # `recently_failed` is true for this many seconds after a failure.
     REMEMBERED_SECONDS = 10.0
     # Shorter than the time-out of a consumer's connection, which is meant to wait for messages.
     TIMEOUT_SECONDS = 1.0
@@ -76,7 +77,8 @@ class CeleryWaker:
                 self._is_away = False
                 self.outages_ended += 1
         except Exception as error:
-            # Whatever it is, the row is committed: the caller must not fail, and the sweep will execute the row.
+            # Whatever the error is, the row is committed. So the caller must not fail, and the sweep will execute the
+            # row.
             self._paused_until = time.monotonic() + self.PAUSE_SECONDS
             self._is_away = True
             known = isinstance(error, KombuError | RedisError | OSError)

@@ -22,7 +22,8 @@ _CLAIMED = (
     .where(
         MAILBOX.c.id == bindparam("id"),
         active(),
-        # In a pause after a failure it is not claimed, whatever woke this worker. A marked attempt began the pause itself.
+        # A row in its pause after a failure is not claimed, whatever woke this worker. The exception is a marked
+        # attempt, which began the pause itself.
         or_(bindparam("marked", type_=Boolean()), pause_is_over()),
     )
     .with_for_update(of=MAILBOX)

@@ -57,7 +57,7 @@ class CrashMark:
     """A possible crash that was counted before an attempt."""
 
     before: Mapping[str, Any]
-    """The columns of the row as they were."""
+    """The values of the row's columns before the mark."""
     retry_at: datetime
     """The pause that the mark began. If the row still has it, no other attempt was made since."""
 
@@ -67,7 +67,8 @@ def mark_possible_crash(session: Session, command_id: UUID) -> CrashMark | None:
 
     The row is parked instead if it has crashed too often.
     """
-    # The commit does not wait for the disk: if a power cut undoes it, the command was not what ended the process.
+    # The commit does not wait for the disk. If a power cut undoes it, the power cut and not the command has ended the
+    # process.
     session.execute(text("SET LOCAL synchronous_commit = off"))
     row = session.get(MailboxRow, command_id, with_for_update=True)
     now = failures.clock(session)
@@ -78,7 +79,7 @@ def mark_possible_crash(session: Session, command_id: UUID) -> CrashMark | None:
     before = {name: getattr(row, name) for name in ("last_error", "wake_at", "retry_at", "sweep_count")}
     crashed_before = row.crashes
     row.crashes = min(row.crashes + 1, failures.MAX_COUNTED)
-    # The sweep wakes a worker for the next attempt again, but remembers that it had to for this one.
+    # The number of sweeps is lowered to one, so that the sweep wakes a worker for the next attempt as well.
     row.sweep_count = min(row.sweep_count, 1)
     then = failures.begin_pause(row, now)
     if crashed_before:

@@ -1,6 +1,6 @@
 """Failed attempts: recorded, followed by a growing pause, parked after five, and requeued by an operator.
 
-A row that fails holds up no other: until its next attempt it is passed over, whatever wakes a worker.
+A failing row delays no other row: until its next attempt it is skipped, whatever wakes a worker.
 """
 
 from __future__ import annotations

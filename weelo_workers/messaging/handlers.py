@@ -35,7 +35,10 @@ _batch_handlers: dict[str, BatchHandler[Any]] = {}
 
 
 def handles_together(command: type[C]) -> Callable[[BatchHandler[C]], BatchHandler[C]]:
-    """Register the function that executes a batch of this command. If it raises, each is executed by itself."""
+    """Register the function that executes a batch of this command.
+
+    If it raises, each command of the batch is executed by itself.
+    """
 
     def register(handler: BatchHandler[C]) -> BatchHandler[C]:
         _batch_handlers[command.name] = handler

@@ -17,10 +17,13 @@ from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.models import MailboxRow, Replay
 
 TIMER_GRACE = timedelta(seconds=0.5)
-"""The sweep takes a timer up so long after it was due. A countdown is milliseconds late, hundreds of them on a busy machine."""
+"""The sweep takes a timer up this long after it was due.
+
+A countdown is some milliseconds late, on a busy machine hundreds.
+"""
 
 COMMAND_GRACE = timedelta(seconds=1)
-"""The same for a command, which may have to wait behind others."""
+"""The same time for other commands, which may have to wait in their queue."""
 
 _table = cast(Table, MailboxRow.__table__)
 _replays = cast(Table, Replay.__table__)
@@ -106,7 +109,7 @@ def find_outcome(connection: Connection, command_id: UUID, caller_id: UUID) -> C
 
 
 def outcome(row: Mapping[Any, Any]) -> CommandOutcome:
-    """Return the outcome that a row holds. `repeated` in it: whether the request was replayed."""
+    """Return the outcome that a row holds. `repeated`: whether the request was replayed."""
     return CommandOutcome(
         command_id=row["id"],
         command=row["name"],

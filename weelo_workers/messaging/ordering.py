@@ -80,7 +80,10 @@ SUBJECT_LOCK = (
     .cte("subject_lock")
     .prefix_with("MATERIALIZED")
 )
-"""The part of the claim that locks the subject of an ordered row. Of a crowd most rows are settled by then: they lock nothing."""
+"""The part of the claim that locks the subject of an ordered row.
+
+Rows that are settled already lock nothing, and among many rows about one subject these are most.
+"""
 
 
 # --- write ----------------------------------------------------------------------------------------------
@@ -91,7 +94,7 @@ _IS_CROWDED = (
 
 
 def is_crowded(row: Values) -> Question:
-    """Return the question whether an older row of the same command waits about the same subject."""
+    """Return a query whether an older row of the same command waits about the same subject."""
     return Question(_IS_CROWDED, [str(row["subject_id"]), row["name"]])
 
 

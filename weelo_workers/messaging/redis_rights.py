@@ -26,7 +26,8 @@ def missing_right(client: Redis, *, presence: bool = True, broker: bool = True) 
         if not broker:
             return None
         _write_nothing(client, f"{prefix}rights")
-        # The channel of Celery's remote control. For PSUBSCRIBE, &weelo:* is not enough: Redis wants the very pattern, or &*.
+        # The channel of Celery's remote control. For PSUBSCRIBE, &weelo:* is not enough: Redis requires exactly the
+        # subscribed pattern, or &*.
         database = client.get_connection_kwargs()["db"]
         with client.pubsub() as listener:  # type: ignore[no-untyped-call]
             listener.psubscribe(f"{prefix}/{database}.celery.pidbox")

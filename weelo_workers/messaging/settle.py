@@ -1,4 +1,4 @@
-"""Settle a command: store its outcome, tell its caller, count it."""
+"""Settle a command: store its outcome, publish it to the caller, and count it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EMPTY_OUTCOME = {"result": None, "error": None, "replayed": False}
 
 
 def settle(uow: UnitOfWork, row: ClaimedRow, outcome: dict[str, Any], *, swept: bool) -> None:
-    """Store the outcome in the row, and publish it to the caller if there is one. `swept`: by the sweep."""
+    """Store the outcome in the row, and publish it to the caller if there is one. `swept`: whether the sweep executed it."""
     if uow.caller:
         uow.publish(
             CommandSettled(

@@ -28,13 +28,16 @@ log = logging.getLogger(__name__)
 BATCH = 200
 
 WAKE_UPS = 2
-"""So many wake-ups are sent before beat executes a command itself. A command may crash its process, and beat must stay
-alive: with the pauses between the wake-ups a crashed worker has time to be replaced."""
+"""This many wake-ups are sent before beat executes a command itself.
+
+A command may crash its process, and beat must stay alive: with the pauses between the wake-ups a crashed worker has
+time to be replaced.
+"""
 
 TIMERS_EVERY_SECONDS = 0.3
 """While beat executes many commands itself, it looks for timers that have come due this often."""
 
-# Answered from the index `mailbox_what_the_sweep_looks_for`, most often from its first entry.
+# This query is answered from the index `mailbox_what_the_sweep_looks_for`, usually from its first entry.
 _NEXT_TIMER = text(f"""
     SELECT EXTRACT(EPOCH FROM min(wake_at) - clock_timestamp())::float
       FROM mailbox
@@ -50,14 +53,14 @@ _WAKE_AGAIN = text(f"""
 """)
 
 SHORTEST_PAUSE_SECONDS = 0.1
-"""Between two sweeps, however many timers come due one after the other or are locked by another transaction."""
+"""The shortest pause between two sweeps, however many timers come due or are locked by another transaction."""
 
 _Overdue = Row[tuple[UUID, str, Queue, int, int, int]]
 
-# statement_timestamp(), because PostgreSQL cannot search an index for clock_timestamp(), which changes meanwhile.
-# SKIP LOCKED, because a locked row is being settled by a worker or taken up by another sweep.
-# Each time a command is taken up it waits longer for its next turn, so that a full queue does not get ever more wake-ups.
-# A timer waits longer only if it has failed: waiting would make its deadline later, and what blocks it may end any time.
+# statement_timestamp(), because PostgreSQL cannot search an index for clock_timestamp(), which changes meanwhile. SKIP
+# LOCKED, because a locked row is being settled by a worker or taken up by another sweep. Each time a command is taken
+# up, its next sweep is later, so that a full queue does not get ever more wake-ups. For a timer that is so only if it
+# has failed: waiting would make its deadline later, and a lock that blocks it may be released at any time.
 _FRESH_TIMER = f"(queue = '{TIMERS}' AND {as_sql(untroubled())})"
 _TAKE_UP = text(f"""
     UPDATE mailbox
@@ -114,8 +117,8 @@ def sweep(bus: Bus, *, seconds: float) -> int:
 def wake_again_after_outage(engine: Engine) -> int:
     """Make the next sweeps wake workers for every overdue command, after an outage of the broker. Return how many there are.
 
-    The wake-ups sent during the outage were lost, which says nothing about the workers. Otherwise beat would execute the
-    whole backlog by itself.
+    The wake-ups sent during the outage were lost, so they do not show whether workers respond. Without this, beat would
+    execute the whole backlog by itself.
     """
     with engine.begin() as connection:
         return connection.execute(_WAKE_AGAIN).rowcount
@@ -124,7 +127,7 @@ def wake_again_after_outage(engine: Engine) -> int:
 def next_sweep_in(bus: Bus, *, at_most: float) -> float:
     """Return the seconds until the next sweep: until it can take up the next timer, at most `at_most`."""
     if at_most <= SHORTEST_PAUSE_SECONDS:
-        return SHORTEST_PAUSE_SECONDS  # also if the last sweep took so long because the database is away
+        return SHORTEST_PAUSE_SECONDS  # also if the last sweep took long because the database is unavailable
     until_timer = None
     with suppress(*DATABASE_ERRORS), bus.engine.connect() as connection:
         until_timer = connection.execute(_NEXT_TIMER).scalar()

@@ -59,7 +59,8 @@ def _locking(model: type[Base]) -> Select[Any, datetime]:
         .with_for_update(key_share=True)  # an insert that refers to the row does not wait
         .cte("locked")
     )
-    # Outside of the part that locks: there, the time would be read before the transaction waits for the lock.
+    # The time is read outside of the part that locks. Inside it, the time would be read before the transaction waits
+    # for the lock.
     return select(aliased(model, locked), func.clock_timestamp())
 
 
@@ -74,13 +75,13 @@ class UnitOfWork:
         caller: Caller | None,
         now: datetime | None = None,
     ) -> None:
-        """`now`: the database's time after the command was claimed, if it is known."""
+        """Begin the unit of work of one command. `now`: the database's time after the command was claimed, if known."""
         self.session = session
         self.command_id = command_id
         self.command_name = command_name
         self.caller = caller
         self.replayed = False
-        """Set by a handler whose result is that of an earlier command."""
+        """Whether the result is that of an earlier command. A handler sets it."""
         self.http_status = 200
         self.subject_id: UUID | None = None
         """The first broadcast locked or created. Its events are delivered in the order of its history."""
@@ -263,7 +264,7 @@ class UnitOfWork:
     def send(self, command: Command, *, at: datetime | None = None) -> None:
         """Send a command to be executed later: `at` that time, or as soon as possible.
 
-        It cannot be cancelled. If it has become pointless by then, the lifecycle refuses it.
+        The command cannot be cancelled. If it is obsolete by then, the lifecycle refuses it.
         """
         self._sent.append((command, at))
 
@@ -316,7 +317,7 @@ class UnitOfWork:
         return self._after_commit
 
     def discard(self) -> None:
-        """Forget all changes, events, commands and history, because the handler has rejected the command."""
+        """Discard all changes, events, commands and history, because the handler has rejected the command."""
         for plan in (self._events, self._sent, self._history, self._after_commit, self._changes):
             plan.clear()
 
@@ -347,7 +348,7 @@ class UnitOfWork:
         self._has_written = self._has_written or not reads
 
     def after_flush(self) -> None:
-        """Note that the session has written rows."""
+        """Record that the session has written rows."""
         self._has_written = True
 
 

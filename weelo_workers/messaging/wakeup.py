@@ -28,7 +28,7 @@ class WakeUp:
 class Waker(Protocol):
     @property
     def recently_failed(self) -> bool:
-        """Whether the broker could not be reached lately."""
+        """Whether the broker was unavailable recently."""
 
     def wake(self, wake_up: WakeUp) -> None:
         """Send a wake-up. Raises BrokerUnavailable if the broker cannot be reached."""

@@ -16,10 +16,10 @@ REPORT_EVERY_SECONDS = 2.0
 EXPIRES_AFTER_SECONDS = 8  # a worker counts as gone after three missed reports
 _PREFIX = "weelo:consumer:"
 _CONSUMED = "weelo:consumed:"
-CONSUMPTION_TTL_SECONDS = 300  # `weelo up` reads the records at its start, which takes less
+CONSUMPTION_TTL_SECONDS = 300  # longer than a start of `weelo up`, which reads the records
 
 NO_COMMAND = UUID(int=0)
-"""The id of no mailbox row. A message with it does nothing, but it proves that its queue is consumed."""
+"""An id that no mailbox row has. A message with it has no effect, but it proves that its queue is consumed."""
 
 
 def report(worker: str, queues: Iterable[str]) -> None:

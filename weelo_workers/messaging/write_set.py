@@ -18,16 +18,16 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 Values = Mapping[str, Any]
 Assignments = tuple[tuple[str, Any], ...]
-"""Columns with the values as psycopg2 sends them."""
+"""Columns, with their values in the form that psycopg2 sends."""
 
 
 class ChangedMeanwhile(Exception):
-    """A row was not in the state in which it was read. The command has had no effect, and can be executed again."""
+    """A row has changed since it was read. The command has had no effect, and can be executed again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A query for one value, to be sent along with what is written."""
+    """A query for one value, which is sent together with the rows to write."""
 
     sql: str
     parameters: Sequence[Any]
@@ -80,7 +80,9 @@ class WriteSet:
             known.values.update(values)
 
     def write(self, connection: Connection, *questions: Question) -> tuple[Any, ...]:
-        """Write everything by one statement, and forget it. Return the answers to `questions`, as of before the writing.
+        """Write everything by one statement, and clear the set.
+
+        Return the answers to `questions`, as they were before the writing.
 
         Raises ChangedMeanwhile if a row to update has changed.
         """
@@ -101,7 +103,7 @@ class WriteSet:
         return found[len(parts) :]
 
     def clear(self) -> None:
-        """Forget everything that was not written yet."""
+        """Discard everything that was not written yet."""
         self._inserts.clear()
         self._updates.clear()
 

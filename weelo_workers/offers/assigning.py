@@ -36,7 +36,7 @@ def assign(
     `slots`, `assignments`: all of the broadcast.
     """
     if len(allocations) == sum(slot.status in slot_lifecycle.OPEN for slot in slots):
-        # Asked before anything is written, because a query makes the unit of work write.
+        # This query comes first, because the unit of work writes its pending rows before each query.
         broadcast_transitions.request_backfill(uow, broadcast)
     won = [_assignment(broadcast, transporter_id, allocation, uow.now) for allocation in allocations]
     uow.advance_all([slot for slot, _, _ in allocations], slot_lifecycle.ASSIGN)

@@ -57,7 +57,7 @@ def end_early(uow: UnitOfWork, broadcast: Broadcast, hold: Hold, transition: Tra
 
 
 def reopen_slots(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
-    """Return held slots to searching.
+    """Move held slots back to the state `searching`.
 
     Transporters who came into reach meanwhile have no offer. The next ring or their heartbeats make it; in the last step
     neither may come, so one more portion is sent, which reaches only transporters without an offer.

@@ -15,7 +15,7 @@ from weelo_workers.ownership import lock_own_hold
 
 @handles(ReleaseHold)
 def release_hold(command: ReleaseHold, uow: UnitOfWork) -> HoldView:
-    """Release the hold; one that has ended is returned as it is. Raises Rejected(INVALID_TRANSITION) if confirmed."""
+    """Release the hold. If it has ended already, return it unchanged. Raises Rejected(INVALID_TRANSITION) if confirmed."""
     broadcast, hold = lock_own_hold(uow, command.hold_id, command.transporter_id)
     if hold.status == HoldStatus.CONFIRMED:
         raise Rejected(Code.INVALID_TRANSITION, "Its trucks have been named.")
