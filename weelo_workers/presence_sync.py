@@ -1,4 +1,4 @@
-"""Copies a fleet's availability and its kinds of free trucks from the database to presence."""
+"""Copies a fleet's availability and its kinds of free and busy trucks from the database to presence."""
 
 from __future__ import annotations
 
@@ -48,6 +48,8 @@ def write_presence(transporter_id: UUID, rows: FleetAvailability, *, heard: bool
         if rows.free_kinds is None:
             presence.offline(transporter_id, stamp=rows.at)
         else:
-            presence.online(transporter_id, rows.free_kinds, stamp=rows.at, heard=heard)
+            presence.online(
+                transporter_id, rows.free_kinds, busy_kinds=rows.busy_kinds, stamp=rows.at, heard=heard
+            )
     except RedisError as away:
         raise presence.PresenceUnavailable(f"Redis is away ({away})") from away

@@ -28,20 +28,22 @@ from weelo_workers.settings import settings
 RECHECK_AFTER = timedelta(seconds=2)
 
 
-_NO_ROOM = PassedOverBecause.TOO_MANY_OFFERS
-
-
 @dataclass(frozen=True, slots=True)
 class Missed(OfferRank):
     """An open broadcast that reaches the transporter and has not been offered to them."""
 
     broadcast_id: UUID
     step: int
+    free: bool
+    """Whether the transporter has a free truck for it."""
 
 
 @handles(CatchUp)
 def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
-    """Send one OfferLate for the missed broadcasts that the cap on open offers allows, nearest first."""
+    """Send one OfferLate for the missed broadcasts that the cap on open offers allows, nearest first.
+
+    Those for which the transporter has no room or no free truck are recorded, as a step would record them.
+    """
     if not command.again and uow.session.scalar(
         select(_some_broadcast_is_in_rings(command.transporter_id, uow.now))
     ):
@@ -51,12 +53,17 @@ def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
         return
     cap = settings().max_open_offers
     open_offers = open_offers_of(uow.session, command.transporter_id, uow.now)
-    fit, refused = split_by_room(open_offers, missed, cap)
+    fit, refused = split_by_room(open_offers, [each for each in missed if each.free], cap)
+    busy = [each for each in missed if not each.free]
     record_passed_over(
         uow,
         [
-            (each.broadcast_id, each.step, Excluded(command.transporter_id, _NO_ROOM, each.km))
-            for each in refused[:cap]
+            (each.broadcast_id, each.step, Excluded(command.transporter_id, because, each.km))
+            for these, because in (
+                (refused, PassedOverBecause.TOO_MANY_OFFERS),
+                (busy, PassedOverBecause.NO_FREE_TRUCK),
+            )
+            for each in these[:cap]
         ],
     )
     if fit:
@@ -70,25 +77,25 @@ def _some_broadcast_is_in_rings(transporter_id: UUID, now: datetime) -> Exists:
     A step searches Redis before it locks the broadcast. If the transporter comes online after that search, and this
     command reads the broadcast before the step commits, both miss the offer. So this command runs a second time.
     """
-    return exists().where(*_could_be_offered(transporter_id, now), reach_is_limited())
+    return exists().where(*_concerns(transporter_id, now), reach_is_limited())
 
 
-def _could_be_offered(transporter_id: UUID, now: datetime) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions for an offer.
+def _has_a_fitting_truck(transporter_id: UUID) -> Exists:
+    return exists().where(
+        TruckRequest.broadcast_id == Broadcast.id,
+        TruckRequest.is_searching,
+        TruckRequest.fits(Vehicle),
+        Vehicle.transporter_id == transporter_id,
+    )
+
+
+def _concerns(transporter_id: UUID, now: datetime) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions for an offer, once a truck is free.
 
     The transporter wants work and has no offer of the broadcast yet. The broadcast is open and has a slot for one of
-    their free trucks.
+    their trucks.
     """
-    fits = (
-        exists()
-        .where(
-            TruckRequest.broadcast_id == Broadcast.id,
-            TruckRequest.is_searching,
-            TruckRequest.fits(Vehicle),
-            Vehicle.transporter_id == transporter_id,
-        )
-        .where(~vehicle_busy)
-    )
+    fits = _has_a_fitting_truck(transporter_id)
     offered = exists().where(Offer.broadcast_id == Broadcast.id, Offer.transporter_id == transporter_id)
     wants_work = exists().where(Transporter.id == transporter_id, Transporter.is_available)
     return Broadcast.status.in_(OPEN), Broadcast.expires_at > now, fits, ~offered, wants_work
@@ -98,28 +105,29 @@ def _missed(uow: UnitOfWork, command: CatchUp) -> list[Missed]:
     """Return the missed broadcasts within reach, nearest first.
 
     Reads at most twice MAX_OPEN_OFFERS broadcasts that are within a ring, and as many that are in their last step,
-    because the cap would exclude farther ones in any case.
+    because the cap would exclude farther ones in any case; each with and without a free truck for them.
     """
     here = presence.last_position(command.transporter_id) or _place_in(command)
     last_step = Broadcast.radius_step > len(settings().radius_steps_km)
     km_at_least = _km_at_least(here)
+    free = _has_a_fitting_truck(command.transporter_id).where(~vehicle_busy)
     of_its_class = (
         func.row_number()
-        .over(partition_by=last_step, order_by=(km_at_least, Broadcast.id))
+        .over(partition_by=(last_step, free), order_by=(km_at_least, Broadcast.id))
         .label("of_its_class")
     )
     nearest = (
-        select(Broadcast.id, of_its_class)
-        .where(*_could_be_offered(command.transporter_id, uow.now), reach_covers(km_at_least))
+        select(Broadcast.id, free.label("free"), of_its_class)
+        .where(*_concerns(command.transporter_id, uow.now), reach_covers(km_at_least))
         .subquery()
     )
-    broadcasts = uow.session.scalars(
-        select(Broadcast)
+    rows = uow.session.execute(
+        select(Broadcast, nearest.c.free)
         .join(nearest, nearest.c.id == Broadcast.id)
         .where(nearest.c.of_its_class <= 2 * settings().max_open_offers)
     )
     missed = []
-    for broadcast in broadcasts:
+    for broadcast, is_free in rows:
         pickup = pickup_of(broadcast)
         km = None if here is None else pickup.km_to(here)
         if broadcast.reach.covers(km):  # the query computes distances on a sphere, so it finds too many
@@ -129,6 +137,7 @@ def _missed(uow: UnitOfWork, command: CatchUp) -> list[Missed]:
                     in_last_step(broadcast),
                     broadcast.id,
                     broadcast.radius_step,
+                    is_free,
                     pickup=(pickup.latitude, pickup.longitude),
                 )
             )

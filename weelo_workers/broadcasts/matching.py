@@ -114,7 +114,7 @@ def find_candidates(
     another offer and has no offer of this broadcast yet. Called under the broadcast's lock.
     """
     kinds = kinds_of(searching(slots))
-    near = online.near if online else {}
+    near = {**online.near, **online.busy} if online else {}
     found = MatchResult(
         excluded=[Excluded(stale_id, PassedOverBecause.SILENT) for stale_id in online.stale] if online else []
     )

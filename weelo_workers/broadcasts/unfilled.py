@@ -13,37 +13,31 @@ from weelo_workers.models import Broadcast, Offer, PassedOver, Transporter, Vehi
 from weelo_workers.models.fleet import of_kinds
 from weelo_workers.queries.slots import kinds_of
 
-# Limit on the transporters with a truck on the road whose presence is looked up.
-MAX_LOOKED_UP = 10_000
 # Limit on the searches. One that finds only stale transporters removes them from the index and is repeated.
 MAX_SEARCHES = 5
 
 
 def any_transporter_online(uow: UnitOfWork, broadcast: Broadcast) -> bool:
-    """Return whether any transporter with a fitting truck, free or on the road, is online within reach of the broadcast.
+    """Return whether any transporter with a fitting truck, free or on the road, is online within reach.
 
-    Reads Redis, so it is called before anything is locked. If Redis does not answer, every available transporter with
-    such a truck on the road counts as online and within reach.
+    Reads Redis, so it is called before anything is locked. If Redis does not answer, every available transporter with such a truck on the
+    road counts as online and within reach.
     """
     kinds = kinds_of(broadcast_transitions.slots_of(uow, broadcast.id))
-    busy = uow.session.scalars(
-        select(Transporter.id)
-        .join(Vehicle, Vehicle.transporter_id == Transporter.id)
-        .where(Transporter.is_available, of_kinds(kinds), vehicle_busy)
-        .distinct()
-        .limit(MAX_LOOKED_UP)
-    ).all()
     pickup, reach = pickup_of(broadcast), broadcast.reach
     if reach.is_nothing:
         reach = Reach.everyone()  # no step has been made, so the distance cannot be the reason
     try:
         for _ in range(MAX_SEARCHES):
-            free = presence.nearest(kinds, pickup, 1, reach)
-            if free.near or not free.more:
+            found = presence.nearest(kinds, pickup, 1, reach)
+            if found.near or found.busy or not found.more:
                 break
-        return bool(free.near or presence.online_within(busy, pickup, reach))
+        return bool(found.near or found.busy)
     except presence.PresenceUnavailable:
-        return bool(busy)
+        on_the_road = exists().where(
+            Vehicle.transporter_id == Transporter.id, Transporter.is_available, of_kinds(kinds), vehicle_busy
+        )
+        return bool(uow.session.scalar(select(on_the_road)))
 
 
 def unfilled_reason(uow: UnitOfWork, broadcast: Broadcast, *, online: bool) -> UnfilledBecause:

@@ -4,7 +4,8 @@ A transporter is *online* here if their app has sent a heartbeat within the TTL.
 it within one TTL. Presence only proposes; matching checks availability and free trucks in the database.
 
 Keys of transporters, below `weelo:presence:`: `geo:<kind>` (positions of those with a free truck of the kind),
-`kind:<kind>` (the same, also without a position), `kinds` (transporter → kinds, JSON), `at` (→ "longitude,latitude"),
+`kind:<kind>` (the same, also without a position), both also with `busy:<kind>` (of those whose trucks of the kind are
+all on the road), `kinds` (transporter → kinds, JSON), `at` (→ "longitude,latitude"),
 `seen` (→ time of the last heartbeat), `stamp` (→ time at which the rows were read), `since` (when the data begins).
 
 Keys of open broadcasts that are offered in rings, below `weelo:open:`: `geo:<kind>` (pickups), `about:<id>` (a hash),
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 from uuid import UUID
@@ -64,6 +65,9 @@ __all__ = [
     "unmark_full",
 ]
 
+_BUSY = "busy:"
+# Limit on the transporters with a truck on the road that one search returns.
+_MAX_BUSY = 250
 # Redis computes distances on a sphere, which are at most 0.6 % longer than those on the ellipsoid.
 _SPHERE_EXCESS = 1.007
 # A radius in km that covers the whole Earth.
@@ -103,24 +107,33 @@ class SearchResult:
 
     `near`: transporters and their distances in km (None: unknown). `stale`: those in reach without a heartbeat within the
     TTL. `partial`: Redis was emptied less than one TTL ago, so others may be online. `more`: others are online beyond
-    the farthest of `near`.
+    the farthest of `near`. `busy`: transporters whose trucks of these kinds are all on the road, at most 250, with their
+    distances.
     """
 
     near: dict[UUID, float | None]
     stale: frozenset[UUID] = frozenset()
     partial: bool = False
     more: bool = False
+    busy: dict[UUID, float | None] = field(default_factory=dict)
 
 
-def online(transporter_id: UUID, free_kinds: Collection[str], *, stamp: float, heard: bool = True) -> bool:
+def online(
+    transporter_id: UUID,
+    free_kinds: Collection[str],
+    *,
+    busy_kinds: Collection[str] = (),
+    stamp: float,
+    heard: bool = True,
+) -> bool:
     """Store that the transporter wants work and has free trucks of these kinds, as the rows were at time `stamp`.
 
-    `heard`: their app has just sent something; otherwise a transporter who is offline stays offline. Return False if
+    `busy_kinds`: the kinds of which all their trucks are on the road. `heard`: their app has just sent something; otherwise a transporter who is offline stays offline. Return False if
     nothing was stored, for that reason or because a newer `stamp` is stored already.
     """
     arguments: list[str | int] = [
         str(transporter_id),
-        json.dumps(sorted(free_kinds)),
+        json.dumps(sorted({*free_kinds, *(f"{_BUSY}{kind}" for kind in busy_kinds)})),
         repr(stamp),
         int(heard),
     ]
@@ -173,23 +186,25 @@ def search(kinds: Collection[str], pickup: Point, reach: Reach) -> SearchResult:
     Raises PresenceUnavailable.
     """
     try:
-        complete, found, stale_ids = redis().register_script(SEARCH)(
+        complete, found, stale_ids, busy = redis().register_script(SEARCH)(
             args=[
                 json.dumps(sorted(kinds)),
                 repr(pickup.longitude),
                 repr(pickup.latitude),
                 -1 if reach.limit_km is None else repr(_to_search(pickup, reach.limit_km)),
                 settings().presence_ttl_seconds,
+                _MAX_BUSY,
             ]
         )
     except RedisError as error:
         raise PresenceUnavailable(f"Redis is away ({error})") from error
-    near: dict[UUID, float | None] = {}
-    for transporter_id, at in zip(found[::2], found[1::2], strict=True):
-        km = pickup.km_to(_point(at)) if at else None
-        if reach.covers(km):
-            near[UUID(transporter_id)] = km
-    return SearchResult(near, frozenset(map(UUID, stale_ids)), partial=not complete)
+    near = _covered(found, pickup, reach)
+    return SearchResult(
+        near,
+        frozenset(map(UUID, stale_ids)),
+        partial=not complete,
+        busy=_covered(busy, pickup, reach, except_for=near),
+    )
 
 
 def nearest(kinds: Collection[str], pickup: Point, count: int, reach: Reach) -> SearchResult:
@@ -208,9 +223,10 @@ def nearest(kinds: Collection[str], pickup: Point, count: int, reach: Reach) -> 
         repr(limit),
         int(reach.is_everyone),
         settings().presence_ttl_seconds,
+        _MAX_BUSY,
     ]
     try:
-        complete, found, stale_ids, cutoff = redis().register_script(NEAREST)(args=arguments)
+        complete, found, stale_ids, cutoff, busy = redis().register_script(NEAREST)(args=arguments)
     except RedisError as error:
         raise PresenceUnavailable(f"Redis is away ({error})") from error
     more = bool(cutoff)
@@ -218,12 +234,14 @@ def nearest(kinds: Collection[str], pickup: Point, count: int, reach: Reach) -> 
     within = float(cutoff) * _SPHERE_EXCESS if more else _EVERYWHERE_KM
     if abs(pickup.latitude) + within / _KM_PER_DEGREE > _INDEX_ENDS_AT:
         within = _EVERYWHERE_KM
-    near: dict[UUID, float | None] = {}
-    for transporter_id, at in zip(found[::2], found[1::2], strict=True):
-        km = pickup.km_to(_point(at)) if at else None
-        if reach.covers(km) and (km is None or km <= within):
-            near[UUID(transporter_id)] = km
-    return SearchResult(near, frozenset(map(UUID, stale_ids)), partial=not complete, more=more)
+    near = {each: km for each, km in _covered(found, pickup, reach).items() if km is None or km <= within}
+    return SearchResult(
+        near,
+        frozenset(map(UUID, stale_ids)),
+        partial=not complete,
+        more=more,
+        busy=_covered(busy, pickup, reach, except_for=near),
+    )
 
 
 def online_within(transporter_ids: Collection[UUID], pickup: Point, reach: Reach) -> dict[UUID, float | None]:
@@ -238,12 +256,20 @@ def online_within(transporter_ids: Collection[UUID], pickup: Point, reach: Reach
         found = redis().register_script(ONLINE_AT)(args=[settings().presence_ttl_seconds, *ids])
     except RedisError as error:
         raise PresenceUnavailable(f"Redis is away ({error})") from error
-    online: dict[UUID, float | None] = {}
-    for transporter_id, at in zip(found[::2], found[1::2], strict=True):
+    return _covered(found, pickup, reach)
+
+
+def _covered(
+    found: Sequence[str], pickup: Point, reach: Reach, *, except_for: Collection[UUID] = ()
+) -> dict[UUID, float | None]:
+    """Return the distance of each transporter within reach. `found`: ids and "longitude,latitude" by turns."""
+    distances: dict[UUID, float | None] = {}
+    for each, at in zip(found[::2], found[1::2], strict=True):
+        transporter_id = UUID(each)
         km = pickup.km_to(_point(at)) if at else None
-        if reach.covers(km):
-            online[UUID(transporter_id)] = km
-    return online
+        if reach.covers(km) and transporter_id not in except_for:
+            distances[transporter_id] = km
+    return distances
 
 
 def evict_stale(at_most: int) -> int:

@@ -157,6 +157,20 @@ local function split(ids, alive_since)
   end
   return found, silent
 end
+-- Returns at most `limit` transporters within `radius` (-1: no limit) whose trucks of these kinds are all on the road,
+-- the nearest first, each with "longitude,latitude".
+local function on_the_road(kinds, lon, lat, radius, limit, alive_since)
+  local ids, add = collector()
+  for _, kind in ipairs(kinds) do
+    if radius < 0 then
+      add(redis.call('SRANDMEMBER', P..'kind:busy:'..kind, limit))
+    else
+      add(redis.call('GEOSEARCH', P..'geo:busy:'..kind, 'FROMLONLAT', lon, lat, 'BYRADIUS', radius, 'km', 'ASC', 'COUNT', limit))
+    end
+  end
+  local found = split(ids, alive_since)
+  return found
+end
 local function complete(alive_since)
   local since = redis.call('GET', P..'since')
   return since and tonumber(since) <= alive_since and 1 or 0
@@ -164,8 +178,9 @@ end
 """
 )
 
-# Arguments: kinds (JSON), longitude, latitude, radius in km (-1: no limit), the TTL in seconds. Returns whether the data
-# is older than one TTL, the transporters found, each with "longitude,latitude", and the stale ones, which are removed.
+# Arguments: kinds (JSON), longitude, latitude, radius in km (-1: no limit), the TTL in seconds, the limit on busy
+# transporters. Returns whether the data is older than one TTL, the transporters found, each with "longitude,latitude",
+# the stale ones, which are removed, and the busy ones.
 SEARCH = (
     _SEARCH
     + """
@@ -181,14 +196,14 @@ for _, kind in ipairs(kinds) do
 end
 local found, silent = split(ids, alive_since)
 for _, id in ipairs(silent) do forget(id) end
-return {complete(alive_since), found, silent}
+return {complete(alive_since), found, silent, on_the_road(kinds, lon, clamped(lat), radius, ARGV[6], alive_since)}
 """
 )
 
 # Arguments: kinds (JSON), longitude, latitude, the minimum number of results, the widest radius in km, whether to
-# include transporters without a position, the TTL in seconds. Returns SEARCH's results and the cutoff in km within
-# which all were found; '' if there are no more. The radius doubles until it holds enough, so the cost depends on how
-# many are wanted.
+# include transporters without a position, the TTL in seconds, the limit on busy transporters. Returns SEARCH's results,
+# and before the busy transporters the cutoff in km within which all were found; '' if there are no more. The radius
+# doubles until it holds enough, so the cost depends on how many are wanted.
 NEAREST = (
     _SEARCH
     + """
@@ -223,7 +238,8 @@ for _, kind in ipairs(kinds) do
 end
 local found, silent = split(ids, alive_since)
 for _, id in ipairs(silent) do forget(id) end
-return {complete(alive_since), found, silent, cutoff and string.format('%.4f', cutoff) or ''}
+local busy = on_the_road(kinds, lon, lat, anywhere and not cutoff and -1 or cutoff or widest, ARGV[8], alive_since)
+return {complete(alive_since), found, silent, cutoff and string.format('%.4f', cutoff) or '', busy}
 """
 )
 

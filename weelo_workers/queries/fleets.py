@@ -21,33 +21,36 @@ from weelo_workers.queries.views import assignment_view, driver_view, vehicle_vi
 
 @dataclass(frozen=True, slots=True)
 class FleetAvailability:
-    """The availability of a fleet. `free_kinds`: the kinds of its free trucks; None if it does not want work.
+    """The availability of a fleet.
 
-    `at`: the time of reading.
+    `free_kinds`: the kinds of its free trucks; None if it does not want work. `busy_kinds`: the kinds of which all its
+    trucks are on the road. `at`: the time of reading.
     """
 
     free_kinds: frozenset[str] | None
+    busy_kinds: frozenset[str]
     at: float
 
 
 def fleet_availability(session: Session, transporter_ids: Collection[UUID]) -> dict[UUID, FleetAvailability]:
     """Read the availability of these fleets. `at` is the statement's time, so it contains all that was committed before."""
     return {
-        row.id: FleetAvailability(frozenset(row.kinds) if row.wants_work else None, row.at)
+        row.id: FleetAvailability(
+            frozenset(row.free) if row.wants_work else None, frozenset(row.all) - frozenset(row.free), row.at
+        )
         for row in session.execute(_AVAILABILITY, {"fleets": list(transporter_ids)})
     }
 
 
 _given = func.unnest(bindparam("fleets", type_=ARRAY(Uuid())))
 _fleet = _given.table_valued(column("id", Uuid()), name="fleet").render_derived()
-_free_kinds = (
-    select(Vehicle.vehicle_key).where(Vehicle.transporter_id == _fleet.c.id, ~vehicle_busy).distinct()
-)
+_kinds = select(Vehicle.vehicle_key).where(Vehicle.transporter_id == _fleet.c.id).distinct()
 _AVAILABILITY = select(
     _fleet.c.id,
     cast(func.extract("epoch", func.statement_timestamp()), Double).label("at"),
     exists().where(Transporter.id == _fleet.c.id, Transporter.is_available).label("wants_work"),
-    func.array(_free_kinds.scalar_subquery()).label("kinds"),
+    func.array(_kinds.where(~vehicle_busy).scalar_subquery()).label("free"),
+    func.array(_kinds.scalar_subquery()).label("all"),
 )
 
 

@@ -17,7 +17,10 @@ from weelo_workers.queries.pages import Page, PageRequest
 
 
 def recipients(session: Session, broadcast_id: UUID, page_request: PageRequest) -> Page | None:
-    """Return a page of transporters, the newest first; None if there is no such broadcast.
+    """Return a page of transporters, those seen last by the broadcast first; None if there is no such broadcast.
+
+    The order is that of the first step that saw each of them, because a later offer must not move a transporter to a
+    page that was read already.
 
     A transporter who was passed over and got an offer later is shown with the offer, and one who was passed over by
     several steps with the newest reason. `queries.offer_explanation` has all steps of one transporter.
@@ -43,8 +46,9 @@ def recipients(session: Session, broadcast_id: UUID, page_request: PageRequest) 
         cast(null(), DateTime(timezone=True)).label("declined_at"),
     ).where(PassedOver.broadcast_id == broadcast_id)
     every = union_all(offered, passed_over).subquery()
+    first_at = func.min(every.c.at).over(partition_by=every.c.transporter_id)
     one_each = (
-        select(every)
+        select(every, first_at.label("first_at"))
         .ext(distinct_on(every.c.transporter_id))
         .order_by(every.c.transporter_id, every.c.offered.desc(), every.c.step.desc())
         .subquery()
@@ -60,7 +64,7 @@ def recipients(session: Session, broadcast_id: UUID, page_request: PageRequest) 
     )
     query = select(one_each, won.label("trucks_won"))
     rows, next_cursor = page_request.apply_to_columns(
-        session, query, one_each.c.at, one_each.c.transporter_id
+        session, query, one_each.c.first_at, one_each.c.transporter_id
     )
     return Page([_view(row).json_dict() for row in rows], next_cursor)
 

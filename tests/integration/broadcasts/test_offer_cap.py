@@ -394,21 +394,63 @@ def test_TMOT_02_a_request_while_all_trucks_are_on_the_road_ends_with_nobody_fre
     assert expired_because(world, world.broadcast(1)) == "nobody_free"
 
 
-@pytest.mark.parametrize("absent", ["offline", "silent", "of another kind", "out of reach"])
-def test_TMOT_02_a_transporter_who_cannot_be_told_is_not_online(
-    world: World, monkeypatch: pytest.MonkeyPatch, absent: str
-) -> None:
-    with_settings(monkeypatch, last_step_max_km=100)
-    kind = "14 Feet" if absent == "of another kind" else "17 Feet"
-    fleet = world.fleet(km_north=110 if absent == "out of reach" else 1, kind=kind)
-    first = world.broadcast(1, kind=kind, at=place(110 if absent == "out of reach" else 1))
+@pytest.mark.parametrize("then", ["offline", "silent", "free"])
+def test_TMOT_02_a_transporter_on_the_road_who_leaves_later_was_online(world: World, then: str) -> None:
+    """A step found them, so at the deadline it does not matter where they are."""
+    redis().set("weelo:presence:since", 1)
+    fleet = world.fleet(km_north=1)
+    first = world.broadcast(1)
     world.accept(fleet, first)
     world.drivers_accept(first)
     world.drain()
-    if absent == "offline":
+    broadcast = world.broadcast(1)
+    assert passed_over(world, broadcast) == [(fleet.id, "no_free_truck")]
+    absent(world, fleet, then)
+    assert expired_because(world, broadcast) == "nobody_free"
+
+
+@pytest.mark.parametrize("then", ["offline", "silent"])
+def test_TMOT_02_a_transporter_on_the_road_who_was_online_between_two_steps_was_online(
+    world: World, then: str
+) -> None:
+    """No step found them, but they came online within reach of the broadcast."""
+    redis().set("weelo:presence:since", 1)
+    fleet = world.fleet(km_north=1)
+    first = world.broadcast(1)
+    world.accept(fleet, first)
+    world.drivers_accept(first)
+    world.drain()
+    world.set_availability(fleet, online=False)
+    broadcast = world.broadcast(1)
+    world.tick(100)
+    assert passed_over(world, broadcast) == []
+    world.set_availability(fleet, online=True)
+    world.heartbeat(fleet, 1)
+    world.drain()
+    assert passed_over(world, broadcast) == [(fleet.id, "no_free_truck")]
+    absent(world, fleet, then)
+    assert expired_because(world, broadcast) == "nobody_free"
+
+
+def absent(world: World, fleet: Fleet, how: str) -> None:
+    if how == "offline":
         world.set_availability(fleet, online=False)
-    if absent == "silent":
+    if how == "silent":
         redis().zadd("weelo:presence:seen", {str(fleet.id): 1})
+
+
+@pytest.mark.parametrize("how", ["offline", "silent", "of another kind", "out of reach"])
+def test_TMOT_02_a_transporter_who_cannot_be_told_is_not_online(
+    world: World, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    with_settings(monkeypatch, last_step_max_km=100)
+    kind = "14 Feet" if how == "of another kind" else "17 Feet"
+    fleet = world.fleet(km_north=110 if how == "out of reach" else 1, kind=kind)
+    first = world.broadcast(1, kind=kind, at=place(110 if how == "out of reach" else 1))
+    world.accept(fleet, first)
+    world.drivers_accept(first)
+    world.drain()
+    absent(world, fleet, how)
     assert expired_because(world, world.broadcast(1)) == "no_transporter_online"
 
 
@@ -464,6 +506,30 @@ def test_all_transporters_told_or_passed_over_are_listed_with_reason_and_answer(
     assert by_id[str(wins.id)]["trucksWon"] == 1
     assert by_id[str(next_one.id)]["pickupDistanceKm"] == pytest.approx(3, rel=0.01)
     assert {item["radiusStep"] for item in page.items} == {1}
+
+
+def test_a_transporter_who_gets_an_offer_between_two_pages_is_listed_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later offer changes the time of their line, so the lines are not ordered by it."""
+    with_settings(monkeypatch, max_open_offers=1)
+    fleets = [world.fleet(km_north=km) for km in (1, 2, 3)]
+    near = world.broadcast(1, at=place(1))
+    broadcast = world.broadcast(1, at=place(-5))
+    everyone, listed, cursor = {str(fleet.id) for fleet in fleets}, list[str](), None
+    with Session(world.engine) as session:
+        while True:
+            page = recipients(session, broadcast, PageRequest(1, cursor))
+            assert page is not None
+            listed += [item["transporterId"] for item in page.items]
+            if (cursor := page.next_cursor) is None:
+                break
+            session.rollback()
+            for fleet in fleets:
+                if str(fleet.id) not in listed and near in offered(world, fleet):
+                    world.decline(fleet, near)
+            world.tick(20)
+    assert sorted(listed) == sorted(everyone)
 
 
 def test_a_step_counts_all_transporters_whom_it_passed_over(
