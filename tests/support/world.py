@@ -167,7 +167,8 @@ class World:
     def broadcast(self, trucks: int = 1, *, customer: UUID | None = None, **more: Any) -> UUID:
         """Book, run everything that is due (the offers of the first radius ring), and return the broadcast's id."""
         outcome = self.book(customer or uuid4(), trucks, **more)
-        assert outcome.status == "succeeded", outcome.error
+        failure = self.value("SELECT last_error FROM mailbox WHERE id = :id", id=outcome.command_id)
+        assert outcome.status == "succeeded", outcome.error or failure
         self.drain()
         return UUID(outcome.result["id"])
 

@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.broadcasts import (
+    BroadcastRequest,
     BroadcastView,
     CreateBooking,
     CreateOrder,
@@ -76,11 +77,7 @@ def _broadcast(command: Creation, kind: BroadcastKind, now: datetime) -> Broadca
         status=BroadcastStatus.CREATED,
         state_changed_at=now,
         version=1,
-        pickup=request.pickup.json_dict(),
-        drop=request.drop.json_dict(),
-        distance_km=request.distance_km,
-        goods_type=request.goods_type,
-        notes=request.notes,
+        **_request_columns(request),
         trucks_needed=sum(trucks.quantity for trucks in request.wanted()),
         request=_as_asked(command),
         keyed=command.keyed,
@@ -90,6 +87,12 @@ def _broadcast(command: Creation, kind: BroadcastKind, now: datetime) -> Broadca
         expires_at=now + timedelta(seconds=settings().broadcast_timeout_seconds),
         created_at=now,
     )
+
+
+def _request_columns(request: BroadcastRequest) -> dict[str, Any]:
+    """Return the fields of `BroadcastRequest` as values of the columns of the same names."""
+    columns = {name: getattr(request, name) for name in BroadcastRequest.model_fields}
+    return {**columns, "pickup": request.pickup.json_dict(), "drop": request.drop.json_dict()}
 
 
 def _as_asked(command: Creation) -> dict[str, Any]:

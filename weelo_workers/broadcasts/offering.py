@@ -21,7 +21,7 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer, PassedOver, Transporter, TruckRequest
 from weelo_workers.queries.open_offers import open_offers_against
 from weelo_workers.queries.slots import filled, searching
-from weelo_workers.queries.views import broadcast_header, place, requested_vehicles
+from weelo_workers.queries.views import broadcast_header, request_fields, requested_vehicles
 from weelo_workers.settings import settings
 
 # Rows stored per step. This many explain to every transporter nearby, even in the densest town, why they got no offer.
@@ -182,10 +182,7 @@ def offer_to(
     uow.publish(
         NewBroadcast(
             **broadcast_header(broadcast),
-            pickup=place(broadcast.pickup),
-            drop=place(broadcast.drop),
-            distance_km=broadcast.distance_km,
-            goods_type=broadcast.goods_type,
+            **request_fields(broadcast),
             requested_vehicles=requested_vehicles(slots),
             trucks_needed=broadcast.trucks_needed,
             trucks_filled=filled(slots),

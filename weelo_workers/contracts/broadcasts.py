@@ -45,7 +45,10 @@ class TruckDemand(NamedTuple):
 
 
 class BroadcastRequest(Request):
-    """The fields that bookings and orders have in common."""
+    """The fields that bookings and orders have in common, each stored in the column of `broadcasts` of the same name.
+
+    `BroadcastView` and the offer, `NewBroadcast`, show those of them that they declare.
+    """
 
     pickup: Place
     drop: Place

@@ -6,7 +6,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from weelo_workers.contracts.broadcasts import BroadcastView, RequestedVehicles, TruckRequestView
+from weelo_workers.contracts.broadcasts import (
+    BroadcastRequest,
+    BroadcastView,
+    RequestedVehicles,
+    TruckRequestView,
+)
 from weelo_workers.contracts.fleet import DriverView, VehicleView
 from weelo_workers.contracts.statuses import (
     AssignmentStatus,
@@ -32,6 +37,12 @@ def broadcast_header(broadcast: Broadcast) -> dict[str, Any]:
     }
 
 
+def request_fields(broadcast: Broadcast) -> dict[str, Any]:
+    """Return the fields of `BroadcastRequest` from their columns. A view or an event keeps those that it declares."""
+    fields = {name: getattr(broadcast, name) for name in BroadcastRequest.model_fields}
+    return {**fields, "pickup": place(broadcast.pickup), "drop": place(broadcast.drop)}
+
+
 def place(stored: dict[str, Any]) -> Place:
     return Place.model_validate(stored, strict=False, extra="ignore")
 
@@ -47,11 +58,7 @@ def broadcast_view(broadcast: Broadcast, slots: Sequence[TruckRequest], now: dat
         state_changed_at=broadcast.state_changed_at,
         version=broadcast.version,
         customer_id=broadcast.customer_id,
-        pickup=place(broadcast.pickup),
-        drop=place(broadcast.drop),
-        distance_km=broadcast.distance_km,
-        goods_type=broadcast.goods_type,
-        notes=broadcast.notes,
+        **request_fields(broadcast),
         trucks_needed=broadcast.trucks_needed,
         trucks_filled=filled(slots),
         truck_requests=[truck_request_view(slot) for slot in slots],
