@@ -66,11 +66,11 @@ MUTANTS = (
         (
             (
                 UOW,
-                "    # Outside of the part that locks: ",
+                "    return select(aliased(model, locked), func.clock_timestamp())\n",
                 (
                     "    if model is Broadcast:\n"
                     "        return select(model, func.clock_timestamp()).where(model.id.in_(bindparam('ids', expanding=True)))\n"
-                    "    # Outside of the part that locks: "
+                    "    return select(aliased(model, locked), func.clock_timestamp())\n"
                 ),
             ),
         ),
