@@ -97,7 +97,7 @@ class Fleet:
 
 class World:
     def __init__(self, on: Engine | None = None, *, executing_on: Engine | None = None) -> None:
-        """Make a test driver. `on`: the engine to post and read with. `executing_on`: the engine to execute commands with."""
+        """Make a test driver. `on`: the engine to post and read with. `executing_on`: the engine to execute with."""
         self.engine = on or engine()
         self.bus = Bus(executing_on or self.engine, NullWaker())
 
