@@ -147,7 +147,7 @@ class FaultSystem:
         for pid in pids:
             with suppress(psutil.Error):
                 ports += [line.laddr.port for line in psutil.Process(pid).net_connections("tcp")]
-        # Selects the backends whose connections belong to these processes and that are inside a transaction.
+        # Selects the PostgreSQL backends that serve these processes and are inside a transaction.
         busy = self.rows(
             "SELECT pid FROM pg_stat_activity WHERE client_port = ANY(:ports)"
             " AND state IN ('idle in transaction', 'idle in transaction (aborted)', 'active')",

@@ -68,7 +68,7 @@ class Terminal:
         if select.select([self._fd], [], [], within)[0]:
             try:
                 self.shown += os.read(self._fd, 65_536)
-            except OSError:  # Linux: EIO when the other side is closed
+            except OSError:  # Linux raises EIO when the other side is closed
                 return False
         return True
 

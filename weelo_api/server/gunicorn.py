@@ -89,7 +89,7 @@ def raise_file_limit() -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Start the readers of live events and the metrics, in the worker's main thread before it serves."""
+    """Start the threads for live events and for the metrics. The worker's main thread calls this before it serves."""
     from weelo_api.commands.outcome_waiters import outcome_waiters
     from weelo_api.metrics import start_publisher
     from weelo_api.websocket.hub import hub

@@ -31,8 +31,8 @@ class RateCounter:
 class InboundLimits:
     """Counts received frames and bytes. `refused` is the close code once a limit is exceeded.
 
-    Fragments count as frames, because an endless message of empty fragments would cost as much. Control frames are
-    counted separately, so that answers to our pings cost a client none of its frames.
+    Fragments count as frames, because each of them costs the server as much as a frame, even an empty one. Control
+    frames are counted separately, so that answers to our pings cost a client none of its frames.
     """
 
     def __init__(self) -> None:

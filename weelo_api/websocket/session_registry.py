@@ -100,5 +100,5 @@ class SessionRegistry:
                 # The closed sockets are kept for the next call. Otherwise they would count as open while the user has
                 # another socket.
                 self._closed = [*closed, *self._closed][-MAX_REMEMBERED:]
-            self._announce_at = 0.0  # the next call writes all open sockets, including these
+            self._announce_at = 0.0  # the next call writes all open sockets
             raise

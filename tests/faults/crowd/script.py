@@ -40,7 +40,7 @@ class Script:
     cuts: list[tuple[float, int, str]]
     """One entry per disconnect: time, index of the listener, way of disconnecting."""
     deaths_of_an_api_process: list[tuple[float, float]]
-    """One entry per kill: time, and which process (a number from 0 to 1, spread over all of them)."""
+    """One entry per kill: time, and the process as a position from 0 to 1 in the list of API processes."""
     deaths_of_the_notifier: list[float]
     redis_hangs_at: float
 
