@@ -71,7 +71,7 @@ def test_TIMR_01_timers_are_rows_of_the_mailbox_with_a_due_time(world: World) ->
         "SELECT name, due_at > received_at AS later FROM mailbox WHERE caller_id IS NULL ORDER BY name"
     )
     assert [(row.name, row.later) for row in rows] == [
-        ("broadcasts.expire", True), ("broadcasts.widen", False), ("notifications.deliver", False),
+        ("broadcasts.expire", True), ("notifications.deliver", False),
     ]  # fmt: skip
 
 
