@@ -172,6 +172,55 @@ def test_our_session_settings_override_the_defaults_of_a_database(foreign: Made)
     made.dispose()
 
 
+HINDI = "राम की दुकान, दिल्ली"
+
+
+@pytest.mark.parametrize(
+    ("of_the_database", "query"),
+    [
+        ("client_encoding = LATIN1", ""),
+        (None, "?client_encoding=LATIN1"),
+        (None, "?options=-cclient_encoding%3DLATIN1"),
+    ],
+    ids=["database", "url", "options"],
+)
+@pytest.mark.parametrize("pooled", [False, True], ids=["direct", "pooler"])
+def test_every_language_is_stored_whatever_the_default_encoding_of_clients(
+    foreign: Made, of_the_database: str | None, query: str, pooled: bool
+) -> None:
+    if pooled and "options" in query:
+        pytest.skip("PgBouncer refuses the options of a URL")
+    url = foreign()
+    if of_the_database:
+        administer(f'ALTER DATABASE "{url.database}" SET {of_the_database}')
+    with RefusingProxy(address(url)) as pooler:
+        made = engine_of((pooler.url if pooled else address(url)) + query)
+        with made.connect() as connection:
+            assert connection.execute(text("SELECT :text || ''"), {"text": HINDI}).scalar_one() == HINDI
+            assert not [line for line in server.shortcomings(connection) if "client_encoding" in line]
+        made.dispose()
+
+
+def test_a_pooler_that_drops_the_encoding_is_named_and_does_not_matter_with_our_roles(
+    foreign: Made, roles: dict[str, str]
+) -> None:
+    url = foreign()
+    administer(f'ALTER DATABASE "{url.database}" SET client_encoding = LATIN1')
+    dropped = frozenset({"client_encoding", "options"})
+    with RefusingProxy(address(url), dropped) as pooler:
+        assert weelo_here("migrate", DATABASE_URL=address(url)).returncode == 0
+        seen = weelo_here("doctor", DATABASE_URL=pooler.url)
+        assert "database: client_encoding is LATIN1 and must be UTF8" in seen.stdout
+    shared = make_url(roles["DATABASE_URL"]).database
+    administer(f'ALTER DATABASE "{shared}" SET client_encoding = LATIN1')
+    with RefusingProxy(roles["DATABASE_WORKERS_URL"], dropped) as pooler:
+        made = engine_of(pooler.url)
+        with made.connect() as connection:
+            assert chosen(connection, "client_encoding") == {"client_encoding": "UTF8"}
+        made.dispose()
+    administer(f'ALTER DATABASE "{shared}" RESET client_encoding')
+
+
 @pytest.mark.parametrize("name", ["We-Elo", "two words", "per%cent", "ümläut"])
 def test_a_database_may_have_any_name_and_its_roles_any_password(foreign: Made, name: str) -> None:
     url = foreign(name=name)

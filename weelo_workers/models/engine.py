@@ -43,8 +43,11 @@ LIMITS = {
     "idle_in_transaction_session_timeout": "20s",
 }
 # Our statements rely on these settings, so they override the defaults of the server, the database and the role.
-SESSION = {"timezone": "UTC", "standard_conforming_strings": "on"}
+SESSION = {"timezone": "UTC", "standard_conforming_strings": "on", "client_encoding": "UTF8"}
 
+# Not even the URL changes the encoding: in another one, names and addresses of most languages cannot be sent. It is a
+# parameter of its own in the startup packet, so it takes precedence over `options`, and poolers accept it.
+_ENCODING = {"client_encoding": SESSION["client_encoding"]}
 # Parameters of the URL take precedence over these.
 _CONNECTION = {
     "connect_timeout": "5",
@@ -67,7 +70,7 @@ def connect(
     isolation: str = "READ COMMITTED",
     lock_timeout: str | None = None,
 ) -> Engine:
-    """Return an engine for `postgresql://…`. Connection parameters of the URL take precedence over ours.
+    """Return an engine for `postgresql://…`. Connection parameters of the URL take precedence over ours, but for UTF8.
 
     `lock_timeout`: replaces the usual one. Raises ValueError for a URL that libpq cannot parse.
     """
@@ -91,7 +94,12 @@ def connect(
         max_overflow=max_overflow,
         pool_timeout=5,
         hide_parameters=True,  # errors are logged, and parameters contain names, phone numbers and tokens
-        connect_args={**_CONNECTION, **given, "options": f"{own_options} {given.get('options', '')}".strip()},
+        connect_args={
+            **_CONNECTION,
+            **given,
+            **_ENCODING,
+            "options": f"{own_options} {given.get('options', '')}".strip(),
+        },
     )
     pooler = _Pooler(given.get("options"), limits)
     event.listen(made, "do_connect", pooler.connect)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from weelo_workers.models.base import Base
-from weelo_workers.models.engine import LIMITS
+from weelo_workers.models.engine import LIMITS, SESSION
 
 OLDEST_VERSION = 14  # the oldest that the PostgreSQL project maintained when this was written
 
@@ -70,11 +70,19 @@ def _refusals(connection: Connection, writable: bool) -> Iterator[str]:
 def shortcomings(connection: Connection) -> list[str]:
     """Return a line for each fault that does not stop this connection from working now, but will cause failures."""
     found = []
-    chosen = {row.name: row.setting for row in connection.execute(_SETTINGS, {"names": list(LIMITS)})}
+    chosen = {
+        row.name: row.setting
+        for row in connection.execute(_SETTINGS, {"names": [*LIMITS, "client_encoding"]})
+    }
     if missing := sorted(name for name in LIMITS if chosen.get(name) == "0"):
         found.append(
             f"{', '.join(missing)} not in force: a pooler in between drops them; run `weelo migrate` with "
             "DATABASE_API_URL and DATABASE_WORKERS_URL, or give them to the role by ALTER ROLE … SET"
+        )
+    if (encoding := chosen.get("client_encoding")) != SESSION["client_encoding"]:
+        found.append(
+            f"client_encoding is {encoding} and must be UTF8: a pooler in between drops ours; "
+            "give it to the role by ALTER ROLE … SET client_encoding = 'UTF8'"
         )
     if hidden := connection.scalars(_HIDDEN, {"tables": sorted(Base.metadata.tables)}).all():
         found.append(
