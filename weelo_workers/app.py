@@ -244,9 +244,7 @@ def _task_for(name: str) -> None:
         if REGISTRY[name].runs_in_background:
             # The message may be acknowledged before the command ends. If this process dies, the sweep executes the row.
             _background_pool().submit(execute)
-        else:
-            execute()
-        if UUID(command_id) == NO_COMMAND:
+        elif execute() and UUID(command_id) == NO_COMMAND:
             record_consumption(REGISTRY[name].queue)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from functools import lru_cache
@@ -57,6 +58,9 @@ _CONNECTION = {
     "keepalives_count": "3",
     "tcp_user_timeout": "15000",  # no keepalives are sent while sent data is unacknowledged
 }
+
+_ATTEMPT = " failed: "  # libpq's, of one address: "connection to server at … failed: FATAL:  …"
+_QUOTED = re.compile(r'"[^"]*"')
 
 # PgBouncer's error for `options`: its clients share server connections, which cannot keep one client's settings.
 _REFUSED_BY_POOLER = "unsupported startup parameter"
@@ -236,6 +240,13 @@ def _sqlstate(error: DBAPIError) -> str | None:
     """Return PostgreSQL's error code; None if psycopg2 raised the error itself, as without a connection."""
     state: str | None = getattr(error.orig, "pgcode", None)
     return state
+
+
+def why_unavailable(error: DBAPIError) -> str:
+    """Return PostgreSQL's reason for an error, without the names of hosts, roles, databases and files that it quotes."""
+    lines = [line for line in str(error.orig).splitlines() if line.strip()] or [type(error).__name__]
+    line = next((each for each in reversed(lines) if _ATTEMPT in each), lines[0]).rpartition(_ATTEMPT)[2]
+    return _QUOTED.sub("…", line.strip().removeprefix("FATAL:").strip())
 
 
 def drop_inherited_connections() -> None:

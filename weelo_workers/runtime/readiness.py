@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import urllib.error
 import urllib.request
@@ -141,7 +142,7 @@ class Readiness:
         try:
             present, consumed = consumers(redis), queues_consumed(redis)
         except RedisError as problem:
-            return f"REDIS_URL: {problem}"
+            return f"REDIS_URL: Redis cannot be used: {reason(problem)}"
         for queue, workers in present.items():
             self._note(f"worker of {queue}", workers > 0)
         for queue in consumed:
@@ -171,12 +172,10 @@ class Readiness:
                 return None if answer.status == 200 else f"{url} answers {answer.status}"
         except urllib.error.HTTPError as answer:
             self._note(name, True)
-            return f"{url} answers {answer.code} {answer.read(500).decode(errors='replace').strip()}"
+            return f"{url} answers {answer.code}: {_reason_in(answer.read(500).decode(errors='replace'))}"
         except OSError as problem:
-            reason = getattr(
-                problem, "reason", problem
-            )  # URLError prints its reason inside "<urlopen error …>"
-            return f"{url} does not answer ({reason})"
+            # URLError prints its reason inside "<urlopen error …>".
+            return f"{url} does not answer ({getattr(problem, 'reason', problem)})"
 
     def _note(self, sign: str, seen: bool) -> None:
         if seen and sign not in self._signs:
@@ -185,3 +184,11 @@ class Readiness:
 
     def _any_missing(self, signs: Iterable[str]) -> bool:
         return any(sign not in self._signs for sign in signs)
+
+
+def _reason_in(body: str) -> str:
+    """Return the reason in the body of /readyz; of another program the first line of its body."""
+    try:
+        return str(json.loads(body)["reason"])
+    except (ValueError, LookupError, TypeError):
+        return next(iter(body.strip().splitlines()), "without a body")
