@@ -142,6 +142,23 @@ def test_tables_of_another_program_are_refused_in_one_line(foreign: Made) -> Non
     assert refused.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("table", ["mailbox", "alembic_version"])
+def test_a_table_that_hides_ours_is_named(foreign: Made, table: str) -> None:
+    """The schema with the name of the role comes first in PostgreSQL's default search_path."""
+    url = foreign()
+    assert weelo_here("migrate", DATABASE_URL=address(url)).returncode == 0
+    administer(f'CREATE SCHEMA "{url.username}"', url.database)
+    assert weelo_here("migrate", DATABASE_URL=address(url)).returncode == 0, "an empty schema hides nothing"
+    administer(f'CREATE TABLE "{url.username}".{table} (version_num text)', url.database)
+    hides = f"{url.username}.{table} hides the table of the same name in public"
+    refused = weelo_here("migrate", DATABASE_URL=address(url))
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"weelo: DATABASE_URL: {hides}") and refused.stderr.count("\n") == 1
+    seen = weelo_here("doctor", DATABASE_URL=address(url)).stdout
+    assert f"database: {hides}" in seen
+    assert "weelo migrate" not in seen
+
+
 def test_a_schema_of_a_newer_version_or_another_program_is_refused_in_one_line(foreign: Made) -> None:
     url = foreign()
     administer(
