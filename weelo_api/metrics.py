@@ -87,7 +87,8 @@ class ProcessCounters(Collector):
         own = multiprocess_dir.current_dir()
         if own is None:
             return IN_THIS_PROCESS.collect()
-        return merging.merged(path for path in own.parent.iterdir() if path.is_dir())
+        multiprocess_dir.make_again_if_deleted()
+        return merging.merged(path for path in own.parent.glob("*") if path.is_dir())
 
 
 class _Published:
