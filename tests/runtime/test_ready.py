@@ -15,7 +15,9 @@ from weelo_workers import app
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.worker_heartbeats import NO_COMMAND, clear_consumption, queues_consumed
 from weelo_workers.models.engine import connect
-from weelo_workers.redis_client import redis
+from weelo_workers.redis_client import connect as connect_redis, redis
+from weelo_workers.runtime.datadir import make_directory
+from weelo_workers.runtime.embedded import Valkey
 from weelo_workers.runtime.ports import free_port
 
 # A `weelo up` with short limits. Each test appends the code that runs in place of the workers.
@@ -83,6 +85,33 @@ def test_a_system_that_does_not_work_ends_with_one_line_that_names_the_cause(
     last = printed.splitlines()[-1]
     assert re.fullmatch(rf"weelo: not ready after \d+ s: {cause}.*", last), printed
     assert "| not ready after" in printed, "the cause is also logged before the time is over"
+
+
+HOLDS_ALL_CONNECTIONS = """
+WORKER = '''
+import os, redis, time
+held = []
+while True:
+    try:
+        held.append(redis.Redis.from_url(os.environ["REDIS_URL"]))
+        held[-1].ping()
+    except redis.RedisError:
+        time.sleep(0.5)
+'''
+"""
+
+
+def test_a_redis_that_refuses_further_connections_is_named(begin: Begin, data_dir: Path) -> None:
+    make_directory(data_dir)
+    valkey = Valkey(data_dir)
+    url = valkey.start()
+    connect_redis(url).config_set("maxclients", 10)
+    printed = begin_up(begin, data_dir, HOLDS_ALL_CONNECTIONS, REDIS_URL=url)
+    cause = "REDIS_URL: Redis cannot be used: it refuses connections: its maxclients (10) is reached"
+    assert re.fullmatch(rf"weelo: not ready after [4-7] s: {re.escape(cause)}", printed.splitlines()[-1]), (
+        printed
+    )
+    valkey.stop()
 
 
 def test_a_worker_that_the_database_refuses_has_consumed_nothing(

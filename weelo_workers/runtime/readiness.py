@@ -12,7 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from weelo_workers.contracts.queues import QUEUES
-from weelo_workers.messaging.redis_rights import missing_right, refused_write
+from weelo_workers.messaging.redis_rights import missing_right, refused_connections, refused_write
 from weelo_workers.messaging.worker_heartbeats import clear_consumption, consumers, queues_consumed
 from weelo_workers.redis_client import FailFastRedis, connect, reason
 from weelo_workers.runtime import CommandError
@@ -52,11 +52,13 @@ class Readiness:
         self._brokers = {variable: connect(url) for variable, url in brokers.items()}
         self._permitted: set[str] = set()
         """Variables whose Redis user was found to have all rights. This is checked once, because it takes a connection."""
+        self._refused: dict[str, int] = {}
+        """How many connections each of these servers had refused when it was first checked."""
         self._addresses: dict[str, str] = {}
         self._signs: set[str] = set()
         """The names of all workers, queues and programs that have shown activity so far."""
         self._began = self._progressed = time.monotonic()
-        self._cleared = self._slow = self._certain = False
+        self._cleared = self._slow = self._certain = self._named = False
         self._fault_since: float | None = None
         self._next_check = 0.0
         self._next_notice = self._began + FIRST_NOTICE_SECONDS
@@ -76,6 +78,9 @@ class Readiness:
             cause = self._find_cause()
             self.reached = cause is None
             self.cause = cause or self.cause
+            if cause and self._certain and not self._named:
+                self._named = True
+                self._next_notice = now  # a fault that waiting does not mend is named at once
             if self.reached or self._slow:
                 self._fault_since = None
             elif self._fault_since is None:
@@ -126,6 +131,7 @@ class Readiness:
                 if missing := missing_right(redis, presence=presence, broker=broker):
                     return f"Redis cannot be used: {missing}"
                 self._permitted.add(variable)
+                self._refused[variable], _ = refused_connections(redis)
             if refusal := refused_write(redis):
                 return f"Redis cannot be used: {refusal}"
             if not self._cleared:
@@ -150,9 +156,23 @@ class Readiness:
         missing = [queue for queue in QUEUES if queue not in consumed]
         if not missing:
             return None
+        if full := self._of_connections():
+            return full
         self._slow = self._any_missing(f"worker of {queue}" for queue in missing)
         lines = "; ".join(self._supervisor.last_lines(missing))
         return f"no worker has consumed a message of {', '.join(missing)}" + (f"; {lines}" if lines else "")
+
+    def _of_connections(self) -> str | None:
+        """Return that a Redis has refused connections since the start: our own remains open, but workers need more."""
+        for variable, redis in self._brokers.items():
+            try:
+                refused, limit = refused_connections(redis)
+            except RedisError:
+                continue
+            if refused > self._refused.get(variable, refused):
+                self._certain = True
+                return f"{variable}: Redis cannot be used: it refuses connections: its maxclients ({limit}) is reached"
+        return None
 
     def _of_addresses(self) -> str | None:
         for name, url in self._addresses.items():
