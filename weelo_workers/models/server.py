@@ -111,6 +111,23 @@ def shortcomings(connection: Connection) -> list[str]:
     return found
 
 
+def refused_write(connection: Connection) -> str | None:
+    """Return why a new table cannot be written, as on a full disk; None if it can, or if only the right is missing.
+
+    The table is temporary, and its creation is undone.
+    """
+    attempt = connection.begin_nested()
+    try:
+        connection.execute(text("CREATE TEMPORARY TABLE weelo_room AS SELECT 1 AS row"))
+    except OperationalError as error:
+        return f"it refuses writes: {str(error.orig).splitlines()[0]}"
+    except DBAPIError:
+        return None
+    finally:
+        attempt.rollback()
+    return None
+
+
 def warnings(connection: Connection) -> list[str]:
     """Return a line for each server setting that may lose accepted commands."""
     chosen = {row.name: row.setting for row in connection.execute(_SETTINGS, {"names": list(_DURABLE)})}

@@ -198,6 +198,8 @@ def _database(connection: Connection) -> Iterator[str]:
         yield "schema: not at head: run `weelo migrate`"
         return
     yield from (f"database: {line}" for line in server.shortcomings(connection))
+    if refusal := server.refused_write(connection):
+        yield f"database: {refusal}"
     # These queries read whole tables, so they may take longer than those of a request.
     connection.execute(text("SET LOCAL statement_timeout = '60s'"))
     for line in by_queue(connection):
