@@ -163,12 +163,13 @@ def test_TIMR_02_what_comes_due_while_the_sweep_settles_commands_does_not_wait_f
         )
 
     class Busy(Bus):
-        def execute(self, command_id: UUID, *, swept: bool = False, redelivered: bool = False) -> None:
-            super().execute(command_id, swept=swept, redelivered=redelivered)
+        def execute(self, command_id: UUID, *, swept: bool = False, redelivered: bool = False) -> bool:
+            settled = super().execute(command_id, swept=swept, redelivered=redelivered)
             if command_id in commands and world.status(expiring) != "expired":
                 assert not in_time, "the timer has come due while the first was settled"
                 in_time.append(command_id)
                 world.shift(121)
+            return settled
 
     in_time: list[UUID] = []
     sweep(Busy(world.engine, NullWaker()), seconds=5)
