@@ -13,10 +13,10 @@ from weelo_workers.contracts.queues import QUEUES, Queue
 from weelo_workers.redis_client import redis
 
 REPORT_EVERY_SECONDS = 2.0
-EXPIRES_AFTER_SECONDS = 8  # a worker counts as gone after three missed reports
+EXPIRES_AFTER_SECONDS = 8  # A worker counts as gone after three missed reports.
 _PREFIX = "weelo:consumer:"
 _CONSUMED = "weelo:consumed:"
-CONSUMPTION_TTL_SECONDS = 300  # longer than a start of `weelo up`, which reads the records
+CONSUMPTION_TTL_SECONDS = 300  # `weelo up` reads the records during its start, which is shorter.
 
 NO_COMMAND = UUID(int=0)
 """An id that no mailbox row has. A message with it has no effect, but it proves that its queue is consumed."""

@@ -52,7 +52,8 @@ _CONNECTION = {
     "keepalives_idle": "10",
     "keepalives_interval": "5",
     "keepalives_count": "3",
-    "tcp_user_timeout": "15000",  # no keepalives are sent while sent data is unacknowledged
+    # While sent data is unacknowledged, TCP sends no keepalives, and only this time-out detects a lost connection.
+    "tcp_user_timeout": "15000",
 }
 
 # PgBouncer's error for `options`: its clients share server connections, which cannot keep one client's settings.
@@ -179,7 +180,8 @@ def _ping_if_it_idled(connection: Any, record: ConnectionPoolEntry, _: Any) -> N
             cursor.execute("SELECT 1")
         connection.rollback()
     except psycopg2.Error as gone:
-        raise InvalidatePoolError from gone  # the other pooled connections are probably broken as well
+        # The other pooled connections are probably broken as well.
+        raise InvalidatePoolError from gone
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""The mailbox: one row per command, timer and delivery, and the conditions that statements ask of such rows.
+"""The mailbox: one row per command, timer and delivery, and the SQL conditions on the state of such rows.
 
 A row is committed before the API answers 202. Its states and what moves it between them: `lifecycles/mailbox.py`.
 """
@@ -145,7 +145,7 @@ def retrying(row: Any = _COLUMNS) -> ColumnElement[bool]:
 def failed_before(row: Any = _COLUMNS, *, in_marked_attempt: bool = False) -> ColumnElement[bool]:
     """Return the condition that earlier attempts failed, or crashed more often than chance explains.
 
-    `in_marked_attempt`: the condition is asked during an attempt at the row itself. If the row has crashed before, that
+    `in_marked_attempt`: the condition is part of an attempt at the row itself. If the row has crashed before, that
     attempt is already counted in `crashes`, so one more is allowed.
     """
     crashes = CHANCE_CRASHES + 1 if in_marked_attempt else CHANCE_CRASHES

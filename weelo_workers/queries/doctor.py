@@ -30,7 +30,7 @@ from weelo_workers.redis_client import connect as connect_redis, reason, redis
 from weelo_workers.settings import settings
 
 OVERDUE_SECONDS = 5
-MOST_NAMED = 20  # at most this many parked and as many failing rows are listed; /metrics has the totals
+MOST_NAMED = 20  # The limit on listed parked rows, and on listed failing rows. /metrics has the totals.
 
 # Each query counts rows that must not exist. `{n}` in the sentence is that number.
 INVARIANTS = {

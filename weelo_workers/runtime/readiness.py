@@ -22,7 +22,7 @@ LIMIT_SECONDS = 30.0
 FAULT_SECONDS = 5.0
 SLOW_LIMIT_SECONDS = 120.0
 """The limit for a process that runs and has not answered yet: on a busy machine imports alone may take over 30 s."""
-STEADY_SECONDS = 5.0  # within this time no process may have ended
+STEADY_SECONDS = 5.0  # The system is ready only if no process has ended within this time.
 FIRST_NOTICE_SECONDS = 10.0
 PAUSE_SECONDS = 0.2
 ANSWER_SECONDS = 2.0
@@ -67,7 +67,10 @@ class Readiness:
         self._progressed = time.monotonic()
 
     def check(self) -> bool:
-        """Return whether everything works, examined every 0.2 s at most. Raises NotReady if that takes too long."""
+        """Return whether everything works, checked at most every 0.2 s.
+
+        Raises NotReady if the system is not ready in time.
+        """
         now = time.monotonic()
         if not self.reached and now >= self._next_check:
             self._next_check = now + PAUSE_SECONDS
@@ -173,9 +176,8 @@ class Readiness:
             self._note(name, True)
             return f"{url} answers {answer.code} {answer.read(500).decode(errors='replace').strip()}"
         except OSError as problem:
-            reason = getattr(
-                problem, "reason", problem
-            )  # URLError prints its reason inside "<urlopen error …>"
+            # The text of a URLError is "<urlopen error …>" around its reason.
+            reason = getattr(problem, "reason", problem)
             return f"{url} does not answer ({reason})"
 
     def _note(self, sign: str, seen: bool) -> None:
