@@ -93,8 +93,8 @@ class DisconnectTolerantQoS(redis_transport.QoS):
 class BackoffConsumer(Consumer):
     """Celery's consumer, but it retries only once a second while Redis accepts connections and refuses commands.
 
-    Redis does so if it is a replica, is loading, is full, or denies this user a command. Celery alone would reconnect
-    several times a second and log each attempt.
+    Redis refuses commands if it is a replica, is loading, is full, or denies this user a command. Celery's own consumer
+    would reconnect several times a second and log each attempt.
     """
 
     RETRY_SECONDS = 1.0
@@ -210,7 +210,7 @@ class SweepingScheduler(Scheduler):
             self._background.submit(self._bus.wake, WakeUp(NO_COMMAND, name, REGISTRY[name].queue))
         if _waker.outages_ended != self._outages_ended:
             ended = _waker.outages_ended
-            # After an error of the database, the next tick repeats this.
+            # If the database fails here, the next tick makes this call again.
             with suppress(*DATABASE_ERRORS):
                 overdue = wake_again_after_outage(self._bus.engine)
                 self._outages_ended = ended

@@ -179,7 +179,7 @@ class Settings(BaseSettings):
         if path is not None:
             there = Path(path)
             while not there.exists() and there != there.parent:
-                there = there.parent  # missing directories are created later
+                there = there.parent  # Missing directories are created later.
             if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
                 raise ValueError(f"must be a directory that this process may write to; {there} is not")
         return path

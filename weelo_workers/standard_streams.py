@@ -32,11 +32,12 @@ class _Output(io.FileIO):
 
 
 def prepare() -> None:
-    """Open what is closed, and make errors of standard output recognisable. Call this before anything is opened.
+    """Open the standard streams that are closed, and give errors of standard output a class of their own.
 
-    Cron jobs and daemon managers may start a program without standard streams. The next file or socket would get the number
-    that is free, and children would write their output into it. In place of standard output /dev/null is opened for
-    reading, so that a command that prints a result fails instead of losing it.
+    Call this before anything is opened. Cron jobs and daemon managers may start a program without standard streams. The
+    next file or socket would then get the number of a missing stream, and children would write their output into it. In
+    place of standard output /dev/null is opened for reading, so that a command that prints a result fails instead of
+    losing it.
     """
     for number, mode in ((STDIN, os.O_RDONLY), (STDOUT, os.O_RDONLY), (STDERR, os.O_WRONLY)):
         if not _is_open(number):

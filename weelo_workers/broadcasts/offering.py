@@ -159,7 +159,7 @@ def advance_ring(
     why: dict[str, Any],
     **columns: Any,
 ) -> None:
-    """Move the broadcast along its lifecycle after these offers were inserted, and publish the offers."""
+    """Move the broadcast along its lifecycle, and publish the offers that were inserted for these candidates."""
     broadcast_transitions.advance_and_announce(
         uow,
         broadcast,

@@ -128,7 +128,7 @@ class CancelBroadcast(Command, name="broadcasts.cancel"):
 
 
 class WidenBroadcast(Command, name="broadcasts.widen", queue=TIMERS):
-    """Timer: offer the broadcast in the next step. `step` counts from 1. A step that was already made does nothing."""
+    """Timer: offer the broadcast in the next step. `step` counts from 1. A step is not made a second time."""
 
     broadcast_id: UUID
     step: int

@@ -76,7 +76,7 @@ class UnknownKind(ValueError):
 def _must_be_known(vehicle_subtype: str, info: ValidationInfo) -> str:
     """Check that type and subtype name a kind of the catalogue.
 
-    Stored commands are not checked: the kind may be gone since.
+    Stored commands are not checked, because the kind may have been removed from the catalogue since.
     """
     vehicle_type = info.data.get("vehicle_type")
     if isinstance(vehicle_type, str) and not (info.context or {}).get("stored"):

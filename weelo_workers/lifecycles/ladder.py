@@ -17,7 +17,7 @@ _MOST_DOUBLINGS = 12
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """One step. `step` counts from 1."""
+    """One step of the ladder. `step` counts from 1."""
 
     step: int
     reach: Reach

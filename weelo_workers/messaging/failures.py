@@ -48,7 +48,7 @@ def record_failure(session: Session, command_id: UUID, error: Exception) -> Mail
 
 
 def begin_pause(row: MailboxRow, now: datetime) -> AfterFailure:
-    """Decide what follows a failure or a possible crash, and begin the pause. The caller parks the row if so decided."""
+    """Decide whether a failed row is retried or parked, and begin its pause. The caller parks the row if so decided."""
     then = after_failure(
         attempts=row.attempts,
         crashes=row.crashes,

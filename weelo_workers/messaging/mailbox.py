@@ -1,4 +1,4 @@
-"""Write commands into the mailbox, and read their outcomes. Timers and deliveries are rows of it as well."""
+"""Writes commands (also timers and deliveries) into the mailbox, and reads their outcomes."""
 
 from __future__ import annotations
 

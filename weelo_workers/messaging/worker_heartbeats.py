@@ -16,7 +16,7 @@ REPORT_EVERY_SECONDS = 2.0
 EXPIRES_AFTER_SECONDS = 8  # A worker counts as gone after three missed reports.
 _PREFIX = "weelo:consumer:"
 _CONSUMED = "weelo:consumed:"
-CONSUMPTION_TTL_SECONDS = 300  # `weelo up` reads the records during its start, which is shorter.
+CONSUMPTION_TTL_SECONDS = 300  # The start of `weelo up`, which reads these records, is shorter.
 
 NO_COMMAND = UUID(int=0)
 """An id that no mailbox row has. A message with it has no effect, but it proves that its queue is consumed."""
@@ -40,7 +40,7 @@ def consumers(at: Redis | None = None) -> dict[str, int]:
 
 
 def record_consumption(queue: Queue) -> None:
-    """Record that a worker has consumed a message of this queue. `weelo up` waits for that when it starts."""
+    """Record that a worker has consumed a message of this queue. `weelo up` waits for this record of each queue."""
     with suppress(RedisError):
         redis().set(f"{_CONSUMED}{queue}", 1, ex=CONSUMPTION_TTL_SECONDS)
 
@@ -51,5 +51,5 @@ def queues_consumed(at: Redis | None = None) -> set[Queue]:
 
 
 def clear_consumption(at: Redis) -> None:
-    """Delete the records of an earlier run. Raises RedisError."""
+    """Delete the records of consumption that an earlier run has left. Raises RedisError."""
     at.delete(*(f"{_CONSUMED}{queue}" for queue in QUEUES))

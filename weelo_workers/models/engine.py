@@ -91,7 +91,7 @@ def connect(
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_timeout=5,
-        hide_parameters=True,  # errors are logged, and parameters contain names, phone numbers and tokens
+        hide_parameters=True,  # Errors are logged, and parameters contain names, phone numbers and tokens.
         connect_args={**_CONNECTION, **given, "options": f"{own_options} {given.get('options', '')}".strip()},
     )
     pooler = _Pooler(given.get("options"), limits)
@@ -180,7 +180,7 @@ def _ping_if_it_idled(connection: Any, record: ConnectionPoolEntry, _: Any) -> N
             cursor.execute("SELECT 1")
         connection.rollback()
     except psycopg2.Error as gone:
-        # The other pooled connections are probably broken as well.
+        # If one pooled connection is broken, the others probably are too.
         raise InvalidatePoolError from gone
 
 

@@ -36,7 +36,7 @@ Reads = TypeVar("Reads", bound="Nothing")
 To = TypeVar("To", bound=Recipients)
 
 
-# --- what audiences and pushes read of an event -----------------------------------------------------------
+# --- the fields of an event that audiences and pushes read ------------------------------------------------
 # Only these fields are validated when an event is delivered, so a worker can deliver events of another version that has
 # other fields beside them.
 
@@ -95,7 +95,7 @@ def audience(
 
 @dataclass(frozen=True, slots=True)
 class PushData:
-    """The ids in a push: of the broadcast and, if there is one, of the assignment that it is about."""
+    """The ids in a push: of its broadcast, and of its assignment if the push is about one."""
 
     broadcast_id: UUID
     assignment_id: UUID | None

@@ -56,7 +56,7 @@ def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
 
 
 def _lines_of_all(uow: UnitOfWork, subject_id: UUID) -> list[Line]:
-    """Return the lines of all waiting deliveries about this subject, oldest first, and settle the others with ours.
+    """Return the lines of all waiting deliveries about this subject, oldest first. Settle all but our own.
 
     A delivery that raises an error is left out and fails in its own attempt, without the others.
     """

@@ -1,4 +1,4 @@
-"""Handler: push an event. Users without a socket get it at once, others after three seconds without an ack."""
+"""Handler: push an event, to users with a socket only if no socket has acknowledged it within three seconds."""
 
 from __future__ import annotations
 
@@ -163,6 +163,6 @@ def _try_again(
 
 
 def _pause(attempt: int) -> float:
-    """Return the back-off in seconds, less up to half of it, so that retries spread out."""
+    """Return a random time in seconds between half the back-off and all of it, so that retries spread out."""
     longest = backoff(attempt + 1, first=1.0, longest=MAX_RETRY_DELAY_SECONDS)
     return longest * random.uniform(0.5, 1.0)

@@ -156,7 +156,7 @@ def unfit(variable: str, client: Redis) -> Iterator[str]:
     try:
         about: Any = client.info("replication") | client.info("cluster")
     except ResponseError:
-        about = {}  # a managed service that does not permit INFO
+        about = {}  # Some managed services do not permit INFO.
     presence = variable == "REDIS_URL"
     broker = not presence or settings().broker_url == settings().redis_url
     if missing := missing_right(client, presence=presence, broker=broker):

@@ -182,5 +182,5 @@ def _as(account: Account | None) -> dict[str, Any]:
 
 
 def _environment() -> dict[str, str]:
-    """Return an environment without variables that change what runs, such as PGPORT and LD_LIBRARY_PATH."""
+    """Return an environment without variables that would change PostgreSQL, such as PGPORT and LD_LIBRARY_PATH."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}

@@ -324,7 +324,7 @@ def _migrate(environment: dict[str, str]) -> None:
 
 
 def _empty_metrics_dir(data: DataDir) -> str:
-    """Return an empty directory for metrics, so that metrics of an earlier run are not added."""
+    """Return an empty directory for metrics, so that the files of an earlier run are not counted."""
     shutil.rmtree(data.metrics_dir, ignore_errors=True)
     data.metrics_dir.mkdir(mode=0o700)
     return str(data.metrics_dir)
