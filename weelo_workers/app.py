@@ -204,8 +204,8 @@ class SweepingScheduler(Scheduler):
     def _look_for_the_broker(self) -> None:
         """After an outage of the broker, let workers execute the overdue commands."""
         if _waker.recently_failed:
-            # Beat notices the end of an outage by a message that can be sent. This message serves that alone, because
-            # the next overdue command may come much later.
+            # Beat notices the end of an outage when it can send a message again. It tries with a message of no other
+            # use, because the next overdue command may come much later.
             name = next(name for name, command in REGISTRY.items() if not command.runs_in_background)
             self._background.submit(self._bus.wake, WakeUp(NO_COMMAND, name, REGISTRY[name].queue))
         if _waker.outages_ended != self._outages_ended:

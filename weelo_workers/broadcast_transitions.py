@@ -62,7 +62,7 @@ def advance_and_announce(
 def announce_state(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
     """Publish the broadcast's state to its customer, and update the index for heartbeats.
 
-    `slots`: all, in their new states.
+    `slots`: all slots of the broadcast, in their new states.
     """
     uow.publish(
         BroadcastStateChanged(

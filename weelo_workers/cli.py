@@ -27,7 +27,7 @@ SCARCE = {
     errno.ENFILE,
     errno.ENOMEM,
 }
-CANNOT_START_THREAD = "can't start new thread"  # Python raises it as a bare RuntimeError.
+CANNOT_START_THREAD = "can't start new thread"  # Python has no exception class for this, only this text.
 
 
 def _folder_of_its_own(_context: click.Context, _parameter: click.Parameter, value: Path) -> Path:

@@ -38,8 +38,8 @@ def _leave_out_of_heartbeats(
 ) -> None:
     """Exclude the broadcast from this transporter's heartbeats: it was offered before, or they cannot take it now."""
     broadcast = late.broadcast
-    # Without this, each heartbeat of a transporter without room would send twenty commands without effect in a town
-    # with hundreds of requests. A broadcast that is farther than a refused one would be refused too.
+    # Near hundreds of requests, each heartbeat of a transporter without room would otherwise send twenty commands without
+    # effect. Broadcasts farther than a refused one would be refused as well.
     no_room = any(each.because == PassedOverBecause.TOO_MANY_OFFERS for each in late.excluded)
     if no_room and km is not None and not in_last_step(broadcast):
         uow.after_commit(partial(presence.mark_full, transporter_id, km, SNOOZE_SECONDS))

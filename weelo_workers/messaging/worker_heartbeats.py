@@ -16,7 +16,7 @@ REPORT_EVERY_SECONDS = 2.0
 EXPIRES_AFTER_SECONDS = 8  # A worker counts as gone after three missed reports.
 _PREFIX = "weelo:consumer:"
 _CONSUMED = "weelo:consumed:"
-CONSUMPTION_TTL_SECONDS = 300  # The start of `weelo up`, which reads these records, is shorter.
+CONSUMPTION_TTL_SECONDS = 300  # `weelo up` reads these records while it starts, for less than this time.
 
 NO_COMMAND = UUID(int=0)
 """An id that no mailbox row has. A message with it has no effect, but it proves that its queue is consumed."""
