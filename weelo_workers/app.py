@@ -43,7 +43,7 @@ from weelo_workers.messaging.worker_heartbeats import (
     record_consumption,
     report,
 )
-from weelo_workers.metrics import counters
+from weelo_workers.metrics import counters, multiprocess_dir
 from weelo_workers.metrics.server import MetricsServer
 from weelo_workers.models.engine import DATABASE_ERRORS, connect, drop_inherited_connections, engine
 from weelo_workers.presence import evict_closed, evict_stale
@@ -250,9 +250,7 @@ def _task_for(name: str) -> None:
         if REGISTRY[name].runs_in_background:
             # The message may be acknowledged before the command ends. If this process dies, the sweep executes the row.
             _background_pool().submit(execute)
-        else:
-            execute()
-        if UUID(command_id) == NO_COMMAND:
+        elif execute() and UUID(command_id) == NO_COMMAND:
             record_consumption(REGISTRY[name].queue)
 
 
@@ -286,6 +284,8 @@ def _serve_metrics(**_: Any) -> None:
 def _after_fork(**_: Any) -> None:
     if server := _own_metrics():
         server.drop_inherited()
+    multiprocess_dir.make_again_if_deleted()
+    counters.open_files()
     drop_inherited_connections()
     bus.cache_clear()
     # Imported objects are never freed, so the collector need not visit them.

@@ -194,11 +194,10 @@ class Scene:
         self.customer = uuid4()
         self.broadcast = self.held = uuid4()  # random ids, until the scene has real ones
 
-    def asks(self, slots: int, *, told: bool = True) -> None:
+    def asks(self, slots: int) -> None:
         self.broadcast = UUID(self.world.book(self.customer, slots).result["id"])
-        if told:
-            self.world.drain()
-            self.world.heartbeat(self.latecomer, km_north=1)
+        self.world.drain()
+        self.world.heartbeat(self.latecomer, km_north=1)
 
     def the(self, subject: str) -> Any:
         """Return the only row of this kind. Of slots it is the first."""
@@ -260,8 +259,14 @@ class Scene:
 
 def a_broadcast(scene: Scene, status: str, how: str) -> None:
     full = status in ("fully_filled", "in_progress", "completed")
-    scene.asks(1 if full and not how else 3, told=status != "created")
+    scene.asks(1 if full and not how else 3)
     if status == "created":
+        # No command finds this status, because the command that creates a broadcast also offers it in its first ring. A
+        # previous version left it to the timer of the first ring.
+        scene.write("DELETE FROM offers")
+        scene.write(
+            "UPDATE broadcasts SET status = 'created', radius_step = 0, radius_km = NULL, transporters_notified = 0"
+        )
         return
     scene.holds()
     if full and not how:

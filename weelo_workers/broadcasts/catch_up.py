@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Double, Exists, cast, exists, func, literal, null, select
+from sqlalchemy import ColumnElement, Double, Exists, cast, exists, func, literal, null, or_, select
 
 from weelo_workers import presence
 from weelo_workers.broadcasts.matching import Excluded, pickup_of
 from weelo_workers.broadcasts.offering import record_passed_over
-from weelo_workers.contracts.broadcasts import CatchUp, OfferLate
+from weelo_workers.contracts.broadcasts import CatchUp, CreateBooking, CreateOrder, OfferLate
 from weelo_workers.contracts.statuses import PassedOverBecause
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.distance import SPHERE_ERROR, SPHERE_KM
@@ -20,6 +20,7 @@ from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer, Transporter, TruckRequest, Vehicle, vehicle_busy
 from weelo_workers.models.broadcasts import reach_covers, reach_is_limited
+from weelo_workers.queries.backlog import is_unsettled
 from weelo_workers.queries.open_offers import in_last_step, open_offers_of
 from weelo_workers.queries.sphere import half_chord_squared
 from weelo_workers.settings import settings
@@ -44,9 +45,10 @@ def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
 
     Those for which the transporter has no room or no free truck are recorded, as a step would record them.
     """
-    if not command.again and uow.session.scalar(
-        select(_some_broadcast_is_in_rings(command.transporter_id, uow.now))
-    ):
+    may_be_offered_now = or_(
+        _some_broadcast_is_in_rings(command.transporter_id, uow.now), is_unsettled(CreateBooking, CreateOrder)
+    )
+    if not command.again and uow.session.scalar(select(may_be_offered_now)):
         uow.send(command.model_copy(update={"again": True}), at=uow.now + RECHECK_AFTER)
     missed = _missed(uow, command)
     if not missed:
@@ -75,7 +77,8 @@ def _some_broadcast_is_in_rings(transporter_id: UUID, now: datetime) -> Exists:
     """Return the condition that some broadcast that could be offered to this transporter is limited to a radius.
 
     A step searches Redis before it locks the broadcast. If the transporter comes online after that search, and this
-    command reads the broadcast before the step commits, both miss the offer. So this command runs a second time.
+    command reads the broadcast before the step commits, both miss the offer. So this command runs a second time. For
+    the same reason it does so while a command that creates a broadcast waits or is executed.
     """
     return exists().where(*_concerns(transporter_id, now), reach_is_limited())
 

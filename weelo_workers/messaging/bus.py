@@ -75,22 +75,24 @@ class Bus:
         self._known_callers = KnownCallers()
         self._crash_guard = crashes.CrashGuard(engine)
 
-    def execute(self, command_id: UUID, *, swept: bool = False, redelivered: bool = False) -> None:
-        """Settle the command if it is due and unsettled. Errors are recorded in its row, and the sweep tries again.
+    def execute(self, command_id: UUID, *, swept: bool = False, redelivered: bool = False) -> bool:
+        """Settle the command if it is due and unsettled. Return whether that raised no error.
 
+        Errors are recorded in its row, and the sweep tries again.
         `redelivered`: the message was delivered to another process before, which may have crashed on it.
         """
         try:
             then = self._settle(command_id, swept=swept, redelivered=redelivered)
         except Exception as error:
             self._record_failure(command_id, error)
-            return
+            return False
         self.unmark_crashes()
         afterwards = partial(self._run_after_commit, command_id, then)
         if self.after_commit_executor is None:
             afterwards()
         elif then.acts or then.wake_ups:
             self.after_commit_executor(afterwards)
+        return True
 
     def unmark_crashes(self) -> None:
         """Undo the crash marks that stayed when their attempts returned because the database was unavailable."""

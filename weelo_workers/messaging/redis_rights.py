@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from redis import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
@@ -52,6 +54,18 @@ def refused_write(client: Redis) -> str | None:
     except ResponseError as refusal:
         return f"it refuses writes: {refusal}"
     return None
+
+
+def refused_connections(client: Redis) -> tuple[int, int]:
+    """Return how many connections this Redis has refused since its start, and its limit of connections.
+
+    Zeros if it does not permit INFO.
+    """
+    try:
+        about: Any = client.info("stats") | client.info("clients")
+    except ResponseError:
+        return 0, 0
+    return int(about.get("rejected_connections", 0)), int(about.get("maxclients", 0))
 
 
 def _write_nothing(client: Redis, key: str) -> None:

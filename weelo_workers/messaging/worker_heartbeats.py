@@ -40,7 +40,10 @@ def consumers(at: Redis | None = None) -> dict[str, int]:
 
 
 def record_consumption(queue: Queue) -> None:
-    """Record that a worker has consumed a message of this queue. `weelo up` waits for this record of each queue."""
+    """Record that a worker has consumed a message of this queue, and that the database answered it.
+
+    `weelo up` waits for this record of each queue.
+    """
     with suppress(RedisError):
         redis().set(f"{_CONSUMED}{queue}", 1, ex=CONSUMPTION_TTL_SECONDS)
 

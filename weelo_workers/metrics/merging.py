@@ -23,13 +23,19 @@ _LOCK_SECONDS = 1.0
 def merged(folders: Iterable[Path]) -> Iterable[Any]:
     """Return the merged metrics of all processes of these directories; gauges only of processes that still run."""
     files: list[str] = []
+    figures: Iterable[Any] = ()
     with ExitStack() as locks:
         # The files are read under the lock, so that no file of a dead child is counted a second time in the merged
         # file.
-        for folder in sorted(folders):
-            locks.enter_context(_locked(folder))
-            files += [str(path) for path in folder.glob("*.db") if path.stat().st_size and not _is_past(path)]
-        figures: Iterable[Any] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+        try:
+            for folder in sorted(folders):
+                locks.enter_context(_locked(folder))
+                files += [
+                    str(path) for path in folder.glob("*.db") if path.stat().st_size and not _is_past(path)
+                ]
+            figures = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+        except FileNotFoundError as problem:
+            log.warning("METRICS_DIR: files were deleted while they were read: %s", problem)
     return figures
 
 
@@ -45,7 +51,7 @@ def merge_dead(folder: Path) -> None:
         for kind, paths in by_kind.items():
             _add(paths, folder / f"{kind}_{_OF_THE_DEAD}.db")
         for path in dead:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
 
 def _add(paths: Iterable[Path], to: Path) -> None:

@@ -53,6 +53,24 @@ def current_dir() -> Path | None:
     return path if path is not None and path.name in {str(os.getpid()), str(os.getppid())} else None
 
 
+def make_again_if_deleted() -> None:
+    """Make this program's directory again if it was deleted. Otherwise no process started from now on could count.
+
+    To be called after a fork, and before the directory is read.
+    """
+    folder = current_dir()
+    if folder is None or folder.is_dir():
+        return
+    log.warning(
+        "METRICS_DIR: %s was deleted; metrics of processes that run already are missing until they are restarted",
+        folder,
+    )
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as problem:
+        log.warning("METRICS_DIR: it cannot be made again: %s", problem)
+
+
 def _temporary() -> Path:
     root, maker = tempfile.mkdtemp(prefix="weelo-metrics-"), os.getpid()
 

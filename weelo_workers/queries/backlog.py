@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ARRAY, Connection, Text, bindparam, text
+from sqlalchemy import ARRAY, Connection, Exists, Text, bindparam, exists, text
 
-from weelo_workers.contracts.command import REGISTRY
+from weelo_workers.contracts.command import REGISTRY, Command
 from weelo_workers.contracts.notifications import DeliverEvents
 from weelo_workers.contracts.queues import QUEUES, Queue
-from weelo_workers.models.mailbox import active, as_sql, due, due_later, parked, retrying, unsettled, waiting
+from weelo_workers.models.mailbox import (
+    MAILBOX,
+    active,
+    as_sql,
+    due,
+    due_later,
+    parked,
+    retrying,
+    unsettled,
+    waiting,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +88,15 @@ _WAITS = text(f"""
      WHERE {as_sql(waiting())} AND {as_sql(due())} AND name = ANY(:names)
      GROUP BY queue
 """).bindparams(bindparam("names", type_=ARRAY(Text)))
+
+
+def is_unsettled(*commands: type[Command]) -> Exists:
+    """Return the condition that one of these commands waits, is executed now, or will be retried."""
+    return exists().where(
+        active(),
+        MAILBOX.c.queue.in_({command.queue for command in commands}),
+        MAILBOX.c.name.in_({command.name for command in commands}),
+    )
 
 
 def waits(connection: Connection) -> dict[Queue, Wait]:

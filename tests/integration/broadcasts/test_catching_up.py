@@ -155,6 +155,7 @@ def test_who_waits_for_the_next_step_is_not_brought_in_by_a_heartbeat(
 ) -> None:
     with_settings(monkeypatch, max_offers_per_step=1)
     fleets = [world.fleet(km_north=km) for km in (1, 2, 3)]
+    world.drain()
     world.broadcast(1)
     for km, fleet in enumerate(fleets, 1):
         world.heartbeat(fleet, km)

@@ -15,7 +15,7 @@ from tests.support.changed_settings import with_settings
 from tests.support.waiting import eventually
 from tests.support.world import DELHI, Fleet, World, place
 from weelo_workers import presence
-from weelo_workers.broadcasts import matching, offering, widen
+from weelo_workers.broadcasts import matching, offering, rings
 from weelo_workers.contracts.broadcasts import OfferLate
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.queries.offer_explanation import explain
@@ -96,16 +96,23 @@ def test_offers_of_the_last_step_leave_room_for_rings_and_the_nearest_of_them_co
     assert passed_over(world, requests[300]) == [(fleet.id, "too_many_offers")]
 
 
-@pytest.mark.parametrize("way", ["rings", "late offers"])
+@pytest.mark.parametrize("way", ["first rings", "next rings", "late offers"])
 def test_the_cap_holds_exactly_when_many_offers_are_made_at_once(
     world: World, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     with_settings(monkeypatch, max_open_offers=3)
-    if way == "rings":
+    if way == "first rings":
+        fleets = [world.fleet(km_north=0) for _ in range(4)]
+        due = "broadcasts.create_booking"
+        for _ in range(10):
+            world.post(world.booking(customer := uuid4(), at=place(5)), customer, Role.CUSTOMER)
+    elif way == "next rings":
+        with_settings(monkeypatch, max_open_offers=3, min_offers_per_step=0)
         fleets = [world.fleet(km_north=0) for _ in range(4)]
         due = "broadcasts.widen"
         for _ in range(10):
-            world.book(uuid4(), at=place(5))
+            world.book(uuid4(), at=place(20))
+        world.shift(15)
     else:
         fleets = []
         due = "broadcasts.offer_late"
@@ -215,20 +222,22 @@ def test_PRES_01_near_requests_are_offered_even_if_the_place_is_known_only_after
     assert near in offered(world, fleet)
 
 
+@pytest.mark.parametrize("step", ["at the creation", "at the last step"])
 def test_a_transporter_who_comes_online_between_a_steps_search_and_its_commit_is_not_missed(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     redis().set(
         "weelo:presence:since", 1
     )  # presence then counts as complete, because its data is older than one TTL
-    world.fleet(km_north=70)
-    broadcast = world.broadcast(1)
+    if step == "at the last step":
+        world.fleet(km_north=70)
+        broadcast = world.broadcast(1)
     latecomers: list[Fleet] = []
     search = matching.search_presence
 
     def slow_search(*args: Any) -> Any:
         found = search(*args)
-        if not latecomers:
+        if not latecomers and (step == "at the last step" or args[-1].last):
             fleet = world.fleet(km_north=300, online=False)
             world.set_availability(fleet, online=True)
             world.heartbeat(fleet, 300)
@@ -239,8 +248,12 @@ def test_a_transporter_who_comes_online_between_a_steps_search_and_its_commit_is
             latecomers.append(fleet)
         return found
 
-    monkeypatch.setattr(widen, "search_presence", slow_search)
-    world.tick(15)
+    monkeypatch.setattr(rings, "search_presence", slow_search)
+    if step == "at the last step":
+        world.tick(15)
+    else:
+        broadcast = world.broadcast(1)
+    assert world.told_at(broadcast).keys().isdisjoint({latecomers[0].id})
     world.tick(2)
     assert latecomers[0].id in world.told_at(broadcast)
 
@@ -328,6 +341,7 @@ def test_transporters_without_room_are_passed_in_portions_without_waiting(
 ) -> None:
     with_settings(monkeypatch, max_offers_per_step=1, max_open_offers=1)
     full = [world.fleet(km_north=100 + n) for n in range(4)]
+    world.drain()
     for fleet, km in zip(full, range(4), strict=True):
         world.broadcast(1, at=place(100 + km))
         assert len(offered(world, fleet)) == 1
@@ -476,6 +490,7 @@ def test_all_transporters_told_or_passed_over_are_listed_with_reason_and_answer(
 ) -> None:
     with_settings(monkeypatch, max_open_offers=1, max_offers_per_step=2)
     declines, wins, full, next_one = (world.fleet(km_north=km) for km in (1, 2, 0.5, 3))
+    world.drain()
     world.broadcast(1, at=place(0.5))
     for fleet in (declines, wins, next_one):
         for each in offered(world, fleet):

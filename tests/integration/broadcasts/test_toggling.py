@@ -39,8 +39,8 @@ def test_PRES_01_toggling_a_hundred_times_never_offers_to_somebody_offline(world
     def ask() -> None:
         rings = "SELECT id FROM mailbox WHERE name = 'broadcasts.widen' AND settled_at IS NULL"
         while not over.is_set():
-            broadcast = UUID(world.book(uuid4()).result["id"])
             since = time.monotonic()
+            broadcast = UUID(world.book(uuid4()).result["id"])
             for row in world.rows(rings):
                 world.bus.execute(row.id)
             asked.append((since, time.monotonic(), broadcast))

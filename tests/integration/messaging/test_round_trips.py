@@ -68,11 +68,17 @@ def cost_of_next(world: World, name: str) -> int:
 
 
 def test_a_booking_and_its_first_ring(world: World, fleets: list[Fleet]) -> None:
-    assert cost(world, world.booking(customer := uuid4()), customer, Role.CUSTOMER) == 4
-    # The number includes one query after the commit: an older delivery of the booking waits, so this one may need no
-    # wake-up.
-    assert cost_of_next(world, "broadcasts.widen") == 10
-    assert cost_of_next(world, "notifications.deliver") == 7
+    assert cost(world, world.booking(customer := uuid4()), customer, Role.CUSTOMER) == 7
+    assert cost_of_next(world, "notifications.deliver") == 6
+
+
+def test_the_second_ring(world: World, fleets: list[Fleet]) -> None:
+    world.fleet(km_north=20)
+    broadcast = world.broadcast(1)
+    world.drain()
+    world.shift(15)
+    assert cost_of_next(world, "broadcasts.widen") == 9
+    assert len(world.told_at(broadcast)) == NEAR + 1
 
 
 def test_an_accept_and_its_delivery(world: World, fleets: list[Fleet]) -> None:
