@@ -76,10 +76,10 @@ class Bus:
         self._crash_guard = crashes.CrashGuard(engine)
 
     def execute(self, command_id: UUID, *, swept: bool = False, redelivered: bool = False) -> bool:
-        """Settle the command if it is due and unsettled. Return whether that raised no error.
+        """Settle the command if it is due and unsettled. Return False if an error was raised.
 
-        Errors are recorded in its row, and the sweep tries again.
-        `redelivered`: the message was delivered to another process before, which may have crashed on it.
+        The error is recorded in the row, and the sweep tries the command again. `redelivered`: the message was
+        delivered to another process before, which may have crashed on it.
         """
         try:
             then = self._settle(command_id, swept=swept, redelivered=redelivered)

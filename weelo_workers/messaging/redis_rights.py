@@ -59,7 +59,7 @@ def refused_write(client: Redis) -> str | None:
 def refused_connections(client: Redis) -> tuple[int, int]:
     """Return how many connections this Redis has refused since its start, and its limit of connections.
 
-    Zeros if it does not permit INFO.
+    Both are 0 if this Redis does not permit INFO.
     """
     try:
         about: Any = client.info("stats") | client.info("clients")

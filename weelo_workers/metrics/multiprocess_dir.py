@@ -54,7 +54,7 @@ def current_dir() -> Path | None:
 
 
 def make_again_if_deleted() -> None:
-    """Make this program's directory again if it was deleted. Otherwise no process started from now on could count.
+    """Make this program's directory again if it was deleted. Processes started from now on need it to count.
 
     To be called after a fork, and before the directory is read.
     """

@@ -46,10 +46,11 @@ LIMITS = {
 # Our statements rely on these settings, so they override the defaults of the server, the database and the role.
 SESSION = {"timezone": "UTC", "standard_conforming_strings": "on", "client_encoding": "UTF8"}
 
-# Not even the URL changes the encoding: in another one, names and addresses of most languages cannot be sent. It is a
-# parameter of its own in the startup packet, so it takes precedence over `options`, and poolers accept it.
+# Not even the URL changes the encoding: names and addresses of most languages cannot be sent in another one. The
+# encoding is a parameter of its own in the startup packet, so it takes precedence over `options`, and poolers accept
+# it.
 _ENCODING = {"client_encoding": SESSION["client_encoding"]}
-# Parameters of the URL take precedence over these.
+# Parameters of the URL take precedence over these parameters.
 _CONNECTION = {
     "connect_timeout": "5",
     "application_name": "weelo",
@@ -76,7 +77,9 @@ def connect(
     isolation: str = "READ COMMITTED",
     lock_timeout: str | None = None,
 ) -> Engine:
-    """Return an engine for `postgresql://…`. Connection parameters of the URL take precedence over ours, but for UTF8.
+    """Return an engine for `postgresql://…`.
+
+    Connection parameters of the URL take precedence over ours, except that the encoding is always UTF8.
 
     `lock_timeout`: replaces the usual one. Raises ValueError for a URL that libpq cannot parse.
     """

@@ -83,7 +83,7 @@ class Readiness:
             self.cause = cause or self.cause
             if cause and self._certain and not self._named:
                 self._named = True
-                self._next_notice = now  # a fault that waiting does not mend is named at once
+                self._next_notice = now  # A fault that waiting does not mend is named at once.
             if self.reached or self._slow:
                 self._fault_since = None
             elif self._fault_since is None:
@@ -166,7 +166,7 @@ class Readiness:
         return f"no worker has consumed a message of {', '.join(missing)}" + (f"; {lines}" if lines else "")
 
     def _of_connections(self) -> str | None:
-        """Return that a Redis has refused connections since the start: our own remains open, but workers need more."""
+        """Return a fault if a Redis has refused connections since the first check, because workers need more of them."""
         for variable, redis in self._brokers.items():
             try:
                 refused, limit = refused_connections(redis)
@@ -210,7 +210,7 @@ class Readiness:
 
 
 def _reason_in(body: str) -> str:
-    """Return the reason in the body of /readyz; of another program the first line of its body."""
+    """Return the reason in a body of /readyz, or the first line of a body that another program has sent."""
     try:
         return str(json.loads(body)["reason"])
     except (ValueError, LookupError, TypeError):
