@@ -37,7 +37,7 @@ def missing_right(client: Redis, *, presence: bool = True, broker: bool = True) 
     except NoPermissionError as refusal:
         return f"{refusal}; a user with these rights suffices: {NEEDED}"
     except ResponseError as refusal:
-        if "unknown command" in str(refusal).lower():  # it was renamed or disabled
+        if "unknown command" in str(refusal).lower():  # The command was renamed or disabled.
             return str(refusal).partition(",")[0]
     return None
 
@@ -59,7 +59,7 @@ def refused_write(client: Redis) -> str | None:
 def refused_connections(client: Redis) -> tuple[int, int]:
     """Return how many connections this Redis has refused since its start, and its limit of connections.
 
-    Zeros if it does not permit INFO.
+    Both are 0 if this Redis does not permit INFO.
     """
     try:
         about: Any = client.info("stats") | client.info("clients")

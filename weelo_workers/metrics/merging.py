@@ -16,7 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 log = logging.getLogger(__name__)
 
-_OF_THE_DEAD = 0  # takes the place of the pid in the name of the merged file
+_OF_THE_DEAD = 0  # The name of a merged file has this number in place of a pid.
 _LOCK_SECONDS = 1.0
 
 

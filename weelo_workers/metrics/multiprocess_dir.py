@@ -28,11 +28,12 @@ def open_dir(*, always: bool = False) -> None:
     """
     if current_dir() is not None:
         return
-    os.environ.pop(VARIABLE, None)  # inherited from another program, which started this one
+    # The variable, if it is set, was inherited from the program that started this one.
+    os.environ.pop(VARIABLE, None)
     try:
         wanted = settings()
     except ConfigurationError:
-        return  # the program reports this error itself, and ends
+        return  # The caller reads the settings next, reports this error and ends.
     if not (always or wanted.metrics_dir or wanted.metrics_port):
         return
     try:
@@ -53,7 +54,7 @@ def current_dir() -> Path | None:
 
 
 def make_again_if_deleted() -> None:
-    """Make this program's directory again if it was deleted. Otherwise no process started from now on could count.
+    """Make this program's directory again if it was deleted. Processes started from now on need it to count.
 
     To be called after a fork, and before the directory is read.
     """

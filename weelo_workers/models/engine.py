@@ -46,20 +46,23 @@ LIMITS = {
 # Our statements rely on these settings, so they override the defaults of the server, the database and the role.
 SESSION = {"timezone": "UTC", "standard_conforming_strings": "on", "client_encoding": "UTF8"}
 
-# Not even the URL changes the encoding: in another one, names and addresses of most languages cannot be sent. It is a
-# parameter of its own in the startup packet, so it takes precedence over `options`, and poolers accept it.
+# Not even the URL changes the encoding: names and addresses of most languages cannot be sent in another one. The
+# encoding is a parameter of its own in the startup packet, so it takes precedence over `options`, and poolers accept
+# it.
 _ENCODING = {"client_encoding": SESSION["client_encoding"]}
-# Parameters of the URL take precedence over these.
+# Parameters of the URL take precedence over these parameters.
 _CONNECTION = {
     "connect_timeout": "5",
     "application_name": "weelo",
     "keepalives_idle": "10",
     "keepalives_interval": "5",
     "keepalives_count": "3",
-    "tcp_user_timeout": "15000",  # no keepalives are sent while sent data is unacknowledged
+    # While sent data is unacknowledged, TCP sends no keepalives, and only this time-out detects a lost connection.
+    "tcp_user_timeout": "15000",
 }
 
-_ATTEMPT = " failed: "  # libpq's, of one address: "connection to server at … failed: FATAL:  …"
+# libpq reports each address that it tried: "connection to server at … failed: FATAL:  …".
+_ATTEMPT = " failed: "
 _QUOTED = re.compile(r'"[^"]*"')
 
 # PgBouncer's error for `options`: its clients share server connections, which cannot keep one client's settings.
@@ -74,7 +77,9 @@ def connect(
     isolation: str = "READ COMMITTED",
     lock_timeout: str | None = None,
 ) -> Engine:
-    """Return an engine for `postgresql://…`. Connection parameters of the URL take precedence over ours, but for UTF8.
+    """Return an engine for `postgresql://…`.
+
+    Connection parameters of the URL take precedence over ours, except that the encoding is always UTF8.
 
     `lock_timeout`: replaces the usual one. Raises ValueError for a URL that libpq cannot parse.
     """
@@ -97,7 +102,7 @@ def connect(
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_timeout=5,
-        hide_parameters=True,  # errors are logged, and parameters contain names, phone numbers and tokens
+        hide_parameters=True,  # Errors are logged, and parameters contain names, phone numbers and tokens.
         connect_args={
             **_CONNECTION,
             **given,
@@ -191,7 +196,8 @@ def _ping_if_it_idled(connection: Any, record: ConnectionPoolEntry, _: Any) -> N
             cursor.execute("SELECT 1")
         connection.rollback()
     except psycopg2.Error as gone:
-        raise InvalidatePoolError from gone  # the other pooled connections are probably broken as well
+        # If one pooled connection is broken, the others probably are too.
+        raise InvalidatePoolError from gone
 
 
 @lru_cache(maxsize=1)

@@ -17,7 +17,7 @@ _REMEDY = "use a standby of the primary, or unset it"
 
 
 def faults(replica: Connection, primary: Connection) -> Iterator[str]:
-    """Yield a line if the API would read from here what was never written to the primary, or what is out of date."""
+    """Yield a line if the API would read from the replica rows that the primary never had, or that are out of date."""
     here, there = (_ask(each, "SELECT current_database()") for each in (replica, primary))
     if here != there:
         yield f"is no replica of DATABASE_URL: its database is {here}, not {there}; {_REMEDY}"

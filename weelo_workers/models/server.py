@@ -10,7 +10,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from weelo_workers.models.base import Base
 from weelo_workers.models.engine import LIMITS, SESSION
 
-OLDEST_VERSION = 14  # the oldest that the PostgreSQL project maintained when this was written
+# The oldest version that the PostgreSQL project maintained when this was written.
+OLDEST_VERSION = 14
 
 _FACTS = text("""
     SELECT current_setting('server_encoding') AS encoding,
@@ -43,12 +44,14 @@ _FIRST_TABLES = ["alembic_version", "broadcasts", "log_lines", "mailbox", "truck
 _DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 
 
+# SQLSTATEs, in this order: undefined_table, undefined_column, duplicate_table, insufficient_privilege, and
+# read_only_sql_transaction (a standby).
 _UNSUITED = {
-    "42P01": "run `weelo migrate`",  # undefined_table
-    "42703": "run `weelo migrate`",  # undefined_column
-    "42P07": "another program's tables are in this schema; give Weelo a database of its own",  # duplicate_table
-    "42501": "",  # insufficient_privilege
-    "25006": "",  # read_only_sql_transaction: a standby
+    "42P01": "run `weelo migrate`",
+    "42703": "run `weelo migrate`",
+    "42P07": "another program's tables are in this schema; give Weelo a database of its own",
+    "42501": "",
+    "25006": "",
 }
 
 

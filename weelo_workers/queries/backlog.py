@@ -100,9 +100,9 @@ def is_unsettled(*commands: type[Command]) -> Exists:
 
 
 def waits(connection: Connection) -> dict[Queue, Wait]:
-    """Return the due commands that have not been attempted, for each queue that has any.
+    """Return the number and the age of due commands that have not been attempted, for each queue that has any.
 
-    Commands that keep no worker of the queue busy are left out.
+    Commands that run in the background or in batches are left out, because they keep no worker of the queue busy.
     """
     names = [
         name for name, command in REGISTRY.items() if not (command.runs_in_background or command.batched)

@@ -30,7 +30,7 @@ from weelo_workers.redis_client import connect as connect_redis, reason, redis
 from weelo_workers.settings import settings
 
 OVERDUE_SECONDS = 5
-MOST_NAMED = 20  # at most this many parked and as many failing rows are listed; /metrics has the totals
+MOST_NAMED = 20  # The limit on listed parked rows, and on listed failing rows. /metrics has the totals.
 
 # Each query counts rows that must not exist. `{n}` in the sentence is that number.
 INVARIANTS = {
@@ -129,7 +129,7 @@ def _replica(connection: Connection) -> Iterator[str]:
     if refusals := server.refusals(connection, writable=False):
         yield from refusals
         return
-    with suppress(DBAPIError), engine().connect() as primary:  # an unusable primary is a finding already
+    with suppress(DBAPIError), engine().connect() as primary:  # An unusable primary is a finding of its own.
         faults = list(replica.faults(connection, primary))
         yield from faults
         if faults or not is_at_head(primary):
@@ -177,7 +177,7 @@ def unfit(variable: str, client: Redis) -> Iterator[str]:
     try:
         about: Any = client.info("replication") | client.info("cluster")
     except ResponseError:
-        about = {}  # a managed service that does not permit INFO
+        about = {}  # Some managed services do not permit INFO.
     presence = variable == "REDIS_URL"
     broker = not presence or settings().broker_url == settings().redis_url
     if missing := missing_right(client, presence=presence, broker=broker):

@@ -23,7 +23,7 @@ LIMIT_SECONDS = 30.0
 FAULT_SECONDS = 5.0
 SLOW_LIMIT_SECONDS = 120.0
 """The limit for a process that runs and has not answered yet: on a busy machine imports alone may take over 30 s."""
-STEADY_SECONDS = 5.0  # within this time no process may have ended
+STEADY_SECONDS = 5.0  # The system is ready only if no process has ended within this time.
 FIRST_NOTICE_SECONDS = 10.0
 PAUSE_SECONDS = 0.2
 ANSWER_SECONDS = 2.0
@@ -70,7 +70,10 @@ class Readiness:
         self._progressed = time.monotonic()
 
     def check(self) -> bool:
-        """Return whether everything works, examined every 0.2 s at most. Raises NotReady if that takes too long."""
+        """Return whether everything works, checked at most every 0.2 s.
+
+        Raises NotReady if the system is not ready in time.
+        """
         now = time.monotonic()
         if not self.reached and now >= self._next_check:
             self._next_check = now + PAUSE_SECONDS
@@ -80,7 +83,7 @@ class Readiness:
             self.cause = cause or self.cause
             if cause and self._certain and not self._named:
                 self._named = True
-                self._next_notice = now  # a fault that waiting does not mend is named at once
+                self._next_notice = now  # A fault that waiting does not mend is named at once.
             if self.reached or self._slow:
                 self._fault_since = None
             elif self._fault_since is None:
@@ -163,7 +166,7 @@ class Readiness:
         return f"no worker has consumed a message of {', '.join(missing)}" + (f"; {lines}" if lines else "")
 
     def _of_connections(self) -> str | None:
-        """Return that a Redis has refused connections since the start: our own remains open, but workers need more."""
+        """Return a fault if a Redis has refused connections since the first check, because workers need more of them."""
         for variable, redis in self._brokers.items():
             try:
                 refused, limit = refused_connections(redis)
@@ -194,7 +197,7 @@ class Readiness:
             self._note(name, True)
             return f"{url} answers {answer.code}: {_reason_in(answer.read(500).decode(errors='replace'))}"
         except OSError as problem:
-            # URLError prints its reason inside "<urlopen error …>".
+            # The text of a URLError is "<urlopen error …>" around its reason.
             return f"{url} does not answer ({getattr(problem, 'reason', problem)})"
 
     def _note(self, sign: str, seen: bool) -> None:
@@ -207,7 +210,7 @@ class Readiness:
 
 
 def _reason_in(body: str) -> str:
-    """Return the reason in the body of /readyz; of another program the first line of its body."""
+    """Return the reason in a body of /readyz, or the first line of a body that another program has sent."""
     try:
         return str(json.loads(body)["reason"])
     except (ValueError, LookupError, TypeError):
