@@ -125,7 +125,7 @@ def test_an_error_without_problem_json_is_a_refusal_too(api: ScriptedApi, client
 
 
 def test_a_refused_connection_is_unreachable_within_the_bound() -> None:
-    with socket.socket() as reserved:  # bound, not listening: connections are refused
+    with socket.socket() as reserved:  # a bound socket that does not listen refuses connections
         reserved.bind(("127.0.0.1", 0))
         client = WeeloClient(f"http://127.0.0.1:{reserved.getsockname()[1]}", "t", retry_for=0.5)
         began = time.monotonic()

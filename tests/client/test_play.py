@@ -36,7 +36,7 @@ def played(url: str) -> tuple[int, str]:
 
 
 def test_without_an_api_the_demo_ends_with_advice() -> None:
-    with socket.socket() as reserved:  # bound, not listening: connections are refused
+    with socket.socket() as reserved:  # a bound socket that does not listen refuses connections
         reserved.bind(("127.0.0.1", 0))
         code, output = played(f"http://127.0.0.1:{reserved.getsockname()[1]}")
     assert code == 2
@@ -201,7 +201,7 @@ def test_a_refusal_with_another_code_than_expected_is_a_failure(api: ScriptedApi
 
 @pytest.mark.parametrize("over", range(len(PROGRAMME) - 4))
 def test_the_whole_programme_fits_on_a_terminal_of_24_lines(api: ScriptedApi, over: int) -> None:
-    """All scenarios fit on the screen, after any number (`over`) of short ones has ended, while four long ones run."""
+    """The screen has at most 24 lines when `over` short scenarios have ended and the next one and all long ones run."""
     acts = [Act(scenario, installation_of(api), Fleet([])) for scenario in PROGRAMME]
     short = [act for act in acts if not act.scenario.long]
     for act in (*short[: over + 1], *(act for act in acts if act.scenario.long)):

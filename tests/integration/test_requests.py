@@ -259,7 +259,10 @@ def test_an_empty_header_does_not_authenticate(app: FlaskClient, monkeypatch: py
 def test_a_recorded_command_is_accepted_whatever_fails_while_workers_are_woken(
     world: World, app: FlaskClient, monkeypatch: pytest.MonkeyPatch, parameter: str, prefer: dict[str, str]
 ) -> None:
-    """kombu raises TypeError for these parameters. The settings no longer pass them on, so the test sets them itself."""
+    """kombu raises TypeError for these parameters of a broker URL.
+
+    The settings remove them from URLs, so the test sets them in Celery.
+    """
     broken = CeleryWaker()
     broken._celery.conf.broker_url = f"{settings().redis_url}?{parameter}"
     monkeypatch.setattr(internal, "waker", lambda: broken)

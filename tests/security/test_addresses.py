@@ -1,4 +1,4 @@
-"""Every address has one spelling. Others are 404, never a redirect that loses the method or the body."""
+"""Every address has one spelling. Others are 404, never a redirect, which could lose the method or the body."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ MUMBAI = -1142.0
 
 
 def all_rings_told(world: World, many: int) -> list[UUID]:
-    """Return requests in Delhi that have made all steps, so that they were offered to every transporter online."""
+    """Return requests in Delhi that were offered to every transporter online: all their steps are over."""
     broadcasts = [world.broadcast(1) for _ in range(many)]
     for _ in range(5):
         world.tick(15)
@@ -36,7 +36,7 @@ def all_rings_told(world: World, many: int) -> list[UUID]:
 
 
 def comes_online(world: World, km_north: float) -> Fleet:
-    """Return a transporter whose place is known before they go online."""
+    """Return a transporter who sends a position and then goes online."""
     fleet = world.fleet(km_north=km_north)
     world.drain()
     return fleet
@@ -207,7 +207,10 @@ def test_the_last_step_asks_the_nearest_first_and_a_newcomer_waits_for_the_porti
 def test_PRES_01_near_requests_are_offered_even_if_the_place_is_known_only_after_going_online(
     world: World, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    """The first search for missed requests has no place, so the first heartbeat starts another one."""
+    """The search that starts when the transporter goes online knows no position.
+
+    The first heartbeat starts another search.
+    """
     with_settings(monkeypatch, max_open_offers=3, last_step_max_km=limit)
     for km in range(20):
         world.broadcast(1, at=place(1000 + km))
@@ -226,9 +229,8 @@ def test_PRES_01_near_requests_are_offered_even_if_the_place_is_known_only_after
 def test_a_transporter_who_comes_online_between_a_steps_search_and_its_commit_is_not_missed(
     world: World, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    redis().set(
-        "weelo:presence:since", 1
-    )  # presence then counts as complete, because its data is older than one TTL
+    # Presence counts as complete if it has existed for longer than one TTL.
+    redis().set("weelo:presence:since", 1)
     if step == "at the last step":
         world.fleet(km_north=70)
         broadcast = world.broadcast(1)
@@ -356,13 +358,13 @@ def test_COST_02_the_heartbeats_of_a_transporter_without_room_bring_up_nothing_f
     with_settings(monkeypatch, max_open_offers=2)
     fleet = world.fleet(km_north=0)
     for km in (2, 3, 4, 5, 6, 7):
-        world.fleet(km_north=km)  # a transporter with room, so that the next ring waits
+        world.fleet(km_north=km)  # a ring that finds a transporter with room delays the next ring
         world.broadcast(1, at=place(km))
     assert len(offered(world, fleet)) == 2
     late_offers = "SELECT count(*) FROM mailbox WHERE name = 'broadcasts.offer_late' AND payload->>'transporter_id' = :id"
 
     def brought_up(before: int) -> int:
-        """Send a heartbeat and return how many commands have been sent since `before`."""
+        """Send a heartbeat. Return how many late offers the fleet has been sent in addition to `before`."""
         world.heartbeat(fleet, 0)
         world.drain()
         return int(world.value(late_offers, id=str(fleet.id))) - before
@@ -410,7 +412,7 @@ def test_TMOT_02_a_request_while_all_trucks_are_on_the_road_ends_with_nobody_fre
 
 @pytest.mark.parametrize("then", ["offline", "silent", "free"])
 def test_TMOT_02_a_transporter_on_the_road_who_leaves_later_was_online(world: World, then: str) -> None:
-    """A step found them, so at the deadline it does not matter where they are."""
+    """A step found the transporter, which decides the reason of the expiry. Leaving afterwards does not change it."""
     redis().set("weelo:presence:since", 1)
     fleet = world.fleet(km_north=1)
     first = world.broadcast(1)
@@ -427,7 +429,7 @@ def test_TMOT_02_a_transporter_on_the_road_who_leaves_later_was_online(world: Wo
 def test_TMOT_02_a_transporter_on_the_road_who_was_online_between_two_steps_was_online(
     world: World, then: str
 ) -> None:
-    """No step found them, but they came online within reach of the broadcast."""
+    """No step found the transporter, but they came online within reach of the broadcast."""
     redis().set("weelo:presence:since", 1)
     fleet = world.fleet(km_north=1)
     first = world.broadcast(1)
@@ -526,7 +528,7 @@ def test_all_transporters_told_or_passed_over_are_listed_with_reason_and_answer(
 def test_a_transporter_who_gets_an_offer_between_two_pages_is_listed_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A later offer changes the time of their line, so the lines are not ordered by it."""
+    """An offer replaces the line of a transporter who was passed over before. The line keeps its place in the order."""
     with_settings(monkeypatch, max_open_offers=1)
     fleets = [world.fleet(km_north=km) for km in (1, 2, 3)]
     near = world.broadcast(1, at=place(1))

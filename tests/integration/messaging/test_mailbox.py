@@ -369,7 +369,7 @@ def test_a_sweep_does_not_wait_long_for_what_somebody_holds(world: World) -> Non
 
 
 def test_TIMR_02_a_timer_that_somebody_holds_up_is_tried_again_every_second(world: World) -> None:
-    """A timer that is blocked by a lock does not back off as other commands do, because waiting makes its deadline later."""
+    """A timer that is blocked by a lock does not back off: longer pauses would only delay its deadline further."""
     broadcast = world.broadcast(1)
     world.shift(121)
     quick = connect(settings().database_url, lock_timeout="50ms")
@@ -392,8 +392,8 @@ def test_IDEM_02_a_connection_that_ends_in_the_middle_costs_a_command_nothing(wo
     """If the connection ends during a command, the bus executes the command again on another connection."""
     customer = uuid4()
     command = world.post(world.booking(customer), customer, Role.CUSTOMER)
-    drop_inherited_connections()  # so that the pool has one connection only, which the bus will use
-    # The pool does not ping a connection that was returned just now.
+    drop_inherited_connections()
+    # The bus will use the only connection of the new pool. The pool does not ping it, because it was returned just now.
     with world.engine.connect() as connection:
         own = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
     killer = connect(settings().database_url, isolation="AUTOCOMMIT")

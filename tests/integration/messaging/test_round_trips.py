@@ -85,10 +85,11 @@ def test_an_accept_and_its_delivery(world: World, fleets: list[Fleet]) -> None:
     fleet, other, *_ = fleets
     broadcast = world.broadcast(2)
     one = world.accepting(fleet, broadcast, fleet.trucks[:1])
-    # The last statement is the one that reads the fleet's availability for presence, after the commit.
+    # The last statement runs after the commit. It reads the fleet's availability for presence.
     assert cost(world, one, fleet.id, Role.TRANSPORTER) == 8
     world.drain()
-    # An accept that fills the broadcast also queries whether its offers kept other requests out.
+    # An accept that fills the broadcast has one more query: whether a transporter with an offer was passed over for
+    # another request.
     last = world.accepting(other, broadcast, other.trucks[:1])
     assert cost(world, last, other.id, Role.TRANSPORTER) == 9
     assert cost_of_next(world, "notifications.deliver") == 7
