@@ -29,7 +29,7 @@ def create_app() -> Flask:
         security_schemes={"jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         validation_error_status=400,
         validation_error_callback=errors.validation_response,
-        doc_ui=False,  # it would add its own front page
+        doc_ui=False,  # otherwise flask-openapi3 would add a front page of its own
         static_folder=None,
     )
     app.request_class = JsonBody

@@ -19,7 +19,7 @@ MAX_NAME = 100
 LEEWAY = timedelta(seconds=30)
 
 
-# Some libraries write "never" as the last second of the year 9999.
+# Some libraries encode "never expires" as the last second of the year 9999. Adding the leeway to it would overflow.
 _LATEST = datetime.max.replace(tzinfo=UTC)
 
 

@@ -78,9 +78,9 @@ class Backlog(Collector):
 
 
 class ProcessCounters(Collector):
-    """The sum over all processes of this API, whichever of them is scraped.
+    """Collects the sums over all processes of this API, whichever of them is scraped.
 
-    Under `weelo up` it includes the workers, whose files are below the same METRICS_DIR.
+    Under `weelo up` the sums include the workers, whose files are below the same METRICS_DIR.
     """
 
     def collect(self) -> Iterable[Any]:
@@ -109,7 +109,7 @@ class _Published:
 
 
 def start_publisher() -> None:
-    """Start a thread that publishes the hub's counts: the hub itself updates no metric. Call this after the fork."""
+    """Start a thread that publishes the hub's counts: the hub updates no metric itself. Call this after the fork."""
     published = _Published()
 
     def publish_forever() -> None:

@@ -11,7 +11,10 @@ Object = TypeVar("Object")
 
 
 class PerProcess(Generic[Object]):
-    """Call it to get this process's object. A forked child makes its own, because it has none of the parent's threads."""
+    """A callable that returns this process's object.
+
+    A forked child makes its own, because the parent's threads do not run in it.
+    """
 
     def __init__(self, make: Callable[[], Object]) -> None:
         self._make = make

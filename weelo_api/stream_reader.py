@@ -27,7 +27,7 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 1.0
 _START = "0-0"
 
 
-# The function that decodes the entries of each stream, once for all subscribers.
+# The decoder of each stream. An entry is decoded once for all subscribers.
 _DECODERS: Mapping[str, Callable[[dict[str, str]], Any]] = {
     live_stream.STREAM_KEY: live_stream.decode,
     live_stream.EPHEMERAL: live_stream.decode,
@@ -99,10 +99,10 @@ class StreamReader:
             log.exception("an entry of %s could not be read", stream)
 
     def _follow_restarted_streams(self, client: Redis) -> None:
-        """Set our position to the end of each stream that ends before it.
+        """For each stream that ends before our position in it, move the position to the stream's end.
 
-        This happens if Redis was emptied, or if a server took over whose clock is behind. Entries with ids greater than
-        our old position might never come.
+        This happens after Redis was emptied, or after a failover to a server whose clock is behind. Otherwise the
+        reader would wait for ids greater than the old position, which might never come.
         """
         for stream, place in self._places.items():
             end = _end(client, stream)

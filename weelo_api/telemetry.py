@@ -24,11 +24,11 @@ log = logging.getLogger(__name__)
 def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: float) -> None:
     """Extend the presence of an available transporter by one TTL, at this place.
 
-    If Redis does not know the transporter (its presence has expired, Redis was emptied, or going online is not written
-    yet), presence is restored from PostgreSQL. The first place after going online starts a search for missed
-    broadcasts, because the search on going online had no place to measure distances from. A place far from the last one
-    starts a search as well, because a phone may send an old place first. For every other place, broadcasts whose rings
-    now reach the transporter are offered. Without Redis the heartbeat is lost.
+    If Redis does not know the transporter (the presence has expired, Redis was emptied, or the transporter has just
+    gone online and this is not in Redis yet), presence is restored from PostgreSQL. The first place after going online
+    starts a search for missed broadcasts, because the search on going online had no place to measure distances from. A
+    place far from the last one starts a search as well, because a phone may send an old place first. For every other
+    place, broadcasts whose rings now reach the transporter are offered. Without Redis the heartbeat is lost.
     """
     here = presence.Point(latitude, longitude)
     try:
@@ -43,18 +43,18 @@ def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: floa
 
 
 def _first_heartbeat(transporter_id: UUID, here: presence.Point, absent: presence.Absent) -> None:
-    """Send CatchUp, which looks for broadcasts that the transporter has missed, and store their first or distant place.
+    """Send CatchUp, which looks for broadcasts that the transporter has missed, and store the transporter's place.
 
-    The command is recorded before the place is stored, so that after a crash in between the next heartbeat records it
-    again. It carries the place, because it may be executed before the place is stored.
+    The place is stored last. If the process crashes before that, the next heartbeat sends CatchUp again. The command
+    contains the place, because it may be executed before the place is stored.
     """
     catch_up = CatchUp(transporter_id=transporter_id, latitude=here.latitude, longitude=here.longitude)
     if absent is not presence.Absent.UNKNOWN:
         enqueue(catch_up)
     else:
         rows = read_availability(transporter_id)
-        # If Redis was emptied, presence lacks every transporter. Hardly any of them has missed a broadcast, so none is
-        # searched for.
+        # If Redis was emptied, presence lacks every transporter, and hardly any of them has missed a broadcast. So no
+        # search is started in that case.
         if rows.free_kinds is not None and presence.is_warm():
             enqueue(catch_up)
         write_presence(transporter_id, rows, heard=True)
@@ -64,8 +64,8 @@ def _first_heartbeat(transporter_id: UUID, here: presence.Point, absent: presenc
 def trip_location(driver_id: UUID, trip_id: UUID, where: TripLocation) -> None:
     """Publish the truck's position to the trip's customer. Without Redis the position is lost.
 
-    The row is read each time, because a cached one would let positions through after the end of the trip.
-    Raises Rejected as `customer_of_trip` does.
+    The trip is read from PostgreSQL each time. With a cached row, positions would be published after the end of the
+    trip, too. Raises Rejected as `customer_of_trip` does.
     """
     with Session(autocommit_engine()) as session:
         customer_id = customer_of_trip(session, trip_id, driver_id)

@@ -15,9 +15,9 @@ PROBE_SECONDS = 2.0
 class WithTimeout(Generic[Result]):
     """Runs a function in a thread of its own, one call at a time, and limits the wait for its result.
 
-    PostgreSQL's server enforces statement time-outs, and its kernel answers TCP keepalives. So neither kind of time-out
-    ends a query whose server process is stopped or waits for a hung disk. Callers that arrive while the function runs
-    wait for the same result, so hanging calls do not pile up.
+    Statement time-outs are enforced by PostgreSQL's server process, and TCP keepalives are answered by the kernel of
+    its machine. So neither ends a query whose server process is stopped or waits for a hung disk. Callers that arrive
+    while the function runs wait for the same result, so hanging calls do not pile up.
     """
 
     def __init__(self, function: Callable[[], Result], seconds: float = PROBE_SECONDS) -> None:
@@ -27,7 +27,7 @@ class WithTimeout(Generic[Result]):
         self._call: Future[Result] | None = None
 
     def __call__(self) -> Result:
-        """Return the function's result or raise what it raised; TimeoutError if it takes too long."""
+        """Return the function's result, or raise its exception. Raises TimeoutError if the function takes too long."""
         with self._lock:
             if self._call is None or self._call.done():
                 self._call = Future()

@@ -18,15 +18,15 @@ from weelo_client.errors import ChannelEnded
 from weelo_client.frames import Frame, FrameBuffer, NotAFrame, Predicate
 
 CONNECT_SECONDS = 5.0
-# This is well below the 3 s after which the server falls back to a push. Acks are sent by time and not by number of
-# lines, because the server accepts at most 30 messages a second.
+# The interval between acks is well below the 3 s after which the server sends a push instead. Acks are sent by time and
+# not by number of lines, because the server accepts at most 30 messages a second.
 ACK_SECONDS = 0.3
 QUIET_SECONDS = 20.0  # used until the server has sent its `heartbeatSeconds`
 MAX_MISSED_HEARTBEATS = 3  # after this many quiet periods without a frame the connection counts as dead
-STEADY_SECONDS = 10.0  # a connection that lasted for longer counts as a success, so the back-off starts again
+STEADY_SECONDS = 10.0  # after a connection of more than this the back-off starts at its first value
 
-# Reconnecting would not help: the token is bad, expired or another user's, or newer sockets of the same user have replaced
-# this one (two apps that both reconnected would close each other's sockets for ever).
+# After these close codes reconnecting would not help: the token is bad, expired or another user's, or newer sockets of
+# the same user have replaced this one (two apps that both reconnected would close each other's sockets for ever).
 EXPIRED_CODE = 4401
 FINAL_CODES = {EXPIRED_CODE, 4403, 4409}
 
@@ -98,21 +98,22 @@ class Channel:
         return self._received.follow()
 
     def heartbeat(self, latitude: float, longitude: float) -> bool:
-        """Send a heartbeat with this position (transporter, driver). Returns False while not connected."""
+        """Send a transporter's or driver's heartbeat with this position. Returns False while not connected."""
         return self._send({"op": "heartbeat", "latitude": latitude, "longitude": longitude})
 
     def renew(self, token: Token | None = None) -> bool:
-        """Send a fresh token before the old one expires, given here or from the client's token function.
+        """Send a fresh token before the old one expires. By default the client's token function returns it.
 
-        Not needed with a token function, which each new connection calls after the server has closed an expired one.
-        Returns False while not connected; the next connection then sends the token.
+        A client with a token function need not call this: when the server closes a connection because its token has
+        expired, the next connection calls the function. Returns False while not connected; the next connection then
+        sends the token.
         """
         if token is not None:
             self._token = token
         return self._send({"op": "auth", "token": current_token(self._token)})
 
     def close(self) -> None:
-        """Acknowledge and close. Received frames can still be read."""
+        """Acknowledge the received frames and close the channel. These frames can still be read."""
         self._ack()
         self._closing.set()
         connection = self._socket  # a copy, because the reading thread may be closing the connection just now
@@ -214,7 +215,7 @@ class Channel:
             raise
 
     def _past_proxies(self) -> dict[str, Any]:
-        """Return the options that keep a connection to this machine away from a proxy that the environment names.
+        """Return options with which a connection to this machine bypasses any proxy that the environment names.
 
         websocket-client reads `http_no_proxy` only if `http_proxy_host` is given. The proxy named here is never used.
         """
@@ -227,11 +228,11 @@ class Channel:
         }
 
     def _why_closed(self, payload: bytes, greeted: bool) -> str:
-        """Return the reason in the server's close frame. Raises ChannelEnded if it is final."""
+        """Return the reason in the server's close frame. Raises ChannelEnded if its close code is final."""
         code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
         reason = payload[2:].decode("utf-8", "replace")
         reason_text = f"the server closed the channel: {code} {reason}".rstrip()
-        # A token that has expired meanwhile is replaced if there is a token function.
+        # If a token function exists, it replaces a token that has expired during the connection.
         replaceable = code == EXPIRED_CODE and greeted and callable(self._token)
         if code in FINAL_CODES and not replaceable:
             raise ChannelEnded(reason_text, code)
@@ -253,7 +254,8 @@ class Channel:
         if self._on_frame is not None:
             self._on_frame(frame)
         if frame.seq is not None:
-            # This follows `on_frame`, so that a line that the app has not handled is sent again.
+            # `_last_seq` is set after `on_frame` has returned, so that a line that the app has not handled is sent
+            # again.
             self._last_seq = frame.seq
             if self._unacked_since is None:
                 self._unacked_since = time.monotonic()
@@ -299,5 +301,5 @@ class Channel:
         try:
             connection.send(json.dumps(message))
         except (OSError, websocket.WebSocketException):
-            return False  # the reading thread detects this and reconnects
+            return False  # the reading thread detects the broken connection and reconnects
         return True

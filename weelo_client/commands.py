@@ -1,4 +1,4 @@
-"""How commands and reads are sent. The particular requests are in other modules."""
+"""Sends commands and read requests. Other modules have a method for each of them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,10 @@ class Outcome:
 
 
 class Commands:
-    """Sends commands and reads. `wait`: how many seconds a command waits for its outcome by default (0: not at all)."""
+    """Sends commands and read requests.
+
+    `wait`: how many seconds a command waits for its outcome by default (0: not at all).
+    """
 
     def __init__(
         self,
@@ -83,9 +86,9 @@ class Commands:
     ) -> Outcome:
         """Send a command to `path` (without the `/api/v1`) and wait for its outcome.
 
-        `key` is the Idempotency-Key. By default each call creates one, with which a lost request is repeated. Give your
-        own, kept across restarts of your app, so that one button press counts once. `NO_KEY` sends none.
-        Raises Rejected if the command is rejected, Unreachable if there is no response.
+        `key` is the Idempotency-Key. By default each call creates a key, with which a lost request is repeated. If you
+        give a key of your own and keep it across restarts of your app, one press of a button has one effect. `NO_KEY`
+        sends no key. Raises Rejected if the command is rejected, Unreachable if there is no response.
         """
         patience = self.wait if wait is None else wait
         deadline = time.monotonic() + patience
@@ -151,7 +154,7 @@ class Commands:
                 return found[:limit]
 
     def send_telemetry(self, path: str, body: dict[str, Any]) -> None:
-        """Send telemetry, which is no command and has no outcome. If one is lost, the next one replaces it."""
+        """Send telemetry, which is no command and has no outcome. If a message is lost, the next one replaces it."""
         answer = self._connection.send("POST", PREFIX + path, body=body)
         if answer.is_error:
             raise refusal(answer)

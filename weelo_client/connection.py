@@ -24,7 +24,7 @@ the thread that makes it. A request raises what the function raises; a channel r
 
 PREFIX = "/api/v1"
 CONNECT_SECONDS = 5.0
-ANSWER_SECONDS = 10.0  # seconds beyond the wait that the server was asked for
+ANSWER_SECONDS = 10.0  # time limit for a response, beyond the wait that the server was asked for
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
 
 # Outcomes such as ACCEPT_RETRY_EXHAUSTED are 503, too, but they are stored under the key, and a retry with it would only
@@ -40,7 +40,7 @@ def back_off(
 
 
 class Connection:
-    """Sends requests, for `retry_for` seconds each. `http` is a connection pool to share."""
+    """Sends requests, and repeats each of them for up to `retry_for` seconds. `http` is a connection pool to share."""
 
     def __init__(
         self, base_url: str, token: Token, *, retry_for: float = 15.0, http: httpx.Client | None = None
@@ -119,8 +119,8 @@ def open_pool(base_url: str, connections: int = 32) -> httpx.Client:
 def is_loopback(url: str) -> bool:
     """Return whether the host of `url` is this machine.
 
-    Such a URL is used without a proxy, whatever the environment names: a proxy on another machine would connect to itself,
-    and would get the token.
+    Such a URL is used without a proxy, even if the environment names one: a proxy on another machine would connect to
+    its own machine, and would get the token.
     """
     host = (urlsplit(url).hostname or "").rstrip(".")
     if host == "localhost" or host.endswith(".localhost"):

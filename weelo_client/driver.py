@@ -26,7 +26,7 @@ class DriverCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Assignment:
-        """Decline an assignment. Its slot is offered to others again."""
+        """Decline an assignment. Its slot is offered to other transporters again."""
         path = f"/assignments/{assignment_id}/decline"
         return cast(Assignment, self.command("POST", path, given(reason=reason), key=key, wait=wait).value())
 
@@ -59,7 +59,7 @@ class DriverCommands(Commands):
     def set_driver_availability(
         self, is_available: bool, *, key: str | Key = FRESH_KEY, wait: float | None = None
     ) -> Driver:
-        """Go on or off duty. With a driver off duty no truck can be accepted. The transporter is notified."""
+        """Go on or off duty. A truck cannot be accepted with a driver who is off duty. The transporter is notified."""
         body = {"isAvailable": is_available}
         return cast(Driver, self.command("PUT", "/driver/availability", body, key=key, wait=wait).value())
 

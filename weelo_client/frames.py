@@ -15,7 +15,7 @@ from weelo_client.errors import ChannelEnded, FrameTimeout
 
 
 class NotAFrame(ValueError):
-    """A message is no frame. The channel ignores it."""
+    """The message is not a frame. The channel ignores such messages."""
 
 
 Predicate = Callable[["Frame"], bool]

@@ -94,7 +94,7 @@ class Assignment(TypedDict):
 
 
 class Truck(TypedDict):
-    """A truck and its driver for a slot: the one in `truckRequestId`, or the first that fits."""
+    """A truck and its driver for a slot: the slot `truckRequestId`, or without this field the first slot that fits."""
 
     vehicleId: str
     driverId: str

@@ -130,7 +130,7 @@ class TransporterCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Hold:
-        """Hold slots until `expiresAt`, so that others cannot take them meanwhile. 409 NOT_ENOUGH_AVAILABLE."""
+        """Hold slots until `expiresAt`. Until then no other transporter can take them. 409 NOT_ENOUGH_AVAILABLE."""
         body = {"quantity": quantity, **given(vehicleType=vehicle_type, vehicleSubtype=vehicle_subtype)}
         return cast(
             Hold, self.command("POST", f"/broadcasts/{broadcast_id}/hold", body, key=key, wait=wait).value()
@@ -144,7 +144,10 @@ class TransporterCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Accepted:
-        """Assign trucks to the held slots. Slots left over are open to others again. 409 HOLD_EXPIRED."""
+        """Assign trucks to the held slots. Held slots that get no truck are open to other transporters again.
+
+        409 HOLD_EXPIRED.
+        """
         body = {"assignments": list(trucks)}
         return cast(
             Accepted, self.command("POST", f"/holds/{hold_id}/confirm", body, key=key, wait=wait).value()

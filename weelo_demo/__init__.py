@@ -26,7 +26,8 @@ __all__ = ["play", "show_cursor_when_terminated"]
 AS_IT_SHOULD, NOT_AS_IT_SHOULD, NOT_PLAYED, INTERRUPTED = 0, 1, 2, 130
 CONNECTIONS = 64  # enough for thirty racers, twelve concurrent requests of the fleet, and some reads
 CHECK_SECONDS = 5.0
-PAUSE_SECONDS = 2.0  # between two acts, so that people can follow the output; the long acts run meanwhile
+# The pause between two acts of a lane, so that people can follow the output. Other lanes are played on.
+PAUSE_SECONDS = 2.0
 
 
 class NotPlayable(Exception):
@@ -122,7 +123,7 @@ def _side_by_side(lanes: Sequence[Sequence[Act]]) -> None:
         thread.start()
     for thread in threads:
         while thread.is_alive():
-            thread.join(timeout=0.2)  # with a timeout, so that Ctrl-C interrupts it
+            thread.join(timeout=0.2)  # Ctrl-C interrupts only a `join` with a timeout
 
 
 def _close(show: Show, acts: Sequence[Act], fleet: Fleet) -> int:

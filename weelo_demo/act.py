@@ -59,7 +59,7 @@ class Scenario:
 
 
 class Act:
-    """The tools of a scenario: its people, their actions, and assertions."""
+    """A scenario being played: its people, their actions, and the scenario's assertions."""
 
     def __init__(self, scenario: Scenario, installation: Installation, fleet: Fleet) -> None:
         self.scenario = scenario
@@ -151,7 +151,7 @@ class Act:
     def order(
         self, customer: Customer, wanted: Mapping[VehicleKind, int], near: Point, address: str
     ) -> Broadcast:
-        """Create an order of several kinds, with the number of each, to the same depot."""
+        """Create an order of several kinds of trucks, with the number of each, to the same depot as `ask`."""
         asked = ", ".join(f"{count} × {kind}" for kind, count in wanted.items())
         self.note(customer.name, "asks", f"{asked} at {address}")
         rows: list[VehicleRequirement] = [
@@ -215,7 +215,7 @@ class Act:
     # --- for the show -------------------------------------------------------------------------------------
 
     def lines(self) -> list[Line]:
-        """Return the actions and frames until the end of the scenario, in order, without those of `_tidy`."""
+        """Return the scenario's actions and frames until its end, in order. Those that `_tidy` causes come later."""
         until = self.ended or math.inf
         lines_so_far = [line for line in (*self._notes, *self._received_frames()) if line.at <= until]
         return sorted(lines_so_far, key=lambda line: line.at)
@@ -250,7 +250,7 @@ class Act:
         return text
 
     def _tidy(self) -> None:
-        """Cancel what is still open, so that no driver of this scenario is asked for an answer later."""
+        """Cancel the broadcasts that are still open, so that no driver of this scenario must answer later."""
         for customer, broadcast_id, kind in self._broadcasts:
             cancel = customer.client.cancel_order if kind == "order" else customer.client.cancel_booking
             with suppress(WeeloError):

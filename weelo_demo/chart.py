@@ -37,7 +37,7 @@ class Chart:
         self._lit[cell] = self._lit.get(cell, 0) | DOTS[y % DOTS_DOWN][x % DOTS_ACROSS]
 
     def __rich__(self) -> Text:
-        # The loop uses a copy, because other threads add dots meanwhile.
+        # The loop uses a copy, because other threads add dots while it runs.
         lit = dict(self._lit)
         text = Text(no_wrap=True, overflow="crop")
         for row in range(self._rows):

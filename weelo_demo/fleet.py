@@ -73,7 +73,7 @@ class Fleet:
         _all(self.transporters, Transporter.sign_on, online)
 
     def leave(self) -> None:
-        """Close all sockets and take all transporters offline that are online. If the server is down, presence expires."""
+        """Close all sockets and take the transporters that are online offline. If the server is down, presence expires."""
         self._stopped.set()
         if self._beating.is_alive():
             self._beating.join(timeout=HEARTBEAT_SECONDS)
@@ -117,7 +117,7 @@ def cast(installation: Installation, size: int = SIZE) -> Fleet:
 
 
 class Plates:
-    """Number plates that no other run uses: `HR26 K3F9QZ 0042`."""
+    """Makes number plates that no other run of the demo uses, such as `HR26 K3F9QZ 0042`."""
 
     def __init__(self) -> None:
         self._run = "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(6))
@@ -130,7 +130,7 @@ class Plates:
 
 
 def _kinds(at: Point, dice: random.Random) -> list[VehicleKind]:
-    """Return one to three kinds of vehicles: always open ones, at random special ones, long trailers outside the city."""
+    """Return the kinds of a fleet's vehicles: open always, special kinds at random, long trailers outside the city."""
     special = dice.sample((CONTAINER, TIPPER, LCV), dice.choices((0, 1, 2), (65, 30, 5))[0])
     nearest, farthest = OUTSIDE_THE_CITY_KM
     if nearest <= distance_km(CONNAUGHT_PLACE, at) <= farthest:

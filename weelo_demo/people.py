@@ -15,7 +15,7 @@ from weelo_demo.towns import Point, Town
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """The system under demonstration. `http` is the connection pool of the whole cast."""
+    """The system under demonstration. `http` is the connection pool that all people of the demo share."""
 
     url: str
     secret: str
@@ -38,7 +38,7 @@ OPEN = VehicleKind("Open", "17 Feet")  # every transporter has one
 CONTAINER = VehicleKind("Container", "20 Feet")
 TIPPER = VehicleKind("Tipper", "9-11 Ton")
 LCV = VehicleKind("LCV", "14 Feet")
-TRAILER = VehicleKind("Trailer", "40 Feet")  # only the fleets outside the city
+TRAILER = VehicleKind("Trailer", "40 Feet")  # only transporters outside the city have one
 
 
 class Person:
@@ -114,7 +114,7 @@ class Transporter(Person):
         self.client.heartbeat(self.at.latitude, self.at.longitude)
 
     def still_here(self) -> None:
-        """Send a heartbeat, by socket if it is open, because that costs the server less."""
+        """Send a heartbeat: by socket if it is open, because a frame costs the server less than a request."""
         if self._channel is None or not self._channel.heartbeat(self.at.latitude, self.at.longitude):
             self.client.heartbeat(self.at.latitude, self.at.longitude)
 

@@ -123,7 +123,7 @@ class Show:
 
     @contextmanager
     def _drawing(self, picture: Callable[[], RenderableType], *, transient: bool = False) -> Iterator[None]:
-        """Draw the picture again several times a second. `transient`: remove it at the end."""
+        """Redraw the picture several times a second during the context. `transient`: remove it at the end."""
         live = Live(
             console=self._console,
             get_renderable=picture,
@@ -135,7 +135,7 @@ class Show:
             with live:
                 yield
         finally:
-            self._console.show_cursor()  # Live itself does not show it if Ctrl-C comes just after Live has hidden it
+            self._console.show_cursor()  # Live does not show the cursor if Ctrl-C comes just after Live has hidden it
 
     def _picture(self, acts: Sequence[Act]) -> RenderableType:
         """Return the headings of all acts, with as many of their newest lines as fit the height of the terminal."""
@@ -164,7 +164,7 @@ class Show:
         return Group(*parts)
 
     def _heading(self, act: Act, outcome: bool) -> list[Text]:
-        """Return the act's title and duration, with `outcome` also its outcome, as wrapped lines."""
+        """Return the act's title and duration as wrapped lines. If `outcome` is set, they include its outcome."""
         title = Text(act.scenario.title, COLOURS[act.state])
         if act.began:
             title.append(f"   {act.seconds:.1f} s", "dim")

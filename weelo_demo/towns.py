@@ -49,7 +49,7 @@ def distance_km(a: Point, b: Point) -> float:
 
 
 def moved(start: Point, north_km: float, east_km: float) -> Point:
-    """Return the point at this offset, on a flat map: exact enough for some dozens of kilometres."""
+    """Return the point at this offset on a flat earth, which is exact enough for some dozens of kilometres."""
     latitude = start.latitude + math.degrees(north_km / EARTH_RADIUS_KM)
     stretch = EARTH_RADIUS_KM * math.cos(math.radians(start.latitude))
     return Point(round(latitude, 6), round(start.longitude + math.degrees(east_km / stretch), 6))

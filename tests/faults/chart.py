@@ -1,4 +1,4 @@
-"""Draws a play as SVG: answers per second, faults over time, and a histogram of how late timers were."""
+"""Draws a fault test as SVG: responses per second, faults over time, and a histogram of how late timers were."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from tests.faults.fault_system import FaultSystem
 
 @pytest.fixture(scope="session")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder for the report of a play. `WEELO_REPORT=…` names one that is kept."""
+    """Return the folder for the report of a fault test: a temporary one, or the one that `WEELO_REPORT` names."""
     folder = Path(os.environ.get("WEELO_REPORT") or tmp_path_factory.mktemp("report"))
     folder.mkdir(parents=True, exist_ok=True)
     return folder

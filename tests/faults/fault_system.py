@@ -51,7 +51,10 @@ STALL_SECONDS = 0.5
 
 @dataclass(slots=True)
 class Outage:
-    """`what` was unavailable from `began` to `ended` (seconds since the epoch). `broadcast`: only for this one."""
+    """`what` was unavailable from `began` to `ended` (seconds since the epoch).
+
+    `broadcast`: the only one affected, or None for all.
+    """
 
     what: str
     began: float
@@ -68,7 +71,7 @@ class FaultSystem:
     def __init__(self, log: Path, settings: Mapping[str, str] = QUICK) -> None:
         self.log = log
         self._folder = Path(tempfile.mkdtemp(prefix="weelo-stage-"))
-        self._folder.chmod(0o755)  # under root, PostgreSQL runs as another user, who needs access
+        self._folder.chmod(0o755)  # if root runs the tests, PostgreSQL runs as another user, who needs access
         data = self._folder / "data"
         self.postgres, self.valkey = Postgres(data), Valkey(data)
         self.database_disk = SmallDisk(self.postgres.home, DATABASE_MEGABYTES)
@@ -122,7 +125,7 @@ class FaultSystem:
             return False
 
     def database_has_no_room(self) -> bool:
-        """Return whether PostgreSQL cannot even write a temporary file, which this query needs beyond its work_mem."""
+        """Return whether PostgreSQL cannot write a temporary file. The query needs one, because it exceeds work_mem."""
         try:
             self.rows("SELECT count(*) FROM generate_series(1, 300000)")
         except DBAPIError as refusal:
@@ -205,7 +208,7 @@ class FaultSystem:
     # --- time ---------------------------------------------------------------------------------------------
 
     def shorten_deadlines(self) -> None:
-        """Make everything that is due in more than five seconds due in one to five, deadlines of requests included."""
+        """Move due times and deadlines more than five seconds away to between one and five seconds from now."""
         later = "SELECT id, EXTRACT(EPOCH FROM expires_at)::float AS ends FROM broadcasts"
         self.deadlines |= {str(row.id): row.ends for row in self.rows(later)}
         soon = "now() + (1 + abs(hashtext({})) % 5) * interval '1 second'"
@@ -215,7 +218,8 @@ class FaultSystem:
                     UPDATE broadcasts SET expires_at = {soon.format("id::text")}
                      WHERE expires_at > now() + interval '5 s' RETURNING id::text""")
             )
-            # Timers are moved as well, because the timer of an extended deadline is still due at the old time.
+            # The timers of moved deadlines are moved even if they are due soon: after a deadline was extended, its
+            # timer is still due at the old time.
             due = soon.format("payload->>'broadcast_id'")
             connection.execute(
                 text(f"""

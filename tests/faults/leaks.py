@@ -104,7 +104,7 @@ class Usage:
         return cls(processes, fault_system.rows(query)[0].n, clients, files, threads, memory // 2**20)
 
     def exceeds(self, before: Usage) -> list[str]:
-        """Return the resources whose usage exceeds that before the play by more than pools keep after a peak of load."""
+        """Return the resources that grew since before the test by more than pools keep after a peak of load."""
         allowed = {
             "processes": before.processes,
             "backends": before.backends + 12,

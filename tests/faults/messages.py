@@ -65,7 +65,7 @@ def ring_twice(at: FaultContext) -> Effect:
 
 @fault("countdowns arrive late")
 def ring_late(at: FaultContext) -> Effect:
-    """Remove the messages of countdowns, and put them back after their time."""
+    """Remove the messages of countdowns, and put them back after the countdowns have ended."""
     with MessageStealer(at.fault_system, ["timers"]) as stealer:
         time.sleep(at.long)
     time.sleep(at.long)

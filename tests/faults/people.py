@@ -49,7 +49,7 @@ class Person:
         """React to an event. Called in the socket's thread, so anything that takes time must go through `schedule`."""
 
     def act_once(self) -> float:
-        """Act without an event, and return the seconds until the next call."""
+        """Perform an action that no event caused, and return the seconds until the next call."""
         return 5.0
 
     def schedule(self, act: Callable[[], object], earliest: float, latest: float) -> None:

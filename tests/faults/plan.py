@@ -13,7 +13,7 @@ RECOVERY = {
     "all of the supervisor's children are killed at once": 3,
     "a power cut: children and servers are killed at once": 4,
     "the children are terminated gracefully, one after another": 3,
-    "the disk of Redis is full": 3,  # Celery's workers exit because of that
+    "the disk of Redis is full": 3,  # Celery's workers exit when Redis refuses writes
 }
 """Factors for the time until the next fault. After these faults many processes start, and two cores can do nothing else."""
 
@@ -44,7 +44,7 @@ def plan(seed: int, seconds: float, faults: list[str]) -> list[ScheduledFault]:
 def _shuffled(faults: list[str], dice: random.Random) -> list[str]:
     """Return the faults in random order.
 
-    Those with a long recovery are in the first half, so that others overlap with them.
+    Faults with a long recovery are in the first half, so that other faults overlap with the recovery.
     """
     order = [each for each in faults if each not in RECOVERY]
     dice.shuffle(order)

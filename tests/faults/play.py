@@ -77,7 +77,7 @@ def perform(
             if hurried:
                 _let_a_minute_pass(fault_system)
             _rest(fault_system)
-        except AssertionError as busy:  # the checks run after an exception as well
+        except AssertionError as busy:  # the checks also run if the system does not come to rest
             population.ledger.spoiled.append(f"the system does not come to rest: {busy}")
         play.rested = time.time()
         report(f"at rest after {play.rested - play.ended:.0f} s; running the checks")
@@ -146,11 +146,11 @@ def _until_it_matters(play: Play, fault: str, at: FaultContext) -> InjectedFault
         time.sleep(0.3)
 
 
-REST_SECONDS = 90.0  # a reopened slot is offered for a minute
+REST_SECONDS = 90.0  # longer than the minute for which a reopened slot is offered
 
 
 def _let_a_minute_pass(fault_system: FaultSystem) -> None:
-    """Wait until only deadlines are pending. They may be a minute away, so make them due within seconds."""
+    """Wait until only timers of deadlines are pending. These may be a minute away, so make them due within seconds."""
 
     def only_deadlines() -> bool:
         others = "SELECT name FROM mailbox WHERE settled_at IS NULL AND name <> 'broadcasts.expire' LIMIT 5"

@@ -116,7 +116,7 @@ class Population:
                     if self.over:
                         return
                 act = heapq.heappop(self._due)[2]
-            with suppress(RuntimeError):  # the pool is shut down
+            with suppress(RuntimeError):  # the pool may be shut down already
                 self._hands.submit(self._act, act)
 
     def _act(self, act: Callable[[], object]) -> None:
@@ -185,7 +185,7 @@ class Population:
         return Answer(time.time(), response.status_code, _json(response), "Location" in response.headers)
 
     def read(self, sender: Person, path: str, patience: float = PATIENCE_SECONDS) -> Any:
-        """Return the JSON at this path, None for 404. Raises RuntimeError without an answer in `patience` seconds."""
+        """Return the JSON at this path, None for 404. Raises RuntimeError after `patience` seconds without answer."""
         until = time.monotonic() + patience
         while True:
             with suppress(httpx.HTTPError):

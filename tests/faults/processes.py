@@ -80,7 +80,7 @@ def stop_beat(at: FaultContext) -> Effect:
 def _stopped(at: FaultContext, pids: list[int], seconds: float, whose: str = "") -> Effect:
     """Record an outage of the requests that stopped processes have locked.
 
-    They are blocked until the database ends the transactions.
+    These requests are blocked until the database ends the transactions.
     """
     with ExitStack() as undo:
         undo.enter_context(at.fault_system.stopped(pids))

@@ -1,4 +1,4 @@
-"""The report of a play: faults, results of the checks, lateness of timers. Text and a chart."""
+"""Writes the report of a fault test: faults, results of the checks, lateness of timers, as text and a chart."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def lock_a_table(at: FaultContext) -> Effect:
 
 
 def _locked(fault_system: FaultSystem, statement: str) -> int:
-    """Hold a lock for some seconds, and longer until another connection waits for it. Return how many wait in the end."""
+    """Hold a lock for some seconds, or longer if no connection waits for it yet. Return how many wait in the end."""
     with fault_system.engine.begin() as connection:
         me = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
         connection.execute(text(statement))

@@ -82,11 +82,11 @@ def test_commands_are_executed_while_redis_takes_connections_and_does_not_answer
 def test_TIMR_02_deadlines_are_kept_while_redis_takes_connections_and_does_not_answer(
     fault_system: FaultSystem,
 ) -> None:
-    """The sweep does not use Redis, so an outage of Redis allows no extra lateness."""
+    """The sweep does not use Redis, so an outage of Redis is no excuse for later timers."""
     broadcasts = [booked(fault_system)[1] for _ in range(6)]
     with fault_system.stopped([pid_of(fault_system.valkey)]):
         fault_system.shorten_deadlines()
-        fault_system.system.kill("timers")  # their countdowns are lost as well
+        fault_system.system.kill("timers")  # the countdowns in these workers are lost, too
         eventually(lambda: len(_lateness(fault_system, broadcasts)) == len(broadcasts), within=25)
     late = sorted(_lateness(fault_system, broadcasts))
     print("seconds late:", late)  # noqa: T201
@@ -178,7 +178,8 @@ def test_everything_goes_on_while_the_disk_of_the_log_is_full(fault_system: Faul
         eventually(lambda: set(fault_system.children()) - before, within=20)
         booked(fault_system)
     assert fault_system.system.process.poll() is None
-    # Processes started meanwhile inherited the limit. It also forbids writes that a full disk allows, so they are restarted.
+    # Processes that were started under the file size limit keep it. It forbids writes that a full disk allows, so these
+    # processes are restarted.
     eventually(lambda: len(fault_system.system.pids("timers")) == 3, within=40)
     booked(fault_system)
 

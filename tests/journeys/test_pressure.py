@@ -125,7 +125,8 @@ def test_IDEM_02_a_repeated_accepted_command_is_answered_under_load_shedding(sys
 )
 def test_such_a_backlog_refuses_no_request(system: System, count: int, name: str) -> None:
     with waiting(system, name.partition(".")[0], count=count, seconds=60, name=name):
-        for _ in range(8):  # longer than half a second, after which every API process has polled
+        # The requests take longer than half a second. After that time every API process has read the backlog.
+        for _ in range(8):
             assert asked(system).status_code == 202
 
 

@@ -131,7 +131,7 @@ class Towns:
         self._nobody_with_room_was_left_out(rows)
 
     def _the_cap_was_kept(self, rows: list[Any]) -> None:
-        """Assert that no transporter got a new offer while it had CAP open ones at least as near.
+        """Assert that no transporter got a new offer while it had CAP open offers of broadcasts at least as near.
 
         Offers that the act itself has ended are not counted, because they may have ended before or after the new offer.
         """

@@ -1,4 +1,4 @@
-"""`GET /`: a page that describes the server, links the rest, and loads nothing else."""
+"""`GET /`: a page that describes the server, links its other pages, and loads no other file."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: Sys
         write(rows, "fleet.register_vehicle", "fleet", {"vehicle_number": None}),
         write(rows, "notifications.deliver", "notifications", {"subject_id": 7}),
         write(rows, "notifications.push", "notifications", {"to": "everyone"}),
-        # The event has no recipients. Its subject is that of the deliveries that must go on.
+        # The event has no recipients. Its delivery has the same subject as the deliveries that must go on.
         write(
             rows,
             "notifications.deliver",

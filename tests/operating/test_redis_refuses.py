@@ -137,7 +137,7 @@ def test_workers_survive_a_redis_that_refuses_commands(system: System, redis: Re
     refuse(redis)
     try:
         for _ in range(2):
-            assert settles_commands(system)  # the sweep executes commands meanwhile
+            assert settles_commands(system)  # while Redis refuses commands, the sweep executes ours
     finally:
         accept(redis)
     eventually(lambda: is_well(system), within=60)

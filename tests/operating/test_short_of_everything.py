@@ -110,7 +110,7 @@ def test_an_error_that_waiting_does_not_cure_is_a_failure(world: World, state: s
 def test_after_a_failover_connections_to_the_new_standby_are_dropped(world: World) -> None:
     """Connections to the old primary still work for reading.
 
-    They are dropped, so that new ones are made to the new primary.
+    These connections are dropped, so that new ones are made to the new primary.
     """
     drop_inherited_connections()
     with autocommit_engine().connect() as connection:
@@ -133,12 +133,12 @@ def leftovers(world: World) -> None:
 
 @pytest.fixture
 def small_disk(world: World, leftovers: None) -> Iterator[SmallDisk]:
-    """Yield the small disk of a tablespace that contains the tables of MOVED, empty."""
+    """Yield a small disk with a tablespace that contains the tables of MOVED. The tables are empty."""
     home = Path(world.value("SHOW data_directory"))
     if os.geteuid() != 0 or not home.exists():
         pytest.skip("needs root, on PostgreSQL's own machine, to mount a disk")
     alone = world.engine.execution_options(isolation_level="AUTOCOMMIT")
-    # Tablespaces belong to the whole server, which may be older than this run.
+    # Tablespaces belong to the whole server, which may still have one of an earlier run. So the name contains our pid.
     tablespace = f"small_{os.getpid()}"
     with ExitStack() as undo:
         folder = Path(tempfile.mkdtemp(prefix="weelo-small-"))
@@ -152,7 +152,7 @@ def small_disk(world: World, leftovers: None) -> Iterator[SmallDisk]:
         connection = undo.enter_context(alone.connect())
         connection.execute(text(f"CREATE TABLESPACE {tablespace} LOCATION '{disk.at}'"))
         undo.callback(connection.execute, text(f"DROP TABLESPACE {tablespace}"))
-        # TRUNCATE gives the tables new, empty files. The old files contain rows that earlier tests deleted: they may be
+        # TRUNCATE gives the tables new, empty files. The old files contain deleted rows of earlier tests. They may be
         # larger than the small disk, or have free space for new rows.
         connection.execute(text(f"TRUNCATE {', '.join(MOVED)} CASCADE"))
         for table in MOVED:

@@ -224,7 +224,7 @@ def test_a_command_whose_output_cannot_be_written_fails_with_one_line(
 
 def test_what_the_operating_system_refuses_is_one_line(data_dir: Path) -> None:
     secret = DataDir.open(data_dir).jwt_secret_file
-    secret.mkdir()  # reading this file fails, even as root
+    secret.mkdir()  # reading a directory as a file fails, even for root
     asked = ("token", "--role", "admin", "--sub", str(uuid4()), "--data-dir", str(data_dir))
     failed = weelo(*asked)
     assert failed.returncode == 1

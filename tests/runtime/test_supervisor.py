@@ -55,7 +55,7 @@ class Stage:
         return self.stream.getvalue()
 
     def soon(self, condition: Callable[[], object], within: float = 10.0) -> None:
-        """Supervise until something is true."""
+        """Run the supervisor until `condition` is true."""
 
         def ticked() -> object:
             self.supervisor.tick()

@@ -95,7 +95,7 @@ def test_a_limit_of_open_files_that_is_too_low_is_one_line(
 def test_files_that_an_earlier_run_left_to_another_user_are_one_line(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This happens if `weelo up` follows an earlier `sudo weelo up`."""
+    """Such files exist if `weelo up` follows an earlier `sudo weelo up`."""
     DataDir.open(data_dir).metrics_dir.mkdir()
     os.chown(data_dir, 65_534, 65_534)
     monkeypatch.setattr(os, "geteuid", lambda: 65_534)
@@ -187,7 +187,7 @@ def test_a_server_that_does_not_begin_keeps_no_other_waiting(data_dir: Path, beg
     postgres, valkey = Postgres(data_dir), Valkey(data_dir)
     before = postgres.pid()
     assert before is not None
-    with FileLock(valkey.home / "start.lock"):  # as if another process were starting it
+    with FileLock(valkey.home / "start.lock"):  # as if another process were starting Valkey
         valkey.kill()
         up.until("embedded valkey has died")
         os.kill(before, signal.SIGKILL)

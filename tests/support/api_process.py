@@ -62,14 +62,14 @@ class Api:
         return Client(websocket.create_connection(url, header=headers, timeout=10, **options))
 
     def connect_as(self, user_id: UUID | None = None, role: str = "customer", **options: Any) -> Client:
-        """Return an authenticated client that has received its greeting."""
+        """Return an authenticated client that has received the frame `connected`."""
         client = self.connect(f"Bearer {token(role, user_id or uuid4())}", **options)
         client.greeting = client.frame()
         assert client.greeting["event"] == "connected", client.greeting
         return client
 
     def stop(self, number: int = signal.SIGTERM) -> float:
-        """Send a signal and wait for the end. Return how many seconds that took."""
+        """Send a signal and wait until the process has ended. Return how many seconds that took."""
         began = time.monotonic()
         if self.process.poll() is None:
             self.process.send_signal(number)

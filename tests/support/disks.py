@@ -17,7 +17,7 @@ from tests.support.waiting import eventually
 
 
 class SmallDisk:
-    """A tmpfs mounted at `at`. `why_not`: why it could not be mounted, else empty."""
+    """A tmpfs mounted at `at`. `why_not`: why it could not be mounted, or empty if it was."""
 
     def __init__(self, at: Path, megabytes: int) -> None:
         self.at, self._size = at, megabytes << 20
@@ -31,7 +31,7 @@ class SmallDisk:
         """Shrink the file system to the size of its contents for the duration of the context."""
         eventually(
             self._fits_what_is_on_it, within=5
-        )  # a margin, because a server may write between measuring and resizing
+        )  # several attempts, because a server may write between measuring and resizing
         try:
             yield
         finally:
@@ -60,7 +60,7 @@ def _mount(*arguments: str) -> str:
 
 @contextmanager
 def no_room(pid: int) -> Iterator[None]:
-    """Let every file write of this process and of those it starts fail as on a full disk (limit on the file size 0)."""
+    """Let all file writes of this process and of those it starts fail as on a full disk, by a file size limit of 0."""
     _, hardest = resource.prlimit(pid, resource.RLIMIT_FSIZE)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, hardest))
     try:

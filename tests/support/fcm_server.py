@@ -9,7 +9,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-# FCM's error bodies, as firebase-admin reads them.
+# FCM's error bodies, with the fields that firebase-admin reads.
 _DETAIL = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
 
 

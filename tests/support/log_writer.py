@@ -28,8 +28,8 @@ def _named(_session: Session, envelope: EventEnvelope) -> Mapping[UUID, Own]:
     return {UUID(reader): own for reader, own in envelope.to.items()}
 
 
-# The recipients of the test event are those in its envelope. It is pushed, so that a delivery queries devices as it
-# does for an offer.
+# The recipients of the test event are those in its envelope. It is worth a push, so that its delivery queries devices
+# as the delivery of an offer does.
 EVENT = "Tested"
 BY_NAME[EVENT] = Route("tested", (_named,), pushed=always)
 
@@ -41,7 +41,7 @@ class LogWriter:
         self._bus = Bus(engine(), NullWaker(), after_commit_executor=self._afterwards)
 
     def post(self, to: Mapping[UUID, Own], count: int = 1, *, size: int = 0) -> UUID:
-        """Commit a delivery of `count` events to these readers, as a handler's transaction does; return its id.
+        """Commit a delivery of `count` events to these readers, as a handler's transaction does, and return its id.
 
         `size`: characters of padding per event.
         """
@@ -68,7 +68,7 @@ class LogWriter:
     def write(
         self, user_id: UUID, count: int = 1, *, own: Own = None, size: int = 0
     ) -> list[live_stream.StreamEvent]:
-        """Write lines without publishing them, and return their stream events; the test may publish these."""
+        """Write lines without publishing them. Return their stream events, which the test may publish."""
         items: list[live_stream.StreamEvent] = []
         with patch.object(live_stream, "publish", items.extend):
             self.deliver(self.post({user_id: own}, count, size=size))

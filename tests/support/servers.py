@@ -15,9 +15,10 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-# The numbers of the databases of running systems, in PostgreSQL and in Redis. Workers of a test run use 1, 2, …
+# Numbers of databases in PostgreSQL and in Redis, one for each system that tests run. The xdist workers use 1, 2, …
 JOURNEYS, DEMO, OPERATED, DRAINED, TLS, DOCTOR, REDIS_REFUSES = 20, 21, 25, 26, 27, 28, 29
-# The first of several numbers, one per worker. These are used in PostgreSQL only, because Redis has 64 databases.
+# Each of these begins a range with one number per xdist worker. They are for PostgreSQL only, because Redis has 64
+# databases.
 ROLES, REPLICAS, FOREIGN, MIGRATIONS = 60, 80, 100, 120
 
 _stop_servers: list[Callable[[], None]] = []
@@ -27,7 +28,7 @@ def start() -> None:
     from weelo_workers.runtime.embedded import Postgres, Valkey
 
     folder = Path(tempfile.mkdtemp(prefix="weelo-tests-"))
-    folder.chmod(0o755)  # under root, PostgreSQL runs as another user, who needs access
+    folder.chmod(0o755)  # if root runs the tests, PostgreSQL runs as another user, who needs access
     os.environ["WEELO_TEST_FOLDER"] = str(folder)
     _stop_servers.append(lambda: shutil.rmtree(folder, ignore_errors=True))
     for variable, given, server in (

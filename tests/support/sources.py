@@ -41,7 +41,7 @@ def python_files(*places: str) -> Iterator[Path]:
 
 
 def handler_files() -> list[Path]:
-    """Return the files of domains that register a handler. Their other files are shared by handlers."""
+    """Return the files in the domains' folders that register a handler. Handlers share the other files there."""
     folders = [f"weelo_workers/{domain}" for domain in DOMAINS]
     return [path for path in python_files(*folders) if any(True for _ in handled_commands(path))]
 

@@ -1,4 +1,4 @@
-"""Opens many requests in one town in their last step, which includes every transporter online."""
+"""Inserts many open requests in one town. They are in their last step, which asks every matching transporter online."""
 
 from __future__ import annotations
 

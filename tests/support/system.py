@@ -66,10 +66,10 @@ class System:
             threading.Thread(target=self._read, daemon=True).start()
         read_output = log.read_text if log else lambda: "".join(self.printed)
         try:
-            # This is longer than `weelo up` itself waits for its programs on a busy machine.
+            # This limit is longer than the time that `weelo up` gives its own programs on a busy machine.
             eventually(lambda: "weelo ready on" in read_output() or self._died(read_output()), within=130)
         except BaseException:
-            self.stop()  # if this fails, no fixture stops the system
+            self.stop()  # no fixture stops a system whose constructor raised
             raise
 
     def _read(self) -> None:

@@ -68,7 +68,7 @@ class TcpProxy:
 
 def _received(client: socket.socket) -> bytes:
     data = client.recv(65_536)
-    # Bytes that TLS has decrypted already do not make the socket readable.
+    # The loop reads bytes that TLS has already decrypted, because these do not make the socket readable.
     while isinstance(client, ssl.SSLSocket) and client.pending():
         data += client.recv(65_536)
     return data

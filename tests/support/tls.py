@@ -20,7 +20,7 @@ A_DAY = datetime.timedelta(days=1)
 
 
 class Authority:
-    """Signs certificates. `file` holds its own, for `ssl_ca_certs`."""
+    """Signs certificates. `file` contains the authority's own certificate, for `ssl_ca_certs`."""
 
     def __init__(self, folder: Path, name: str = "authority") -> None:
         self._folder, self._name = folder, x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

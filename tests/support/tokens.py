@@ -30,7 +30,7 @@ def claims(**changed: Any) -> dict[str, Any]:
 
 
 def signed(claims_to_sign: Any, secret: bytes | str = SECRET, **header: Any) -> str:
-    """Sign with HS256 by hand, because libraries refuse to sign some tokens that a forger would."""
+    """Sign with HS256 by hand, because libraries refuse to sign some tokens that a forger could make."""
     key = secret.encode() if isinstance(secret, str) else secret
     parts = [base64url(json.dumps({"alg": "HS256", "typ": "JWT", **header}).encode())]
     parts.append(

@@ -22,7 +22,8 @@ def _awaits(timer: str, key: str, of: str) -> str:
     )
 
 
-# One query checks all readers and requests. With a query for each, the check of a half-hour play would take minutes.
+# One query checks all users and requests. With one query for each of them, the check would take minutes after a long
+# test.
 _HEARD = """
     SELECT l.user_id AS who, e.data->>'broadcastId' AS about, count(*) AS times,
            (array_agg(e.event ORDER BY l.seq DESC))[1] AS last

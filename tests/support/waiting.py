@@ -22,10 +22,10 @@ def slowdown() -> float:
 def eventually(
     condition: Callable[[], T], within: float = 10.0, every: float = 0.02, *, exactly: bool = False
 ) -> T:
-    """Return the first true answer of `condition`. Raises AssertionError if there is none `within` seconds.
+    """Return the first true result of `condition`. Raises AssertionError if there is none after `within` seconds.
 
-    The seconds are those of an idle machine: under other load the wait is multiplied by `slowdown()`, unless `exactly`.
-    An AssertionError of the condition counts as "not yet", and is the one shown if the time runs out.
+    On a busy machine the time is multiplied by `slowdown()`, unless `exactly` is set. An AssertionError that
+    `condition` raises counts as a false result; if the time runs out, the last one is raised.
     """
     began = time.monotonic()
     while True:

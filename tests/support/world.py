@@ -97,7 +97,7 @@ class Fleet:
 
 class World:
     def __init__(self, on: Engine | None = None, *, executing_on: Engine | None = None) -> None:
-        """Make a driver. `on`: the engine for posting and reading. `executing_on`: the engine for executing commands."""
+        """Make a test driver. `on`: the engine to post and read with. `executing_on`: the engine to execute commands with."""
         self.engine = on or engine()
         self.bus = Bus(executing_on or self.engine, NullWaker())
 
@@ -357,7 +357,7 @@ class World:
         return done
 
     def tick(self, seconds: float) -> None:
-        """Shift time, then execute what has become due, in the order of its due times."""
+        """Shift time, then execute the commands that have become due, in the order of their due times."""
         self.shift(seconds)
         self.drain()
 

@@ -40,12 +40,14 @@ log = logging.getLogger(__name__)
 MAX_WAIT_SECONDS = 30
 # Redis announces an outcome within milliseconds. Polling the row covers lost announcements.
 POLL_SECONDS = 0.25
-# During a shutdown requests get a 202 after this wait, which must be below gunicorn's graceful_timeout.
+# During a shutdown a waiting request gets a 202 after this time, which must be shorter than gunicorn's
+# graceful_timeout.
 CLOSING_WAIT_SECONDS = 2.0
 # At most this many of gunicorn's threads wait for outcomes. Further requests get their 202 at once.
 MAX_WAITING_REQUESTS = 150
 
-# This is longer than PostgreSQL takes to restart after a crash, or to fail over to a standby.
+# For how long an insert in doubt is repeated. PostgreSQL restarts after a crash, or fails over to a standby, in less
+# time.
 IN_DOUBT_SECONDS = 5.0
 IN_DOUBT = "It is not known whether this was recorded. Ask again with the same Idempotency-Key."
 
@@ -66,7 +68,7 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
     user = caller()
     _buckets().take(user.id)
     command_id = command_id_of_request(user.id)
-    # A repeated request that was accepted before is no new work, so it is not shed.
+    # The repetition of an accepted request is no new work, so it is not shed.
     if (refusal := _shedder.refusal(command)) and not (has_idempotency_key() and find(command_id, user)):
         raise refusal
     wait = _preferred_wait()
@@ -84,7 +86,7 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
 
 
 def _outcome(known: CommandOutcome, user: Caller, until: float, waiting: Waiting) -> CommandOutcome:
-    """Wait for the outcome until `until` (monotonic) and return the newest one known.
+    """Wait until the command is settled or it is `until` (monotonic clock), and return its latest known outcome.
 
     Raises nothing: the command is recorded already, so an error here must not become the response.
     """
@@ -96,7 +98,7 @@ def _outcome(known: CommandOutcome, user: Caller, until: float, waiting: Waiting
         try:
             known = find(known.command_id, user) or known
         except DATABASE_ERRORS:
-            pass  # the next poll may succeed
+            pass  # the outcome is read again at the next poll
         except Exception:
             log.exception("the outcome of %s could not be read", known.command_id)
             return known
@@ -115,7 +117,7 @@ def _expect_nothing() -> None:
 
 @contextmanager
 def _waiting_place(wait: int | None) -> Iterator[int]:
-    """Yield the seconds to wait for an outcome: 0 if too many requests wait."""
+    """Yield how many seconds the request may wait for the outcome: 0 if too many requests wait already."""
     if not wait or not _places.acquire(blocking=False):
         yield 0
         return
@@ -145,7 +147,8 @@ def _post(command: Command, user: Caller, command_id: UUID, fingerprint: str) ->
                 raise Rejected(Code.INTERNAL_ERROR, IN_DOUBT) from error
             time.sleep(random.uniform(0.05, 0.2))
         else:
-            # The row may come from our first attempt, which sent no wake-up. With `fresh` set the caller sends one.
+            # The row may have been inserted by an attempt whose connection broke, after which no wake-up was sent. With
+            # `fresh` set, the caller of this function sends one.
             return posted if in_doubt_until is None else replace(posted, fresh=True)
 
 
@@ -173,7 +176,7 @@ def _answer(outcome: CommandOutcome, wait: int, *, replayed: bool) -> Response:
 
 
 def _accepted(outcome: CommandOutcome, *, replayed: bool) -> Response:
-    """Return the 202 for a stored command. If the request was repeated, it includes the outcome so far."""
+    """Return the 202 for a stored command. For a repeated request it includes what is known of the outcome."""
     body: dict[str, Any] = {
         "commandId": str(outcome.command_id),
         "command": outcome.command,

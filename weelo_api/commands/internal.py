@@ -30,6 +30,6 @@ def wake(command_id: UUID, command: Command) -> None:
     try:
         waker().wake(WakeUp(command_id, command.name, command.queue))
     except BrokerUnavailable:
-        pass  # CeleryWaker has logged it
+        pass  # CeleryWaker has logged this error
     except Exception:
         log.exception("no worker could be woken for %s", command_id)

@@ -21,7 +21,7 @@ from weelo_workers.settings import settings
 
 POLL_SECONDS = 0.5
 STALE_AFTER_SECONDS = 2.0
-# Fewer old rows than this may be caused by a lock or a short delay. They are no sign of overload.
+# A lock or a short delay may cause fewer old rows than this, so fewer rows are no sign of overload.
 MANY = 50
 # Commands about existing broadcasts (accept, cancel, a trip's status) are shed only at this multiple of SHED_AFTER_SECONDS.
 PENDING_WORK_PATIENCE = 5.0
@@ -29,7 +29,7 @@ MAX_RETRY_AFTER_SECONDS = 30
 
 
 class LoadShedder:
-    """Decides by queue age whether to refuse a command. Reads the ages at most twice a second, and only when asked."""
+    """Decides by queue age whether to refuse a command. The ages are read only when needed, at most twice a second."""
 
     def __init__(self) -> None:
         self._looking = threading.Lock()
@@ -44,7 +44,8 @@ class LoadShedder:
             return None
         self._refresh_waits()
         patience = settings().shed_after_seconds * (1 if command.sheddable else PENDING_WORK_PATIENCE)
-        # A new broadcast adds timers and notifications for hundreds of fleets, so those queues must not be late either.
+        # A new broadcast causes timers, and notifications to hundreds of fleets. So the ages of these two queues count
+        # as well.
         queues = {command.queue, TIMERS, NOTIFICATIONS} if command.sheddable else {command.queue}
         longest = max(
             (self._waits[queue].oldest_seconds for queue in queues if self._is_full(queue)), default=0.0
@@ -66,7 +67,7 @@ class LoadShedder:
 
     def _refresh_waits(self) -> None:
         if time.monotonic() < self._looked_at + POLL_SECONDS or not self._looking.acquire(blocking=False):
-            return  # while one thread reads, the others use the figures they have
+            return  # the figures are new enough, or another thread is reading new ones
         try:
             with autocommit_engine().connect() as connection:
                 self._waits = waits(connection)

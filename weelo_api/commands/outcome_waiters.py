@@ -37,9 +37,9 @@ class Waiting:
 
 
 class OutcomeWaiters:
-    """Wakes waiting requests, each in its own thread, when the live stream brings their outcome.
+    """Wakes requests that wait for an outcome when the live stream announces it. Each request waits in its own thread.
 
-    `closing` is true during a shutdown, to end long waits.
+    `closing` is true during a shutdown, so that long waits end.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class OutcomeWaiters:
         try:
             outcome = CommandOutcome.model_validate(settled, strict=False, extra="ignore")
         except ValidationError:
-            outcome = None  # announced by a version with other fields
+            outcome = None  # another version of Weelo announced it, with other fields
         for each in waiting:
             each.arrive(outcome)
 

@@ -12,7 +12,8 @@ from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
 
-SOCKET = "ws"  # the socket authenticates by itself, because its token may be in the first frame
+# The WebSocket route authenticates its callers itself, because the token may be in the first frame.
+SOCKET = "ws"
 
 View = TypeVar("View", bound=Callable[..., Any])
 

@@ -1,4 +1,4 @@
-"""Accepts one spelling of each address: answers 404 to the others, and 400 to a query parameter that is given twice."""
+"""Accepts one spelling of each address. Another spelling is answered with 404, a repeated query parameter with 400."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ _NEEDLESSLY_ENCODED = re.compile(r"%(2[D-F]|3\d|4[1-9A-F]|5[\dAF]|6[1-9A-F]|7[\d
 def register(app: Flask) -> None:
     """Make the app refuse other spellings of an address, and repeated query parameters. Call this before routes are added.
 
-    Werkzeug would redirect them to an absolute address, and clients that follow a redirect turn POST into GET. It would
-    also treat several leading slashes as one, so that a request could bypass a proxy's rule for a path.
+    By default Werkzeug redirects a request with another spelling to an absolute address, and clients that follow a
+    redirect turn POST into GET. It also treats several leading slashes as one, so that a request could bypass a proxy's
+    rule for a path.
     """
     app.url_map.merge_slashes = False
 

@@ -1,4 +1,4 @@
-"""Error responses as RFC 9457 problem+json, whether raised by a handler, by validation or by Flask."""
+"""Turns the errors of views, of validation and of Flask into RFC 9457 problem+json."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def register(app: Flask) -> None:
         for name, value in (ERROR_HEADERS if private else _ALWAYS).items():
             response.headers.setdefault(name, value)
         if response.status_code == 401:
-            response.headers["WWW-Authenticate"] = "Bearer"  # RFC 9110, section 11.6.1
+            response.headers["WWW-Authenticate"] = "Bearer"  # required by RFC 9110, section 11.6.1
         if response.status_code == 415:
             # A 415 names the accepted type and coding (RFC 9110, section 15.5.16).
             response.headers["Accept"] = "application/json"

@@ -1,4 +1,4 @@
-"""Request bodies are strict JSON. pydantic parses the text, once."""
+"""Accepts request bodies in strict JSON only, and passes their text to pydantic's parser."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ _SEND_JSON = "Send JSON in UTF-8 with the header Content-Type: application/json"
 class JsonBody(Request):
     """A request whose `get_json` returns text, which flask-openapi3 passes to pydantic's JSON parser.
 
-    It reports malformed and deeply nested JSON as a validation error, and accepts a UUID as a string in strict mode.
+    That parser reports malformed and deeply nested JSON as a validation error, and accepts a UUID as a string in strict
+    mode.
     """
 
     def get_json(self, *args: Any, **kwargs: Any) -> str:
-        """Return the body as text; an empty one counts as `{}`, so that routes without required fields need no body.
+        """Return the body as text, or `{}` for an empty body, because routes without required fields need none.
 
         Raises Rejected(UNSUPPORTED_MEDIA_TYPE | VALIDATION_ERROR).
         """
@@ -31,7 +32,7 @@ class JsonBody(Request):
         return _text(body)
 
     def get_json_of_any_type(self) -> str:
-        """Return the body as text, whatever its Content-Type. For routes that use no field of it."""
+        """Return the body as text, whatever its Content-Type. For routes that read no field of the body."""
         return _text(self._whole_body())
 
     def _whole_body(self) -> bytes:

@@ -22,19 +22,20 @@ from weelo_workers.settings import ConfigurationError
 wsgi_app = "weelo_api.server.gunicorn:start()"
 worker_class = "weelo_api.server.worker.SlowClientSafeWorker"
 workers = 2
-threads = 200  # created on demand; a request that waits for an outcome (`Prefer: wait`) holds one
+threads = 200  # started on demand; a request that waits for an outcome (`Prefer: wait`) occupies one
 worker_connections = 3_000
 backlog = 2_048
-keepalive = 75  # longer than the idle timeout of common load balancers, so that they close connections first
+# This is longer than the idle timeout of common load balancers, so that these close idle connections first.
+keepalive = 75
 timeout = 30
 graceful_timeout = 5
 # The application is created once, before the fork, so that a bad setting stops the start. Threads start after the fork.
 preload_app = True
 # Workers send heartbeats to the arbiter through a file. On a file system in memory this never waits for a disk.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
-control_socket_disable = True  # otherwise several servers on one machine would share one socket
+control_socket_disable = True  # otherwise several servers on one machine would share one control socket
 accesslog = None
-# The addresses of devices contain an FCM token, which may have 4,096 characters.
+# The paths under `/devices` contain an FCM token, which may have 4,096 characters.
 limit_request_line = 8_190
 # The API uses neither the client's address nor the scheme that a proxy reports, so it trusts forwarding headers from no
 # peer. By default gunicorn accepts them from loopback and Unix sockets, and a header could change the path after a
@@ -43,21 +44,21 @@ forwarded_allow_ips = ""
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
 
-FILE_LIMITS = (65_536, 24_576, 10_240)  # if the system refuses the hard limit, these are tried in turn
+FILE_LIMITS = (65_536, 24_576, 10_240)  # tried in this order if the system refuses the hard limit
 POLL_SECONDS = 0.1
 CLOSE_WITHIN_SECONDS = 3.0
 
 
 def start() -> Flask:
-    """Prepare the arbiter's process and return the application, once, before the first fork."""
-    os.environ.pop("SCRIPT_NAME", None)  # gunicorn would use this variable as it uses the header SCRIPT_NAME
+    """Prepare the arbiter's process and return the application. gunicorn calls this once, before the first fork."""
+    os.environ.pop("SCRIPT_NAME", None)  # gunicorn treats this variable like the header SCRIPT_NAME
     bootstrap.start_server(always_share_metrics=True)
     from weelo_api import create_app
 
     try:
         return create_app()
     except ConfigurationError as unusable:
-        raise SystemExit(f"weelo: {unusable}") from None  # without this gunicorn prints thirty lines
+        raise SystemExit(f"weelo: {unusable}") from None  # for other exceptions gunicorn prints thirty lines
 
 
 def pre_fork(server: Any, worker: Any) -> None:

@@ -25,7 +25,7 @@ class InvalidHost(errors.ParseException):  # type: ignore[misc]
         return "Send exactly one Host header with a name and an optional port, such as Host: localhost:8000"
 
 
-# Status and detail for each of these errors of the parser. All others are 400 with the parser's own message.
+# Status and detail for known errors of the parser. Every other error becomes a 400 with the parser's own message.
 _KNOWN: dict[type[Exception], tuple[int, str]] = {
     errors.InvalidRequestLine: (400, "Begin with a line such as: GET /healthz HTTP/1.1"),
     errors.InvalidRequestMethod: (400, "Write the method in capital letters, such as GET or POST."),
@@ -46,7 +46,10 @@ _OUR_FAULT = (
 
 
 def check_head(request: Any) -> None:
-    """Check what gunicorn's parser does not. Raises InvalidHost, or UnsupportedTransferCoding for a compressed body."""
+    """Check Host and Transfer-Encoding more strictly than gunicorn's parser.
+
+    Raises InvalidHost, or UnsupportedTransferCoding for a compressed body.
+    """
     hosts = [value for name, value in request.headers if name == "HOST"]
     if len(hosts) > 1 or (not hosts and request.version >= (1, 1)):
         raise InvalidHost
@@ -62,13 +65,13 @@ def problem_of(error: Exception) -> dict[str, Any]:
     if not isinstance(error, errors.ParseException) or isinstance(error, _OUR_FAULT):
         return problem_body(Code.INTERNAL_ERROR, "It has been logged. Trying again is safe.")
     if isinstance(error, errors.InvalidHTTPVersion) and isinstance(error.version, str):
-        error = errors.InvalidRequestLine(error.version)  # the request line names no version
+        error = errors.InvalidRequestLine(error.version)  # the request line names no version at all
     status, detail = _KNOWN.get(type(error), (400, str(error)))
     return problem_body(Code.VALIDATION_ERROR, detail, status=status, errors=[])
 
 
 def response(body: dict[str, Any]) -> bytes:
-    """Return a whole HTTP/1.1 response with this problem, after which the connection ends."""
+    """Return the bytes of an HTTP/1.1 response with this problem. It announces that the connection ends."""
     content = json.dumps(body).encode()
     status = HTTPStatus(body["status"])
     headers = {

@@ -39,7 +39,7 @@ MAX_HEAD_BYTES = 32 * 1024
 READ_BYTES = 16 * 1024
 TICK_SECONDS = 0.25
 
-# Probes and scrapes have threads of their own, because all others may be waiting for a database that hangs.
+# Probes and scrapes have threads of their own, because all other threads may be waiting for a database that hangs.
 PROBE_THREADS = 16
 _PROBE = re.compile(rb"(?:GET|HEAD) /(?:healthz|readyz|metrics)[? ]")
 
@@ -47,10 +47,10 @@ _PROBE = re.compile(rb"(?:GET|HEAD) /(?:healthz|readyz|metrics)[? ]")
 class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
     """Keeps connections on the poller, without a thread, until their head is complete and while they are closing."""
 
-    # Time limit for a head: from accept, or the first byte on a keep-alive connection, to the empty line at its end. It
-    # allows for mobile networks, which stall for seconds.
+    # Time limit for receiving a head, up to the empty line at its end. The time starts when a connection is accepted,
+    # or with the first byte of a later request on it. The limit allows for mobile networks, which stall for seconds.
     head_seconds = 10.0
-    # Time limit for a body. The largest, 64 KiB, must therefore arrive at just over 3 KiB a second.
+    # Time limit for receiving a body. The largest body, 64 KiB, must therefore arrive at just over 3 KiB a second.
     body_seconds = 20.0
     wsgi: Callable[..., Any]
 
@@ -87,7 +87,10 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         self._await_head(conn)
 
     def _evict_idle(self) -> None:
-        """Close the connection that has waited longest for a head, or else the longest idle keep-alive connection."""
+        """Close the connection that has waited longest for a head.
+
+        If none waits, close the longest idle keep-alive connection.
+        """
         for idle in (self.pending_conns, self.keepalived_conns):
             if idle:
                 conn = idle.popleft()
@@ -234,9 +237,9 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
                 self._read_until.pop(conn, None)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """While the worker is stopping, apply its deadline for keep-alive connections to those that wait for a head, too.
+        """While the worker is stopping, apply gunicorn's keep-alive deadline also to connections that wait for a head.
 
-        gunicorn applies that deadline to keep-alive connections only.
+        gunicorn itself applies it to keep-alive connections only.
         """
         super()._cap_keepalive(deadline)
         for conn in self.pending_conns:
@@ -277,7 +280,7 @@ def _announcing_the_close(app: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Reader:
-    """Wraps gunicorn's body reader: calls `at_its_end` at the end of the body, raises BadRequest if it is malformed."""
+    """Wraps gunicorn's body reader. Calls `at_its_end` when the body ends; raises BadRequest if it is malformed."""
 
     def __init__(self, reader: Any, at_its_end: Callable[[], object]) -> None:
         self.reader = reader

@@ -93,7 +93,7 @@ PROBLEMS_OF_COMMANDS = _documented(
 
 
 def document_errors(description: dict[str, Any]) -> None:
-    """Add the errors of bodies (413, 415) and of commands (409, 422, 429) to the operations that have them."""
+    """Document errors of bodies (413, 415) and commands (409, 422, 429) in the operations that can return them."""
     for operations in description["paths"].values():
         for operation in operations.values():
             if "requestBody" in operation:
@@ -115,14 +115,14 @@ def blueprint(domain: str) -> APIBlueprint:
 
 @contextmanager
 def replica_session() -> Iterator[Session]:
-    """Yield a session on the replica (DATABASE_READ_URL), or on the primary without one."""
+    """Yield a session on the replica (DATABASE_READ_URL), or on the primary if there is no replica."""
     with Session(read_engine()) as session:
         yield session
 
 
 @contextmanager
 def primary_session() -> Iterator[Session]:
-    """Yield a session on the primary: a decision on a command must not rest on older data than the caller has seen."""
+    """Yield a session on the primary, because a replica may lag behind what the caller has seen."""
     with Session(autocommit_engine()) as session:
         yield session
 

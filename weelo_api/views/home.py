@@ -1,4 +1,4 @@
-"""`GET /`: one HTML page that describes the server and links the rest. It needs no scripts and no other files."""
+"""`GET /`: an HTML page that describes the server and links its other pages. It needs no scripts or other files."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def offers(query: Paging) -> Response:
 @api.get("/broadcasts/<id>/offers", responses={200: PageOf[RecipientView]})
 @allow(Role.ADMIN)
 def recipients(path: ById, query: Paging) -> Response:
-    """Transporters that were offered the broadcast or passed over, newest first: step, distance, time, reason, answer."""
+    """Transporters offered the broadcast or passed over, newest first, with step, distance, time, reason, answer."""
     with replica_session() as session:
         items = recipients_of(session, path.id, query.page_request())
     if items is None:
@@ -75,7 +75,7 @@ def recipients(path: ById, query: Paging) -> Response:
 @api.get("/broadcasts/<id>/offers/<transporterId>", responses={200: WhyView})
 @allow(Role.ADMIN, Role.TRANSPORTER)
 def why(path: ByTransporter) -> Response:
-    """Explain why a transporter was offered a broadcast or not. For admins and that transporter."""
+    """Explain why a transporter has or has not an offer of a broadcast. For admins and that transporter."""
     if caller().role is Role.TRANSPORTER and caller().id != path.transporter_id:
         raise Rejected(Code.NOT_FOUND)
     with replica_session() as session:
@@ -110,14 +110,14 @@ def accept_slot(path: ById, body: OneTruck) -> Response:
 @api.post("/broadcasts/<id>/hold", responses={200: HoldView, 202: Accepted})
 @allow(Role.TRANSPORTER)
 def hold(path: ById, body: SlotsWanted) -> Response:
-    """Hold slots, so that no other transporter can take them meanwhile."""
+    """Hold slots, so that no other transporter can take them until the hold ends."""
     return submit(HoldSlots(broadcast_id=path.id, transporter_id=caller().id, request=body), body)
 
 
 @api.post("/holds/<id>/confirm", responses={200: AcceptResult, 202: Accepted})
 @allow(Role.TRANSPORTER)
 def confirm_hold(path: ById, body: Confirmation) -> Response:
-    """Assign trucks to the held slots. Slots left over are open to others again."""
+    """Assign trucks to the held slots. Held slots that get no truck are open to other transporters again."""
     trucks = tuple(Truck(vehicle_id=each.vehicle_id, driver_id=each.driver_id) for each in body.assignments)
     return submit(ConfirmHold(hold_id=path.id, transporter_id=caller().id, trucks=trucks), body)
 
@@ -132,5 +132,5 @@ def release_hold(path: ById) -> Response:
 @api.post("/broadcasts/<id>/decline", responses={200: DeclineResult, 202: Accepted})
 @allow(Role.TRANSPORTER)
 def decline(path: ById, body: Refusal) -> Response:
-    """Decline a broadcast. It leaves the transporter's list."""
+    """Decline a broadcast, which then leaves the transporter's list of offers."""
     return submit(DeclineOffer(broadcast_id=path.id, transporter_id=caller().id, reason=body.reason), body)

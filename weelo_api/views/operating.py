@@ -31,7 +31,7 @@ def front_page() -> Response:
 
 @api.get("/healthz")
 def alive() -> Response:
-    """Return 200, because this process answers."""
+    """Return 200, which shows that this process is alive."""
     return jsonify(status="ok")
 
 

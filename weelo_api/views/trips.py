@@ -40,7 +40,7 @@ def accept(path: ById) -> Response:
 @api.post("/assignments/<id>/decline", responses={200: AssignmentView, 202: Accepted})
 @allow(Role.DRIVER)
 def decline(path: ById, body: DriverRefusal) -> Response:
-    """Decline an assignment. The slot is offered to others again."""
+    """Decline an assignment. The slot is offered to other transporters again."""
     command = DriverDeclines(assignment_id=path.id, driver_id=caller().id, reason=body.reason)
     return submit(command, body)
 
@@ -56,7 +56,7 @@ def advance(path: ByTripId, body: TripStep) -> Response:
 @api.post("/trips/<tripId>/location", responses={204: None})
 @allow(Role.DRIVER)
 def location(path: ByTripId, body: TripLocation) -> Response:
-    """Publish the truck's position: the customer gets `location_updated`. Writes no table."""
+    """Publish the truck's position: the customer gets `location_updated`. Writes to no table."""
     telemetry.trip_location(caller().id, path.trip_id, body)
     return Response(status=204)
 

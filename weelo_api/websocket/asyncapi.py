@@ -42,7 +42,7 @@ _CLOSED_BECAUSE = {
 
 @lru_cache(maxsize=1)
 def document() -> dict[str, Any]:
-    """Return the AsyncAPI document. The socket's address is a path of this server."""
+    """Return the AsyncAPI document. It gives the socket's address as a path on this server."""
     ops = get_args(Op)
     names, definitions = models_json_schema(
         [*((event, "validation") for event in CATALOG), *((op, "validation") for op in ops)],
@@ -87,7 +87,7 @@ def _message(name: str, text: str | None, payload: dict[str, Any]) -> dict[str, 
 
 
 def _line(event: str, data: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a frame of the log, which is numbered per user."""
+    """Return the schema of a frame of the log. Its `seq` is numbered per user."""
     return {
         "type": "object",
         "required": ["id", "seq", "event", "at", "data"],

@@ -26,7 +26,7 @@ AUTH_WITHIN_SECONDS = 5.0
 
 
 class NoThread:
-    """Keeps simple-websocket from reading each socket in a thread of its own: only its handshake is used."""
+    """Keeps simple-websocket from starting a thread that reads the socket: only the library's handshake is used."""
 
     name = ""
 
@@ -55,7 +55,7 @@ def register(app: Flask) -> None:
 
     @sock.route(PATH)  # type: ignore[untyped-decorator]
     def ws(server: Server) -> None:
-        """Hand the upgraded socket to the hub. The request ends here and its thread is free again."""
+        """Hand the upgraded socket to the hub. After that the request ends and its thread is free again."""
         line = socket.socket(fileno=server.sock.detach())
         server.connected = False
         hub().serve(

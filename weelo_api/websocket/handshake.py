@@ -50,7 +50,7 @@ def _is_valid(request: Request) -> bool:
 
 
 def keep_only_what_is_needed(request: Request) -> None:
-    """Remove all headers that are not needed from a valid handshake, and simplify the needed ones.
+    """Remove all headers that a valid handshake does not need, and simplify those that it needs.
 
     simple-websocket rewrites every header for wsproto to parse. wsproto raises uncaught errors for host names that are not
     IDNA and for values beyond ASCII, and h11 below it refuses more than 16 KiB of headers. This also removes

@@ -43,11 +43,11 @@ log = logging.getLogger(__name__)
 Own = dict[str, Any] | None
 
 RECONCILE_EVERY_SECONDS = 2.0
-# Sockets are closed over this many seconds, so that clients do not all reconnect at the same moment.
+# Closing all sockets is spread over this many seconds, so that clients do not all reconnect at the same moment.
 SPREAD_SECONDS = 0.8
 STUCK_SECONDS = 1.2
 # The number of threads for the sockets' database queries. After an outage of Redis all sockets query the database. This
-# limit leaves connections of the pool for requests.
+# limit leaves connections of the pool for HTTP requests.
 QUERY_THREADS = 4
 READ_BYTES = 16 * 1024
 
@@ -55,7 +55,7 @@ READ_BYTES = 16 * 1024
 MAX_SOCKETS = 20_000
 MIN_SOCKETS = 50
 MAX_UNAUTHENTICATED = 1_000
-FILES_FOR_THE_REST = 500  # for requests and for connections to the database and Redis
+FILES_FOR_THE_REST = 500  # for HTTP requests and for connections to the database and Redis
 
 
 class Hub:
@@ -159,7 +159,8 @@ class Hub:
         self._by_user[user_id] = here
         record = self._here[connection] = self.registry.add(user_id)
         self._by_record[record.id] = connection
-        # The registry in Redis also counts the sockets of other processes. This limit holds without Redis.
+        # The registry in Redis enforces the limit over all processes. This check enforces it within this process, also
+        # without Redis.
         for oldest in here[:-MAX_SOCKETS_PER_USER]:
             oldest.transport.request_close(TOO_MANY_SOCKETS, "too many sockets")
         try:
@@ -174,7 +175,10 @@ class Hub:
             self.registry.remove(record)
 
     def close_all(self) -> None:
-        """Close every socket with code 1001, spread over SPREAD_SECONDS, and return when all are closed, within 2.5 s."""
+        """Close every socket with code 1001, spread over SPREAD_SECONDS.
+
+        Return when all are closed, after 2.5 s at the latest.
+        """
         self._closing = True
         closing = asyncio.run_coroutine_threadsafe(self._close_all(), self._loop)
         with suppress(TimeoutError):
@@ -212,7 +216,7 @@ class Hub:
             )
 
     def _reconcile(self) -> None:
-        """Compare all local sockets with the log, periodically and after each outage of Redis."""
+        """Compare what each local socket was sent with its user's log, periodically and after each outage of Redis."""
         database_unavailable = False
         while not self._stopped.is_set():
             self._reconcile_now.wait(RECONCILE_EVERY_SECONDS)
@@ -241,7 +245,7 @@ class Hub:
 
 def _deliver(connection: SocketSession, item: dict[str, Any], seq: int | None, own: Own) -> None:
     if seq is None:
-        # The event is in no log, such as a truck's position.
+        # The event is in no log. An example is a truck's position.
         connection.send_ephemeral(ephemeral(item["event"], {**item["data"], **(own or {})}))
     else:
         connection.receive(seq, item, own)

@@ -9,7 +9,8 @@ TOO_BIG, TOO_MANY = 4408, 4429
 
 MAX_FRAME_BYTES = 8 * 1024
 MAX_FRAMES_PER_SECOND = 30
-# The size of this many frames of the largest size with their headers (16 bytes), and of as many control frames.
+# The size of MAX_FRAMES_PER_SECOND frames of the largest size with their headers (16 bytes), and of as many control
+# frames (140 bytes).
 MAX_BYTES_PER_SECOND = MAX_FRAMES_PER_SECOND * (MAX_FRAME_BYTES + 16 + 140)
 
 
@@ -50,7 +51,7 @@ class InboundLimits:
             self._refuse(TOO_MANY)
 
     def count_message(self, size: int) -> None:
-        """Check the size of a message, complete or not, in bytes."""
+        """Check the size in bytes of a message, which may be incomplete."""
         if size > MAX_FRAME_BYTES:
             self._refuse(TOO_BIG)
 

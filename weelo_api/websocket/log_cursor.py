@@ -16,9 +16,9 @@ from weelo_workers.queries.log import Frame, lines_after
 Answer = TypeVar("Answer")
 
 PAGE = 500
-# Live events kept until all earlier ones are sent. Events beyond this number are read from the log instead.
+# At most this many live events are kept until all earlier ones are sent. Further events are read from the log later.
 MAX_PENDING = 1_000
-# Two notifiers may publish in reverse order. Most gaps close within this time, which saves a query.
+# Two notifiers may publish lines in reverse order. Most gaps close within this time, so waiting saves a query.
 GAP_GRACE_SECONDS = 0.05
 RETRY_SECONDS = 0.5
 IDLE_SECONDS = 60.0
@@ -27,7 +27,7 @@ IDLE_SECONDS = 60.0
 class LogCursor:
     """A position in one user's log. Events that the live stream does not bring are read from the log in PostgreSQL.
 
-    It reads the primary, because a lagging replica would look like a gap or repeat events.
+    The primary is read, because the log on a lagging replica would seem to have a gap, or to begin again.
     """
 
     def __init__(self, user_id: UUID) -> None:
@@ -55,7 +55,7 @@ class LogCursor:
             self._pending[seq] = (item, own)
 
     def note_newest(self, seq: int) -> bool:
-        """Record that the log reaches this `seq`, and return whether more is known than was sent."""
+        """Record that the log reaches this `seq`, and return whether there are lines that were not sent."""
         self._newest = max(self._newest, seq)
         return self.behind > 0
 
@@ -65,7 +65,10 @@ class LogCursor:
         self._sent_up_to(seq)
 
     def resume_after(self, seq: int) -> None:
-        """Move back (or forward) to this `seq`. The lines after it are due at once, page by page."""
+        """Continue after this `seq`, which may be before or after the present position.
+
+        The lines after it are due at once, page by page.
+        """
         self._sent_up_to(seq)
         self.replaying = self.behind > 0
         self._not_before = 0.0
@@ -88,7 +91,7 @@ class LogCursor:
         return await self._from_log()
 
     def wait_seconds(self) -> float:
-        """Return for how long nothing is due unless a live event arrives."""
+        """Return for how many seconds nothing becomes due, unless a live event arrives."""
         if self._gap_since is None:
             return IDLE_SECONDS
         due = self._gap_since if self.replaying else self._gap_since + GAP_GRACE_SECONDS

@@ -13,11 +13,11 @@ from weelo_workers.contracts.notifications import Seq
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.wire import Request, rfc3339
 
-MAX_DETAIL = 300  # an error may quote a part of what was sent, but not all 8 KiB
+MAX_DETAIL = 300  # an error may quote a part of the client's frame, but not all 8 KiB of it
 
 
 class Auth(Request):
-    """Authenticate: the first frame if the upgrade had no Authorization header; later, a fresh token of the same user."""
+    """Authenticate: in the first frame if the upgrade had no Authorization header; later, to renew the user's token."""
 
     op: Literal["auth"]
     token: Annotated[str, Field(min_length=1)]
@@ -31,7 +31,7 @@ class Resume(Request):
 
 
 class Ack(Request):
-    """All events up to this `seq` have arrived, so they need no push."""
+    """Acknowledge all events up to this `seq`, which then need no push."""
 
     op: Literal["ack"]
     seq: Seq
@@ -55,7 +55,7 @@ _OPS: TypeAdapter[Op] = TypeAdapter(Annotated[Op, Field(discriminator="op")])
 def parse(message: str | bytes) -> Op:
     """Return the op that a client has sent. Raises Rejected(VALIDATION_ERROR) for every other frame.
 
-    pydantic's parser limits nesting, so that thousands of brackets are a ValidationError, too.
+    pydantic's parser limits nesting, so thousands of nested brackets raise a ValidationError as well.
     """
     if isinstance(message, bytes):
         raise Rejected(Code.VALIDATION_ERROR, "Send text frames.")

@@ -31,9 +31,9 @@ from weelo_workers.settings import settings
 
 log = logging.getLogger(__name__)
 
-# A client that reads, but too slowly, is closed when it is this many lines behind.
+# A client that reads too slowly is disconnected when it is this many lines behind.
 MAX_BEHIND = 1_000
-# How many frames outside the log wait for the client. They are soon out of date, so the oldest are dropped.
+# At most this many frames outside the log wait to be sent. They are soon out of date, so the oldest are dropped.
 MAX_EPHEMERAL = 100
 
 

@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 EVERY_SECONDS = 0.25
 BATCH_WINDOW_SECONDS = 0.02  # sockets opened and closed within this time are written together
 ANNOUNCE_EVERY_SECONDS = 5.0
-# Sockets that were closed while Redis was unavailable. The entries of further ones expire in Redis.
+# After an outage of Redis, at most this many sockets that were closed during it are removed from Redis. The entries of
+# further ones expire there.
 MAX_REMEMBERED = 10_000
 
 
@@ -58,7 +59,7 @@ class SessionRegistry:
     def run(self, stopped: threading.Event) -> None:
         """Write changes to Redis until stopped.
 
-        Opened and closed sockets are written at once, so that a phone gets no push for what its app already shows.
+        Opened and closed sockets are written at once, because a push for a user with an open socket is delayed.
         """
         while True:
             self._changed.wait(EVERY_SECONDS)
@@ -72,7 +73,8 @@ class SessionRegistry:
                 if not self._redis_unavailable:
                     log.warning("the open sockets cannot be written to Redis: %s", error)
                 self._redis_unavailable = True
-                stopped.wait(EVERY_SECONDS)  # many clients that reconnect must not cause an attempt each
+                # Otherwise each of many reconnecting clients would cause an attempt.
+                stopped.wait(EVERY_SECONDS)
             except Exception:
                 log.exception("writing the open sockets to Redis failed")
                 stopped.wait(EVERY_SECONDS)
@@ -85,7 +87,8 @@ class SessionRegistry:
         now = time.monotonic()
         if now >= self._announce_at:
             self._announce_at = now + ANNOUNCE_EVERY_SECONDS
-            opened = [*opened, *self._present()]  # both, because new sockets may not be in `present` yet
+            # `opened` is needed as well, because new sockets may not be in `_present()` yet.
+            opened = [*opened, *self._present()]
         elif not (opened or closed or acked):
             return
         try:
@@ -94,8 +97,8 @@ class SessionRegistry:
             for user_id, seq in acked.items():
                 self.ack(user_id, seq)
             with self._lock:
-                # The removals are kept for the next call. Otherwise these sockets would count as open while the user
-                # has another one.
+                # The closed sockets are kept for the next call. Otherwise they would count as open while the user has
+                # another socket.
                 self._closed = [*closed, *self._closed][-MAX_REMEMBERED:]
-            self._announce_at = 0.0  # the next call writes all open sockets, and so the new ones
+            self._announce_at = 0.0  # the next call writes all open sockets, including these
             raise

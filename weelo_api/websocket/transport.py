@@ -26,7 +26,7 @@ _TOO_MUCH = {TOO_BIG: "frames are at most 8 KiB", TOO_MANY: "at most 30 frames a
 
 # A dead peer is detected when the second ping is due, within 36 s.
 PING_SECONDS = 18.0
-# Mobile networks stall for seconds. If the buffer stays full for longer, the client does not read.
+# Mobile networks stall for seconds. If the send buffer stays full for longer than this, the client does not read.
 SEND_TIMEOUT_SECONDS = 10.0
 # The kernel's send buffer per client. By default it would grow to megabytes for each slow client.
 SEND_BUFFER_BYTES = 64 * 1024
@@ -114,7 +114,10 @@ class WebSocketTransport(asyncio.BufferedProtocol):
             raise self._requested_close
 
     def next_message(self) -> str | bytes | None:
-        """Return the next message, or None. Raises Disconnect as `raise_if_closing`, PeerGone if the client is gone."""
+        """Return the next message, or None.
+
+        Raises Disconnect as `raise_if_closing` does, and PeerGone if the client is gone.
+        """
         self.raise_if_closing()
         if self._inbox:
             if len(self._inbox) == MAX_WAITING:

@@ -1,4 +1,4 @@
-"""Durations by the server's own clock."""
+"""Computes durations from times of the server's clock."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def play(act: Act) -> str:
 
 
 def _for_what_is_left(act: Act, fleet: Transporter, order: Broadcast) -> list[Offered]:
-    """Return a truck for each slot in the fleet's list of offers: the open slots of its kinds."""
+    """Return one of the fleet's trucks for each slot that its list of offers names for this order."""
     kinds = _kinds(order)
     (listed,) = (offer for offer in fleet.client.offers() if offer["broadcastId"] == order["id"])
     left = listed["truckRequestIds"]

@@ -38,7 +38,8 @@ class Cards(HeardLog):
     def _follow(self, event: str, data: dict[str, Any]) -> None:
         if event == "new_broadcast":
             broadcast = data["broadcastId"]
-            # No slot is reopened in this test, because no driver declines and the time to answer is a day.
+            # A request is announced only once here. No slot is reopened, because no driver declines and the time to
+            # answer is a day.
             if broadcast in self._announced or broadcast in self.withdrawn:
                 self.wrong.append(f"{broadcast} was announced again, or after its end")
             self._announced.add(broadcast)

@@ -35,7 +35,7 @@ from weelo_workers.contracts.statuses import Role
 SETTINGS = {
     "BROADCAST_TIMEOUT_SECONDS": "6",
     "RADIUS_STEP_SECONDS": "1",
-    # Two cases are excluded from this test: transporters never go stale, and no slot is reopened.
+    # The next two settings keep two cases out of this test: no presence expires, and no slot is reopened.
     "PRESENCE_TTL_SECONDS": "3600",
     "DRIVER_ACCEPT_SECONDS": "86400",
     "MAX_OPEN_OFFERS": "10000",
@@ -152,7 +152,10 @@ class Crowd:
         self._did("decline", partial(listener.client.decline, booking))
 
     def _did(self, what: str, command: Callable[[], object]) -> bool:
-        """Run a command and return whether it succeeded. A refusal because it came too late is no error here."""
+        """Run a command and return whether it succeeded.
+
+        A rejection is no error here, because the command may come too late.
+        """
         try:
             command()
         except WeeloError as problem:
@@ -234,7 +237,7 @@ class Crowd:
             self.listed.append((each, set(each.cards.open), from_server))
 
     def _be_quiet(self) -> None:
-        """Wait until all lines are received, all due commands are settled, and only the permanent requests are open."""
+        """Wait until all lines are received, all due commands are settled, and only `_standing` requests are open."""
 
         def over() -> bool:
             others = "SELECT DISTINCT status FROM broadcasts WHERE id <> ALL(CAST(:ids AS uuid[]))"

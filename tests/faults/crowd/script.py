@@ -11,7 +11,7 @@ BROADCASTS = int(os.environ.get("WEELO_BROADCASTS", "25"))
 
 LINES = LISTENERS * BROADCASTS  # about twice as many lines will be written
 PLAY_SECONDS = max(18.0, LINES / 350)  # two cores deliver about 350 lines per second
-REDIS_HANGS_SECONDS = 3.0 if LINES < 10_000 else 10.0  # seconds before it is killed
+REDIS_HANGS_SECONDS = 3.0 if LINES < 10_000 else 10.0  # after this time Redis is killed
 REDIS_IS_DEAD_SECONDS = 2.0 if LINES < 10_000 else 10.0
 
 CUTS_EACH = 3
@@ -21,7 +21,7 @@ WAYS_TO_PART = ("closed", "reset", "left behind")
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What one customer does. `at`: seconds from the start of the play. `after`: seconds from `at` to the end."""
+    """What one customer does. `at`: seconds from the play's start. `after`: seconds from `at` to the request's end."""
 
     at: float
     trucks: int

@@ -76,7 +76,7 @@ def test_BCAST_05_every_notified_transporter_received_each_withdrawal_once(crowd
     assert offered
     for row in offered:
         withdrawals = cards[row.transporter_id].withdrawn[str(row.broadcast_id)]
-        # A filled request may be cancelled afterwards. Then both withdrawals are received, in this order.
+        # A filled request may be cancelled later. Then both withdrawals are received: first filled, then cancelled.
         assert withdrawals[-1:] == [WITHDRAWALS[row.status]] and len(withdrawals) == len(set(withdrawals)), (
             row,
             withdrawals,
@@ -86,5 +86,5 @@ def test_BCAST_05_every_notified_transporter_received_each_withdrawal_once(crowd
 def test_no_socket_got_a_final_close_code_and_the_doctor_finds_nothing(crowd: Crowd) -> None:
     assert all(crowd.deaths[process] for process in ("an API process", "the notifier", "Redis"))
     assert not [phone.turned_away for phone in crowd.phones if phone.turned_away.keys() & FINAL_CODES]
-    # workers report to Redis every few seconds
+    # the doctor needs the reports that workers send to Redis every few seconds
     eventually(lambda: not doctor(crowd.fault_system.system), within=60)

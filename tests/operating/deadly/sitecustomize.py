@@ -2,7 +2,7 @@
 process that has this folder on its path.
 
 A command whose id ends in "dead" ends the process that executes it. A `Deadly` event ends the process that delivers it.
-Both end it at once and without an exception, as a segmentation fault does.
+In both cases the process ends at once and without an exception, as after a segmentation fault.
 """
 
 from __future__ import annotations
