@@ -153,6 +153,39 @@ def test_a_heartbeat_after_a_long_move_finds_requests_although_the_list_was_full
     assert waiting in offered(world, fleet)
 
 
+def test_requests_that_offers_of_the_last_town_prevent_hide_no_farther_ones_from_a_catch_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, max_open_offers=1)
+    fleet = world.fleet(km_north=0)
+    old = world.broadcast(1)
+    world.set_availability(fleet, online=False)
+    *refused, beyond = (world.broadcast(1, at=place(km)) for km in (38, 38.1, 38.2, 90))
+    for _ in range(5):
+        world.tick(15)
+    world.set_availability(fleet, online=True)
+    world.heartbeat(fleet, 60)
+    world.drain()
+    assert passed_over(world, refused[-1]) == [(fleet.id, "too_many_offers")]
+    assert offered(world, fleet) == {old, beyond}
+
+
+def test_requests_that_offers_of_the_last_town_prevent_hide_no_farther_ones_from_heartbeats(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, max_open_offers=1, radius_steps_km="25", min_offers_per_step=0)
+    fleet = world.fleet(km_north=0)
+    old = world.broadcast(1)
+    refused = [world.broadcast(1, at=place(38)) for _ in range(20)]  # as many as one heartbeat brings up
+    beyond = world.broadcast(1, at=place(82.5))
+    for km in (9, 58, 58):
+        assert offered(world, fleet) == {old}
+        world.heartbeat(fleet, km)
+        world.drain()
+    assert all(passed_over(world, each) == [(fleet.id, "too_many_offers")] for each in refused)
+    assert offered(world, fleet) == {old, beyond}
+
+
 def test_the_distance_without_room_stays_while_a_transporter_stays(world: World) -> None:
     fleet = world.fleet(km_north=0)
     presence.mark_full(fleet.id, 3, 60)
