@@ -71,6 +71,15 @@ def test_an_address_whose_letters_or_slashes_are_encoded_is_404(path: str) -> No
     assert (answer.status_code, answer.content_type) == (404, "application/problem+json")
 
 
+@pytest.mark.parametrize("target", ["/api/v1/events#top", "/api/v1/events?limit=1#top", "/healthz#"])
+def test_an_address_with_a_fragment_is_404(target: str) -> None:
+    """A server passes the fragment in RAW_URI only. A request must not contain one (RFC 9112, section 3.2)."""
+    headers = {"Authorization": f"Bearer {signed(claims())}"}
+    as_sent = {"PATH_INFO": re.split("[?#]", target)[0], "RAW_URI": target}
+    answer = app().test_client().open(method="GET", headers=headers, environ_overrides=as_sent)
+    assert (answer.status_code, answer.content_type) == (404, "application/problem+json")
+
+
 def test_what_has_to_be_encoded_in_an_address_may_be() -> None:
     headers = {"Authorization": f"Bearer {signed(claims())}"}
     as_sent = {"PATH_INFO": "/api/v1/devices/a:b c", "RAW_URI": "/api/v1/devices/a%3Ab%20c?x=%2F"}

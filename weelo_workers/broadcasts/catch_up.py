@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -21,7 +22,7 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer, Transporter, TruckRequest, Vehicle, vehicle_busy
 from weelo_workers.models.broadcasts import reach_covers, reach_is_limited
 from weelo_workers.queries.backlog import is_unsettled
-from weelo_workers.queries.open_offers import in_last_step, open_offers_of
+from weelo_workers.queries.open_offers import in_last_step, leaves_room, open_offers_of
 from weelo_workers.queries.sphere import half_chord_squared
 from weelo_workers.settings import settings
 
@@ -50,11 +51,11 @@ def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
     )
     if not command.again and uow.session.scalar(select(may_be_offered_now)):
         uow.send(command.model_copy(update={"again": True}), at=uow.now + RECHECK_AFTER)
-    missed = _missed(uow, command)
+    open_offers = open_offers_of(uow.session, command.transporter_id, uow.now)
+    missed = _missed(uow, command, open_offers)
     if not missed:
         return
     cap = settings().max_open_offers
-    open_offers = open_offers_of(uow.session, command.transporter_id, uow.now)
     fit, refused = split_by_room(open_offers, [each for each in missed if each.free], cap)
     busy = [each for each in missed if not each.free]
     record_passed_over(
@@ -104,19 +105,23 @@ def _concerns(transporter_id: UUID, now: datetime) -> tuple[ColumnElement[bool],
     return Broadcast.status.in_(OPEN), Broadcast.expires_at > now, fits, ~offered, wants_work
 
 
-def _missed(uow: UnitOfWork, command: CatchUp) -> list[Missed]:
+def _missed(uow: UnitOfWork, command: CatchUp, open_offers: Sequence[OfferRank]) -> list[Missed]:
     """Return the missed broadcasts within reach, nearest first.
 
-    Reads at most twice MAX_OPEN_OFFERS broadcasts that are within a ring, and as many that are in their last step,
-    because the cap would exclude farther ones in any case; each with and without a free truck for them.
+    Reads at most twice MAX_OPEN_OFFERS broadcasts that are within a ring, and as many that are in their last step, because
+    the cap would exclude farther ones in any case; each with and without a free truck for them. Those for which the open
+    offers leave no room are limited apart, because after a move there may be room for farther ones.
     """
     here = presence.last_position(command.transporter_id) or _place_in(command)
     last_step = Broadcast.radius_step > len(settings().radius_steps_km)
     km_at_least = _km_at_least(here)
+    room = leaves_room(
+        open_offers, km_at_least * SPHERE_ERROR, last_step=last_step, cap=settings().max_open_offers
+    )
     free = _has_a_fitting_truck(command.transporter_id).where(~vehicle_busy)
     of_its_class = (
         func.row_number()
-        .over(partition_by=(last_step, free), order_by=(km_at_least, Broadcast.id))
+        .over(partition_by=(last_step, free, room), order_by=(km_at_least, Broadcast.id))
         .label("of_its_class")
     )
     nearest = (

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from random import Random
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from redis.exceptions import RedisError
-from sqlalchemy import text
+from sqlalchemy import literal, select, text
 from sqlalchemy.orm import Session
 
 from tests.support.changed_settings import with_settings
@@ -18,7 +19,10 @@ from weelo_workers import presence
 from weelo_workers.broadcasts import matching, offering, rings
 from weelo_workers.contracts.broadcasts import OfferLate
 from weelo_workers.contracts.statuses import Role
+from weelo_workers.lifecycles.offer_cap import OfferRank, has_room
+from weelo_workers.models import Broadcast
 from weelo_workers.queries.offer_explanation import explain
+from weelo_workers.queries.open_offers import leaves_room
 from weelo_workers.queries.pages import PageRequest
 from weelo_workers.queries.recipients import recipients
 from weelo_workers.redis_client import redis
@@ -158,6 +162,62 @@ def test_a_heartbeat_after_a_long_move_finds_requests_although_the_list_was_full
     world.heartbeat(fleet, MUMBAI)
     world.drain()
     assert waiting in offered(world, fleet)
+
+
+def test_requests_that_offers_of_the_last_town_prevent_hide_no_farther_ones_from_a_catch_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, max_open_offers=1)
+    fleet = world.fleet(km_north=0)
+    old = world.broadcast(1)
+    world.set_availability(fleet, online=False)
+    *refused, beyond = (world.broadcast(1, at=place(km)) for km in (38, 38.1, 38.2, 90))
+    for _ in range(5):
+        world.tick(15)
+    world.set_availability(fleet, online=True)
+    world.heartbeat(fleet, 60)
+    world.drain()
+    assert passed_over(world, refused[-1]) == [(fleet.id, "too_many_offers")]
+    assert offered(world, fleet) == {old, beyond}
+
+
+def test_requests_that_offers_of_the_last_town_prevent_hide_no_farther_ones_from_heartbeats(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, max_open_offers=1, radius_steps_km="25", min_offers_per_step=0)
+    fleet = world.fleet(km_north=0)
+    old = world.broadcast(1)
+    refused = [world.broadcast(1, at=place(38)) for _ in range(20)]  # as many as one heartbeat brings up
+    beyond = world.broadcast(1, at=place(82.5))
+    for km in (9, 58, 58):
+        assert offered(world, fleet) == {old}
+        world.heartbeat(fleet, km)
+        world.drain()
+    assert all(passed_over(world, each) == [(fleet.id, "too_many_offers")] for each in refused)
+    assert offered(world, fleet) == {old, beyond}
+
+
+def test_the_room_that_a_query_finds_is_the_room_of_the_rule(world: World) -> None:
+    random = Random(7)
+    broadcasts = [world.broadcast(1, at=place(km)) for km in (0, 1, 20, 38, 90)]
+    with Session(world.engine) as session:
+        pickups = {row.id: row.pickup for row in session.scalars(select(Broadcast))}
+        for _ in range(100):
+            open_offers = [
+                OfferRank(random.uniform(0, 40), random.random() < 0.3, pickup=(at.latitude, at.longitude))
+                for at in (place(random.uniform(-20, 100)) for _ in range(4))
+            ]
+            km, last_step, cap = random.uniform(0.5, 40), random.random() < 0.5, random.choice((1, 2, 5))
+            room = leaves_room(open_offers, literal(km), last_step=literal(last_step), cap=cap)
+            found = set(session.scalars(select(Broadcast.id).where(room)))
+            assert found == {
+                id
+                for id, at in pickups.items()
+                if has_room(
+                    open_offers, OfferRank(km, last_step, pickup=(at["latitude"], at["longitude"])), cap
+                )
+            }
+    assert set(pickups) == set(broadcasts)
 
 
 def test_the_distance_without_room_stays_while_a_transporter_stays(world: World) -> None:
