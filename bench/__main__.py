@@ -23,6 +23,7 @@ os.environ["JWT_SECRET"] = SECRET
 from bench import (
     accepts,
     ceilings,
+    cost,
     figures,
     history,
     overload,
@@ -50,6 +51,7 @@ class Stage:
 
 
 STAGES = (
+    Stage(cost.SETTINGS, {}, (cost.cost,)),
     Stage(
         # Longer than it takes to create the thousand requests of `thousand_pending`.
         {"BROADCAST_TIMEOUT_SECONDS": "90", "MAX_OPEN_OFFERS": "10000"},
