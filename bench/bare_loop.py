@@ -66,6 +66,8 @@ def read_all(sockets: Sequence[socket.socket]) -> list[float]:
                 raise TimeoutError(f"{left} of {len(sockets)} frames were not received within 30 s")
             for key, _ in ready:
                 received = key.fileobj.recv(8192)  # type: ignore[union-attr]
+                if not received:
+                    raise ConnectionError("the server closed a connection")
                 if len(received) < PADDING:
                     continue  # a ping
                 received_at.append(time.perf_counter())

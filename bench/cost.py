@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import selectors
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import cycle
 from math import ceil
 from uuid import uuid4
 
 from sqlalchemy import Connection as Database, func, select
+from websocket import WebSocketTimeoutException
 
 from bench.figures import Figure, milliseconds
 from bench.http import Answer, closed_loop, request
 from bench.processes import kinds, memory, processor_seconds
 from bench.run import Run
-from bench.sockets import Reader
-from tests.support.people import BOOKING, OPEN, PICKUP, UNAVAILABLE_KIND
+from tests.support.people import BOOKING, OPEN, PICKUP, UNAVAILABLE_KIND, BareSocket
+from tests.support.system import System
 from tests.support.waiting import eventually
 from weelo_workers.contracts.queues import NOTIFICATIONS
 from weelo_workers.contracts.statuses import Role
@@ -61,7 +62,7 @@ def cost(run: Run) -> list[Figure]:
         meter = Meter(run, database)
         fleet = Fleet(ALONE)
         _prepare(run, [fleet], trucks=1)
-        with _receiving(Reader(run.system.port, fleet.id)):
+        with _receiving(run.system, fleet):
             for clients, many in rounds:
                 vehicles = meter.measure("register vehicle", fleet.vehicles(many), clients)
                 drivers = meter.measure("register driver", fleet.drivers(many), clients)
@@ -270,23 +271,21 @@ def _difference(before: Mapping[str, float], after: Mapping[str, float]) -> dict
 
 
 @contextmanager
-def _receiving(reader: Reader) -> Iterator[None]:
-    """Receive and discard this reader's frames while the block runs."""
-    over = threading.Event()
-    reader.greeted()
+def _receiving(system: System, fleet: Fleet) -> Iterator[None]:
+    """Receive and discard this fleet's frames, and answer pings, while the block runs."""
+    phone, over = BareSocket(system, Role.TRANSPORTER, fleet.id), threading.Event()
+    phone.socket.settimeout(0.5)
 
     def receive() -> None:
-        with selectors.DefaultSelector() as waiting:
-            waiting.register(reader.line, selectors.EVENT_READ)
-            while not over.is_set():
-                if waiting.select(timeout=0.5):
-                    reader.line.recv(65_536)
+        while not over.is_set():
+            with suppress(WebSocketTimeoutException):
+                phone.socket.recv()
 
-    thread = threading.Thread(target=receive)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-        reader.line.close()
+    with ThreadPoolExecutor(1) as pool:
+        receiving = pool.submit(receive)
+        try:
+            yield
+        finally:
+            over.set()
+    receiving.result()  # raises if the server closed the connection
+    phone.close()
