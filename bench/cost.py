@@ -52,8 +52,8 @@ def cost(run: Run) -> list[Figure]:
     """Measure processor time per operation by kind of process, operations per second, and the idle system."""
     # The number of clients, and of operations of each kind. The first round only warms up: the second one, also with one
     # client, replaces its figures.
-    rounds = run.size(((1, 8), (1, 60), (8, 120), (32, 160)), ((1, 2), (8, 8)))
-    told = run.size(60, 5)
+    rounds = run.size(((1, 8), (1, 60), (8, 120), (32, 160)), ((1, 1), (2, 2)))
+    told = run.size(60, 2)
     idle_at_first = _idle(run, "after the start")
     with (
         run.database() as engine,

@@ -27,7 +27,6 @@ from weelo_workers.models.mailbox import due
 
 # The flood does not request the kind of the accepted slots, so that its offers do not delay those of the accepts.
 FLOODED = ("container", "20 Feet")
-AUDIENCE = 10
 AT_ONCE = 16
 TIMES = 5
 TAP_EVERY_SECONDS = 0.35
@@ -45,7 +44,7 @@ def overload(run: Run) -> list[Figure]:
     """Measure the responses to a flood of new bookings, how many are offered, and the latency of accepts meanwhile."""
     system, taps, seconds = run.system, run.size(40, 3), run.size(60.0, 1.0)
     truck = Truck(system)
-    audience = [Truck(system, kind=FLOODED) for _ in range(AUDIENCE)]
+    audience = [Truck(system, kind=FLOODED) for _ in range(run.size(10, 2))]
     with (
         run.database() as engine,
         engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
