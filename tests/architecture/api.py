@@ -1,4 +1,4 @@
-"""The API's routes, and the two descriptions that it serves."""
+"""The API's routes, and its descriptions openapi.json and asyncapi.json."""
 
 from __future__ import annotations
 
