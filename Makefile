@@ -4,10 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint lock audit docs bench soak mutants clean
+.PHONY: help install run test lint lock audit docs bench bench-quick soak mutants clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1:/p' Makefile | awk -F: '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1:/p' Makefile | awk -F: '{ printf "  make %-11s %s\n", $$1, $$2 }'
 
 # Variables of other programs must not change what is installed or run. pip keeps those that set the source of packages.
 PIP_SOURCES := PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_NO_INDEX PIP_TRUSTED_HOST PIP_CERT PIP_CLIENT_CERT \
@@ -76,6 +76,9 @@ docs: install ## the documentation as a site, in site/
 
 bench: install ## measure costs against a ceiling in the same run
 	"$(BIN)/python" -m bench
+
+bench-quick: install ## run every measure in a small form, to show that it works
+	"$(BIN)/python" -m bench --quick
 
 MINUTES ?= 30
 soak: install ## test under faults for MINUTES=30 [SEED=1]; report in soak/

@@ -1,87 +1,144 @@
-"""`make bench`: start the whole system, measure it as a client, and print a table with the machine's name.
+"""`make bench`: start the whole system, measure it as a client does, print tables, and compare them with earlier runs.
 
-`python -m bench race idle` measures only those.
+`python -m bench race idle` measures only these. With `--quick` every measure takes a small form, which only shows that it
+works.
 """
 
 from __future__ import annotations
 
 import os
-import platform
-import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import click
 from rich.console import Console
-from rich.table import Table
 
 from tests.support.tokens import SECRET
 
 os.environ["JWT_SECRET"] = SECRET
 
-from bench import accepts, ceiling, history, overload, rings, sockets, surge, timers
-from bench.figures import Figure
-from tests.support.system import System
-
-MEASURES = (
-    accepts.idle,
-    accepts.race,
-    timers.thousand_pending,
-    ceiling.transactions,
-    rings.ring,
-    rings.heartbeats,
-    surge.surge,
-    sockets.one_reader,
-    sockets.a_thousand_readers,
-    sockets.a_stalled_reader,
-    sockets.idle_sockets,
-    overload.overload,
+from bench import (
+    accepts,
+    ceilings,
+    cost,
+    figures,
+    history,
+    overload,
+    results,
+    rings,
+    sockets,
+    surge,
+    timers,
+    transactions,
 )
-# These measures take minutes and gigabytes, so they run only if they are named.
-ON_DEMAND = (history.history,)
+from bench.figures import Figure
+from bench.run import Run
+from bench.servers import use_system
+from tests.support.system import System
+from weelo_workers.runtime.embedded import Postgres, Valkey
 
 
-def main() -> None:
-    console = Console()
-    figures: list[Figure] = []
-    with tempfile.TemporaryDirectory(prefix="weelo-bench-") as folder:
-        Path(folder).chmod(0o755)
-        data = Path(folder) / "data"
-        for first in (True, False):
-            began = time.monotonic()
-            system = System(
-                data,
-                DATABASE_URL="",
-                REDIS_URL="",
-                BROADCAST_TIMEOUT_SECONDS="45",
-                RADIUS_STEP_SECONDS="3600",
-            )
-            name = "`weelo up` ready, first start" if first else "`weelo up` ready, same data again"
-            figures.append(Figure(name, f"{time.monotonic() - began:.1f} s", "20 s"))
-            if first:
-                system.stop()
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Measures that share one start of the system, and the settings that they need."""
+
+    settings: Mapping[str, str]
+    quick_settings: Mapping[str, str]
+    measures: Sequence[Callable[[Run], list[Figure]]]
+
+
+STAGES = (
+    Stage(cost.SETTINGS, {}, (cost.cost,)),
+    Stage(
+        # Longer than it takes to create the thousand requests of `thousand_pending`.
+        {"BROADCAST_TIMEOUT_SECONDS": "90", "MAX_OPEN_OFFERS": "10000"},
+        {"BROADCAST_TIMEOUT_SECONDS": "10"},
+        (
+            accepts.idle,
+            accepts.race,
+            timers.thousand_pending,
+            transactions.transactions,
+            rings.ring,
+            rings.heartbeats,
+            surge.surge,
+            sockets.one_reader,
+            sockets.a_thousand_readers,
+            sockets.a_stalled_reader,
+            sockets.idle_sockets,
+            overload.overload,
+            history.history,
+        ),
+    ),
+)
+NAMES = [measure.__name__ for stage in STAGES for measure in stage.measures]
+# In its full form this measure takes minutes and gigabytes, so it runs only if it is named.
+ON_DEMAND = ("history",)
+
+
+@click.command()
+@click.argument("measures", nargs=-1, type=click.Choice(NAMES))
+@click.option("--quick", is_flag=True, help="Take a small form of every measure, in less than two minutes.")
+@click.option(
+    "--results",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=results.FOLDER,
+    show_default=True,
+    help="Keep the figures in this folder, and compare them with those in it.",
+)
+def main(measures: tuple[str, ...], folder: Path, *, quick: bool) -> None:
+    """Measure the running system. Without MEASURES: everything that does not take gigabytes."""
+    chosen = measures or [name for name in NAMES if quick or name not in ON_DEMAND]
+    console = Console(width=220)  # tables in Markdown must not be wrapped
+    with tempfile.TemporaryDirectory(prefix="weelo-bench-") as temporary:
+        Path(temporary).chmod(0o755)  # under root, PostgreSQL runs as another user, who needs access
+        data = Path(temporary) / "data"
         try:
-            named = [measure for measure in (*MEASURES, *ON_DEMAND) if measure.__name__ in sys.argv[1:]]
-            chosen = named or MEASURES
-            for measure in chosen:
-                console.print(
-                    f"measuring: {measure.__doc__.strip().splitlines()[0] if measure.__doc__ else measure}"
-                )
-                figures += measure(system, data)
+            taken = _measure(data, chosen, console, quick=quick)
         finally:
-            system.stop()
-            from weelo_workers.runtime.embedded import Postgres, Valkey
-
             Postgres(data).remove()
             Valkey(data).remove()
-    table = Table(
-        title=f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    )
-    for column in ("what", "measured", "goal"):
-        table.add_column(column)
-    for figure in figures:
-        table.add_row(figure.what, figure.measured, figure.goal)
-    console.print(table)
+    ratios = results.ratios(folder, taken, quick=quick)
+    console.print(results.machine())
+    for table in figures.tables(taken, ratios):
+        console.print(table)
+    console.print(f"kept in {results.keep(folder, taken, quick=quick)}")
+
+
+def _measure(data: Path, chosen: Sequence[str], console: Console, *, quick: bool) -> list[Figure]:
+    """Start the system for each stage, and return the figures of the ceilings and of the chosen measures."""
+    taken: list[Figure] = []
+    known: ceilings.Ceilings | None = None
+    for stage in STAGES:
+        measures = [measure for measure in stage.measures if measure.__name__ in chosen]
+        if not measures:
+            continue
+        settings = {**stage.settings, **(stage.quick_settings if quick else {})}
+        began = time.monotonic()
+        # With this step no second ring follows while a measure runs.
+        system = System(data, DATABASE_URL="", REDIS_URL="", RADIUS_STEP_SECONDS="3600", **settings)
+        try:
+            start = "first start" if known is None else "same data again"
+            taken.append(Figure(f"`weelo up` ready, {start}", {"": time.monotonic() - began}, "s", "20"))
+            if known is None:
+                console.print("Measure the ceilings of this machine.", end=" ")
+                began = time.monotonic()
+                known = ceilings.measure(data, quick=quick)
+                taken += known.figures()
+                console.print(f"{time.monotonic() - began:.0f} s")
+            run = Run(system, data, quick, known)
+            for measure in measures:
+                console.print((measure.__doc__ or measure.__name__).splitlines()[0], end=" ")
+                use_system(data)
+                began = time.monotonic()
+                taken += measure(run)
+                console.print(f"{time.monotonic() - began:.0f} s")
+        finally:
+            system.stop()
+    return taken
 
 
 if __name__ == "__main__":

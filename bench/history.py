@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -15,77 +13,65 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from bench import past
-from bench.figures import Figure, percentile
-from tests.support.system import System
-from weelo_workers import redis_client, settings as settings_module
+from bench.figures import Figure, milliseconds, percentile
+from bench.run import Run
+from bench.servers import own_database, use
 from weelo_workers.contracts.command import Caller
+from weelo_workers.contracts.offers import Truck
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.models import engine as engines
 from weelo_workers.runtime.embedded import Postgres
 
-BROADCASTS = int(os.environ.get("BROADCASTS", "1000000"))
-ROUNDS = int(os.environ.get("ROUNDS", "300"))
-WARM_UP = 20
-GOAL = "within 10 %"
+NO_REDIS = "redis://127.0.0.1:1/0"  # no server listens on this port, so connections are refused at once
 
 WAITING = "SELECT id FROM mailbox WHERE settled_at IS NULL AND name = :name AND due_at <= clock_timestamp() ORDER BY position"
 
 
-def history(system: System, data: Path) -> list[Figure]:
+def history(run: Run) -> list[Figure]:
     """Measure commands, reads and purging on a database with a million finished broadcasts and on an empty one."""
-    # There are no wake-ups and no presence, because only PostgreSQL is measured. REDIS_URL names a port on which no
-    # server listens, so connections are refused at once.
-    os.environ["REDIS_URL"] = "redis://127.0.0.1:1/0"
-    redis_client.redis.cache_clear()
+    broadcasts, warm_up, rounds = run.size(1_000_000, 2_000), run.size(20, 1), run.size(300, 3)
+    # There are no wake-ups and no presence, because only PostgreSQL is measured.
+    use(database_url=Postgres(run.data).url("weelo"), redis_url=NO_REDIS)
     logging.getLogger("weelo_workers").setLevel(logging.CRITICAL)
     began = time.monotonic()
-    sides = {name: _database(data, f"history_{name}") for name in ("without", "with")}
+    sides = {name: own_database(run.data, f"history_{name}") for name in ("without", "with")}
     for engine in sides.values():
         past.populate(engine)
-    past.make_past(sides["with"], BROADCASTS)
+    past.make_past(sides["with"], broadcasts)
     for engine in sides.values():
         past.settle_down(engine)
-    loaded = f"{past.sizes(sides['with'])} (loaded in {time.monotonic() - began:.0f} s)"
+    loaded = time.monotonic() - began
 
     took: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     players = {name: Player(engine) for name, engine in sides.items()}
-    for number in range(WARM_UP + ROUNDS):
+    for number in range(warm_up + rounds):
         for name in ("without", "with") if number % 2 else ("with", "without"):
             for act, seconds in players[name].round():
-                if number >= WARM_UP:
+                if number >= warm_up:
                     took[act][name].append(seconds)
 
-    figures = [Figure(f"the past: {BROADCASTS:,} broadcasts", loaded)]
+    figures = [
+        Figure(
+            f"{broadcasts:,} broadcasts", past.sizes(sides["with"]), table="the long history: GiB and rows"
+        ),
+        Figure(f"history of {broadcasts:,} broadcasts, loaded in", {"": loaded}, "s"),
+    ]
     for act, by_side in took.items():
         without, with_past = (percentile(by_side[name], 0.5) * 1000 for name in ("without", "with"))
-        figures.append(
-            Figure(
-                f"{act}, without / with the past, median of {ROUNDS}",
-                f"{without:.2f} / {with_past:.2f} ms, {with_past / without - 1:+.0%}",
-                GOAL,
-            )
-        )
+        figures += [
+            Figure(f"{act}, median of {rounds}", {"without history": without, "with": with_past}, "ms"),
+            Figure(f"{act}: with ÷ without", {"": with_past / without}, goal="1.1"),
+        ]
     figures += _retention(sides["with"])
     for engine in sides.values():
         engine.dispose()
     return figures
 
 
-def _database(data: Path, name: str) -> Engine:
-    os.environ["DATABASE_URL"] = Postgres(data).create_database(name)
-    settings_module.settings.cache_clear()
-    engines.drop_inherited_connections()
-    from weelo_workers.models.migrate import upgrade_to_head
-
-    upgrade_to_head()
-    return engines.connect(os.environ["DATABASE_URL"])
-
-
 class Player:
     """Runs bookings on one database, one after the other, and measures each command and read."""
 
     def __init__(self, engine: Engine) -> None:
-        from tests.support.world import Fleet, Truck, World
+        from tests.support.world import Fleet, World
 
         self.engine = engine
         self.world = World(engine)
@@ -162,16 +148,12 @@ def _retention(engine: Engine) -> list[Figure]:
     figures = []
     for kind in (*retention.AGING, retention.HISTORY):
         days = past.RETENTION_DAYS if kind is not retention.HISTORY else 30
-        taken, deleted = [], 0
+        taken = []
         for _ in range(10):
             with engine.begin() as connection:
                 began = time.perf_counter()
-                deleted += connection.execute(kind.statement, {"days": days, "batch": kind.batch}).rowcount
+                connection.execute(kind.statement, {"days": days, "batch": kind.batch})
                 taken.append(time.perf_counter() - began)
-        figures.append(
-            Figure(
-                f"retention, a batch of {kind.batch} {kind.name}",
-                f"p50 {percentile(taken, 0.5) * 1000:.0f}, slowest of 10 {max(taken) * 1000:.0f} ms ({deleted} rows)",
-            )
-        )
+        values = {**milliseconds(taken, 0.5), "slowest of 10": max(taken) * 1000}
+        figures.append(Figure(f"retention, a batch of {kind.batch} {kind.name}", values, "ms"))
     return figures

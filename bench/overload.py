@@ -2,148 +2,145 @@
 
 from __future__ import annotations
 
-import json
-import re
 import selectors
-import socket
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
-from pathlib import Path
+from datetime import datetime
+from itertools import repeat
 from uuid import uuid4
 
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
 from bench.figures import Figure, milliseconds
+from bench.http import Connection, closed_loop, request
+from bench.run import Run
 from tests.support.people import BOOKING, OPEN, Truck, book
 from tests.support.system import System
 from tests.support.tokens import token
 from tests.support.waiting import eventually
 from weelo_client import NO_KEY
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.models.engine import connect
-from weelo_workers.runtime.embedded import Postgres
+from weelo_workers.models import MailboxRow
+from weelo_workers.models.mailbox import due
 
-# The flood does not request the kind of the accepted slots. A fleet gets at most twenty open offers, and the flood
-# would use them up.
+# The flood does not request the kind of the accepted slots, so that its offers do not delay those of the accepts.
 FLOODED = ("container", "20 Feet")
-AUDIENCE = 10
 AT_ONCE = 16
-CAPACITY_SECONDS = 8.0
-FLOOD_SECONDS = 15.0
 TIMES = 5
-TAPS = 40
 TAP_EVERY_SECONDS = 0.35
-MOST_LINES = 800
+MOST_CONNECTIONS = 800
+
+# Counts bookings, not offers. The booking whose slots are accepted meanwhile was created before.
+OFFERED = text(
+    "SELECT count(DISTINCT o.broadcast_id) FROM offers o JOIN broadcasts b ON b.id = o.broadcast_id"
+    " WHERE b.created_at >= :began AND o.offered_at BETWEEN :began AND :ended"
+)
+DUE = select(func.count()).select_from(MailboxRow).where(due())
 
 
-def overload(system: System, data: Path) -> list[Figure]:
-    """Measure the responses to a flood of new bookings, and the latency of accepts meanwhile."""
+def overload(run: Run) -> list[Figure]:
+    """Measure the responses to a flood of new bookings, how many are offered, and the latency of accepts meanwhile."""
+    system, taps, seconds = run.system, run.size(40, 3), run.size(60.0, 1.0)
     truck = Truck(system)
-    audience = [Truck(system) for _ in range(AUDIENCE)]
-    for each in audience:
-        each.client.register_vehicle(f"HR{uuid4().hex[:8]}", *FLOODED)
-    capacity = _capacity(system)
-    calm = Tapping(system, truck)
-    calm.go()
-    flooded = Tapping(system, truck)
-    tapping = threading.Thread(target=flooded.go)
-    tapping.start()
-    answers = _flood(system, capacity * TIMES)
-    over = time.monotonic()
-    recovered = _recovered(system) - over
-    tapping.join()
-    unsettled = "SELECT count(*) FROM mailbox WHERE queue = 'broadcasts' AND caller_id IS NOT NULL AND settled_at IS NULL"
-    engine = connect(Postgres(data).url("weelo"))
+    audience = [Truck(system, kind=FLOODED) for _ in range(run.size(10, 2))]
+    with (
+        run.database() as engine,
+        engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+    ):
 
-    def left() -> int:
-        with engine.connect() as connection:
-            return int(connection.execute(text(unsettled)).scalar_one())
+        def clock() -> datetime:
+            now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+            return now
 
-    eventually(lambda: left() == 0, within=60, every=0.2)
-    settled = time.monotonic() - over
-    engine.dispose()
+        def offered_since(began: datetime) -> float:
+            """Return how many bookings per second were created and offered since then."""
+            ended = clock()
+            offered = connection.execute(OFFERED, {"began": began, "ended": ended}).scalar_one()
+            return float(offered) / (ended - began).total_seconds()
+
+        def nothing_is_due() -> bool:
+            return bool(connection.execute(DUE).scalar_one() == 0)
+
+        began = clock()
+        capacity = _capacity(system.port, run.size(8.0, 1.0))
+        offered_at_capacity = offered_since(began)
+        eventually(nothing_is_due, within=60, every=0.2)
+        calm = Tapping(system, truck, taps)
+        calm.go(TAP_EVERY_SECONDS)
+        flooded = Tapping(system, truck, taps)
+        tapping = threading.Thread(target=flooded.go, args=(seconds / taps,))
+        tapping.start()
+        began = clock()
+        answers = _flood(system.port, capacity * TIMES, seconds)
+        offered_in_flood = offered_since(began)
+        over = time.monotonic()
+        recovered = _recovered(system) - over
+        tapping.join()
+        eventually(nothing_is_due, within=120, every=0.2)
+        settled = time.monotonic() - over
     for each in (truck, *audience):
         each.available(False)
-    statuses = ", ".join(f"{count:,} {status}" for status, count in sorted(answers.items()))
+    flood = f"{TIMES} times as many for {seconds:.0f} s"
     return [
-        Figure("bookings a second, created and answered, 16 at a time", f"{capacity:.0f}", ""),
-        Figure(f"{TIMES} times as many for {FLOOD_SECONDS:.0f} s: answers", statuses, "202, 429, 503"),
-        Figure("accept to outcome, calm / in the flood", f"{calm.figures()} / {flooded.figures()}", ""),
-        Figure("a new booking is done within 1 s again, after the flood", f"{recovered:.1f} s", "10 s"),
-        Figure("everything that was accepted is settled, after the flood", f"{settled:.1f} s", ""),
+        Figure(
+            f"bookings per second, {AT_ONCE} at a time",
+            {"answered": capacity, "offered": offered_at_capacity},
+        ),
+        Figure(f"{flood}: offered per second", {"": offered_in_flood}),
+        Figure(
+            f"{flood}: offered ÷ offered before", {"": offered_in_flood / offered_at_capacity}, goal="0.9"
+        ),
+        Figure(
+            f"{flood}: statuses",
+            {status: answers[status] for status in sorted(answers)},
+            goal="202, 429, 503",
+        ),
+        Figure("accept to outcome, calm", milliseconds(calm.taken, 0.5, 0.95), "ms"),
+        Figure(f"{flood}: accept to outcome", milliseconds(flooded.taken, 0.5, 0.95), "ms", "p95 500"),
+        Figure("after the flood: a new booking is executed within 1 s again", {"": recovered}, "s", "10"),
+        Figure("after the flood: everything that was accepted is settled", {"": settled}, "s"),
     ]
 
 
-def _capacity(system: System) -> float:
+def _capacity(port: int, seconds: float) -> float:
     """Return how many bookings succeed per second if each request waits for its outcome."""
-    waiting, done = selectors.DefaultSelector(), 0
-    for _ in range(AT_ONCE):
-        line = socket.create_connection(("127.0.0.1", system.port))
-        line.sendall(_request(system, wait=True))
-        waiting.register(line, selectors.EVENT_READ)
-    until = time.monotonic() + CAPACITY_SECONDS
-    while time.monotonic() < until:
-        for key, _ in waiting.select(timeout=1):
-            line = key.fileobj  # type: ignore[assignment]
-            done += _answer(line).startswith(b"HTTP/1.1 201")
-            line.sendall(_request(system, wait=True))
-    for key in list(waiting.get_map().values()):
-        key.fileobj.close()  # type: ignore[union-attr]
-    return done / CAPACITY_SECONDS
+    answers = closed_loop(port, (_request(wait=30) for _ in repeat(None)), AT_ONCE, seconds=seconds)
+    return sum(answer.status == 201 for answer in answers) / seconds
 
 
-def _answer(line: socket.socket) -> bytes:
-    """Return one whole response, or b"" if the connection was closed."""
-    answer = b""
-    while b"\r\n\r\n" not in answer or len(answer) < answer.index(b"\r\n\r\n") + 4 + _length(answer):
-        try:
-            received = line.recv(16_384)
-        except ConnectionError:
-            received = b""
-        if not received:
-            return b""
-        answer += received
-    return answer
-
-
-def _length(answer: bytes) -> int:
-    found = re.search(rb"content-length: (\d+)", answer, re.IGNORECASE)
-    return int(found[1]) if found else 0
-
-
-def _flood(system: System, per_second: float) -> Counter[str]:
+def _flood(port: int, per_second: float, seconds: float) -> Counter[str]:
     """Send requests at a fixed rate, whether earlier ones have been answered or not, and count the statuses."""
-    requests = deque(_request(system, wait=False) for _ in range(int(per_second * FLOOD_SECONDS)))
-    waiting, free, answers = selectors.DefaultSelector(), deque[socket.socket](), Counter[str]()
+    requests = deque(_request() for _ in range(int(per_second * seconds)))
+    waiting, free, answers = selectors.DefaultSelector(), deque[Connection](), Counter[str]()
     began, sent, busy = time.monotonic(), 0, 0
 
-    def read(seconds: float) -> Iterator[socket.socket]:
-        for key, _ in waiting.select(timeout=seconds):
-            line: socket.socket = key.fileobj  # type: ignore[assignment]
-            answer = _answer(line)
-            answers[answer[9:12].decode() or "cut off"] += 1
-            if answer and b"onnection: close" not in answer:
-                yield line
+    def read(timeout: float) -> Iterator[Connection]:
+        for key, _ in waiting.select(timeout):
+            connection: Connection = key.fileobj  # type: ignore[assignment]
+            if (answer := connection.receive()) is None:
+                continue
+            answers[str(answer.status or "cut off")] += 1
+            if answer.closes:
+                waiting.unregister(connection)
+                connection.close()
             else:
-                waiting.unregister(line)
-                line.close()
+                yield connection
 
     while requests or busy:
-        due = min(len(requests), int((time.monotonic() - began) * per_second) - sent)
-        for _ in range(due):
-            if not free and busy >= MOST_LINES:
+        due_now = min(len(requests), int((time.monotonic() - began) * per_second) - sent)
+        for _ in range(due_now):
+            if not free and busy >= MOST_CONNECTIONS:
                 break
             if not free:
-                line = socket.create_connection(("127.0.0.1", system.port))
-                waiting.register(line, selectors.EVENT_READ)
-                free.append(line)
-            free.popleft().sendall(requests.popleft())
+                free.append(Connection(port))
+                waiting.register(free[0], selectors.EVENT_READ)
+            free.popleft().send(requests.popleft())
             sent, busy = sent + 1, busy + 1
-        before = sum(answers.values())
+        before = answers.total()
         free.extend(read(0.002))
-        busy -= sum(answers.values()) - before
+        busy -= answers.total() - before
     for key in list(waiting.get_map().values()):
         key.fileobj.close()  # type: ignore[union-attr]
     return answers
@@ -152,31 +149,29 @@ def _flood(system: System, per_second: float) -> Counter[str]:
 class Tapping:
     """Accepts the slots of an open booking one after the other, each with a different truck."""
 
-    def __init__(self, system: System, truck: Truck) -> None:
+    def __init__(self, system: System, truck: Truck, taps: int) -> None:
         self.truck, self.taken = truck, list[float]()
         self.fleet: list[tuple[str, str]] = []
-        for _ in range(TAPS):
+        for _ in range(taps):
             driver, plate = uuid4(), f"DL1{uuid4().hex[:8].upper()}"
             vehicle = truck.client.register_vehicle(plate, *OPEN)
             truck.client.register_driver(str(driver), "A driver", "+91 98100 00000")
             self.fleet.append((vehicle["id"], str(driver)))
         self.customer = system.client(Role.CUSTOMER, uuid4())
-        self.booking = book(self.customer, trucks=TAPS)["id"]
+        self.booking = book(self.customer, trucks=taps)["id"]
         eventually(self._offered, within=10)
 
     def _offered(self) -> bool:
         return any(offer["broadcastId"] == self.booking for offer in self.truck.client.offers())
 
-    def go(self) -> None:
+    def go(self, every: float) -> None:
+        """Accept all slots, one in `every` seconds, and cancel the booking."""
         for vehicle, driver in self.fleet:
             began = time.monotonic()
             self.truck.client.accept(self.booking, vehicle, driver, key=NO_KEY)
             self.taken.append(time.monotonic() - began)
-            time.sleep(max(0.0, TAP_EVERY_SECONDS - self.taken[-1]))
+            time.sleep(max(0.0, every - self.taken[-1]))
         self.customer.cancel_booking(self.booking)
-
-    def figures(self) -> str:
-        return milliseconds(self.taken, 0.5, 0.95)
 
 
 def _recovered(system: System) -> float:
@@ -195,10 +190,6 @@ def _recovered(system: System) -> float:
     return time.monotonic()
 
 
-def _request(system: System, *, wait: bool) -> bytes:
-    body = json.dumps({**BOOKING, "vehicleType": FLOODED[0], "vehicleSubtype": FLOODED[1]})
-    return (
-        f"POST /api/v1/bookings HTTP/1.1\r\nHost: 127.0.0.1:{system.port}\r\n"
-        f"Authorization: Bearer {token(Role.CUSTOMER, uuid4())}\r\nContent-Type: application/json\r\n"
-        f"{'Prefer: wait=20' + chr(13) + chr(10) if wait else ''}Content-Length: {len(body)}\r\n\r\n{body}"
-    ).encode()
+def _request(wait: int | None = None) -> bytes:
+    body = {**BOOKING, **dict(zip(("vehicleType", "vehicleSubtype"), FLOODED, strict=True))}
+    return request("POST", "/bookings", Role.CUSTOMER, uuid4(), body, wait=wait)

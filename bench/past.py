@@ -142,12 +142,12 @@ def settle_down(engine: Engine) -> None:
         connection.execute(text("CHECKPOINT"))
 
 
-def sizes(engine: Engine) -> str:
+def sizes(engine: Engine) -> dict[str, float]:
+    """Return the size of the database in GiB, and the number of rows of its large tables."""
     with engine.connect() as connection:
         bytes_ = connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one()
         tables = connection.execute(text(SIZES)).all()
-    counted = ", ".join(f"{row.name} {row.rows:,}" for row in tables)
-    return f"{bytes_ / 2**30:.1f} GiB: {counted}"
+    return {"GiB": bytes_ / 2**30, **{row.name: row.rows for row in tables}}
 
 
 def _run(engine: Engine, script: str, **more: int) -> None:

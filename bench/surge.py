@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from uuid import uuid4
 
 from bench.figures import Figure, milliseconds
+from bench.run import Run
 from tests.support.people import BareSocket
 from tests.support.surge import TOWNS, TownTruck, book_near, surge as surge_of
-from tests.support.system import System
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.models.engine import connect
-
-MANY = 500
-ROUNDS = 5
 
 
-def surge(system: System, data: Path) -> list[Figure]:
+def surge(run: Run) -> list[Figure]:
     """Measure the time from request to offer in ten towns while 500 requests are open in Delhi.
 
     Each town has one transporter, which goes offline and online.
     """
-    database = connect(json.loads((data / "runtime.json").read_text())["database_url"])
+    system, many, rounds = run.system, run.size(500, 20), run.size(5, 1)
+    towns = list(TOWNS.values())[: run.size(10, 2)]
     taken = []
-    with surge_of(database, MANY), ThreadPoolExecutor(len(TOWNS)) as pool:
-        trucks = list(pool.map(lambda where: TownTruck(system, where), TOWNS.values()))
+    with run.database() as database, surge_of(database, many), ThreadPoolExecutor(len(towns)) as pool:
+        trucks = list(pool.map(lambda where: TownTruck(system, where), towns))
         sockets = [BareSocket(system, Role.TRANSPORTER, truck.id) for truck in trucks]
-        for round_number in range(ROUNDS):
-            for number, (where, phone) in enumerate(zip(TOWNS.values(), sockets, strict=True)):
+        for round_number in range(rounds):
+            for number, (where, phone) in enumerate(zip(towns, sockets, strict=True)):
                 moving: Future[None] | None = None
                 if round_number < 3:  # ten changes in five minutes are allowed
                     other = trucks[(number + 1) % len(trucks)]
@@ -46,6 +41,5 @@ def surge(system: System, data: Path) -> list[Figure]:
         for truck, phone in zip(trucks, sockets, strict=True):
             truck.available(False)
             phone.close()
-    database.dispose()
-    name = f"request to offer in ten towns, {MANY} open in another, {len(taken)} requests"
-    return [Figure(name, milliseconds(taken, 0.5, 0.99), "p99 1,000 ms")]
+    name = f"request to offer in {len(towns)} towns, {many} open in another, {len(taken)} requests"
+    return [Figure(name, milliseconds(taken, 0.5, 0.99), "ms", "p99 1,000")]

@@ -26,14 +26,16 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [each for each in os.environ if each.upper().startswith(foreign)]:
         if not (name.startswith("PG") and os.environ.get("DATABASE_URL")):
             del os.environ[name]
-    # A background job of a shell ignores SIGINT, and every program that it starts would inherit that.
+    # In a shell's background job SIGINT is ignored. Programs that the tests start would inherit this, so the default is
+    # restored.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is None:
         servers.start()
     number = int(re.sub(r"\D", "", worker or "0") or 0) + 1
-    # Each worker has its own database and its own Redis database. They are set before any module reads the settings.
+    # Each worker has its own database and its own Redis database. The variables are set before any module reads the
+    # settings.
     os.environ["DATABASE_URL"] = servers.own_database(number)
     os.environ["REDIS_URL"] = servers.own_redis(number)
     os.environ["JWT_SECRET"] = SECRET

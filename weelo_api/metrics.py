@@ -15,7 +15,7 @@ from weelo_api.websocket.hub import hub
 from weelo_api.with_timeout import WithTimeout
 from weelo_workers.metrics import merging, multiprocess_dir
 from weelo_workers.metrics.counters import IN_THIS_PROCESS
-from weelo_workers.models.engine import DATABASE_ERRORS, read_engine
+from weelo_workers.models.engine import DATABASE_ERRORS, engine
 from weelo_workers.queries import backlog as queries
 
 log = logging.getLogger(__name__)
@@ -33,12 +33,12 @@ FRAMES_FAILED = Counter(
 
 @WithTimeout
 def _rows() -> tuple[list[queries.Backlog], queries.Unsent]:
-    with read_engine().connect() as connection:
+    with engine().connect() as connection:
         return queries.by_queue(connection), queries.unsent_events(connection)
 
 
 class Backlog(Collector):
-    """Queries the database at each scrape, so that every API process returns the same figures."""
+    """Queries the primary at each scrape, so that every API process returns the same figures. A replica may lag."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         up = GaugeMetricFamily("weelo_database_up", "1 if the database answered this scrape")
@@ -87,7 +87,8 @@ class ProcessCounters(Collector):
         own = multiprocess_dir.current_dir()
         if own is None:
             return IN_THIS_PROCESS.collect()
-        return merging.merged(path for path in own.parent.iterdir() if path.is_dir())
+        multiprocess_dir.make_again_if_deleted()
+        return merging.merged(path for path in own.parent.glob("*") if path.is_dir())
 
 
 class _Published:

@@ -110,11 +110,11 @@ class Commands:
             return Outcome(
                 "succeeded",
                 answer.status_code,
-                result=answer.json() if answer.content else None,
+                result=_json(answer) if answer.content else None,
                 command_id=answer.headers.get("Location", "").rpartition("/")[2] or None,
                 replayed=answer.headers.get("Idempotency-Replayed") == "true",
             )
-        outcome = _outcome(answer.json())
+        outcome = _outcome(_json(answer))
         return self.settle(outcome, deadline - time.monotonic()) if patience > 0 else outcome
 
     def outcome(self, command_id: str) -> Outcome:
@@ -140,7 +140,7 @@ class Commands:
         answer = self._connection.send("GET", PREFIX + path, params=params)
         if answer.is_error:
             raise refusal(answer)
-        return answer.json()
+        return _json(answer)
 
     def items(self, path: str, limit: int | None = None) -> list[Any]:
         """Return all items of a list, or the first `limit`, read page by page."""
@@ -162,6 +162,14 @@ class Commands:
     def close(self) -> None:
         """Close the connections, unless they are shared. Channels must be closed separately."""
         self._connection.close()
+
+
+def _json(answer: httpx.Response) -> Any:
+    """Return the JSON of a response. Raises Rejected if another server responded, as a proxy's page for signing in does."""
+    try:
+        return answer.json()
+    except ValueError:
+        raise refusal(answer) from None
 
 
 def _outcome(answer: dict[str, Any]) -> Outcome:

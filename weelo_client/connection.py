@@ -139,9 +139,15 @@ def current_token(token: Token) -> str:
 
 def refusal(response: httpx.Response) -> Rejected:
     """Return the rejection in a response's problem+json, or a similar one if a proxy responded instead of the API."""
-    problem = _json_object(response) or {"title": response.reason_phrase, "detail": response.text[:200]}
+    problem = _json_object(response) or {"title": response.reason_phrase, "detail": _text(response)}
     problem.setdefault("status", response.status_code)
     return Rejected(str(problem.get("code") or f"HTTP_{response.status_code}"), problem)
+
+
+def _text(response: httpx.Response) -> str:
+    """Return the beginning of a proxy's text on one line; nothing of a page in HTML, whose text is its markup."""
+    is_page = response.headers.get("Content-Type", "").startswith("text/html")
+    return "" if is_page else " ".join(response.text.split())[:200]
 
 
 def _was_refused(response: httpx.Response) -> bool:

@@ -48,13 +48,14 @@ def play(url: str, secret: str, console: Console | None = None, *, audience: str
             http = stage.enter_context(open_pool(url, CONNECTIONS))
             installation = Installation(url, secret, http, audience)
             show.title(url)
-            _check_server(installation)
-            fleet = stage.enter_context(cast(installation))
-            verdict = _close(show, _play(show, installation, fleet), fleet)
+            try:
+                _check_server(installation)
+                fleet = stage.enter_context(cast(installation))
+                verdict = _close(show, _play(show, installation, fleet), fleet)
+            except NotPlayable as why:
+                show.say(f"[bold red]The demo cannot begin.[/bold red] {escape(str(why))}")
+                return NOT_PLAYED
             show.say("Everybody goes offline.")
-    except NotPlayable as why:
-        show.say(f"[bold red]The demo cannot begin.[/bold red] {escape(str(why))}")
-        return NOT_PLAYED
     except KeyboardInterrupt:
         show.say("Interrupted; everybody is offline.")
         return INTERRUPTED
@@ -70,10 +71,17 @@ def _check_server(installation: Installation) -> None:
             f"Nobody answers on {installation.url} ({unreachable}). Start the system with `weelo up`, or name "
             "another one with --url."
         ) from None
-    if answer.status_code != httpx.codes.OK:
+    try:
+        body = answer.json()
+    except ValueError:
+        body = None
+    if not isinstance(body, dict):
         raise NotPlayable(
-            f"{installation.url} answers {answer.status_code}: it is not ready. {answer.text[:200]}"
+            f"{installation.url} is not Weelo: it answers {answer.status_code} to /readyz, without JSON. Name another with --url."
         )
+    if answer.status_code != httpx.codes.OK:
+        reason = body.get("reason") or "it gives no reason"
+        raise NotPlayable(f"{installation.url} is not ready (status {answer.status_code}): {reason}")
     try:
         Customer(installation, "Somebody at the door").client.current_broadcast()
     except Rejected as refused:

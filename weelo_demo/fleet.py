@@ -23,7 +23,6 @@ from weelo_demo.people import (
     TRAILER,
     Driver,
     Installation,
-    Person,
     Transporter,
     Truck,
     VehicleKind,
@@ -74,11 +73,14 @@ class Fleet:
         _all(self.transporters, Transporter.sign_on, online)
 
     def leave(self) -> None:
-        """Close all sockets and take all transporters offline. If the server is down, their presence expires."""
+        """Close all sockets and take the transporters that are online offline. If the server is down, presence expires."""
         self._stopped.set()
         if self._beating.is_alive():
             self._beating.join(timeout=HEARTBEAT_SECONDS)
-        _all(self.transporters, _sign_off, lambda _: None)
+        for transporter in self.transporters:
+            for person in (transporter, *(truck.driver for truck in transporter.trucks)):
+                person.hang_up()
+        _all(tuple(self._online), _sign_off, lambda _: None)
 
     def __enter__(self) -> Fleet:
         return self
@@ -137,9 +139,6 @@ def _kinds(at: Point, dice: random.Random) -> list[VehicleKind]:
 
 
 def _sign_off(transporter: Transporter) -> None:
-    people: list[Person] = [transporter, *(truck.driver for truck in transporter.trucks)]
-    for person in people:
-        person.hang_up()
     with suppress(WeeloError):
         transporter.sign_off()
 

@@ -27,6 +27,8 @@ INDENT = 4
 HEADING_INDENT = 6  # columns for the mark and the letter, each with a space after it
 WIDE = 130  # on a terminal of this width a line has columns for the name and for the event
 NARROW = 100  # on a narrower terminal the table puts the outcome under the scenario's title
+SLOW_SECONDS = 15.0  # on a slow machine the fleet has signed on by then
+SLOW = "The system executes commands slowly. If that goes on: `weelo doctor` names the cause, such as a Redis that is full."
 MARKS = {State.WAITING: "·", State.DONE: "✓", State.FAILED: "✗", State.PLAYING: "▸"}
 COLOURS = {
     State.WAITING: "dim",
@@ -64,6 +66,17 @@ class Show:
         """Show how many transporters are online. Yields a function to call for each of them."""
         size = len(fleet.transporters)
         what = f"{size} transporters of {len(fleet.towns)} towns sign on"
+        late = threading.Timer(SLOW_SECONDS, self.say, (SLOW,))
+        late.daemon = True
+        late.start()
+        try:
+            with self._counting(fleet, what, size) as online:
+                yield online
+        finally:
+            late.cancel()
+
+    @contextmanager
+    def _counting(self, fleet: Fleet, what: str, size: int) -> Iterator[Callable[[Transporter], None]]:
         if not self._console.is_terminal:
             yield self._count_aloud(what, size)
             return

@@ -43,7 +43,7 @@ from weelo_workers.messaging.worker_heartbeats import (
     record_consumption,
     report,
 )
-from weelo_workers.metrics import counters
+from weelo_workers.metrics import counters, multiprocess_dir
 from weelo_workers.metrics.server import MetricsServer
 from weelo_workers.models.engine import DATABASE_ERRORS, connect, drop_inherited_connections, engine
 from weelo_workers.presence import evict_closed, evict_stale
@@ -63,8 +63,8 @@ app = Celery("weelo", config_source=celery_settings())
 class DisconnectTolerantQoS(redis_transport.QoS):
     """kombu's record of unacknowledged messages, without the errors that end a worker when it loses Redis.
 
-    A worker then returns or acknowledges its messages over the lost connection, and kombu (5.7.0) raises AttributeError.
-    Messages that stay in Redis do no harm: the sweep settles their rows, and beat deletes them.
+    After such a loss a worker returns or acknowledges its messages over the lost connection, and kombu (5.7.0) raises
+    AttributeError. Messages that stay in Redis do no harm: the sweep settles their rows, and beat deletes them.
     """
 
     def restore_unacked(self, client: Any = None) -> None:
@@ -84,8 +84,8 @@ class DisconnectTolerantQoS(redis_transport.QoS):
         try:
             super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
         except (OutOfMemoryError, ExecAbortError) as full:
-            # The message has already left its queue, so its command is executed. If the worker dies meanwhile, Redis has no
-            # record from which to redeliver the message. The sweep then executes the command.
+            # The message has already left its queue, so its command is executed. If the worker dies before the command
+            # is settled, Redis has no record from which to redeliver the message, and the sweep executes the command.
             log.warning("a message could not be recorded as unacknowledged: %s", full)
             super(redis_transport.QoS, self).append(message, delivery_tag)  # type: ignore[no-untyped-call]
 
@@ -93,8 +93,8 @@ class DisconnectTolerantQoS(redis_transport.QoS):
 class BackoffConsumer(Consumer):
     """Celery's consumer, but it retries only once a second while Redis accepts connections and refuses commands.
 
-    Redis does so if it is a replica, is loading, is full, or denies this user a command. Celery alone would reconnect
-    several times a second and log each attempt.
+    Redis refuses commands if it is a replica, is loading, is full, or denies this user a command. Celery's own consumer
+    would reconnect several times a second and log each attempt.
     """
 
     RETRY_SECONDS = 1.0
@@ -129,7 +129,8 @@ class BackoffConsumer(Consumer):
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         with warnings.catch_warnings():
-            # Celery prints seven lines about a default that celeryconfig.py sets explicitly.
+            # Without this filter Celery prints seven lines of warning about a setting that celeryconfig.py already
+            # sets.
             warnings.simplefilter("ignore", CPendingDeprecationWarning)
             super().on_connection_error_after_connected(exc)
 
@@ -163,8 +164,8 @@ class SweepingScheduler(Scheduler):
     """
 
     def setup_schedule(self) -> None:
-        # One thread sweeps all rows, so it waits only briefly for a row lock, and another thread writes to Redis,
-        # because a Redis that hangs would delay it by a time-out per call.
+        # One thread sweeps all rows, so it waits only briefly for a row lock. Another thread writes to Redis, because a
+        # Redis that hangs would delay the sweep by a time-out per call.
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
         self._bus = Bus(
             connect(settings().database_url, lock_timeout="300ms"),
@@ -175,7 +176,7 @@ class SweepingScheduler(Scheduler):
         ages = (settings().event_retention_days, settings().history_retention_days)
         threading.Thread(target=run_purger, args=(engine(), *ages), name="purger", daemon=True).start()
         self._tidying: Future[None] | None = None
-        # In a thread of its own, because a batch waits for Redis.
+        # Batches are executed in a thread of their own, because they wait for Redis.
         self._batches = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._batching: Future[int] | None = None
         self._tidy_next = self._delete_unacked_next = self._probe_next = 0.0
@@ -183,7 +184,10 @@ class SweepingScheduler(Scheduler):
         self._unconsumed, self._probes = set(QUEUES), 0
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Sweep once. Return the seconds until the next sweep, as beat expects: fewer if a timer becomes due before."""
+        """Sweep once.
+
+        Return, as beat expects, the seconds until the next sweep: SWEEP_SECONDS, or less if a timer is due earlier.
+        """
         began = time.monotonic()
         if self._batching is None or self._batching.done():
             self._batching = self._batches.submit(execute_batches, self._bus.engine)
@@ -200,12 +204,14 @@ class SweepingScheduler(Scheduler):
     def _look_for_the_broker(self) -> None:
         """After an outage of the broker, let workers execute the overdue commands."""
         if _waker.recently_failed:
-            # Without a message beat would notice the end of the outage only with the next overdue command.
+            # Beat notices the end of an outage when it can send a message again. It tries with a message of no other
+            # use, because the next overdue command may come much later.
             name = next(name for name, command in REGISTRY.items() if not command.runs_in_background)
             self._background.submit(self._bus.wake, WakeUp(NO_COMMAND, name, REGISTRY[name].queue))
         if _waker.outages_ended != self._outages_ended:
             ended = _waker.outages_ended
-            with suppress(*DATABASE_ERRORS):  # repeated at the next tick
+            # If the database fails here, the next tick makes this call again.
+            with suppress(*DATABASE_ERRORS):
                 overdue = wake_again_after_outage(self._bus.engine)
                 self._outages_ended = ended
                 log.warning("the broker is back; %d overdue commands are given to workers again", overdue)
@@ -223,8 +229,8 @@ class SweepingScheduler(Scheduler):
     def _probe_queues(self) -> None:
         """Send a message without a command to each queue for which no consumption has been recorded.
 
-        The message stays in its queue until a worker consumes it. Further ones follow at doubling intervals, in case
-        one was lost.
+        The message stays in its queue until a worker consumes it. Further messages follow at doubling intervals, in
+        case one was lost.
         """
         self._probes += 1
         self._probe_next = time.monotonic() + backoff(self._probes, first=PROBE_AGAIN_SECONDS, longest=inf)
@@ -244,9 +250,7 @@ def _task_for(name: str) -> None:
         if REGISTRY[name].runs_in_background:
             # The message may be acknowledged before the command ends. If this process dies, the sweep executes the row.
             _background_pool().submit(execute)
-        else:
-            execute()
-        if UUID(command_id) == NO_COMMAND:
+        elif execute() and UUID(command_id) == NO_COMMAND:
             record_consumption(REGISTRY[name].queue)
 
 
@@ -280,9 +284,12 @@ def _serve_metrics(**_: Any) -> None:
 def _after_fork(**_: Any) -> None:
     if server := _own_metrics():
         server.drop_inherited()
+    multiprocess_dir.make_again_if_deleted()
+    counters.open_files()
     drop_inherited_connections()
     bus.cache_clear()
-    gc.freeze()  # imported objects are never freed, so the collector need not visit them
+    # Imported objects are never freed, so the collector need not visit them.
+    gc.freeze()
     # There is no command with this id. Looking for it opens the connection and prepares the statements before the first
     # real command. If the database cannot be reached, the bus logs it and continues.
     bus().execute(UUID(int=0))

@@ -1,7 +1,7 @@
-"""The settings that a process changes in itself and in its libraries when it starts. Importing our modules changes nothing.
+"""What a process sets in its interpreter and its libraries when it starts. Importing our modules sets nothing.
 
-`weelo_workers/__main__.py`, `weelo_workers/entry.py` and `start` in `weelo_api/server/gunicorn.py` call it, before they
-import anything large.
+`weelo_workers/__main__.py`, `weelo_workers/entry.py` and `start` in `weelo_api/server/gunicorn.py` call these functions
+before they import anything large.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import sys
 def tune_garbage_collector() -> None:
     """Let the garbage collector run more rarely, and not at exit.
 
-    Objects made by imports live until the end, but with its default thresholds the collector visits them about a
-    hundred times during the imports and twice at exit, which takes a third of the time for starting and ending a
-    process (docs/performance.md).
+    Objects made by imports live until the process ends, but with its default thresholds the collector visits them about
+    a hundred times during the imports and twice at exit. These visits take a third of the time in which a process
+    starts and ends (docs/performance.md).
     """
     gc.set_threshold(10_000, 20, 20)
     atexit.register(gc.freeze)
@@ -25,8 +25,8 @@ def tune_garbage_collector() -> None:
 def start_server(*, always_share_metrics: bool = False) -> None:
     """Prepare a process that serves: tune it, and let it share its metrics with the processes that it forks.
 
-    prometheus_client reads its variable while it is imported, so this comes before any import of it. Raises RuntimeError
-    if it was imported already.
+    prometheus_client reads the directory's variable while it is imported, so call this function before that import.
+    Raises RuntimeError if prometheus_client was imported already.
     """
     if "prometheus_client" in sys.modules:
         raise RuntimeError("prometheus_client was imported before the directory of metrics was opened")

@@ -60,7 +60,10 @@ def advance_and_announce(
 
 
 def announce_state(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
-    """Publish the broadcast's state to its customer, and update the index for heartbeats. `slots`: as they are now."""
+    """Publish the broadcast's state to its customer, and update the index for heartbeats.
+
+    `slots`: all slots of the broadcast, in their new states.
+    """
     uow.publish(
         BroadcastStateChanged(
             **broadcast_header(broadcast),
@@ -77,8 +80,8 @@ def announce_state(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckR
 def index_for_heartbeats(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
     """After the commit, add the broadcast to the index that heartbeats search; without open slots, remove it.
 
-    In a last step without a limit a broadcast is not indexed. Every heartbeat would find it, and CatchUp makes the
-    offers to transporters who come online.
+    A broadcast in a last step without a limit is not indexed. Every heartbeat would find it, and the index is not
+    needed: CatchUp makes the offers to transporters who come online.
     """
     reach, last_step = broadcast.reach.limit_km, in_last_step(broadcast)
     in_rings = (
@@ -145,7 +148,7 @@ def start_if_under_way(
 ) -> None:
     """Move a full broadcast to `in_progress` if one of its trucks has set out.
 
-    `assignments`: all of the broadcast, if known.
+    `assignments`: all assignments of the broadcast; if they are not given, they are read.
     """
     if broadcast.status != BroadcastStatus.FULLY_FILLED:
         return
@@ -163,7 +166,7 @@ def complete_if_delivered(
 ) -> None:
     """Complete a broadcast in progress if none of its assignments is live any more.
 
-    `assignments`: all of the broadcast, if known.
+    `assignments`: all assignments of the broadcast; if they are not given, they are read.
     """
     if broadcast.status != BroadcastStatus.IN_PROGRESS:
         return

@@ -16,7 +16,7 @@ import click
 
 # Exit codes: REFUSED for wrong usage and for expected problems, FAILED for findings and for a failed run.
 FAILED, REFUSED = 1, 2
-# Errors of a machine that lacks a resource. Any other OSError without a file name may be a defect of ours.
+# These errors mean that the machine lacks a resource. Any other OSError without a file name may be a defect of ours.
 SCARCE = {
     errno.ENOSPC,
     errno.EDQUOT,
@@ -27,11 +27,11 @@ SCARCE = {
     errno.ENFILE,
     errno.ENOMEM,
 }
-CANNOT_START_THREAD = "can't start new thread"  # Python has no class for this error
+CANNOT_START_THREAD = "can't start new thread"  # Python has no exception class for this, only this text.
 
 
 def _folder_of_its_own(_context: click.Context, _parameter: click.Parameter, value: Path) -> Path:
-    """Refuse the current folder, also as empty text, because secrets would be written among a project's files."""
+    """Refuse the current folder (also given as empty text): it may be a project's, and secrets would be in it."""
     if value == Path():
         raise click.BadParameter("is empty or the current folder; name a folder of its own")
     return value
@@ -291,12 +291,12 @@ def retry(command_ids: tuple[UUID, ...], data_dir: Path) -> None:
 
 
 def _use_running_system(data_dir: Path, *variables: str) -> None:
-    """Set the variables that are missing in the environment, from the system that runs on the data dir."""
+    """Set those of these variables that the environment lacks to the values of the system that runs on the data dir."""
     from weelo_workers.runtime import CommandError
     from weelo_workers.runtime.datadir import DataDir
     from weelo_workers.settings import given, settings
 
-    # This raises if a setting cannot be used. In production nothing is taken from a data dir.
+    # In production nothing is taken from a data dir. `settings()` raises if a setting cannot be used.
     production = settings().weelo_env == "production"
     running = None if production else DataDir.at(data_dir).running()
     for variable in variables:
@@ -381,7 +381,7 @@ def _refusal_of_the_system(problem: Exception) -> str | None:
 
     if isinstance(problem, CannotPrint):
         return f"standard output cannot be written: {problem.strerror}"
-    if isinstance(problem, BlockingIOError):  # raised by fork
+    if isinstance(problem, BlockingIOError):  # fork raises BlockingIOError at the limit of processes.
         return f"the operating system refuses another process: {problem.strerror} (see ulimit -u)"
     if isinstance(problem, OSError) and (problem.filename or problem.errno in SCARCE):
         where = f"{problem.filename}: " if problem.filename else ""

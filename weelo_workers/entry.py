@@ -10,7 +10,7 @@ import sys
 from weelo_workers import bootstrap
 from weelo_workers.python_variables import harmless
 
-INTERRUPTED = 128 + 2  # the exit code by which shells report SIGINT
+INTERRUPTED = 128 + 2  # Shells report SIGINT by this exit code.
 
 
 def main() -> None:
@@ -25,7 +25,8 @@ def main() -> None:
 
         weelo()
     except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)  # interrupted while importing; a traceback would not help
+        # The imports were interrupted, so a traceback would not help.
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def load(path: str) -> tuple[Any, str]:
         info = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as problem:
         raise ValueError(f"{EXPECTED}; {path}: {problem.strerror}") from None
-    except ValueError:  # neither UTF-8 nor JSON
+    except ValueError:  # The file is not UTF-8 or not JSON.
         raise ValueError(f"{EXPECTED}; {path} is not JSON") from None
     kind = info.get("type") if isinstance(info, dict) else None
     if not isinstance(kind, str):

@@ -124,9 +124,8 @@ def _tls(read_by_redis: Mapping[str, Any]) -> dict[str, Any]:
     tls["ssl_cert_reqs"] = verify
     # redis-py checks host names by default. kombu passes on only what it is given, so the value is set here.
     tls["ssl_check_hostname"] = verify != ssl.CERT_NONE and tls.get("ssl_check_hostname", True)
-    context = ssl.SSLContext(
-        ssl.PROTOCOL_TLS_CLIENT
-    )  # only to check files, so the system's certificates are not loaded
+    # This context only checks files, so the system's certificates are not loaded.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         if "ssl_ca_certs" in tls or "ssl_ca_path" in tls:
             context.load_verify_locations(tls.get("ssl_ca_certs"), tls.get("ssl_ca_path"))

@@ -17,7 +17,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from weelo_workers import database_url, google_account, http_url, redis_url
 
-MIN_SECRET_BYTES = 32  # RFC 7518, section 3.2: an HS256 key is at least as long as the hash
+MIN_SECRET_BYTES = 32
+"""RFC 7518, section 3.2: an HS256 key is at least as long as the hash."""
+
 # The minimum of distinct characters in a secret. Random secrets have more, even in hexadecimal; placeholders typed by
 # hand have fewer.
 MIN_SECRET_VARIETY = 10
@@ -177,7 +179,7 @@ class Settings(BaseSettings):
         if path is not None:
             there = Path(path)
             while not there.exists() and there != there.parent:
-                there = there.parent  # missing directories are created later
+                there = there.parent  # Missing directories are created later.
             if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
                 raise ValueError(f"must be a directory that this process may write to; {there} is not")
         return path
@@ -213,7 +215,7 @@ class Settings(BaseSettings):
                 found = socket.getaddrinfo(self.metrics_host, 0, type=socket.SOCK_STREAM)
                 family, kind, protocol, _, address = found[0]
                 with socket.socket(family, kind, protocol) as probe:
-                    probe.bind(address)  # port 0, because workers start even if METRICS_PORT is in use
+                    probe.bind(address)  # It has port 0: workers start even if METRICS_PORT is in use.
             except (OSError, UnicodeError):
                 raise ValueError(
                     "METRICS_HOST: must be an address of this machine, like 127.0.0.1 or 0.0.0.0"

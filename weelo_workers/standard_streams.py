@@ -19,27 +19,30 @@ class CannotPrint(OSError):
 
 
 class _Output(io.FileIO):
-    """Standard output. Its errors differ from those of other files, and so can be reported in one line."""
+    """Standard output. Its errors have a class of their own, so that the command can report them in one line."""
 
     def write(self, data: Any) -> Any:
         try:
             return super().write(data)
-        except BrokenPipeError:  # click and Rich end silently if the reader of a pipe has ended
+        # click and Rich end silently if the reader of a pipe has ended.
+        except BrokenPipeError:
             raise
         except OSError as problem:
             raise CannotPrint(problem.errno, problem.strerror) from None
 
 
 def prepare() -> None:
-    """Open what is closed, and make errors of standard output recognisable. Call this before anything is opened.
+    """Open the standard streams that are closed, and give errors of standard output a class of their own.
 
-    Cron jobs and daemon managers may start a program without standard streams. The next file or socket would get the number
-    that is free, and children would write their output into it. In place of standard output /dev/null is opened for
-    reading, so that a command that prints a result fails instead of losing it.
+    Call this before anything is opened. Cron jobs and daemon managers may start a program without standard streams. The
+    next file or socket would then get the number of a missing stream, and children would write their output into it. In
+    place of standard output /dev/null is opened for reading, so that a command that prints a result fails instead of
+    losing it.
     """
     for number, mode in ((STDIN, os.O_RDONLY), (STDOUT, os.O_RDONLY), (STDERR, os.O_WRONLY)):
         if not _is_open(number):
-            os.open(os.devnull, mode)  # gets the lowest free number, this one
+            # The new file gets the lowest free number, which is this one.
+            os.open(os.devnull, mode)
             os.set_inheritable(number, True)
     sys.stdin = sys.stdin or open(STDIN, closefd=False)  # noqa: SIM115 (open until the process ends)
     sys.stderr = sys.stderr or open(STDERR, "w", closefd=False)  # noqa: SIM115

@@ -1,4 +1,4 @@
-"""The API's routes, and the two descriptions that it serves."""
+"""The API's routes, and its descriptions openapi.json and asyncapi.json."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def asyncapi() -> dict[str, Any]:
 
 
 def routes() -> dict[str, str]:
-    """Return the endpoint of each route under the prefix, by names such as `POST /bookings/{}`."""
+    """Return the endpoint of each route under `/api/v1`, as a dict with keys such as `POST /bookings/{}`."""
     return {
         f"{method} {re.sub(r'<[^>]+>', '{}', rule.rule.removeprefix(PREFIX))}": rule.endpoint
         for rule in app().url_map.iter_rules()
@@ -55,7 +55,7 @@ def routes() -> dict[str, str]:
 
 
 def operations() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (`POST /bookings/{}`, operation) for each operation under the prefix in openapi.json."""
+    """Yield (`POST /bookings/{}`, operation) for each operation under `/api/v1` in openapi.json."""
     for path, methods in openapi()["paths"].items():
         for method, operation in methods.items():
             if path.startswith(PREFIX):

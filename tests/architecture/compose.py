@@ -35,7 +35,7 @@ def own_services() -> dict[str, dict[str, Any]]:
 
 
 def filled_in(value: str) -> str:
-    """Substitute each variable's default, or `given` if it has none."""
+    """Replace each `${VARIABLE…}` in the value by its default, or by the word `given` if it has no default."""
     return VARIABLE.sub(lambda m: m["rest"] if m["operator"] == ":-" else "given", value)
 
 
@@ -44,13 +44,13 @@ def command(name: str) -> list[str]:
 
 
 def program(name: str) -> list[str]:
-    """Return the command without the interpreter before it: `weelo_workers` for `python -P -m weelo_workers`."""
+    """Return the service's command as words, without a leading `python -P -m`."""
     words = command(name)
     return words[3:] if words[:3] == ["python", "-P", "-m"] else words
 
 
 def option(words: list[str], name: str) -> str:
-    """Return the value of `--name=value`, which must appear exactly once."""
+    """Return the value of the option `--name=value`, which the command must contain exactly once."""
     (value,) = [word.partition("=")[2] for word in words if word.startswith(f"--{name}=")]
     return value
 

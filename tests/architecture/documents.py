@@ -69,7 +69,7 @@ def write() -> list[Path]:
 
 
 def _lifecycle(name: str) -> str:
-    """Return the table of transitions, and the same as a Mermaid diagram."""
+    """Return the lifecycle's transitions as a Markdown table, followed by a Mermaid diagram of them."""
     lifecycle, states = LIFECYCLES[name]
     actors = any(transition.by for transition in lifecycle.transitions)
     rows = [
@@ -118,7 +118,7 @@ def _default(value: Any) -> str:
 
 
 def _allowed(field: FieldInfo) -> str:
-    """Return the limits that the type states. Values with a form of their own are described in the last column."""
+    """Return the text of the column "allowed": the type's literal values or numeric limits. Empty if it has neither."""
     if get_origin(field.annotation) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(field.annotation))
     constraints = _constraints(field)
@@ -130,7 +130,7 @@ def _allowed(field: FieldInfo) -> str:
 
 
 def _constraints(field: FieldInfo) -> list[Any]:
-    """Return the constraints of a field, also if they belong to one member of a union (`Annotated[int, …] | None`)."""
+    """Return the constraints of a field, including those of the members of a union (`Annotated[int, …] | None`)."""
     found = list(field.metadata)
     for member in get_args(field.annotation):
         for each in getattr(member, "__metadata__", ()):
@@ -139,7 +139,7 @@ def _constraints(field: FieldInfo) -> list[Any]:
 
 
 def _compose() -> str:
-    """Return what docker-compose.yml asks for, and which settings it passes on or fixes."""
+    """Return the variables that docker-compose.yml reads from `.env`, and the settings that it passes on or sets."""
     asked: dict[str, str] = {}
     for found in compose.VARIABLE.finditer(compose.text()):
         if found["name"] in {name.upper() for name in Settings.model_fields} - {"JWT_SECRET"}:

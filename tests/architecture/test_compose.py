@@ -209,7 +209,7 @@ def test_only_api_and_flower_listen_and_only_on_the_loopback_unless_told_otherwi
     assert all(
         compose.filled_in(port).startswith("127.0.0.1:") for ports in listening.values() for port in ports
     )
-    # Flower can stop workers, so .env cannot change the address that it listens on.
+    # Flower can stop workers, so .env cannot change the address on which Flower listens.
     assert listening["flower"][0].startswith("127.0.0.1:")
 
 
@@ -221,7 +221,7 @@ def test_redis_keeps_what_it_is_given_and_refuses_rather_than_evicts() -> None:
 
 
 def _words(program: Program) -> list[str]:
-    """Return the arguments without the interpreter, because in the image a program is called by its name."""
+    """Return the program's command line without `python -P -m`: in the image, programs are called by their names."""
     _python, safe_path, dash_m, module, *arguments = program.argv
     assert (safe_path, dash_m) == ("-P", "-m")
     return [module, *arguments]

@@ -48,7 +48,7 @@ def page() -> str:
 
 
 def tables() -> Iterator[list[Row]]:
-    """Yield each table of the page as its rows, headings first."""
+    """Yield each table of docs/contract.md as its rows, headings first."""
     rows: list[Row] = []
     for line in [*page().splitlines(), ""]:
         if line.startswith("|"):
@@ -61,7 +61,7 @@ def tables() -> Iterator[list[Row]]:
 
 
 def table(*headings: str) -> list[Row]:
-    """Return the rows of all tables whose headings begin like this."""
+    """Return the rows of all tables in docs/contract.md whose headings begin with these."""
     found = [rows for rows in tables() if tuple(rows[0][: len(headings)]) == headings]
     assert found, f"docs/contract.md has no table with the headings {headings}"
     return [row for rows in found for row in rows[1:]]
@@ -102,7 +102,7 @@ def written(cell: str) -> set[str]:
 
 
 def modelled(model: type[BaseModel], *, request: bool = False) -> set[str]:
-    """Return the fields of a model, written as the page writes them."""
+    """Return the fields of a model in the notation of docs/contract.md."""
     return {str(_field(model, name, request)) for name in model.model_fields} | _extra(model)
 
 
@@ -110,7 +110,7 @@ def _field(model: type[BaseModel], name: str, request: bool) -> Field:
     field = model.model_fields[name]
     kinds = _union(field.annotation)
     optional = not field.is_required() if request else type(None) in kinds
-    # An annotation that has no type beside None stands for any value.
+    # An annotation without a type other than None allows any value.
     [kind] = [each for each in kinds if each is not type(None)] or [Any]
     many = get_origin(kind) in (list, tuple)
     item = get_args(kind)[0] if many else kind
@@ -127,7 +127,7 @@ def _union(annotation: Any) -> list[Any]:
 
 
 def _extra(model: type[BaseModel]) -> set[str]:
-    """Return what a serializer adds to an event about a broadcast: its id under the name of its kind."""
+    """Return the two fields, `bookingId?` and `orderId?`, that a serializer adds to events about a broadcast."""
     return {"bookingId?", "orderId?"} if issubclass(model, AboutBroadcast) else set()
 
 
@@ -135,8 +135,8 @@ def _name(model: type[BaseModel]) -> str:
     return model.__name__.removesuffix("View")
 
 
-# Models with a table of fields on the page: responses and nested parts of requests. The other fields of a request are
-# in the row of its route.
+# Models whose fields docs/contract.md lists as a shape: responses and nested parts of requests. The other fields of a
+# request are in the row of its route.
 REQUEST_PARTS = (wire.Place, broadcasts.VehicleRequirement, offers.Truck, offers.OneTruck)
 SHAPES: dict[str, type[BaseModel]] = {
     _name(model): model
@@ -171,7 +171,7 @@ SHAPES: dict[str, type[BaseModel]] = {
 
 
 def _same_fields(page_has: set[str], code_has: set[str], what: str) -> None:
-    """Fail with the names of the fields that only the page or only the code has."""
+    """Assert that the page and the code have the same fields. The failure names those that only one of them has."""
     missing, unknown = sorted(code_has - page_has), sorted(page_has - code_has)
     assert page_has == code_has, (
         f"docs/contract.md, {what}: the page lacks {missing or 'nothing'}, the code lacks {unknown or 'nothing'}"
@@ -201,7 +201,7 @@ WHO = {**{role.value: {role} for role in Role}, "any": set(Role)}
 
 
 def promised_routes() -> dict[str, Row]:
-    """Return the page's rows by route, such as `POST /bookings/{}/cancel`.
+    """Return the rows of docs/contract.md by route, such as `POST /bookings/{}/cancel`.
 
     The columns are: roles, request, body (– if it takes none), result.
     """
@@ -399,7 +399,7 @@ def test_the_page_does_not_mention_its_history() -> None:
 
 
 def test_every_wire_model_is_known_to_these_tests() -> None:
-    """A new model must be on the page: as a shape, a body, an event or a frame of the socket."""
+    """A new model must be in docs/contract.md: as a shape, a body, an event or a frame of the socket."""
     known = {model.__name__ for model in SHAPES.values()} | {model.__name__ for model in CATALOG}
     known |= {_body(operation) for _, operation in operations()} | {
         op.__name__ for op in get_args(messages.Op)

@@ -1,6 +1,6 @@
-"""A handler is one file with one public function for one command, all of the same name.
+"""Each command has one handler: a file with one public function. Command, file and function have the same name.
 
-It neither commits nor reads a clock.
+A handler neither commits nor reads a clock.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The image is small and pinned, runs without root, shell and compiler, and contains only what it runs."""
+"""The image is small and pinned, runs without root, shell and compiler, and contains only files that it needs."""
 
 from __future__ import annotations
 

@@ -52,8 +52,8 @@ def test_the_rule_of_shared_code(path: str, module: str, may: bool) -> None:
 def may_import(importer: tuple[str, ...], module: str) -> bool:
     """Return whether a file of tests or bench, given by its parts, may import this module.
 
-    Modules of the product are allowed. Of tests and bench, it may import tests.support and the modules of its own
-    folder, except test modules and conftest.
+    The file may import all modules of the product, tests.support, and the modules of its own folder except test modules
+    and conftest.
     """
     top, *rest = module.split(".")
     if top not in ("tests", "bench"):
@@ -66,7 +66,7 @@ def may_import(importer: tuple[str, ...], module: str) -> bool:
 
 
 def imported(tree: ast.Module) -> Iterator[str]:
-    """Yield each imported module, and for `from package import name` also `package.name`, which may be one."""
+    """Yield each imported module, and for `from package import name` also `package.name`, which may be a module."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -1,4 +1,7 @@
-"""The tables of transitions: every state is reachable and leads to an end. test_documents.py compares docs/lifecycles.md."""
+"""The tables of transitions: every state is reachable and leads to a final state.
+
+test_documents.py compares the tables with docs/lifecycles.md.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from weelo_workers.contracts.statuses import BroadcastStatus
 from weelo_workers.lifecycles import mailbox
 from weelo_workers.lifecycles.lifecycle import Lifecycle
 
-# EXPIRED is final with one exception: continue-partial continues with the trucks that were won.
+# EXPIRED is final with one exception: the command continue-partial continues with the trucks that were won.
 BACK_FROM_THE_END = {("broadcast", BroadcastStatus.EXPIRED, BroadcastStatus.FULLY_FILLED)}
 
 each = pytest.mark.parametrize("name", LIFECYCLES)
@@ -57,9 +60,9 @@ def test_every_move_of_a_mailbox_row_names_what_makes_it() -> None:
 
 
 def test_the_conditions_on_the_state_of_mailbox_rows_are_written_once() -> None:
-    """Statements take these conditions from `models/mailbox.py`.
+    """SQL statements take the conditions on a row's state from `models/mailbox.py`.
 
-    Migrations keep their own text, because they never change.
+    Migrations contain conditions of their own, because a migration never changes.
     """
     state = re.compile(
         r"(settled_at|parked_at|retry_at)(\.is_\b|\.is_not\b| IS (NOT )?NULL)|attempts (>|=) \d|crashes (> [1-9]|<= \d)"

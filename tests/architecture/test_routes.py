@@ -117,7 +117,7 @@ def test_errors_of_commands_are_described_for_commands_and_no_others() -> None:
 
 
 def test_openapi_names_every_route() -> None:
-    """The only exception is the WebSocket, which OpenAPI cannot describe. It is described in asyncapi.json."""
+    """openapi.json describes every route except the WebSocket, which OpenAPI cannot describe and asyncapi.json does."""
     assert openapi()["openapi"].startswith("3.1.")
     assert {route for route, _ in operations()} == set(routes()) - {WEBSOCKET}
 
@@ -160,7 +160,7 @@ def test_asyncapi_describes_every_event_of_the_catalog() -> None:
 
 def test_asyncapi_says_why_a_socket_is_closed() -> None:
     description = asyncapi()["channels"]["events"]["description"]
-    for code in (1001, 4401, 4403, 4408, 4409, 4413, 4429):  # CONTRACT section 5
+    for code in (1001, 4401, 4403, 4408, 4409, 4413, 4429):  # the close codes of CONTRACT section 5
         assert str(code) in description
 
 
@@ -171,7 +171,7 @@ def test_asyncapi_is_sound() -> None:
         Draft202012Validator.check_schema(schema)
     for name, message in asyncapi()["components"]["messages"].items():
         Draft202012Validator.check_schema(message["payload"])
-        if not name.startswith("op_"):  # messages of clients are named by their op
+        if not name.startswith("op_"):  # messages of clients have no event: their names begin with `op_`
             assert message["payload"]["properties"]["event"] == {"const": name}
 
 

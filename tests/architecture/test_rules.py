@@ -11,7 +11,7 @@ from tests.support.sources import ROOT, name_of, python_files, syntax
 
 
 def _compares(*names: str) -> Callable[[ast.AST], bool]:
-    """Return a test for a comparison, or an `in_`, of an attribute with one of these names, such as `Offer.step`."""
+    """Return a function that finds comparisons, or an `in_`, of attributes with these names, such as `Offer.step`."""
 
     def named(each: ast.AST) -> bool:
         return isinstance(each, ast.Attribute) and not {each.attr, ast.unparse(each)}.isdisjoint(names)
@@ -33,14 +33,14 @@ def _reads(name: str) -> Callable[[ast.AST], bool]:
 
 
 def _raises(*codes: str) -> Callable[[ast.AST], bool]:
-    """Return a test for a rejection with one of these codes."""
+    """Return a function that finds rejections with one of these codes."""
     return lambda node: (
         isinstance(node, ast.Attribute) and node.attr in codes and name_of(node.value) == "Code"
     )
 
 
 def _doubles(node: ast.AST) -> bool:
-    """Return whether this is a power of 2 that grows with a variable."""
+    """Return whether this expression is a power of 2 with a variable exponent."""
     match node:
         case ast.BinOp(ast.Constant(2), ast.Pow(), exponent):
             return not isinstance(exponent, ast.Constant)
@@ -53,23 +53,28 @@ RULES = {
     "a slot is searching": (_compares("SEARCHING"), {"models/broadcasts.py"}),
     "a vehicle fits a slot": (
         _compares("vehicle_key"),
+        # Three files compare kinds for another purpose. register_vehicle.py: does an update change a vehicle's kind?
+        # hold.py: is the slot of the kind that the hold names? queries/broadcasts.py: has the fleet a free truck of the
+        # slot's kind?
         {
             "models/broadcasts.py",
             "models/fleet.py",
-            "fleet/register_vehicle.py",  # compares whether an update changes the kind of a vehicle
-            "offers/hold.py",  # compares with the kind that a hold names instead of a vehicle
-            "queries/broadcasts.py",  # selects slots of the kinds of which a fleet has free trucks
+            "fleet/register_vehicle.py",
+            "offers/hold.py",
+            "queries/broadcasts.py",
         },
     ),
     "a vehicle or driver is busy": (
         _compares("Assignment.vehicle_id", "Assignment.driver_id"),
+        # Three files compare for another purpose. offer_explanation.py: was a truck busy at an earlier time?
+        # queries/broadcasts.py: which trips may a driver see? catalog.py: to whom does a trip belong at delivery?
         {
             "models/trips.py",
             "queries/fleets.py",
-            "queries/offer_explanation.py",  # asks whether a truck was busy at an earlier time
-            "queries/broadcasts.py",  # selects the trips that a driver may see
+            "queries/offer_explanation.py",
+            "queries/broadcasts.py",
             "queries/trips.py",
-            "notifications/catalog.py",  # asks to whom a trip belongs at the time of delivery
+            "notifications/catalog.py",
         },
     ),
     "a row belongs to the caller": (

@@ -82,7 +82,7 @@ BAD_VALUES = [
     ("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/file.json"),
     ("GOOGLE_APPLICATION_CREDENTIALS", "/"),
     ("GOOGLE_APPLICATION_CREDENTIALS", __file__),
-    ("GOOGLE_APPLICATION_CREDENTIALS", "/proc/self/mem"),  # reading it fails, even as root
+    ("GOOGLE_APPLICATION_CREDENTIALS", "/proc/self/mem"),  # reading this file fails, even as root
     ("FCM_ENDPOINT", "nonsense"),
     ("FLOWER_URL", "javascript:alert(1)"),
     ("FCM_ENDPOINT", "https://"),
@@ -109,7 +109,7 @@ BAD_VALUES = [
     ("MIN_OFFERS_PER_STEP", "-1"),
     ("MAX_OPEN_OFFERS", "0"),
     ("LAST_STEP_MAX_KM", "-1"),
-    ("LAST_STEP_MAX_KM", "74"),  # less than the last ring's 75 km
+    ("LAST_STEP_MAX_KM", "74"),  # less than the radius of the last ring, 75 km
     ("MAX_OFFERS_PER_STEP", "0"),
     ("MAX_OFFERS_PER_STEP", "2.5"),
     ("SWEEP_SECONDS", "0"),

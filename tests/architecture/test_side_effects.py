@@ -1,4 +1,4 @@
-"""Importing our modules changes nothing in the process or in its libraries; `weelo_workers/bootstrap.py` does that."""
+"""Importing our modules changes nothing in the process or its libraries; only `weelo_workers/bootstrap.py` does."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 from tests.support.sources import ROOT, python_files
 
-# Alembic executes these files. It does not import them as modules.
+# Migrations are not imported as modules: Alembic executes their files.
 EXECUTED = "weelo_workers.models.migrations."
 
 IN_A_FRESH_PROCESS = """

@@ -26,7 +26,7 @@ class Request:
 
 @dataclass
 class ScriptedApi:
-    """A scripted server. `answers`: one per request; the last is repeated.
+    """A scripted server. `answers`: one per request; the last is repeated. A body is sent as JSON, but bytes as they are.
 
     `on_socket`: a function per socket that plays the server.
     """
@@ -99,7 +99,7 @@ def _handler(api: ScriptedApi) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
                 return
             status, json_body, headers = (*answer, {})[:3]
-            payload = json.dumps(json_body).encode()
+            payload = json_body if isinstance(json_body, bytes) else json.dumps(json_body).encode()
             self.send_response(status)
             kind = "application/problem+json" if status >= 400 else "application/json"
             for name, value in {"Content-Type": kind, "Content-Length": str(len(payload)), **headers}.items():

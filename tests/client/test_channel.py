@@ -124,7 +124,7 @@ def test_a_broken_socket_is_resumed_where_it_broke(api: ScriptedApi) -> None:
     def second(end: Socket) -> None:
         end.connected(seq=3)
         assert end.receive("resume")["after"] == 1
-        for seq in (1, 2, 2, 3):  # a server that repeats a line
+        for seq in (1, 2, 2, 3):  # the server repeats a line
             end.send("new_broadcast", {}, seq)
         end.wait_until_closed()
 
@@ -313,7 +313,7 @@ def test_a_client_that_is_disconnected_repeatedly_backs_off(api: ScriptedApi) ->
 
 
 def test_a_timeout_names_the_reason_of_failed_connections() -> None:
-    with socket.socket() as reserved:  # bound, not listening: connections are refused
+    with socket.socket() as reserved:  # a bound socket that does not listen refuses connections
         reserved.bind(("127.0.0.1", 0))
         client = WeeloClient(f"http://127.0.0.1:{reserved.getsockname()[1]}", "a token")
         with pytest.raises(FrameTimeout, match="refused"):

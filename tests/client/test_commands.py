@@ -125,7 +125,7 @@ def test_an_error_without_problem_json_is_a_refusal_too(api: ScriptedApi, client
 
 
 def test_a_refused_connection_is_unreachable_within_the_bound() -> None:
-    with socket.socket() as reserved:  # bound, not listening: connections are refused
+    with socket.socket() as reserved:  # a bound socket that does not listen refuses connections
         reserved.bind(("127.0.0.1", 0))
         client = WeeloClient(f"http://127.0.0.1:{reserved.getsockname()[1]}", "t", retry_for=0.5)
         began = time.monotonic()
@@ -208,3 +208,14 @@ def test_values_in_a_path_are_quoted(api: ScriptedApi, client: WeeloClient) -> N
     api.answers = [(201, {"id": "v-1"})]
     client.register_vehicle("DL01 AB 0042", "Open", "17 Feet")
     assert api.requests[0].path == "/api/v1/vehicles/DL01%20AB%200042"
+
+
+def test_a_page_of_another_server_is_refused_without_its_markup(
+    api: ScriptedApi, client: WeeloClient
+) -> None:
+    """A network that wants its users to sign in answers every request with 200 and a page."""
+    api.answers = [(200, b"<html>\n<body>Sign in</body>\n</html>", {"Content-Type": "text/html"})]
+    for ask in (client.current_broadcast, lambda: book(client)):
+        with pytest.raises(Rejected, match="200 HTTP_200") as refused:
+            ask()
+        assert "<" not in str(refused.value)

@@ -13,8 +13,10 @@ from rich.console import Console
 
 import weelo_demo
 import weelo_demo.fleet
+import weelo_demo.show
 from tests.client.scripted_api import ScriptedApi
-from weelo_client import Frame, Rejected
+from tests.support.waiting import eventually
+from weelo_client import Frame, Rejected, Unreachable
 from weelo_client.frames import FrameBuffer
 from weelo_demo import play
 from weelo_demo.act import Act, NotAsItShould, Scenario, State, together
@@ -34,7 +36,7 @@ def played(url: str) -> tuple[int, str]:
 
 
 def test_without_an_api_the_demo_ends_with_advice() -> None:
-    with socket.socket() as reserved:  # bound, not listening: connections are refused
+    with socket.socket() as reserved:  # a bound socket that does not listen refuses connections
         reserved.bind(("127.0.0.1", 0))
         code, output = played(f"http://127.0.0.1:{reserved.getsockname()[1]}")
     assert code == 2
@@ -46,6 +48,52 @@ def test_with_an_api_that_is_not_ready_the_demo_ends(api: ScriptedApi) -> None:
     code, output = played(api.url)
     assert code == 2
     assert "not ready" in output
+
+
+HTML = b"<!doctype html>\n<html>\n<head><title>A shop</title></head>\n<body><h1>Not here</h1></body>\n</html>"
+
+
+@pytest.mark.parametrize("status", [200, 302, 404, 503])
+def test_with_an_address_that_is_not_weelos_the_demo_ends_with_one_line(
+    api: ScriptedApi, status: int
+) -> None:
+    api.answers = [(status, HTML, {"Content-Type": "text/html"})]
+    code, output = played(api.url)
+    assert code == 2
+    [line] = output.splitlines()[2:]
+    assert line.startswith(f"The demo cannot begin. {api.url} is not Weelo: it answers {status}")
+    assert "<" not in line
+
+
+def test_why_the_fleet_cannot_sign_on_is_printed_before_anybody_signs_off(
+    api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signing off two hundred transporters may take minutes if the system does not work, and none of them is online."""
+    paper = io.StringIO()
+
+    def refuse(_: Transporter) -> None:
+        raise Unreachable("away")
+
+    monkeypatch.setattr(Transporter, "sign_on", refuse)
+    monkeypatch.setattr(Transporter, "sign_off", lambda _: pytest.fail("nobody is online"))
+    leave = Fleet.leave
+
+    def leaving(fleet: Fleet) -> None:
+        assert "The fleet could not sign on: away" in paper.getvalue()
+        leave(fleet)
+
+    monkeypatch.setattr(Fleet, "leave", leaving)
+    api.answers = [(200, {"status": "ready"}), (404, {"code": "NOT_FOUND", "status": 404})]
+    assert play(api.url, SECRET, Console(file=paper, width=200)) == 2
+
+
+def test_a_system_that_executes_slowly_is_named_while_the_fleet_signs_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(weelo_demo.show, "SLOW_SECONDS", 0.05)
+    paper = io.StringIO()
+    with Show(Console(file=paper, width=200)).signing_on(Fleet([])):
+        eventually(lambda: "`weelo doctor` names the cause" in paper.getvalue())
 
 
 def test_with_another_secret_the_demo_ends(api: ScriptedApi) -> None:
@@ -153,7 +201,7 @@ def test_a_refusal_with_another_code_than_expected_is_a_failure(api: ScriptedApi
 
 @pytest.mark.parametrize("over", range(len(PROGRAMME) - 4))
 def test_the_whole_programme_fits_on_a_terminal_of_24_lines(api: ScriptedApi, over: int) -> None:
-    """All scenarios fit on the screen, after any number (`over`) of short ones has ended, while four long ones run."""
+    """The screen has at most 24 lines when `over` short scenarios have ended and the next one and all long ones run."""
     acts = [Act(scenario, installation_of(api), Fleet([])) for scenario in PROGRAMME]
     short = [act for act in acts if not act.scenario.long]
     for act in (*short[: over + 1], *(act for act in acts if act.scenario.long)):

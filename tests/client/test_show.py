@@ -1,4 +1,4 @@
-"""The demo's live view, lines and table are complete at every width; only a low terminal shows less."""
+"""The demo's live view, lines and table are complete at every width. Only a terminal with few lines shows less."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OUTCOME = "REQUEST_ALREADY_TAKEN while it lasted; then Transporter 12 of Muzaffa
 
 
 def played() -> list[Act]:
-    """Return all acts of the programme after playing them: each has two lines and an outcome, and the last one failed."""
+    """Play the same script for each scenario of the programme, and return the acts. The last act fails."""
 
     def play(act: Act) -> str:
         act.note(*FAR)

@@ -12,7 +12,7 @@ from weelo_demo.fleet import OUTSIDE_THE_CITY_KM, SCATTER_KM, SIZE, WITHIN_KM, F
 from weelo_demo.people import LCV, OPEN, TIPPER, TRAILER, Installation
 from weelo_demo.towns import CONNAUGHT_PLACE, Point, Town, distance_km, moved, shared_out, towns_around
 
-PLATE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9 \-]{2,19}$")  # what the API accepts
+PLATE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9 \-]{2,19}$")  # the vehicle numbers that the API accepts
 
 
 @pytest.fixture(scope="module")

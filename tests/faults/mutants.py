@@ -77,9 +77,10 @@ MUTANTS = (
     ),
     Mutant(
         "claim",
-        "a command's row is not locked when it is claimed",
+        "a command's row is neither locked when it is claimed nor compared when it is settled",
         (
             (CLAIM, "    .with_for_update(of=MAILBOX)\n", ""),
+            (UOW, 'expected={"settled_at": None}', "expected={}"),
             (
                 ORDERING,
                 "_is_ordered = _mailbox.c.name == any_(",

@@ -242,7 +242,8 @@ class Probe:
         if offered_to is None:
             seen[VIEWS] += Counter(pairs(self._told())) - before[1]
         else:
-            # Not all events: a field that is in the offer only would be missing in the views of customers.
+            # Events are not added to the views here. Otherwise a field that only the offer contains would count as
+            # found in a view.
             offers = self.world.events_of(offered_to, "new_broadcast")
             failures = self.world.rows("SELECT name, last_error FROM mailbox WHERE last_error IS NOT NULL")
             assert offers, f"{request}: the fleet nearby was offered nothing {failures}"
@@ -257,7 +258,7 @@ class Probe:
         return result
 
     def proves(self, path: str, fact: bool) -> None:
-        """Record that a field had an effect. For fields whose value is not stored."""
+        """Assert and record that a field had an effect. Used for fields whose value is not stored."""
         assert fact, f"{path} has no effect"
         self.proved.add(path)
 
@@ -571,7 +572,7 @@ def test_every_field_of_a_request_arrives(world: World, route: str, model: type[
         if path not in probe.proved or place == COMMAND
     }
     assert lost == set()
-    # Each field of the model and of its nested models was sent.
+    # Check that a request has sent each field of the model and of its nested models.
     assert _fields(model) <= probe.fields
     stale = {
         f"{path} is in {place} after all"

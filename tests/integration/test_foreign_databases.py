@@ -142,6 +142,23 @@ def test_tables_of_another_program_are_refused_in_one_line(foreign: Made) -> Non
     assert refused.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("table", ["mailbox", "alembic_version"])
+def test_a_table_that_hides_ours_is_named(foreign: Made, table: str) -> None:
+    """The schema with the name of the role comes first in PostgreSQL's default search_path."""
+    url = foreign()
+    assert weelo_here("migrate", DATABASE_URL=address(url)).returncode == 0
+    administer(f'CREATE SCHEMA "{url.username}"', url.database)
+    assert weelo_here("migrate", DATABASE_URL=address(url)).returncode == 0, "an empty schema hides nothing"
+    administer(f'CREATE TABLE "{url.username}".{table} (version_num text)', url.database)
+    hides = f"{url.username}.{table} hides the table of the same name in public"
+    refused = weelo_here("migrate", DATABASE_URL=address(url))
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"weelo: DATABASE_URL: {hides}") and refused.stderr.count("\n") == 1
+    seen = weelo_here("doctor", DATABASE_URL=address(url)).stdout
+    assert f"database: {hides}" in seen
+    assert "weelo migrate" not in seen
+
+
 def test_a_schema_of_a_newer_version_or_another_program_is_refused_in_one_line(foreign: Made) -> None:
     url = foreign()
     administer(
@@ -170,6 +187,55 @@ def test_our_session_settings_override_the_defaults_of_a_database(foreign: Made)
             "lock_timeout": "8s",
         }
     made.dispose()
+
+
+HINDI = "राम की दुकान, दिल्ली"
+
+
+@pytest.mark.parametrize(
+    ("of_the_database", "query"),
+    [
+        ("client_encoding = LATIN1", ""),
+        (None, "?client_encoding=LATIN1"),
+        (None, "?options=-cclient_encoding%3DLATIN1"),
+    ],
+    ids=["database", "url", "options"],
+)
+@pytest.mark.parametrize("pooled", [False, True], ids=["direct", "pooler"])
+def test_every_language_is_stored_whatever_the_default_encoding_of_clients(
+    foreign: Made, of_the_database: str | None, query: str, pooled: bool
+) -> None:
+    if pooled and "options" in query:
+        pytest.skip("PgBouncer refuses the options of a URL")
+    url = foreign()
+    if of_the_database:
+        administer(f'ALTER DATABASE "{url.database}" SET {of_the_database}')
+    with RefusingProxy(address(url)) as pooler:
+        made = engine_of((pooler.url if pooled else address(url)) + query)
+        with made.connect() as connection:
+            assert connection.execute(text("SELECT :text || ''"), {"text": HINDI}).scalar_one() == HINDI
+            assert not [line for line in server.shortcomings(connection) if "client_encoding" in line]
+        made.dispose()
+
+
+def test_a_pooler_that_drops_the_encoding_is_named_and_does_not_matter_with_our_roles(
+    foreign: Made, roles: dict[str, str]
+) -> None:
+    url = foreign()
+    administer(f'ALTER DATABASE "{url.database}" SET client_encoding = LATIN1')
+    dropped = frozenset({"client_encoding", "options"})
+    with RefusingProxy(address(url), dropped) as pooler:
+        assert weelo_here("migrate", DATABASE_URL=address(url)).returncode == 0
+        seen = weelo_here("doctor", DATABASE_URL=pooler.url)
+        assert "database: client_encoding is LATIN1 and must be UTF8" in seen.stdout
+    shared = make_url(roles["DATABASE_URL"]).database
+    administer(f'ALTER DATABASE "{shared}" SET client_encoding = LATIN1')
+    with RefusingProxy(roles["DATABASE_WORKERS_URL"], dropped) as pooler:
+        made = engine_of(pooler.url)
+        with made.connect() as connection:
+            assert chosen(connection, "client_encoding") == {"client_encoding": "UTF8"}
+        made.dispose()
+    administer(f'ALTER DATABASE "{shared}" RESET client_encoding')
 
 
 @pytest.mark.parametrize("name", ["We-Elo", "two words", "per%cent", "ümläut"])

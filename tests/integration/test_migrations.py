@@ -1,4 +1,4 @@
-"""An older database is upgraded with its rows: columns keep their values, and commands their meaning."""
+"""The rows of an older database are upgraded: renamed columns keep their values, renamed commands their meaning."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from weelo_workers.models.migrate import alembic_config
 
 BEFORE_FIELD_TERMS, FIELD_TERMS = "0007", "0008"
 
-# Names of commands: when the old rows were written, and now.
+# The names of commands in old rows, each with its present name.
 RENAMED = {
     "offers.drop_hold": "offers.release_hold",
     "offers.release_hold": "offers.expire_hold",

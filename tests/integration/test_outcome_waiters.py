@@ -26,7 +26,7 @@ SETTLED = {
 
 @pytest.fixture
 def waiters(migrated: None) -> Iterator[OutcomeWaiters]:
-    """Yield waiters with a reader of their own."""
+    """Yield an `OutcomeWaiters` that receives events from a stream reader of its own."""
     waiters, reader, stopped = OutcomeWaiters(), StreamReader(), threading.Event()
     reader.subscribe(live_stream.STREAM_KEY, waiters.on_events)
     thread = threading.Thread(target=reader.read, args=(stopped,))

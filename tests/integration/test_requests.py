@@ -259,7 +259,10 @@ def test_an_empty_header_does_not_authenticate(app: FlaskClient, monkeypatch: py
 def test_a_recorded_command_is_accepted_whatever_fails_while_workers_are_woken(
     world: World, app: FlaskClient, monkeypatch: pytest.MonkeyPatch, parameter: str, prefer: dict[str, str]
 ) -> None:
-    """kombu raises TypeError for these parameters. The settings no longer pass them on, so the test sets them itself."""
+    """kombu raises TypeError for these parameters of a broker URL.
+
+    The settings remove them from URLs, so the test sets them in Celery.
+    """
     broken = CeleryWaker()
     broken._celery.conf.broker_url = f"{settings().redis_url}?{parameter}"
     monkeypatch.setattr(internal, "waker", lambda: broken)
@@ -282,3 +285,13 @@ def test_a_key_in_double_quotes_is_the_same_key(app: FlaskClient) -> None:
     for half in ('"abc-12345', 'abc-12345"', '"short"', "'abc-12345'"):
         refused = app.post("/api/v1/bookings", json=BOOKING, headers={**bearer, "Idempotency-Key": half})
         assert fields(refused) == {"Idempotency-Key"}
+
+
+def test_metrics_of_queues_come_from_the_primary(
+    app: FlaskClient, world: World, lagging_replica: None
+) -> None:
+    """A replica whose replay is paused would show a backlog of the past, and hide the one of now."""
+    world.broadcast()
+    lines = app.get("/metrics").text.splitlines()
+    [pending] = [line for line in lines if line.startswith('weelo_timers_pending{queue="timers"}')]
+    assert float(pending.rpartition(" ")[2]) >= 1

@@ -52,7 +52,7 @@ def test_the_migrations_make_exactly_what_the_models_describe(migrated: None) ->
 
 
 def test_a_column_without_a_migration_is_named(migrated: None) -> None:
-    """This proves that the test above can fail."""
+    """This test proves that the comparison of migrations and models can fail."""
     changed = MetaData()
     for table in Base.metadata.sorted_tables:
         table.to_metadata(changed)

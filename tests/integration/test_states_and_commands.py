@@ -1,9 +1,9 @@
 """Tables of the outcome of every command and every timer in every state.
 
-`done`: it has its effect. `same`: it succeeds and changes nothing, because its effect is there already or the timer
-is obsolete. `waits`: it changes nothing yet, and another command or timer follows. An error code: it is refused and
-changes nothing; `no` stands for INVALID_TRANSITION. `-`: there is no such case. A slash separates variants of a state
-or command.
+`done`: the command has its effect. `same`: the command succeeds and changes nothing, because its effect is there
+already or the timer is obsolete. `waits`: the command changes no row yet, but sends another command or timer. An error
+code: the command is refused and changes nothing; `no` stands for INVALID_TRANSITION. `-`: this case cannot occur. A
+slash separates a state or a command from its variant.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ from weelo_workers.lifecycles.lifecycle import Transition
 from weelo_workers.presence_sync import read_availability, write_presence
 from weelo_workers.redis_client import redis
 
-# Commands of the onlooker, who accepts, holds and declines, and of the holder, who has a hold. Before the broadcast is
-# offered there is no hold. A transporter without an offer gets the same answer as for an unknown broadcast (CONTRACT
-# section 2).
+# `accept`, `hold` and `decline` are commands of the onlooker, `confirm_hold` and `release_hold` of the holder (see
+# class Scene). In the state `created` no transporter has an offer, so there is no hold, and the answers are those for
+# an unknown broadcast (CONTRACT section 2).
 BROADCAST = (
     """
                     cancel                 continue_partial
@@ -73,8 +73,8 @@ completed         BROADCAST_FILLED     BROADCAST_FILLED     done                
 cancelled         BROADCAST_CANCELLED  BROADCAST_CANCELLED  done                 BROADCAST_CANCELLED  same
 expired           BROADCAST_EXPIRED    BROADCAST_EXPIRED    done                 BROADCAST_EXPIRED    same
 """,
-    # Commands of the system. `again`: the step was made before. `taken`: the slot was won meanwhile. The latecomer
-    # drove into the ring after its offers were made.
+    # Commands of the system. `again`: the step was made before. `taken`: the slot is no longer open. `offer_late` and
+    # `catch_up` are for the latecomer, who drove into the ring after its offers were made.
     """
                   widen  widen/again  expire  expire/early  reoffer  reoffer/taken  offer_late  catch_up
 created           done   same         done    waits         waits    same           same        same
@@ -87,7 +87,7 @@ completed         same   same         same    same          same     same       
 cancelled         same   same         same    same          same     same           same        same
 expired           same   same         same    same          same     same           same        same
 """,
-    # In these scenes no transporter was passed over for lack of room, so there is nothing to backfill.
+    # No transporter in these tests was passed over for lack of room, so a backfill offers nothing.
     """
                   offer_passed_over  backfill
 created           same               same
@@ -102,7 +102,7 @@ expired           same               same
 """,
 )
 
-# Accepts that name a slot, by the onlooker and by the holder. A slot in the state `held` is held by the holder.
+# The onlooker or the holder accepts one named slot. In the state `held` the holder's hold contains this slot.
 TRUCK_REQUEST = (
     """
            accept/onlooker        accept/holder
@@ -186,22 +186,25 @@ ROWS = ("broadcasts", "truck_requests", "holds", "assignments", "offers", "passe
 
 
 class Scene:
-    """A customer's request and four fleets: the winner of a slot, the holder of another, an onlooker and a latecomer."""
+    """A customer's broadcast and four fleets, all with a truck that fits.
+
+    If a state requires it, the winner has won a slot and the holder holds one. The onlooker has an offer only. The
+    latecomer is 20 km away while the first ring is offered, and comes nearer afterwards.
+    """
 
     def __init__(self, world: World, fleets: Sequence[Fleet]) -> None:
         self.world = world
         self.winner, self.holder, self.onlooker, self.latecomer = fleets
         self.customer = uuid4()
-        self.broadcast = self.held = uuid4()  # random ids, until the scene has real ones
+        self.broadcast = self.held = uuid4()  # replaced as soon as there is a broadcast or a hold
 
-    def asks(self, slots: int, *, told: bool = True) -> None:
+    def asks(self, slots: int) -> None:
         self.broadcast = UUID(self.world.book(self.customer, slots).result["id"])
-        if told:
-            self.world.drain()
-            self.world.heartbeat(self.latecomer, km_north=1)
+        self.world.drain()
+        self.world.heartbeat(self.latecomer, km_north=1)
 
     def the(self, subject: str) -> Any:
-        """Return the only row of this kind. Of slots it is the first."""
+        """Return the only row of the subject's table; for truck requests, the first slot."""
         first = "WHERE request_number = 1" if subject == "truck_request" else ""
         (row,) = self.world.rows(f"SELECT * FROM {subject}s {first}")
         return row
@@ -224,7 +227,7 @@ class Scene:
         self.held = UUID(self.world.hold(self.holder, self.broadcast).result["holdId"])
 
     def wins(self, *, then: str) -> None:
-        """Let the winner accept, and take the assignment to this status."""
+        """Let the winner accept, and bring the assignment to the status `then`."""
         self.world.accept(self.winner, self.broadcast)
         if then != "pending":
             self.world.drivers_accept(self.broadcast)
@@ -241,14 +244,14 @@ class Scene:
         return self.timer(WidenBroadcast(broadcast_id=self.broadcast, step=step))
 
     def reoffers(self, *, taken: bool = False) -> CommandOutcome:
-        """Reoffer the first slot that is searching. Without one, or with `taken`, reoffer a slot that does not exist."""
+        """Reoffer the first slot that is searching. If there is none, or if `taken`, use the id of no slot."""
         query = "SELECT id FROM truck_requests WHERE status = 'searching' ORDER BY request_number"
         slots = [] if taken else self.world.rows(query)
         slot = slots[0].id if slots else uuid4()
         return self.timer(ReofferBroadcast(broadcast_id=self.broadcast, truck_request_id=slot))
 
     def traces(self) -> tuple[list[Any], list[Any]]:
-        """Return the rows and events that a command may have changed, without its outcome, and the pending commands."""
+        """Return two lists to compare: rows with published events (except outcomes), and ids of pending commands."""
         told = """
             SELECT told->>'event' FROM mailbox, jsonb_array_elements(payload->'events') AS told
              WHERE name = 'notifications.deliver' AND told->>'event' <> 'CommandSettled'
@@ -260,14 +263,20 @@ class Scene:
 
 def a_broadcast(scene: Scene, status: str, how: str) -> None:
     full = status in ("fully_filled", "in_progress", "completed")
-    scene.asks(1 if full and not how else 3, told=status != "created")
+    scene.asks(1 if full and not how else 3)
     if status == "created":
+        # No command finds this status, because the command that creates a broadcast also offers it in its first ring. A
+        # previous version left it to the timer of the first ring.
+        scene.write("DELETE FROM offers")
+        scene.write(
+            "UPDATE broadcasts SET status = 'created', radius_step = 0, radius_km = NULL, transporters_notified = 0"
+        )
         return
     scene.holds()
     if full and not how:
         scene.world.release_hold(scene.holder, scene.held)
     if status == "broadcasting":
-        # No command finds this status, because the first ring enters and leaves it in one transaction.
+        # A statement writes this status, because the first ring enters and leaves it in one transaction.
         scene.write("UPDATE broadcasts SET status = 'broadcasting'")
     elif status != "active" and how != "empty":
         scene.wins(then={"in_progress": "en_route_pickup"}.get(status, status))
@@ -375,8 +384,8 @@ def _cells(table: str) -> Iterator[tuple[str, str, str]]:
                 yield state, command, "INVALID_TRANSITION" if cell == "no" else cell
 
 
-# Cells are ordered by state, so that a scene can be reused. Within a state, commands that need an elapsed deadline come
-# last.
+# Cells are ordered by state, so that `Stage` can reuse a scene. Within a state, the commands that need an elapsed
+# deadline come last.
 CELLS = [
     (subject, *cell)
     for subject, (tables, _, _) in SUBJECTS.items()
@@ -391,7 +400,7 @@ def _plain(name: str) -> str:
 
 
 class Stage:
-    """Builds a scene for a state, and reuses it until a command has changed it."""
+    """Brings a `Scene` into a state, and reuses it for the next command if the last one changed nothing."""
 
     def __init__(self) -> None:
         self.world = World()
@@ -457,7 +466,7 @@ def test_every_command_and_every_timer_has_a_column() -> None:
     columns = {_plain(command) for _, _, command, _ in CELLS}
     words = {name.partition(".")[::2] for name in REGISTRY}
     commands = {command for domain, command in words if domain in ("broadcasts", "offers", "trips")}
-    # A creation has no earlier state.
+    # The two commands that create a broadcast are in no table, because before them there is no state.
     assert (columns - set(assignment.STEPS)) | {"advance"} == commands - {"create_booking", "create_order"}
 
 

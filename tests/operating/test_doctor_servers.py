@@ -15,12 +15,14 @@ from redis.exceptions import RedisError
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
+from tests.support.disks import SmallDisk
 from tests.support.programs import weelo_here
 from tests.support.servers import DOCTOR, own_database
 from tests.support.waiting import eventually
 from weelo_workers.models import server
 from weelo_workers.models.engine import connect
 from weelo_workers.models.migrate import upgrade_to_head
+from weelo_workers.runtime.embedded import Postgres
 from weelo_workers.runtime.ports import free_port
 from weelo_workers.runtime.valkey import _binary
 
@@ -67,7 +69,11 @@ def test_every_configured_server_is_checked(migrated: None, cluster: str) -> Non
     assert done.returncode == 1, done.stderr
     findings = done.stdout.splitlines()
     assert "CELERY_BROKER_URL: is a cluster, whose keys lie on several servers; use a single one" in findings
-    assert "DATABASE_READ_URL: the schema is not at head: run `weelo migrate`" in findings
+    assert [
+        line
+        for line in findings
+        if line.startswith("DATABASE_READ_URL: is no replica of DATABASE_URL: its database is ")
+    ]
     assert [line for line in findings if line.startswith("DATABASE_WORKERS_URL: not reachable: ")]
     assert [
         line
@@ -104,3 +110,26 @@ def test_settings_of_a_server_that_may_lose_accepted_commands_are_reported(
             pytest.skip(f"the server of {name} has fsync on, which only its configuration changes")
         assert [line for line in server.warnings(connection) if line.startswith(f"{setting} is off")]
     made.dispose()
+
+
+def test_a_database_whose_disk_is_full_is_a_finding() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="weelo-full-"))
+    folder.chmod(0o755)
+    disk = SmallDisk(folder / "disk", megabytes=120)
+    if disk.why_not:
+        pytest.skip(disk.why_not)
+    postgres = Postgres(disk.at, {"fsync": "off"})
+    try:
+        postgres.start()
+        url = postgres.create_database("weelo")
+        assert weelo_here("migrate", DATABASE_URL=url).returncode == 0
+        assert "refuses writes" not in weelo_here("doctor", DATABASE_URL=url).stdout
+        with disk.full():
+            seen = weelo_here("doctor", DATABASE_URL=url)
+        assert seen.returncode == 1
+        assert "database: it refuses writes: could not " in seen.stdout
+        assert "No space left on device" in seen.stdout
+    finally:
+        postgres.remove()
+        disk.remove()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -13,10 +13,15 @@ from pathlib import Path
 
 import psutil
 import pytest
+from flask import Flask
+from sqlalchemy.engine import make_url
+from werkzeug.test import TestResponse
 
 from tests.support.api_process import Api
 from tests.support.raw_http import Answer, exchange, request
+from tests.support.standby import run_on
 from tests.support.waiting import eventually
+from weelo_api.views import operating
 from weelo_workers.models import migrate
 from weelo_workers.models.engine import connect
 from weelo_workers.runtime.embedded import Postgres, Valkey
@@ -98,6 +103,57 @@ def test_probes_are_answered_while_postgresql_hangs_and_recover_with_it(
         assert_the_database_is_reported_away(api)
     eventually(lambda: is_ready(api), within=10)
     assert "\nweelo_database_up 1.0\n" in ask(api, "/metrics").body.decode()
+
+
+@pytest.mark.parametrize(
+    ("statement", "undo", "words"),
+    [
+        ("ALTER ROLE reader CONNECTION LIMIT 0", "", "too many connections for role …"),
+        ("ALTER ROLE reader PASSWORD 'changed'", "", "password authentication failed for user …"),
+        ("ALTER ROLE reader NOLOGIN", "", "role … is not permitted to log in"),
+        (
+            "REVOKE CONNECT ON DATABASE weelo FROM PUBLIC",
+            "GRANT CONNECT ON DATABASE weelo TO PUBLIC",
+            "permission denied for database …",
+        ),
+        (
+            "SELECT pg_reload_conf()",
+            "SELECT pg_reload_conf()",
+            "no pg_hba.conf entry for host …, user …, database …, no encryption",
+        ),
+    ],
+    ids=["connections", "password", "login", "database", "pg_hba"],
+)
+def test_the_probe_names_why_postgresql_refuses_connections_but_no_names(
+    servers: tuple[Postgres, Valkey], statement: str, undo: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The probe is open to everybody, so its answer contains no host, role or database."""
+    postgres, _ = servers
+    postgres.create_database("weelo")
+    run_on(postgres, "DROP ROLE IF EXISTS reader")
+    run_on(postgres, "CREATE ROLE reader LOGIN PASSWORD 'of the reader'")
+    url = make_url(postgres.url("weelo")).set(username="reader", password="of the reader")
+    made = connect(url.render_as_string(hide_password=False))
+    monkeypatch.setattr(operating, "engine", lambda: made)
+    app = Flask("probes")
+    app.register_blueprint(operating.api)
+    rules = postgres.working_directory() / "pg_hba.conf"
+    before = rules.read_text()
+    if "pg_hba" in words:
+        rules.write_text("host all weelo 127.0.0.1/32 scram-sha-256")
+    run_on(postgres, statement)
+    try:
+        answer = eventually(lambda: refused(app.test_client().get("/readyz")))
+    finally:
+        rules.write_text(before)
+        if undo:
+            run_on(postgres, undo)
+        made.dispose()
+    assert answer.json == {"status": "unavailable", "reason": f"database: {words}"}
+
+
+def refused(answer: TestResponse) -> TestResponse | None:
+    return answer if answer.status_code == 503 else None
 
 
 def test_probes_are_answered_while_redis_hangs(api: Api, servers: tuple[Postgres, Valkey]) -> None:

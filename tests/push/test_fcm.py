@@ -84,7 +84,7 @@ def test_a_message_that_has_arrived_is_not_sent_again_because_another_has_not(
 ) -> None:
     """One request of a batch may fail, for example if Google refuses to renew the credentials for it.
 
-    The others are not sent again.
+    The messages that were sent are not sent again.
     """
     asked = iter(range(100))
 

@@ -133,7 +133,7 @@ def test_FCM_is_asked_again_when_it_says(world: World, server: FcmServer, troubl
     server.retry_after = "60"
     world.broadcast(1)
     assert server.tokens() == [happy]
-    world.tick(50)  # less than the whole time, because real time passes as well
+    world.tick(50)  # less than 60 s, because real time passes as well
     assert len(server.asked) == 2
     world.tick(11)
     assert server.tokens() == [happy, token]
@@ -157,7 +157,8 @@ def test_FCM_is_not_asked_again_after_the_end(world: World, server: FcmServer) -
     world.broadcast(1)
     world.tick(200)
     offers = [each for _, each in server.asked if each == token]
-    assert len(offers) == 2  # the offer once and the withdrawal once: its retry is not due yet, but in 119 s
+    # The offer and the withdrawal were sent once each. The retry of the withdrawal is not due for another 119 s.
+    assert len(offers) == 2
 
 
 def test_FCM_is_never_asked_earlier_than_it_said(world: World, server: FcmServer) -> None:
@@ -238,7 +239,8 @@ def test_what_FCM_refuses_for_good_is_not_tried_again(
 ) -> None:
     _, token = fleet_with_phone(world)
     server.answers[token] = "invalid"
-    logging.getLogger(push.__name__).disabled = False  # a test of the command line may have disabled it
+    # A test of the command line may have disabled this logger.
+    logging.getLogger(push.__name__).disabled = False
     world.broadcast(1)
     world.tick(30)
     assert len(server.asked) == 1

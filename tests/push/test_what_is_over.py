@@ -1,4 +1,4 @@
-"""A push that was delayed, by an open socket or by FCM, is sent only if its event is still true."""
+"""A push that was delayed, by an open socket or by FCM, is sent only if its event still applies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.fcm_server import FcmServer
 from tests.support.waiting import eventually
 from tests.support.world import Fleet, World
 
-# Delayed pushes are delayed by this many more seconds, so that slow machines can execute other commands meanwhile.
+# The tests delay waiting pushes by this many more seconds, so that a slow machine can execute other commands first.
 A_WHILE = 20
 
 

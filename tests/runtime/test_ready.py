@@ -10,6 +10,14 @@ import httpx
 import pytest
 
 from tests.support.programs import STAND_IN, Begin
+from tests.support.wakers import NullWaker
+from weelo_workers import app
+from weelo_workers.messaging.bus import Bus
+from weelo_workers.messaging.worker_heartbeats import NO_COMMAND, clear_consumption, queues_consumed
+from weelo_workers.models.engine import connect
+from weelo_workers.redis_client import connect as connect_redis, redis
+from weelo_workers.runtime.datadir import make_directory
+from weelo_workers.runtime.embedded import Valkey
 from weelo_workers.runtime.ports import free_port
 
 # A `weelo up` with short limits. Each test appends the code that runs in place of the workers.
@@ -19,6 +27,17 @@ readiness.LIMIT_SECONDS, readiness.SLOW_LIMIT_SECONDS, readiness.FAULT_SECONDS =
 readiness.FIRST_NOTICE_SECONDS = 1
 supervisor.FIRST_PAUSE_SECONDS = 0.01
 """
+REFUSED_BY_POSTGRESQL = '''
+API = """
+import http.server, json, sys
+class Unready(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(503); self.end_headers()
+        self.wfile.write(json.dumps({"reason": "database: too many connections for role …"}).encode())
+    def log_message(self, *_): pass
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Unready).serve_forever()
+"""
+'''
 NO_SERVER = "redis://127.0.0.1:1/0"
 
 
@@ -51,8 +70,13 @@ def begin_up(begin: Begin, data_dir: Path, worker: str, **environment: str) -> s
             r"no worker has consumed a message of broadcasts, offers, .*; offers printed: idle",
         ),
         (None, "API = 'import time; time.sleep(600)'", r"http://\S+/readyz does not answer .*refused"),
+        (
+            None,
+            REFUSED_BY_POSTGRESQL,
+            r"http://\S+/readyz answers 503: database: too many connections for role …",
+        ),
     ],
-    ids=["dead-redis", "dead-broker", "restart-loop", "nothing-consumed", "no-api"],
+    ids=["dead-redis", "dead-broker", "restart-loop", "nothing-consumed", "no-api", "database"],
 )
 def test_a_system_that_does_not_work_ends_with_one_line_that_names_the_cause(
     variable: str | None, worker: str, cause: str, begin: Begin, data_dir: Path
@@ -61,6 +85,50 @@ def test_a_system_that_does_not_work_ends_with_one_line_that_names_the_cause(
     last = printed.splitlines()[-1]
     assert re.fullmatch(rf"weelo: not ready after \d+ s: {cause}.*", last), printed
     assert "| not ready after" in printed, "the cause is also logged before the time is over"
+
+
+HOLDS_ALL_CONNECTIONS = """
+WORKER = '''
+import os, redis, time
+held = []
+while True:
+    try:
+        held.append(redis.Redis.from_url(os.environ["REDIS_URL"]))
+        held[-1].ping()
+    except redis.RedisError:
+        time.sleep(0.5)
+'''
+"""
+
+
+def test_a_redis_that_refuses_further_connections_is_named(begin: Begin, data_dir: Path) -> None:
+    make_directory(data_dir)
+    valkey = Valkey(data_dir)
+    url = valkey.start()
+    connect_redis(url).config_set("maxclients", 10)
+    printed = begin_up(begin, data_dir, HOLDS_ALL_CONNECTIONS, REDIS_URL=url)
+    cause = "REDIS_URL: Redis cannot be used: it refuses connections: its maxclients (10) is reached"
+    assert re.fullmatch(rf"weelo: not ready after [4-7] s: {re.escape(cause)}", printed.splitlines()[-1]), (
+        printed
+    )
+    valkey.stop()
+
+
+def test_a_worker_that_the_database_refuses_has_consumed_nothing(
+    migrated: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise `weelo up` would print that it is ready, and no command would be executed."""
+    refused = connect("postgresql://nobody:wrong@127.0.0.1:1/weelo")
+    task = app.app.tasks["offers.accept"]
+    clear_consumption(redis())
+    with monkeypatch.context() as away:
+        away.setattr(app, "bus", lambda: Bus(refused, NullWaker()))
+        task.run(str(NO_COMMAND))
+    assert queues_consumed() == set()
+    task.run(str(NO_COMMAND))
+    assert queues_consumed() == {"offers"}
+    clear_consumption(redis())
+    app.bus.cache_clear()
 
 
 def test_a_restart_loop_after_ready_is_reported_and_the_rest_goes_on_serving(

@@ -32,9 +32,9 @@ def database(worker_id: str) -> Iterator[Database]:
 
 @pytest.fixture(scope="package")
 def embedded() -> Iterator[System]:
-    """Yield a `weelo up` with its own servers, on a data dir that was made before there were roles."""
+    """Yield a `weelo up` with its own servers, on a data dir from a version of Weelo without database roles."""
     above = Path(tempfile.mkdtemp(prefix="weelo-test-"))
-    above.chmod(0o755)  # root's PostgreSQL runs as another user, who has to enter the directory
+    above.chmod(0o755)  # as root, PostgreSQL runs as another user and must be able to enter the folder
     folder = above / ".weelo"
     postgres, valkey = Postgres(folder), Valkey(folder)
     try:

@@ -1,4 +1,4 @@
-"""Bookings, fleets and holds in a running system, and how their owners see them."""
+"""Data of several users in a running system: bookings, orders, trucks, drivers, a hold and a device."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def fleet(system: System, trucks: int = 3) -> Fleet:
 
 
 class Scene:
-    """A customer's booking, another's order, and a fleet with a truck on the booking and a hold on the order."""
+    """A booking, another customer's order, and a fleet that has a truck on the booking and a hold on the order."""
 
     def __init__(self, system: System) -> None:
         self.system = system
@@ -86,7 +86,7 @@ class Scene:
         return {offer["broadcastId"] for offer in done(whose.http.get("/offers"))["items"]}
 
     def as_its_people_see_it(self) -> list[Any]:
-        """Return the scene's data that must stay the same, whatever other users send."""
+        """Return the data that requests of other users must not change: both broadcasts, and the fleet's lists."""
         with self.system.http(Role.ADMIN, uuid4()) as admin:
             seen = [done(admin.get(f"/broadcasts/{each}")) for each in (self.booking, self.order)]
         for each in seen:

@@ -1,4 +1,4 @@
-"""Every address has one spelling. Others are 404, never a redirect that loses the method or the body."""
+"""Every address has one spelling. Others are 404, never a redirect, which could lose the method or the body."""
 
 from __future__ import annotations
 
@@ -67,6 +67,15 @@ def test_no_route_ends_in_a_slash_since_werkzeug_would_redirect_to_it() -> None:
 def test_an_address_whose_letters_or_slashes_are_encoded_is_404(path: str) -> None:
     headers = {"Authorization": f"Bearer {signed(claims())}"}
     as_sent = {"PATH_INFO": unquote(path), "RAW_URI": path}
+    answer = app().test_client().open(method="GET", headers=headers, environ_overrides=as_sent)
+    assert (answer.status_code, answer.content_type) == (404, "application/problem+json")
+
+
+@pytest.mark.parametrize("target", ["/api/v1/events#top", "/api/v1/events?limit=1#top", "/healthz#"])
+def test_an_address_with_a_fragment_is_404(target: str) -> None:
+    """A server passes the fragment in RAW_URI only. A request must not contain one (RFC 9112, section 3.2)."""
+    headers = {"Authorization": f"Bearer {signed(claims())}"}
+    as_sent = {"PATH_INFO": re.split("[?#]", target)[0], "RAW_URI": target}
     answer = app().test_client().open(method="GET", headers=headers, environ_overrides=as_sent)
     assert (answer.status_code, answer.content_type) == (404, "application/problem+json")
 

@@ -1,4 +1,4 @@
-"""A body must be one JSON text in UTF-8, be declared as such, and repeat no name in an object. Others are refused."""
+"""Bodies are refused unless they are one JSON text in UTF-8, are declared as such, and repeat no name in an object."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.people import BOOKING
 from tests.support.tokens import claims, signed
 from weelo_workers.contracts.statuses import Role
 
-# The mailbox is emptied, because a full one would be a reason to refuse requests.
+# The fixture empties the mailbox, because with a full mailbox load shedding refuses requests.
 pytestmark = pytest.mark.usefixtures("world")
 
 GOOD = json.dumps(BOOKING).encode()
@@ -31,7 +31,7 @@ def app() -> Flask:
 
 
 def routes(*, with_a_body: bool) -> list[tuple[str, str, str]]:
-    """Return (method, path, role) of the routes that change something: either those that take a body, or the others."""
+    """Return (method, path, role) of the routes that are not GET: either of those with a body or of those without."""
     found = []
     for rule in app().url_map.iter_rules():
         view = app().view_functions[rule.endpoint]
@@ -53,7 +53,7 @@ def send(
     route: tuple[str, str, str] | None = None,
     coding: str = "identity",
 ) -> Any:
-    """Send this body and return the answer; by default it is a booking by a new customer."""
+    """Send this body as a new user and return the answer. The default route is `POST /bookings`."""
     method, path, role = route or ("POST", "/api/v1/bookings", Role.CUSTOMER)
     bearer = {"Authorization": f"Bearer {signed(claims(role=role))}", "Content-Encoding": coding}
     content_type_header = {} if content_type is None else {"CONTENT_TYPE": content_type}

@@ -26,7 +26,7 @@ from weelo_api.server.worker import SlowClientSafeWorker
 
 HEAD_SECONDS, BODY_SECONDS = ImpatientWorker.head_seconds, ImpatientWorker.body_seconds
 KEEPER = "tests.security.impatient_worker.ImpatientWorker"
-THREADS = 128  # of the one API process under test
+THREADS = 128  # the threads of the one API process under test
 CROWD = 200
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"
@@ -137,7 +137,7 @@ def test_a_head_letter_by_letter_is_understood_and_costs_others_nothing(api: Api
     line = call(api)
     for letter in HEALTH:
         line.sendall(bytes([letter]))
-        time.sleep(0.005)  # as on a slow network
+        time.sleep(0.005)
     assert hung_up(line, 5).startswith(b"HTTP/1.1 200 ")
     line.close()
 
@@ -191,7 +191,9 @@ def test_who_does_not_read_the_answer_holds_nobody_up(api: Api) -> None:
             lines.enter_context(line)
             line.connect(("127.0.0.1", api.port))
             line.sendall(ask)
-        others_are_answered(api, within=8)  # the answers keep the processor busy
+        others_are_answered(
+            api, within=8
+        )  # a longer limit, because sending the answers keeps the processor busy
 
 
 # --- large requests -------------------------------------------------------------------------------------
@@ -253,7 +255,7 @@ def test_a_head_without_end_is_refused(api: Api, head: bytes) -> None:
 def test_requests_one_behind_the_other_are_all_answered(api: Api) -> None:
     """Pipelined requests are all answered (RFC 9112, section 9.3.2).
 
-    The server does not wait for an incomplete one at the end.
+    The server does not wait for the rest of an incomplete last request.
     """
     with call(api, KEPT * 10 + KEPT[:20]) as line:
         assert hung_up(line, BODY_SECONDS + 5).count(b"HTTP/1.1 200 ") == 10

@@ -48,6 +48,12 @@ def test_a_good_answer_is_kept_by_no_cache_either(migrated: None) -> None:
     assert answer.content_type == "application/json"
 
 
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_a_state_of_the_moment_is_kept_by_no_cache(path: str, migrated: None) -> None:
+    answer = app().test_client().get(path)
+    assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
+
+
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PATCH", "PROPFIND", "GEt"])
 def test_other_methods_are_refused(method: str) -> None:
     assert app().test_client().open("/api/v1/bookings", method=method).status_code == 405

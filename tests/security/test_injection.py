@@ -277,7 +277,7 @@ def test_the_address_carries_no_fields_either(embedded: System) -> None:
 def test_a_key_is_a_key_or_400(embedded: System, key: str) -> None:
     with embedded.http(Role.CUSTOMER, uuid4()) as customer:
         header = {b"Idempotency-Key": key.encode()}
-        if len(key) > 8_000:  # gunicorn's own limit of a header line
+        if len(key) > 8_000:  # longer than gunicorn's limit of a header line
             assert customer.post("/bookings", json=BOOKING, headers=header).status_code in (400, 431)
         else:
             assert is_refused(customer.post("/bookings", json=BOOKING, headers=header))

@@ -91,7 +91,8 @@ def test_the_api_reads_every_table_and_hands_in_commands_only(database: Database
     try_as(database.api, f"SELECT * FROM {table} LIMIT 1")
     statements = row_statements(table)
     if table in HANDED_IN:
-        with pytest.raises(IntegrityError):  # inserting is allowed, but the empty row violates a constraint
+        # The API may insert, but the row without values violates a constraint.
+        with pytest.raises(IntegrityError):
             try_as(database.api, statements.pop("insert"))
     assert [what for what, statement in statements.items() if not refused(database.api, statement)] == []
 

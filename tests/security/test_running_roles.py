@@ -33,7 +33,7 @@ def roles_of(system: System, pids: list[int]) -> set[str]:
 
 def test_every_program_connects_with_its_own_role(embedded: System) -> None:
     with embedded.http(Role.TRANSPORTER, uuid4()) as transporter:
-        for _ in range(4):  # so that several API processes connect
+        for _ in range(4):  # several requests, so that several API processes connect
             answer = transporter.put("/transporter/availability", json={"isAvailable": True})
             assert answer.status_code == 200, answer.text
             assert transporter.get("/transporter/availability").json()["isAvailable"] is True
@@ -43,7 +43,7 @@ def test_every_program_connects_with_its_own_role(embedded: System) -> None:
 
 
 def test_no_process_knows_the_password_of_another_role(embedded: System) -> None:
-    """An attacker who takes over the API thus has only the API's rights."""
+    """Each process has only its own role's password, so an attacker who controls the API has only the API's rights."""
     passwords = {
         role: str(make_url(Postgres(embedded.folder).url("weelo", role=role)).password)
         for role in ("weelo", "weelo_api", "weelo_workers")
@@ -70,7 +70,7 @@ def test_what_runs_may_not_do_what_its_role_may_not(embedded: System) -> None:
 def test_the_doctor_finds_nothing_wrong(
     embedded: System, monkeypatch: pytest.MonkeyPatch, program: str | None
 ) -> None:
-    """`weelo doctor` finds nothing wrong: as the owner, with a data dir, and with the roles that it has in containers."""
+    """`weelo doctor` finds nothing wrong: as the owner with a data dir, as the API's role, as the workers' role."""
     if program is not None:
         own = psutil.Process(embedded.pids(program)[0]).environ()["DATABASE_URL"]
         monkeypatch.setitem(embedded.environment, "DATABASE_URL", own)

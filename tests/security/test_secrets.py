@@ -78,7 +78,7 @@ def test_no_secret_in_what_is_printed_or_logged(lived_in: System) -> None:
     assert shown(lived_in, "".join(lived_in.printed)) == []
     for server in (Postgres(lived_in.folder), Valkey(lived_in.folder)):
         assert shown(lived_in, server.log.read_text()) == []
-    assert "eyJ" not in "".join(lived_in.printed)  # the beginning of every token
+    assert "eyJ" not in "".join(lived_in.printed)  # every token begins with this
 
 
 @running
@@ -119,7 +119,7 @@ def test_no_secret_on_a_command_line(lived_in: System) -> None:
 
 @running
 def test_no_secret_in_what_flower_asks_workers(lived_in: System) -> None:
-    """Flower shows every visitor the workers' answers to these inspect commands."""
+    """Flower shows every visitor the workers' answers to Celery's inspect commands."""
     options = {"global_keyprefix": "weelo:celery:"}
     monitor = Celery(broker=Valkey(lived_in.folder).url(), broker_connection_retry_on_startup=True)
     monitor.conf.broker_transport_options = options

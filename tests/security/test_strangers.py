@@ -45,12 +45,12 @@ def app() -> Flask:
 
 
 def routes() -> list[tuple[str, str]]:
-    """Return (`POST /holds/<id>/confirm`, role) for every route with an argument in its path and its roles."""
+    """Return (`POST /holds/<id>/confirm`, role) for every route with a path argument and each role except admin."""
     found = []
     for rule in app().url_map.iter_rules():
         if rule.arguments and rule.rule.startswith("/api/v1/"):
             for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
-                # Admins may see everything, so they are left out. test_tokens.py tests that no other role counts as
+                # Admins may see all data, so their role is left out. test_tokens.py tests that no other role counts as
                 # admin.
                 roles = app().view_functions[rule.endpoint].roles - {Role.ADMIN}
                 found += [(f"{method} {rule.rule.removeprefix('/api/v1')}", role.value) for role in roles]
@@ -63,7 +63,7 @@ def scene(embedded: System) -> Scene:
 
 
 def theirs(scene: Scene, route: str) -> dict[str, str]:
-    """Return the route's path arguments for resources of other users. Raises KeyError for a route that is missing here."""
+    """Return path arguments for the route: ids of the scene's resources. Raises KeyError for an unknown route."""
     ids = {
         "bookings": scene.booking,
         "broadcasts": scene.booking,

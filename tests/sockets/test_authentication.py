@@ -100,3 +100,11 @@ def test_what_is_no_websocket_handshake_is_a_bad_request(api: Api, headers: dict
         urlopen(Request(f"http://127.0.0.1:{api.port}/api/v1/ws", headers=headers), timeout=5)
     assert refused.value.code == 400
     assert refused.value.headers["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "POST"])
+def test_another_method_than_get_is_not_allowed(api: Api, method: str) -> None:
+    with pytest.raises(HTTPError) as refused:
+        urlopen(Request(f"http://127.0.0.1:{api.port}/api/v1/ws", method=method), timeout=5)
+    assert refused.value.code == 405
+    assert refused.value.headers["Allow"] == "GET"

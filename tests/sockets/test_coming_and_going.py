@@ -1,6 +1,6 @@
 """Phones lose their sockets many times an hour: no resources of a lost socket may stay behind.
 
-`WEELO_CONNECTS=10000` is the long form.
+The variable `WEELO_CONNECTS` sets the number of sockets.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from weelo_workers.redis_client import redis
 CONNECTS = int(os.environ.get("WEELO_CONNECTS", "600"))
 AT_ONCE = 20
 WARM_UP = 400
-# gunicorn keeps its threads: as many as there were concurrent requests.
+# gunicorn starts up to one thread per concurrent request and keeps these threads.
 MORE_THREADS = AT_ONCE
-MORE_FILES = 10  # connections to PostgreSQL and Redis that pools may have opened meanwhile
-# An open socket costs about 48 KiB, a closed one nothing. After the warm-up, caches and threads still grow by 0.4 to 1
-# KiB a visit in the first 600 visits, and by less in later ones.
+# Pools may open connections to PostgreSQL and Redis during the test.
+MORE_FILES = 10
+# An open socket needs about 48 KiB, a closed one nothing. After the warm-up, memory for caches and threads still grows:
+# by 0.4 to 1 KiB per socket during the first 600 sockets, and by less later.
 MORE_MEMORY = min(CONNECTS * 4 * 1024, 8 * 1024**2)
 
 

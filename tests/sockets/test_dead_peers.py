@@ -79,7 +79,7 @@ def test_a_peer_that_answers_pings_stays_connected() -> None:
         received_events = await peer.receive(answer=True, at_most=6)
         assert [type(event) for event in received_events] == [Ping] * 6
         assert ours.next_message() is None
-        # A peer that stops answering pings later is disconnected, too.
+        # From here on the peer answers no pings, so it is disconnected.
         *_, farewell = await peer.receive(answer=False)
         assert farewell == NO_ANSWER
 

@@ -136,8 +136,9 @@ def test_sockets_of_a_process_that_died_do_not_count(migrated: None, someone: UU
             worker.kill()
         other.process.kill()
         other.process.wait()
-        psutil.wait_procs(workers, timeout=10)  # otherwise the worker might renew the mark while it ends
-        # The key is deleted instead of waiting until it expires, 15 s after it was last renewed.
+        # A worker that has not ended might renew the process's key.
+        psutil.wait_procs(workers, timeout=10)
+        # The key would expire 15 s after it was last renewed. The test deletes it instead of waiting.
         redis().delete(f"weelo:sockets:process:{died}")
         newer = one.connect_as(someone)
         eventually(lambda: _processes_with_sockets_of(someone) == {name})

@@ -21,7 +21,7 @@ from weelo_workers.redis_client import redis
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionRegistry]:
-    """Yield a registry that does not publish on its own for a minute."""
+    """Yield a registry that, for a minute, writes to Redis only after a change."""
     monkeypatch.setattr(session_registry, "EVERY_SECONDS", 60.0)
     here, stopped = SessionRegistry(list[SessionRecord]), threading.Event()
     thread = threading.Thread(target=here.run, args=(stopped,))

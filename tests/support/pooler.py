@@ -35,7 +35,7 @@ KNOWN = {
 class RefusingProxy(TcpProxy):
     """Refuses a connection whose startup message has a parameter that PgBouncer does not know, and forwards all others.
 
-    `ignored`: parameters that are dropped instead of refused, like those in `ignore_startup_parameters`.
+    `ignored`: parameters that are dropped instead of passed on or refused, like those in `ignore_startup_parameters`.
     """
 
     def __init__(self, url: str, ignored: frozenset[str] = frozenset()) -> None:

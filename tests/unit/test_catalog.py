@@ -1,4 +1,4 @@
-"""The catalog refuses routes that read what their events do not have, and `publish` refuses other recipients."""
+"""The catalog refuses routes that read fields that their events lack. `publish` refuses undeclared recipients."""
 
 from __future__ import annotations
 

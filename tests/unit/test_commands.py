@@ -1,4 +1,4 @@
-"""How commands are declared and loaded, and JSON forms that depend on a command's values."""
+"""How command classes are declared, how stored commands are loaded, and JSON whose field names depend on values."""
 
 from __future__ import annotations
 

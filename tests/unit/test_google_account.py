@@ -108,7 +108,7 @@ def test_an_account_whose_key_cannot_sign_is_refused(
 def test_an_unreadable_file_is_refused(tmp_path: Path) -> None:
     assert "directory" in refusal(tmp_path)
     assert "No such file" in refusal(tmp_path / "missing.json")
-    assert "error" in refusal(Path("/proc/self/mem"))  # reading it fails, even as root
+    assert "error" in refusal(Path("/proc/self/mem"))  # reading this file fails, even as root
 
 
 @pytest.mark.parametrize("command", ["doctor", "migrate"])

@@ -1,4 +1,4 @@
-"""Repeated warnings are limited, by text, with a clock that the test sets."""
+"""Repeated warnings with the same text are limited. The tests set the clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""After a failed attempt follows a pause, longer each time. After five failures a command is parked."""
+"""After each failed attempt a command pauses, longer each time. After five failures it is parked."""
 
 from __future__ import annotations
 

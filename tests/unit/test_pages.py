@@ -15,7 +15,7 @@ from weelo_workers.queries.pages import PageRequest
 
 
 def refused(cursor: str) -> Rejected:
-    """Return the error. The cursor is parsed before any query, so the session needs no connection."""
+    """Return the error that this cursor causes. It is raised before any query, so the session needs no connection."""
     with Session() as session, pytest.raises(Rejected) as error:
         PageRequest(20, cursor).apply(session, select(Broadcast), Broadcast.created_at, Broadcast.id)
     return error.value

@@ -1,4 +1,4 @@
-"""Each process has one object, also after a fork."""
+"""`PerProcess` makes one object per process, and another one in a forked child."""
 
 from __future__ import annotations
 

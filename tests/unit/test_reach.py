@@ -1,4 +1,4 @@
-"""How far a broadcast reaches, and which distances that covers."""
+"""The reach of a broadcast: its value for each step, and the distances that it covers."""
 
 from __future__ import annotations
 

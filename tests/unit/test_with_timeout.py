@@ -1,4 +1,4 @@
-"""A function that may hang: callers wait for a bounded time, and calls do not pile up."""
+"""Callers of a function that may hang wait for a limited time, and calls that hang do not accumulate."""
 
 from __future__ import annotations
 

@@ -25,8 +25,12 @@ def register(app: Flask) -> None:
 
     @app.before_request
     def _refuse_other_spellings() -> None:
-        as_sent = request.environ.get("RAW_URI", "").partition("?")[0]
-        if not _ONE_SLASH.match(request.environ.get("PATH_INFO", "")) or _NEEDLESSLY_ENCODED.search(as_sent):
+        as_sent = request.environ.get("RAW_URI", "")
+        path = as_sent.partition("?")[0]
+        # A request has no fragment (RFC 9112, section 3.2), but gunicorn accepts one and removes it.
+        if "#" in as_sent or _NEEDLESSLY_ENCODED.search(path):
+            raise Rejected(Code.NOT_FOUND)
+        if not _ONE_SLASH.match(request.environ.get("PATH_INFO", "")):
             raise Rejected(Code.NOT_FOUND)
 
     @app.before_request

@@ -17,6 +17,9 @@ _ALWAYS = {
     "X-Frame-Options": "DENY",
 }
 
+# Probes and monitoring must read the present state, not one that a proxy has stored.
+_OF_THE_MOMENT = frozenset({"/healthz", "/readyz", "/metrics"})
+
 ERROR_HEADERS = {**_ALWAYS, **_PRIVATE}
 
 
@@ -26,6 +29,8 @@ def register(app: Flask) -> None:
         private = request.path.startswith("/api/") or response.status_code >= 400
         for name, value in (ERROR_HEADERS if private else _ALWAYS).items():
             response.headers.setdefault(name, value)
+        if request.path in _OF_THE_MOMENT:
+            response.headers["Cache-Control"] = "no-store"
         if response.status_code == 401:
             response.headers["WWW-Authenticate"] = "Bearer"  # required by RFC 9110, section 11.6.1
         if response.status_code == 415:

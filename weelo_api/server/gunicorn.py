@@ -94,6 +94,7 @@ def post_worker_init(worker: Any) -> None:
     from weelo_api.metrics import start_publisher
     from weelo_api.websocket.hub import hub
 
+    multiprocess_dir.make_again_if_deleted()
     outcome_waiters()
     hub()
     start_publisher()
@@ -128,6 +129,7 @@ def child_exit(server: Any, worker: Any) -> None:
     from weelo_workers.metrics import merging
 
     if (own := multiprocess_dir.current_dir()) is not None:
+        multiprocess_dir.make_again_if_deleted()
         merging.merge_dead(own)
 
 

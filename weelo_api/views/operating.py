@@ -5,12 +5,13 @@ from typing import cast
 from flask import Blueprint, Response, current_app, jsonify, redirect
 from flask_openapi3 import OpenAPI
 from prometheus_client import CONTENT_TYPE_LATEST
+from sqlalchemy.exc import DBAPIError
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from weelo_api.metrics import exposition
 from weelo_api.views import home
 from weelo_api.with_timeout import WithTimeout
-from weelo_workers.models.engine import engine
+from weelo_workers.models.engine import engine, why_unavailable
 from weelo_workers.models.migrate import is_at_head
 
 api = Blueprint("operating", __name__)
@@ -38,12 +39,15 @@ def alive() -> Response:
 def ready() -> tuple[Response, int]:
     """Return 200 if the database answers and its schema is at head, else 503.
 
-    Redis is not required, because commands are accepted without it.
+    The reason is the server's, without names, because everybody may read it. Redis is not required, because commands
+    are accepted without it.
     """
     try:
         migrated = _is_migrated()
     except TimeoutError:
         return jsonify(status="unavailable", reason="database: no answer within 2 s"), 503
+    except DBAPIError as error:
+        return jsonify(status="unavailable", reason=f"database: {why_unavailable(error)}"), 503
     except Exception as error:
         return jsonify(status="unavailable", reason=f"database: {type(error).__name__}"), 503
     if not migrated:

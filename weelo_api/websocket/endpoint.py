@@ -10,6 +10,7 @@ from typing import Any
 from flask import Flask, Response, request
 from flask_sock import Sock
 from simple_websocket import Server
+from werkzeug.exceptions import MethodNotAllowed
 
 from weelo_api.auth import Identity, authenticate, authenticate_header
 from weelo_api.http.errors import problem
@@ -40,7 +41,9 @@ def register(app: Flask) -> None:
 
     @app.before_request
     def _at_the_door() -> Response | None:
-        if request.path == PATH and request.method in ("GET", "HEAD"):
+        if request.path == PATH:
+            if request.method != "GET":
+                raise MethodNotAllowed(["GET"])
             if not hub().has_capacity(unauthenticated=not request.headers.get("Authorization")):
                 return problem(
                     Code.SERVICE_UNAVAILABLE, "Too many sockets are open. Try again.", retryAfter=5

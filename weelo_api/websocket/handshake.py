@@ -38,8 +38,7 @@ def _is_valid(request: Request) -> bool:
     headers = request.headers
     connection = [option.strip().lower() for option in headers.get("Connection", "").split(",")]
     return (
-        request.method == "GET"
-        and request.environ.get("SERVER_PROTOCOL") != "HTTP/1.0"
+        request.environ.get("SERVER_PROTOCOL") != "HTTP/1.0"
         and headers.get("Upgrade", "").lower() == "websocket"
         and "upgrade" in connection
         and headers.get("Sec-WebSocket-Version") == VERSION

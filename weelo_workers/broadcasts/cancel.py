@@ -56,7 +56,8 @@ def _cancel(
             Code.BOOKING_CANNOT_CANCEL,
             "A truck has set out already." if under_way else f"The {broadcast.kind} is {broadcast.status}.",
         )
-    # Calls that query come first, because the unit of work writes its pending rows before each query.
+    # The calls that query the database come first, because each query after a change makes the unit of work write that
+    # change with a statement of its own.
     broadcast_transitions.request_backfill(uow, broadcast)
     broadcast_transitions.end_holds(uow, broadcast)
     uow.advance_all([s for s in slots if s.status in slot_lifecycle.CANCEL.when], slot_lifecycle.CANCEL)

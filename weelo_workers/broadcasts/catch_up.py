@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Double, Exists, cast, exists, func, literal, null, select
+from sqlalchemy import ColumnElement, Double, Exists, cast, exists, func, literal, null, or_, select
 
 from weelo_workers import presence
 from weelo_workers.broadcasts.matching import Excluded, pickup_of
 from weelo_workers.broadcasts.offering import record_passed_over
-from weelo_workers.contracts.broadcasts import CatchUp, OfferLate
+from weelo_workers.contracts.broadcasts import CatchUp, CreateBooking, CreateOrder, OfferLate
 from weelo_workers.contracts.statuses import PassedOverBecause
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.distance import SPHERE_ERROR, SPHERE_KM
@@ -20,7 +21,8 @@ from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer, Transporter, TruckRequest, Vehicle, vehicle_busy
 from weelo_workers.models.broadcasts import reach_covers, reach_is_limited
-from weelo_workers.queries.open_offers import in_last_step, open_offers_of
+from weelo_workers.queries.backlog import is_unsettled
+from weelo_workers.queries.open_offers import in_last_step, leaves_room, open_offers_of
 from weelo_workers.queries.sphere import half_chord_squared
 from weelo_workers.settings import settings
 
@@ -44,15 +46,16 @@ def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
 
     Those for which the transporter has no room or no free truck are recorded, as a step would record them.
     """
-    if not command.again and uow.session.scalar(
-        select(_some_broadcast_is_in_rings(command.transporter_id, uow.now))
-    ):
+    may_be_offered_now = or_(
+        _some_broadcast_is_in_rings(command.transporter_id, uow.now), is_unsettled(CreateBooking, CreateOrder)
+    )
+    if not command.again and uow.session.scalar(select(may_be_offered_now)):
         uow.send(command.model_copy(update={"again": True}), at=uow.now + RECHECK_AFTER)
-    missed = _missed(uow, command)
+    open_offers = open_offers_of(uow.session, command.transporter_id, uow.now)
+    missed = _missed(uow, command, open_offers)
     if not missed:
         return
     cap = settings().max_open_offers
-    open_offers = open_offers_of(uow.session, command.transporter_id, uow.now)
     fit, refused = split_by_room(open_offers, [each for each in missed if each.free], cap)
     busy = [each for each in missed if not each.free]
     record_passed_over(
@@ -75,7 +78,8 @@ def _some_broadcast_is_in_rings(transporter_id: UUID, now: datetime) -> Exists:
     """Return the condition that some broadcast that could be offered to this transporter is limited to a radius.
 
     A step searches Redis before it locks the broadcast. If the transporter comes online after that search, and this
-    command reads the broadcast before the step commits, both miss the offer. So this command runs a second time.
+    command reads the broadcast before the step commits, both miss the offer. So this command runs a second time. For
+    the same reason it does so while a command that creates a broadcast waits or is executed.
     """
     return exists().where(*_concerns(transporter_id, now), reach_is_limited())
 
@@ -101,19 +105,23 @@ def _concerns(transporter_id: UUID, now: datetime) -> tuple[ColumnElement[bool],
     return Broadcast.status.in_(OPEN), Broadcast.expires_at > now, fits, ~offered, wants_work
 
 
-def _missed(uow: UnitOfWork, command: CatchUp) -> list[Missed]:
+def _missed(uow: UnitOfWork, command: CatchUp, open_offers: Sequence[OfferRank]) -> list[Missed]:
     """Return the missed broadcasts within reach, nearest first.
 
-    Reads at most twice MAX_OPEN_OFFERS broadcasts that are within a ring, and as many that are in their last step,
-    because the cap would exclude farther ones in any case; each with and without a free truck for them.
+    Reads at most twice MAX_OPEN_OFFERS broadcasts that are within a ring, and as many that are in their last step, because
+    the cap would exclude farther ones in any case; each with and without a free truck for them. Those for which the open
+    offers leave no room are limited apart, because after a move there may be room for farther ones.
     """
     here = presence.last_position(command.transporter_id) or _place_in(command)
     last_step = Broadcast.radius_step > len(settings().radius_steps_km)
     km_at_least = _km_at_least(here)
+    room = leaves_room(
+        open_offers, km_at_least * SPHERE_ERROR, last_step=last_step, cap=settings().max_open_offers
+    )
     free = _has_a_fitting_truck(command.transporter_id).where(~vehicle_busy)
     of_its_class = (
         func.row_number()
-        .over(partition_by=(last_step, free), order_by=(km_at_least, Broadcast.id))
+        .over(partition_by=(last_step, free, room), order_by=(km_at_least, Broadcast.id))
         .label("of_its_class")
     )
     nearest = (

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers import broadcast_transitions
+from weelo_workers.broadcasts.rings import offer_in_rings, search_rings
 from weelo_workers.contracts.broadcasts import (
     BroadcastRequest,
     BroadcastView,
@@ -18,7 +19,6 @@ from weelo_workers.contracts.broadcasts import (
     CreateOrder,
     ExpireBroadcast,
     TruckDemand,
-    WidenBroadcast,
 )
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import BroadcastKind, BroadcastStatus, TruckRequestStatus
@@ -33,7 +33,10 @@ Creation = CreateBooking | CreateOrder
 
 
 def open_broadcast(command: Creation, kind: BroadcastKind, uow: UnitOfWork) -> BroadcastView:
-    """Create the broadcast, or return the open one if this request repeats it. Raises Rejected(ORDER_ACTIVE_EXISTS)."""
+    """Create the broadcast and offer it in its first ring, or return the open one if this request repeats it.
+
+    Raises Rejected(ORDER_ACTIVE_EXISTS).
+    """
     broadcast = _broadcast(command, kind, uow.now)
     slots = _slots(command.request.wanted(), broadcast)
     while not _opened(uow, broadcast):
@@ -44,8 +47,8 @@ def open_broadcast(command: Creation, kind: BroadcastKind, uow: UnitOfWork) -> B
     uow.add(*slots)
     uow.record_created(broadcast, "create")
     broadcast_transitions.announce_state(uow, broadcast, slots)
-    uow.send(WidenBroadcast(broadcast_id=broadcast.id, step=1))
     uow.send(ExpireBroadcast(broadcast_id=broadcast.id), at=broadcast.expires_at)
+    offer_in_rings(uow, broadcast, slots, search_rings(broadcast, slots, step=1))
     uow.http_status = 201
     return broadcast_view(broadcast, slots, uow.now)
 

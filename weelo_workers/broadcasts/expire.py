@@ -31,8 +31,8 @@ def expire(command: ExpireBroadcast, uow: UnitOfWork) -> None:
     if broadcast is None or broadcast.status in lifecycle.FINAL:
         return
     if uow.now < broadcast.expires_at:
-        # The deadline has moved since this timer was set, so another is set; also for a full broadcast, because it may
-        # lose a truck and be open again before then.
+        # The deadline has moved since this timer was set, so another timer is set. A full broadcast needs it as well,
+        # because it may lose a truck and be open again at the new deadline.
         uow.send(command, at=broadcast.expires_at)
         return
     if broadcast.status not in lifecycle.EXPIRE.when:

@@ -56,7 +56,7 @@ class Excluded:
 
 @dataclass(slots=True)
 class MatchResult:
-    """The transporters to offer a broadcast to, and those excluded, each nearest first."""
+    """The transporters to whom a broadcast is to be offered, and the excluded ones. Both lists are nearest first."""
 
     candidates: list[Candidate] = field(default_factory=list)
     excluded: list[Excluded] = field(default_factory=list)
@@ -78,7 +78,7 @@ def pickup_of(broadcast: Broadcast) -> presence.Point:
 def search_presence(
     broadcast: Broadcast, slots: Sequence[TruckRequest], this: ladder.Ring
 ) -> presence.SearchResult | None:
-    """Return the transporters in presence who are within this ring and have such a truck; None if Redis does not answer.
+    """Return the transporters in presence within this ring who have a truck for a slot; None if Redis does not answer.
 
     Called before anything is locked, because Redis may be slow to answer.
     """
@@ -108,7 +108,7 @@ def find_candidates(
     last_step: bool,
     unlimited: bool = False,
 ) -> MatchResult:
-    """Return the transporters to offer this to, and those excluded with the reason. `unlimited`: this step reaches everyone.
+    """Return the candidates for an offer, and those excluded with the reason. `unlimited`: the step reaches everyone.
 
     Presence only proposes. The rows decide: a candidate wants work now, has a free truck of an open kind, has room for
     another offer and has no offer of this broadcast yet. Called under the broadcast's lock.
@@ -179,10 +179,10 @@ def already_offered(session: Session, broadcast: Broadcast, slots: Sequence[Truc
 def _with_trucks_of(
     kinds: set[str], km: ColumnElement[float], pickup: presence.Point, *, last_step: bool, now: datetime
 ) -> Select[UUID, bool, float, Sequence[str], int]:
-    """Return a query of transporters with vehicles of these kinds.
+    """Return a query for the transporters with vehicles of these kinds. Two of its columns are computed.
 
-    `kinds`: the kinds with a free vehicle. `open_offers`: how many of their offers count against a new one with this
-    `pickup` at `km`.
+    `kinds`: the kinds of which a vehicle is free. `open_offers`: how many of their offers count against a new offer
+    whose `pickup` is `km` away.
     """
     free_kinds = func.array_agg(distinct(Vehicle.vehicle_key)).filter(~vehicle_busy)
     open_offers = open_offers_against(

@@ -13,7 +13,8 @@ from weelo_workers.contracts.statuses import PassedOverBecause
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer
-from weelo_workers.queries.open_offers import in_last_step
+from weelo_workers.queries.open_offers import in_last_step, open_offers_of
+from weelo_workers.settings import settings
 
 # A broadcast that the transporter cannot take now is excluded from their heartbeats for this time.
 SNOOZE_SECONDS = 60.0
@@ -28,22 +29,39 @@ def offer_late(command: OfferLate, uow: UnitOfWork) -> None:
         km = None if here is None else pickup_of(asked).km_to(here)
         late = offer_late_to(uow, command.broadcast_id, {transporter: km})
         if late and not late.offered:
-            _leave_out_of_heartbeats(uow, late, transporter, km)
+            _leave_out_of_heartbeats(uow, late, transporter, here)
     if command.then:
         uow.send(OfferLate(broadcast_id=command.then[0], transporter_id=transporter, then=command.then[1:]))
 
 
 def _leave_out_of_heartbeats(
-    uow: UnitOfWork, late: LateOffers, transporter_id: UUID, km: float | None
+    uow: UnitOfWork, late: LateOffers, transporter_id: UUID, here: presence.Point | None
 ) -> None:
     """Exclude the broadcast from this transporter's heartbeats: it was offered before, or they cannot take it now."""
     broadcast = late.broadcast
     # Near hundreds of requests, each heartbeat of a transporter without room would otherwise send twenty commands without
-    # effect. Broadcasts farther than a refused one would be refused as well.
+    # effect.
     no_room = any(each.because == PassedOverBecause.TOO_MANY_OFFERS for each in late.excluded)
-    if no_room and km is not None and not in_last_step(broadcast):
-        uow.after_commit(partial(presence.mark_full, transporter_id, km, SNOOZE_SECONDS))
+    if no_room and here is not None and not in_last_step(broadcast):
+        km = pickup_of(broadcast).km_to(here)
+        if _list_is_full_beyond(uow, transporter_id, here, km):
+            uow.after_commit(partial(presence.mark_full, transporter_id, km, SNOOZE_SECONDS))
     offered = uow.session.get(Offer, (broadcast.id, transporter_id)) is not None
     leave_out = presence.mark_offered if offered else presence.snooze
     seconds = (broadcast.expires_at - uow.now).total_seconds() if offered else SNOOZE_SECONDS
     uow.after_commit(partial(leave_out, broadcast.id, [transporter_id], seconds))
+
+
+def _list_is_full_beyond(uow: UnitOfWork, transporter_id: UUID, here: presence.Point, km: float) -> bool:
+    """Return whether the transporter has no room for any request farther than `km`, whatever its direction.
+
+    Offers whose pickups are within `km` now count against all of these. An offer made before a move may have prevented
+    the refused request only.
+    """
+    near = [
+        each
+        for each in open_offers_of(uow.session, transporter_id, uow.now)
+        if each.km is not None and each.km <= km and not each.last_step
+        if each.pickup is not None and presence.Point(*each.pickup).km_to(here) <= km
+    ]
+    return len(near) >= settings().max_open_offers

@@ -15,7 +15,7 @@ from weelo_workers.models import Broadcast
 def offer_passed_over(command: OfferPassedOver, uow: UnitOfWork) -> None:
     """Offer the broadcast to those of the transporters who are online within its reach.
 
-    If Redis does not answer, all count as online at an unknown distance.
+    If Redis does not answer, all of them count as online at an unknown distance.
     """
     asked = uow.session.get(Broadcast, command.broadcast_id)
     if asked is None:

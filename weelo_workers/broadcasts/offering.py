@@ -24,7 +24,8 @@ from weelo_workers.queries.slots import filled, searching
 from weelo_workers.queries.views import broadcast_header, request_fields, requested_vehicles
 from weelo_workers.settings import settings
 
-# Rows stored per step. This many explain to every transporter nearby, even in the densest town, why they got no offer.
+# The limit on rows stored per step. It is high enough that every transporter nearby can learn why they got no offer,
+# even in the densest town.
 MAX_PASSED_OVER_PER_STEP = 250
 
 OFFER_TRANSITION = {
@@ -38,11 +39,14 @@ OFFER_TRANSITION = {
 def insert_offers(
     uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate], step: int, *, last_step: bool
 ) -> tuple[list[Candidate], list[Excluded]]:
-    """Insert an offer for each candidate who still has room for it. Return those, and the candidates left out.
+    """Insert an offer for each candidate who still has room for it.
 
-    Other transactions may be inserting offers for the same transporters. Therefore their rows are locked first (in id
-    order and after the broadcast's row, as everywhere), and a second statement counts the open offers and inserts, so
-    the cap holds exactly. The locks last until the commit, so they are taken as late as possible.
+    Return the candidates who got an offer, and those who did not.
+
+    Other transactions may be inserting offers for the same transporters. Therefore the rows of the transporters are
+    locked first (in id order and after the broadcast's row, as everywhere). A second statement counts the open offers
+    and inserts the new ones, so the cap holds exactly. The locks last until the commit, so they are taken as late as
+    possible.
     """
     if not these:
         return [], []
@@ -70,7 +74,7 @@ def insert_offers(
             literal(step),
             places.c.km,
             literal(last_step),
-            # The offer belongs to the transition that follows, which increments the version.
+            # The offer gets the version after the next transition, because that transition publishes it.
             literal(broadcast.version + 1),
             literal(uow.now),
         )
@@ -155,7 +159,7 @@ def advance_ring(
     why: dict[str, Any],
     **columns: Any,
 ) -> None:
-    """Advance the broadcast after new offers, and publish them."""
+    """Move the broadcast along its lifecycle, and publish the offers that were inserted for these candidates."""
     broadcast_transitions.advance_and_announce(
         uow,
         broadcast,
@@ -175,7 +179,7 @@ def advance_ring(
 def offer_to(
     uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest], these: Sequence[Candidate]
 ) -> None:
-    """Publish the offer to each transporter, with their distance and the slots that they have trucks for."""
+    """Publish the offer to each of these transporters, with their distance and the slots for which they have trucks."""
     by_kind: dict[str, list[UUID]] = defaultdict(list)
     for slot in searching(slots):
         by_kind[slot.vehicle_key].append(slot.id)

@@ -21,7 +21,7 @@ from weelo_workers.queries.open_offers import in_last_step
 
 @dataclass(frozen=True, slots=True)
 class LateOffers:
-    """The result of `offer_late_to`, which holds the broadcast's lock until the commit."""
+    """The result of `offer_late_to`. The broadcast in it stays locked until the commit."""
 
     broadcast: Broadcast
     offered: list[Candidate]
@@ -33,8 +33,8 @@ def offer_late_to(
 ) -> LateOffers | None:
     """Offer the broadcast to those of these transporters who are within its reach, can take it and have room.
 
-    Return None if the broadcast is over, or none of them is within its reach. `km_by_transporter`: how far they are
-    from the pickup (None: not known).
+    Return None if the broadcast is over, or if none of them is within its reach. `km_by_transporter`: the distance of
+    each from the pickup (None: not known).
     """
     broadcast = uow.lock(Broadcast, broadcast_id)
     if broadcast is None or broadcast.status not in OFFER_TRANSITION or uow.now >= broadcast.expires_at:

@@ -15,7 +15,7 @@ from weelo_workers.queries.slots import searching
 
 @handles(ReofferBroadcast)
 def reoffer(command: ReofferBroadcast, uow: UnitOfWork) -> None:
-    """Offer the slot again, unless it was taken meanwhile."""
+    """Offer the slot again, unless it has been taken since it was reopened."""
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or broadcast.status not in lifecycle.OPEN:
         return

@@ -13,20 +13,21 @@ from weelo_workers.models import Broadcast, Offer, PassedOver, Transporter, Vehi
 from weelo_workers.models.fleet import of_kinds
 from weelo_workers.queries.slots import kinds_of
 
-# Limit on the searches. One that finds only stale transporters removes them from the index and is repeated.
+# The limit on searches per call. A search that finds only stale transporters removes them from the index and is
+# repeated.
 MAX_SEARCHES = 5
 
 
 def any_transporter_online(uow: UnitOfWork, broadcast: Broadcast) -> bool:
     """Return whether any transporter with a fitting truck, free or on the road, is online within reach.
 
-    Reads Redis, so it is called before anything is locked. If Redis does not answer, every available transporter with such a truck on the
-    road counts as online and within reach.
+    Reads Redis, so it is called before anything is locked. If Redis does not answer, every available transporter with
+    such a truck on the road counts as online and within reach.
     """
     kinds = kinds_of(broadcast_transitions.slots_of(uow, broadcast.id))
     pickup, reach = pickup_of(broadcast), broadcast.reach
     if reach.is_nothing:
-        reach = Reach.everyone()  # no step has been made, so the distance cannot be the reason
+        reach = Reach.everyone()  # No step has been made, so the distance cannot be the reason.
     try:
         for _ in range(MAX_SEARCHES):
             found = presence.nearest(kinds, pickup, 1, reach)
@@ -43,8 +44,8 @@ def any_transporter_online(uow: UnitOfWork, broadcast: Broadcast) -> bool:
 def unfilled_reason(uow: UnitOfWork, broadcast: Broadcast, *, online: bool) -> UnfilledBecause:
     """Return why a broadcast got no truck. `online`: whether a fitting transporter was online within reach.
 
-    NOBODY_ACCEPTED means that an offer was made. Without one, a transporter who is free now had no room before or came
-    online too late, so the reason is NOBODY_FREE.
+    NOBODY_ACCEPTED means that an offer was made. If none was made, the fitting transporters online had no room, had all
+    their trucks on the road, or came online too late, so the reason is NOBODY_FREE.
     """
     if uow.session.scalar(select(exists().where(Offer.broadcast_id == broadcast.id))):
         return UnfilledBecause.NOBODY_ACCEPTED

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from datetime import timedelta
-from functools import partial
 
-from weelo_workers import broadcast_transitions, presence
-from weelo_workers.broadcasts.matching import Excluded, MatchResult, find_candidates, search_presence
-from weelo_workers.broadcasts.offering import (
-    OFFER_TRANSITION,
-    advance_ring,
-    insert_offers,
-    most_relevant,
-    record_passed_over,
-)
+from weelo_workers import broadcast_transitions
+from weelo_workers.broadcasts.offering import OFFER_TRANSITION
+from weelo_workers.broadcasts.rings import offer_in_rings, search_rings
 from weelo_workers.contracts.broadcasts import WidenBroadcast
-from weelo_workers.contracts.statuses import BroadcastStatus, PassedOverBecause
-from weelo_workers.lifecycles import broadcast as lifecycle
-from weelo_workers.lifecycles.ladder import Ring, next_step_in, ring
-from weelo_workers.lifecycles.reach import Reach
+from weelo_workers.contracts.statuses import BroadcastStatus
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Broadcast, TruckRequest
+from weelo_workers.models import Broadcast
 from weelo_workers.queries.slots import searching
 from weelo_workers.settings import settings
 
@@ -37,9 +25,8 @@ def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
     unlocked = uow.session.get(Broadcast, command.broadcast_id)
     if unlocked is None:
         return
-    # Redis is read before the lock, so that an accept does not wait for it. The pickup, the kinds and the radius never
-    # change, so the result is still valid.
-    searched = _search_rings(unlocked, broadcast_transitions.slots_of(uow, unlocked.id), command.step)
+    # The pickup, the kinds and the radius never change, so what is found before the lock is still valid after it.
+    searched = search_rings(unlocked, broadcast_transitions.slots_of(uow, unlocked.id), command.step)
 
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or not _is_due(broadcast, command, uow):
@@ -49,81 +36,7 @@ def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
         # All open slots are on hold, so there is nothing to offer. This ring is tried again later.
         uow.send(command, at=uow.now + timedelta(seconds=settings().radius_step_seconds))
         return
-    for this, online in searched:
-        seconds = _offer_within(uow, broadcast, slots, this, online)
-        if seconds != 0:
-            break
-    if seconds is not None and (next_at := uow.now + timedelta(seconds=seconds)) < broadcast.expires_at:
-        uow.send(WidenBroadcast(broadcast_id=broadcast.id, step=broadcast.radius_step + 1), at=next_at)
-
-
-def _search_rings(
-    broadcast: Broadcast, slots: Sequence[TruckRequest], step: int
-) -> list[tuple[Ring, presence.SearchResult | None]]:
-    """Search presence in this ring and, while it is empty, in the next ones. Return each with its result."""
-    searched = []
-    while True:
-        this = ring(step, settings().radius_steps_km, settings().last_step_max_km)
-        online = search_presence(broadcast, slots, this)
-        searched.append((this, online))
-        if this.last or online is None or online.near:
-            return searched
-        step += 1
-
-
-def _offer_within(
-    uow: UnitOfWork,
-    broadcast: Broadcast,
-    slots: Sequence[TruckRequest],
-    this: Ring,
-    online: presence.SearchResult | None,
-) -> float | None:
-    """Offer the broadcast within one ring. Return the seconds until the next ring; None if there is none."""
-    found = find_candidates(
-        uow.session, broadcast, slots, online, uow.now, last_step=this.last, unlimited=this.reach.is_everyone
-    )
-    left_over = found.keep_nearest(settings().max_offers_per_step)
-    offered, refused = insert_offers(uow, broadcast, found.candidates, this.step, last_step=this.last)
-    left_out = [*found.excluded, *refused]
-    record_passed_over(uow, [(broadcast.id, this.step, each) for each in most_relevant(left_out)])
-    _mark_waiting(uow, broadcast, left_out)
-    if this.last and online is not None and online.more:
-        left_over = True
-    advance_ring(
-        uow,
-        broadcast,
-        slots,
-        offered,
-        why={"step": this.step, "radiusKm": this.reach.limit_km, "passedOver": _counted(left_out)},
-        radius_step=this.step,
-        radius_km=_reached(broadcast, this, found, left_over=left_over).limit_km,
-    )
-    if broadcast.status == BroadcastStatus.BROADCASTING:
-        broadcast_transitions.advance_and_announce(uow, broadcast, lifecycle.ACTIVATE, slots)
-    return next_step_in(
-        this,
-        offers_made=len(offered),
-        left_over=left_over,
-        at_least=settings().min_offers_per_step,
-        step_seconds=settings().radius_step_seconds,
-    )
-
-
-def _reached(broadcast: Broadcast, this: Ring, found: MatchResult, *, left_over: bool) -> Reach:
-    """Return how far this step reaches.
-
-    For a ring this is its radius; for the last step, while transporters are left, the distance of the farthest candidate
-    so far. Transporters who come online meanwhile wait for the portion that reaches their distance.
-    """
-    if not (this.last and left_over):
-        return this.reach
-    farthest = max(each.distance_km or 0.0 for each in found.candidates) if found.candidates else 0.0
-    return Reach.within(max(settings().radius_steps_km[-1], broadcast.reach.limit_km or 0.0, farthest))
-
-
-def _counted(left_out: Sequence[Excluded]) -> dict[str, int]:
-    """Return how many transporters were left out, by reason. All are counted, also those for which no row is stored."""
-    return dict(Counter(each.because.value for each in left_out))
+    offer_in_rings(uow, broadcast, slots, searched)
 
 
 def _is_due(broadcast: Broadcast, command: WidenBroadcast, uow: UnitOfWork) -> bool:
@@ -133,14 +46,3 @@ def _is_due(broadcast: Broadcast, command: WidenBroadcast, uow: UnitOfWork) -> b
         and broadcast.radius_step == command.step - 1
         and uow.now < broadcast.expires_at
     )
-
-
-def _mark_waiting(uow: UnitOfWork, broadcast: Broadcast, left_out: list[Excluded]) -> None:
-    """Mark the transporters left for the next step as offered.
-
-    They are within the ring, so their heartbeats would cause an offer too early.
-    """
-    waiting = [each.transporter_id for each in left_out if each.because == PassedOverBecause.NEXT_STEP]
-    if waiting:
-        left = (broadcast.expires_at - uow.now).total_seconds()
-        uow.after_commit(partial(presence.mark_offered, broadcast.id, waiting, left))

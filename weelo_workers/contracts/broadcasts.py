@@ -47,7 +47,7 @@ class TruckDemand(NamedTuple):
 class BroadcastRequest(Request):
     """The fields that bookings and orders have in common, each stored in the column of `broadcasts` of the same name.
 
-    `BroadcastView` and the offer, `NewBroadcast`, show those of them that they declare.
+    `BroadcastView` and `NewBroadcast` (the offer) contain only the fields of these that they declare themselves.
     """
 
     pickup: Place
@@ -128,7 +128,7 @@ class CancelBroadcast(Command, name="broadcasts.cancel"):
 
 
 class WidenBroadcast(Command, name="broadcasts.widen", queue=TIMERS):
-    """Timer: offer the broadcast in the next step. `step` counts from 1. A step that was already made does nothing."""
+    """Timer: offer the broadcast in the next step. `step` counts from 1. A step is not made a second time."""
 
     broadcast_id: UUID
     step: int
@@ -236,7 +236,7 @@ class TrucksRemainingUpdate(AboutBroadcast):
 
 
 class BroadcastEnded(AboutBroadcast, shared=True, to=ToTransportersWithTrucks):
-    """Base of the withdrawals of an offer. `assigned_to_you`: how many of the assigned trucks are the recipient's."""
+    """Base of the events that withdraw an offer. `assigned_to_you`: how many assigned trucks are the recipient's."""
 
     reason: str
     assigned_to_you: int | None = None
@@ -261,8 +261,9 @@ class BookingCompleted(AboutBroadcast, to=ToTransportersWithTrucks):
 class NoVehiclesAvailable(AboutBroadcast):
     """The broadcast ended without a truck.
 
-    `reason`: `no_transporter_online` (no fitting transporter was online in reach), `nobody_free` (some were, but without
-    room for an offer, with their trucks on the road, or too late for one) or `nobody_accepted`.
+    `reason`: `no_transporter_online` (no fitting transporter was online in reach), `nobody_free` (the fitting
+    transporters online had no room for an offer, had all their trucks on the road, or came online too late) or
+    `nobody_accepted` (offers were made, and no transporter accepted one).
     """
 
     reason: UnfilledBecause

@@ -26,7 +26,7 @@ class EventEnvelope(BaseModel):
 class EventDelivery(Command):
     """Base of the one command that carries the events of a transaction.
 
-    The unit of work sends it and knows this base only; the command itself belongs to a domain.
+    The unit of work sends the command but knows only this base class. The subclass belongs to a domain.
     """
 
     subject_id: UUID
@@ -34,7 +34,7 @@ class EventDelivery(Command):
 
 
 def event_delivery() -> type[EventDelivery]:
-    """Return the command that carries events. Raises LookupError unless exactly one is declared."""
+    """Return the subclass of EventDelivery. Raises LookupError unless exactly one is declared."""
     found = [command for command in REGISTRY.values() if issubclass(command, EventDelivery)]
     if len(found) != 1:
         raise LookupError(f"one command has to carry events, and there are {len(found)}")

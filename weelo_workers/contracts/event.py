@@ -36,7 +36,7 @@ class Event(Wire):
 
 
 class AboutBroadcast(Event, shared=True):
-    """Base of events about a broadcast: its id and kind, and the version by which an app can tell newer from older."""
+    """Base of events about a broadcast. By `version` an app can tell which of two events is the newer one."""
 
     broadcast_id: UUID
     kind: BroadcastKind

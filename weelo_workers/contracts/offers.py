@@ -22,7 +22,7 @@ from weelo_workers.contracts.wire import LongText, Request, ShortText, Timestamp
 
 
 class Truck(Request):
-    """A vehicle and its driver for the slot `truck_request_id`, or else for the first that fits."""
+    """A vehicle and its driver for the slot `truck_request_id`, or if that is null for the first slot that fits."""
 
     vehicle_id: UUID
     driver_id: UUID
@@ -201,8 +201,8 @@ class PassedOverView(Wire):
 class RecipientView(Wire):
     """A transporter to whom a broadcast was offered, or whom a step passed over.
 
-    `at`: the time of the offer or of the step. `reason`: why they were passed over; null with an offer. `answer`: null
-    without one.
+    `at`: the time of the offer or of the step. `reason`: why they were passed over; null if they got an offer.
+    `answer`: what they answered to the offer; null if there is no answer.
     """
 
     transporter_id: UUID
@@ -220,8 +220,8 @@ class WhyView(Wire):
     """Why a broadcast was offered to a transporter, or was not. `answer` is a sentence for people.
 
     `reason`: null if offered; else one of `PassedOverBecause`, or `no_truck_of_this_kind`, `out_of_radius`,
-    `came_too_late`. `passed_over`: the steps that did so. `as_of_now`: the reason is derived from the present state, not
-    from records of the steps.
+    `came_too_late`. `passed_over`: the steps that passed the transporter over. `as_of_now`: the reason is derived from
+    the present state, not from records of the steps.
     """
 
     broadcast_id: UUID

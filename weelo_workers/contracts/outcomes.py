@@ -34,7 +34,7 @@ class Outcome(Wire):
 
 
 class CommandOutcome(Outcome):
-    """The body of `GET /commands/{id}`, and of the answer to a command: `pending` until the command is settled."""
+    """The body of `GET /commands/{id}` and of the response to a posted command. `pending`: it is not settled yet."""
 
     status: Literal["pending", "succeeded", "rejected"]
 

@@ -1,6 +1,7 @@
-"""The recipients of an event that cannot be derived from rows when it is delivered, so they are stored with it.
+"""Recipients that cannot be derived from rows when an event is delivered, and are therefore stored with the event.
 
-Each class is stored as JSON inside a delivery. Old and new workers read one another's, so new fields need defaults.
+Each class is stored as JSON inside a delivery. Old and new workers read one another's deliveries, so new fields need
+defaults.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Recipients(BaseModel):
-    """Base. On its own it means that all recipients can be derived from rows."""
+    """Base class. An event that declares only this class stores no recipients: all can be derived from rows."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
@@ -27,7 +28,7 @@ class ToTransporter(Recipients):
 
 
 class ToTransportersWithTrucks(Recipients):
-    """The transporters whose trucks are assigned, each with how many."""
+    """The transporters whose trucks are assigned, each with the number of these trucks."""
 
     assigned_to: dict[UUID, int]
 

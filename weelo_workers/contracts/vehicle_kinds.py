@@ -55,7 +55,7 @@ class VehicleKind:
 
 
 class VehicleKindView(Wire):
-    """An entry of the catalogue. `key`: the same for all spellings of one kind; a Vehicle's `vehicleKey`."""
+    """An entry of the catalogue. `key` is the same for all spellings of one kind; vehicles have it as `vehicleKey`."""
 
     vehicle_type: str
     vehicle_subtype: str
@@ -74,7 +74,10 @@ class UnknownKind(ValueError):
 
 
 def _must_be_known(vehicle_subtype: str, info: ValidationInfo) -> str:
-    """Validate the second of the two fields that name a kind. Stored commands are not checked again."""
+    """Check that type and subtype name a kind of the catalogue.
+
+    Stored commands are not checked, because the kind may have been removed from the catalogue since.
+    """
     vehicle_type = info.data.get("vehicle_type")
     if isinstance(vehicle_type, str) and not (info.context or {}).get("stored"):
         known_kind(vehicle_type, vehicle_subtype)
@@ -95,7 +98,7 @@ def vehicle_key(vehicle_type: str, vehicle_subtype: str) -> str:
     """
     type_words = _words(vehicle_type)
     kind = next((known for known in TYPES if known in type_words), "-".join(sorted(set(type_words))))
-    # "LCV Open" is of type lcv; "open" is part of the subtype, in whichever field it is written.
+    # "LCV Open" is of type lcv. The word "open" belongs to the subtype, even if it is written in the field of the type.
     words = [word for word in type_words if word not in (kind, *kind.split("-"))] + _words(vehicle_subtype)
     sizes: list[str] = []
     names: set[str] = set()

@@ -13,13 +13,14 @@ from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Device
 
-# A phone that gets a new token does not always report that the old one is gone.
+# The limit on tokens per user. There has to be one, because a phone that gets a new token may not report that the old
+# one is gone.
 MAX_DEVICES = 10
 
 
 @handles(RegisterDevice)
 def register_device(command: RegisterDevice, uow: UnitOfWork) -> DeviceView:
-    """Store the token for this user, also if it was another user's, because phones change hands. Keep the newest ones."""
+    """Store the token for this user, even if it was another user's: phones change hands. Keep the newest tokens."""
     values = {"user_id": command.user_id, "platform": command.platform, "registered_at": uow.now}
     uow.session.execute(
         insert(Device)

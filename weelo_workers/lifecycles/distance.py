@@ -1,4 +1,4 @@
-"""Distances on the WGS 84 ellipsoid, and a simpler formula on a sphere, which queries can compute as well."""
+"""Distances on the WGS 84 ellipsoid, and a simpler formula for a sphere that SQL queries can compute too."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ _MOST_DOUBLINGS = 12
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """One step. `step` counts from 1."""
+    """One step of the ladder. `step` counts from 1."""
 
     step: int
     reach: Reach
@@ -41,8 +41,9 @@ def is_last_step(step: int, radii_km: Sequence[float]) -> bool:
 def portion_size(step: int, radii_km: Sequence[float], at_most: int, offers_before: int) -> int:
     """Return how many of the nearest transporters a portion of the last step searches.
 
-    Transporters with an earlier offer (`offers_before`) are among the nearest, so they are added. The rest doubles with
-    each portion, so that few steps are spent on transporters who cannot take the offer.
+    Transporters with an earlier offer are among the nearest, so their number (`offers_before`) is added. The number of
+    further transporters doubles with each portion, so that few steps are spent on transporters who cannot take the
+    offer.
     """
     doublings = min(step - len(radii_km) - 1, _MOST_DOUBLINGS)
     return offers_before + (at_most << doublings)

@@ -48,7 +48,7 @@ class Lifecycle(Generic[State]):
         return added
 
     def arrows(self) -> Iterator[tuple[State, State, str]]:
-        """Yield (from, to, name) for each transition and each of its states, in the table's order."""
+        """Yield (from, to, name) for each transition and each state in which it is allowed, in the table's order."""
         for start, transition in self._steps():
             yield start, transition.to, transition.name
 

@@ -1,4 +1,4 @@
-"""The lifecycle of a mailbox row, and the decision what follows a failed attempt.
+"""The lifecycle of a mailbox row, and the decision between a retry and parking after a failed attempt.
 
 A row is a command, a timer or a delivery. Its state is not a column: it follows from five columns, see `state_of`.
 `models/mailbox.py` has the same rules as SQL conditions; a test compares both in the database.
@@ -100,7 +100,7 @@ class AfterFailure:
 def after_failure(
     *, attempts: int, crashes: int, is_timer: bool, now: datetime, spread: float
 ) -> AfterFailure:
-    """Decide what follows a failed attempt.
+    """Decide whether a row is parked after a failed attempt, or else when it is retried.
 
     `attempts` and `crashes` include the attempt that has just failed. A timer is never parked: without it a broadcast
     would stay open for ever. `spread`: a factor around 1 for the delay, so that many rows that failed together are not

@@ -56,7 +56,7 @@ def split_by_room(
 ) -> tuple[list[Wanted], list[Wanted]]:
     """Return the wanted offers that fit under the cap, and those that do not.
 
-    Each that fits counts against the later ones.
+    Each offer that fits counts against the offers after it.
     """
     taken: list[OfferRank] = list(open_offers)
     fit: list[Wanted] = []

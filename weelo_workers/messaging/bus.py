@@ -75,25 +75,27 @@ class Bus:
         self._known_callers = KnownCallers()
         self._crash_guard = crashes.CrashGuard(engine)
 
-    def execute(self, command_id: UUID, *, swept: bool = False, redelivered: bool = False) -> None:
-        """Settle the command if it is due and unsettled. Errors are recorded in its row, and the sweep tries again.
+    def execute(self, command_id: UUID, *, swept: bool = False, redelivered: bool = False) -> bool:
+        """Settle the command if it is due and unsettled. Return False if an error was raised.
 
-        `redelivered`: the message was delivered to another process before, which may have crashed on it.
+        The error is recorded in the row, and the sweep tries the command again. `redelivered`: the message was
+        delivered to another process before, which may have crashed on it.
         """
         try:
             then = self._settle(command_id, swept=swept, redelivered=redelivered)
         except Exception as error:
             self._record_failure(command_id, error)
-            return
+            return False
         self.unmark_crashes()
         afterwards = partial(self._run_after_commit, command_id, then)
         if self.after_commit_executor is None:
             afterwards()
         elif then.acts or then.wake_ups:
             self.after_commit_executor(afterwards)
+        return True
 
     def unmark_crashes(self) -> None:
-        """Undo crash marks that could not be undone when their attempts returned, because the database was away."""
+        """Undo the crash marks that stayed when their attempts returned because the database was unavailable."""
         self._crash_guard.undo_marks()
 
     def wake(self, wake_up: WakeUp) -> None:
@@ -111,7 +113,7 @@ class Bus:
                 return self._with_retries(command_id, swept=swept, marked=True) if allowed else AfterCommit()
 
     def _with_retries(self, command_id: UUID, **how: bool) -> AfterCommit:
-        """Repeat the transaction if it lost a race for a lock, or its connection."""
+        """Repeat the transaction if a deadlock or a concurrent change aborted it, or if its connection broke."""
         again = Retrying(
             retry=retry_if_exception(_may_succeed_at_once),
             stop=stop_after_attempt(8),
@@ -166,7 +168,7 @@ class Bus:
                 uow.after_commit(partial(self._go_on_in_subject, row))
             return AfterCommit(uow.flush(), uow.acts_after_commit())
 
-    # --- after it ---------------------------------------------------------------------------------------
+    # --- after an attempt -------------------------------------------------------------------------------
 
     def _run_after_commit(self, command_id: UUID, then: AfterCommit) -> None:
         for act in then.acts:
@@ -179,20 +181,20 @@ class Bus:
                 self.wake(wake_up)
 
     def _go_on_in_subject(self, row: ClaimedRow) -> None:
-        """After a short pause, wake a worker for the rows that arrived about the same subject meanwhile."""
+        """After a short pause, wake a worker for the rows about the same subject that arrived during the attempt."""
         following = ordering.next_in_subject(self._autocommit, row)
         if following is None:
             return
         time.sleep(ordering.BATCH_WINDOW_SECONDS)
-        # The next command is executed here only if no worker can be woken. Otherwise, while rows keep arriving, each
-        # execution would nest in the previous one.
+        # The next command is executed here only if no worker can be woken. If it always were, each execution would nest
+        # in the previous one for as long as rows arrive.
         try:
             self.waker.wake(following)
         except BrokerUnavailable:
             self.execute(following.id)
 
     def _record_failure(self, command_id: UUID, error: Exception) -> None:
-        """Record the failure, unless the database caused it. The sweep tries the command again."""
+        """Record the failure, unless the database caused it. In both cases the sweep tries the command again."""
         if is_outage(error) or is_contention(error):
             log.warning("command %s waits for the database: %s", command_id, failures.summary(error))
             return
@@ -207,7 +209,8 @@ class Bus:
         counters.COMMANDS.labels(row.name, "failed").inc()
         if row.parked_at is not None:
             counters.COMMANDS.labels(row.name, "parked").inc()
-        # For later rows about the same subject no worker was woken, because this command was to settle them.
+        # No worker was woken for later rows about the same subject, because this command was to settle them. So one is
+        # woken now.
         following = ordering.next_in_subject(self._autocommit, row)
         if following is not None:
             self.wake(following)

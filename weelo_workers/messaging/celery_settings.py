@@ -1,4 +1,4 @@
-"""Load the celeryconfig.py that belongs to this package, whatever else can be imported by that name."""
+"""Loads the celeryconfig.py that belongs to this package, even if another module of that name can be imported."""
 
 from __future__ import annotations
 

@@ -26,9 +26,11 @@ class CeleryWaker:
     PAUSE_SECONDS = 3.0
     # `recently_failed` is true for this many seconds after a failure.
     REMEMBERED_SECONDS = 10.0
-    # Shorter than the time-out of a consumer's connection, which is meant to wait for messages.
+    # The time-out of one call. A consumer's connection has a longer one, because it waits for messages; sending never
+    # waits.
     TIMEOUT_SECONDS = 1.0
-    # The number of kombu's connections for sending. Further callers would wait for one without a time limit.
+    # The number of kombu's connections for sending, and of callers that may send at once. Inside kombu a further caller
+    # would wait for a connection without a time limit.
     AT_ONCE = 10
 
     def __init__(self) -> None:
@@ -37,7 +39,7 @@ class CeleryWaker:
             **self._celery.conf.broker_transport_options,
             "socket_timeout": self.TIMEOUT_SECONDS,
             "socket_connect_timeout": self.TIMEOUT_SECONDS,
-            # kombu would sleep for two seconds before it connects again.
+            # By default kombu sleeps for two seconds before it connects again.
             "max_retries": 1,
             "interval_start": 0,
         }
@@ -50,7 +52,7 @@ class CeleryWaker:
 
     @property
     def recently_failed(self) -> bool:
-        """Whether the broker could not be reached lately."""
+        """Whether sending has failed in the last REMEMBERED_SECONDS."""
         return time.monotonic() < self._paused_until - self.PAUSE_SECONDS + self.REMEMBERED_SECONDS
 
     def wake(self, wake_up: WakeUp) -> None:
@@ -77,8 +79,7 @@ class CeleryWaker:
                 self._is_away = False
                 self.outages_ended += 1
         except Exception as error:
-            # Whatever the error is, the row is committed. So the caller must not fail, and the sweep will execute the
-            # row.
+            # The row is committed already, so no error may make the caller fail: the sweep will execute the row.
             self._paused_until = time.monotonic() + self.PAUSE_SECONDS
             self._is_away = True
             known = isinstance(error, KombuError | RedisError | OSError)

@@ -14,8 +14,8 @@ from weelo_workers.models.mailbox import MAILBOX, active, pause_is_over
 ClaimedRow = Row[Any]
 """A claimed row with all columns of the mailbox, and `claimed_at`: the database's time after the lock."""
 
-# The subject's lock is taken while the rows are found and the row's own lock after it. PostgreSQL then evaluates the
-# conditions again on the locked row.
+# The statement takes the subject's lock first, while it searches for the row, and then the row's own lock. If another
+# transaction has changed the row by then, PostgreSQL checks the conditions again on the new version.
 _CLAIMED = (
     select(MAILBOX)
     .select_from(join(ordering.SUBJECT_LOCK, MAILBOX, true()))

@@ -67,19 +67,21 @@ def mark_possible_crash(session: Session, command_id: UUID) -> CrashMark | None:
 
     The row is parked instead if it has crashed too often.
     """
-    # The commit does not wait for the disk. If a power cut undoes it, the power cut and not the command has ended the
-    # process.
+    # The commit does not wait for the disk. Only a power cut can undo it, and then the power cut, not the command, has
+    # ended the process.
     session.execute(text("SET LOCAL synchronous_commit = off"))
     row = session.get(MailboxRow, command_id, with_for_update=True)
     now = failures.clock(session)
     if row is None or row.state not in MARK_CRASH.when:
         return None
     if row.due_at > now or (row.retry_at is not None and row.retry_at > now):
-        return None  # another process is making a marked attempt, or the row is in its pause
+        # Another process is making a marked attempt, or the row is in its pause after a failure.
+        return None
     before = {name: getattr(row, name) for name in ("last_error", "wake_at", "retry_at", "sweep_count")}
     crashed_before = row.crashes
     row.crashes = min(row.crashes + 1, failures.MAX_COUNTED)
-    # The number of sweeps is lowered to one, so that the sweep wakes a worker for the next attempt as well.
+    # The number of sweeps is lowered to one, so that the sweep wakes a worker for the next attempt instead of executing
+    # it.
     row.sweep_count = min(row.sweep_count, 1)
     then = failures.begin_pause(row, now)
     if crashed_before:
@@ -101,7 +103,10 @@ def unmark_crash(session: Session, command_id: UUID, mark: CrashMark) -> None:
 
 
 class CrashGuard:
-    """Makes marked attempts for one process, and undoes marks later if the database is away when an attempt returns."""
+    """Makes marked attempts for one process.
+
+    If the database is unavailable when an attempt returns, its mark is undone later.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -130,11 +135,14 @@ class CrashGuard:
                 raise
 
     def undo_marks(self) -> None:
-        """Undo the marks of attempts that have returned. Marks stay for the next call while the database is away."""
+        """Undo the marks of attempts that have returned.
+
+        While the database is unavailable the marks are kept for the next call.
+        """
         for command_id in list(self._to_undo):
             mark = self._to_undo.pop(command_id, None)
             if mark is None:
-                continue  # another thread has taken it
+                continue  # Another thread is undoing this mark.
             try:
                 with Session(self._engine) as session, session.begin():
                     unmark_crash(session, command_id, mark)

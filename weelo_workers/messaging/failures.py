@@ -36,7 +36,8 @@ def record_failure(session: Session, command_id: UUID, error: Exception) -> Mail
         return None
     row.attempts = min(row.attempts + 1, MAX_COUNTED)
     row.last_error = summary(error)
-    row.sweep_count = 0  # the sweep wakes a worker for the next attempt, as it did for the first
+    # With a count of 0 the sweep wakes a worker for the next attempt instead of executing it.
+    row.sweep_count = 0
     now = clock(session)
     if begin_pause(row, now).parked:
         row.parked_at = now
@@ -47,7 +48,7 @@ def record_failure(session: Session, command_id: UUID, error: Exception) -> Mail
 
 
 def begin_pause(row: MailboxRow, now: datetime) -> AfterFailure:
-    """Decide what follows the failures that the row counts, and begin the pause. The caller parks the row."""
+    """Decide whether a failed row is retried or parked, and begin its pause. The caller parks the row if so decided."""
     then = after_failure(
         attempts=row.attempts,
         crashes=row.crashes,
@@ -116,6 +117,9 @@ def parked(connection: Connection, limit: int) -> Sequence[MailboxRow]:
 
 
 def failing(connection: Connection, limit: int) -> Sequence[MailboxRow]:
-    """Return rows that failed and will be tried again, or that no worker so far knows; the oldest first."""
+    """Return the rows that failed and will be tried again, oldest first.
+
+    Rows whose command no worker so far has known are included.
+    """
     query = select(MailboxRow).where(active(MailboxRow), MailboxRow.last_error.is_not(None))
     return Session(connection).scalars(query.order_by(MailboxRow.due_at).limit(limit)).all()

@@ -1,4 +1,4 @@
-"""Write commands into the mailbox, and read their outcomes. Timers and deliveries are rows of it as well."""
+"""Writes commands (also timers and deliveries) into the mailbox, and reads their outcomes."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def post(
     row = connection.execute(_POST, values).mappings().one_or_none()
     if row is not None:
         return Posted(outcome({**row, "repeated": False}), fresh=True, conflicting=False)
-    # Without a lock, so that this does not wait for a worker that is executing the command.
+    # The row is read without a lock, so that this call does not wait for a worker that is executing the command.
     row = connection.execute(_FIND, {"id": command_id, "caller_id": caller.id}).mappings().one()
     if row["fingerprint"] != fingerprint:
         return Posted(outcome(row), fresh=False, conflicting=True)

@@ -1,16 +1,17 @@
 """Commands that are ordered by subject: executed one at a time for each subject, oldest first.
 
-A command class declares it with `ordered_by_subject=True`. One attempt may settle all rows of its command that wait about
-its subject, so a crowd of them costs a handful of statements, and one wake-up is enough for the crowd:
+A command class with `ordered_by_subject=True` is executed in this way. One attempt may settle all waiting rows of its
+command about its subject, so a crowd of rows costs a handful of statements and a single wake-up:
 
-- The transaction that writes such a row learns whether an older one waits. If one still waits after its commit, it wakes no worker.
-- Claiming a row takes a lock on its subject, so two attempts never hold one row each while they want the other's.
-- The handler reads the rows that wait together with its own, and settles them along with it.
-- After its commit, the attempt looks once more and wakes a worker for the oldest row that has arrived meanwhile.
+- The transaction that writes such a row queries whether an older row waits. If that row still waits after the commit,
+  the writer wakes no worker.
+- Claiming a row locks its subject, so two attempts about one subject cannot deadlock over their rows.
+- The handler reads its own row together with the others that wait, and settles all of them.
+- After its commit, the attempt queries once more, and wakes a worker for the oldest row that has arrived since.
 
-Between the last two steps no row is overlooked: the writer looks after its own commit, so either it sees that the older row
-is settled and wakes a worker, or the older row's last look comes later and finds the new row. If the process ends in
-between, the sweep finds the row.
+A row that is written between the last two steps is not overlooked: after its commit, its writer queries whether the
+older row still waits. If that row is settled by then, the writer wakes a worker; if not, the attempt at that row
+commits later, and its last query finds the new row. If the process ends in between, the sweep finds the row.
 
 A row that has failed before is executed alone, so that it takes no other row with it.
 """

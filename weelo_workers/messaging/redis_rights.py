@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from redis import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
@@ -35,7 +37,7 @@ def missing_right(client: Redis, *, presence: bool = True, broker: bool = True) 
     except NoPermissionError as refusal:
         return f"{refusal}; a user with these rights suffices: {NEEDED}"
     except ResponseError as refusal:
-        if "unknown command" in str(refusal).lower():  # it was renamed or disabled
+        if "unknown command" in str(refusal).lower():  # The command was renamed or disabled.
             return str(refusal).partition(",")[0]
     return None
 
@@ -52,6 +54,18 @@ def refused_write(client: Redis) -> str | None:
     except ResponseError as refusal:
         return f"it refuses writes: {refusal}"
     return None
+
+
+def refused_connections(client: Redis) -> tuple[int, int]:
+    """Return how many connections this Redis has refused since its start, and its limit of connections.
+
+    Both are 0 if this Redis does not permit INFO.
+    """
+    try:
+        about: Any = client.info("stats") | client.info("clients")
+    except ResponseError:
+        return 0, 0
+    return int(about.get("rejected_connections", 0)), int(about.get("maxclients", 0))
 
 
 def _write_nothing(client: Redis, key: str) -> None:

@@ -24,13 +24,15 @@ log = logging.getLogger(__name__)
 EVERY_SECONDS = 60.0
 SECONDS_EACH = 5.0
 """The time for each rule in each minute: enough to keep up with writing, and little load for the database."""
-_LOCK_KEY = 0x666F72676574  # any constant ("forget" in ASCII)
+_LOCK_KEY = 0x666F72676574
+"""The key of the advisory lock: any constant ("forget" in ASCII)."""
+
 # All statements compare with statement_timestamp(). PostgreSQL cannot search an index for clock_timestamp(), whose value
 # changes during the statement, and would read the whole table every minute.
 
-# Events are deleted in the order in which they were written, so that each log stays without a gap from its oldest line on.
-# An event that was delivered late may be older than events before it; it is deleted after them. Its log lines are deleted
-# with it (ON DELETE CASCADE). An event may have a thousand of them, so the batch is small.
+# Events are deleted in the order in which they were written, so that each log stays without a gap from its oldest line
+# on. An event that was delivered late may be older than events before it; it is deleted after them. The log lines of an
+# event are deleted with it (ON DELETE CASCADE). An event may have a thousand lines, so the batch is small.
 _EVENTS = text("""
     WITH oldest AS (SELECT id, at, position FROM events ORDER BY position LIMIT :batch)
     DELETE FROM events
@@ -62,8 +64,8 @@ _PASSED_OVER = text("""
                              ORDER BY at LIMIT :batch))
 """)
 
-# Slots, holds, recipients, history and assignments are deleted with the broadcast. One that has ended for its customer may
-# still have trucks on the road; it is kept until they have arrived.
+# Slots, holds, recipients, history and assignments are deleted with the broadcast. A broadcast that has ended for its
+# customer may still have trucks on the road; it is kept until they have arrived.
 _HISTORY = text(f"""
     DELETE FROM broadcasts
      WHERE id IN (SELECT id FROM broadcasts b
@@ -90,7 +92,7 @@ AGING = (
     PurgeRule("replays", _REPLAYS, 1_000),
     PurgeRule("passed over", _PASSED_OVER, 1_000),
 )
-HISTORY = PurgeRule("history", _HISTORY, 50)  # each may have a thousand recipients
+HISTORY = PurgeRule("history", _HISTORY, 50)  # Each broadcast may have a thousand recipients.
 
 
 def run_purger(engine: Engine, days: int, history_days: int) -> None:
@@ -103,7 +105,7 @@ def run_purger(engine: Engine, days: int, history_days: int) -> None:
 def purge_expired(engine: Engine, days: int, history_days: int = 0) -> int:
     """Delete rows older than `days`, and finished broadcasts older than `history_days` (0: none).
 
-    Return the number of deleted rows, without those that were deleted along with them.
+    Return the number of deleted rows, not counting those that a foreign key deletes with them.
     """
     deleted = 0
     for rule in (*AGING, HISTORY):

@@ -23,7 +23,7 @@ class RejectedAfterWriting(Exception):
     """
 
     def __init__(self, refusal: Rejected, subject_id: UUID | None) -> None:
-        """`subject_id`: of the unit of work, so that the rejection is delivered in the order of the same subject."""
+        """`subject_id`: the subject of the unit of work, in whose order the rejection is delivered."""
         super().__init__(refusal)
         self.refusal = refusal
         self.subject_id = subject_id

@@ -44,7 +44,7 @@ _NEXT_TIMER = text(f"""
      WHERE {as_sql(active())} AND queue = '{TIMERS}'
 """)
 
-# Rows that are locked are being executed.
+# SKIP LOCKED: a locked row is being executed, so it needs no wake-up.
 _WAKE_AGAIN = text(f"""
     UPDATE mailbox SET sweep_count = 0, wake_at = LEAST(wake_at, clock_timestamp())
      WHERE id IN (SELECT id FROM mailbox
@@ -57,10 +57,11 @@ SHORTEST_PAUSE_SECONDS = 0.1
 
 _Overdue = Row[tuple[UUID, str, Queue, int, int, int]]
 
-# statement_timestamp(), because PostgreSQL cannot search an index for clock_timestamp(), which changes meanwhile. SKIP
-# LOCKED, because a locked row is being settled by a worker or taken up by another sweep. Each time a command is taken
-# up, its next sweep is later, so that a full queue does not get ever more wake-ups. For a timer that is so only if it
-# has failed: waiting would make its deadline later, and a lock that blocks it may be released at any time.
+# The comparison uses statement_timestamp(), because PostgreSQL cannot search an index for clock_timestamp(), whose
+# value changes during the statement. SKIP LOCKED is used, because a locked row is being settled by a worker or taken up
+# by another sweep. Each time a command is taken up, the pause before its next sweep grows, so that a full queue does
+# not get ever more wake-ups. The pause of a timer grows only if the timer has failed: waiting would make its deadline
+# later, and a lock that blocks it may be released at any time.
 _FRESH_TIMER = f"(queue = '{TIMERS}' AND {as_sql(untroubled())})"
 _TAKE_UP = text(f"""
     UPDATE mailbox
@@ -80,9 +81,10 @@ _TAKE_UP = text(f"""
 def sweep(bus: Bus, *, seconds: float) -> int:
     """Take up overdue rows, for at most about `seconds`. Return how many were taken up.
 
-    A timer is executed here at once, because it is late already. For a command a worker is woken first, because it may
-    only be waiting in a busy queue. It is executed here if the broker is unavailable or the wake-ups led to nothing. The
-    same holds for timers that have failed before, so that many of them do not keep the sweep from the others.
+    A timer is executed here at once, because it is late already. For any other command a worker is woken first, because
+    the command may only be waiting in a busy queue; it is executed here if the broker is unavailable or no worker has
+    responded to the wake-ups. A timer that has failed before is treated like a command, so that many failing timers do
+    not delay the others.
     """
     bus.unmark_crashes()
     taken, cut_off = 0, False
@@ -92,15 +94,16 @@ def sweep(bus: Bus, *, seconds: float) -> int:
             overdue = _take_up(bus)
         except DBAPIError as error:
             if is_disconnect(error) and not cut_off:
-                cut_off = True  # the pool has dropped its other old connections too, so the next one is new
+                # The pool has dropped all its old connections, so the next connection is new.
+                cut_off = True
                 continue
             log.warning("the sweep waits for the database: %s", str(error).splitlines()[0])
             return taken
         timers_at = time.monotonic() + TIMERS_EVERY_SECONDS
-        # RETURNING keeps no order. Timers come first, because they are executed here only.
+        # RETURNING keeps no order. Fresh timers come first, because only the sweep executes them from here on.
         for row in sorted(overdue, key=lambda row: not _is_fresh_timer(row)):
             if time.monotonic() >= stop_at and not _is_fresh_timer(row):
-                break  # a later sweep takes it up again
+                break  # A later sweep takes this row up again.
             if time.monotonic() >= timers_at and not _is_fresh_timer(row):
                 taken += _settle_fresh_timers(bus)
                 timers_at = time.monotonic() + TIMERS_EVERY_SECONDS
@@ -115,10 +118,10 @@ def sweep(bus: Bus, *, seconds: float) -> int:
 
 
 def wake_again_after_outage(engine: Engine) -> int:
-    """Make the next sweeps wake workers for every overdue command, after an outage of the broker. Return how many there are.
+    """After an outage of the broker, make the next sweeps wake workers for all overdue commands. Return their number.
 
-    The wake-ups sent during the outage were lost, so they do not show whether workers respond. Without this, beat would
-    execute the whole backlog by itself.
+    The wake-ups sent during the outage were lost, so they do not show whether workers respond. If they were counted,
+    beat would execute the whole backlog by itself.
     """
     with engine.begin() as connection:
         return connection.execute(_WAKE_AGAIN).rowcount
@@ -127,7 +130,8 @@ def wake_again_after_outage(engine: Engine) -> int:
 def next_sweep_in(bus: Bus, *, at_most: float) -> float:
     """Return the seconds until the next sweep: until it can take up the next timer, at most `at_most`."""
     if at_most <= SHORTEST_PAUSE_SECONDS:
-        return SHORTEST_PAUSE_SECONDS  # also if the last sweep took long because the database is unavailable
+        # The last sweep took long. The database may be unavailable, so it is not queried for the next timer.
+        return SHORTEST_PAUSE_SECONDS
     until_timer = None
     with suppress(*DATABASE_ERRORS), bus.engine.connect() as connection:
         until_timer = connection.execute(_NEXT_TIMER).scalar()
@@ -147,7 +151,7 @@ def _settle_fresh_timers(bus: Bus) -> int:
     try:
         due = _take_up(bus, fresh_timers_only=True)
     except DBAPIError:
-        return 0  # the next statement of the sweep fails as well, and is logged
+        return 0  # The next statement of the sweep will fail as well, and is logged.
     for row in due:
         bus.execute(row.id, swept=True)
     return len(due)
@@ -158,7 +162,7 @@ def _is_fresh_timer(row: _Overdue) -> bool:
 
 
 def _wake_again(bus: Bus, row: _Overdue) -> bool:
-    """Wake a worker for the row, unless it should be executed here. Return whether that was done."""
+    """Return whether a worker was woken for the row. If not, the caller executes it."""
     command = REGISTRY.get(row.name)
     # A command that waits for another system is never executed here: it would delay the sweep.
     in_background = command is not None and command.runs_in_background
@@ -177,6 +181,6 @@ def _wake_again(bus: Bus, row: _Overdue) -> bool:
 
 
 def _is_worth_a_wake_up(bus: Bus, row: _Overdue) -> bool:
-    # A sweep before a possible crash is not counted: its wake-up did reach a worker.
+    # The sweep before a possible crash is not counted, because its wake-up did reach a worker.
     in_vain = row.sweep_count - 1 - bool(row.crashes)
     return not _is_fresh_timer(row) and in_vain < (1 if bus.waker.recently_failed else WAKE_UPS)

@@ -1,7 +1,8 @@
 """Delete messages that a killed worker had taken and not acknowledged, once their commands are settled.
 
-The broker keeps such a message for `visibility_timeout`, an hour, and then delivers it again. The sweep has executed the
-command long before. Without this, each `kill -9` would leave some messages, and countdowns by the hundred.
+The broker keeps such a message for `visibility_timeout`, an hour, and then delivers it again. The sweep has executed
+the command long before. If such messages were not deleted, each `kill -9` would leave some, and hundreds of messages
+with a countdown.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from weelo_workers.settings import settings
 
 log = logging.getLogger(__name__)
 
-# The keys of kombu's Redis transport: tag → [message, exchange, routing key], and tag → when it was taken.
+# The keys of kombu's Redis transport: delivery tag → [message, exchange, routing key], and delivery tag → the time when
+# a worker took the message.
 MESSAGES = "weelo:celery:unacked"
 TIMES = "weelo:celery:unacked_index"
 AT_ONCE = 1_000

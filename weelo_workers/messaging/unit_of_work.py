@@ -56,7 +56,8 @@ def _locking(model: type[Base]) -> Select[Any, datetime]:
         select(model)
         .where(model.id.in_(bindparam("ids", expanding=True)))  # type: ignore[attr-defined]
         .order_by(model.id)  # type: ignore[attr-defined]
-        .with_for_update(key_share=True)  # an insert that refers to the row does not wait
+        # FOR NO KEY UPDATE: an insert with a foreign key to the row does not wait for this lock.
+        .with_for_update(key_share=True)
         .cte("locked")
     )
     # The time is read outside of the part that locks. Inside it, the time would be read before the transaction waits
@@ -298,7 +299,8 @@ class UnitOfWork:
         self._changes.insert(MAILBOX, *rows)
         ordered = [row for row in rows if ordering.is_ordered(row["name"])]
         answers = self._changes.write(self.session.connection(), *map(ordering.is_crowded, ordered))
-        del self.session.info[_OWNER]  # session and unit of work refer to each other
+        # Session and unit of work refer to each other. Without this cycle they are freed at once.
+        del self.session.info[_OWNER]
         crowded = {row["id"] for row, answer in zip(ordered, answers, strict=True) if answer}
         return [
             WakeUp(
@@ -313,7 +315,7 @@ class UnitOfWork:
         ]
 
     def acts_after_commit(self) -> list[Callable[[], None]]:
-        """Return what `after_commit` was given, in order."""
+        """Return the functions that were passed to `after_commit`, in order."""
         return self._after_commit
 
     def discard(self) -> None:

@@ -13,10 +13,10 @@ from weelo_workers.contracts.queues import QUEUES, Queue
 from weelo_workers.redis_client import redis
 
 REPORT_EVERY_SECONDS = 2.0
-EXPIRES_AFTER_SECONDS = 8  # a worker counts as gone after three missed reports
+EXPIRES_AFTER_SECONDS = 8  # A worker counts as gone after three missed reports.
 _PREFIX = "weelo:consumer:"
 _CONSUMED = "weelo:consumed:"
-CONSUMPTION_TTL_SECONDS = 300  # longer than a start of `weelo up`, which reads the records
+CONSUMPTION_TTL_SECONDS = 300  # `weelo up` reads these records while it starts, for less than this time.
 
 NO_COMMAND = UUID(int=0)
 """An id that no mailbox row has. A message with it has no effect, but it proves that its queue is consumed."""
@@ -40,7 +40,10 @@ def consumers(at: Redis | None = None) -> dict[str, int]:
 
 
 def record_consumption(queue: Queue) -> None:
-    """Record that a worker has consumed a message of this queue. `weelo up` waits for that when it starts."""
+    """Record that a worker has consumed a message of this queue, and that the database answered it.
+
+    `weelo up` waits for this record of each queue.
+    """
     with suppress(RedisError):
         redis().set(f"{_CONSUMED}{queue}", 1, ex=CONSUMPTION_TTL_SECONDS)
 
@@ -51,5 +54,5 @@ def queues_consumed(at: Redis | None = None) -> set[Queue]:
 
 
 def clear_consumption(at: Redis) -> None:
-    """Delete the records of an earlier run. Raises RedisError."""
+    """Delete the records of consumption that an earlier run has left. Raises RedisError."""
     at.delete(*(f"{_CONSUMED}{queue}" for queue in QUEUES))

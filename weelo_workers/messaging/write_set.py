@@ -27,7 +27,7 @@ class ChangedMeanwhile(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A query for one value, which is sent together with the rows to write."""
+    """A query for one value. It is part of the statement that writes the rows."""
 
     sql: str
     parameters: Sequence[Any]
@@ -82,7 +82,7 @@ class WriteSet:
     def write(self, connection: Connection, *questions: Question) -> tuple[Any, ...]:
         """Write everything by one statement, and clear the set.
 
-        Return the answers to `questions`, as they were before the writing.
+        Return the results of `questions`. They show the database as it was before this statement wrote.
 
         Raises ChangedMeanwhile if a row to update has changed.
         """

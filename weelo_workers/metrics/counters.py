@@ -55,3 +55,11 @@ def initialize() -> None:
         TIMERS_FIRED.labels(by)
     for result in ("sent", "later", "gone", "refused", "unsent"):
         PUSHES.labels(result)
+
+
+def open_files() -> None:
+    """Open this process's files of the multiprocess directory now. To be called after a fork.
+
+    prometheus_client would open them with the first count, which fails if the directory was deleted meanwhile.
+    """
+    SERIALIZATION_RETRIES.inc(0)

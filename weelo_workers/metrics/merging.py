@@ -16,20 +16,26 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 log = logging.getLogger(__name__)
 
-_OF_THE_DEAD = 0  # takes the place of the pid in the name of the merged file
+_OF_THE_DEAD = 0  # The name of a merged file has this number in place of a pid.
 _LOCK_SECONDS = 1.0
 
 
 def merged(folders: Iterable[Path]) -> Iterable[Any]:
     """Return the merged metrics of all processes of these directories; gauges only of processes that still run."""
     files: list[str] = []
+    figures: Iterable[Any] = ()
     with ExitStack() as locks:
         # The files are read under the lock, so that no file of a dead child is counted a second time in the merged
         # file.
-        for folder in sorted(folders):
-            locks.enter_context(_locked(folder))
-            files += [str(path) for path in folder.glob("*.db") if path.stat().st_size and not _is_past(path)]
-        figures: Iterable[Any] = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+        try:
+            for folder in sorted(folders):
+                locks.enter_context(_locked(folder))
+                files += [
+                    str(path) for path in folder.glob("*.db") if path.stat().st_size and not _is_past(path)
+                ]
+            figures = MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+        except FileNotFoundError as problem:
+            log.warning("METRICS_DIR: files were deleted while they were read: %s", problem)
     return figures
 
 
@@ -45,7 +51,7 @@ def merge_dead(folder: Path) -> None:
         for kind, paths in by_kind.items():
             _add(paths, folder / f"{kind}_{_OF_THE_DEAD}.db")
         for path in dead:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
 
 def _add(paths: Iterable[Path], to: Path) -> None:

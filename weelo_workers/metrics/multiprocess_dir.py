@@ -28,11 +28,12 @@ def open_dir(*, always: bool = False) -> None:
     """
     if current_dir() is not None:
         return
-    os.environ.pop(VARIABLE, None)  # inherited from another program, which started this one
+    # The variable, if it is set, was inherited from the program that started this one.
+    os.environ.pop(VARIABLE, None)
     try:
         wanted = settings()
     except ConfigurationError:
-        return  # the program reports this error itself, and ends
+        return  # The caller reads the settings next, reports this error and ends.
     if not (always or wanted.metrics_dir or wanted.metrics_port):
         return
     try:
@@ -50,6 +51,24 @@ def current_dir() -> Path | None:
     found = os.environ.get(VARIABLE)
     path = Path(found) if found else None
     return path if path is not None and path.name in {str(os.getpid()), str(os.getppid())} else None
+
+
+def make_again_if_deleted() -> None:
+    """Make this program's directory again if it was deleted. Processes started from now on need it to count.
+
+    To be called after a fork, and before the directory is read.
+    """
+    folder = current_dir()
+    if folder is None or folder.is_dir():
+        return
+    log.warning(
+        "METRICS_DIR: %s was deleted; metrics of processes that run already are missing until they are restarted",
+        folder,
+    )
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as problem:
+        log.warning("METRICS_DIR: it cannot be made again: %s", problem)
 
 
 def _temporary() -> Path:

@@ -25,6 +25,7 @@ class ProgramCollector(Collector):
         own = multiprocess_dir.current_dir()
         if own is None:
             return IN_THIS_PROCESS.collect()
+        multiprocess_dir.make_again_if_deleted()
         merging.merge_dead(own)
         return merging.merged([own])
 

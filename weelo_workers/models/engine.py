@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from functools import lru_cache
@@ -43,17 +44,26 @@ LIMITS = {
     "idle_in_transaction_session_timeout": "20s",
 }
 # Our statements rely on these settings, so they override the defaults of the server, the database and the role.
-SESSION = {"timezone": "UTC", "standard_conforming_strings": "on"}
+SESSION = {"timezone": "UTC", "standard_conforming_strings": "on", "client_encoding": "UTF8"}
 
-# Parameters of the URL take precedence over these.
+# Not even the URL changes the encoding: names and addresses of most languages cannot be sent in another one. The
+# encoding is a parameter of its own in the startup packet, so it takes precedence over `options`, and poolers accept
+# it.
+_ENCODING = {"client_encoding": SESSION["client_encoding"]}
+# Parameters of the URL take precedence over these parameters.
 _CONNECTION = {
     "connect_timeout": "5",
     "application_name": "weelo",
     "keepalives_idle": "10",
     "keepalives_interval": "5",
     "keepalives_count": "3",
-    "tcp_user_timeout": "15000",  # no keepalives are sent while sent data is unacknowledged
+    # While sent data is unacknowledged, TCP sends no keepalives, and only this time-out detects a lost connection.
+    "tcp_user_timeout": "15000",
 }
+
+# libpq reports each address that it tried: "connection to server at … failed: FATAL:  …".
+_ATTEMPT = " failed: "
+_QUOTED = re.compile(r'"[^"]*"')
 
 # PgBouncer's error for `options`: its clients share server connections, which cannot keep one client's settings.
 _REFUSED_BY_POOLER = "unsupported startup parameter"
@@ -67,7 +77,9 @@ def connect(
     isolation: str = "READ COMMITTED",
     lock_timeout: str | None = None,
 ) -> Engine:
-    """Return an engine for `postgresql://…`. Connection parameters of the URL take precedence over ours.
+    """Return an engine for `postgresql://…`.
+
+    Connection parameters of the URL take precedence over ours, except that the encoding is always UTF8.
 
     `lock_timeout`: replaces the usual one. Raises ValueError for a URL that libpq cannot parse.
     """
@@ -90,8 +102,13 @@ def connect(
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_timeout=5,
-        hide_parameters=True,  # errors are logged, and parameters contain names, phone numbers and tokens
-        connect_args={**_CONNECTION, **given, "options": f"{own_options} {given.get('options', '')}".strip()},
+        hide_parameters=True,  # Errors are logged, and parameters contain names, phone numbers and tokens.
+        connect_args={
+            **_CONNECTION,
+            **given,
+            **_ENCODING,
+            "options": f"{own_options} {given.get('options', '')}".strip(),
+        },
     )
     pooler = _Pooler(given.get("options"), limits)
     event.listen(made, "do_connect", pooler.connect)
@@ -179,7 +196,8 @@ def _ping_if_it_idled(connection: Any, record: ConnectionPoolEntry, _: Any) -> N
             cursor.execute("SELECT 1")
         connection.rollback()
     except psycopg2.Error as gone:
-        raise InvalidatePoolError from gone  # the other pooled connections are probably broken as well
+        # If one pooled connection is broken, the others probably are too.
+        raise InvalidatePoolError from gone
 
 
 @lru_cache(maxsize=1)
@@ -228,6 +246,13 @@ def _sqlstate(error: DBAPIError) -> str | None:
     """Return PostgreSQL's error code; None if psycopg2 raised the error itself, as without a connection."""
     state: str | None = getattr(error.orig, "pgcode", None)
     return state
+
+
+def why_unavailable(error: DBAPIError) -> str:
+    """Return PostgreSQL's reason for an error, without the names of hosts, roles, databases and files that it quotes."""
+    lines = [line for line in str(error.orig).splitlines() if line.strip()] or [type(error).__name__]
+    line = next((each for each in reversed(lines) if _ATTEMPT in each), lines[0]).rpartition(_ATTEMPT)[2]
+    return _QUOTED.sub("…", line.strip().removeprefix("FATAL:").strip())
 
 
 def drop_inherited_connections() -> None:

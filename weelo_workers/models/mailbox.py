@@ -1,6 +1,6 @@
-"""The mailbox: one row per command, timer and delivery, and the conditions that statements ask of such rows.
+"""The mailbox: one row per command, timer and delivery, and the SQL conditions on the state of such rows.
 
-A row is committed before the API answers 202. Its states and what moves it between them: `lifecycles/mailbox.py`.
+A row is committed before the API answers 202. `lifecycles/mailbox.py` defines its states and transitions.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ class MailboxRow(Base):
 
 
 # --- conditions -----------------------------------------------------------------------------------------
-# Each returns a condition on `row`: the columns of the table, of an alias of it, or the model. What a statement asks of
-# the state of mailbox rows is written here and nowhere else.
+# Each function returns a condition on `row`: the columns of the table, of an alias of it, or the model. All conditions
+# on the state of mailbox rows are defined here.
 
 MAILBOX = cast(Table, MailboxRow.__table__)
 _COLUMNS = MAILBOX.c
@@ -145,7 +145,7 @@ def retrying(row: Any = _COLUMNS) -> ColumnElement[bool]:
 def failed_before(row: Any = _COLUMNS, *, in_marked_attempt: bool = False) -> ColumnElement[bool]:
     """Return the condition that earlier attempts failed, or crashed more often than chance explains.
 
-    `in_marked_attempt`: the condition is asked during an attempt at the row itself. If the row has crashed before, that
+    `in_marked_attempt`: the condition is part of an attempt at the row itself. If the row has crashed before, that
     attempt is already counted in `crashes`, so one more is allowed.
     """
     crashes = CHANCE_CRASHES + 1 if in_marked_attempt else CHANCE_CRASHES

@@ -36,7 +36,7 @@ Reads = TypeVar("Reads", bound="Nothing")
 To = TypeVar("To", bound=Recipients)
 
 
-# --- what audiences and pushes read of an event -----------------------------------------------------------
+# --- the fields of an event that audiences and pushes read ------------------------------------------------
 # Only these fields are validated when an event is delivered, so a worker can deliver events of another version that has
 # other fields beside them.
 
@@ -95,7 +95,7 @@ def audience(
 
 @dataclass(frozen=True, slots=True)
 class PushData:
-    """The ids in a push: of the broadcast and, if there is one, of the assignment that it is about."""
+    """The ids in a push: of its broadcast, and of its assignment if the push is about one."""
 
     broadcast_id: UUID
     assignment_id: UUID | None
@@ -254,18 +254,18 @@ def _recipients(session: Session, event: OfBroadcastVersion) -> list[UUID]:
 _OFFERS_OF = select(Offer.transporter_id, Offer.version).where(Offer.broadcast_id == bindparam("broadcast"))
 
 
-# --- how long it is worth a push --------------------------------------------------------------------------
+# --- how long an event is worth a push --------------------------------------------------------------------
 
 
 @push_condition(OfBroadcast)
 def always(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """At any time, for all users: the push is about a fact that does not change."""
+    """Return all users at any time: the push is about a fact that does not change."""
     return users
 
 
 @push_condition(OfBroadcast)
 def while_on_offer(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """While trucks can still be won, for the transporters who have not declined."""
+    """Return the transporters who have not declined, as long as trucks can still be won."""
     query = select(Offer.transporter_id).join(Broadcast, Broadcast.id == Offer.broadcast_id)
     return session.scalars(
         query.where(
@@ -279,7 +279,7 @@ def while_on_offer(session: Session, push: PushData, users: Collection[UUID]) ->
 
 @push_condition(OfBroadcast)
 def while_taken(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """While no slot has reopened. A reopened slot is offered again, and this push must not replace that offer."""
+    """Return all users, or none if a slot has reopened: this push must not replace the slot's new offer on a phone."""
     reopened = session.scalar(
         select(Broadcast.id).where(Broadcast.id == push.broadcast_id, Broadcast.status.in_(OPEN))
     )
@@ -288,7 +288,7 @@ def while_taken(session: Session, push: PushData, users: Collection[UUID]) -> Co
 
 @push_condition(OfAssignment)
 def while_unanswered(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """While the driver may still accept or decline."""
+    """Return the driver as long as they may still accept or decline."""
     return session.scalars(
         select(Assignment.driver_id).where(
             Assignment.id == push.assignment_id,

@@ -56,7 +56,7 @@ def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
 
 
 def _lines_of_all(uow: UnitOfWork, subject_id: UUID) -> list[Line]:
-    """Return the lines of all waiting deliveries about this subject, oldest first, and settle the others with ours.
+    """Return the lines of all waiting deliveries about this subject, oldest first. Settle all but our own.
 
     A delivery that raises an error is left out and fails in its own attempt, without the others.
     """
@@ -91,7 +91,8 @@ def _only_ours_matters(row_id: UUID, uow: UnitOfWork) -> Iterator[None]:
 def _broadcasts_of(session: Session, events: Sequence[EventEnvelope]) -> list[Broadcast]:
     ids = set()
     for event in events:
-        with suppress(KeyError, ValueError, TypeError, AttributeError):  # raised again in `_lines`
+        # `_lines` raises the error of an event whose broadcast cannot be read here.
+        with suppress(KeyError, ValueError, TypeError, AttributeError):
             ids.add(UUID(event.data["broadcastId"]))
     return list(session.scalars(_BROADCASTS, {"ids": list(ids)}))
 
@@ -111,8 +112,9 @@ def _lines(session: Session, events: Sequence[EventEnvelope]) -> list[Line]:
     return lines
 
 
-# The log heads are locked first, in the order of user ids, so that deliveries never deadlock. `numbered` needs all of
-# them, and events and lines need `numbered`. So the positions of events have the same order as each reader's lines.
+# The log heads are locked first, in the order of user ids, so that deliveries never deadlock. `event` and `written`
+# read `numbered`, which reads all of `head`, so they insert only when every head is locked. Therefore the positions of
+# events have the same order as each reader's lines.
 _WRITE = text("""
     WITH line AS (
       SELECT * FROM jsonb_to_recordset(CAST(:lines AS jsonb)) AS line (user_id uuid, nth int, event_id uuid, own jsonb)

@@ -94,7 +94,7 @@ def _ask(message: Message, clock: Callable[[], datetime]) -> DeliveryResult:
     try:
         messaging.send(_encoded(message, clock()), app=_app())
     except Exception as refusal:  # noqa: BLE001 (credentials that cannot be renewed, and the like)
-        # The error text of FCM may quote the token.
+        # FCM's error text may quote the token, and it is logged.
         text = f"{type(refusal).__name__}: {refusal}".replace(message.token, "(token)")
         return _answer(refusal, text.splitlines()[0][:500], clock())
     return DeliveryResult(DeliveryStatus.SENT)
@@ -205,5 +205,5 @@ def _prepare(app: Any, endpoint: str | None) -> None:
         )
     if endpoint:
         if _is_loopback(endpoint):
-            service._client.session.trust_env = False  # a proxy cannot reach this machine
+            service._client.session.trust_env = False  # A proxy cannot reach a server on this machine.
         service._fcm_url = f"{endpoint.rstrip('/')}/v1/projects/{app.project_id}/messages:send"

@@ -1,4 +1,4 @@
-"""Handler: push an event. Users without a socket get it at once, others after three seconds without an ack."""
+"""Handler: push an event, to users with a socket only if no socket has acknowledged it within three seconds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 
 # CONTRACT section 6: a socket that has not acknowledged within this time may belong to a phone in a tunnel.
 ACK_WITHIN = timedelta(seconds=3)
-# A withdrawal waits this long while its announcement is being sent. FCM responds far sooner, or hangs for seconds.
+# A push of a withdrawal waits this long while the push of its offer is being sent. FCM responds far sooner, or hangs
+# for seconds.
 TURN = timedelta(seconds=1)
 MAX_RETRY_DELAY_SECONDS = 120.0
 
@@ -62,11 +63,11 @@ def push(command: SendPushes, uow: UnitOfWork) -> None:
 
 
 def _may_be_sent_now(command: SendPushes, uow: UnitOfWork) -> bool:
-    """Return whether this push may be sent now. A withdrawal must not overtake its announcement on the way to FCM.
+    """Return whether this push may be sent now. A withdrawal must not overtake the push of its offer on the way to FCM.
 
-    Both have the same collapse key, so a sleeping phone gets only the one that FCM received last. An announcement holds
-    a shared lock until FCM has answered. A withdrawal only tests whether the lock is free: announcements that begin
-    later find the broadcast closed and are not sent.
+    Both have the same collapse key, so a sleeping phone gets only the one that FCM received last. The push of an offer
+    holds a shared lock until FCM has answered. A withdrawal only tests whether the lock is free: pushes of offers that
+    begin later find the broadcast closed and are not sent.
     """
     about = func.hashtextextended(f"pushes about {command.data['broadcastId']}", 0)
     if "expiresAt" in command.data:
@@ -162,6 +163,6 @@ def _try_again(
 
 
 def _pause(attempt: int) -> float:
-    """Return the back-off in seconds, less up to half of it, so that retries spread out."""
+    """Return a random time in seconds between half the back-off and all of it, so that retries spread out."""
     longest = backoff(attempt + 1, first=1.0, longest=MAX_RETRY_DELAY_SECONDS)
     return longest * random.uniform(0.5, 1.0)

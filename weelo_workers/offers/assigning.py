@@ -33,10 +33,11 @@ def assign(
 ) -> list[Assignment]:
     """Insert an assignment for each allocation, set the drivers' answer timers, and publish the result.
 
-    `slots`, `assignments`: all of the broadcast.
+    `slots`, `assignments`: all slots and all assignments of the broadcast.
     """
     if len(allocations) == sum(slot.status in slot_lifecycle.OPEN for slot in slots):
-        # This query comes first, because the unit of work writes its pending rows before each query.
+        # This query comes first, because a query after a change makes the unit of work write that change with a
+        # statement of its own.
         broadcast_transitions.request_backfill(uow, broadcast)
     won = [_assignment(broadcast, transporter_id, allocation, uow.now) for allocation in allocations]
     uow.advance_all([slot for slot, _, _ in allocations], slot_lifecycle.ASSIGN)

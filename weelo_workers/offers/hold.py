@@ -30,9 +30,9 @@ from weelo_workers.settings import settings
 def hold(command: HoldSlots, uow: UnitOfWork) -> HoldView:
     """Hold the slots, all or none, for HOLD_SECONDS, at most until the broadcast expires.
 
-    If this transporter has an open hold on the broadcast, it is returned unchanged. After one has run out, no other is
-    made. A transporter holds at most as many slots, on all broadcasts together, as they have free trucks for at that
-    moment.
+    If this transporter has an open hold on the broadcast, it is returned unchanged. After a hold has run out, the
+    transporter gets no further hold on that broadcast. On all broadcasts together, a transporter can hold at most the
+    slots for which they have free trucks at that moment.
     """
     broadcast, _ = lock_offered(uow, command.broadcast_id, command.transporter_id)
     expire_overdue(uow, broadcast)

@@ -59,8 +59,9 @@ def end_early(uow: UnitOfWork, broadcast: Broadcast, hold: Hold, transition: Tra
 def reopen_slots(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
     """Move held slots back to the state `searching`.
 
-    Transporters who came into reach meanwhile have no offer. The next ring or their heartbeats make it; in the last step
-    neither may come, so one more portion is sent, which reaches only transporters without an offer.
+    Transporters who came into reach during the hold have no offer. Usually the next ring or one of their heartbeats
+    causes it. In the last step neither is certain, so a command for one more portion is sent. A portion reaches only
+    transporters without an offer.
     """
     uow.advance_all(slots, slot_lifecycle.RELEASE)
     if slots and in_last_step(broadcast):

@@ -1,12 +1,14 @@
 """Presence: positions of online transporters and the open broadcasts near them, in Redis.
 
-A transporter is *online* here if their app has sent a heartbeat within the TTL. All of it can be lost: heartbeats restore
-it within one TTL. Presence only proposes; matching checks availability and free trucks in the database.
+A transporter is *online* here if their app has sent a heartbeat within the TTL. All data of presence may be lost:
+heartbeats restore it within one TTL. Presence only proposes; matching checks availability and free trucks in the
+database.
 
 Keys of transporters, below `weelo:presence:`: `geo:<kind>` (positions of those with a free truck of the kind),
-`kind:<kind>` (the same, also without a position), both also with `busy:<kind>` (of those whose trucks of the kind are
-all on the road), `kinds` (transporter → kinds, JSON), `at` (→ "longitude,latitude"),
-`seen` (→ time of the last heartbeat), `stamp` (→ time at which the rows were read), `since` (when the data begins).
+`kind:<kind>` (all of those, also the ones without a position), `geo:busy:<kind>` and `kind:busy:<kind>` (the same for
+transporters whose trucks of the kind are all on the road), `kinds` (transporter → kinds, JSON), `at` (→
+"longitude,latitude"), `seen` (→ time of the last heartbeat), `stamp` (→ time at which the rows were read), `since`
+(when the data begins).
 
 Keys of open broadcasts that are offered in rings, below `weelo:open:`: `geo:<kind>` (pickups), `about:<id>` (a hash),
 `told:<id>` (transporters with an offer), `asked:<id>:<transporter>` (found by a heartbeat; for a few seconds),
@@ -208,11 +210,11 @@ def search(kinds: Collection[str], pickup: Point, reach: Reach) -> SearchResult:
 
 
 def nearest(kinds: Collection[str], pickup: Point, count: int, reach: Reach) -> SearchResult:
-    """Return at least the `count` nearest transporters within reach who have a free truck of these kinds, if so many exist.
+    """Return the transporters nearest to the pickup who are within reach and have a free truck of these kinds.
 
-    Transporters at an unknown distance are added once no others are left. The cost depends on `count` and on how many
-    are online within 150 km. Beyond 85 degrees of latitude, where the index of Redis ends, the order is that of the
-    index. Raises PresenceUnavailable.
+    At least `count` are returned, if so many exist. Transporters at an unknown distance are added once no others are
+    left. The cost depends on `count` and on how many transporters are online within 150 km. Beyond 85 degrees of
+    latitude, where the index of Redis ends, the order is that of the index. Raises PresenceUnavailable.
     """
     limit = _EVERYWHERE_KM if reach.limit_km is None else _to_search(pickup, reach.limit_km)
     arguments: list[str | int | float] = [

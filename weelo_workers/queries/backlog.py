@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import ARRAY, Connection, Text, bindparam, text
+from sqlalchemy import ARRAY, Connection, Exists, Text, bindparam, exists, text
 
-from weelo_workers.contracts.command import REGISTRY
+from weelo_workers.contracts.command import REGISTRY, Command
 from weelo_workers.contracts.notifications import DeliverEvents
 from weelo_workers.contracts.queues import QUEUES, Queue
-from weelo_workers.models.mailbox import active, as_sql, due, due_later, parked, retrying, unsettled, waiting
+from weelo_workers.models.mailbox import (
+    MAILBOX,
+    active,
+    as_sql,
+    due,
+    due_later,
+    parked,
+    retrying,
+    unsettled,
+    waiting,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +90,19 @@ _WAITS = text(f"""
 """).bindparams(bindparam("names", type_=ARRAY(Text)))
 
 
-def waits(connection: Connection) -> dict[Queue, Wait]:
-    """Return the due commands that have not been attempted, for each queue that has any.
+def is_unsettled(*commands: type[Command]) -> Exists:
+    """Return the condition that one of these commands waits, is executed now, or will be retried."""
+    return exists().where(
+        active(),
+        MAILBOX.c.queue.in_({command.queue for command in commands}),
+        MAILBOX.c.name.in_({command.name for command in commands}),
+    )
 
-    Commands that keep no worker of the queue busy are left out.
+
+def waits(connection: Connection) -> dict[Queue, Wait]:
+    """Return the number and the age of due commands that have not been attempted, for each queue that has any.
+
+    Commands that run in the background or in batches are left out, because they keep no worker of the queue busy.
     """
     names = [
         name for name, command in REGISTRY.items() if not (command.runs_in_background or command.batched)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,7 @@ from weelo_workers.lifecycles.truck_request import FILLED
 from weelo_workers.messaging import failures
 from weelo_workers.messaging.redis_rights import missing_right, refused_write
 from weelo_workers.messaging.worker_heartbeats import consumers
-from weelo_workers.models import server
+from weelo_workers.models import replica, server
 from weelo_workers.models.base import quoted
 from weelo_workers.models.engine import connect, engine
 from weelo_workers.models.mailbox import as_sql, unsettled
@@ -30,7 +30,7 @@ from weelo_workers.redis_client import connect as connect_redis, reason, redis
 from weelo_workers.settings import settings
 
 OVERDUE_SECONDS = 5
-MOST_NAMED = 20  # at most this many parked and as many failing rows are listed; /metrics has the totals
+MOST_NAMED = 20  # The limit on listed parked rows, and on listed failing rows. /metrics has the totals.
 
 # Each query counts rows that must not exist. `{n}` in the sentence is that number.
 INVARIANTS = {
@@ -78,11 +78,13 @@ def findings() -> list[str]:
             found += _database(connection)
     except DBAPIError as error:
         found.append(f"database: {_line(error)}")
-    for variable in ("DATABASE_READ_URL", "DATABASE_API_URL", "DATABASE_WORKERS_URL"):
+    for variable, check in (
+        ("DATABASE_READ_URL", _replica),
+        ("DATABASE_API_URL", _role),
+        ("DATABASE_WORKERS_URL", _role),
+    ):
         if url := getattr(settings(), variable.lower()):
-            found += [
-                f"{variable}: {line}" for line in _further_database(url, read=variable == "DATABASE_READ_URL")
-            ]
+            found += [f"{variable}: {line}" for line in _further_database(url, check)]
     return found
 
 
@@ -103,20 +105,39 @@ def warnings() -> list[str]:
     return found
 
 
-def _further_database(url: str, *, read: bool) -> Iterator[str]:
+def _further_database(url: str, check: Callable[[Connection], Iterator[str]]) -> Iterator[str]:
     made = connect(url, pool_size=1)
     try:
         with made.connect() as connection:
-            if refusals := server.refusals(connection, writable=not read):
-                yield from refusals
-            elif not is_at_head(connection):
-                yield "the schema is not at head: run `weelo migrate`"
-            else:
-                yield from server.shortcomings(connection)
+            yield from check(connection)
     except DBAPIError as error:
         yield _line(error)
     finally:
         made.dispose()
+
+
+def _role(connection: Connection) -> Iterator[str]:
+    if refusals := server.refusals(connection):
+        yield from refusals
+    elif not is_at_head(connection):
+        yield "the schema is not at head: run `weelo migrate`"
+    else:
+        yield from server.shortcomings(connection)
+
+
+def _replica(connection: Connection) -> Iterator[str]:
+    if refusals := server.refusals(connection, writable=False):
+        yield from refusals
+        return
+    with suppress(DBAPIError), engine().connect() as primary:  # An unusable primary is a finding of its own.
+        faults = list(replica.faults(connection, primary))
+        yield from faults
+        if faults or not is_at_head(primary):
+            return
+    if not is_at_head(connection):
+        yield "the schema is not at head, although the one of DATABASE_URL is"
+    else:
+        yield from server.shortcomings(connection)
 
 
 def _line(error: DBAPIError) -> str:
@@ -156,7 +177,7 @@ def unfit(variable: str, client: Redis) -> Iterator[str]:
     try:
         about: Any = client.info("replication") | client.info("cluster")
     except ResponseError:
-        about = {}  # a managed service that does not permit INFO
+        about = {}  # Some managed services do not permit INFO.
     presence = variable == "REDIS_URL"
     broker = not presence or settings().broker_url == settings().redis_url
     if missing := missing_right(client, presence=presence, broker=broker):
@@ -177,6 +198,8 @@ def _database(connection: Connection) -> Iterator[str]:
         yield "schema: not at head: run `weelo migrate`"
         return
     yield from (f"database: {line}" for line in server.shortcomings(connection))
+    if refusal := server.refused_write(connection):
+        yield f"database: {refusal}"
     # These queries read whole tables, so they may take longer than those of a request.
     connection.execute(text("SET LOCAL statement_timeout = '60s'"))
     for line in by_queue(connection):

@@ -33,7 +33,7 @@ class FleetAvailability:
 
 
 def fleet_availability(session: Session, transporter_ids: Collection[UUID]) -> dict[UUID, FleetAvailability]:
-    """Read the availability of these fleets. `at` is the statement's time, so it contains all that was committed before."""
+    """Return the availability of these fleets. It includes all that was committed before `at`, the statement's time."""
     return {
         row.id: FleetAvailability(
             frozenset(row.free) if row.wants_work else None, frozenset(row.all) - frozenset(row.free), row.at

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
+    Boolean,
     ColumnElement,
+    Double,
     Row,
     ScalarSelect,
     and_,
     bindparam,
+    column,
     exists,
     false,
     func,
     literal,
     or_,
     select,
+    true,
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
@@ -80,6 +86,44 @@ def open_offers_of(session: Session, transporter_id: UUID, now: datetime) -> lis
     ]
 
 
+def leaves_room(
+    open_offers: Sequence[OfferRank], km: ColumnElement[float], *, last_step: ColumnElement[bool], cap: int
+) -> ColumnElement[bool]:
+    """Return the condition that these open offers leave room for an offer of a `Broadcast` whose pickup is `km` away.
+
+    This is `lifecycles.offer_cap.has_room` in SQL, as exact as `km`. With a null `km` it may be true although there is no room.
+    """
+    if len(open_offers) < cap:
+        return true()
+    places = [each.pickup or (None, None) for each in open_offers]
+    each = func.unnest(
+        _doubles([each.km for each in open_offers]),
+        literal([each.last_step for each in open_offers], ARRAY(Boolean())),
+        _doubles([latitude for latitude, _ in places]),
+        _doubles([longitude for _, longitude in places]),
+    ).table_valued(
+        column("km", Double()),
+        column("last_step", Boolean()),
+        column("latitude", Double()),
+        column("longitude", Double()),
+        name="open_offers",
+    )
+    each = each.render_derived()
+    apart = half_chord_squared(each.c.latitude, each.c.longitude)
+    count = (
+        select(func.count())
+        .select_from(each)
+        .where(
+            each.c.km <= km,
+            apart <= half_chord_squared_of(km * APART_FACTOR + APART_KM),
+            or_(last_step, ~each.c.last_step),
+        )
+        .correlate(Broadcast)
+        .scalar_subquery()
+    )
+    return count < cap
+
+
 def kept_out_by(session: Session, broadcast_id: UUID, now: datetime) -> Sequence[Row[UUID, UUID]]:
     """Return pairs (transporter, open broadcast), nearest first.
 
@@ -115,6 +159,10 @@ _KEPT_OUT_NEAREST_FIRST = _KEPT_OUT.order_by(
     PassedOver.distance_km.asc().nulls_last(), PassedOver.broadcast_id, PassedOver.transporter_id
 )
 _KEEPS_OUT_ANY = select(_KEPT_OUT.exists())
+
+
+def _doubles(values: Sequence[float | None]) -> ColumnElement[Any]:
+    return literal(values, ARRAY(Double()))
 
 
 def _is_open(now: datetime) -> tuple[ColumnElement[bool], ...]:

@@ -46,7 +46,7 @@ class PageRequest:
     def apply_to_columns(
         self, session: Session, query: Select[Any], time: ColumnElement[datetime], tie: ColumnElement[UUID]
     ) -> tuple[list[Any], str | None]:
-        """Return the same as `apply`, for a query of columns, among them the labelled `time` and `tie`."""
+        """Do the same as `apply` for a query of columns. Two of them are `time` and `tie`, which must be labelled."""
         return self._cut(list(session.execute(self._cutout(query, time, tie))), time.key, tie.key)
 
     def _cutout(self, query: Select[Any], time: Any, tie: Any) -> Select[Any]:
@@ -66,7 +66,7 @@ def _encode(moment: datetime, tie: UUID) -> str:
 
 
 def _decode(cursor: str) -> tuple[datetime, UUID]:
-    """Return the time in UTC and the id. Raises Rejected(VALIDATION_ERROR) for what `_encode` cannot have made."""
+    """Return the time in UTC and the id. Raises Rejected(VALIDATION_ERROR) for a cursor that `_encode` never makes."""
     try:
         moment, _, tie = base64.urlsafe_b64decode(cursor.encode()).decode().partition("|")
         time, last = datetime.fromisoformat(moment), UUID(tie)
@@ -81,7 +81,7 @@ def _decode(cursor: str) -> tuple[datetime, UUID]:
 
 
 def _unknown_cursor() -> Rejected:
-    """Return a new exception: one that is raised again keeps the frames of every earlier request in its traceback."""
+    """Return a new exception each time: the traceback of a shared one would keep the frames of earlier requests."""
     how = "use the nextCursor of an earlier page"
     return Rejected(
         Code.VALIDATION_ERROR, f"cursor: {how}", {"errors": [{"field": "cursor", "message": how}]}

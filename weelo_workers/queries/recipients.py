@@ -17,10 +17,10 @@ from weelo_workers.queries.pages import Page, PageRequest
 
 
 def recipients(session: Session, broadcast_id: UUID, page_request: PageRequest) -> Page | None:
-    """Return a page of transporters, those seen last by the broadcast first; None if there is no such broadcast.
+    """Return a page of transporters, those found last first; None if there is no such broadcast.
 
-    The order is that of the first step that saw each of them, because a later offer must not move a transporter to a
-    page that was read already.
+    A transporter is ordered by the first step that found them, because a later offer must not move them to a page that
+    was read already.
 
     A transporter who was passed over and got an offer later is shown with the offer, and one who was passed over by
     several steps with the newest reason. `queries.offer_explanation` has all steps of one transporter.

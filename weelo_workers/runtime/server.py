@@ -25,14 +25,16 @@ from weelo_workers.runtime.datadir import make_directory, write_private
 from weelo_workers.runtime.ports import free_port
 from weelo_workers.runtime.processes import named_and_working_in, send
 
-START_SECONDS = 120.0  # recovery after a crash reads the log since the last checkpoint, at most a GB or so
-KILL_SECONDS = 10.0  # a process that waits for a hanging disk ends late, even after SIGKILL
+START_SECONDS = 120.0
+"""The time limit for a start. After a crash, recovery reads the log since the last checkpoint, at most a GB or so."""
+KILL_SECONDS = 10.0
+"""The time limit for an end after SIGKILL. A process that waits for a hanging disk ends late."""
 LOG_LIMIT_BYTES = 10_000_000
 POLL_SECONDS = 0.02
 
 _ERROR = re.compile(r"\b(?:FATAL|PANIC|ERROR|error):")  # PostgreSQL's severities and its programs' "error:"
 
-_started: list[subprocess.Popen[bytes]] = []  # our own children, which must be reaped
+_started: list[subprocess.Popen[bytes]] = []  # Servers that this process started, so it must reap them.
 
 
 class ServerError(CommandError):
@@ -104,7 +106,7 @@ class EmbeddedServer(ABC):
         """Return the pid of the running server, None if it does not run."""
         for child in list(_started):
             if child.poll() is not None:
-                with suppress(ValueError):  # another thread has removed it
+                with suppress(ValueError):  # Another thread may have removed the child.
                     _started.remove(child)
         pid = self._recorded_pid()
         return pid if pid is not None and self._is_this_server(pid) else None
@@ -113,7 +115,7 @@ class EmbeddedServer(ABC):
         """Shut the server down cleanly. After a time limit kill it, which costs a recovery at the next start but no data."""
         pid = self.pid()
         if pid is None:
-            self._end_survivors()  # one that was still starting
+            self._end_survivors()  # A server that is still starting has no pid file yet.
             return
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
@@ -167,7 +169,7 @@ class EmbeddedServer(ABC):
             if self._wait_until_ready(child):
                 return
             last_lines = self._log_after(size_before)
-            # Another process has taken the port meanwhile: try another port. For other causes a retry does not help.
+            # If another process has taken the port, another port is tried. For other causes a retry does not help.
             if "address already in use" not in last_lines.lower():
                 break
         raise ServerError(f"embedded {self.name} does not start: {cause_in(last_lines)} (see {self.log})")

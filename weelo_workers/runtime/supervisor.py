@@ -24,14 +24,16 @@ from weelo_workers.runtime.reaper import ChildRegistry, spawn
 
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
-LIVED_SECONDS = 5.0  # after a process has run for this long, its next restart is quick again
-STARTED_SECONDS = (
-    15.0  # a start can take this long on a busy machine; a process that ends earlier has failed to start
-)
-LOOP_ENDS = 3  # this many failed starts in a row are a restart loop
+LIVED_SECONDS = 5.0
+"""After a process has run for this time, its next restart follows after the shortest pause again."""
+STARTED_SECONDS = 15.0
+"""A process that ends earlier has failed to start: on a busy machine a start can take this long."""
+LOOP_ENDS = 3
+"""This many failed starts in a row are a restart loop."""
 REPORT_EVERY = 5
 POLL_SECONDS = 0.05
-NEXT_ATTEMPT = re.compile(r"Trying (?:again in|to reconnect)\b")  # Celery prints it on a line below the error
+# Celery announces its next attempt to connect on the line below the error.
+NEXT_ATTEMPT = re.compile(r"Trying (?:again in|to reconnect)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +156,10 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=None if program.once else subprocess.PIPE,
                 stderr=None if program.once else subprocess.STDOUT,
-                # Python, Celery, gunicorn and Flower import and read files from the current directory.
+                # Python, Celery, gunicorn and Flower would import and read files from the user's current directory.
                 cwd="/",
-                start_new_session=True,  # so that Ctrl-C does not reach it, and all its processes can be killed
+                # In a session of its own Ctrl-C does not reach the program, and all its processes can be killed.
+                start_new_session=True,
             )
         except OSError as problem:
             child.last_line = str(problem)
@@ -168,9 +171,10 @@ class Supervisor:
             reader = threading.Thread(target=self._read, args=(child, child.process), daemon=True)
             try:
                 reader.start()
-            except RuntimeError as problem:  # the limit of processes or of memory is reached
+            except RuntimeError as problem:  # The limit of threads or of memory is reached.
                 child.last_line = str(problem)
-                child.process.kill()  # a full pipe would stop it; it is started again later
+                # Without a reader the process would stop at a full pipe. It is started again later.
+                child.process.kill()
                 if child.process.stdout is not None:
                     child.process.stdout.close()
             else:
@@ -201,7 +205,7 @@ class Supervisor:
         child.exit_code = child.process.wait()
         child.process = child.identity = None
         if child.reader is not None:
-            child.reader.join(timeout=0.5)  # so that its last lines are read
+            child.reader.join(timeout=0.5)  # Until then the reader reads the child's last lines.
             child.reader = None
 
     def _plan_restart(self, child: Child, manner: str) -> None:
@@ -223,7 +227,8 @@ class Supervisor:
         running = {child.program.name: child.process for child in children if child.process is not None}
         for process in running.values():
             with suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)  # to the leader only, which stops its own children
+                # Only the leader of the session gets the signal. It stops its own children.
+                process.send_signal(signal.SIGTERM)
         while any(process.poll() is None for process in running.values()) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
         for child in children:

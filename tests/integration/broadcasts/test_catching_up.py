@@ -31,7 +31,7 @@ def test_PRES_01_going_online_within_a_ring_brings_the_open_offers_once(world: W
     late = world.fleet(km_north=5, online=False)
     broadcast = world.broadcast(1)
     world.set_availability(late, online=True)
-    assert offers_heard(world, late) == []  # their position is not known yet
+    assert offers_heard(world, late) == []  # the transporter's position is not known yet
     world.heartbeat(late, 5)
     assert offers_heard(world, late) == [str(broadcast)]
     offer = world.events_of(late.id, "new_broadcast")[0]
@@ -155,6 +155,7 @@ def test_who_waits_for_the_next_step_is_not_brought_in_by_a_heartbeat(
 ) -> None:
     with_settings(monkeypatch, max_offers_per_step=1)
     fleets = [world.fleet(km_north=km) for km in (1, 2, 3)]
+    world.drain()
     world.broadcast(1)
     for km, fleet in enumerate(fleets, 1):
         world.heartbeat(fleet, km)

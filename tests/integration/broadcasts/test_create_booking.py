@@ -13,7 +13,8 @@ def test_BCAST_01_a_booking_goes_from_created_over_broadcasting_to_active(world:
     customer = uuid4()
     outcome = world.book(customer)
     assert outcome.http_status == 201
-    assert outcome.result["status"] == "created"
+    assert outcome.result["status"] == "active"
+    assert outcome.result["transportersNotified"] == 1
     world.drain()
 
     states = [frame["status"] for frame in world.events_of(customer, "broadcast_state_changed")]
@@ -41,7 +42,7 @@ def test_BCAST_02_every_transition_is_kept_with_its_time_and_its_cause(world: Wo
     assert [row.version for row in rows] == [1, 2, 3, 4, 5]
     assert [row.at for row in rows] == sorted(row.at for row in rows)
     assert [row.cause for row in rows] == [
-        "broadcasts.create_booking", "broadcasts.widen", "broadcasts.widen", "offers.accept", "broadcasts.cancel",
+        "broadcasts.create_booking", "broadcasts.create_booking", "broadcasts.create_booking", "offers.accept", "broadcasts.cancel",
     ]  # fmt: skip
     assert rows[-1].at == world.value("SELECT state_changed_at FROM broadcasts WHERE id = :id", id=broadcast)
 

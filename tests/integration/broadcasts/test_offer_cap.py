@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from functools import partial
+from random import Random
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from redis.exceptions import RedisError
-from sqlalchemy import text
+from sqlalchemy import literal, select, text
 from sqlalchemy.orm import Session
 
 from tests.support.changed_settings import with_settings
 from tests.support.waiting import eventually
 from tests.support.world import DELHI, Fleet, World, place
 from weelo_workers import presence
-from weelo_workers.broadcasts import matching, offering, widen
+from weelo_workers.broadcasts import matching, offering, rings
 from weelo_workers.contracts.broadcasts import OfferLate
 from weelo_workers.contracts.statuses import Role
+from weelo_workers.lifecycles.offer_cap import OfferRank, has_room
+from weelo_workers.models import Broadcast
 from weelo_workers.queries.offer_explanation import explain
+from weelo_workers.queries.open_offers import leaves_room
 from weelo_workers.queries.pages import PageRequest
 from weelo_workers.queries.recipients import recipients
 from weelo_workers.redis_client import redis
@@ -28,7 +32,7 @@ MUMBAI = -1142.0
 
 
 def all_rings_told(world: World, many: int) -> list[UUID]:
-    """Return requests in Delhi that have made all steps, so that they were offered to every transporter online."""
+    """Return requests in Delhi that were offered to every transporter online: all their steps are over."""
     broadcasts = [world.broadcast(1) for _ in range(many)]
     for _ in range(5):
         world.tick(15)
@@ -36,7 +40,7 @@ def all_rings_told(world: World, many: int) -> list[UUID]:
 
 
 def comes_online(world: World, km_north: float) -> Fleet:
-    """Return a transporter whose place is known before they go online."""
+    """Return a transporter who sends a position and then goes online."""
     fleet = world.fleet(km_north=km_north)
     world.drain()
     return fleet
@@ -96,16 +100,23 @@ def test_offers_of_the_last_step_leave_room_for_rings_and_the_nearest_of_them_co
     assert passed_over(world, requests[300]) == [(fleet.id, "too_many_offers")]
 
 
-@pytest.mark.parametrize("way", ["rings", "late offers"])
+@pytest.mark.parametrize("way", ["first rings", "next rings", "late offers"])
 def test_the_cap_holds_exactly_when_many_offers_are_made_at_once(
     world: World, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     with_settings(monkeypatch, max_open_offers=3)
-    if way == "rings":
+    if way == "first rings":
+        fleets = [world.fleet(km_north=0) for _ in range(4)]
+        due = "broadcasts.create_booking"
+        for _ in range(10):
+            world.post(world.booking(customer := uuid4(), at=place(5)), customer, Role.CUSTOMER)
+    elif way == "next rings":
+        with_settings(monkeypatch, max_open_offers=3, min_offers_per_step=0)
         fleets = [world.fleet(km_north=0) for _ in range(4)]
         due = "broadcasts.widen"
         for _ in range(10):
-            world.book(uuid4(), at=place(5))
+            world.book(uuid4(), at=place(20))
+        world.shift(15)
     else:
         fleets = []
         due = "broadcasts.offer_late"
@@ -151,6 +162,62 @@ def test_a_heartbeat_after_a_long_move_finds_requests_although_the_list_was_full
     world.heartbeat(fleet, MUMBAI)
     world.drain()
     assert waiting in offered(world, fleet)
+
+
+def test_requests_that_offers_of_the_last_town_prevent_hide_no_farther_ones_from_a_catch_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, max_open_offers=1)
+    fleet = world.fleet(km_north=0)
+    old = world.broadcast(1)
+    world.set_availability(fleet, online=False)
+    *refused, beyond = (world.broadcast(1, at=place(km)) for km in (38, 38.1, 38.2, 90))
+    for _ in range(5):
+        world.tick(15)
+    world.set_availability(fleet, online=True)
+    world.heartbeat(fleet, 60)
+    world.drain()
+    assert passed_over(world, refused[-1]) == [(fleet.id, "too_many_offers")]
+    assert offered(world, fleet) == {old, beyond}
+
+
+def test_requests_that_offers_of_the_last_town_prevent_hide_no_farther_ones_from_heartbeats(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, max_open_offers=1, radius_steps_km="25", min_offers_per_step=0)
+    fleet = world.fleet(km_north=0)
+    old = world.broadcast(1)
+    refused = [world.broadcast(1, at=place(38)) for _ in range(20)]  # as many as one heartbeat brings up
+    beyond = world.broadcast(1, at=place(82.5))
+    for km in (9, 58, 58):
+        assert offered(world, fleet) == {old}
+        world.heartbeat(fleet, km)
+        world.drain()
+    assert all(passed_over(world, each) == [(fleet.id, "too_many_offers")] for each in refused)
+    assert offered(world, fleet) == {old, beyond}
+
+
+def test_the_room_that_a_query_finds_is_the_room_of_the_rule(world: World) -> None:
+    random = Random(7)
+    broadcasts = [world.broadcast(1, at=place(km)) for km in (0, 1, 20, 38, 90)]
+    with Session(world.engine) as session:
+        pickups = {row.id: row.pickup for row in session.scalars(select(Broadcast))}
+        for _ in range(100):
+            open_offers = [
+                OfferRank(random.uniform(0, 40), random.random() < 0.3, pickup=(at.latitude, at.longitude))
+                for at in (place(random.uniform(-20, 100)) for _ in range(4))
+            ]
+            km, last_step, cap = random.uniform(0.5, 40), random.random() < 0.5, random.choice((1, 2, 5))
+            room = leaves_room(open_offers, literal(km), last_step=literal(last_step), cap=cap)
+            found = set(session.scalars(select(Broadcast.id).where(room)))
+            assert found == {
+                id
+                for id, at in pickups.items()
+                if has_room(
+                    open_offers, OfferRank(km, last_step, pickup=(at["latitude"], at["longitude"])), cap
+                )
+            }
+    assert set(pickups) == set(broadcasts)
 
 
 def test_the_distance_without_room_stays_while_a_transporter_stays(world: World) -> None:
@@ -200,7 +267,10 @@ def test_the_last_step_asks_the_nearest_first_and_a_newcomer_waits_for_the_porti
 def test_PRES_01_near_requests_are_offered_even_if_the_place_is_known_only_after_going_online(
     world: World, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    """The first search for missed requests has no place, so the first heartbeat starts another one."""
+    """The search that starts when the transporter goes online knows no position.
+
+    The first heartbeat starts another search.
+    """
     with_settings(monkeypatch, max_open_offers=3, last_step_max_km=limit)
     for km in range(20):
         world.broadcast(1, at=place(1000 + km))
@@ -215,20 +285,21 @@ def test_PRES_01_near_requests_are_offered_even_if_the_place_is_known_only_after
     assert near in offered(world, fleet)
 
 
+@pytest.mark.parametrize("step", ["at the creation", "at the last step"])
 def test_a_transporter_who_comes_online_between_a_steps_search_and_its_commit_is_not_missed(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    redis().set(
-        "weelo:presence:since", 1
-    )  # presence then counts as complete, because its data is older than one TTL
-    world.fleet(km_north=70)
-    broadcast = world.broadcast(1)
+    # Presence counts as complete if it has existed for longer than one TTL.
+    redis().set("weelo:presence:since", 1)
+    if step == "at the last step":
+        world.fleet(km_north=70)
+        broadcast = world.broadcast(1)
     latecomers: list[Fleet] = []
     search = matching.search_presence
 
     def slow_search(*args: Any) -> Any:
         found = search(*args)
-        if not latecomers:
+        if not latecomers and (step == "at the last step" or args[-1].last):
             fleet = world.fleet(km_north=300, online=False)
             world.set_availability(fleet, online=True)
             world.heartbeat(fleet, 300)
@@ -239,8 +310,12 @@ def test_a_transporter_who_comes_online_between_a_steps_search_and_its_commit_is
             latecomers.append(fleet)
         return found
 
-    monkeypatch.setattr(widen, "search_presence", slow_search)
-    world.tick(15)
+    monkeypatch.setattr(rings, "search_presence", slow_search)
+    if step == "at the last step":
+        world.tick(15)
+    else:
+        broadcast = world.broadcast(1)
+    assert world.told_at(broadcast).keys().isdisjoint({latecomers[0].id})
     world.tick(2)
     assert latecomers[0].id in world.told_at(broadcast)
 
@@ -328,6 +403,7 @@ def test_transporters_without_room_are_passed_in_portions_without_waiting(
 ) -> None:
     with_settings(monkeypatch, max_offers_per_step=1, max_open_offers=1)
     full = [world.fleet(km_north=100 + n) for n in range(4)]
+    world.drain()
     for fleet, km in zip(full, range(4), strict=True):
         world.broadcast(1, at=place(100 + km))
         assert len(offered(world, fleet)) == 1
@@ -342,13 +418,13 @@ def test_COST_02_the_heartbeats_of_a_transporter_without_room_bring_up_nothing_f
     with_settings(monkeypatch, max_open_offers=2)
     fleet = world.fleet(km_north=0)
     for km in (2, 3, 4, 5, 6, 7):
-        world.fleet(km_north=km)  # a transporter with room, so that the next ring waits
+        world.fleet(km_north=km)  # a ring that finds a transporter with room delays the next ring
         world.broadcast(1, at=place(km))
     assert len(offered(world, fleet)) == 2
     late_offers = "SELECT count(*) FROM mailbox WHERE name = 'broadcasts.offer_late' AND payload->>'transporter_id' = :id"
 
     def brought_up(before: int) -> int:
-        """Send a heartbeat and return how many commands have been sent since `before`."""
+        """Send a heartbeat. Return how many late offers the fleet has been sent in addition to `before`."""
         world.heartbeat(fleet, 0)
         world.drain()
         return int(world.value(late_offers, id=str(fleet.id))) - before
@@ -396,7 +472,7 @@ def test_TMOT_02_a_request_while_all_trucks_are_on_the_road_ends_with_nobody_fre
 
 @pytest.mark.parametrize("then", ["offline", "silent", "free"])
 def test_TMOT_02_a_transporter_on_the_road_who_leaves_later_was_online(world: World, then: str) -> None:
-    """A step found them, so at the deadline it does not matter where they are."""
+    """A step found the transporter, which decides the reason of the expiry. Leaving afterwards does not change it."""
     redis().set("weelo:presence:since", 1)
     fleet = world.fleet(km_north=1)
     first = world.broadcast(1)
@@ -413,7 +489,7 @@ def test_TMOT_02_a_transporter_on_the_road_who_leaves_later_was_online(world: Wo
 def test_TMOT_02_a_transporter_on_the_road_who_was_online_between_two_steps_was_online(
     world: World, then: str
 ) -> None:
-    """No step found them, but they came online within reach of the broadcast."""
+    """No step found the transporter, but they came online within reach of the broadcast."""
     redis().set("weelo:presence:since", 1)
     fleet = world.fleet(km_north=1)
     first = world.broadcast(1)
@@ -476,6 +552,7 @@ def test_all_transporters_told_or_passed_over_are_listed_with_reason_and_answer(
 ) -> None:
     with_settings(monkeypatch, max_open_offers=1, max_offers_per_step=2)
     declines, wins, full, next_one = (world.fleet(km_north=km) for km in (1, 2, 0.5, 3))
+    world.drain()
     world.broadcast(1, at=place(0.5))
     for fleet in (declines, wins, next_one):
         for each in offered(world, fleet):
@@ -511,7 +588,7 @@ def test_all_transporters_told_or_passed_over_are_listed_with_reason_and_answer(
 def test_a_transporter_who_gets_an_offer_between_two_pages_is_listed_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A later offer changes the time of their line, so the lines are not ordered by it."""
+    """An offer replaces the line of a transporter who was passed over before. The line keeps its place in the order."""
     with_settings(monkeypatch, max_open_offers=1)
     fleets = [world.fleet(km_north=km) for km in (1, 2, 3)]
     near = world.broadcast(1, at=place(1))

@@ -12,9 +12,8 @@ from tests.support.world import World
 
 def test_PRES_01_toggling_a_hundred_times_never_offers_to_somebody_offline(world: World) -> None:
     steady, toggled = world.fleet(km_north=1), world.fleet(km_north=2)
-    offline: list[
-        tuple[float, float]
-    ] = []  # seconds between the outcome "offline" and the next request to go online
+    # The (begin, end) of each time offline: from the outcome of going offline to the next request to go online.
+    offline: list[tuple[float, float]] = []
     asked: list[tuple[float, float, UUID]] = []
     over = threading.Event()
 
@@ -25,8 +24,10 @@ def test_PRES_01_toggling_a_hundred_times_never_offers_to_somebody_offline(world
             world.set_availability(toggled, online=False)
             since = time.monotonic()
             world.heartbeat(toggled, 2)
-            world.heartbeat(steady, 1)  # on a slow machine the test takes longer than presence lasts
-            if number % 10 == 0:  # seconds, enough for a whole ring on a busy machine
+            # The steady fleet needs heartbeats: on a slow machine the test takes longer than PRESENCE_TTL_SECONDS.
+            world.heartbeat(steady, 1)
+            if number % 10 == 0:
+                # The fleet stays offline until at least one whole ring has been searched.
                 rung = len(asked)
                 eventually(lambda: len(asked) >= rung + 2, within=30)  # noqa: B023
             else:
@@ -39,8 +40,8 @@ def test_PRES_01_toggling_a_hundred_times_never_offers_to_somebody_offline(world
     def ask() -> None:
         rings = "SELECT id FROM mailbox WHERE name = 'broadcasts.widen' AND settled_at IS NULL"
         while not over.is_set():
-            broadcast = UUID(world.book(uuid4()).result["id"])
             since = time.monotonic()
+            broadcast = UUID(world.book(uuid4()).result["id"])
             for row in world.rows(rings):
                 world.bus.execute(row.id)
             asked.append((since, time.monotonic(), broadcast))

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from tests.support.changed_settings import with_settings
 from tests.support.world import World
 from weelo_workers.contracts.broadcasts import WidenBroadcast
 from weelo_workers.redis_client import redis
@@ -36,12 +37,9 @@ def test_RADI_01_nobody_is_told_twice(world: World) -> None:
 
 
 def test_RADI_01_the_nearest_are_asked_first_when_there_are_too_many(world: World, monkeypatch) -> None:
-    from weelo_workers.broadcasts import widen
-    from weelo_workers.settings import settings
-
-    few = settings().model_copy(update={"max_offers_per_step": 2})
-    monkeypatch.setattr(widen, "settings", lambda: few)
+    with_settings(monkeypatch, max_offers_per_step=2)
     fleets = [world.fleet(km_north=km) for km in (8, 2, 5)]
+    world.drain()
     broadcast = world.broadcast(1)
     assert set(world.told_at(broadcast)) == {fleets[1].id, fleets[2].id}
     world.tick(15)
@@ -98,6 +96,7 @@ def test_TIMR_03_a_step_that_comes_twice_or_late_tells_nobody_again(world: World
 
 def test_a_fleet_that_fell_silent_is_not_told(world: World) -> None:
     fleet = world.fleet(km_north=3)
+    world.drain()
     redis().set("weelo:presence:since", 1)
     redis().zadd("weelo:presence:seen", {str(fleet.id): 1})
     assert world.told_at(world.broadcast(1)) == {}
@@ -120,7 +119,7 @@ def _timer(world: World, command: WidenBroadcast) -> UUID:
 def test_what_an_accept_changed_while_a_ring_was_searched_for_is_told_as_it_is(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from weelo_workers.broadcasts import matching, widen
+    from weelo_workers.broadcasts import matching, rings
 
     near, _ = world.fleet(km_north=3), world.fleet(km_north=20)
     customer = uuid4()
@@ -132,7 +131,7 @@ def test_what_an_accept_changed_while_a_ring_was_searched_for_is_told_as_it_is(
         world.accept(near, broadcast)
         return found
 
-    monkeypatch.setattr(widen, "search_presence", slow_search)
+    monkeypatch.setattr(rings, "search_presence", slow_search)
     world.tick(15)
     filled = [(f["version"], f["trucksFilled"]) for f in world.events_of(customer, "broadcast_state_changed")]
     assert filled == [(1, 0), (2, 0), (3, 0), (4, 1), (5, 1)]
@@ -141,7 +140,7 @@ def test_what_an_accept_changed_while_a_ring_was_searched_for_is_told_as_it_is(
 def test_who_goes_offline_while_a_ring_is_searched_for_is_not_told(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from weelo_workers.broadcasts import matching, widen
+    from weelo_workers.broadcasts import matching, rings
 
     near, fleet = world.fleet(km_north=2), world.fleet(km_north=20)
     broadcast = world.broadcast(1)
@@ -152,6 +151,6 @@ def test_who_goes_offline_while_a_ring_is_searched_for_is_not_told(
         world.set_availability(fleet, online=False)
         return found
 
-    monkeypatch.setattr(widen, "search_presence", slow_search)
+    monkeypatch.setattr(rings, "search_presence", slow_search)
     world.tick(15)
     assert set(world.told_at(broadcast)) == {near.id}

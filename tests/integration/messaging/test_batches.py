@@ -1,4 +1,4 @@
-"""Batched commands wake no worker: beat executes them together, and the sweep by itself what a batch has left."""
+"""Batched commands wake no worker. Beat executes them in batches; the sweep executes those that a batch left."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WAITING = "SELECT count(*) FROM mailbox WHERE name = 'fleet.sync_presence' AND s
 
 
 def online(world: World, fleets: int) -> set[UUID]:
-    """Register this many fleets that want work, and delete them from presence. Return their ids."""
+    """Return the ids of this many fleets that have just gone online. Presence knows their trucks, but no position."""
     user_ids = {world.fleet(1, km_north=1.0).id for _ in range(fleets)}
     redis().flushdb()
     for each in user_ids:
@@ -65,7 +65,7 @@ def test_batches_repeat_updates_of_presence_that_were_lost(
 
 
 def test_a_late_batch_makes_nobody_online(world: World) -> None:
-    """Their app has been silent since, so they must not get offers."""
+    """The fleet has sent no heartbeat since Redis was emptied, so it must not get offers."""
     user_ids = online(world, 1)
     redis().flushdb()
     assert execute_batches(world.engine) >= 1
@@ -76,7 +76,7 @@ def test_a_late_batch_makes_nobody_online(world: World) -> None:
 
 
 def test_batched_commands_do_not_count_as_a_busy_queue(world: World) -> None:
-    """Otherwise the API would refuse commands of fleets while beat is away."""
+    """Otherwise the API would refuse commands of fleets while beat is not running."""
     online(world, 1)
     with world.engine.connect() as connection:
         names = (

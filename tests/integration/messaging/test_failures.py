@@ -31,7 +31,7 @@ from weelo_workers.settings import settings
 def write(
     world: World, name: str, payload: Any, queue: str = "broadcasts", subject: UUID | None = None
 ) -> UUID:
-    """Insert a row into the mailbox, as another version may have written it, and return its id."""
+    """Insert a row into the mailbox without validation, as another version of the code could, and return its id."""
     row = {"id": uuid4(), "name": name, "queue": queue, "payload": json.dumps(payload), "subject": subject}
     with world.engine.begin() as connection:
         connection.execute(
@@ -57,7 +57,7 @@ def row_of(world: World, command_id: UUID) -> Any:
 
 @pytest.fixture
 def expiry_fails(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[UUID]]:
-    """Make `broadcasts.expire` raise, and return the list of the attempted commands, which grows."""
+    """Make `broadcasts.expire` raise. Return a list to which each attempt adds its command's id."""
     tried: list[UUID] = []
 
     def broken(command: Any, uow: Any) -> None:
@@ -268,7 +268,7 @@ def test_a_timer_that_fails_is_tried_less_and_less_often_and_named_by_the_doctor
 
 
 def test_timers_that_fail_give_way_to_those_that_do_not(world: World, expiry_fails: list[UUID]) -> None:
-    """The sweep executes the timers that have not failed first. For the others it only sends wake-ups."""
+    """The sweep executes timers that have not failed. For timers that have failed it then only sends wake-ups."""
     for _ in range(30):
         write(world, "broadcasts.expire", {"broadcast_id": str(uuid4())}, "timers")
     waker = RecordingWaker()
@@ -317,7 +317,7 @@ class Killed(BaseException):
 
 @pytest.fixture
 def cancel_kills(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[UUID]]:
-    """Make `broadcasts.cancel` raise Killed, and return the list of the attempted commands, which grows."""
+    """Make `broadcasts.cancel` raise Killed. Return a list to which each attempt adds its command's id."""
     tried: list[UUID] = []
 
     def deadly(command: Any, uow: Any) -> None:
@@ -400,9 +400,10 @@ def test_with_a_silent_bell_the_sweep_itself_finds_out_what_kills(
 def test_what_kills_the_notifier_whose_messages_do_not_come_again_is_parked_too(
     world: World, monkeypatch: pytest.MonkeyPatch, cancel_kills: list[UUID], name: str
 ) -> None:
-    """A crash ends all threads of the notifier, and messages of pushes are acknowledged before they run.
+    """After a crash of the notifier, only the sweep sends wake-ups for the command that crashed it.
 
-    Only the sweep sends wake-ups for them.
+    The broker does not redeliver its message: a crash ends the whole process with all its threads, and messages of
+    pushes are acknowledged before they run.
     """
     monkeypatch.setitem(handlers._handlers, name, handlers._handlers["broadcasts.cancel"])
     about = uuid4()
@@ -572,7 +573,7 @@ def test_a_command_that_nobody_knows_is_never_parked_but_named(world: World) -> 
 
 
 def test_deliveries_that_were_handed_back_are_told_in_their_order(world: World) -> None:
-    """Deliveries are redelivered after a restart of the notifier. The older one fails, because it waits for a lock.
+    """After a restart of the notifier two deliveries are redelivered. The older one fails, because it waits for a lock.
 
     The newer one then writes both.
     """

@@ -1,4 +1,4 @@
-"""Mailbox rows in the database have the states of the lifecycle's table, whatever led to them."""
+"""The SQL conditions and the bus agree with the mailbox row's lifecycle."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_conditions_in_sql_say_what_the_lifecycle_says(world: World) -> None
             (None, "succeeded", "rejected"), (False, True), range(3), range(4)
         ):
             if settled_as and is_parked:
-                continue  # a parked row is not settled
+                continue  # a row is never both parked and settled
             row = uuid4()
             rows[row] = state_of(settled_as=settled_as, parked=is_parked, attempts=attempts, crashes=crashes)
             connection.execute(
@@ -100,7 +100,7 @@ def command(world: World) -> UUID:
 def test_a_row_moves_only_along_the_arrows_of_its_lifecycle(
     world: World, command: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The row fails until it is parked and is requeued.
+    """The command fails until it is parked, and is requeued.
 
     Then it crashes its worker until it is parked, is requeued again and settled.
     """

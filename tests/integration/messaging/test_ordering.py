@@ -1,4 +1,7 @@
-"""Any command can be ordered by subject: the engine reads the declaration and knows no command by name."""
+"""Any command class can declare that it is ordered by subject.
+
+The engine reads the declaration and knows no command by name.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ NAME = "fleet.tally"
 
 @pytest.fixture
 def tally(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[type[Command], list[list[int]]]]:
-    """Yield a command that is ordered by subject, and a list of the numbers that each attempt has settled together."""
+    """Yield a command class that is ordered by subject, and a list with the numbers that each attempt has settled."""
     together: list[list[int]] = []
 
     class Tally(Command, name=NAME, ordered_by_subject=True):
@@ -41,7 +44,7 @@ def tally(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[type[Command], list
 
 
 def send(world: World, command: Command, subject: UUID) -> tuple[UUID, bool]:
-    """Write one row as the unit of work does. Return its id, and whether an older one waits about the same subject."""
+    """Write one row as the unit of work does. Return (its id, whether an older row of the subject is unsettled)."""
     with world.engine.begin() as connection:
         now = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
         row = mailbox.row_for(command, now=now, due_at=None, subject_id=subject)

@@ -31,7 +31,7 @@ def test_events_older_than_the_retention_leave_every_log_and_the_others_stay(wor
 def test_what_was_told_late_leaves_no_hole_in_a_log(world: World) -> None:
     """An event that is delivered late may be older than the events of the lines before it.
 
-    It is purged with them, not before them.
+    It is purged together with those events, not before.
     """
     customer = uuid4()
     world.cancel(world.broadcast(1, customer=customer))
@@ -75,7 +75,7 @@ def test_whatever_a_batch_cuts_the_kept_end_of_each_log_is_gapless(
 def test_of_several_who_forget_one_does(world: World) -> None:
     """One purger works at a time.
 
-    Two concurrent ones could commit their batches in either order, which would leave a gap for a moment.
+    Two concurrent purgers could commit their batches in either order, which would leave a gap in a log for a moment.
     """
     world.drain()
     with world.engine.begin() as other:

@@ -68,21 +68,28 @@ def cost_of_next(world: World, name: str) -> int:
 
 
 def test_a_booking_and_its_first_ring(world: World, fleets: list[Fleet]) -> None:
-    assert cost(world, world.booking(customer := uuid4()), customer, Role.CUSTOMER) == 4
-    # The number includes one query after the commit: an older delivery of the booking waits, so this one may need no
-    # wake-up.
-    assert cost_of_next(world, "broadcasts.widen") == 10
-    assert cost_of_next(world, "notifications.deliver") == 7
+    assert cost(world, world.booking(customer := uuid4()), customer, Role.CUSTOMER) == 7
+    assert cost_of_next(world, "notifications.deliver") == 6
+
+
+def test_the_second_ring(world: World, fleets: list[Fleet]) -> None:
+    world.fleet(km_north=20)
+    broadcast = world.broadcast(1)
+    world.drain()
+    world.shift(15)
+    assert cost_of_next(world, "broadcasts.widen") == 9
+    assert len(world.told_at(broadcast)) == NEAR + 1
 
 
 def test_an_accept_and_its_delivery(world: World, fleets: list[Fleet]) -> None:
     fleet, other, *_ = fleets
     broadcast = world.broadcast(2)
     one = world.accepting(fleet, broadcast, fleet.trucks[:1])
-    # The last statement is the one that reads the fleet's availability for presence, after the commit.
+    # The last statement runs after the commit. It reads the fleet's availability for presence.
     assert cost(world, one, fleet.id, Role.TRANSPORTER) == 8
     world.drain()
-    # An accept that fills the broadcast also queries whether its offers kept other requests out.
+    # An accept that fills the broadcast has one more query: whether a transporter with an offer was passed over for
+    # another request.
     last = world.accepting(other, broadcast, other.trucks[:1])
     assert cost(world, last, other.id, Role.TRANSPORTER) == 9
     assert cost_of_next(world, "notifications.deliver") == 7

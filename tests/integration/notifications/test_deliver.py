@@ -76,8 +76,6 @@ def test_an_offer_of_what_is_over_meanwhile_is_not_told_but_its_withdrawal_is(wo
     customer = uuid4()
     outcome = world.book(customer)
     broadcast = UUID(outcome.result["id"])
-    widen = world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.widen'")
-    world.bus.execute(widen)
     world.cancel(broadcast)
     world.drain()
     assert world.events_of(fleet.id, "new_broadcast") == []

@@ -1,4 +1,4 @@
-"""The explanation why a transporter got an offer or did not."""
+"""`GET /broadcasts/{id}/offers/{transporterId}` explains why a transporter got an offer or did not."""
 
 from __future__ import annotations
 

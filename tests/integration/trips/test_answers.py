@@ -1,4 +1,4 @@
-"""The driver accepts, declines or does not answer, and the slot of a refusal is offered again."""
+"""A driver accepts, declines or does not answer. A slot that was declined or not answered is offered again."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_column("truck_requests", "hold_id")  # also drops its constraints and indexes
+    op.drop_column("truck_requests", "hold_id")  # This also drops the column's constraints and indexes.
     op.drop_index(
         "one_open_hold_per_transporter_and_broadcast",
         table_name="holds",
