@@ -121,11 +121,11 @@ def _why_refused(uow: UnitOfWork, refused: Sequence[Candidate]) -> list[Excluded
 def most_relevant(left_out: Sequence[Excluded]) -> list[Excluded]:
     """Return the entries that are stored for a step, at most 250.
 
-    Transporters who are online and have no room or no free truck come first, because the reason that the customer gets
-    depends on them; then the others, nearest first.
+    Transporters at their cap come first, because only those recorded get the offer once they have room. Those without
+    a free truck come next, because the reason that the customer gets depends on them too. Each group is nearest first.
     """
-    decisive = (PassedOverBecause.TOO_MANY_OFFERS, PassedOverBecause.NO_FREE_TRUCK)
-    return sorted(left_out, key=lambda each: each.because not in decisive)[:MAX_PASSED_OVER_PER_STEP]
+    rank = {PassedOverBecause.TOO_MANY_OFFERS: 0, PassedOverBecause.NO_FREE_TRUCK: 1}
+    return sorted(left_out, key=lambda each: rank.get(each.because, 2))[:MAX_PASSED_OVER_PER_STEP]
 
 
 def record_passed_over(uow: UnitOfWork, passed_over: Iterable[tuple[UUID, int, Excluded]]) -> None:

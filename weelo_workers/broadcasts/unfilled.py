@@ -20,8 +20,8 @@ MAX_SEARCHES = 5
 def any_transporter_online(uow: UnitOfWork, broadcast: Broadcast) -> bool:
     """Return whether any transporter with a fitting truck, free or on the road, is online within reach.
 
-    Reads Redis, so it is called before anything is locked. If Redis does not answer, every available transporter with such a truck on the
-    road counts as online and within reach.
+    Reads Redis, so it is called before anything is locked. If Redis does not answer, every available transporter with
+    such a truck on the road counts as online and within reach.
     """
     kinds = kinds_of(broadcast_transitions.slots_of(uow, broadcast.id))
     pickup, reach = pickup_of(broadcast), broadcast.reach

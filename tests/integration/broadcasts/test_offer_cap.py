@@ -532,6 +532,26 @@ def test_a_transporter_who_gets_an_offer_between_two_pages_is_listed_once(
     assert sorted(listed) == sorted(everyone)
 
 
+def test_transporters_on_the_road_do_not_crowd_those_at_their_cap_out_of_the_records(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a transporter recorded as at their cap is offered the broadcast once there is room."""
+    with_settings(monkeypatch, max_open_offers=1)
+    monkeypatch.setattr(offering, "MAX_PASSED_OVER_PER_STEP", 1)
+    on_the_road, full = world.fleet(km_north=1), world.fleet(km_north=3)
+    first = world.broadcast(1)
+    world.decline(full, first)
+    world.accept(on_the_road, first)
+    world.drivers_accept(first)
+    world.drain()
+    nearer = world.broadcast(1, at=place(3))
+    broadcast = world.broadcast(1)
+    assert passed_over(world, broadcast) == [(full.id, "too_many_offers")]
+    world.cancel(nearer)
+    world.drain()
+    assert broadcast in offered(world, full)
+
+
 def test_a_step_counts_all_transporters_whom_it_passed_over(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
