@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -60,14 +61,18 @@ def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
 def _search_rings(
     broadcast: Broadcast, slots: Sequence[TruckRequest], step: int
 ) -> list[tuple[Ring, presence.SearchResult | None]]:
-    """Search presence in this ring and, while it is empty, in the next ones. Return each with its result."""
-    searched = []
+    """Search presence in this ring and, while no transporter there has a free truck, in the next ones.
+
+    Return each ring with its result. Those on the road are in the result of the last ring, which has all of them.
+    """
+    searched: list[tuple[Ring, presence.SearchResult | None]] = []
     while True:
         this = ring(step, settings().radius_steps_km, settings().last_step_max_km)
         online = search_presence(broadcast, slots, this)
-        searched.append((this, online))
-        if this.last or online is None or online.near:
-            return searched
+        # With MIN_OFFERS_PER_STEP = 0 an empty ring waits as long as any other.
+        if this.last or online is None or online.near or settings().min_offers_per_step == 0:
+            return [*searched, (this, online)]
+        searched.append((this, replace(online, busy={})))
         step += 1
 
 
