@@ -19,7 +19,15 @@ from weelo_workers.lifecycles.distance import SPHERE_ERROR, SPHERE_KM
 from weelo_workers.lifecycles.offer_cap import OfferRank, split_by_room
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Broadcast, Offer, Transporter, TruckRequest, Vehicle, vehicle_busy
+from weelo_workers.models import (
+    Broadcast,
+    Offer,
+    PassedOver,
+    Transporter,
+    TruckRequest,
+    Vehicle,
+    vehicle_busy,
+)
 from weelo_workers.models.broadcasts import reach_covers, reach_is_limited
 from weelo_workers.queries.backlog import is_unsettled
 from weelo_workers.queries.open_offers import in_last_step, leaves_room, open_offers_of
@@ -105,6 +113,22 @@ def _concerns(transporter_id: UUID, now: datetime) -> tuple[ColumnElement[bool],
     return Broadcast.status.in_(OPEN), Broadcast.expires_at > now, fits, ~offered, wants_work
 
 
+def _waits_for_the_next_step(transporter_id: UUID) -> Exists:
+    """Return the condition that the broadcast's next step considers the transporter, because nearer ones came first.
+
+    Otherwise they would get the offer before the nearer ones by going offline and online. False if the broadcast
+    expires before its next step.
+    """
+    next_at = PassedOver.at + timedelta(seconds=settings().radius_step_seconds)
+    return exists().where(
+        PassedOver.broadcast_id == Broadcast.id,
+        PassedOver.transporter_id == transporter_id,
+        PassedOver.step == Broadcast.radius_step,
+        PassedOver.reason == PassedOverBecause.NEXT_STEP,
+        next_at < Broadcast.expires_at,
+    )
+
+
 def _missed(uow: UnitOfWork, command: CatchUp, open_offers: Sequence[OfferRank]) -> list[Missed]:
     """Return the missed broadcasts within reach, nearest first.
 
@@ -126,7 +150,11 @@ def _missed(uow: UnitOfWork, command: CatchUp, open_offers: Sequence[OfferRank])
     )
     nearest = (
         select(Broadcast.id, free.label("free"), of_its_class)
-        .where(*_concerns(command.transporter_id, uow.now), reach_covers(km_at_least))
+        .where(
+            *_concerns(command.transporter_id, uow.now),
+            ~_waits_for_the_next_step(command.transporter_id),
+            reach_covers(km_at_least),
+        )
         .subquery()
     )
     rows = uow.session.execute(

@@ -17,6 +17,7 @@ from sqlalchemy import (
     TableValuedAlias,
     Uuid,
     and_,
+    case,
     column,
     distinct,
     exists,
@@ -29,7 +30,15 @@ from sqlalchemy.orm import Session
 from weelo_workers import presence
 from weelo_workers.contracts.statuses import PassedOverBecause
 from weelo_workers.lifecycles import ladder
-from weelo_workers.models import Broadcast, Offer, Transporter, TruckRequest, Vehicle, vehicle_busy
+from weelo_workers.models import (
+    Broadcast,
+    Offer,
+    PassedOver,
+    Transporter,
+    TruckRequest,
+    Vehicle,
+    vehicle_busy,
+)
 from weelo_workers.models.fleet import of_kinds
 from weelo_workers.queries.open_offers import open_offers_against
 from weelo_workers.queries.slots import kinds_of, searching
@@ -52,6 +61,8 @@ class Excluded:
     transporter_id: UUID
     because: PassedOverBecause
     distance_km: float | None = None
+    recorded: bool = False
+    """Whether the newest record of this broadcast and transporter has this reason, so that no other is needed."""
 
 
 @dataclass(slots=True)
@@ -125,7 +136,7 @@ def find_candidates(
     if not kinds or not (near or all_who_want_work):
         return found
     places = distances(near)
-    query = _with_trucks_of(kinds, places.c.km, pickup_of(broadcast), last_step=last_step, now=now)
+    query = _with_trucks_of(kinds, places.c.km, broadcast, last_step=last_step, now=now)
     if all_who_want_work:
         query = query.outerjoin(places, places.c.id == Transporter.id).where(Transporter.is_available)
     else:
@@ -138,7 +149,8 @@ def find_candidates(
         if not row.is_available:
             found.excluded.append(Excluded(row.id, PassedOverBecause.OFFLINE, row.km))
         elif not row.kinds:
-            found.excluded.append(Excluded(row.id, PassedOverBecause.NO_FREE_TRUCK, row.km))
+            busy = PassedOverBecause.NO_FREE_TRUCK
+            found.excluded.append(Excluded(row.id, busy, row.km, recorded=row.newest_reason == busy))
         elif row.open_offers >= settings().max_open_offers:
             found.excluded.append(Excluded(row.id, PassedOverBecause.TOO_MANY_OFFERS, row.km))
         else:
@@ -177,14 +189,22 @@ def already_offered(session: Session, broadcast: Broadcast, slots: Sequence[Truc
 
 
 def _with_trucks_of(
-    kinds: set[str], km: ColumnElement[float], pickup: presence.Point, *, last_step: bool, now: datetime
-) -> Select[UUID, bool, float, Sequence[str], int]:
-    """Return a query for the transporters with vehicles of these kinds. Two of its columns are computed.
+    kinds: set[str], km: ColumnElement[float], broadcast: Broadcast, *, last_step: bool, now: datetime
+) -> Select[UUID, bool, float, Sequence[str], int, str]:
+    """Return a query for the transporters with vehicles of these kinds. Three of its columns are computed.
 
-    `kinds`: the kinds of which a vehicle is free. `open_offers`: how many of their offers count against a new offer
-    whose `pickup` is `km` away.
+    `kinds`: the kinds of which a vehicle is free. `open_offers`: how many of their offers count against an offer of this
+    broadcast at `km`. `newest_reason`: why this broadcast passed them over last, if they have no free vehicle.
     """
+    pickup = pickup_of(broadcast)
     free_kinds = func.array_agg(distinct(Vehicle.vehicle_key)).filter(~vehicle_busy)
+    newest_reason = (
+        select(PassedOver.reason)
+        .where(PassedOver.broadcast_id == broadcast.id, PassedOver.transporter_id == Transporter.id)
+        .order_by(PassedOver.step.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
     open_offers = open_offers_against(
         Transporter.id, km, pickup=(pickup.latitude, pickup.longitude), last_step=last_step, now=now
     )
@@ -195,6 +215,7 @@ def _with_trucks_of(
             km.label("km"),
             free_kinds.label("kinds"),
             open_offers.label("open_offers"),
+            case((free_kinds.is_(None), newest_reason)).label("newest_reason"),
         )
         .select_from(Transporter)
         .join(Vehicle, Vehicle.transporter_id == Transporter.id)

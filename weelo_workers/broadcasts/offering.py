@@ -123,17 +123,21 @@ def _why_refused(uow: UnitOfWork, refused: Sequence[Candidate]) -> list[Excluded
 
 
 def most_relevant(left_out: Sequence[Excluded]) -> list[Excluded]:
-    """Return the entries that are stored for a step, at most 250.
+    """Return the entries to store for a step, at most 250.
 
-    Transporters who are online and have no room or no free truck come first, because the reason that the customer gets
-    depends on them; then the others, nearest first.
+    Transporters at their cap come first, because only those recorded get the offer once they have room. Those without
+    a free truck come next, because the reason that the customer gets depends on them too. Each group is nearest first.
     """
-    decisive = (PassedOverBecause.TOO_MANY_OFFERS, PassedOverBecause.NO_FREE_TRUCK)
-    return sorted(left_out, key=lambda each: each.because not in decisive)[:MAX_PASSED_OVER_PER_STEP]
+    rank = {PassedOverBecause.TOO_MANY_OFFERS: 0, PassedOverBecause.NO_FREE_TRUCK: 1}
+    new = [each for each in left_out if not each.recorded]
+    return sorted(new, key=lambda each: rank.get(each.because, 2))[:MAX_PASSED_OVER_PER_STEP]
 
 
 def record_passed_over(uow: UnitOfWork, passed_over: Iterable[tuple[UUID, int, Excluded]]) -> None:
-    """Store which transporters a step passed over, and why. The first reason stored for a step is kept."""
+    """Store which transporters a step passed over, and why, unless that is recorded.
+
+    The first reason stored for a step is kept.
+    """
     rows = [
         {
             "broadcast_id": broadcast_id,
@@ -145,6 +149,7 @@ def record_passed_over(uow: UnitOfWork, passed_over: Iterable[tuple[UUID, int, E
         }
         # The rows are inserted in a fixed order, so that two transactions that store the same rows cannot deadlock.
         for broadcast_id, step, each in sorted(passed_over, key=lambda one: (one[:2], one[2].transporter_id))
+        if not each.recorded
     ]
     if rows:
         uow.session.execute(insert(PassedOver).on_conflict_do_nothing(), rows)

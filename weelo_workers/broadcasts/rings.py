@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -29,17 +30,19 @@ SearchedRings = Sequence[tuple[Ring, presence.SearchResult | None]]
 
 
 def search_rings(broadcast: Broadcast, slots: Sequence[TruckRequest], step: int) -> SearchedRings:
-    """Search presence in this ring and, while it is empty, in the next ones. Return each with its result.
+    """Search presence in this ring and, while no transporter there has a free truck, in the next ones.
 
-    Called while no other transaction waits for a lock on the broadcast, so that no accept waits for Redis.
+    Return each ring with its result. Those on the road are in the result of the last ring, which has all of them. Called
+    while no other transaction waits for a lock on the broadcast, so that no accept waits for Redis.
     """
     searched = list[tuple[Ring, presence.SearchResult | None]]()
     while True:
         this = ring(step, settings().radius_steps_km, settings().last_step_max_km)
         online = search_presence(broadcast, slots, this)
-        searched.append((this, online))
-        if this.last or online is None or online.near:
-            return searched
+        # With MIN_OFFERS_PER_STEP = 0 an empty ring waits as long as any other.
+        if this.last or online is None or online.near or settings().min_offers_per_step == 0:
+            return [*searched, (this, online)]
+        searched.append((this, replace(online, busy={})))
         step += 1
 
 
@@ -106,7 +109,10 @@ def _reached(broadcast: Broadcast, this: Ring, found: MatchResult, *, left_over:
 
 
 def _counted(left_out: Sequence[Excluded]) -> dict[str, int]:
-    """Return how many transporters were left out, by reason. All are counted, also those for which no row is stored."""
+    """Return how many transporters were left out, by reason, also those for which no row is stored.
+
+    Presence limits how many transporters on the road it returns, so of them no more are counted.
+    """
     return dict(Counter(each.because.value for each in left_out))
 
 

@@ -130,8 +130,9 @@ def online(
 ) -> bool:
     """Store that the transporter wants work and has free trucks of these kinds, as the rows were at time `stamp`.
 
-    `busy_kinds`: the kinds of which all their trucks are on the road. `heard`: their app has just sent something; otherwise a transporter who is offline stays offline. Return False if
-    nothing was stored, for that reason or because a newer `stamp` is stored already.
+    `busy_kinds`: the kinds of which all their trucks are on the road. `heard`: their app has just sent something;
+    otherwise a transporter who is offline stays offline. Return False if nothing was stored, for that reason or because
+    a newer `stamp` is stored already.
     """
     arguments: list[str | int] = [
         str(transporter_id),
@@ -185,7 +186,7 @@ def last_position(transporter_id: UUID) -> Point | None:
 def search(kinds: Collection[str], pickup: Point, reach: Reach) -> SearchResult:
     """Return the transporters online within the radius who have a free truck of these kinds, with their distances.
 
-    Raises PresenceUnavailable.
+    `busy` of the result has the nearest of those whose trucks are on the road. Raises PresenceUnavailable.
     """
     try:
         complete, found, stale_ids, busy = redis().register_script(SEARCH)(

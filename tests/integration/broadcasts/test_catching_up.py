@@ -164,6 +164,25 @@ def test_who_waits_for_the_next_step_is_not_brought_in_by_a_heartbeat(
     assert [len(offers_heard(world, fleet)) for fleet in fleets] == [1, 1, 0]
 
 
+def test_going_offline_and_online_again_does_not_bring_the_offer_before_nearer_transporters_get_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, max_offers_per_step=1)
+    fleets = [world.fleet(km_north=km) for km in (1, 2, 3)]
+    world.broadcast(1)
+    farthest = fleets[-1]
+    for online in (False, True):
+        world.set_availability(farthest, online=online)
+    world.heartbeat(farthest, 3)
+    world.drain()
+    world.tick(3)
+    assert [len(offers_heard(world, fleet)) for fleet in fleets] == [1, 0, 0]
+    world.tick(15)
+    assert [len(offers_heard(world, fleet)) for fleet in fleets] == [1, 1, 0]
+    world.tick(15)
+    assert [len(offers_heard(world, fleet)) for fleet in fleets] == [1, 1, 1]
+
+
 def test_heartbeats_do_not_ask_over_and_over_after_what_cannot_be_offered(world: World) -> None:
     fleet = world.fleet(km_north=1)
     broadcast = world.broadcast(1)

@@ -609,6 +609,90 @@ def test_a_transporter_who_gets_an_offer_between_two_pages_is_listed_once(
     assert sorted(listed) == sorted(everyone)
 
 
+def on_the_road(world: World, km_north: float) -> Fleet:
+    """Return a transporter online whose only truck is on the road."""
+    fleet = world.fleet(km_north=km_north)
+    broadcast = world.broadcast(1, at=place(km_north))
+    for other in world.rows("SELECT transporter_id FROM offers WHERE broadcast_id = :id", id=broadcast):
+        if other.transporter_id != fleet.id:
+            world.decline(Fleet(other.transporter_id), broadcast)
+    world.accept(fleet, broadcast)
+    world.drivers_accept(broadcast)
+    world.drain()
+    return fleet
+
+
+def records_of(world: World, broadcast: UUID, fleet: Fleet) -> list[tuple[int, str]]:
+    rows = world.rows(
+        "SELECT step, reason FROM passed_over WHERE broadcast_id = :id AND transporter_id = :fleet ORDER BY step",
+        id=broadcast,
+        fleet=fleet.id,
+    )
+    return [(row.step, row.reason) for row in rows]
+
+
+def test_transporters_on_the_road_do_not_crowd_those_at_their_cap_out_of_the_records(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a transporter recorded as at their cap is offered the broadcast once there is room."""
+    with_settings(monkeypatch, max_open_offers=1)
+    monkeypatch.setattr(offering, "MAX_PASSED_OVER_PER_STEP", 1)
+    on_the_road(world, 1)
+    full = world.fleet(km_north=3)
+    nearer = world.broadcast(1, at=place(3))
+    broadcast = world.broadcast(1)
+    assert passed_over(world, broadcast) == [(full.id, "too_many_offers")]
+    world.cancel(nearer)
+    world.drain()
+    assert broadcast in offered(world, full)
+
+
+@pytest.mark.parametrize("min_offers_per_step", [0, 1])
+def test_a_transporter_on_the_road_is_recorded_once_though_several_steps_meet_them(
+    world: World, monkeypatch: pytest.MonkeyPatch, min_offers_per_step: int
+) -> None:
+    with_settings(monkeypatch, min_offers_per_step=min_offers_per_step)
+    busy = [on_the_road(world, km) for km in (1, 2)]
+    for km in (3, 7):
+        world.fleet(km_north=km)  # with an offer in each ring, so that the next one waits
+    broadcast = world.broadcast(1)
+    for _ in range(6):
+        world.tick(15)
+    assert [records_of(world, broadcast, each) for each in busy] == [[(1, "no_free_truck")]] * 2
+    counts = [
+        row.details["passedOver"]
+        for row in world.rows(
+            "SELECT details FROM transitions WHERE broadcast_id = :id AND details ? 'passedOver' ORDER BY id",
+            id=broadcast,
+        )
+    ]
+    assert len(counts) > 2
+    assert all(each == {"no_free_truck": 2} for each in counts), "each step counts them"
+
+
+def test_rings_without_a_free_truck_record_those_on_the_road_in_one_step(world: World) -> None:
+    """Such rings are made in one transaction; the widest has everyone on the road within the narrower ones."""
+    busy = on_the_road(world, 1)
+    broadcast = world.broadcast(1)
+    assert [reason for _, reason in records_of(world, broadcast, busy)] == ["no_free_truck"]
+    absent(world, busy, "offline")
+    assert expired_because(world, broadcast) == "nobody_free"
+
+
+def test_the_newest_reason_is_recorded_also_after_another_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, max_open_offers=1)
+    fleet = on_the_road(world, 1)
+    world.fleet(km_north=3)
+    broadcast = world.broadcast(1, at=place(0.5))
+    with world.engine.begin() as connection:
+        connection.execute(text("UPDATE passed_over SET reason = 'too_many_offers'"))
+    world.fleet(km_north=7)
+    world.tick(15)
+    assert records_of(world, broadcast, fleet) == [(1, "too_many_offers"), (2, "no_free_truck")]
+
+
 def test_a_step_counts_all_transporters_whom_it_passed_over(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

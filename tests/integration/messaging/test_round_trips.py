@@ -18,6 +18,7 @@ from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.fleet import RegisterVehicle, SetAvailability, VehicleDetails
 from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastKind, Role
 from weelo_workers.contracts.trips import AdvanceTrip, DriverAccepts
+from weelo_workers.redis_client import redis
 
 NEAR = 3
 
@@ -79,6 +80,42 @@ def test_the_second_ring(world: World, fleets: list[Fleet]) -> None:
     world.shift(15)
     assert cost_of_next(world, "broadcasts.widen") == 9
     assert len(world.told_at(broadcast)) == NEAR + 1
+
+
+def on_the_road(world: World, fleet: Fleet) -> None:
+    """Put all trucks of the fleet on the road, with no timer of a ring left."""
+    broadcast = world.broadcast(len(fleet.trucks))
+    world.accept(fleet, broadcast)
+    world.drivers_accept(broadcast)
+    world.tick(121)
+
+
+def cost_of_two_rings(world: World) -> list[int]:
+    world.book(uuid4())
+    first = cost_of_next(world, "broadcasts.widen")
+    world.tick(1)
+    world.shift(15)
+    return [first, cost_of_next(world, "broadcasts.widen")]
+
+
+def test_only_the_first_ring_that_meets_transporters_on_the_road_costs_more(
+    world: World, fleets: list[Fleet]
+) -> None:
+    first, second = cost_of_two_rings(world)
+    world.tick(121)
+    on_the_road(world, fleets[0])
+    assert cost_of_two_rings(world) == [first + 1, second]
+
+
+def test_rings_in_which_all_transporters_are_on_the_road_are_one_step(world: World) -> None:
+    redis().set("weelo:presence:since", 1)
+    world.book(uuid4())
+    without_them = cost_of_next(world, "broadcasts.widen")
+    world.tick(121)
+    on_the_road(world, world.fleet(km_north=1.0))
+    world.book(uuid4())
+    # One query finds them, before which the unit of work writes the narrower rings, and one statement records them.
+    assert cost_of_next(world, "broadcasts.widen") == without_them + 3
 
 
 def test_an_accept_and_its_delivery(world: World, fleets: list[Fleet]) -> None:

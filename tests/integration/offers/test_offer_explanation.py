@@ -45,7 +45,7 @@ def test_who_was_not_offered_it_reads_why(world: World) -> None:
     broadcast = world.broadcast(1)
     assert asked(world, broadcast, offered_fleet).offered
     for fleet, answer in (
-        (busy, "not offered: no free truck of this kind"),
+        (busy, "not offered: no free truck of this kind (step 1)"),
         (off, "not offered: they were not available"),
         (other, "not offered: no truck of this kind"),
         (far, "not offered: they are 30.0 km away, the rings reached 10.0 km"),
