@@ -163,6 +163,35 @@ def test_trucks_and_drivers_of_others_are_as_unknown_as_any(scene: Scene) -> Non
         assert known.status_code == 403
 
 
+@pytest.mark.parametrize("field", ["vehicleId", "driverId"])
+@pytest.mark.parametrize("way", ["one", "partial", "slot", "hold"])
+def test_no_body_puts_a_truck_or_driver_of_another_fleet_on_a_slot(
+    scene: Scene, way: str, field: str
+) -> None:
+    """Also beside a truck of one's own that could be taken, and whether the other fleet's is busy or not."""
+    own, order = scene.neighbours.truck(), scene.order
+    http = scene.neighbours.http
+    path, hold = f"/broadcasts/{order}/accept", None
+    if way == "slot":
+        slots = done(http.get(f"/orders/{order}"))["truckRequests"]
+        path = f"/truck-requests/{slots[-1]['id']}/accept"
+    if way == "hold":
+        hold = done(http.post(f"/broadcasts/{order}/hold", json={"quantity": 1}))["holdId"]
+        path = f"/holds/{hold}/confirm"
+    before = scene.as_its_people_see_it()
+    for number in (0, 1):  # the first truck has an assignment
+        other = scene.fleet.truck(number)
+        # A driver or vehicle that a body names twice is refused as such, so beside one's own both are foreign.
+        foreign = other if way == "partial" else {**own, field: other[field]}
+        bodies = {"partial": {"trucks": [own, foreign], "partial": True}, "hold": {"assignments": [foreign]}}
+        answer = http.post(path, json=bodies.get(way, foreign))
+        assert answer.status_code == 403, answer.text
+        assert answer.json()["code"] in {"VEHICLE_NOT_IN_FLEET", "DRIVER_NOT_IN_FLEET"}
+    assert scene.as_its_people_see_it() == before
+    if hold:
+        done(http.post(f"/holds/{hold}/release"))
+
+
 def test_slots_of_another_broadcast_are_not_opened_by_naming_them(scene: Scene) -> None:
     body = {"trucks": [{**scene.neighbours.truck(), "truckRequestId": scene.slot}]}
     answer = scene.neighbours.http.post(f"/broadcasts/{scene.booking}/accept", json=body)
