@@ -53,8 +53,13 @@ class Stage:
 STAGES = (
     Stage(cost.SETTINGS, {}, (cost.cost,)),
     Stage(
-        # Longer than it takes to create the thousand requests of `thousand_pending`.
-        {"BROADCAST_TIMEOUT_SECONDS": "90", "MAX_OPEN_OFFERS": "10000"},
+        {
+            # Longer than it takes to create the thousand requests of `thousand_pending`.
+            "BROADCAST_TIMEOUT_SECONDS": "90",
+            "MAX_OPEN_OFFERS": "10000",
+            # The transporters of a measure send one heartbeat, and a flood alone lasts a minute.
+            "PRESENCE_TTL_SECONDS": "3600",
+        },
         {"BROADCAST_TIMEOUT_SECONDS": "10"},
         (
             accepts.idle,
