@@ -91,8 +91,7 @@ def on_the_road(world: World, fleet: Fleet) -> None:
 
 
 def cost_of_two_rings(world: World) -> list[int]:
-    world.book(uuid4())
-    first = cost_of_next(world, "broadcasts.widen")
+    first = cost(world, world.booking(customer := uuid4()), customer, Role.CUSTOMER)
     world.tick(1)
     world.shift(15)
     return [first, cost_of_next(world, "broadcasts.widen")]
@@ -109,13 +108,12 @@ def test_only_the_first_ring_that_meets_transporters_on_the_road_costs_more(
 
 def test_rings_in_which_all_transporters_are_on_the_road_are_one_step(world: World) -> None:
     redis().set("weelo:presence:since", 1)
-    world.book(uuid4())
-    without_them = cost_of_next(world, "broadcasts.widen")
+    without_them = cost(world, world.booking(customer := uuid4()), customer, Role.CUSTOMER)
     world.tick(121)
     on_the_road(world, world.fleet(km_north=1.0))
-    world.book(uuid4())
+    customer = uuid4()
     # One query finds them, before which the unit of work writes the narrower rings, and one statement records them.
-    assert cost_of_next(world, "broadcasts.widen") == without_them + 3
+    assert cost(world, world.booking(customer), customer, Role.CUSTOMER) == without_them + 3
 
 
 def test_an_accept_and_its_delivery(world: World, fleets: list[Fleet]) -> None:
