@@ -26,7 +26,8 @@ __all__ = ["play", "show_cursor_when_terminated"]
 AS_IT_SHOULD, NOT_AS_IT_SHOULD, NOT_PLAYED, INTERRUPTED = 0, 1, 2, 130
 CONNECTIONS = 64  # enough for thirty racers, twelve concurrent requests of the fleet, and some reads
 CHECK_SECONDS = 5.0
-# The pause between two acts of a lane, so that people can follow the output. Other lanes are played on.
+# The pause between two scenarios, so that people can follow the output. Scenarios that are played at the same time go
+# on.
 PAUSE_SECONDS = 2.0
 
 

@@ -66,8 +66,9 @@ RULES = {
     ),
     "a vehicle or driver is busy": (
         _compares("Assignment.vehicle_id", "Assignment.driver_id"),
-        # Three files compare for another purpose. offer_explanation.py: was a truck busy at an earlier time?
-        # queries/broadcasts.py: which trips may a driver see? catalog.py: to whom does a trip belong at delivery?
+        # Three files compare these columns for another purpose than this rule. offer_explanation.py: was a truck busy
+        # at an earlier time? queries/broadcasts.py: which trips may a driver see? catalog.py: to whom does a trip
+        # belong at delivery?
         {
             "models/trips.py",
             "queries/fleets.py",

@@ -1,4 +1,4 @@
-"""The channel against a real API."""
+"""Tests of the client's WebSocket channel against a real API."""
 
 from __future__ import annotations
 

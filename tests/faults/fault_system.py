@@ -218,8 +218,8 @@ class FaultSystem:
                     UPDATE broadcasts SET expires_at = {soon.format("id::text")}
                      WHERE expires_at > now() + interval '5 s' RETURNING id::text""")
             )
-            # The timers of moved deadlines are moved even if they are due soon: after a deadline was extended, its
-            # timer is still due at the old time.
+            # The timer of each changed deadline is changed too, even if it is due soon. If the deadline was extended
+            # before, the timer is still due at the older time.
             due = soon.format("payload->>'broadcast_id'")
             connection.execute(
                 text(f"""

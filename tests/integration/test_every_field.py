@@ -83,7 +83,8 @@ NO_BODIES: dict[type[Request], str] = {
 }
 # Names of copies of the whole request. They contain every field even if it is not used.
 COPIES = {("broadcasts", "request")}
-# Tables that are not searched as rows: those of the command itself, and those of events, which count as views.
+# Tables in which a value does not count as stored: those of the command itself, and those of events, in which it counts
+# as shown.
 NOT_ROWS = {"mailbox", "replays", "events", "log_lines", "log_heads"}
 
 FIXED: dict[str, Any] = {

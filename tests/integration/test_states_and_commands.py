@@ -384,8 +384,8 @@ def _cells(table: str) -> Iterator[tuple[str, str, str]]:
                 yield state, command, "INVALID_TRANSITION" if cell == "no" else cell
 
 
-# Cells are ordered by state, so that `Stage` can reuse a scene. Within a state, the commands that need an elapsed
-# deadline come last.
+# The cells of the tables are ordered by state, so that `Stage` can use the rows of one state for several commands.
+# Within a state, the commands that need an elapsed deadline come last.
 CELLS = [
     (subject, *cell)
     for subject, (tables, _, _) in SUBJECTS.items()

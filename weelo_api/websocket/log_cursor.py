@@ -49,7 +49,7 @@ class LogCursor:
         return self._newest - self.sent
 
     def receive(self, seq: int, item: dict[str, Any], own: dict[str, Any] | None) -> None:
-        """Store a live event until it is due."""
+        """Keep a live event until all events with a lower `seq` were sent."""
         self._newest = max(self._newest, seq)
         if seq > self.sent and len(self._pending) < MAX_PENDING:
             self._pending[seq] = (item, own)

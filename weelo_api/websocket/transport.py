@@ -91,7 +91,8 @@ class WebSocketTransport(asyncio.BufferedProtocol):
 
     async def wait(self, seconds: float) -> None:
         """Wait for `wake`, at most this long. May return early."""
-        # A timer that ends earlier is not reset: an early return does no harm, and resetting for each frame is costly.
+        # A running timer that ends before this time is kept. The wait then returns early, which does no harm, and a new
+        # timer for each frame would be costly.
         if self._alarm is None or self._loop.time() + seconds < self._alarm.when():
             self._set_alarm(seconds)
         await self._awake.wait()

@@ -91,7 +91,7 @@ def _only_ours_matters(row_id: UUID, uow: UnitOfWork) -> Iterator[None]:
 def _broadcasts_of(session: Session, events: Sequence[EventEnvelope]) -> list[Broadcast]:
     ids = set()
     for event in events:
-        # `_lines` raises the error of an event whose broadcast cannot be read here.
+        # An event without a readable broadcast is left out here. `_lines` raises the error when it reads the event.
         with suppress(KeyError, ValueError, TypeError, AttributeError):
             ids.add(UUID(event.data["broadcastId"]))
     return list(session.scalars(_BROADCASTS, {"ids": list(ids)}))

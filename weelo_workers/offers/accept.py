@@ -33,8 +33,8 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
     live = [a for a in offered.assignments if a.transporter_id == command.transporter_id and a.status in LIVE]
     before, wanted = split_repeated(live, command.trucks)
     if wanted and not command.partial:
-        # All trucks are required at once. They include the trucks that were won before, and the check below refuses
-        # these as busy.
+        # The command wants all its trucks or none. A truck that it names and that was won before is refused below as
+        # busy.
         before, wanted = [], command.trucks
     if before and not (wanted and broadcast.status in lifecycle.OPEN):
         uow.replayed = True

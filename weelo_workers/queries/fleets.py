@@ -55,7 +55,7 @@ _AVAILABILITY = select(
 
 
 def free_trucks(session: Session, transporter_id: UUID, kinds: Collection[str]) -> list[str]:
-    """Return the vehicle keys of the vehicles of these kinds without a live assignment, one per vehicle."""
+    """Return the kind of each free vehicle that has one of these kinds. Two free vehicles of a kind give two entries."""
     return list(
         session.scalars(
             select(Vehicle.vehicle_key).where(

@@ -29,7 +29,7 @@ def advance(command: AdvanceTrip, uow: UnitOfWork) -> AssignmentView:
     if transition is None or assignment.status not in transition.when:
         raise Rejected(Code.INVALID_TRANSITION, f"The trip is {assignment.status}.")
     # The rows are read first, because a query after a change makes the unit of work write that change with a statement
-    # of its own. Later changes are made in these rows in memory as well.
+    # of its own. The changes below also change these rows in memory, so they are not read again.
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     assignments = broadcast_transitions.assignments_of(uow, broadcast.id)
     uow.advance(assignment, transition)

@@ -588,7 +588,7 @@ def test_all_transporters_told_or_passed_over_are_listed_with_reason_and_answer(
 def test_a_transporter_who_gets_an_offer_between_two_pages_is_listed_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An offer replaces the line of a transporter who was passed over before. The line keeps its place in the order."""
+    """An offer changes the entry of a transporter who was passed over before, but not its place in the list."""
     with_settings(monkeypatch, max_open_offers=1)
     fleets = [world.fleet(km_north=km) for km in (1, 2, 3)]
     near = world.broadcast(1, at=place(1))
