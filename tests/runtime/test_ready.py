@@ -117,7 +117,7 @@ def test_a_redis_that_refuses_further_connections_is_named(begin: Begin, data_di
 def test_a_worker_that_the_database_refuses_has_consumed_nothing(
     migrated: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise `weelo up` would print that it is ready, and no command would be executed."""
+    """If this worker consumed, `weelo up` would print that it is ready, and no command would be executed."""
     refused = connect("postgresql://nobody:wrong@127.0.0.1:1/weelo")
     task = app.app.tasks["offers.accept"]
     clear_consumption(redis())
