@@ -165,7 +165,7 @@ class Commands:
 
 
 def _json(answer: httpx.Response) -> Any:
-    """Return the JSON of a response. Raises Rejected if another server responded, as a proxy's page for signing in does."""
+    """Return the JSON of a response. Raises Rejected if another server responded, such as a sign-in proxy."""
     try:
         return answer.json()
     except ValueError:

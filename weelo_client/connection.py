@@ -145,7 +145,7 @@ def refusal(response: httpx.Response) -> Rejected:
 
 
 def _text(response: httpx.Response) -> str:
-    """Return the beginning of a proxy's text on one line; nothing of a page in HTML, whose text is its markup."""
+    """Return the beginning of a proxy's text on one line, or an empty text for an HTML page, which is mostly markup."""
     is_page = response.headers.get("Content-Type", "").startswith("text/html")
     return "" if is_page else " ".join(response.text.split())[:200]
 

@@ -73,7 +73,7 @@ class Fleet:
         _all(self.transporters, Transporter.sign_on, online)
 
     def leave(self) -> None:
-        """Close all sockets and take the transporters that are online offline. If the server is down, presence expires."""
+        """Close all sockets and take all online transporters offline. If the server is down, their presence expires."""
         self._stopped.set()
         if self._beating.is_alive():
             self._beating.join(timeout=HEARTBEAT_SECONDS)

@@ -1,4 +1,4 @@
-"""What `weelo doctor` reports about DATABASE_READ_URL: a real standby that lags, is paused, was promoted or is none."""
+"""`weelo doctor` names a replica (DATABASE_READ_URL) that lags, is paused, was promoted or is another server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Doctor = Callable[..., list[str]]
 @pytest.fixture(scope="module")
 def primary() -> Iterator[Postgres]:
     folder = Path(tempfile.mkdtemp(prefix="weelo-primary-"))
-    folder.chmod(0o755)  # root's PostgreSQL runs as another user
+    folder.chmod(0o755)  # if root runs the tests, PostgreSQL runs as another user
     server = Postgres(folder, {"fsync": "off"})
     server.start()
     made = connect(server.create_database("weelo"))

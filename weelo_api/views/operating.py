@@ -39,8 +39,8 @@ def alive() -> Response:
 def ready() -> tuple[Response, int]:
     """Return 200 if the database answers and its schema is at head, else 503.
 
-    The reason is the server's, without names, because everybody may read it. Redis is not required, because commands
-    are accepted without it.
+    A 503 gives PostgreSQL's reason without names of hosts, roles and databases, because everybody may read it. Redis is
+    not required, because commands are accepted without it.
     """
     try:
         migrated = _is_migrated()
