@@ -31,7 +31,7 @@ CANNOT_START_THREAD = "can't start new thread"  # Python has no exception class 
 
 
 def _folder_of_its_own(_context: click.Context, _parameter: click.Parameter, value: Path) -> Path:
-    """Refuse the current folder (also given as empty text): it may be a project's, and secrets would be in it."""
+    """Refuse the current folder and an empty path: secrets would be written among the files of a project."""
     if value == Path():
         raise click.BadParameter("is empty or the current folder; name a folder of its own")
     return value

@@ -110,7 +110,7 @@ def _field(model: type[BaseModel], name: str, request: bool) -> Field:
     field = model.model_fields[name]
     kinds = _union(field.annotation)
     optional = not field.is_required() if request else type(None) in kinds
-    # An annotation without a type other than None allows any value.
+    # If no type is left without None, the annotation allows any value.
     [kind] = [each for each in kinds if each is not type(None)] or [Any]
     many = get_origin(kind) in (list, tuple)
     item = get_args(kind)[0] if many else kind

@@ -83,8 +83,8 @@ NO_BODIES: dict[type[Request], str] = {
 }
 # Names of copies of the whole request. They contain every field even if it is not used.
 COPIES = {("broadcasts", "request")}
-# Tables in which a value does not count as stored: those of the command itself, and those of events, in which it counts
-# as shown.
+# A value in one of these tables does not show that its command was executed: the mailbox has the command itself, and
+# the others have what users are sent, which is searched for apart.
 NOT_ROWS = {"mailbox", "replays", "events", "log_lines", "log_heads"}
 
 FIXED: dict[str, Any] = {

@@ -132,9 +132,9 @@ def _waits_for_the_next_step(transporter_id: UUID) -> Exists:
 def _missed(uow: UnitOfWork, command: CatchUp, open_offers: Sequence[OfferRank]) -> list[Missed]:
     """Return the missed broadcasts within reach, nearest first.
 
-    Reads at most twice MAX_OPEN_OFFERS broadcasts that are within a ring, and as many that are in their last step, because
-    the cap would exclude farther ones in any case; each with and without a free truck for them. Those for which the open
-    offers leave no room are limited apart, because after a move there may be room for farther ones.
+    Limits what is read. Broadcasts are grouped by three facts: whether they are in their last step, whether the
+    transporter has a free truck for them, and whether the open offers leave room for them. Of each group, at most twice
+    MAX_OPEN_OFFERS are read, the nearest first, because the cap would exclude farther ones.
     """
     here = presence.last_position(command.transporter_id) or _place_in(command)
     last_step = Broadcast.radius_step > len(settings().radius_steps_km)

@@ -111,7 +111,7 @@ def _reached(broadcast: Broadcast, this: Ring, found: MatchResult, *, left_over:
 def _counted(left_out: Sequence[Excluded]) -> dict[str, int]:
     """Return how many transporters were left out, by reason, also those for which no row is stored.
 
-    Presence limits how many transporters on the road it returns, so of them no more are counted.
+    Presence returns a limited number of transporters on the road, so their count is at most that number.
     """
     return dict(Counter(each.because.value for each in left_out))
 

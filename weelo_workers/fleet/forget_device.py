@@ -1,4 +1,4 @@
-"""Handler: an app signs out, and pushes to it stop."""
+"""Handler: an app signs out and receives no more pushes."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def parked(connection: Connection, limit: int) -> Sequence[MailboxRow]:
 def failing(connection: Connection, limit: int) -> Sequence[MailboxRow]:
     """Return the rows that failed and will be tried again, oldest first.
 
-    Rows whose command no worker so far has known are included.
+    This includes rows with a command that was unknown to every worker that has read them.
     """
     query = select(MailboxRow).where(active(MailboxRow), MailboxRow.last_error.is_not(None))
     return Session(connection).scalars(query.order_by(MailboxRow.due_at).limit(limit)).all()

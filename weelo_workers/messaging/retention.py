@@ -1,8 +1,9 @@
 """The purger: deletes old rows in small batches.
 
-Events with their log lines, settled mailbox rows, replays and passed-over transporters are deleted after
-EVENT_RETENTION_DAYS. Finished broadcasts and all that belongs to them are deleted after HISTORY_RETENTION_DAYS, if that is
-set. Each batch holds an advisory lock, so that of several purgers one works at a time.
+Events with their log lines, settled mailbox rows, records of repeated requests and records of passed-over transporters
+are deleted after EVENT_RETENTION_DAYS. Finished broadcasts and all that belongs to them are deleted after
+HISTORY_RETENTION_DAYS, if that is set. Each batch holds an advisory lock, so that of several purgers one works at a
+time.
 """
 
 from __future__ import annotations

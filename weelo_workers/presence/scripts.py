@@ -77,9 +77,10 @@ return 1
 """
 )
 
-# Arguments: id, longitude, latitude, whether to store a first or distant position. Returns nothing if the transporter is not
-# online, 'unplaced' if there is no position yet, 'moved' if the last one is more than 50 km away (at most every ten
-# seconds, because two phones of one transporter may alternate), else the open broadcasts in reach that were not offered.
+# Arguments: id, longitude, latitude, whether to store the position even if it is the first one or far from the last
+# one. Returns nothing if the transporter is not online, 'unplaced' if there is no position yet, 'moved' if the last one
+# is more than 50 km away (at most every ten seconds, because two phones of one transporter may alternate), else the
+# open broadcasts in reach that were not offered.
 HEARTBEAT = (
     _COMMON
     + """
@@ -201,9 +202,9 @@ return {complete(alive_since), found, silent, on_the_road(kinds, lon, clamped(la
 )
 
 # Arguments: kinds (JSON), longitude, latitude, the minimum number of results, the widest radius in km, whether to
-# include transporters without a position, the TTL in seconds, the limit on busy transporters. Returns SEARCH's results,
-# and before the busy transporters the cutoff in km within which all were found; '' if there are no more. The radius
-# doubles until it holds enough, so the cost depends on how many are wanted.
+# include transporters without a position, the TTL in seconds, the limit on busy transporters. Returns what SEARCH
+# returns, and as the last but one element the radius in km within which every match was found; '' if there are no
+# matches beyond it. The radius doubles until it holds enough, so the cost depends on how many are wanted.
 NEAREST = (
     _SEARCH
     + """

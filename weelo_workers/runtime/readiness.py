@@ -114,8 +114,11 @@ class Readiness:
             raise NotReady(f"not ready after {waited:.0f} s: {self.cause}")
 
     def _find_cause(self) -> str | None:
-        """Return why the system is not ready, None if it is. Sets `_certain` if waiting longer is of no use, `_slow` if
-        the cause is only a process that has not answered for the first time."""
+        """Return why the system is not ready, None if it is.
+
+        Sets `_certain` if waiting longer is of no use, `_slow` if the only cause is a process that has not yet given
+        its first answer.
+        """
         self._certain = True
         for variable, redis in self._brokers.items():
             if fault := self._of_redis(variable, redis):

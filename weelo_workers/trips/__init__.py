@@ -1,1 +1,1 @@
-"""The trips domain: an assigned truck, from its driver's answer to the delivery."""
+"""The trips domain: an assigned truck, from the answer of its driver until the goods have arrived."""

@@ -671,7 +671,10 @@ def test_a_transporter_on_the_road_is_recorded_once_though_several_steps_meet_th
 
 
 def test_rings_without_a_free_truck_record_those_on_the_road_in_one_step(world: World) -> None:
-    """Such rings are made in one transaction; the widest has everyone on the road within the narrower ones."""
+    """Rings without a free truck are made in one transaction.
+
+    The record of the widest ring also has the transporters within the narrower ones.
+    """
     busy = on_the_road(world, 1)
     broadcast = world.broadcast(1)
     assert [reason for _, reason in records_of(world, broadcast, busy)] == ["no_free_truck"]

@@ -26,7 +26,7 @@ NAME = "fleet.tally"
 
 @pytest.fixture
 def tally(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[type[Command], list[list[int]]]]:
-    """Yield a command class that is ordered by subject, and a list with the numbers that each attempt has settled."""
+    """Yield a command class that is ordered by subject, and a list of the commands' numbers, grouped by attempt."""
     together: list[list[int]] = []
 
     class Tally(Command, name=NAME, ordered_by_subject=True):
