@@ -19,9 +19,11 @@ LIFECYCLES: dict[str, Lifecycle[Any]] = {
     "assignment": assignment.LIFECYCLE,
 }
 
-# The first ring enters and leaves `broadcasting` in one transaction, so no other command finds a broadcast in this
-# status.
+# The command that creates a broadcast also enters and leaves `broadcasting`, in one transaction. So no other command
+# finds a broadcast in `created` or `broadcasting`, unless an earlier version has created it.
 OUT_OF_REACH = {
+    "broadcast: created --cancel--> cancelled",
+    "broadcast: created --expire--> expired",
     "broadcast: broadcasting --cancel--> cancelled",
     "broadcast: broadcasting --expire--> expired",
 }
