@@ -242,7 +242,7 @@ UNUSUAL = {
     "a file outside": (b"GET /swagger/..%2f..%2f..%2fetc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     "a query that is odd": (b"GET /healthz?%ff=%00&&==&[]=%zz HTTP/1.1\r\nHost: x\r\n\r\n", 200),
     "many parameters": (b"GET /healthz?" + b"a=1&" * 1_900 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 200),
-    "a fragment": (b"GET /healthz#x HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+    "a fragment": (b"GET /healthz#x HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     "an empty host": (b"GET /healthz HTTP/1.1\r\nHost:\r\n\r\n", 200),
     "a host that is an IPv6 address": (b"GET /healthz HTTP/1.1\r\nHost: [::1]:8000\r\n\r\n", 200),
     "HTTP/1.2": (b"GET /healthz HTTP/1.2\r\nHost: x\r\nConnection: close\r\n\r\n", 200),
