@@ -83,10 +83,9 @@ class Player:
 
         self.took = []
         customer, fleet = past.BUSY_CUSTOMER, past.BUSY_FLEET
-        created = self.timed("create_booking", lambda: self.world.book(customer))
+        created = self.timed("create_booking, with its first ring", lambda: self.world.book(customer))
         broadcast = UUID(created.result["id"])
-        self.timed("a radius ring (matching in PostgreSQL)", lambda: self.execute("broadcasts.widen"))
-        self.timed("delivery of a ring's events", lambda: self.execute("notifications.deliver"))
+        self.timed("delivery of its events", lambda: self.execute("notifications.deliver"))
         page = self.timed("GET /offers", self.read(broadcasts.offers, fleet))
         assert [item["broadcastId"] for item in page.items] == [str(broadcast)]
         won = self.timed("accept", lambda: self.world.accept(self.fleet, broadcast))
