@@ -462,11 +462,7 @@ def test_TMOT_02_a_request_that_reached_only_transporters_at_their_cap_ends_with
 def test_TMOT_02_a_request_while_all_trucks_are_on_the_road_ends_with_nobody_free(
     world: World,
 ) -> None:
-    fleet = world.fleet(km_north=1)
-    first = world.broadcast(1)
-    world.accept(fleet, first)
-    world.drivers_accept(first)
-    world.drain()
+    on_the_road(world, 1)
     assert expired_because(world, world.broadcast(1)) == "nobody_free"
 
 
@@ -474,11 +470,7 @@ def test_TMOT_02_a_request_while_all_trucks_are_on_the_road_ends_with_nobody_fre
 def test_TMOT_02_a_transporter_on_the_road_who_leaves_later_was_online(world: World, then: str) -> None:
     """A step found the transporter, which decides the reason of the expiry. Leaving afterwards does not change it."""
     redis().set("weelo:presence:since", 1)
-    fleet = world.fleet(km_north=1)
-    first = world.broadcast(1)
-    world.accept(fleet, first)
-    world.drivers_accept(first)
-    world.drain()
+    fleet = on_the_road(world, 1)
     broadcast = world.broadcast(1)
     assert passed_over(world, broadcast) == [(fleet.id, "no_free_truck")]
     absent(world, fleet, then)
@@ -491,11 +483,7 @@ def test_TMOT_02_a_transporter_on_the_road_who_was_online_between_two_steps_was_
 ) -> None:
     """No step found the transporter, but they came online within reach of the broadcast."""
     redis().set("weelo:presence:since", 1)
-    fleet = world.fleet(km_north=1)
-    first = world.broadcast(1)
-    world.accept(fleet, first)
-    world.drivers_accept(first)
-    world.drain()
+    fleet = on_the_road(world, 1)
     world.set_availability(fleet, online=False)
     broadcast = world.broadcast(1)
     world.tick(100)
@@ -533,11 +521,7 @@ def test_TMOT_02_a_transporter_who_cannot_be_told_is_not_online(
 def test_TMOT_02_with_redis_away_available_fleets_with_trucks_on_the_road_count_as_online(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fleet = world.fleet(km_north=1)
-    first = world.broadcast(1)
-    world.accept(fleet, first)
-    world.drivers_accept(first)
-    world.drain()
+    on_the_road(world, 1)
     broadcast = world.broadcast(1)
 
     def unreachable() -> None:
