@@ -23,7 +23,7 @@ from weelo_workers.runtime.embedded import Postgres
 
 NO_REDIS = "redis://127.0.0.1:1/0"  # no server listens on this port, so connections are refused at once
 
-WAITING = "SELECT id FROM mailbox WHERE settled_at IS NULL AND name = :name AND due_at <= clock_timestamp() ORDER BY position"
+WAITING = "SELECT id FROM mailbox WHERE settled_at IS NULL AND name = :name AND due_at <= clock_timestamp() ORDER BY received_at"
 
 
 def history(run: Run) -> list[Figure]:

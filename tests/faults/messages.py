@@ -46,7 +46,7 @@ def multiply_messages(at: FaultContext) -> Effect:
 
 @fault("one to five wake-ups are sent for commands that are settled, running or not yet due")
 def ring_again(at: FaultContext) -> Effect:
-    newest = at.fault_system.rows("SELECT id, name, queue FROM mailbox ORDER BY position DESC LIMIT 60")
+    newest = at.fault_system.rows("SELECT id, name, queue FROM mailbox ORDER BY received_at DESC LIMIT 60")
     wake_ups = [WakeUp(row.id, row.name, row.queue) for row in newest for _ in range(at.dice.randint(1, 5))]
     at.dice.shuffle(wake_ups)
     return _rung(at.fault_system, wake_ups)

@@ -25,7 +25,6 @@ LONGEST_SECONDS = 900
 SWEEP = "weelo_workers/messaging/sweep.py"
 UOW = "weelo_workers/messaging/unit_of_work.py"
 CLAIM = "weelo_workers/messaging/claim.py"
-ORDERING = "weelo_workers/messaging/ordering.py"
 CATALOG = "weelo_workers/notifications/catalog.py"
 
 FROM_REDIS = """
@@ -81,11 +80,6 @@ MUTANTS = (
         (
             (CLAIM, "    .with_for_update(of=MAILBOX)\n", ""),
             (UOW, 'expected={"settled_at": None}', "expected={}"),
-            (
-                ORDERING,
-                "_is_ordered = _mailbox.c.name == any_(",
-                "_is_ordered = _mailbox.c.name + ' not' == any_(",
-            ),
         ),
     ),
     Mutant(

@@ -14,7 +14,10 @@ SHARING_SECONDS = 1.0
 
 TIMERS = """
     SELECT name, id, EXTRACT(EPOCH FROM due_at)::float AS due, EXTRACT(EPOCH FROM settled_at)::float AS settled,
-           COALESCE(payload->>'broadcast_id', subject_id::text) AS broadcast, sweep_count
+           COALESCE(payload->>'broadcast_id',
+                    (SELECT a.broadcast_id::text FROM assignments a WHERE a.id::text = payload->>'assignment_id'),
+                    (SELECT h.broadcast_id::text FROM holds h WHERE h.id::text = payload->>'hold_id')) AS broadcast,
+           sweep_count
       FROM mailbox WHERE queue = 'timers' AND due_at > received_at + interval '50 ms'"""
 ENDS = {
     "expire": """

@@ -252,12 +252,9 @@ class Scene:
 
     def traces(self) -> tuple[list[Any], list[Any]]:
         """Return two lists to compare: rows with published events (except outcomes), and ids of pending commands."""
-        told = """
-            SELECT told->>'event' FROM mailbox, jsonb_array_elements(payload->'events') AS told
-             WHERE name = 'notifications.deliver' AND told->>'event' <> 'CommandSettled'
-        """
+        told = "SELECT event FROM events WHERE event <> 'command_settled'"
         rows = " UNION ALL ".join([*(f"SELECT CAST(t AS text) FROM {thing} t" for thing in ROWS), told])
-        to_come = "SELECT id FROM mailbox WHERE settled_at IS NULL AND name <> 'notifications.deliver'"
+        to_come = "SELECT id FROM mailbox WHERE settled_at IS NULL"
         return sorted(self.world.rows(rows)), sorted(self.world.rows(to_come))
 
 

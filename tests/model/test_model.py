@@ -141,7 +141,7 @@ class Dispatch(RuleBasedStateMachine):
             self.world.drain()
 
     def a_message_comes_early_late_or_twice(self, which: int, who: int, *_: object) -> None:
-        commands = "SELECT id FROM mailbox WHERE name <> 'notifications.deliver' ORDER BY position DESC"
+        commands = "SELECT id FROM mailbox ORDER BY received_at DESC, id"
         self.world.bus.execute(_nth(self.world.rows(commands), which + 6 * who).id)
 
     # --- invariants ----------------------------------------------------------------------------------

@@ -92,7 +92,6 @@ def test_every_figure_of_the_contract_is_at_the_api_and_moves(operated: System) 
     for figure, labels in (
         ("weelo_commands_total", {"name": "broadcasts.create_booking", "outcome": "succeeded"}),
         ("weelo_commands_total", {"name": "offers.accept", "outcome": "rejected"}),
-        ("weelo_commands_total", {"name": "notifications.deliver", "outcome": "succeeded"}),
         ("weelo_command_seconds_count", {"queue": "offers"}),
         ("weelo_command_seconds_sum", {"queue": "broadcasts"}),
         ("weelo_timer_late_seconds_count", {}),
@@ -145,7 +144,7 @@ def test_each_worker_and_beat_serve_their_metrics_at_their_own_port(operated: Sy
     assert set(urls) == {*QUEUES, "beat"}
     assert of(scrape(urls["offers"]), "weelo_commands_total", name="offers.accept") > 0
     assert of(scrape(urls["timers"]), "weelo_timer_late_seconds_count") > 0
-    assert of(scrape(urls["notifications"]), "weelo_commands_total", name="notifications.deliver") > 0
+    assert of(scrape(urls["notifications"]), "weelo_pushes_total", result="unsent") > 0
     assert of(scrape(urls["beat"]), "weelo_timers_fired_total", by="sweep") >= 0
     for name, url in urls.items():
         assert url.startswith("http://127.0.0.1:"), f"{name} must listen on this machine only"

@@ -37,7 +37,7 @@ def acknowledge_all(world: World, of_user: UUID) -> None:
 def pushes_to_send(world: World) -> list[UUID]:
     """Execute everything else that is due, then return the pushes that are due."""
     due = "SELECT id FROM mailbox WHERE settled_at IS NULL AND due_at <= clock_timestamp() AND name "
-    while others := world.rows(f"{due} <> 'notifications.push' ORDER BY position"):
+    while others := world.rows(f"{due} <> 'notifications.push' ORDER BY received_at"):
         for row in others:
             world.bus.execute(row.id)
-    return [row.id for row in world.rows(f"{due} = 'notifications.push' ORDER BY position")]
+    return [row.id for row in world.rows(f"{due} = 'notifications.push' ORDER BY received_at")]

@@ -1,4 +1,4 @@
-"""Writes lines into users' logs: inserts deliveries and executes them with the notifier's handler in this process."""
+"""Writes lines into users' logs: stores events in the mailbox and executes these rows in this process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
-import weelo_workers.notifications.deliver  # noqa: F401 (importing it registers the handler)
+import weelo_workers.notifications.event_log  # noqa: F401 (importing it registers the handler)
 from tests.support.wakers import NullWaker
 from weelo_workers.contracts.delivery import EventEnvelope
 from weelo_workers.contracts.notifications import DeliverEvents
@@ -41,7 +41,7 @@ class LogWriter:
         self._bus = Bus(engine(), NullWaker(), after_commit_executor=self._afterwards)
 
     def post(self, to: Mapping[UUID, Own], count: int = 1, *, size: int = 0) -> UUID:
-        """Commit a delivery of `count` events to these readers, as a handler's transaction does, and return its id.
+        """Store `count` events to these readers in a row of the mailbox, as earlier versions did, and return its id.
 
         `size`: characters of padding per event.
         """
@@ -53,16 +53,14 @@ class LogWriter:
             )
             for number in range(1, count + 1)
         )
-        subject = uuid4()
-        command = DeliverEvents(subject_id=subject, events=events)
-        row = mailbox.row_for(command, now=now, due_at=None, subject_id=subject)
+        row = mailbox.row_for(DeliverEvents(events=events), now=now, due_at=None)
         with engine().begin() as connection:
             connection.execute(insert(MAILBOX), row)
         delivery: UUID = row["id"]
         return delivery
 
     def deliver(self, delivery: UUID) -> None:
-        """Execute a delivery as the notifier does: write the lines, commit, publish."""
+        """Write the lines of stored events, commit, and publish them, as the transaction of any command does."""
         self._bus.execute(delivery)
 
     def write(

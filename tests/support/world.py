@@ -228,7 +228,7 @@ class World:
 
     def sync_presence(self) -> None:
         """Execute all pending `fleet.sync_presence` commands."""
-        query = "SELECT id FROM mailbox WHERE name = 'fleet.sync_presence' AND settled_at IS NULL ORDER BY position"
+        query = "SELECT id FROM mailbox WHERE name = 'fleet.sync_presence' AND settled_at IS NULL ORDER BY received_at"
         for row in self.rows(query):
             self.bus.execute(row.id)
 
@@ -379,7 +379,7 @@ class World:
     def _due(self) -> list[UUID]:
         query = (
             "SELECT id FROM mailbox WHERE settled_at IS NULL AND parked_at IS NULL AND due_at <= clock_timestamp()"
-            " AND (retry_at IS NULL OR retry_at <= clock_timestamp()) ORDER BY due_at, position"
+            " AND (retry_at IS NULL OR retry_at <= clock_timestamp()) ORDER BY due_at, received_at"
         )
         with self.engine.connect() as connection:
             return list(connection.execute(text(query)).scalars())

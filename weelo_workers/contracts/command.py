@@ -43,10 +43,6 @@ class Command(BaseModel):
     sheddable: ClassVar[bool] = False
     """The command starts new work, so it is among the first to be refused under load."""
 
-    ordered_by_subject: ClassVar[bool] = False
-    """Rows about one subject are executed one at a time, oldest first, and one attempt may settle several of them
-    (see `messaging/ordering.py`)."""
-
     batched: ClassVar[bool] = False
     """Rows of this command wake no worker, because they are executed in batches (see `messaging/batches.py`)."""
 
@@ -57,7 +53,6 @@ class Command(BaseModel):
         queue: Queue | None = None,
         runs_in_background: bool = False,
         sheddable: bool = False,
-        ordered_by_subject: bool = False,
         batched: bool = False,
         **kwargs: object,
     ) -> None:
@@ -68,7 +63,6 @@ class Command(BaseModel):
         cls.name = name
         cls.runs_in_background = runs_in_background
         cls.sheddable = sheddable
-        cls.ordered_by_subject = ordered_by_subject
         cls.batched = batched
         cls.queue = queue or domain  # type: ignore[assignment]
         if name in REGISTRY:

@@ -1,4 +1,4 @@
-"""How published events travel: in one command per transaction, which the notifier executes."""
+"""How published events are kept until they are written into the logs of their readers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from weelo_workers.contracts.command import REGISTRY, Command
 from weelo_workers.contracts.wire import Timestamp
 
 
 class EventEnvelope(BaseModel):
-    """An event as it is stored until it is delivered. `to`: the recipients that cannot be derived from rows later."""
+    """An event with the recipients that cannot be derived from rows (`to`)."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -21,21 +20,3 @@ class EventEnvelope(BaseModel):
     at: Timestamp
     data: dict[str, Any]
     to: dict[str, Any] = {}
-
-
-class EventDelivery(Command):
-    """Base of the one command that carries the events of a transaction.
-
-    The unit of work sends the command but knows only this base class. The subclass belongs to a domain.
-    """
-
-    subject_id: UUID
-    events: tuple[EventEnvelope, ...]
-
-
-def event_delivery() -> type[EventDelivery]:
-    """Return the subclass of EventDelivery. Raises LookupError unless exactly one is declared."""
-    found = [command for command in REGISTRY.values() if issubclass(command, EventDelivery)]
-    if len(found) != 1:
-        raise LookupError(f"one command has to carry events, and there are {len(found)}")
-    return found[0]

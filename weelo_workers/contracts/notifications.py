@@ -8,13 +8,18 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from weelo_workers.contracts.command import Command
-from weelo_workers.contracts.delivery import EventDelivery
+from weelo_workers.contracts.delivery import EventEnvelope
 
 Seq = Annotated[int, Field(ge=0, le=2**63 - 1)]  # the range of PostgreSQL's bigint
 
 
-class DeliverEvents(EventDelivery, name="notifications.deliver", ordered_by_subject=True):
-    """Write the events of one transaction into their recipients' logs, in the order of the subject's history."""
+class DeliverEvents(Command, name="notifications.deliver"):
+    """Write the events of one transaction into their recipients' logs.
+
+    Only versions before 0.2.0 sent this command. Since then the transaction writes the events itself.
+    """
+
+    events: tuple[EventEnvelope, ...]
 
 
 class SendPushes(Command, name="notifications.push", runs_in_background=True):

@@ -6,7 +6,6 @@ Every command, timer and delivery passes here, whether a worker, the sweep or a 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,10 +19,10 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from weelo_workers.contracts.queues import Queue
 from weelo_workers.log_rate_limit import RateLimitFilter
-from weelo_workers.messaging import crashes, failures, ordering
+from weelo_workers.messaging import crashes, failures
 from weelo_workers.messaging.callers import KnownCallers, caller_of, ensure_user
 from weelo_workers.messaging.claim import ClaimedRow, claim
-from weelo_workers.messaging.handlers import handler_for
+from weelo_workers.messaging.handlers import event_writer, handler_for
 from weelo_workers.messaging.run import RejectedAfterWriting, rejection, run
 from weelo_workers.messaging.settle import settle
 from weelo_workers.messaging.unit_of_work import UnitOfWork
@@ -71,7 +70,6 @@ class Bus:
         self.engine = engine
         self.waker = waker
         self.after_commit_executor = after_commit_executor
-        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._known_callers = KnownCallers()
         self._crash_guard = crashes.CrashGuard(engine)
 
@@ -156,17 +154,11 @@ class Bus:
             new_caller = caller if caller is not None and caller not in self._known_callers else None
             if new_caller is not None:
                 ensure_user(session, new_caller)
-            if rejected is None:
-                outcome = run(handler, row, uow)
-            else:
-                uow.subject_id = rejected.subject_id
-                outcome = rejection(rejected.refusal)
+            outcome = run(handler, row, uow) if rejected is None else rejection(rejected.refusal)
             settle(uow, row, outcome, swept=swept)
             if new_caller is not None:
                 uow.after_commit(partial(self._known_callers.add, new_caller))
-            if ordering.is_ordered(row.name):
-                uow.after_commit(partial(self._go_on_in_subject, row))
-            return AfterCommit(uow.flush(), uow.acts_after_commit())
+            return AfterCommit(uow.flush(event_writer()), uow.acts_after_commit())
 
     # --- after an attempt -------------------------------------------------------------------------------
 
@@ -177,21 +169,7 @@ class Bus:
             except Exception as error:
                 log.warning("after the commit of %s: %s", command_id, error)
         for wake_up in then.wake_ups:
-            if not ordering.is_covered(self._autocommit, wake_up):
-                self.wake(wake_up)
-
-    def _go_on_in_subject(self, row: ClaimedRow) -> None:
-        """After a short pause, wake a worker for the rows about the same subject that arrived during the attempt."""
-        following = ordering.next_in_subject(self._autocommit, row)
-        if following is None:
-            return
-        time.sleep(ordering.BATCH_WINDOW_SECONDS)
-        # The next command is executed here only if no worker can be woken. If it always were, each execution would nest
-        # in the previous one for as long as rows arrive.
-        try:
-            self.waker.wake(following)
-        except BrokerUnavailable:
-            self.execute(following.id)
+            self.wake(wake_up)
 
     def _record_failure(self, command_id: UUID, error: Exception) -> None:
         """Record the failure, unless the database caused it. In both cases the sweep tries the command again."""
@@ -209,11 +187,6 @@ class Bus:
         counters.COMMANDS.labels(row.name, "failed").inc()
         if row.parked_at is not None:
             counters.COMMANDS.labels(row.name, "parked").inc()
-        # No worker was woken for later rows about the same subject, because this command was to settle them. So one is
-        # woken now.
-        following = ordering.next_in_subject(self._autocommit, row)
-        if following is not None:
-            self.wake(following)
 
 
 def _wake_up_for(row: ClaimedRow, countdown: float) -> WakeUp:

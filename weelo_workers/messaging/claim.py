@@ -5,20 +5,18 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, Row, bindparam, func, join, or_, select, true
+from sqlalchemy import Boolean, Row, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
-from weelo_workers.messaging import ordering
 from weelo_workers.models.mailbox import MAILBOX, active, pause_is_over
 
 ClaimedRow = Row[Any]
 """A claimed row with all columns of the mailbox, and `claimed_at`: the database's time after the lock."""
 
-# The statement takes the subject's lock first, while it searches for the row, and then the row's own lock. If another
-# transaction has changed the row by then, PostgreSQL checks the conditions again on the new version.
+# If another transaction has changed the row while this one waited for its lock, PostgreSQL checks the conditions again
+# on the new version.
 _CLAIMED = (
     select(MAILBOX)
-    .select_from(join(ordering.SUBJECT_LOCK, MAILBOX, true()))
     .where(
         MAILBOX.c.id == bindparam("id"),
         active(),
@@ -36,8 +34,7 @@ def claim(session: Session, command_id: UUID, *, marked: bool) -> ClaimedRow | N
     """Lock the row of the command until the transaction ends, and return it.
 
     Return None if the row is settled, parked, deleted, or in its pause after a failure. `marked`: this attempt has been
-    recorded as a possible crash, so the pause is its own. Waits while another transaction has the row, or its subject if
-    the command is ordered by subject.
+    recorded as a possible crash, so the pause is its own. Waits while another transaction has the row.
     """
-    parameters = {"id": command_id, "marked": marked, "ordered_names": ordering.names()}
+    parameters = {"id": command_id, "marked": marked}
     return session.connection().execute(_CLAIM, parameters).one_or_none()

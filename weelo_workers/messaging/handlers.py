@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.command import Command
+from weelo_workers.contracts.delivery import EventEnvelope
 from weelo_workers.contracts.wire import Wire
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 
@@ -45,6 +46,26 @@ def handles_together(command: type[C]) -> Callable[[BatchHandler[C]], BatchHandl
         return handler
 
     return register
+
+
+EventWriter = Callable[[UnitOfWork, Sequence[EventEnvelope]], None]
+
+_event_writers: list[EventWriter] = []
+
+
+def writes_events(writer: EventWriter) -> EventWriter:
+    """Register the function that writes the events of a transaction. It is called when all other rows are written."""
+    if _event_writers:
+        raise TypeError("two functions write events")
+    _event_writers.append(writer)
+    return writer
+
+
+def event_writer() -> EventWriter:
+    """Return the function that writes the events of a transaction. Raises LookupError if none is registered."""
+    if not _event_writers:
+        raise LookupError("no function is registered that writes events")
+    return _event_writers[0]
 
 
 def batch_handlers() -> dict[str, BatchHandler[Any]]:

@@ -87,15 +87,12 @@ def send(connection: Connection, command: Command) -> UUID:
     return command_id
 
 
-def row_for(
-    command: Command, *, now: datetime, due_at: datetime | None, subject_id: UUID | None
-) -> dict[str, Any]:
+def row_for(command: Command, *, now: datetime, due_at: datetime | None) -> dict[str, Any]:
     """Return the row of a command that the system sends to itself: due at once, or as a timer at `due_at`."""
     grace = TIMER_GRACE if command.queue == TIMERS else COMMAND_GRACE
     due = max(due_at, now) if due_at else now
     return {
         **_values(command, uuid4()),
-        "subject_id": subject_id,
         "received_at": now,
         "due_at": due,
         "wake_at": due + grace,

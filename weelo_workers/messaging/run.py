@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 from pydantic import ValidationError
 
@@ -22,11 +21,9 @@ class RejectedAfterWriting(Exception):
     Most handlers reject before they write. A savepoint for the others would cost every command two round trips.
     """
 
-    def __init__(self, refusal: Rejected, subject_id: UUID | None) -> None:
-        """`subject_id`: the subject of the unit of work, in whose order the rejection is delivered."""
+    def __init__(self, refusal: Rejected) -> None:
         super().__init__(refusal)
         self.refusal = refusal
-        self.subject_id = subject_id
 
 
 class UnreadablePayload(Exception):
@@ -45,7 +42,7 @@ def run(
         result = handler(command, uow)
     except Rejected as refusal:
         if uow.has_written:
-            raise RejectedAfterWriting(refusal, uow.subject_id) from refusal
+            raise RejectedAfterWriting(refusal) from refusal
         uow.discard()
         return rejection(refusal)
     return {

@@ -6,7 +6,7 @@ reads a clock, and never uses a broker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -15,16 +15,16 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Select, Table, bindparam, event as sqlalchemy_event, func, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import ORMExecuteState, Session, aliased
+from sqlalchemy.orm import ORMExecuteState, Session, aliased, make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
 
 from weelo_workers.contracts.command import Caller, Command, is_batched
-from weelo_workers.contracts.delivery import EventEnvelope, event_delivery
+from weelo_workers.contracts.delivery import EventEnvelope
 from weelo_workers.contracts.event import Event
 from weelo_workers.contracts.recipients import Recipients
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.lifecycles.lifecycle import Transition
-from weelo_workers.messaging import mailbox, ordering
+from weelo_workers.messaging import mailbox
 from weelo_workers.messaging.wakeup import WakeUp
 from weelo_workers.messaging.write_set import WriteSet
 from weelo_workers.models import Assignment, Base, Broadcast, Hold, TransitionRecord, TruckRequest
@@ -84,15 +84,13 @@ class UnitOfWork:
         self.replayed = False
         """Whether the result is that of an earlier command. A handler sets it."""
         self.http_status = 200
-        self.subject_id: UUID | None = None
-        """The first broadcast locked or created. Its events are delivered in the order of its history."""
         self._now = now
         self._events: list[EventEnvelope] = []
         self._sent: list[tuple[Command, datetime | None]] = []
         self._history: list[dict[str, Any]] = []
         self._after_commit: list[Callable[[], None]] = []
-        self._locked: list[Base] = []
-        """Locked rows. The session itself keeps only weak references, and would read them again."""
+        self._known: list[Base] = []
+        """Rows that were locked or created. The session itself keeps only weak references, and would read them again."""
         self._changes = WriteSet()
         self._has_written = False
         session.info[_OWNER] = self
@@ -123,10 +121,8 @@ class UnitOfWork:
         ).all()
         if found:
             self._now = found[-1][1]
-        if model is Broadcast and found and self.subject_id is None:
-            self.subject_id = row_ids[0]
         rows = [row for row, _ in found]
-        self._locked += rows
+        self._known += rows
         return rows
 
     def add(self, *rows: Base) -> None:
@@ -147,9 +143,11 @@ class UnitOfWork:
     # --- move ---------------------------------------------------------------------------------------
 
     def record_created(self, row: Stateful, name: str, **details: Any) -> None:
-        """Record in the history that a row was created in its first state."""
-        if isinstance(row, Broadcast) and self.subject_id is None:
-            self.subject_id = row.id
+        """Record in the history that a row was created in its first state. It will not be read again."""
+        if row not in self.session:
+            make_transient_to_detached(row)
+            self.session.add(row)
+        self._known.append(row)
         self._record(row, name, None, details)
 
     def advance(
@@ -241,7 +239,7 @@ class UnitOfWork:
     # --- publish ---------------------------------------------------------------------------------------
 
     def publish(self, event: Event, to: Recipients = _DERIVED) -> None:
-        """Deliver the event once, after the commit, to the audiences that the catalog names for it.
+        """Write the event, together with everything else, into the logs of the audiences that the catalog names for it.
 
         `to`: the recipients that cannot be derived from rows later. Raises TypeError if they are not of the type that the
         event declares.
@@ -259,6 +257,10 @@ class UnitOfWork:
                 to=to.model_dump(mode="json"),
             )
         )
+
+    def publish_stored(self, events: Iterable[EventEnvelope]) -> None:
+        """Publish events that another transaction has stored."""
+        self._events.extend(events)
 
     # --- send --------------------------------------------------------------------------------------
 
@@ -284,31 +286,30 @@ class UnitOfWork:
         """Store the outcome in the row of the command, together with everything else that is written."""
         self._changes.update(MAILBOX, self.command_id, columns, expected={"settled_at": None})
 
-    def flush(self) -> list[WakeUp]:
-        """Write everything that is not written yet. Return the wake-ups to send after the commit."""
+    def flush(self, write_events: Callable[[UnitOfWork, Sequence[EventEnvelope]], None]) -> list[WakeUp]:
+        """Write everything that is not written yet, the events last. Return the wake-ups to send after the commit."""
         self.session.flush()
         self._changes.insert(_TRANSITIONS, *self._numbered_history())
-        rows = [
-            mailbox.row_for(command, now=self.now, due_at=at, subject_id=self.subject_id)
-            for command, at in self._sent
-        ]
+        wake_ups = self._write_sent()
         if self._events:
-            subject = self.subject_id or (self.caller.id if self.caller else self.command_id)
-            delivery = event_delivery()(subject_id=subject, events=tuple(self._events))
-            rows.append(mailbox.row_for(delivery, now=self.now, due_at=None, subject_id=subject))
-        self._changes.insert(MAILBOX, *rows)
-        ordered = [row for row in rows if ordering.is_ordered(row["name"])]
-        answers = self._changes.write(self.session.connection(), *map(ordering.is_crowded, ordered))
+            write_events(self, self._events)
+            wake_ups += self._write_sent()
         # Session and unit of work refer to each other. Without this cycle they are freed at once.
         del self.session.info[_OWNER]
-        crowded = {row["id"] for row, answer in zip(ordered, answers, strict=True) if answer}
+        return wake_ups
+
+    def _write_sent(self) -> list[WakeUp]:
+        """Write the commands that were sent, together with all changes. Return their wake-ups."""
+        rows = [mailbox.row_for(command, now=self.now, due_at=at) for command, at in self._sent]
+        self._sent.clear()
+        self._changes.insert(MAILBOX, *rows)
+        self._write_changes()
         return [
             WakeUp(
                 row["id"],
                 row["name"],
                 row["queue"],
                 countdown=max(0.0, (row["due_at"] - self.now).total_seconds()),
-                follows=row["subject_id"] if row["id"] in crowded else None,
             )
             for row in rows
             if not is_batched(row["name"])

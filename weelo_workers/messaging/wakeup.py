@@ -21,8 +21,6 @@ class WakeUp:
     name: str
     queue: Queue
     countdown: float = 0.0
-    follows: UUID | None = None
-    """The subject about which an older row waited when this one was written: its execution may settle this one as well."""
 
 
 class Waker(Protocol):

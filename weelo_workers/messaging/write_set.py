@@ -26,14 +26,6 @@ class ChangedMeanwhile(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A query for one value. It is part of the statement that writes the rows."""
-
-    sql: str
-    parameters: Sequence[Any]
-
-
-@dataclass(frozen=True, slots=True)
 class _Part:
     """One INSERT or UPDATE. `rows`: how many rows it has to write."""
 
@@ -79,28 +71,18 @@ class WriteSet:
         else:
             known.values.update(values)
 
-    def write(self, connection: Connection, *questions: Question) -> tuple[Any, ...]:
-        """Write everything by one statement, and clear the set.
-
-        Return the results of `questions`. They show the database as it was before this statement wrote.
-
-        Raises ChangedMeanwhile if a row to update has changed.
-        """
+    def write(self, connection: Connection) -> None:
+        """Write everything by one statement, and clear the set. Raises ChangedMeanwhile if a row to update has changed."""
         parts = [*self._update_parts(), *(_insert(table, rows) for table, rows in self._inserts.items())]
         self.clear()
-        if not parts and not questions:
-            return ()
+        if not parts:
+            return
         written = ", ".join(f"part_{number} AS ({part.sql} RETURNING 1)" for number, part in enumerate(parts))
-        columns = [f"(SELECT count(*) FROM part_{number})" for number in range(len(parts))]
-        columns += [f"({question.sql})" for question in questions]
-        parameters = [each for part in parts for each in part.parameters]
-        parameters += [each for question in questions for each in question.parameters]
-        sql = f"{f'WITH {written} ' if parts else ''}SELECT {', '.join(columns)}"
-        found = tuple(connection.exec_driver_sql(sql, tuple(parameters)).one())
-        rows = found[: len(parts)]
+        counts = ", ".join(f"(SELECT count(*) FROM part_{number})" for number in range(len(parts)))
+        parameters = tuple(each for part in parts for each in part.parameters)
+        rows = tuple(connection.exec_driver_sql(f"WITH {written} SELECT {counts}", parameters).one())
         if rows != tuple(part.rows for part in parts):
             raise ChangedMeanwhile(f"wrote {rows} rows by {[part.sql.split(' SET')[0] for part in parts]}")
-        return found[len(parts) :]
 
     def clear(self) -> None:
         """Discard everything that was not written yet."""

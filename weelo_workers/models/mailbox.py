@@ -10,9 +10,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
-    Identity,
     Index,
     SmallInteger,
     Table,
@@ -33,12 +31,8 @@ class MailboxRow(Base):
     __tablename__ = "mailbox"
 
     id: Mapped[Id]
-    position: Mapped[int] = mapped_column(BigInteger, Identity(always=True))
-    """Order of writing. Among rows about one subject this is the order of its history, since every
-    transition of a subject holds its row lock while it writes here."""
     name: Mapped[str]
     queue: Mapped[str]
-    subject_id: Mapped[UUID | None]
     payload: Mapped[dict[str, Any]]
 
     caller_id: Mapped[UUID | None]
@@ -88,12 +82,6 @@ class MailboxRow(Base):
             postgresql_where=text("settled_at IS NULL AND parked_at IS NULL"),
         ),
         Index("mailbox_unsettled_by_queue", "queue", "due_at", postgresql_where=text("settled_at IS NULL")),
-        Index(
-            "mailbox_deliveries_in_order",
-            "subject_id",
-            "position",
-            postgresql_where=text("settled_at IS NULL AND name = 'notifications.deliver'"),
-        ),
         Index("mailbox_parked_by_age", "parked_at", postgresql_where=text("parked_at IS NOT NULL")),
         Index("mailbox_settled_by_age", "settled_at", postgresql_where=text("settled_at IS NOT NULL")),
     )

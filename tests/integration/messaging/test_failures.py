@@ -23,21 +23,17 @@ from weelo_workers.lifecycles.mailbox import MAX_ATTEMPTS
 from weelo_workers.messaging import crashes, failures, handlers
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.sweep import sweep
-from weelo_workers.models.engine import connect
 from weelo_workers.queries import doctor
-from weelo_workers.settings import settings
 
 
-def write(
-    world: World, name: str, payload: Any, queue: str = "broadcasts", subject: UUID | None = None
-) -> UUID:
+def write(world: World, name: str, payload: Any, queue: str = "broadcasts") -> UUID:
     """Insert a row into the mailbox without validation, as another version of the code could, and return its id."""
-    row = {"id": uuid4(), "name": name, "queue": queue, "payload": json.dumps(payload), "subject": subject}
+    row = {"id": uuid4(), "name": name, "queue": queue, "payload": json.dumps(payload)}
     with world.engine.begin() as connection:
         connection.execute(
             text(
-                "INSERT INTO mailbox (id, name, queue, payload, subject_id, due_at, wake_at)"
-                " VALUES (:id, :name, :queue, CAST(:payload AS jsonb), :subject, clock_timestamp(), clock_timestamp())"
+                "INSERT INTO mailbox (id, name, queue, payload, due_at, wake_at)"
+                " VALUES (:id, :name, :queue, CAST(:payload AS jsonb), clock_timestamp(), clock_timestamp())"
             ),
             row,
         )
@@ -406,12 +402,11 @@ def test_what_kills_the_notifier_whose_messages_do_not_come_again_is_parked_too(
     pushes are acknowledged before they run.
     """
     monkeypatch.setitem(handlers._handlers, name, handlers._handlers["broadcasts.cancel"])
-    about = uuid4()
     push = SendPushes(
         event_id=uuid4(), event="trip_assigned", data={}, ends_at=datetime.max.replace(tzinfo=UTC), to={}
     )
-    payload = DeliverEvents(subject_id=about, events=()) if name == "notifications.deliver" else push
-    poison = write(world, name, payload.model_dump(mode="json"), "notifications", about)
+    payload = DeliverEvents(events=()) if name == "notifications.deliver" else push
+    poison = write(world, name, payload.model_dump(mode="json"), "notifications")
     waker = RecordingWaker()
     with suppress(Killed):
         world.bus.execute(poison)
@@ -503,65 +498,6 @@ def test_what_is_settled_by_the_first_who_comes_is_settled_in_one_transaction(wo
         assert len(begun) == transactions
 
 
-# --- deliveries -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        "jsonb_set(payload, '{events,0,event}', '\"Nonsense\"')",
-        "payload #- '{events,0,data,broadcastId}'",
-        "jsonb_set(payload, '{events,0,data,broadcastId}', '7')",
-        "jsonb_set(payload, '{events}', '{}')",
-        "payload - 'events'",
-    ],
-)
-def test_a_delivery_of_another_version_is_parked_alone_and_nobodys_log_is_wrong(
-    world: World, spoil: str
-) -> None:
-    fleet, customer = world.fleet(), uuid4()
-    broadcast = world.broadcast(1, customer=customer)
-    world.drain()
-    world.accept(fleet, broadcast)
-    poison = world.value("SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL")
-    with world.engine.begin() as connection:
-        events = "jsonb_path_query_array(payload->'events', '$[*] ? (@.event == \"BroadcastStateChanged\")')"
-        keep = (
-            f"UPDATE mailbox SET payload = jsonb_set(payload, '{{events}}', {events}) WHERE id = '{poison}'"
-        )
-        connection.exec_driver_sql(keep)
-        connection.exec_driver_sql(f"UPDATE mailbox SET payload = {spoil} WHERE id = '{poison}'")
-    world.cancel(broadcast)
-    world.drain()
-    assert world.events_of(customer, "booking_cancelled"), "told though an older one about it cannot be"
-    assert world.events_of(fleet.id, "booking_cancelled")
-    for _ in range(6):
-        world.tick(30)
-    assert row_of(world, poison).parked_at is not None
-    assert world.value("SELECT count(*) FROM mailbox WHERE attempts > 0") == 1, "no other was charged for it"
-    world.broadcast(1, customer=customer)
-    for user_id in (customer, fleet.id):
-        seqs = [line["seq"] for line in world.events_of(user_id)]
-        assert seqs == list(range(1, len(seqs) + 1))
-
-
-def test_who_waits_behind_a_delivery_that_fails_is_rung_for(world: World) -> None:
-    fleet, customer = world.fleet(), uuid4()
-    broadcast = world.broadcast(1, customer=customer)
-    world.drain()
-    world.accept(fleet, broadcast)
-    poison = world.value("SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL")
-    with world.engine.begin() as connection:
-        connection.exec_driver_sql(f"UPDATE mailbox SET payload = '{{}}' WHERE id = '{poison}'")
-    world.cancel(broadcast)
-    waker = RecordingWaker()
-    Bus(world.engine, waker).execute(poison)
-    [behind] = world.rows(
-        "SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL AND attempts = 0"
-    )
-    assert [wake_up.id for wake_up in waker.wake_ups] == [behind.id]
-
-
 def test_a_command_that_nobody_knows_is_never_parked_but_named(world: World) -> None:
     unknown = write(world, "broadcasts.from_the_future", {})
     for _ in range(7):
@@ -570,51 +506,3 @@ def test_a_command_that_nobody_knows_is_never_parked_but_named(world: World) -> 
     assert (row.attempts, row.parked_at) == (0, None)
     with world.engine.connect() as connection:
         assert any(str(unknown) in line and "does not know" in line for line in doctor._database(connection))
-
-
-def test_deliveries_that_were_handed_back_are_told_in_their_order(world: World) -> None:
-    """After a restart of the notifier two deliveries are redelivered. The older one fails, because it waits for a lock.
-
-    The newer one then writes both.
-    """
-    fleet, customer = world.fleet(), uuid4()
-    broadcast = world.broadcast(1, customer=customer)
-    world.drain()
-    world.accept(fleet, broadcast)
-    world.cancel(broadcast)
-    older, newer = (
-        row.id
-        for row in world.rows(
-            "SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL ORDER BY position"
-        )
-    )
-    quick = connect(settings().database_url, lock_timeout="50ms")
-    with world.engine.begin() as other_transaction:
-        other_transaction.execute(text("SELECT FROM log_heads FOR UPDATE"))
-        Bus(quick, world.bus.waker).execute(older, redelivered=True)
-    quick.dispose()
-    world.bus.execute(newer, redelivered=True)
-    versions = [frame["version"] for frame in world.events_of(customer) if "version" in frame]
-    assert row_of(world, older).settled_at is not None
-    assert versions == sorted(versions)
-
-
-def test_a_delivery_that_lost_a_process_keeps_its_place_and_one_that_lost_two_takes_no_other_with_it(
-    world: World,
-) -> None:
-    fleet, customer = world.fleet(), uuid4()
-    for lost in (1, 2):
-        broadcast = world.broadcast(1, customer=customer)
-        world.accept(fleet, broadcast)
-        older = world.value(
-            "SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL"
-        )
-        with world.engine.begin() as connection:
-            connection.exec_driver_sql(f"UPDATE mailbox SET crashes = {lost} WHERE id = '{older}'")
-        world.cancel(broadcast)
-        world.bus.execute(
-            world.value(
-                "SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL AND crashes = 0"
-            )
-        )
-        assert (row_of(world, older).settled_at is not None) is (lost == 1)

@@ -12,15 +12,12 @@ from tests.support.world import World
 from weelo_workers import app as wiring
 from weelo_workers.contracts.broadcasts import CancelBroadcast
 from weelo_workers.contracts.command import Caller, Command
-from weelo_workers.contracts.notifications import DeliverEvents
 from weelo_workers.contracts.statuses import BroadcastKind, Role
-from weelo_workers.messaging import handlers, mailbox, ordering, sweep as sweeping
+from weelo_workers.messaging import handlers, mailbox, sweep as sweeping
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.sweep import sweep, wake_again_after_outage
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.messaging.write_set import WriteSet
 from weelo_workers.models.engine import connect, drop_inherited_connections
-from weelo_workers.models.mailbox import MAILBOX
 from weelo_workers.settings import settings
 
 
@@ -70,9 +67,7 @@ def test_TIMR_01_timers_are_rows_of_the_mailbox_with_a_due_time(world: World) ->
     rows = world.rows(
         "SELECT name, due_at > received_at AS later FROM mailbox WHERE caller_id IS NULL ORDER BY name"
     )
-    assert [(row.name, row.later) for row in rows] == [
-        ("broadcasts.expire", True), ("notifications.deliver", False),
-    ]  # fmt: skip
+    assert [(row.name, row.later) for row in rows] == [("broadcasts.expire", True)]
 
 
 def test_TIMR_03_a_timer_that_rings_early_sets_its_alarm_again(world: World) -> None:
@@ -307,26 +302,6 @@ def test_a_field_that_only_newer_processes_know_is_passed_over_at_any_depth(worl
     assert world.outcome(command, customer).status == "succeeded"
 
 
-def test_a_delivery_that_cannot_be_told_takes_no_other_with_it(world: World) -> None:
-    fleet = world.fleet()
-    customer = uuid4()
-    broadcast = world.broadcast(1, customer=customer)
-    world.accept(fleet, broadcast)
-    with world.engine.begin() as connection:
-        connection.exec_driver_sql(
-            "UPDATE mailbox SET payload = jsonb_set(payload, '{events,0,event}', '\"Nonsense\"')"
-            " WHERE name = 'notifications.deliver' AND settled_at IS NULL"
-        )
-    world.cancel(broadcast)
-    waiting = world.rows("SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL")
-    for _ in range(6):
-        for row in waiting:
-            world.bus.execute(row.id)
-        world.shift(30)
-    assert world.events_of(customer, "booking_cancelled")
-    assert world.value("SELECT count(*) FROM mailbox WHERE parked_at IS NOT NULL") == 1
-
-
 def test_a_timer_is_never_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(command: Command, uow: UnitOfWork) -> None:
         raise RuntimeError("a bug")
@@ -403,69 +378,3 @@ def test_IDEM_02_a_connection_that_ends_in_the_middle_costs_a_command_nothing(wo
     world.bus.execute(command)
     assert world.outcome(command, customer).status == "succeeded"
     drop_inherited_connections()  # the terminated connection may still be in the pool
-
-
-def test_a_crowd_of_deliveries_rings_once_and_is_told_completely(world: World) -> None:
-    """Only the first of a subject's waiting deliveries gets a wake-up, and its execution writes all of them."""
-    fleets = [world.fleet() for _ in range(6)]
-    broadcast = world.broadcast(1)
-    waker = RecordingWaker()
-    bus = Bus(world.engine, waker)
-    for fleet in fleets:
-        bus.execute(world.post(world.accepting(fleet, broadcast), fleet.id, Role.TRANSPORTER))
-    deliveries = [wake_up for wake_up in waker.wake_ups if wake_up.name == "notifications.deliver"]
-    assert len(deliveries) == 1
-    bus.execute(deliveries[0].id)
-    for fleet in fleets:
-        assert len(world.events_of(fleet.id, "command_settled")) == 4 + len(fleet.trucks) - 1
-
-
-def test_a_delivery_is_crowded_by_older_ones_about_its_own_subject_alone(world: World) -> None:
-    """Older deliveries of the same subject are found by an index.
-
-    A search of all rows would slow down as the table grows.
-    """
-    world.book(uuid4())
-    own, waiting = uuid4(), world.rows("SELECT subject_id FROM mailbox WHERE name = 'notifications.deliver'")
-
-    def crowded(subject: UUID) -> bool:
-        delivery = DeliverEvents(subject_id=subject, events=())
-        with world.engine.begin() as connection:
-            now = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
-            row = mailbox.row_for(delivery, now=now, due_at=None, subject_id=subject)
-            changes = WriteSet()
-            changes.insert(MAILBOX, row)
-            (crowds,) = changes.write(connection, ordering.is_crowded(row))
-            return crowds
-
-    assert not crowded(own), "somebody else's wait"
-    assert crowded(own), "its own"
-    assert crowded(waiting[0].subject_id)
-
-
-def test_what_comes_while_a_delivery_is_told_is_told_after_it(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from weelo_workers.notifications import live_stream
-
-    first, late = world.fleet(), world.fleet()
-    broadcast = world.broadcast(1)
-    world.accept(first, broadcast)
-    spread = live_stream.publish
-
-    def and_meanwhile(items: list[live_stream.StreamEvent]) -> None:
-        spread(items)
-        monkeypatch.setattr(live_stream, "publish", spread)
-        world.accept(late, broadcast)
-
-    monkeypatch.setattr(live_stream, "publish", and_meanwhile)
-    world.bus.execute(
-        world.value("SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL")
-    )
-    assert (
-        world.value(
-            "SELECT count(*) FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL"
-        )
-        == 0
-    )
-    assert world.events_of(late.id, "booking_fully_filled")

@@ -59,7 +59,7 @@ def cost(world: World, command: Command, user_id: UUID, role: Role) -> int:
 def cost_of_next(world: World, name: str) -> int:
     """Execute the oldest row of this name. Return the number of statements."""
     row = world.value(
-        "SELECT id FROM mailbox WHERE name = :name AND settled_at IS NULL ORDER BY position LIMIT 1",
+        "SELECT id FROM mailbox WHERE name = :name AND settled_at IS NULL ORDER BY received_at LIMIT 1",
         name=name,
     )
     with statements(world) as sent:
@@ -69,8 +69,7 @@ def cost_of_next(world: World, name: str) -> int:
 
 
 def test_a_booking_and_its_first_ring(world: World, fleets: list[Fleet]) -> None:
-    assert cost(world, world.booking(customer := uuid4()), customer, Role.CUSTOMER) == 7
-    assert cost_of_next(world, "notifications.deliver") == 6
+    assert cost(world, world.booking(customer := uuid4()), customer, Role.CUSTOMER) == 8
 
 
 def test_the_second_ring(world: World, fleets: list[Fleet]) -> None:
@@ -78,7 +77,7 @@ def test_the_second_ring(world: World, fleets: list[Fleet]) -> None:
     broadcast = world.broadcast(1)
     world.drain()
     world.shift(15)
-    assert cost_of_next(world, "broadcasts.widen") == 9
+    assert cost_of_next(world, "broadcasts.widen") == 10
     assert len(world.told_at(broadcast)) == NEAR + 1
 
 
@@ -116,18 +115,17 @@ def test_rings_in_which_all_transporters_are_on_the_road_are_one_step(world: Wor
     assert cost(world, world.booking(customer), customer, Role.CUSTOMER) == without_them + 3
 
 
-def test_an_accept_and_its_delivery(world: World, fleets: list[Fleet]) -> None:
+def test_an_accept(world: World, fleets: list[Fleet]) -> None:
     fleet, other, *_ = fleets
     broadcast = world.broadcast(2)
     one = world.accepting(fleet, broadcast, fleet.trucks[:1])
     # The last statement runs after the commit. It reads the fleet's availability for presence.
-    assert cost(world, one, fleet.id, Role.TRANSPORTER) == 8
+    assert cost(world, one, fleet.id, Role.TRANSPORTER) == 10
     world.drain()
     # An accept that fills the broadcast has one more query: whether a transporter with an offer was passed over for
     # another request.
     last = world.accepting(other, broadcast, other.trucks[:1])
-    assert cost(world, last, other.id, Role.TRANSPORTER) == 9
-    assert cost_of_next(world, "notifications.deliver") == 7
+    assert cost(world, last, other.id, Role.TRANSPORTER) == 11
 
 
 def test_a_trip(world: World, fleets: list[Fleet]) -> None:
@@ -136,26 +134,26 @@ def test_a_trip(world: World, fleets: list[Fleet]) -> None:
     world.drain()
     (won,) = world.rows("SELECT id, trip_id, driver_id FROM assignments")
     accepts = DriverAccepts(assignment_id=won.id, driver_id=won.driver_id)
-    assert cost(world, accepts, won.driver_id, Role.DRIVER) == 6
+    assert cost(world, accepts, won.driver_id, Role.DRIVER) == 7
     world.drain()
     sets_out = AdvanceTrip(
         trip_id=won.trip_id, driver_id=won.driver_id, status=AssignmentStatus.EN_ROUTE_PICKUP
     )
-    assert cost(world, sets_out, won.driver_id, Role.DRIVER) == 7
+    assert cost(world, sets_out, won.driver_id, Role.DRIVER) == 8
 
 
 def test_a_cancellation(world: World, fleets: list[Fleet]) -> None:
     customer = uuid4()
     broadcast = world.broadcast(1, customer=customer)
     cancel = CancelBroadcast(broadcast_id=broadcast, customer_id=customer, kind=BroadcastKind.BOOKING)
-    assert cost(world, cancel, customer, Role.CUSTOMER) == 7
+    assert cost(world, cancel, customer, Role.CUSTOMER) == 9
 
 
 def test_a_vehicle(world: World, fleets: list[Fleet]) -> None:
     details = VehicleDetails(vehicle_type="open", vehicle_subtype="17 Feet")
     user_id = fleets[0].id
     register = RegisterVehicle(transporter_id=user_id, vehicle_number="HR55X999999", details=details)
-    assert cost(world, register, user_id, Role.TRANSPORTER) == 7
+    assert cost(world, register, user_id, Role.TRANSPORTER) == 8
 
 
 def test_a_rejection_costs_no_more_than_what_was_read(world: World, fleets: list[Fleet]) -> None:
@@ -163,4 +161,4 @@ def test_a_rejection_costs_no_more_than_what_was_read(world: World, fleets: list
     with statements(world) as sent:
         world.bus.execute(command_id)
     assert world.outcome(command_id, user_id).error["code"] == "BROADCAST_NOT_FOUND"
-    assert len(sent) == 4
+    assert len(sent) == 5

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import event, text
 
-from tests.support.log_writer import LogWriter
 from tests.support.world import World
-from weelo_workers.metrics.counters import IN_THIS_PROCESS
 
 
 def logs(world: World) -> dict[UUID, list[int]]:
@@ -20,66 +19,41 @@ def logs(world: World) -> dict[UUID, list[int]]:
     return lines
 
 
-def _deliveries_counted() -> float:
-    labels = {"name": "notifications.deliver", "outcome": "succeeded"}
-    return IN_THIS_PROCESS.get_sample_value("weelo_commands_total", labels) or 0.0
-
-
-def test_every_log_is_gapless_though_deliveries_run_at_once_and_twice(world: World) -> None:
-    fleets = [world.fleet() for _ in range(6)]
-    broadcasts = [world.broadcast(3) for _ in range(4)]
-    for broadcast in broadcasts:
-        for fleet in fleets:
-            world.accept(fleet, broadcast)
-        world.cancel(broadcast)
-    waiting = [
-        row.id
-        for row in world.rows(
-            "SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL"
-        )
+def test_events_are_committed_together_with_what_they_tell(world: World) -> None:
+    """No command is left to execute, and the caller is told the outcome after the events that explain it."""
+    customer = uuid4()
+    booked = world.book(customer)
+    world.cancel(UUID(booked.result["id"]))
+    assert [frame["event"] for frame in world.events_of(customer)][-2:] == [
+        "booking_cancelled",
+        "command_settled",
     ]
-    world.race(*[lambda command=command: world.bus.execute(command) for command in waiting * 2])
-    world.drain()
+    assert world.value("SELECT count(*) FROM mailbox WHERE queue = 'notifications'") == 0
 
-    assert (
-        world.value(
-            "SELECT count(*) FROM mailbox WHERE settled_at IS NULL AND name = 'notifications.deliver'"
-        )
-        == 0
-    )
+
+def test_every_log_is_gapless_though_transactions_with_common_readers_run_at_once(world: World) -> None:
+    """They lock the log heads in one order, so none is aborted by a deadlock."""
+    fleets = [world.fleet(3) for _ in range(6)]
+    customers = [uuid4() for _ in range(8)]
+    deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    before = world.value(deadlocks)
+    broadcasts = [
+        UUID(booked.result["id"]) for booked in world.race(*[partial(world.book, c, 3) for c in customers])
+    ]
+    accepts = [
+        partial(world.accept, fleet, broadcast, [fleet.trucks[number % 3]])
+        for number, broadcast in enumerate(broadcasts)
+        for fleet in fleets
+    ]
+    world.race(*accepts, *[partial(world.cancel, broadcast) for broadcast in broadcasts[::2]])
     for seqs in logs(world).values():
         assert seqs == list(range(1, len(seqs) + 1))
     heads = {row.user_id: row.seq for row in world.rows("SELECT user_id, seq FROM log_heads")}
     assert heads == {user: seqs[-1] for user, seqs in logs(world).items()}
-
-
-def test_deliveries_that_run_in_the_wrong_order_tell_the_right_one(world: World) -> None:
-    customer = uuid4()
-    fleet = world.fleet()
-    broadcast = world.broadcast(1, customer=customer)
-    world.accept(fleet, broadcast)
-    world.cancel(broadcast)
-    newest_first = world.rows(
-        "SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL ORDER BY position DESC"
-    )
-    counted = _deliveries_counted()
-    for row in newest_first:
-        world.bus.execute(row.id)
-    # The metric also counts deliveries that were written together with another one.
-    assert _deliveries_counted() == counted + len(newest_first)
-    versions = [frame["version"] for frame in world.events_of(customer) if "version" in frame]
-    assert versions == sorted(versions)
-
-
-def test_an_offer_of_what_is_over_meanwhile_is_not_told_but_its_withdrawal_is(world: World) -> None:
-    fleet = world.fleet()
-    customer = uuid4()
-    outcome = world.book(customer)
-    broadcast = UUID(outcome.result["id"])
-    world.cancel(broadcast)
-    world.drain()
-    assert world.events_of(fleet.id, "new_broadcast") == []
-    assert len(world.events_of(fleet.id, "booking_cancelled")) == 1
+    assert world.value(deadlocks) == before
+    for customer in customers:
+        versions = [frame["version"] for frame in world.events_of(customer) if "version" in frame]
+        assert versions == sorted(versions)
 
 
 def test_who_was_told_later_does_not_hear_what_happened_before(world: World) -> None:
@@ -110,7 +84,7 @@ def test_a_fan_out_to_a_thousand_takes_as_many_statements_as_one_to_ten(world: W
 
 
 def _fan_out(world: World, recipients: int) -> list[str]:
-    """Deliver one cancellation to `recipients` transporters and the customer. Return the SQL statements that it took."""
+    """Cancel a broadcast that was offered to `recipients` transporters. Return the SQL statements that it took."""
     broadcast = world.broadcast(1)
     with world.engine.begin() as connection:
         for statement in (
@@ -125,17 +99,15 @@ def _fan_out(world: World, recipients: int) -> list[str]:
             ),
         ):
             connection.execute(text(statement), {"id": broadcast, "many": recipients})
-    world.cancel(broadcast)
     statements: list[str] = []
 
     def note(_: Any, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool) -> None:
         round_trips = len(parameters) if executemany and isinstance(parameters, list) else 1
         statements.extend([" ".join(statement.split()[:3])] * round_trips)
 
-    delivery = "SELECT id FROM mailbox WHERE name = 'notifications.deliver' AND settled_at IS NULL"
     event.listen(world.engine, "before_cursor_execute", note)
     try:
-        world.bus.execute(world.value(delivery))
+        world.cancel(broadcast)
     finally:
         event.remove(world.engine, "before_cursor_execute", note)
     insert_offers = """
@@ -146,16 +118,3 @@ def _fan_out(world: World, recipients: int) -> list[str]:
     pushes = "SELECT count(*) FROM mailbox WHERE name = 'notifications.push' AND settled_at IS NULL"
     assert world.value(pushes) >= recipients / 50
     return statements
-
-
-def test_a_large_crowd_of_deliveries_is_written(world: World) -> None:
-    """A notifier that was away finds it. A count per reader over all lines exceeded the time limit of a statement each time,
-    so none of the crowd was ever written."""
-    logs = LogWriter()
-    readers = {uuid4(): None for _ in range(2_000)}
-    delivery = logs.post(readers, count=40)
-    logs.deliver(delivery)
-    settled = "SELECT count(*) FROM mailbox WHERE id = :id AND settled_at IS NOT NULL"
-    assert world.value(settled, id=delivery) == 1
-    assert world.rows("SELECT DISTINCT seq FROM log_heads WHERE seq >= 40")[0].seq == 40
-    assert world.value("SELECT count(*) FROM log_lines") == 2_000 * 40

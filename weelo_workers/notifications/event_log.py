@@ -1,36 +1,31 @@
-"""Handler: write events into their readers' logs, each user's lines numbered without a gap."""
+"""The event log: events are written into their readers' logs, each user's lines numbered without a gap.
+
+This happens in the transaction of the command that published them.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from pydantic_core import to_json
-from sqlalchemy import bindparam, select, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.delivery import EventEnvelope
 from weelo_workers.contracts.notifications import DeliverEvents, SendPushes
-from weelo_workers.messaging import ordering
-from weelo_workers.messaging.handlers import handles
+from weelo_workers.messaging.handlers import handles, writes_events
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.metrics import counters
-from weelo_workers.models import Broadcast
 from weelo_workers.notifications import live_stream
 from weelo_workers.notifications.catalog import BY_NAME, Own
 
 # An event without an `expiresAt`, such as a withdrawal, is worth a push for this long.
 WORTH_A_PUSH_FOR = timedelta(hours=1)
 USERS_PER_PUSH = 50
-
-MANY_LINES = 20_000
-"""More lines than this may take longer than the usual time limit of a statement, if the notifier was away for a while."""
-_ALLOW_LONG_STATEMENT = text("SET LOCAL statement_timeout = '60s'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +35,14 @@ class Line:
     own: Own
 
 
-@handles(DeliverEvents)
-def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
-    """Write this delivery and all other waiting ones of the same subject, in the order in which they happened.
+@writes_events
+def write(uow: UnitOfWork, events: Sequence[EventEnvelope]) -> None:
+    """Write events into their readers' logs, send their pushes, and publish the lines after the commit.
 
-    Deliveries about one subject are claimed one at a time (see `messaging/ordering.py`), so an older one is never written
-    after a newer one. Many of them are written in a handful of statements.
+    The log heads are the last rows that a transaction locks, and they are locked in the order of user ids. So
+    transactions with common readers wait for one another, and never deadlock.
     """
-    lines = _lines_of_all(uow, command.subject_id)
+    lines = _lines(uow.session, events)
     if not lines:
         return
     numbered, reachable = _write(uow.session, lines)
@@ -55,49 +50,10 @@ def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
     uow.after_commit(lambda: live_stream.publish(_by_event(numbered)))
 
 
-def _lines_of_all(uow: UnitOfWork, subject_id: UUID) -> list[Line]:
-    """Return the lines of all waiting deliveries about this subject, oldest first. Settle all but our own.
-
-    A delivery that raises an error is left out and fails in its own attempt, without the others.
-    """
-    by_row: dict[UUID, list[EventEnvelope]] = {}
-    for row in ordering.waiting_together(uow.session, uow.command_id, DeliverEvents.name, subject_id):
-        with _only_ours_matters(row.id, uow):
-            by_row[row.id] = list(DeliverEvents.model_validate(row.payload).events)
-    # The variable keeps these rows until the end, because the session has only weak references and would load them
-    # again for each event.
-    _known = _broadcasts_of(uow.session, [event for events in by_row.values() for event in events])
-    lines: dict[UUID, list[Line]] = {}
-    for row_id, events in by_row.items():
-        with _only_ours_matters(row_id, uow):
-            lines[row_id] = _lines(uow.session, events)
-    others = [row_id for row_id in lines if row_id != uow.command_id]
-    if others:
-        ordering.settle_along(uow.session, others, uow.now)
-        uow.after_commit(lambda: counters.COMMANDS.labels(DeliverEvents.name, "succeeded").inc(len(others)))
-    return [line for of_one in lines.values() for line in of_one]
-
-
-@contextmanager
-def _only_ours_matters(row_id: UUID, uow: UnitOfWork) -> Iterator[None]:
-    """Ignore errors in the payloads of other deliveries: one of another version may lack fields or have other types."""
-    try:
-        yield
-    except (LookupError, ValueError, TypeError, AttributeError):
-        if row_id == uow.command_id:
-            raise
-
-
-def _broadcasts_of(session: Session, events: Sequence[EventEnvelope]) -> list[Broadcast]:
-    ids = set()
-    for event in events:
-        # An event without a readable broadcast is left out here. `_lines` raises the error when it reads the event.
-        with suppress(KeyError, ValueError, TypeError, AttributeError):
-            ids.add(UUID(event.data["broadcastId"]))
-    return list(session.scalars(_BROADCASTS, {"ids": list(ids)}))
-
-
-_BROADCASTS = select(Broadcast).where(Broadcast.id.in_(bindparam("ids", expanding=True)))
+@handles(DeliverEvents)
+def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
+    """Publish the events of a transaction of an earlier version, which stored them in a row of the mailbox."""
+    uow.publish_stored(command.events)
 
 
 def _lines(session: Session, events: Sequence[EventEnvelope]) -> list[Line]:
@@ -146,8 +102,6 @@ _WRITE = text("""
 
 def _write(session: Session, lines: Sequence[Line]) -> tuple[list[tuple[int, Line]], set[UUID]]:
     """Write events and lines, each line with its `seq`. Return the numbered lines, and the readers who have a device."""
-    if len(lines) > MANY_LINES:
-        session.connection().execute(_ALLOW_LONG_STATEMENT)
     by_user: dict[UUID, list[Line]] = defaultdict(list)
     for line in lines:
         by_user[line.user_id].append(line)
