@@ -41,8 +41,10 @@ class HeardLog:
         return len(self.lines)
 
     def add(self, seq: int, line: Line) -> bool:
-        """Record a line, and return whether it was the next one. A line ahead of a gap is kept only for comparison,
-        because the server must send it again after the missing ones."""
+        """Record a line, and return whether it was the next one.
+
+        A line after a gap is kept only for comparison, because the server must send it again after the missing lines.
+        """
         known = self.lines[seq - 1] if seq <= self.newest else self._early.pop(seq, line)
         if known != line:
             self.wrong.append(f"{seq} was {known} and was repeated as {line}")

@@ -244,14 +244,14 @@ class Scene:
         return self.timer(WidenBroadcast(broadcast_id=self.broadcast, step=step))
 
     def reoffers(self, *, taken: bool = False) -> CommandOutcome:
-        """Reoffer the first slot that is searching. If there is none, or if `taken`, use the id of no slot."""
+        """Reoffer the first slot that is searching. If there is none, or if `taken`, name a slot that does not exist."""
         query = "SELECT id FROM truck_requests WHERE status = 'searching' ORDER BY request_number"
         slots = [] if taken else self.world.rows(query)
         slot = slots[0].id if slots else uuid4()
         return self.timer(ReofferBroadcast(broadcast_id=self.broadcast, truck_request_id=slot))
 
     def traces(self) -> tuple[list[Any], list[Any]]:
-        """Return two lists to compare: rows with published events (except outcomes), and ids of pending commands."""
+        """Return what a command may change: (all rows and the names of published events, ids of pending commands)."""
         told = """
             SELECT told->>'event' FROM mailbox, jsonb_array_elements(payload->'events') AS told
              WHERE name = 'notifications.deliver' AND told->>'event' <> 'CommandSettled'
@@ -265,8 +265,8 @@ def a_broadcast(scene: Scene, status: str, how: str) -> None:
     full = status in ("fully_filled", "in_progress", "completed")
     scene.asks(1 if full and not how else 3)
     if status == "created":
-        # No command finds this status, because the command that creates a broadcast also offers it in its first ring. A
-        # previous version left it to the timer of the first ring.
+        # No command finds this status, because the command that creates a broadcast also offers it in its first ring.
+        # In a previous version the timer of the first ring made the first offers.
         scene.write("DELETE FROM offers")
         scene.write(
             "UPDATE broadcasts SET status = 'created', radius_step = 0, radius_km = NULL, transporters_notified = 0"

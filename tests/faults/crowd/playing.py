@@ -180,9 +180,10 @@ class Crowd:
         self.deaths["the notifier"] += self.fault_system.send(signal.SIGKILL, notifier)
 
     def _break_redis(self) -> None:
-        """Suspend Redis, so that it accepts connections and does not answer. Then kill it after each restart.
+        """Suspend Redis, so that it accepts connections and does not answer.
 
-        In the end let it start with its data from disk.
+        Then kill it, and kill it again after each restart. The last start is not disturbed: Redis loads its data from
+        disk.
         """
         with self.fault_system.stopped(self._redis()):
             _wait_until(time.monotonic() + REDIS_HANGS_SECONDS)

@@ -149,8 +149,10 @@ def _fan_out(world: World, recipients: int) -> list[str]:
 
 
 def test_a_large_crowd_of_deliveries_is_written(world: World) -> None:
-    """A notifier that was away finds it. A count per reader over all lines exceeded the time limit of a statement each time,
-    so none of the crowd was ever written."""
+    """After an outage the notifier has to write many lines at once.
+
+    A statement that counted all lines for each reader exceeded its time limit at every attempt.
+    """
     logs = LogWriter()
     readers = {uuid4(): None for _ in range(2_000)}
     delivery = logs.post(readers, count=40)
