@@ -53,7 +53,7 @@ class Ceilings:
 
     @property
     def bare_accept(self) -> float:
-        """The processor time in ms of a no-op task, bare Flask + enqueue, and the accept's bare SQL."""
+        """The sum of three processor times in ms: a no-op task, bare Flask + enqueue, and the accept's bare SQL."""
         return sum(part.milliseconds for part in (self.no_op_task, self.flask_and_enqueue, self.accept_sql))
 
     def figures(self) -> list[Figure]:

@@ -1,6 +1,6 @@
 """Fills a database with finished broadcasts and all their rows, as many days of use and purging would leave them.
 
-The rows are generated in PostgreSQL, without the triggers of foreign keys and in the order of ids, so it takes minutes.
+PostgreSQL generates the rows, without triggers of foreign keys and in the order of ids, so this takes minutes only.
 """
 
 from __future__ import annotations

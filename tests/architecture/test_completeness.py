@@ -194,5 +194,5 @@ def test_a_code_has_a_title_and_what_may_pass_is_retryable(code: Code) -> None:
 
 
 def test_every_code_is_a_member_of_its_own() -> None:
-    """Two codes of equal status, title and retryability would be one, because an Enum makes equal members aliases."""
+    """Codes of equal status, title and retryability would be one member, because an Enum makes equal members aliases."""
     assert len(Code) == len(Code.__members__)

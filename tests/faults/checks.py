@@ -19,7 +19,7 @@ from tests.support.waiting import eventually
 
 @dataclass(slots=True)
 class CheckResult:
-    """The result of a check. `figure`: what was checked, with its number.
+    """The result of a check. `figure`: what was checked, and how many of it.
 
     `wrong`: descriptions of violations, empty if there are none.
     """

@@ -400,7 +400,7 @@ def _plain(name: str) -> str:
 
 
 class Stage:
-    """Brings a `Scene` into a state, and reuses it for the next command if the last one changed nothing."""
+    """Brings a `Scene` into a state, and reuses it for the next command if the last command changed nothing."""
 
     def __init__(self) -> None:
         self.world = World()
@@ -466,7 +466,7 @@ def test_every_command_and_every_timer_has_a_column() -> None:
     columns = {_plain(command) for _, _, command, _ in CELLS}
     words = {name.partition(".")[::2] for name in REGISTRY}
     commands = {command for domain, command in words if domain in ("broadcasts", "offers", "trips")}
-    # The two commands that create a broadcast are in no table, because before them there is no state.
+    # The two commands that create a broadcast are in no table: a broadcast has no state before it exists.
     assert (columns - set(assignment.STEPS)) | {"advance"} == commands - {"create_booking", "create_order"}
 
 

@@ -91,7 +91,7 @@ def full(redis: Redis) -> None:
 
 def full_and_restarted(redis: Redis) -> None:
     full(redis)
-    kick(redis)  # after a restart workers connect again, and kombu then writes a key
+    kick(redis)  # as after a restart of Redis, workers connect again; kombu then writes a key
 
 
 def roomy(redis: Redis) -> None:
