@@ -253,7 +253,7 @@ def _send(run: Run, requests: Sequence[bytes]) -> list[Answer]:
 
 
 def _bookings(kind: tuple[str, str], many: int) -> list[bytes]:
-    """Return this many bookings of one truck, each by another customer, because a customer may have only one open request."""
+    """Return this many bookings of one truck, each by a new customer: a customer may have only one open request."""
     body = {**BOOKING, "vehicleType": kind[0], "vehicleSubtype": kind[1]}
     return [
         request("POST", "/bookings", Role.CUSTOMER, uuid4(), body, wait=WAIT_SECONDS, key=True)

@@ -24,7 +24,7 @@ _CLOSE = re.compile(rb"^connection: *close", re.IGNORECASE | re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response. `status` 0: the connection was closed instead. `seconds`: from the request to the response."""
+    """A response. `status` 0: the connection was closed without one. `seconds`: from the request to the response."""
 
     status: int
     body: bytes

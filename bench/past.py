@@ -14,7 +14,7 @@ RETENTION_DAYS = 7
 PEOPLE = 5_000  # fleets with one truck each
 CUSTOMERS = 50_000
 
-# The users whose requests are measured have more finished broadcasts than all others.
+# The users whose requests are measured have more finished broadcasts than any other user.
 BUSY_CUSTOMER = UUID(int=1)
 BUSY_FLEET = UUID(int=2)
 BUSY_DRIVER = UUID(int=3)
@@ -125,7 +125,7 @@ SIZES = """
 
 
 def populate(engine: Engine) -> None:
-    """Insert the fleets. Both databases get the same ones."""
+    """Insert the fleets. Both databases get the same fleets."""
     _run(engine, PEOPLE_SQL)
 
 

@@ -29,7 +29,7 @@ PENDING = text("SELECT count(*) FROM broadcasts WHERE status = 'active' AND crea
 
 
 def thousand_pending(run: Run) -> list[Figure]:
-    """Measure how late a thousand broadcasts expire whose deadlines are pending at the same time."""
+    """Create a thousand broadcasts, so that their deadlines are pending at once, and measure how late they expire."""
     many = run.size(1_000, 20)
     with (
         run.database() as engine,

@@ -53,7 +53,7 @@ STALL_SECONDS = 0.5
 class Outage:
     """`what` was unavailable from `began` to `ended` (seconds since the epoch).
 
-    `broadcast`: the only one affected, or None for all.
+    `broadcast`: the only broadcast that was affected, or None for all broadcasts.
     """
 
     what: str

@@ -28,7 +28,7 @@ class Line(NamedTuple):
 
 
 class HeardLog:
-    """The log of one user as received. `lines`: from the beginning, without a gap. `wrong`: violations of the protocol."""
+    """The log of one user as received. `lines`: all lines before the first gap. `wrong`: violations of the protocol."""
 
     def __init__(self) -> None:
         self.lines: list[Line] = []

@@ -539,7 +539,7 @@ SCENARIOS: dict[tuple[str, type[Request]], Callable[[Probe], None]] = {
 
 
 def bodies() -> dict[str, str]:
-    """Return the request model's name by route, for routes with a body, from the source of the views."""
+    """Read the views' source. Return the name of the request model by route, for all routes with a body."""
     found: dict[str, str] = {}
     for path in python_files("weelo_api/views"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -157,7 +157,7 @@ def test_a_time_that_no_clock_shows_is_400(app: FlaskClient, recorded_at: str) -
 
 
 def mentions() -> int:
-    """Return how many positions have been published so far."""
+    """Return how many positions of trucks have been published."""
     return int(redis().xlen(live_stream.EPHEMERAL))
 
 

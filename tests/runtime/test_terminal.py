@@ -162,7 +162,7 @@ def test_a_key_that_ends_it_while_the_demo_draws_shows_the_cursor_again(
 
 
 def test_ctrl_z_does_not_suspend_the_system(terminal: Open, data_dir: Path) -> None:
-    """A suspended supervisor would restart no process, and would read no output, so that its processes would block."""
+    """A suspended supervisor would restart no process. It would also read no output, so processes would block."""
     in_a_job = ("bash", "-c", 'set -m; "$@"; echo "ended with $?"', "bash")
     shell = terminal(*in_a_job, *up_with(DRAWS["draws"], data_dir))
     shell.until(b"DRAWING")

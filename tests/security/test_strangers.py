@@ -1,4 +1,4 @@
-"""Another user's resource is answered like one that does not exist, on every route and for every role that it admits."""
+"""The answer for another user's resource is the one for an unknown id, on every route and for every admitted role."""
 
 from __future__ import annotations
 

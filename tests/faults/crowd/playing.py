@@ -216,7 +216,8 @@ class Crowd:
             for listener in some[1:]:
                 self._decline(listener, booking)
         self._compare_lists()
-        # One more event is sent. Without it a client that missed the last events could not detect the gap.
+        # The cancellations send one more event. Without it a client that missed the last events could not detect the
+        # gap.
         with self.fault_system.stopped(self._redis()):
             with ThreadPoolExecutor(STANDING) as pool:
                 list(pool.map(WeeloClient.cancel_booking, customers, self._standing))

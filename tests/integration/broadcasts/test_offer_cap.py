@@ -595,7 +595,7 @@ def test_a_transporter_who_gets_an_offer_between_two_pages_is_listed_once(
 
 
 def on_the_road(world: World, km_north: float) -> Fleet:
-    """Return a transporter online whose only truck is on the road."""
+    """Return an online transporter whose only truck is on the road."""
     fleet = world.fleet(km_north=km_north)
     broadcast = world.broadcast(1, at=place(km_north))
     for other in world.rows("SELECT transporter_id FROM offers WHERE broadcast_id = :id", id=broadcast):
