@@ -1,7 +1,7 @@
 """`make bench`: start the whole system, measure it as a client does, print tables, and compare them with earlier runs.
 
-`python -m bench race idle` measures only these. With `--quick` every measure takes a small form, which only shows that it
-works.
+`python -m bench race idle` takes only the measures `race` and `idle`. With `--quick` every measure takes a small form,
+which only shows that the measure works.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ STAGES = (
     Stage(cost.SETTINGS, {}, (cost.cost,)),
     Stage(
         {
-            # Longer than it takes to create the thousand requests of `thousand_pending`.
+            # No request of `thousand_pending` expires before all thousand are created.
             "BROADCAST_TIMEOUT_SECONDS": "90",
             "MAX_OPEN_OFFERS": "10000",
-            # The transporters of a measure send one heartbeat, and a flood alone lasts a minute.
+            # Transporters stay online, although they send only one heartbeat per measure.
             "PRESENCE_TTL_SECONDS": "3600",
         },
         {"BROADCAST_TIMEOUT_SECONDS": "10"},

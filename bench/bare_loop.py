@@ -14,7 +14,7 @@ from bench.processes import tree_seconds
 TURNS = 7
 PADDING = 600  # characters, about the length of an offer
 
-# Each frame has its own `seq`, so its text is made for each reader, as for the lines of users' logs.
+# The server makes the text of each frame separately, because each frame has its own `seq`, as in the users' logs.
 SERVER = """
 import json, socket, struct, sys
 listener = socket.create_server(("127.0.0.1", 0), backlog=4096)

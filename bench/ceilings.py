@@ -1,4 +1,4 @@
-"""What the same machine can do at most with the same parts, measured in each run. The other figures are compared with it."""
+"""Ceilings: the most that this machine can do with each part alone. They are measured in each run, for comparison."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Ceilings:
 
     @property
     def bare_accept(self) -> float:
-        """The processor time in ms of a no-op task, bare Flask + enqueue, and the accept's bare SQL."""
+        """The sum of three processor times in ms: a no-op task, bare Flask + enqueue, and the accept's bare SQL."""
         return sum(part.milliseconds for part in (self.no_op_task, self.flask_and_enqueue, self.accept_sql))
 
     def figures(self) -> list[Figure]:
@@ -173,7 +173,7 @@ def _socket_write(readers: int) -> Ceiling:
 
 
 def _measured(what: str, many: int, act: Callable[[], None], *pids: int) -> Ceiling:
-    """Return the ceiling of `act`, which does one thing `many` times, with this process and the trees of these pids."""
+    """Call `act`, which does one thing `many` times, and return the ceiling. `pids`: other processes that take part."""
     before, own, began = sum(map(tree_seconds, pids)), time.process_time(), time.perf_counter()
     act()
     took, own = time.perf_counter() - began, time.process_time() - own

@@ -39,7 +39,7 @@ SETTINGS: Mapping[str, str] = {
     "SHED_AFTER_SECONDS": "600",
 }
 ALONE, MANY = UNAVAILABLE_KIND, OPEN
-"""The kind of trucks of the one fleet that is told alone, and of the many fleets."""
+"""Two kinds of trucks. One fleet has trucks of the kind ALONE, many fleets have trucks of the kind MANY."""
 WAIT_SECONDS = 30
 
 PROCESSOR = "processor time per operation in ms, 1 client"
@@ -50,8 +50,8 @@ IDLE = "the idle system"
 
 def cost(run: Run) -> list[Figure]:
     """Measure processor time per operation by kind of process, operations per second, and the idle system."""
-    # The number of clients, and of operations of each kind. The first round only warms up: the second one, also with one
-    # client, replaces its figures.
+    # Each round is (number of clients, number of operations of each kind). The first round only warms up: the second
+    # round has one client too, and its figures replace those of the first.
     rounds = run.size(((1, 8), (1, 60), (8, 120), (32, 160)), ((1, 1), (2, 2)))
     told = run.size(60, 2)
     idle_at_first = _idle(run, "after the start")
@@ -75,7 +75,7 @@ def cost(run: Run) -> list[Figure]:
                 )
                 meter.measure("accept, told to 1", _accepts(created, [fleet]), clients)
         fleets = [Fleet(MANY) for _ in range(told)]
-        # One truck more than they accept with, because a fleet without a free truck gets no offer.
+        # Each fleet has one truck that it does not use, because a fleet without a free truck gets no offer.
         _prepare(run, fleets, trucks=1 + sum(ceil(many / told) for _, many in rounds))
         for clients, many in rounds:
             created = meter.measure(f"create, ring told to {told}", _bookings(MANY, many), clients)
@@ -122,10 +122,10 @@ class Batch:
 
     answers: Sequence[Answer]
     used: Mapping[str, float]
-    """Milliseconds of processor time per operation, by kind of process, with everything that follows from it."""
+    """Milliseconds of processor time per operation, by kind of process. Deliveries of its events are included."""
     answered_in: float
     delivered_in: float
-    """Seconds until the last delivery that followed was executed. For reads this equals `answered_in`."""
+    """Seconds until the last delivery of these operations was executed. For reads this equals `answered_in`."""
 
     @property
     def milliseconds(self) -> float:
@@ -140,7 +140,7 @@ class Meter:
         self._run, self._database = run, database
 
     def measure(self, operation: str, requests: Sequence[bytes], clients: int) -> list[Answer]:
-        """Send these requests, wait for everything that follows, and return the responses in the order of the requests."""
+        """Send these requests, wait until no command is due, and return the responses in the order of the requests."""
         self._wait_until_nothing_is_due()
         mark = self._database.execute(select(func.clock_timestamp())).scalar_one()
         before = processor_seconds(kinds(self._run.system, self._run.data))
@@ -189,7 +189,7 @@ class Meter:
     def _wait_until_nothing_is_due(self) -> None:
         waiting = select(func.count()).select_from(MailboxRow).where(due())
         eventually(lambda: self._database.execute(waiting).scalar_one() == 0, within=60, every=0.1)
-        time.sleep(0.2)  # for what follows the last commit: acknowledgements of messages, frames
+        time.sleep(0.2)  # after the last commit messages are still acknowledged and frames sent
 
 
 class Fleet:
@@ -201,19 +201,19 @@ class Fleet:
         self._free: deque[dict[str, str]] = deque()
 
     def vehicles(self, many: int) -> list[bytes]:
-        """Return requests that register as many vehicles."""
+        """Return requests that register this many vehicles."""
         body = dict(zip(("vehicleType", "vehicleSubtype"), self._kind, strict=True))
         first, self._registered = self._registered, self._registered + many
         numbers = [f"DL{self.id.hex[:8]}{number:04}".upper() for number in range(first, self._registered)]
         return [self._put(f"/vehicles/{number}", body) for number in numbers]
 
     def drivers(self, many: int) -> list[bytes]:
-        """Return requests that register as many drivers."""
+        """Return requests that register this many drivers."""
         body = {"name": "A driver", "phone": "+91 98100 00000"}
         return [self._put(f"/drivers/{uuid4()}", body) for _ in range(many)]
 
     def add(self, vehicles: Sequence[Answer], drivers: Sequence[Answer]) -> None:
-        """Add trucks of these vehicles and drivers, as registered."""
+        """Add a truck for each vehicle and driver in these answers to registrations."""
         for vehicle, driver in zip(vehicles, drivers, strict=True):
             self._free.append({"vehicleId": vehicle.json()["id"], "driverId": driver.json()["id"]})
 
@@ -237,7 +237,7 @@ class Fleet:
 
 
 def _prepare(run: Run, fleets: Sequence[Fleet], trucks: int) -> None:
-    """Register as many trucks for each fleet, and make the fleets available."""
+    """Register this many trucks for each fleet, and make the fleets available."""
     for fleet in fleets:
         fleet.add(_send(run, fleet.vehicles(trucks)), _send(run, fleet.drivers(trucks)))
     _send(run, [fleet.availability(wanted=True) for fleet in fleets])
@@ -253,7 +253,7 @@ def _send(run: Run, requests: Sequence[bytes]) -> list[Answer]:
 
 
 def _bookings(kind: tuple[str, str], many: int) -> list[bytes]:
-    """Return this many bookings of one truck, each by another customer, because a customer may have only one open request."""
+    """Return this many bookings of one truck, each by a new customer: a customer may have only one open request."""
     body = {**BOOKING, "vehicleType": kind[0], "vehicleSubtype": kind[1]}
     return [
         request("POST", "/bookings", Role.CUSTOMER, uuid4(), body, wait=WAIT_SECONDS, key=True)

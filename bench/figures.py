@@ -42,7 +42,7 @@ def milliseconds(seconds: Sequence[float], *shares: float) -> dict[str, float]:
 
 
 def number(value: float) -> str:
-    """Return the number with two or three significant digits, and with all digits before the point."""
+    """Return the number as text with about three significant digits. Digits before the point are never rounded away."""
     if value == 0 or abs(value) >= 100:
         return f"{value:,.0f}"
     decimals = 1 if abs(value) >= 10 else 2 if abs(value) >= 0.1 else 3

@@ -24,13 +24,13 @@ _CLOSE = re.compile(rb"^connection: *close", re.IGNORECASE | re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response. `status` 0: the connection was closed instead. `seconds`: from the request to the response."""
+    """A response. `status` 0: the connection was closed without one. `seconds`: from the request to the response."""
 
     status: int
     body: bytes
     seconds: float
     closes: bool = False
-    """Whether the server closes the connection after it."""
+    """Whether the server closes the connection after this response."""
 
     def json(self) -> Any:
         return json.loads(self.body)
@@ -103,8 +103,8 @@ class Connection:
 def closed_loop(port: int, requests: Iterable[bytes], clients: int, *, seconds: float = inf) -> list[Answer]:
     """Send requests on one connection per client. Each connection sends its next request when it has a response.
 
-    Ends when no request is left, or after this time. Returns the responses in the order of the requests, without those
-    that were outstanding at the end of the time.
+    Ends when no request is left, or after `seconds`. Returns the responses in the order of the requests, without those
+    that had not arrived by then.
     """
     numbered, answers = enumerate(requests), dict[int, Answer]()
     waiting, until = selectors.DefaultSelector(), time.perf_counter() + seconds

@@ -1,4 +1,4 @@
-"""Five times as many requests as this machine can serve: their responses, and the latency of accepts meanwhile."""
+"""A flood of five times as many requests as this machine can serve: its responses, and the latency of accepts in it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from weelo_workers.contracts.statuses import Role
 from weelo_workers.models import MailboxRow
 from weelo_workers.models.mailbox import due
 
-# The flood does not request the kind of the accepted slots, so that its offers do not delay those of the accepts.
+# The flood requests this kind of truck. The transporter who accepts has another kind, so the flood sends it no offers.
 FLOODED = ("container", "20 Feet")
 AT_ONCE = 16
 TIMES = 5
 TAP_EVERY_SECONDS = 0.35
 MOST_CONNECTIONS = 800
 
-# Counts bookings, not offers. The booking whose slots are accepted meanwhile was created before.
+# Counts bookings with offers. The booking whose slots are accepted during the flood is not counted: it is older.
 OFFERED = text(
     "SELECT count(DISTINCT o.broadcast_id) FROM offers o JOIN broadcasts b ON b.id = o.broadcast_id"
     " WHERE b.created_at >= :began AND o.offered_at BETWEEN :began AND :ended"
@@ -41,7 +41,7 @@ DUE = select(func.count()).select_from(MailboxRow).where(due())
 
 
 def overload(run: Run) -> list[Figure]:
-    """Measure the responses to a flood of new bookings, how many are offered, and the latency of accepts meanwhile."""
+    """Measure the responses to a flood of new bookings, how many are offered, and the latency of accepts in it."""
     system, taps, seconds = run.system, run.size(40, 3), run.size(60.0, 1.0)
     truck = Truck(system)
     audience = [Truck(system, kind=FLOODED) for _ in range(run.size(10, 2))]
@@ -55,7 +55,7 @@ def overload(run: Run) -> list[Figure]:
             return now
 
         def offered_since(began: datetime) -> float:
-            """Return how many bookings per second were created and offered since then."""
+            """Return how many bookings per second were created and offered since `began`."""
             ended = clock()
             offered = connection.execute(OFFERED, {"began": began, "ended": ended}).scalar_one()
             return float(offered) / (ended - began).total_seconds()

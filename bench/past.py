@@ -1,6 +1,6 @@
 """Fills a database with finished broadcasts and all their rows, as many days of use and purging would leave them.
 
-The rows are generated in PostgreSQL, without the triggers of foreign keys and in the order of ids, so it takes minutes.
+PostgreSQL generates the rows, without triggers of foreign keys and in the order of ids, so this takes minutes only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ RETENTION_DAYS = 7
 PEOPLE = 5_000  # fleets with one truck each
 CUSTOMERS = 50_000
 
-# The users whose requests are measured have more finished broadcasts than all others.
+# The users whose requests are measured have more finished broadcasts than any other user.
 BUSY_CUSTOMER = UUID(int=1)
 BUSY_FLEET = UUID(int=2)
 BUSY_DRIVER = UUID(int=3)
@@ -125,7 +125,7 @@ SIZES = """
 
 
 def populate(engine: Engine) -> None:
-    """Insert the fleets. Both databases get the same ones."""
+    """Insert the fleets. Both databases get the same fleets."""
     _run(engine, PEOPLE_SQL)
 
 

@@ -22,7 +22,7 @@ def kinds(system: System, data: Path) -> dict[str, list[int]]:
     servers = {"PostgreSQL": Postgres(data).pid(), "Redis": Valkey(data).pid()}
     found: dict[str, list[int]] = {}
     for program in psutil.Process(system.process.pid).children():
-        if program.pid not in servers.values():  # they are children of the supervisor, too
+        if program.pid not in servers.values():  # the servers are children of the supervisor, too
             with suppress(psutil.NoSuchProcess):
                 found.setdefault(_kind(program.cmdline()), []).extend(_tree(program.pid))
     found[SUPERVISOR] = [system.process.pid, *found.pop(SUPERVISOR, [])]

@@ -41,7 +41,7 @@ def keep(folder: Path, figures: Sequence[Figure], *, quick: bool) -> Path:
 
 
 def ratios(folder: Path, figures: Sequence[Figure], *, quick: bool) -> dict[tuple[str, str], Figure]:
-    """Return each figure divided by the newest kept one of this machine, by table and row.
+    """Return each figure divided by the same figure of this machine's newest kept run, by table and row.
 
     Values that are new or were 0 are left out. A quick run is compared with quick runs only.
     """

@@ -25,7 +25,7 @@ from weelo_workers.contracts.statuses import Role
 
 API = "gunicorn"
 OTHERS = 20
-FLOOD_BYTES = 16 * 1024  # a hundred times, this is more than all buffers on the way can take
+FLOOD_BYTES = 16 * 1024  # a hundred of these fill all buffers between server and client
 
 
 class Reader:
@@ -92,7 +92,7 @@ def a_thousand_readers(run: Run) -> list[Figure]:
 def idle_sockets(run: Run) -> list[Figure]:
     """Measure the memory of 2,000 idle sockets in a fresh API process."""
     system, count = run.system, run.size(2_000, 100)
-    system.kill(API)  # otherwise these sockets would reuse memory that earlier ones have freed
+    system.kill(API)  # in an old process the sockets would reuse memory that earlier sockets have freed
     eventually(lambda: len(system.pids(API)) >= 3 and _ready(system), within=30)
     before = _memory(system)
     readers = _enter(system, count)
@@ -104,7 +104,7 @@ def idle_sockets(run: Run) -> list[Figure]:
 
 
 def a_stalled_reader(run: Run) -> list[Figure]:
-    """Measure the latency of 20 clients while another one is sent much data, which it reads or does not read."""
+    """Measure the latency of 20 clients while much data is sent to another client. That client reads the data or does not."""
     turns, rounds = run.size(6, 2), run.size(100, 5)
     log_writer, others = LogWriter(), _enter(run.system, OTHERS)
     taken: dict[bool, list[float]] = {True: [], False: []}

@@ -16,9 +16,9 @@ from tests.support.waiting import eventually
 from weelo_workers.contracts.statuses import Role
 
 CLIENTS = 8
-"""So many requests wait for their outcomes at once. On a slow machine they are therefore sent more slowly, not shed."""
+"""This many requests at most wait for their outcomes. A slow machine therefore gets them more slowly and sheds none."""
 PER_SECOND = 35
-"""The highest rate of requests, and so of the timers that are due."""
+"""The highest rate at which requests are sent. Their timers become due at the same rate."""
 
 EXPIRED = text(
     "SELECT EXTRACT(EPOCH FROM b.state_changed_at - b.expires_at) AS late, m.sweep_count > 0 AS swept FROM broadcasts b"
@@ -29,7 +29,7 @@ PENDING = text("SELECT count(*) FROM broadcasts WHERE status = 'active' AND crea
 
 
 def thousand_pending(run: Run) -> list[Figure]:
-    """Measure how late a thousand broadcasts expire whose deadlines are pending at the same time."""
+    """Create a thousand broadcasts, so that their deadlines are pending at once, and measure how late they expire."""
     many = run.size(1_000, 20)
     with (
         run.database() as engine,

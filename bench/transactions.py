@@ -51,7 +51,7 @@ def _bare(engine: Engine) -> None:
     """Insert the command. In a second transaction lock it, change a row, insert the delivery and store the outcome."""
     command, driver, user_id = uuid4(), uuid4(), uuid4()
     row = {"id": command, "driver": driver, "who": user_id, "delivery": uuid4()}
-    # The system does not know these commands. They are due tomorrow, so that nothing else waits for them.
+    # No handler exists for these commands. They are due tomorrow, so that no sweep takes them up.
     insert = "INSERT INTO mailbox (id, name, queue, payload, caller_id, due_at, wake_at) VALUES (:id, 'x', 'x', '{}', :who, now() + interval '1 day', now() + interval '1 day')"
     with engine.begin() as connection:
         connection.execute(text(insert), row)

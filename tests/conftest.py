@@ -48,7 +48,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Run a test marked `alone` while no other worker runs one. The time of waiting does not count towards a time limit."""
+    """Run a test marked `alone` while no other worker runs any test. Waiting does not count towards a test's time limit."""
     with _lock("turn", fcntl.LOCK_EX) as turn:
         alone = item.get_closest_marker("alone") is not None
         with _lock("tests", fcntl.LOCK_EX if alone else fcntl.LOCK_SH):

@@ -118,7 +118,7 @@ def _default(value: Any) -> str:
 
 
 def _allowed(field: FieldInfo) -> str:
-    """Return the text of the column "allowed": the type's literal values or numeric limits. Empty if it has neither."""
+    """Return the text of the column "allowed": literal values or numeric limits, if the field's type has any."""
     if get_origin(field.annotation) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(field.annotation))
     constraints = _constraints(field)

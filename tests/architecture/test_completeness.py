@@ -115,8 +115,7 @@ def test_a_timer_is_sent_by_a_verb_and_never_by_a_client() -> None:
     assert not timers & SUBMITTED_BY_THE_API
 
 
-# Commands that use the queue of another domain. On the queue `broadcasts`, new bookings would wait behind late offers
-# of old requests.
+# Commands that use the queue of another domain. On the queue `broadcasts`, many late offers would delay new bookings.
 ON_ANOTHER_QUEUE = {"broadcasts.offer_late": FLEET}
 
 
@@ -146,7 +145,7 @@ def test_every_event_happens_somewhere() -> None:
 
 
 def test_every_event_is_published_with_the_recipients_that_it_declares() -> None:
-    """`publish` refuses wrong recipients only when a handler calls it. This test finds them in the source."""
+    """`publish` refuses wrong recipients only when a handler calls it. This test finds wrong recipients in the source."""
     for path in python_files("weelo_workers"):
         for call in calls(path):
             event = name_of(call.args[0].func) if call.args and isinstance(call.args[0], ast.Call) else ""
@@ -194,5 +193,5 @@ def test_a_code_has_a_title_and_what_may_pass_is_retryable(code: Code) -> None:
 
 
 def test_every_code_is_a_member_of_its_own() -> None:
-    """Two codes of equal status, title and retryability would be one, because an Enum makes equal members aliases."""
+    """Codes of equal status, title and retryability would be one member, because an Enum makes equal members aliases."""
     assert len(Code) == len(Code.__members__)

@@ -69,7 +69,10 @@ def table(*headings: str) -> list[Row]:
 
 @dataclass(frozen=True)
 class Field:
-    """A field of a shape. `optional`: may be left out or null. `shape`: the name of its shape; `many`: a list of them."""
+    """A field. `optional`: whether it may be left out or null. `shape`: the name of its type, if the type is a shape.
+
+    `many`: whether the field is a list of that shape.
+    """
 
     name: str
     optional: bool = False
@@ -110,7 +113,7 @@ def _field(model: type[BaseModel], name: str, request: bool) -> Field:
     field = model.model_fields[name]
     kinds = _union(field.annotation)
     optional = not field.is_required() if request else type(None) in kinds
-    # If no type is left without None, the annotation allows any value.
+    # An annotation whose only type is None allows any value.
     [kind] = [each for each in kinds if each is not type(None)] or [Any]
     many = get_origin(kind) in (list, tuple)
     item = get_args(kind)[0] if many else kind
@@ -203,7 +206,7 @@ WHO = {**{role.value: {role} for role in Role}, "any": set(Role)}
 def promised_routes() -> dict[str, Row]:
     """Return the rows of docs/contract.md by route, such as `POST /bookings/{}/cancel`.
 
-    The columns are: roles, request, body (– if it takes none), result.
+    The columns are: roles, request, body (– if the request has none), result.
     """
     found: dict[str, Row] = {}
     commands, reads = table("who", "request", "body", "result"), table("who", "request", "result")

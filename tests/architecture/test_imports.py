@@ -1,4 +1,4 @@
-"""The import contracts of setup.cfg hold, in the tests as in `make lint`, and tests share code in tests/support only."""
+"""The import contracts of setup.cfg hold, and tests share code in tests/support only."""
 
 from __future__ import annotations
 

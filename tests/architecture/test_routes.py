@@ -117,7 +117,7 @@ def test_errors_of_commands_are_described_for_commands_and_no_others() -> None:
 
 
 def test_openapi_names_every_route() -> None:
-    """openapi.json describes every route except the WebSocket, which OpenAPI cannot describe and asyncapi.json does."""
+    """openapi.json describes every route except the WebSocket. asyncapi.json describes the WebSocket."""
     assert openapi()["openapi"].startswith("3.1.")
     assert {route for route, _ in operations()} == set(routes()) - {WEBSOCKET}
 

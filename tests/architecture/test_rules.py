@@ -11,7 +11,7 @@ from tests.support.sources import ROOT, name_of, python_files, syntax
 
 
 def _compares(*names: str) -> Callable[[ast.AST], bool]:
-    """Return a function that finds comparisons, or an `in_`, of attributes with these names, such as `Offer.step`."""
+    """Return a function that finds comparisons and calls of `in_` with attributes of these names, such as `Offer.step`."""
 
     def named(each: ast.AST) -> bool:
         return isinstance(each, ast.Attribute) and not {each.attr, ast.unparse(each)}.isdisjoint(names)
@@ -53,9 +53,9 @@ RULES = {
     "a slot is searching": (_compares("SEARCHING"), {"models/broadcasts.py"}),
     "a vehicle fits a slot": (
         _compares("vehicle_key"),
-        # Three files compare kinds for another purpose. register_vehicle.py: does an update change a vehicle's kind?
-        # hold.py: is the slot of the kind that the hold names? queries/broadcasts.py: has the fleet a free truck of the
-        # slot's kind?
+        # Three files compare kinds for a purpose of their own. register_vehicle.py checks whether an update changes a
+        # vehicle's kind, hold.py whether a slot is of the kind that the hold names, and queries/broadcasts.py whether a
+        # fleet has a free truck of the slot's kind.
         {
             "models/broadcasts.py",
             "models/fleet.py",
@@ -66,9 +66,9 @@ RULES = {
     ),
     "a vehicle or driver is busy": (
         _compares("Assignment.vehicle_id", "Assignment.driver_id"),
-        # Three files compare these columns for another purpose than this rule. offer_explanation.py: was a truck busy
-        # at an earlier time? queries/broadcasts.py: which trips may a driver see? catalog.py: to whom does a trip
-        # belong at delivery?
+        # Three files compare these columns for a purpose of their own. offer_explanation.py checks whether a truck was
+        # busy at an earlier time, queries/broadcasts.py finds the trips that a driver may see, and catalog.py checks
+        # whether a driver has not answered yet.
         {
             "models/trips.py",
             "queries/fleets.py",

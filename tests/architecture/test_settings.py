@@ -1,4 +1,7 @@
-"""CONTRACT section 1: every variable is a setting with its default. A bad value causes one line that names it."""
+"""CONTRACT section 1: every variable is a setting with its default.
+
+The error for a bad value names the variable in one line.
+"""
 
 from __future__ import annotations
 

@@ -26,9 +26,9 @@ class Request:
 
 @dataclass
 class ScriptedApi:
-    """A scripted server. `answers`: one per request; the last is repeated. A body is sent as JSON, but bytes as they are.
+    """A scripted server. `answers`: one per request; the last answer is repeated. Bodies are sent as JSON, bytes unchanged.
 
-    `on_socket`: a function per socket that plays the server.
+    `on_socket`: one function per socket. It sends and receives the server's messages.
     """
 
     answers: list[Answer] = field(default_factory=list)
@@ -72,7 +72,8 @@ class Socket:
                 return message
 
     def close(self, code: int) -> None:
-        # With unread data, TCP would reset the connection, and the client may see the reset before the close frame.
+        # The server reads what the client has sent before it closes. Otherwise TCP would reset the connection, and the
+        # client might see the reset before the close frame.
         self.receive("resume")
         self._server.close(code)
 

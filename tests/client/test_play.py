@@ -1,4 +1,4 @@
-"""The demo prints why it cannot start, and shows a failed scenario and continues with the others."""
+"""The demo prints why it cannot start. If a scenario fails, the demo shows the failure and plays the other scenarios."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_with_an_address_that_is_not_weelos_the_demo_ends_with_one_line(
 def test_why_the_fleet_cannot_sign_on_is_printed_before_anybody_signs_off(
     api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Signing off two hundred transporters may take minutes if the system does not work, and none of them is online."""
+    """The reason is printed first: signing off two hundred transporters may take minutes if the system does not work."""
     paper = io.StringIO()
 
     def refuse(_: Transporter) -> None:
@@ -201,7 +201,7 @@ def test_a_refusal_with_another_code_than_expected_is_a_failure(api: ScriptedApi
 
 @pytest.mark.parametrize("over", range(len(PROGRAMME) - 4))
 def test_the_whole_programme_fits_on_a_terminal_of_24_lines(api: ScriptedApi, over: int) -> None:
-    """The screen has at most 24 lines when `over` short scenarios have ended and the next one and all long ones run."""
+    """The screen fits when `over` short scenarios have ended, while another short one and all long ones run."""
     acts = [Act(scenario, installation_of(api), Fleet([])) for scenario in PROGRAMME]
     short = [act for act in acts if not act.scenario.long]
     for act in (*short[: over + 1], *(act for act in acts if act.scenario.long)):

@@ -46,14 +46,14 @@ REDIS_MEGABYTES = 256  # Redis rewrites its append-only file from 64 MB on
 
 DATABASE, CLOCK, MACHINE = "database", "second clock", "machine"
 STALL_SECONDS = 0.5
-"""If a sleep of a tenth of a second takes this much longer, the machine itself stalled, and all processes with it."""
+"""If a sleep of 0.1 s takes at least 0.1 s + STALL_SECONDS, the machine stalled, and with it all processes."""
 
 
 @dataclass(slots=True)
 class Outage:
     """`what` was unavailable from `began` to `ended` (seconds since the epoch).
 
-    `broadcast`: the only one affected, or None for all.
+    `broadcast`: the only broadcast that was affected, or None for all broadcasts.
     """
 
     what: str
@@ -218,8 +218,8 @@ class FaultSystem:
                     UPDATE broadcasts SET expires_at = {soon.format("id::text")}
                      WHERE expires_at > now() + interval '5 s' RETURNING id::text""")
             )
-            # The timer of each changed deadline is changed too, even if it is due soon. If the deadline was extended
-            # before, the timer is still due at the older time.
+            # The timer of each changed deadline is changed too, even if it is due soon: the timer of a deadline that
+            # was extended earlier is still due at the time before the extension.
             due = soon.format("payload->>'broadcast_id'")
             connection.execute(
                 text(f"""
@@ -287,8 +287,7 @@ class FaultSystem:
 
 
 class ClockWatch:
-    """Records outages of the process that sweeps (dead, stopped, or not yet connected to PostgreSQL) and of the machine
-    (a stall, as happens under load)."""
+    """Records outages of beat (dead, stopped, or not yet connected to PostgreSQL) and stalls of the machine."""
 
     def __init__(self, fault_system: FaultSystem) -> None:
         self._stage = fault_system

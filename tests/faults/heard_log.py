@@ -28,7 +28,7 @@ class Line(NamedTuple):
 
 
 class HeardLog:
-    """The log of one user as received. `lines`: from the beginning, without a gap. `wrong`: violations of the protocol."""
+    """The log of one user as received. `lines`: all lines before the first gap. `wrong`: violations of the protocol."""
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
@@ -41,8 +41,10 @@ class HeardLog:
         return len(self.lines)
 
     def add(self, seq: int, line: Line) -> bool:
-        """Record a line, and return whether it was the next one. A line ahead of a gap is kept only for comparison,
-        because the server must send it again after the missing ones."""
+        """Record a line, and return whether it was the next one.
+
+        A line after a gap is kept only for comparison, because the server must send it again after the missing lines.
+        """
         known = self.lines[seq - 1] if seq <= self.newest else self._early.pop(seq, line)
         if known != line:
             self.wrong.append(f"{seq} was {known} and was repeated as {line}")

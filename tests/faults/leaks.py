@@ -104,7 +104,10 @@ class Usage:
         return cls(processes, fault_system.rows(query)[0].n, clients, files, threads, memory // 2**20)
 
     def exceeds(self, before: Usage) -> list[str]:
-        """Return the resources that grew since before the test by more than pools keep after a peak of load."""
+        """Return the resources of which the system uses much more than `before`.
+
+        Some growth is allowed: pools keep connections.
+        """
         allowed = {
             "processes": before.processes,
             "backends": before.backends + 12,

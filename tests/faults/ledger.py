@@ -41,7 +41,7 @@ class LedgerEntry:
 
     @property
     def command_id(self) -> str:
-        """Return the id that the gateway derives, so that a command without a response can be looked up, too."""
+        """Return the command's id. The gateway derives it from the key, so it is known even if no response was received."""
         return str(id_of_key(UUID(self.who), self.key))
 
     @property

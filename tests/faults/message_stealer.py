@@ -13,9 +13,8 @@ from redis.exceptions import RedisError
 from tests.faults.fault_system import FaultSystem
 
 BROKER = "weelo:celery:"
-ARMS = (
-    3  # Redis serves blocked clients in turn, so with more of these connections fewer messages reach a worker
-)
+# Redis serves blocked clients in turn: three connections take more messages away from the workers than one.
+ARMS = 3
 
 
 class MessageStealer:

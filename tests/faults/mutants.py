@@ -1,7 +1,9 @@
-"""`make mutants`: mutation tests of the fault suite. In a copy of the tree one mechanism at a time is disabled, and the
-short form of the faults must fail. A mutant is a small change to the source text, so the code needs no switches.
+"""`make mutants`: mutation tests of the fault suite.
 
-`python -m tests.faults.mutants [NAME…]`: only these.
+In a copy of the tree one mechanism at a time is disabled, and the short form of the fault test must fail. A mutant is a
+small change to the source text, so the code needs no switches.
+
+`python -m tests.faults.mutants [NAME…]` tries only the named mutants.
 """
 
 from __future__ import annotations

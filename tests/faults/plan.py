@@ -15,7 +15,7 @@ RECOVERY = {
     "the children are terminated gracefully, one after another": 3,
     "the disk of Redis is full": 3,  # Celery's workers exit when Redis refuses writes
 }
-"""Factors for the time until the next fault. After these faults many processes start, and two cores can do nothing else."""
+"""The time until the next fault is multiplied by these numbers, because many processes start after these faults."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,8 +125,8 @@ AGAIN_SECONDS = 60.0
 def _until_it_matters(play: Play, fault: str, at: FaultContext) -> InjectedFault:
     """Inject a fault.
 
-    If it has no effect, repeat it for up to AGAIN_SECONDS: its target may not exist yet, or another fault may have
-    removed it.
+    If the fault has no effect, repeat it for up to AGAIN_SECONDS: its target may not exist yet, or another fault may
+    have removed the target.
     """
     until = time.monotonic() + AGAIN_SECONDS
     while True:

@@ -45,7 +45,7 @@ class Delay:
     late: float
     """Seconds; negative means early."""
     forgiven: float
-    """The part of these seconds that belongs to an outage."""
+    """The part of `late`, in seconds, that belongs to an outage."""
     swept: bool = False
 
 

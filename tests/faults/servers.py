@@ -21,7 +21,7 @@ from weelo_workers.runtime.embedded import EmbeddedServer
 DOWN_SECONDS = 30.0
 LOCKED_SECONDS = 5.0
 WAITED_FOR_SECONDS = 12.0
-"""A lock is kept for up to this much longer if no other connection waits for it yet."""
+"""If no other connection waits for a lock yet, the lock is kept for up to this many seconds more."""
 
 
 @fault("a power cut: children and servers are killed at once")

@@ -1,4 +1,4 @@
-"""Single faults and their limits. The ledger test cannot see these, because other mechanisms compensate there."""
+"""Single faults, each with a limit for its effect. In the ledger test other mechanisms would hide a missed limit."""
 
 from __future__ import annotations
 
@@ -82,11 +82,11 @@ def test_commands_are_executed_while_redis_takes_connections_and_does_not_answer
 def test_TIMR_02_deadlines_are_kept_while_redis_takes_connections_and_does_not_answer(
     fault_system: FaultSystem,
 ) -> None:
-    """The sweep does not use Redis, so an outage of Redis is no excuse for later timers."""
+    """The sweep does not use Redis, so it fires timers in time during an outage of Redis."""
     broadcasts = [booked(fault_system)[1] for _ in range(6)]
     with fault_system.stopped([pid_of(fault_system.valkey)]):
         fault_system.shorten_deadlines()
-        fault_system.system.kill("timers")  # the countdowns in these workers are lost, too
+        fault_system.system.kill("timers")  # the workers' countdowns are lost with their processes
         eventually(lambda: len(_lateness(fault_system, broadcasts)) == len(broadcasts), within=25)
     late = sorted(_lateness(fault_system, broadcasts))
     print("seconds late:", late)  # noqa: T201
@@ -96,7 +96,7 @@ def test_TIMR_02_deadlines_are_kept_while_redis_takes_connections_and_does_not_a
 def test_a_killed_childs_message_is_redelivered_without_the_sweep(
     fault_system: FaultSystem,
 ) -> None:
-    """Without redelivery, each killed child would delay its command by the second for which the sweep waits."""
+    """Without redelivery, the command of a killed child would wait a second for the sweep."""
     eventually(lambda: len(fault_system.system.pids("broadcasts")) == 3, within=20)
     customer, broadcast = booked(fault_system)
     with fault_system.stopped(fault_system.system.pids("beat")):
@@ -108,7 +108,8 @@ def test_a_killed_childs_message_is_redelivered_without_the_sweep(
                 cancel = client.put(f"/bookings/{broadcast}/cancel", json={}, headers={"Prefer": ""}).json()
             workers = fault_system.system.pids("broadcasts")
 
-            def waiting() -> list[int]:  # `broadcasts.widen` may wait for the same row in another worker
+            # Another child may wait for the row as well, to execute `broadcasts.widen`.
+            def waiting() -> list[int]:
                 return [
                     child
                     for port in fault_system.waiting_for_a_lock()
@@ -159,9 +160,8 @@ def test_commands_accepted_while_the_disk_of_the_database_fills_are_executed_and
         return answers[-1].status_code == 503
 
     with fault_system.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        connection.execute(
-            text("VACUUM FULL mailbox")
-        )  # otherwise the table may have free space for hundreds of rows
+        # VACUUM FULL removes the table's free space, which might suffice for hundreds of rows.
+        connection.execute(text("VACUUM FULL mailbox"))
     with fault_system.database_disk.full():
         eventually(refused, within=20)
     assert {answer.status_code for answer in answers} <= {202, 503}
@@ -178,8 +178,8 @@ def test_everything_goes_on_while_the_disk_of_the_log_is_full(fault_system: Faul
         eventually(lambda: set(fault_system.children()) - before, within=20)
         booked(fault_system)
     assert fault_system.system.process.poll() is None
-    # Processes that were started under the file size limit keep it. It forbids writes that a full disk allows, so these
-    # processes are restarted.
+    # Processes that were started under the file size limit keep the limit. It forbids more than a full disk does, so
+    # these processes end and are restarted.
     eventually(lambda: len(fault_system.system.pids("timers")) == 3, within=40)
     booked(fault_system)
 

@@ -1,4 +1,4 @@
-"""Lists in pages: no page loses or repeats a row, though rows change between pages and have equal times."""
+"""Lists in pages: no row is lost or repeated, although rows change between pages and have equal times."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def decline_all(world: World, fleet: Fleet) -> None:
 
 
 def seen(world: World, broadcast: UUID) -> set[tuple[UUID, str | None]]:
-    """Return who got an offer (None) or was passed over, and why."""
+    """Return (transporter, None) for each offer, and (transporter, reason) for each transporter who was passed over."""
     rows = world.rows(
         """SELECT transporter_id, NULL AS reason FROM offers WHERE broadcast_id = :id
            UNION SELECT transporter_id, reason FROM passed_over WHERE broadcast_id = :id""",

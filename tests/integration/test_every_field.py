@@ -70,7 +70,7 @@ MAY_BE_MISSING: dict[str, dict[str, str]] = {
         for name in ("latitude", "longitude", "speed", "bearing", "recordedAt")
     },
 }
-# Names under which a field is found if they differ from its own name.
+# Other names under which the value of a field is found.
 OTHER_NAMES: dict[str, set[str]] = {
     "Refusal.reason": {"decline_reason"},
     "VehicleRequirement.quantity": {"count", "trucks_needed", "trucksNeeded"},
@@ -83,8 +83,8 @@ NO_BODIES: dict[type[Request], str] = {
 }
 # Names of copies of the whole request. They contain every field even if it is not used.
 COPIES = {("broadcasts", "request")}
-# A value in one of these tables does not show that its command was executed: the mailbox has the command itself, and
-# the others have what users are sent, which is searched for apart.
+# A value in one of these tables does not show that its command was executed: the mailbox contains the command itself,
+# `replays` its id, and the other tables events, which are searched separately.
 NOT_ROWS = {"mailbox", "replays", "events", "log_lines", "log_heads"}
 
 FIXED: dict[str, Any] = {
@@ -370,7 +370,7 @@ def accept(probe: Probe) -> None:
     slots = probe.world.rows(
         "SELECT id FROM truck_requests WHERE broadcast_id = :id ORDER BY request_number", id=several
     )
-    # The request names the second slot. One of the three trucks gets no slot.
+    # The request names the second slot for the first of these trucks. One of the other two trucks gets no slot.
     trucks = [
         {
             "vehicleId": str(second.vehicle_id),
@@ -539,7 +539,7 @@ SCENARIOS: dict[tuple[str, type[Request]], Callable[[Probe], None]] = {
 
 
 def bodies() -> dict[str, str]:
-    """Return the request model's name by route, for routes with a body, from the source of the views."""
+    """Read the views' source. Return the name of the request model by route, for all routes with a body."""
     found: dict[str, str] = {}
     for path in python_files("weelo_api/views"):
         for node in ast.walk(ast.parse(path.read_text())):

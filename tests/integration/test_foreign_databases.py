@@ -144,7 +144,7 @@ def test_tables_of_another_program_are_refused_in_one_line(foreign: Made) -> Non
 
 @pytest.mark.parametrize("table", ["mailbox", "alembic_version"])
 def test_a_table_that_hides_ours_is_named(foreign: Made, table: str) -> None:
-    """The schema with the name of the role comes first in PostgreSQL's default search_path."""
+    """A table can hide ours: the schema with the name of the role comes first in PostgreSQL's default search_path."""
     url = foreign()
     assert weelo_here("migrate", DATABASE_URL=address(url)).returncode == 0
     administer(f'CREATE SCHEMA "{url.username}"', url.database)

@@ -58,7 +58,7 @@ def test_news_of_the_outcome_ends_the_waiting(waiters: OutcomeWaiters) -> None:
 
 
 def test_an_outcome_with_other_fields_ends_the_waiting_too(waiters: OutcomeWaiters) -> None:
-    """If a worker of another version announces the outcome in a form that is not understood, the request reads the row."""
+    """If the announced outcome has unknown fields, the request reads the outcome from the row."""
     command_id = uuid4()
     with waiters.expecting(command_id) as settled:
         assert not settled.wait(0.5), "nothing has happened yet"

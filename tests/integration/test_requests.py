@@ -157,7 +157,7 @@ def test_a_time_that_no_clock_shows_is_400(app: FlaskClient, recorded_at: str) -
 
 
 def mentions() -> int:
-    """Return how many positions have been published so far."""
+    """Return how many positions of trucks have been published."""
     return int(redis().xlen(live_stream.EPHEMERAL))
 
 
@@ -290,7 +290,7 @@ def test_a_key_in_double_quotes_is_the_same_key(app: FlaskClient) -> None:
 def test_metrics_of_queues_come_from_the_primary(
     app: FlaskClient, world: World, lagging_replica: None
 ) -> None:
-    """A replica whose replay is paused would show a backlog of the past, and hide the one of now."""
+    """A replica whose replay is paused would report an old backlog instead of the present one."""
     world.broadcast()
     lines = app.get("/metrics").text.splitlines()
     [pending] = [line for line in lines if line.startswith('weelo_timers_pending{queue="timers"}')]

@@ -244,14 +244,14 @@ class Scene:
         return self.timer(WidenBroadcast(broadcast_id=self.broadcast, step=step))
 
     def reoffers(self, *, taken: bool = False) -> CommandOutcome:
-        """Reoffer the first slot that is searching. If there is none, or if `taken`, use the id of no slot."""
+        """Reoffer the first slot that is searching. If there is none, or if `taken`, name a slot that does not exist."""
         query = "SELECT id FROM truck_requests WHERE status = 'searching' ORDER BY request_number"
         slots = [] if taken else self.world.rows(query)
         slot = slots[0].id if slots else uuid4()
         return self.timer(ReofferBroadcast(broadcast_id=self.broadcast, truck_request_id=slot))
 
     def traces(self) -> tuple[list[Any], list[Any]]:
-        """Return two lists to compare: rows with published events (except outcomes), and ids of pending commands."""
+        """Return what a command may change: (all rows and the names of published events, ids of pending commands)."""
         told = "SELECT event FROM events WHERE event <> 'command_settled'"
         rows = " UNION ALL ".join([*(f"SELECT CAST(t AS text) FROM {thing} t" for thing in ROWS), told])
         to_come = "SELECT id FROM mailbox WHERE settled_at IS NULL"
@@ -262,8 +262,8 @@ def a_broadcast(scene: Scene, status: str, how: str) -> None:
     full = status in ("fully_filled", "in_progress", "completed")
     scene.asks(1 if full and not how else 3)
     if status == "created":
-        # No command finds this status, because the command that creates a broadcast also offers it in its first ring. A
-        # previous version left it to the timer of the first ring.
+        # No command finds this status, because the command that creates a broadcast also offers it in its first ring.
+        # In a previous version the timer of the first ring made the first offers.
         scene.write("DELETE FROM offers")
         scene.write(
             "UPDATE broadcasts SET status = 'created', radius_step = 0, radius_km = NULL, transporters_notified = 0"
@@ -273,7 +273,7 @@ def a_broadcast(scene: Scene, status: str, how: str) -> None:
     if full and not how:
         scene.world.release_hold(scene.holder, scene.held)
     if status == "broadcasting":
-        # A statement writes this status, because the first ring enters and leaves it in one transaction.
+        # An SQL statement sets this status, because the first ring enters and leaves it in one transaction.
         scene.write("UPDATE broadcasts SET status = 'broadcasting'")
     elif status != "active" and how != "empty":
         scene.wins(then={"in_progress": "en_route_pickup"}.get(status, status))
@@ -397,7 +397,7 @@ def _plain(name: str) -> str:
 
 
 class Stage:
-    """Brings a `Scene` into a state, and reuses it for the next command if the last one changed nothing."""
+    """Brings a `Scene` into a state, and reuses it for the next command if the last command changed nothing."""
 
     def __init__(self) -> None:
         self.world = World()
@@ -463,7 +463,7 @@ def test_every_command_and_every_timer_has_a_column() -> None:
     columns = {_plain(command) for _, _, command, _ in CELLS}
     words = {name.partition(".")[::2] for name in REGISTRY}
     commands = {command for domain, command in words if domain in ("broadcasts", "offers", "trips")}
-    # The two commands that create a broadcast are in no table, because before them there is no state.
+    # The two commands that create a broadcast are in no table: a broadcast has no state before it exists.
     assert (columns - set(assignment.STEPS)) | {"advance"} == commands - {"create_booking", "create_order"}
 
 

@@ -55,7 +55,7 @@ def waiting(system: System, queue: str, count: int, seconds: int, name: str = ""
         with engine.begin() as connection:
             connection.execute(text("DELETE FROM mailbox WHERE wake_at > now() + interval '30 minutes'"))
         engine.dispose()
-        time.sleep(POLL_SECONDS)  # until no API process uses the old figures
+        time.sleep(POLL_SECONDS)  # within this time every API process reads the figures again
 
 
 @pytest.fixture(autouse=True)

@@ -59,8 +59,8 @@ class Dispatch(RuleBasedStateMachine):
     def somebody_has_asked(self, trucks: int) -> None:
         self.world.broadcast(trucks, customer=self.customers[0])
 
-    # All acts share one rule. Hypothesis disables about half of the rules in each run, so with a rule each, few acts
-    # would be combined.
+    # All acts share one rule. Hypothesis disables about half of the rules in each run, so if each act had its own rule,
+    # a run would combine few acts.
     @rule(act=st.sampled_from(ACTS), which=any_one, who=any_one, count=st.integers(1, 2), yes=mostly)
     def somebody(self, act: str, which: int, who: int, count: int, yes: bool) -> None:
         getattr(self, act)(which, who, count, yes)
@@ -175,7 +175,7 @@ class Dispatch(RuleBasedStateMachine):
         return self.world.rows(f"{query} ORDER BY created_at DESC, id", id=broadcast_id)
 
     def _free(self) -> set[UUID]:
-        """Return the vehicles that have no live assignment and whose driver has none either and is on duty."""
+        """Return the vehicles without a live assignment whose driver is on duty and has no live assignment."""
         live = [a for a in self._assignments() if a.status in LIVE]
         busy = {a.vehicle_id for a in live} | {a.driver_id for a in live}
         busy |= {row.id for row in self.world.rows("SELECT id FROM drivers WHERE NOT is_available")}

@@ -121,8 +121,7 @@ def test_an_api_answers_who_waits_for_an_outcome_before_it_ends(world: World, so
         ended = threading.Thread(target=api.stop)
         ended.start()
         if somebody_works:
-            # After this second the API's reader of the live stream has ended, so the API can read the outcome only from
-            # the row.
+            # The API's stream reader ends within a second. Afterwards the API can read the outcome only from the row.
             time.sleep(1)
             world.bus.execute(command.id)
         answer = asked.result(timeout=10)

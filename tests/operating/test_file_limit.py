@@ -21,7 +21,7 @@ from weelo_api.server import gunicorn
 def test_the_file_limit_is_raised_as_far_as_the_system_permits(
     soft: int, hard: int, permitted: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel is simulated, because macOS refuses limits below the hard limit and Linux does not."""
+    """The kernel is simulated: macOS may refuse a limit that is below the hard limit, but Linux never does."""
     limit = soft
 
     def setrlimit(which: int, wanted: tuple[int, int]) -> None:

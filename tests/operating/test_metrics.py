@@ -191,7 +191,7 @@ def test_counts_of_killed_children_are_kept_and_their_files_are_deleted(operated
         return not {int(path.stem.rpartition("_")[2]) for path in folder.glob("*.db")} & set(children)
 
     eventually(added_up)
-    # The counts of new processes are added to the merged counts of dead ones.
+    # The counts of new processes are added to the merged counts of dead processes.
     accept_and_too_late(operated)
     eventually(lambda: of(scrape(url), "weelo_commands_total", name="offers.accept") > counted)
 

@@ -87,7 +87,7 @@ def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: Sys
     shown = json.loads(operated.weelo("mailbox", "show", str(poison[0])).stdout)
     assert shown["payload"] == {"customer_id": str(customer)} and shown["attempts"] == 5
 
-    # After the row was repaired by hand, one retry settles it.
+    # After the row was repaired by hand, one retry settles the command.
     good = {"transporter_id": str(truck.id)}
     rows(
         "UPDATE mailbox SET name = 'fleet.sync_presence', payload = CAST(:good AS jsonb) WHERE id = :id",

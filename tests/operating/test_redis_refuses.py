@@ -91,7 +91,7 @@ def full(redis: Redis) -> None:
 
 def full_and_restarted(redis: Redis) -> None:
     full(redis)
-    kick(redis)  # like a restart of Redis: workers connect again, for which kombu writes a key
+    kick(redis)  # as after a restart of Redis, workers connect again; kombu then writes a key
 
 
 def roomy(redis: Redis) -> None:
@@ -137,7 +137,7 @@ def test_workers_survive_a_redis_that_refuses_commands(system: System, redis: Re
     refuse(redis)
     try:
         for _ in range(2):
-            assert settles_commands(system)  # while Redis refuses commands, the sweep executes ours
+            assert settles_commands(system)  # the sweep executes commands without Redis
     finally:
         accept(redis)
     eventually(lambda: is_well(system), within=60)

@@ -1,4 +1,4 @@
-"""A batch of pushes: each message gets a result in time, and one that was delivered is not sent again."""
+"""A batch of pushes: each message gets a result in time, and a delivered message is not sent again."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from tests.support.fcm_server import FcmServer
 from tests.support.waiting import eventually
 from tests.support.world import Fleet, World
 
-# The tests delay waiting pushes by this many more seconds, so that a slow machine can execute other commands first.
+# The tests delay waiting pushes by this many seconds, so that even a slow machine executes the other commands first.
 A_WHILE = 20
 
 

@@ -249,7 +249,7 @@ def test_a_setting_that_cannot_be_encoded_is_one_line_that_names_it(variable: st
 
 
 def test_ctrl_c_while_weelo_is_still_imported_ends_it_silently() -> None:
-    """The import of the command line takes a second or two on a slow machine."""
+    """On a slow machine the import takes a second or two, so a user may press Ctrl-C before it ends."""
     script = (
         "import signal, sys; from weelo_workers import entry\n"
         "class Interrupts:\n"

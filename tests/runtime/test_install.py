@@ -1,4 +1,4 @@
-"""`make install` rebuilds an environment that cannot work, and never marks an incomplete one as installed."""
+"""`make install` rebuilds an environment that cannot work, and never marks an incomplete environment as installed."""
 
 from __future__ import annotations
 

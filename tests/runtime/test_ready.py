@@ -119,7 +119,7 @@ def test_a_worker_that_the_database_refuses_has_consumed_nothing(
 ) -> None:
     """`weelo up` prints that it is ready once each queue has been consumed.
 
-    If a refused worker counted, it would be ready without executing anything.
+    If a worker counted that the database refuses, the system would be ready without executing anything.
     """
     refused = connect("postgresql://nobody:wrong@127.0.0.1:1/weelo")
     task = app.app.tasks["offers.accept"]

@@ -68,7 +68,7 @@ class Terminal:
         if select.select([self._fd], [], [], within)[0]:
             try:
                 self.shown += os.read(self._fd, 65_536)
-            except OSError:  # Linux raises EIO when the other side is closed
+            except OSError:  # Linux raises EIO when the program has closed the terminal
                 return False
         return True
 
@@ -126,7 +126,7 @@ def test_ctrl_c_ends_make_run_with_exit_code_0_and_stopped_as_its_last_line(
 
 
 def test_make_run_runs_in_the_background_as_well(terminal: Open, project: Path) -> None:
-    """`make run` must not take the terminal, because the kernel suspends a background job that does."""
+    """`make run` must not take the terminal, because the kernel suspends a background job that takes it."""
     shell = terminal("bash", "-c", f"set -m; make run '{AS_STAMPED}' & wait", cwd=project)
     shell.until(b"weelo up --demo", within=20)
 
@@ -162,7 +162,7 @@ def test_a_key_that_ends_it_while_the_demo_draws_shows_the_cursor_again(
 
 
 def test_ctrl_z_does_not_suspend_the_system(terminal: Open, data_dir: Path) -> None:
-    """A suspended supervisor would restart no process, and would read no output, so that its processes would block."""
+    """A suspended supervisor would restart no process. It would also read no output, so processes would block."""
     in_a_job = ("bash", "-c", 'set -m; "$@"; echo "ended with $?"', "bash")
     shell = terminal(*in_a_job, *up_with(DRAWS["draws"], data_dir))
     shell.until(b"DRAWING")

@@ -102,7 +102,7 @@ def test_files_that_an_earlier_run_left_to_another_user_are_one_line(
     with pytest.raises(CommandError, match=rf"{data_dir}/metrics belongs to another user \(id 0\)"):
         DataDir.open(data_dir)
     os.chown(data_dir / "metrics", 65_534, 65_534)
-    (data_dir / "lost+found").mkdir()  # root owns this folder, which exists at the top of a file system
+    (data_dir / "lost+found").mkdir()  # every ext4 file system has such a folder, and root owns it
     DataDir.open(data_dir)
 
 

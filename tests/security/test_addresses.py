@@ -1,4 +1,4 @@
-"""Every address has one spelling. Others are 404, never a redirect, which could lose the method or the body."""
+"""Every address has one spelling. Other spellings get a 404, not a redirect that could lose the method or the body."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_an_address_whose_letters_or_slashes_are_encoded_is_404(path: str) -> No
 
 @pytest.mark.parametrize("target", ["/api/v1/events#top", "/api/v1/events?limit=1#top", "/healthz#"])
 def test_an_address_with_a_fragment_is_404(target: str) -> None:
-    """A server passes the fragment in RAW_URI only. A request must not contain one (RFC 9112, section 3.2)."""
+    """A server passes the fragment in RAW_URI only. A request must not contain a fragment (RFC 9112, section 3.2)."""
     headers = {"Authorization": f"Bearer {signed(claims())}"}
     as_sent = {"PATH_INFO": re.split("[?#]", target)[0], "RAW_URI": target}
     answer = app().test_client().open(method="GET", headers=headers, environ_overrides=as_sent)

@@ -120,7 +120,7 @@ def test_who_hangs_up_behind_their_head_is_answered(api: Api) -> None:
 
 
 def test_half_a_head_behind_a_request_holds_nobody_up(api: Api) -> None:
-    """Part of a head may be received together with the previous request. The poller does not report these bytes again."""
+    """If part of a head is received together with the previous request, the poller does not report these bytes again."""
     with crowd(api, KEPT + KEPT[:20]) as lines:
         others_are_answered(api)
         assert hung_up(lines[0], HEAD_SECONDS + 3).count(b"HTTP/1.1 200 ") == 1
@@ -143,7 +143,7 @@ def test_a_head_letter_by_letter_is_understood_and_costs_others_nothing(api: Api
 
 
 def test_a_head_dripping_for_ever_is_hung_up_on_all_the_same(api: Api) -> None:
-    """A head of which single bytes arrive for ever is refused after the time limit for the whole head."""
+    """A client that sends a head byte by byte is refused when the time limit for the whole head has passed."""
     line = call(api, b"GET /healthz HTTP/1.1\r\nX: ")
     began = time.monotonic()
     with suppress(ConnectionResetError, BrokenPipeError):

@@ -281,7 +281,10 @@ UNREAD = {
 @pytest.mark.parametrize("line", ["POST /api/v1/bookings", "POST /nothing", "POST /healthz", "GET /healthz"])
 @pytest.mark.parametrize("name", UNREAD)
 def test_an_answer_after_which_the_connection_ends_says_so(api: Api, name: str, line: str) -> None:
-    """Such a response has `Connection: close`. Otherwise a proxy would send the next client's request on this connection."""
+    """If the server closes after a response, the response has `Connection: close`.
+
+    A proxy then sends no other request on this connection.
+    """
     head, body = UNREAD[name]
     [answer] = exchange(api.port, f"{line} HTTP/1.1\r\nHost: x\r\n".encode() + head + body)
     assert answer.headers["connection"] == "close"

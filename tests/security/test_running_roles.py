@@ -70,7 +70,7 @@ def test_what_runs_may_not_do_what_its_role_may_not(embedded: System) -> None:
 def test_the_doctor_finds_nothing_wrong(
     embedded: System, monkeypatch: pytest.MonkeyPatch, program: str | None
 ) -> None:
-    """`weelo doctor` finds nothing wrong: as the owner with a data dir, as the API's role, as the workers' role."""
+    """`weelo doctor` finds nothing wrong, whether it connects as the owner, as the API's role or as the workers' role."""
     if program is not None:
         own = psutil.Process(embedded.pids(program)[0]).environ()["DATABASE_URL"]
         monkeypatch.setitem(embedded.environment, "DATABASE_URL", own)

@@ -1,4 +1,4 @@
-"""Another user's resource is answered like one that does not exist, on every route and for every role that it admits."""
+"""The answer for another user's resource is the one for an unknown id, on every route and for every admitted role."""
 
 from __future__ import annotations
 
@@ -168,7 +168,10 @@ def test_trucks_and_drivers_of_others_are_as_unknown_as_any(scene: Scene) -> Non
 def test_no_body_puts_a_truck_or_driver_of_another_fleet_on_a_slot(
     scene: Scene, way: str, field: str
 ) -> None:
-    """Also beside a truck of one's own that could be taken, and whether the other fleet's is busy or not."""
+    """A fleet names a vehicle or driver of another fleet, alone or beside its own free truck.
+
+    The other fleet's truck is busy or free.
+    """
     own, order = scene.neighbours.truck(), scene.order
     http = scene.neighbours.http
     path, hold = f"/broadcasts/{order}/accept", None
@@ -181,7 +184,8 @@ def test_no_body_puts_a_truck_or_driver_of_another_fleet_on_a_slot(
     before = scene.as_its_people_see_it()
     for number in (0, 1):  # the first truck has an assignment
         other = scene.fleet.truck(number)
-        # A driver or vehicle that a body names twice is refused as such, so beside one's own both are foreign.
+        # The second truck of a `partial` body has both vehicle and driver of the other fleet. A body that names a
+        # vehicle or driver twice would be refused for another reason.
         foreign = other if way == "partial" else {**own, field: other[field]}
         bodies = {"partial": {"trucks": [own, foreign], "partial": True}, "hold": {"assignments": [foreign]}}
         answer = http.post(path, json=bodies.get(way, foreign))

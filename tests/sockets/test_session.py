@@ -18,7 +18,7 @@ from weelo_workers.contracts.statuses import Role
 
 
 class SlowTransport:
-    """A slow transport: while it sends one frame, another position arrives."""
+    """A slow transport: a new position arrives while it sends a frame."""
 
     was_blocked = True
 

@@ -21,10 +21,10 @@ class Server(ThreadingHTTPServer):
 class FcmServer:
     """A stand-in for FCM. `received`: the messages accepted, oldest first.
 
-    `answers[token]`: the answer to messages for a token.
+    `answers[token]`: the answer to every message for this token, or a list with one answer for each message.
 
     Answers are `ok`, `unregistered`, `foreign` (another sender's token), `quota` (429), `unavailable` (503), `invalid`,
-    `hang`, `drip` (a byte now and then), `slow` (accepts when `let_go` is set) and `cut`; a list is used up one by one.
+    `hang`, `drip` (a byte now and then), `slow` (accepts when `let_go` is set) and `cut`.
     """
 
     def __init__(self) -> None:

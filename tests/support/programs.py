@@ -56,7 +56,7 @@ def weelo(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
 
 
 def weelo_here(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command with the settings of the tests, changed by these."""
+    """Run a command with the settings of the tests. `environment` replaces some of them."""
     return _run(arguments, {**os.environ, **environment})
 
 

@@ -176,7 +176,10 @@ class World:
         return self.execute(ordering(customer, *kinds), customer, Role.CUSTOMER)
 
     def won(self, trucks: int = 1, *, customer: UUID | None = None) -> tuple[UUID, Fleet]:
-        """Create a broadcast of `trucks` trucks, of which a fleet with one truck wins one. Return its id and the fleet."""
+        """Create a broadcast with `trucks` slots and a fleet with one truck that wins a slot.
+
+        Return broadcast id and fleet.
+        """
         fleet = self.fleet()
         broadcast_id = self.broadcast(trucks, customer=customer)
         self.accept(fleet, broadcast_id)
@@ -265,7 +268,7 @@ class World:
         )
 
     def assignments(self, broadcast_id: UUID) -> list[Any]:
-        """Return all assignments of a broadcast, also ended ones, oldest first."""
+        """Return all assignments of a broadcast, live and ended, oldest first."""
         query = "SELECT * FROM assignments WHERE broadcast_id = :id ORDER BY created_at, id"
         return self.rows(query, id=broadcast_id)
 

@@ -1,4 +1,4 @@
-"""Whether an earlier attempt may have crashed its process, from the columns of the row."""
+"""The columns of a mailbox row show whether an earlier attempt may have crashed its process."""
 
 from __future__ import annotations
 

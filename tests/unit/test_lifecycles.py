@@ -1,4 +1,4 @@
-"""A table of transitions as arrows and as a diagram, and the order of a trip's steps."""
+"""A lifecycle returns its transitions as arrows and as a diagram. A trip passes its statuses in one order."""
 
 from __future__ import annotations
 

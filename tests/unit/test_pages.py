@@ -40,6 +40,6 @@ def test_a_time_that_is_no_time_of_ours_is_refused(time: str) -> None:
 def test_a_refused_cursor_keeps_nothing_of_earlier_requests() -> None:
     """Each refusal raises a new exception.
 
-    One that is raised twice would keep the stack frames, and so the data, of both requests.
+    An exception object that is raised twice keeps the stack frames, and so the data, of both requests.
     """
     assert refused("x") is not refused("x")

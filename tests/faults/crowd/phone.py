@@ -118,7 +118,7 @@ class Phone:
 
     def _send(self, event: Event) -> None:
         assert self.wire is not None
-        with suppress(OSError, LocalProtocolError):  # if the connection is broken, the next read fails, too
+        with suppress(OSError, LocalProtocolError):  # a broken connection is noticed by the next read
             self.wire.send(self._protocol.send(event))
 
     def _hear(self, event: Event) -> bool:

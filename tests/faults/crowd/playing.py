@@ -35,7 +35,7 @@ from weelo_workers.contracts.statuses import Role
 SETTINGS = {
     "BROADCAST_TIMEOUT_SECONDS": "6",
     "RADIUS_STEP_SECONDS": "1",
-    # The next two settings keep two cases out of this test: no presence expires, and no slot is reopened.
+    # With the next two settings no presence expires and no slot is reopened in this test.
     "PRESENCE_TTL_SECONDS": "3600",
     "DRIVER_ACCEPT_SECONDS": "86400",
     "MAX_OPEN_OFFERS": "10000",
@@ -180,9 +180,10 @@ class Crowd:
         self.deaths["the notifier"] += self.fault_system.send(signal.SIGKILL, notifier)
 
     def _break_redis(self) -> None:
-        """Suspend Redis, so that it accepts connections and does not answer. Then kill it after each restart.
+        """Suspend Redis, so that it accepts connections and does not answer.
 
-        In the end let it start with its data from disk.
+        Then kill it, and kill it again after each restart. The last start is not disturbed: Redis loads its data from
+        disk.
         """
         with self.fault_system.stopped(self._redis()):
             _wait_until(time.monotonic() + REDIS_HANGS_SECONDS)
@@ -215,7 +216,8 @@ class Crowd:
             for listener in some[1:]:
                 self._decline(listener, booking)
         self._compare_lists()
-        # One more event is sent. Without it a client that missed the last events could not detect the gap.
+        # The cancellations send one more event. Without it a client that missed the last events could not detect the
+        # gap.
         with self.fault_system.stopped(self._redis()):
             with ThreadPoolExecutor(STANDING) as pool:
                 list(pool.map(WeeloClient.cancel_booking, customers, self._standing))

@@ -1,4 +1,4 @@
-"""Transporters who come online, come near or have a free truck again get the open offers that they missed, once."""
+"""Transporters who come online, come near or have a free truck again get each open offer that they missed, once."""
 
 from __future__ import annotations
 

@@ -187,7 +187,8 @@ def test_requests_that_offers_of_the_last_town_prevent_hide_no_farther_ones_from
     with_settings(monkeypatch, max_open_offers=1, radius_steps_km="25", min_offers_per_step=0)
     fleet = world.fleet(km_north=0)
     old = world.broadcast(1)
-    refused = [world.broadcast(1, at=place(38)) for _ in range(20)]  # as many as one heartbeat brings up
+    # One heartbeat asks for at most 20 late offers.
+    refused = [world.broadcast(1, at=place(38)) for _ in range(20)]
     beyond = world.broadcast(1, at=place(82.5))
     for km in (9, 58, 58):
         assert offered(world, fleet) == {old}
@@ -267,9 +268,9 @@ def test_the_last_step_asks_the_nearest_first_and_a_newcomer_waits_for_the_porti
 def test_PRES_01_near_requests_are_offered_even_if_the_place_is_known_only_after_going_online(
     world: World, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    """The search that starts when the transporter goes online knows no position.
+    """When the transporter goes online, open requests are searched without a position.
 
-    The first heartbeat starts another search.
+    The first heartbeat starts another search, around its position.
     """
     with_settings(monkeypatch, max_open_offers=3, last_step_max_km=limit)
     for km in range(20):
@@ -468,7 +469,7 @@ def test_TMOT_02_a_request_while_all_trucks_are_on_the_road_ends_with_nobody_fre
 
 @pytest.mark.parametrize("then", ["offline", "silent", "free"])
 def test_TMOT_02_a_transporter_on_the_road_who_leaves_later_was_online(world: World, then: str) -> None:
-    """A step found the transporter, which decides the reason of the expiry. Leaving afterwards does not change it."""
+    """The broadcast expires as `nobody_free`, because a step found the transporter while they were online."""
     redis().set("weelo:presence:since", 1)
     fleet = on_the_road(world, 1)
     broadcast = world.broadcast(1)
@@ -594,7 +595,7 @@ def test_a_transporter_who_gets_an_offer_between_two_pages_is_listed_once(
 
 
 def on_the_road(world: World, km_north: float) -> Fleet:
-    """Return a transporter online whose only truck is on the road."""
+    """Return an online transporter whose only truck is on the road."""
     fleet = world.fleet(km_north=km_north)
     broadcast = world.broadcast(1, at=place(km_north))
     for other in world.rows("SELECT transporter_id FROM offers WHERE broadcast_id = :id", id=broadcast):
@@ -618,7 +619,7 @@ def records_of(world: World, broadcast: UUID, fleet: Fleet) -> list[tuple[int, s
 def test_transporters_on_the_road_do_not_crowd_those_at_their_cap_out_of_the_records(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only a transporter recorded as at their cap is offered the broadcast once there is room."""
+    """When a transporter at their cap has room again, they are offered the broadcast only if a step has recorded them."""
     with_settings(monkeypatch, max_open_offers=1)
     monkeypatch.setattr(offering, "MAX_PASSED_OVER_PER_STEP", 1)
     on_the_road(world, 1)
@@ -638,7 +639,7 @@ def test_a_transporter_on_the_road_is_recorded_once_though_several_steps_meet_th
     with_settings(monkeypatch, min_offers_per_step=min_offers_per_step)
     busy = [on_the_road(world, km) for km in (1, 2)]
     for km in (3, 7):
-        world.fleet(km_north=km)  # with an offer in each ring, so that the next one waits
+        world.fleet(km_north=km)  # an offer in a ring delays the next ring
     broadcast = world.broadcast(1)
     for _ in range(6):
         world.tick(15)
@@ -657,7 +658,7 @@ def test_a_transporter_on_the_road_is_recorded_once_though_several_steps_meet_th
 def test_rings_without_a_free_truck_record_those_on_the_road_in_one_step(world: World) -> None:
     """Rings without a free truck are made in one transaction.
 
-    The record of the widest ring also has the transporters within the narrower ones.
+    The records of the widest ring include the transporters within the narrower rings.
     """
     busy = on_the_road(world, 1)
     broadcast = world.broadcast(1)

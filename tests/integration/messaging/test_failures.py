@@ -264,7 +264,7 @@ def test_a_timer_that_fails_is_tried_less_and_less_often_and_named_by_the_doctor
 
 
 def test_timers_that_fail_give_way_to_those_that_do_not(world: World, expiry_fails: list[UUID]) -> None:
-    """The sweep executes timers that have not failed. For timers that have failed it then only sends wake-ups."""
+    """The sweep executes timers that have not failed. For a timer that has failed it only sends a wake-up."""
     for _ in range(30):
         write(world, "broadcasts.expire", {"broadcast_id": str(uuid4())}, "timers")
     waker = RecordingWaker()
@@ -398,8 +398,8 @@ def test_what_kills_the_notifier_whose_messages_do_not_come_again_is_parked_too(
 ) -> None:
     """After a crash of the notifier, only the sweep sends wake-ups for the command that crashed it.
 
-    The broker does not redeliver its message: a crash ends the whole process with all its threads, and messages of
-    pushes are acknowledged before they run.
+    The broker does not redeliver the command's message: a crash ends the whole process with all its threads, and
+    messages of pushes are acknowledged before they run.
     """
     monkeypatch.setitem(handlers._handlers, name, handlers._handlers["broadcasts.cancel"])
     push = SendPushes(
@@ -450,9 +450,9 @@ def test_who_lost_a_process_waits_a_moment_whatever_rings_for_it(
 def test_however_often_it_is_handed_back_it_is_not_given_up_if_nobody_died_of_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A restart of the worker or a lost connection to the broker redelivers the message. That alone never parks a command.
+    """After a restart of the worker or a lost connection, the broker redelivers the message.
 
-    Here the handler also fails, because it waits for a lock.
+    Redelivery alone never parks a command. In this test the handler also fails, because it waits for a lock.
     """
 
     def locked(command: Any, uow: Any) -> None:

@@ -121,7 +121,7 @@ def test_the_sweep_rings_a_command_first_and_settles_it_if_nobody_comes(world: W
 
 
 def test_after_an_outage_of_the_broker_workers_execute_what_is_overdue(world: World) -> None:
-    """Wake-ups during an outage are lost. Beat alone would take five minutes for a backlog of 250 bookings."""
+    """Wake-ups during an outage are lost, so they are sent again. Beat alone would take five minutes for 250 bookings."""
     customer, waker = uuid4(), RecordingWaker()
     command = world.post(world.booking(customer), customer, Role.CUSTOMER)
     bus = Bus(world.engine, waker)
@@ -368,7 +368,8 @@ def test_IDEM_02_a_connection_that_ends_in_the_middle_costs_a_command_nothing(wo
     customer = uuid4()
     command = world.post(world.booking(customer), customer, Role.CUSTOMER)
     drop_inherited_connections()
-    # The bus will use the only connection of the new pool. The pool does not ping it, because it was returned just now.
+    # The bus will use the only connection of the new pool. The pool does not test this connection, because it was
+    # returned a moment ago.
     with world.engine.connect() as connection:
         own = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
     killer = connect(settings().database_url, isolation="AUTOCOMMIT")
@@ -377,4 +378,4 @@ def test_IDEM_02_a_connection_that_ends_in_the_middle_costs_a_command_nothing(wo
     killer.dispose()
     world.bus.execute(command)
     assert world.outcome(command, customer).status == "succeeded"
-    drop_inherited_connections()  # the terminated connection may still be in the pool
+    drop_inherited_connections()  # later tests must not get the terminated connection

@@ -111,7 +111,8 @@ def test_rings_in_which_all_transporters_are_on_the_road_are_one_step(world: Wor
     world.tick(121)
     on_the_road(world, world.fleet(km_north=1.0))
     customer = uuid4()
-    # One query finds them, before which the unit of work writes the narrower rings, and one statement records them.
+    # The three statements: the unit of work writes the narrower rings, a query finds the transporters, and an insert
+    # records them.
     assert cost(world, world.booking(customer), customer, Role.CUSTOMER) == without_them + 3
 
 
@@ -122,8 +123,8 @@ def test_an_accept(world: World, fleets: list[Fleet]) -> None:
     # The last statement runs after the commit. It reads the fleet's availability for presence.
     assert cost(world, one, fleet.id, Role.TRANSPORTER) == 10
     world.drain()
-    # An accept that fills the broadcast has one more query: whether a transporter with an offer was passed over for
-    # another request.
+    # An accept that fills the broadcast has one more query: was a transporter with an offer passed over for another
+    # request?
     last = world.accepting(other, broadcast, other.trucks[:1])
     assert cost(world, last, other.id, Role.TRANSPORTER) == 11
 

@@ -1,4 +1,4 @@
-"""Rows are written together by one statement, and only if they are as they were read."""
+"""Rows are written together by one statement, and only if none of them has changed since it was read."""
 
 from __future__ import annotations
 

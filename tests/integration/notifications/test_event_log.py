@@ -76,7 +76,7 @@ def test_who_was_told_later_does_not_hear_what_happened_before(world: World) -> 
 def test_a_fan_out_to_a_thousand_takes_as_many_statements_as_one_to_ten(world: World) -> None:
     """The number of statements does not grow with the recipients.
 
-    That is also true if each of them has a device, whose pushes are written in the same transaction.
+    This also holds if each recipient has a device: their pushes are written in the same transaction.
     """
     to_ten, to_a_thousand = _fan_out(world, 10), _fan_out(world, 999)
     assert to_a_thousand == to_ten

@@ -1,4 +1,4 @@
-"""The live stream takes a bounded part of Redis, which refuses all writes when it is full."""
+"""The live stream takes a bounded part of Redis's memory, because Redis refuses all writes when its memory is full."""
 
 from __future__ import annotations
 
