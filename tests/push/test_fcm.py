@@ -21,7 +21,7 @@ from sqlalchemy import text
 from tests.push.phones import device
 from tests.support.fcm_server import FcmServer
 from tests.support.world import World
-from weelo_workers.notifications import deliver, fcm
+from weelo_workers.notifications import event_log, fcm
 from weelo_workers.notifications.fcm import DeliveryStatus
 from weelo_workers.settings import settings
 
@@ -155,7 +155,7 @@ def test_many_sleepers_are_woken_batch_by_batch_each_in_its_own_transaction(
     fleet = world.fleet()
     device(world, fleet.id)
     broadcast = world.broadcast(1)
-    sleepers, phones_each = deliver.USERS_PER_PUSH, 3
+    sleepers, phones_each = event_log.USERS_PER_PUSH, 3
     with world.engine.begin() as connection:
         connection.execute(
             text(

@@ -11,7 +11,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
-import weelo_workers.notifications.event_log  # noqa: F401 (importing it registers the handler)
+import weelo_workers.notifications.deliver
+import weelo_workers.notifications.event_log  # noqa: F401 (importing it registers the function that writes events)
 from tests.support.wakers import NullWaker
 from weelo_workers.contracts.delivery import EventEnvelope
 from weelo_workers.contracts.notifications import DeliverEvents

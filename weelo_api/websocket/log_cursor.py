@@ -18,7 +18,7 @@ Answer = TypeVar("Answer")
 PAGE = 500
 # At most this many live events are kept until all earlier ones are sent. Further events are read from the log later.
 MAX_PENDING = 1_000
-# Two notifiers may publish lines in reverse order. Most gaps close within this time, so waiting saves a query.
+# Two workers may publish lines in reverse order. Most gaps close within this time, so waiting saves a query.
 GAP_GRACE_SECONDS = 0.05
 RETRY_SECONDS = 0.5
 IDLE_SECONDS = 60.0

@@ -14,7 +14,7 @@ from weelo_workers.contracts.statuses import Role
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The user who sent a command, from the claims of the token. Timers and deliveries have no caller."""
+    """The user who sent a command, from the claims of the token. Timers and pushes have no caller."""
 
     id: UUID
     role: Role

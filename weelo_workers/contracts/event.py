@@ -1,4 +1,4 @@
-"""The base classes of events, which the notifier delivers to users.
+"""The base classes of events, which are written into the logs of users.
 
 Each subclass of `Event` declares the `data` of one kind of frame. Only `notifications/catalog.py` decides who receives
 it.

@@ -1,4 +1,4 @@
-"""The contract of notifications: deliveries of events, pushes, and the outcomes of commands."""
+"""The contract of notifications: pushes, stored events, and the frames of the socket."""
 
 from __future__ import annotations
 

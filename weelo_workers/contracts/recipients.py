@@ -1,6 +1,6 @@
-"""Recipients that cannot be derived from rows when an event is delivered, and are therefore stored with the event.
+"""Recipients that cannot be derived from rows when an event is written, and are therefore given with it.
 
-Each class is stored as JSON inside a delivery. Old and new workers read one another's deliveries, so new fields need
+Each class may be stored as JSON. Workers also write events that an earlier version has stored, so new fields need
 defaults.
 """
 

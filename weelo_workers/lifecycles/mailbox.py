@@ -1,7 +1,7 @@
 """The lifecycle of a mailbox row, and the decision between a retry and parking after a failed attempt.
 
-A row is a command, a timer or a delivery. Its state is not a column: it follows from five columns, see `state_of`.
-`models/mailbox.py` has the same rules as SQL conditions; a test compares both in the database.
+A row is a command of a client, a timer or a push. Its state is not a column: it follows from five columns, see
+`state_of`. `models/mailbox.py` has the same rules as SQL conditions; a test compares both in the database.
 """
 
 from __future__ import annotations

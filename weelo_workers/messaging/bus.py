@@ -1,6 +1,6 @@
 """The bus executes commands: each in one transaction, from the claim of its row to its outcome.
 
-Every command, timer and delivery passes here, whether a worker, the sweep or a test executes it.
+Every command, timer and push passes here, whether a worker, the sweep or a test executes it.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ MAX_KNOWN_CALLERS = 10_000
 
 
 def caller_of(row: ClaimedRow) -> Caller | None:
-    """Return the user who sent the command; None for timers and deliveries."""
+    """Return the user who sent the command; None for timers and pushes."""
     if row.caller_id is None or row.caller_role is None:
         return None
     return Caller(row.caller_id, Role(row.caller_role), row.caller_name, row.caller_phone)

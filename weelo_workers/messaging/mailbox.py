@@ -1,4 +1,4 @@
-"""Writes commands (also timers and deliveries) into the mailbox, and reads their outcomes."""
+"""Writes commands (also timers and pushes) into the mailbox, and reads their outcomes."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ _FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60
 
 COMMANDS = Counter(
     "weelo_commands",
-    "Commands, timers and deliveries by outcome; failed: an attempt that raised an unexpected error",
+    "Commands, timers and pushes by outcome; failed: an attempt that raised an unexpected error",
     ["name", "outcome"],
     registry=IN_THIS_PROCESS,
 )

@@ -1,4 +1,4 @@
-"""The mailbox: one row per command, timer and delivery, and the SQL conditions on the state of such rows.
+"""The mailbox: one row per command, timer and push, and the SQL conditions on the state of such rows.
 
 A row is committed before the API answers 202. `lifecycles/mailbox.py` defines its states and transitions.
 """

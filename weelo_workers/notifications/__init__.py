@@ -1,1 +1,1 @@
-"""The notifications domain: recipients (catalog), the log (deliver), live events (live_stream), phones (push)."""
+"""The notifications domain: recipients (catalog), the logs (event_log), live events (live_stream), phones (push)."""

@@ -36,9 +36,9 @@ Reads = TypeVar("Reads", bound="Nothing")
 To = TypeVar("To", bound=Recipients)
 
 
-# --- the fields of an event that audiences and pushes read ------------------------------------------------
-# Only these fields are validated when an event is delivered, so a worker can deliver events of another version that has
-# other fields beside them.
+# --- the fields of an event that audiences and pushes read ------------------------------------------------ Only these
+# fields are validated when an event is written, so a worker can write stored events of another version that has other
+# fields beside them.
 
 
 class Nothing(BaseModel):
@@ -183,7 +183,7 @@ def customer(session: Session, event: OfBroadcast, to: Recipients) -> Mapping[UU
 def newly_offered(session: Session, event: OfBroadcast, to: ToOffered) -> Mapping[UUID, Own]:
     """The transporters whom this step reached, each with their distance and the slots that they could take.
 
-    There are none if the broadcast is over when the event is delivered, because the app would show an offer that cannot
+    There are none if the broadcast is over when the event is written, because the app would show an offer that cannot
     be taken.
     """
     broadcast = session.get(Broadcast, event.broadcast_id)
@@ -243,7 +243,7 @@ _OFFERS = "offers by broadcast"
 def _recipients(session: Session, event: OfBroadcastVersion) -> list[UUID]:
     """Return the transporters to whom the broadcast was offered up to this version.
 
-    The offers are read once per delivery. Offers made after that have greater versions than its events.
+    The offers are read once per transaction. Offers made after that have greater versions than its events.
     """
     known = session.info.setdefault(_OFFERS, {})
     if event.broadcast_id not in known:

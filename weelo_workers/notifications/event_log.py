@@ -17,8 +17,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.delivery import EventEnvelope
-from weelo_workers.contracts.notifications import DeliverEvents, SendPushes
-from weelo_workers.messaging.handlers import handles, writes_events
+from weelo_workers.contracts.notifications import SendPushes
+from weelo_workers.messaging.handlers import writes_events
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.notifications import live_stream
 from weelo_workers.notifications.catalog import BY_NAME, Own
@@ -50,12 +50,6 @@ def write(uow: UnitOfWork, events: Sequence[EventEnvelope]) -> None:
     uow.after_commit(lambda: live_stream.publish(_by_event(numbered)))
 
 
-@handles(DeliverEvents)
-def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
-    """Publish the events of a transaction of an earlier version, which stored them in a row of the mailbox."""
-    uow.publish_stored(command.events)
-
-
 def _lines(session: Session, events: Sequence[EventEnvelope]) -> list[Line]:
     """Return a line for each user in the events' audiences; a user in two audiences of one event gets one line."""
     lines = []
@@ -68,7 +62,7 @@ def _lines(session: Session, events: Sequence[EventEnvelope]) -> list[Line]:
     return lines
 
 
-# The log heads are locked first, in the order of user ids, so that deliveries never deadlock. `event` and `written`
+# The log heads are locked first, in the order of user ids, so that transactions never deadlock. `event` and `written`
 # read `numbered`, which reads all of `head`, so they insert only when every head is locked. Therefore the positions of
 # events have the same order as each reader's lines.
 _WRITE = text("""

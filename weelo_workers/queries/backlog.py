@@ -39,7 +39,7 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """Events that have not been delivered yet."""
+    """Events that an earlier version has stored and that are not in the logs yet."""
 
     count: int
     oldest_seconds: float

@@ -1,4 +1,4 @@
-"""The checks of `weelo doctor`: connections, schema, queues, timers, deliveries, invariants."""
+"""The checks of `weelo doctor`: connections, schema, queues, timers, stored events, invariants."""
 
 from __future__ import annotations
 

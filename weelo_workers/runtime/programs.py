@@ -18,7 +18,7 @@ from weelo_workers.settings import given
 # graces are 0.5 + 1.5 + 1.5 + 5.5 + 3.5 = 12.5 s; with 2 s for the servers everything has stopped within 15 s.
 DEMO, BEAT, FLOWER, API, WORKERS = range(5)
 
-# There are two threads, so that a delivery that waits for a lock does not block all others. More threads would only
+# Pushes run in threads of their own (`app.py`), so two threads are enough to start them. More threads would only
 # compete for the interpreter lock.
 NOTIFIER_THREADS = 2
 

@@ -30,6 +30,7 @@ from tests.support.people import book
 from tests.support.tokens import token
 from tests.support.waiting import eventually, pid_of
 from weelo_client import Rejected, WeeloClient, WeeloError, open_pool
+from weelo_workers.contracts.queues import Queue
 from weelo_workers.contracts.statuses import Role
 
 SETTINGS = {
@@ -106,7 +107,7 @@ class Crowd:
                 (at, partial(self._kill_an_api_process, which))
                 for at, which in script.deaths_of_an_api_process
             ),
-            *((at, self._kill_the_notifier) for at in script.deaths_of_the_notifier),
+            *((at, partial(self._kill_workers, queue)) for at, queue in script.deaths_of_workers),
             (script.redis_hangs_at, self._break_redis),
         ]
         began = time.monotonic()
@@ -175,9 +176,9 @@ class Crowd:
         doomed = processes[int(which * len(processes))]
         self.deaths["an API process"] += self.fault_system.send(signal.SIGKILL, [doomed])
 
-    def _kill_the_notifier(self) -> None:
-        notifier = eventually(partial(self.fault_system.system.pids, "notifications"), within=20)
-        self.deaths["the notifier"] += self.fault_system.send(signal.SIGKILL, notifier)
+    def _kill_workers(self, queue: Queue) -> None:
+        workers = eventually(partial(self.fault_system.system.pids, queue), within=20)
+        self.deaths["workers"] += self.fault_system.send(signal.SIGKILL, workers)
 
     def _break_redis(self) -> None:
         """Suspend Redis, so that it accepts connections and does not answer.

@@ -6,6 +6,8 @@ import os
 import random
 from dataclasses import dataclass
 
+from weelo_workers.contracts.queues import Queue
+
 LISTENERS = int(os.environ.get("WEELO_LISTENERS", "40"))
 BROADCASTS = int(os.environ.get("WEELO_BROADCASTS", "25"))
 
@@ -15,6 +17,7 @@ REDIS_HANGS_SECONDS = 3.0 if LINES < 10_000 else 10.0  # after this time Redis i
 REDIS_IS_DEAD_SECONDS = 2.0 if LINES < 10_000 else 10.0
 
 CUTS_EACH = 3
+KILLED: tuple[Queue, ...] = ("broadcasts", "offers", "timers", "notifications")
 ENDINGS = ("taken", "taken, then cancelled", "partly taken", "cancelled", "expired")
 WAYS_TO_PART = ("closed", "reset", "left behind")
 
@@ -41,7 +44,8 @@ class Script:
     """One entry per disconnect: time, index of the listener, way of disconnecting."""
     deaths_of_an_api_process: list[tuple[float, float]]
     """One entry per kill: time, and the process as a position from 0 to 1 in the list of API processes."""
-    deaths_of_the_notifier: list[float]
+    deaths_of_workers: list[tuple[float, Queue]]
+    """One entry per kill: time, and the queue whose workers are killed."""
     redis_hangs_at: float
 
     @classmethod
@@ -67,6 +71,8 @@ class Script:
             deaths_of_an_api_process=[
                 (dice.uniform(1, PLAY_SECONDS), dice.random()) for _ in range(2 * some)
             ],
-            deaths_of_the_notifier=[dice.uniform(1, PLAY_SECONDS) for _ in range(some)],
+            deaths_of_workers=[
+                (dice.uniform(1, PLAY_SECONDS), queue) for queue in KILLED for _ in range(some)
+            ],
             redis_hangs_at=dice.uniform(PLAY_SECONDS * 0.2, PLAY_SECONDS * 0.7),
         )

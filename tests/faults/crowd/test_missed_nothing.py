@@ -1,7 +1,7 @@
 """Every user's log is complete and every list of open offers correct, whatever fails while requests come and go.
 
 Many transporters listen, each on its own socket. Customers book, cancel or let requests expire; transporters accept and
-decline. Meanwhile sockets are cut, and API processes, the notifier and Redis are killed. In the end every client must have
+decline. Meanwhile sockets are cut, and API processes, workers and Redis are killed. In the end every client must have
 received the server's log line by line, and its list of open offers, built from frames alone, must equal the server's.
 
 `WEELO_SEED=… pytest tests/faults/crowd` runs the script of another seed.
@@ -84,7 +84,7 @@ def test_BCAST_05_every_notified_transporter_received_each_withdrawal_once(crowd
 
 
 def test_no_socket_got_a_final_close_code_and_the_doctor_finds_nothing(crowd: Crowd) -> None:
-    assert all(crowd.deaths[process] for process in ("an API process", "the notifier", "Redis"))
+    assert all(crowd.deaths[process] for process in ("an API process", "workers", "Redis"))
     assert not [phone.turned_away for phone in crowd.phones if phone.turned_away.keys() & FINAL_CODES]
     # the doctor needs the reports that workers send to Redis every few seconds
     eventually(lambda: not doctor(crowd.fault_system.system), within=60)
