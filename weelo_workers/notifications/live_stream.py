@@ -1,7 +1,7 @@
 """The live stream: committed log lines on their way to the API processes that hold their readers' sockets.
 
-Every API process reads this Redis stream. It may be lost or trimmed, because every session also compares with the log
-in PostgreSQL, which is complete.
+Every API process reads this Redis stream. Its entries may be lost or trimmed: API processes read missing lines from the
+log in PostgreSQL, which is complete.
 """
 
 from __future__ import annotations

@@ -56,7 +56,8 @@ class ConsoleLog:
     def release(self) -> None:
         """Write the lines that were kept back, and write later lines at once.
 
-        The program that drew on the terminal may have been killed with the cursor hidden, so it is shown again here.
+        The program that drew on the terminal may have been killed while the cursor was hidden, so the cursor is shown
+        again here.
         """
         with self._lock:
             held, self._held = self._held, None

@@ -47,7 +47,7 @@ class ChildRegistry:
 
 
 def spawn(registry: ChildRegistry) -> subprocess.Popen[bytes]:
-    """Start the reaper of this process. It ends when `stdin` of the returned process closes."""
+    """Start the reaper of this process. The reaper ends when its `stdin` closes."""
     return subprocess.Popen(
         [sys.executable, "-P", "-m", __name__, str(registry.path), str(os.getpid())],
         stdin=subprocess.PIPE,
