@@ -1,4 +1,4 @@
-"""Claim a command: lock its row, so that of several messages for one command a single one has an effect."""
+"""Claim a command: lock its row, so that only one of several messages for one command has an effect."""
 
 from __future__ import annotations
 

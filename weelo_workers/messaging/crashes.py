@@ -35,7 +35,7 @@ POSSIBLE_CRASH = "whoever executed it may have died of it"
 class CrashSuspected(Exception):
     """An earlier attempt did not settle the command, and may have crashed its process.
 
-    `crashed_before`: a possible crash is already counted.
+    `crashed_before`: whether a possible crash was counted before.
     """
 
     def __init__(self, *, crashed_before: bool) -> None:
@@ -75,7 +75,8 @@ def mark_possible_crash(session: Session, command_id: UUID) -> CrashMark | None:
     if row is None or row.state not in MARK_CRASH.when:
         return None
     if row.due_at > now or (row.retry_at is not None and row.retry_at > now):
-        # Another process is making a marked attempt, or the row is in its pause after a failure.
+        # No attempt may be made now: another process makes a marked attempt, or the row is in its pause after a
+        # failure.
         return None
     before = {name: getattr(row, name) for name in ("last_error", "wake_at", "retry_at", "sweep_count")}
     crashed_before = row.crashes

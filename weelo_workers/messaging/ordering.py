@@ -156,7 +156,7 @@ _OLDEST = (
 def is_covered(engine: Engine, wake_up: WakeUp) -> bool:
     """Return whether an older row is still waiting, so that the row of `wake_up` needs no wake-up.
 
-    The execution of the older row will settle this row as well, or wake a worker for it. `engine`: an engine in
+    The execution of the older row will settle the newer row as well, or wake a worker for it. `engine`: an engine in
     autocommit mode, because the single statement needs no transaction.
     """
     if wake_up.follows is None:

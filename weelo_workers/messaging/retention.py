@@ -94,7 +94,8 @@ AGING = (
     PurgeRule("replays", _REPLAYS, 1_000),
     PurgeRule("passed over", _PASSED_OVER, 1_000),
 )
-HISTORY = PurgeRule("history", _HISTORY, 50)  # Each broadcast may have a thousand recipients.
+# The batch is small, because each broadcast may have a thousand recipients.
+HISTORY = PurgeRule("history", _HISTORY, 50)
 
 
 def run_purger(engine: Engine, days: int, history_days: int) -> None:

@@ -182,6 +182,6 @@ def _wake_again(bus: Bus, row: _Overdue) -> bool:
 
 
 def _is_worth_a_wake_up(bus: Bus, row: _Overdue) -> bool:
-    # If a possible crash is counted, one sweep was not in vain: its wake-up reached the worker that crashed.
+    # If a possible crash is counted, one wake-up was not in vain: it reached the worker that crashed.
     in_vain = row.sweep_count - 1 - bool(row.crashes)
     return not _is_fresh_timer(row) and in_vain < (1 if bus.waker.recently_failed else WAKE_UPS)

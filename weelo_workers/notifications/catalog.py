@@ -36,9 +36,9 @@ Reads = TypeVar("Reads", bound="Nothing")
 To = TypeVar("To", bound=Recipients)
 
 
-# --- the fields of an event that audiences and pushes read ------------------------------------------------ Only these
-# fields are validated when an event is delivered. So a worker can deliver events that another version of this program
-# published with other fields besides.
+# --- the fields of an event that audiences and pushes read ------------------------------------------------
+# Only these fields are validated when an event is delivered. So a worker can deliver an event that another version of
+# this program published with further fields.
 
 
 class Nothing(BaseModel):
@@ -280,7 +280,7 @@ def while_on_offer(session: Session, push: PushData, users: Collection[UUID]) ->
 
 @push_condition(OfBroadcast)
 def while_taken(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """Return all users, or none if a slot has reopened: this push must not replace the slot's new offer on a phone."""
+    """Return all users, or none if a slot has reopened: the push would replace the push of the new offer on a phone."""
     reopened = session.scalar(
         select(Broadcast.id).where(Broadcast.id == push.broadcast_id, Broadcast.status.in_(OPEN))
     )

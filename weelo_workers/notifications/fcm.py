@@ -94,7 +94,7 @@ def _ask(message: Message, clock: Callable[[], datetime]) -> DeliveryResult:
     try:
         messaging.send(_encoded(message, clock()), app=_app())
     except Exception as refusal:  # noqa: BLE001 (credentials that cannot be renewed, and the like)
-        # FCM's error text may quote the token, and it is logged.
+        # The token is replaced, because FCM's error text may contain it, and the text is logged.
         text = f"{type(refusal).__name__}: {refusal}".replace(message.token, "(token)")
         return _answer(refusal, text.splitlines()[0][:500], clock())
     return DeliveryResult(DeliveryStatus.SENT)

@@ -295,7 +295,7 @@ def index_broadcast(
     radius_km: float,
     seconds_left: float,
 ) -> None:
-    """Add the broadcast to the index that heartbeats search; with no kinds, remove it.
+    """Add the broadcast to the index that heartbeats search. If no kinds are given, remove it from the index.
 
     `as_of`: a time read under the broadcast's lock. An entry with a later time is not overwritten.
     """

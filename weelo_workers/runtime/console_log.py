@@ -15,7 +15,7 @@ USUAL_TERMINAL = "\033[0m\033[?25h"  # SGR 0 (ECMA-48) ends colours, and DECTCEM
 
 
 class ConsoleLog:
-    """Writes whole lines from several threads to one stream. A closed stream is ignored, so that it stops no process."""
+    """Writes whole lines from several threads to one stream. If the stream is closed, lines are dropped."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from weelo_workers.runtime import CommandError
 from weelo_workers.runtime.processes import Identity
 
-# A data dir on a file system of its own also contains entries that are not ours, such as lost+found.
+# Only these entries are checked: a data dir on a file system of its own also contains others, such as lost+found.
 OWN_ENTRIES = (
     "jwt-secret",
     "children.json",
@@ -54,7 +54,7 @@ class DataDir:
 
     @classmethod
     def at(cls, path: Path) -> DataDir:
-        """Return the data dir at `path`, which may not exist. No directory is made."""
+        """Return the data dir at `path`, which need not exist. No directory is made."""
         return cls(absolute(path))
 
     @classmethod
@@ -183,7 +183,7 @@ def write_private(path: Path, text: str, durable: bool = True) -> None:
 def kept_secret(path: Path) -> str:
     """Return the secret in `path`.
 
-    If it is missing, make one (256 random bits, URL-safe), the same for concurrent callers.
+    If the file is missing, make a secret (256 random bits, URL-safe). Concurrent callers get the same secret.
     """
     if not path.exists():
         with FileLock(path.with_name(f"{path.name}.lock"), mode=0o600):

