@@ -32,8 +32,8 @@ local function full(id, lon, lat)
   if not tonumber(from_lon) or not tonumber(lon) then return tonumber(km) end
   return tonumber(km) + apart_km(from_lon, from_lat, lon, lat)
 end
--- Returns true if a newer stamp is stored: several processes write a transporter's state, and the state that was read
--- last is kept.
+-- Returns true if a newer stamp is stored; otherwise stores this stamp. Several processes write a transporter's state,
+-- and the state that was read last is kept.
 local function outdated(id, stamp)
   local known = redis.call('HGET', P..'stamp', id)
   if known and tonumber(known) > tonumber(stamp) then return true end
