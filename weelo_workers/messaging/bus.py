@@ -1,6 +1,6 @@
 """The bus executes commands: each in one transaction, from the claim of its row to its outcome.
 
-Every command, timer and delivery passes here, whether a worker, the sweep or a test executes it.
+Workers, the sweep and tests use this class to execute commands, including timers and deliveries.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _may_succeed_at_once(error: BaseException) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AfterCommit:
-    """What follows the commit of an attempt."""
+    """What the bus does after the commit of an attempt."""
 
     wake_ups: list[WakeUp] = field(default_factory=list)
     acts: list[Callable[[], None]] = field(default_factory=list)
@@ -58,7 +58,7 @@ class AfterCommit:
 
 
 class Bus:
-    """Executes commands by their ids, against one database, and wakes workers by one waker."""
+    """Executes commands, given their ids, in one database, and wakes workers through one waker."""
 
     def __init__(
         self,
@@ -66,8 +66,11 @@ class Bus:
         waker: Waker,
         after_commit_executor: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
-        """`after_commit_executor`: runs what follows a commit (wake-ups, presence, live stream) elsewhere, so that a slow
-        Redis does not delay the next command. Without it, `execute` runs it before it returns."""
+        """`after_commit_executor`: runs the actions after a commit (wake-ups, presence, live stream) in another thread.
+
+        A slow Redis then does not delay the next command. Without an executor, `execute` runs these actions before it
+        returns.
+        """
         self.engine = engine
         self.waker = waker
         self.after_commit_executor = after_commit_executor
@@ -79,7 +82,7 @@ class Bus:
         """Settle the command if it is due and unsettled. Return False if an error was raised.
 
         The error is recorded in the row, and the sweep tries the command again. `redelivered`: the message was
-        delivered to another process before, which may have crashed on it.
+        delivered to another process before, and that process may have crashed while it executed the command.
         """
         try:
             then = self._settle(command_id, swept=swept, redelivered=redelivered)
@@ -95,11 +98,11 @@ class Bus:
         return True
 
     def unmark_crashes(self) -> None:
-        """Undo the crash marks that stayed when their attempts returned because the database was unavailable."""
+        """Undo the crash marks that could not be undone earlier, because the database was unavailable."""
         self._crash_guard.undo_marks()
 
     def wake(self, wake_up: WakeUp) -> None:
-        """Wake a worker. While the broker is unavailable this does nothing, and the sweep finds the row."""
+        """Wake a worker. If the broker is unavailable, do nothing: the sweep will find the row."""
         with suppress(BrokerUnavailable):
             self.waker.wake(wake_up)
 
@@ -135,14 +138,18 @@ class Bus:
         marked: bool = False,
         rejected: RejectedAfterWriting | None = None,
     ) -> AfterCommit:
-        """Claim and settle the command. `rejected`: its handler has rejected it already, in a transaction that was undone."""
+        """Claim and settle the command.
+
+        `rejected`: the rejection that the handler raised in a transaction that was undone.
+        """
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             row = claim(session, command_id, marked=marked)
             if row is None:
                 return AfterCommit()
             handler = handler_for(row.name)
             if handler is None:
-                # A newer version wrote the command, as happens during a deploy. It is left to a worker that knows it.
+                # A newer version of this program wrote the command; this happens during a deploy. A worker of that
+                # version will execute it.
                 log.warning("no handler here for %s", row.name)
                 session.execute(_NOTE_UNKNOWN, {"id_": row.id})
                 return AfterCommit()
@@ -186,8 +193,8 @@ class Bus:
         if following is None:
             return
         time.sleep(ordering.BATCH_WINDOW_SECONDS)
-        # The next command is executed here only if no worker can be woken. If it always were, each execution would nest
-        # in the previous one for as long as rows arrive.
+        # The next command is executed here only if no worker can be woken. If every next command were executed here,
+        # each execution would nest in the previous one for as long as rows arrive.
         try:
             self.waker.wake(following)
         except BrokerUnavailable:
@@ -209,8 +216,8 @@ class Bus:
         counters.COMMANDS.labels(row.name, "failed").inc()
         if row.parked_at is not None:
             counters.COMMANDS.labels(row.name, "parked").inc()
-        # No worker was woken for later rows about the same subject, because this command was to settle them. So one is
-        # woken now.
+        # This command would have settled later rows about the same subject, so no worker was woken for them. A worker
+        # is woken for them now.
         following = ordering.next_in_subject(self._autocommit, row)
         if following is not None:
             self.wake(following)

@@ -1,4 +1,4 @@
-"""Claim a command: lock its row, so that of several messages for one command a single one has an effect."""
+"""Claim a command: lock its row, so that only one of several messages for one command has an effect."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _CLAIMED = (
     .where(
         MAILBOX.c.id == bindparam("id"),
         active(),
-        # A row in its pause after a failure is not claimed, whatever woke this worker. The exception is a marked
-        # attempt, which began the pause itself.
+        # A row in its pause after a failure is not claimed, except by a marked attempt: its own crash mark began the
+        # pause.
         or_(bindparam("marked", type_=Boolean()), pause_is_over()),
     )
     .with_for_update(of=MAILBOX)
@@ -35,9 +35,9 @@ _CLAIM = select(_CLAIMED, func.clock_timestamp().label("claimed_at"))
 def claim(session: Session, command_id: UUID, *, marked: bool) -> ClaimedRow | None:
     """Lock the row of the command until the transaction ends, and return it.
 
-    Return None if the row is settled, parked, deleted, or in its pause after a failure. `marked`: this attempt has been
-    recorded as a possible crash, so the pause is its own. Waits while another transaction has the row, or its subject if
-    the command is ordered by subject.
+    Return None if the row is settled, parked, deleted, or in its pause after a failure. `marked`: this attempt has a
+    crash mark, which began the pause, so the pause is ignored. If another transaction has locked the row, this call
+    waits. If the command is ordered by subject, it also waits for a lock on the subject.
     """
     parameters = {"id": command_id, "marked": marked, "ordered_names": ordering.names()}
     return session.connection().execute(_CLAIM, parameters).one_or_none()

@@ -1,7 +1,7 @@
 """Commands that are ordered by subject: executed one at a time for each subject, oldest first.
 
 A command class with `ordered_by_subject=True` is executed in this way. One attempt may settle all waiting rows of its
-command about its subject, so a crowd of rows costs a handful of statements and a single wake-up:
+command about its subject, so many rows cost a handful of statements and a single wake-up:
 
 - The transaction that writes such a row queries whether an older row waits. If that row still waits after the commit,
   the writer wakes no worker.
@@ -13,7 +13,7 @@ A row that is written between the last two steps is not overlooked: after its co
 older row still waits. If that row is settled by then, the writer wakes a worker; if not, the attempt at that row
 commits later, and its last query finds the new row. If the process ends in between, the sweep finds the row.
 
-A row that has failed before is executed alone, so that it takes no other row with it.
+A row that has failed before is executed alone, so that its next failure does not affect other rows.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from weelo_workers.models.engine import DATABASE_ERRORS
 from weelo_workers.models.mailbox import active, as_sql, failed_before, unsettled, waiting
 
 BATCH_WINDOW_SECONDS = 0.05
-"""Rows of a crowd that arrive within this time are settled together, instead of one or two at a time."""
+"""Waking a worker is delayed by this time, so that rows which arrive meanwhile are settled together."""
 
 _mailbox = cast(Table, MailboxRow.__table__)
 _older = _mailbox.alias("older")
@@ -83,7 +83,8 @@ SUBJECT_LOCK = (
 )
 """The part of the claim that locks the subject of an ordered row.
 
-Rows that are settled already lock nothing, and among many rows about one subject these are most.
+Nothing is locked for a row that is settled already. If there are many rows about one subject, most of them are settled
+together with an older one before they are claimed.
 """
 
 
@@ -95,7 +96,7 @@ _IS_CROWDED = (
 
 
 def is_crowded(row: Values) -> Question:
-    """Return a query whether an older row of the same command waits about the same subject."""
+    """Return a query for whether an older row of the same command and the same subject is waiting."""
     return Question(_IS_CROWDED, [str(row["subject_id"]), row["name"]])
 
 
@@ -153,9 +154,10 @@ _OLDEST = (
 
 
 def is_covered(engine: Engine, wake_up: WakeUp) -> bool:
-    """Return whether an older row still waits whose execution will settle this one or wake a worker for it.
+    """Return whether an older row is still waiting, so that the row of `wake_up` needs no wake-up.
 
-    `engine`, here and below: in autocommit mode, since one statement needs no transaction around it.
+    The execution of the older row will settle the newer row as well, or wake a worker for it. `engine`: an engine in
+    autocommit mode, because the single statement needs no transaction.
     """
     if wake_up.follows is None:
         return False
@@ -163,9 +165,10 @@ def is_covered(engine: Engine, wake_up: WakeUp) -> bool:
 
 
 def next_in_subject(engine: Engine, row: MailboxRow | Row[Any]) -> WakeUp | None:
-    """Return the wake-up for the oldest row that waits about the subject of this one; None if the command is not ordered.
+    """Return the wake-up for the oldest waiting row about the subject of `row`; None if there is no such row.
 
-    Also None while the database is away: then the sweep finds the row.
+    Return None as well if the command is not ordered by subject, or if the database is unavailable. The sweep will then
+    find the rows.
     """
     if row.subject_id is None or not is_ordered(row.name):
         return None

@@ -15,14 +15,17 @@ class BrokerUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class WakeUp:
-    """Wake a worker of `queue` for the mailbox row `id`, after `countdown` seconds."""
+    """A message that wakes a worker of `queue` for the mailbox row `id`, after `countdown` seconds."""
 
     id: UUID
     name: str
     queue: Queue
     countdown: float = 0.0
     follows: UUID | None = None
-    """The subject about which an older row waited when this one was written: its execution may settle this one as well."""
+    """The row's subject, if an older row about it was waiting when this row was written.
+
+    The execution of the older row may settle this row as well.
+    """
 
 
 class Waker(Protocol):

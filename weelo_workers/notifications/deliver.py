@@ -42,10 +42,10 @@ class Line:
 
 @handles(DeliverEvents)
 def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
-    """Write this delivery and all other waiting ones of the same subject, in the order in which they happened.
+    """Write the events of this delivery and of all other waiting deliveries of the same subject, oldest first.
 
-    Deliveries about one subject are claimed one at a time (see `messaging/ordering.py`), so an older one is never written
-    after a newer one. Many of them are written in a handful of statements.
+    Deliveries about one subject are claimed one at a time (see `messaging/ordering.py`), so an older delivery is never
+    written after a newer one. Many deliveries are written in a handful of statements.
     """
     lines = _lines_of_all(uow, command.subject_id)
     if not lines:
@@ -80,7 +80,7 @@ def _lines_of_all(uow: UnitOfWork, subject_id: UUID) -> list[Line]:
 
 @contextmanager
 def _only_ours_matters(row_id: UUID, uow: UnitOfWork) -> Iterator[None]:
-    """Ignore errors in the payloads of other deliveries: one of another version may lack fields or have other types."""
+    """Ignore errors in other deliveries: another version of this program may have written other fields."""
     try:
         yield
     except (LookupError, ValueError, TypeError, AttributeError):
@@ -184,7 +184,7 @@ def _json(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _send_pushes(uow: UnitOfWork, numbered: Sequence[tuple[int, Line]], reachable: Collection[UUID]) -> None:
-    """Send the pushes of these lines, in the same transaction: for events that are pushed, to users with a device."""
+    """Send the commands that push these lines, for events that are worth a push and users who have a device."""
     worth_it = [(seq, line) for seq, line in numbered if BY_NAME[line.envelope.event].pushed]
     by_event: dict[UUID, list[tuple[int, Line]]] = defaultdict(list)
     for seq, line in worth_it:
