@@ -215,7 +215,10 @@ class Act:
     # --- for the show -------------------------------------------------------------------------------------
 
     def lines(self) -> list[Line]:
-        """Return the scenario's actions and frames until its end, in order. Those that `_tidy` causes come later."""
+        """Return the scenario's actions and frames until its end, in order.
+
+        Frames that `_tidy` causes come later and are left out.
+        """
         until = self.ended or math.inf
         lines_so_far = [line for line in (*self._notes, *self._received_frames()) if line.at <= until]
         return sorted(lines_so_far, key=lambda line: line.at)

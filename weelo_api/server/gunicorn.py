@@ -29,7 +29,8 @@ backlog = 2_048
 keepalive = 75
 timeout = 30
 graceful_timeout = 5
-# The application is created once, before the fork, so that a bad setting stops the start. Threads start after the fork.
+# The application is created once, before the fork, so that an invalid setting prevents the start. Threads start after
+# the fork.
 preload_app = True
 # Workers send heartbeats to the arbiter through a file. On a file system in memory this never waits for a disk.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -51,7 +52,7 @@ CLOSE_WITHIN_SECONDS = 3.0
 
 def start() -> Flask:
     """Prepare the arbiter's process and return the application. gunicorn calls this once, before the first fork."""
-    os.environ.pop("SCRIPT_NAME", None)  # gunicorn treats this variable like the header SCRIPT_NAME
+    os.environ.pop("SCRIPT_NAME", None)  # otherwise every path would have to begin with its value
     bootstrap.start_server(always_share_metrics=True)
     from weelo_api import create_app
 

@@ -52,9 +52,9 @@ def _is_valid(request: Request) -> bool:
 def keep_only_what_is_needed(request: Request) -> None:
     """Remove all headers that a valid handshake does not need, and simplify those that it needs.
 
-    simple-websocket rewrites every header for wsproto to parse. wsproto raises uncaught errors for host names that are not
-    IDNA and for values beyond ASCII, and h11 below it refuses more than 16 KiB of headers. This also removes
-    permessage-deflate, which costs 100 KB per socket and lets 8 KiB on the wire inflate to megabytes.
+    simple-websocket rewrites every header for wsproto to parse. wsproto raises uncaught errors for host names that are
+    not IDNA and for values beyond ASCII, and h11, which wsproto uses, refuses more than 16 KiB of headers. This also
+    removes permessage-deflate, which costs 100 KB per socket and lets 8 KiB on the wire inflate to megabytes.
     """
     environ = request.environ
     for name in [name for name in environ if name.startswith("HTTP_") and name not in _KEPT]:

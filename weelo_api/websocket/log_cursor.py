@@ -91,7 +91,7 @@ class LogCursor:
         return await self._from_log()
 
     def wait_seconds(self) -> float:
-        """Return for how many seconds nothing becomes due, unless a live event arrives."""
+        """Return the number of seconds until frames may be due, if no live event arrives before."""
         if self._gap_since is None:
             return IDLE_SECONDS
         due = self._gap_since if self.replaying else self._gap_since + GAP_GRACE_SECONDS

@@ -74,7 +74,8 @@ def insert_offers(
             literal(step),
             places.c.km,
             literal(last_step),
-            # The offer gets the version after the next transition, because that transition publishes it.
+            # The offer gets the version that the broadcast will have after its next transition, which publishes the
+            # offer.
             literal(broadcast.version + 1),
             literal(uow.now),
         )
@@ -134,9 +135,9 @@ def most_relevant(left_out: Sequence[Excluded]) -> list[Excluded]:
 
 
 def record_passed_over(uow: UnitOfWork, passed_over: Iterable[tuple[UUID, int, Excluded]]) -> None:
-    """Store which transporters a step passed over, and why, unless that is recorded.
+    """Store which transporters a step passed over, and why. Entries that are marked as `recorded` are left out.
 
-    The first reason stored for a step is kept.
+    If a reason is already stored for a transporter and this step, it is kept.
     """
     rows = [
         {

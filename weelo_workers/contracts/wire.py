@@ -48,7 +48,8 @@ Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False, descriptio
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False, description="degrees, WGS 84")]
 Rupees = Annotated[int, Field(ge=0, le=100_000_000, description="whole rupees")]
 
-# The lengths are in StringConstraints. For a length given after a validator, pydantic's errors would speak of "items".
+# The lengths are set in StringConstraints. If a length came after a validator, pydantic's error messages would say
+# "items" instead of "characters".
 ShortText = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),

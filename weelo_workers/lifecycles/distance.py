@@ -1,4 +1,4 @@
-"""Distances on the WGS 84 ellipsoid, and a simpler formula for a sphere that SQL queries can compute too."""
+"""Distances on the WGS 84 ellipsoid, and on a sphere by a simpler formula, which SQL queries can compute too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Upgrades the schema to the newest version, and the rights of the roles. Safe to run again and concurrently."""
+"""Upgrades the schema to the newest version, and sets the rights of the roles. Safe to run again and concurrently."""
 
 from __future__ import annotations
 

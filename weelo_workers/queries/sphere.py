@@ -1,4 +1,4 @@
-"""Distances on a sphere in SQL, to compare them: the square of half a chord needs no inverse function."""
+"""Compares distances on a sphere in SQL, by the square of half the chord, which needs no inverse function."""
 
 from __future__ import annotations
 
