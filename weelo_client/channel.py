@@ -116,7 +116,7 @@ class Channel:
         """Acknowledge the received frames and close the channel. These frames can still be read."""
         self._ack()
         self._closing.set()
-        connection = self._socket  # a copy, because the reading thread may be closing the connection just now
+        connection = self._socket  # a copy, because the reading thread may set `_socket` to None meanwhile
         if connection is not None:
             with suppress(OSError, websocket.WebSocketException):
                 connection.send_close(1000)

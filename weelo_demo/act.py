@@ -267,7 +267,7 @@ def together(
 ) -> list[T | Rejected]:
     """Make all calls at the same moment, each in a thread, and return their results or Rejected.
 
-    `head_starts` are seconds by which to delay each call. Other exceptions are raised.
+    `head_starts`: the seconds by which each call is delayed. Exceptions other than Rejected are raised.
     """
     answers: list[T | Rejected | BaseException | None] = [None] * len(calls)
     start = threading.Barrier(len(calls))

@@ -22,7 +22,7 @@ from weelo_workers.settings import ConfigurationError
 wsgi_app = "weelo_api.server.gunicorn:start()"
 worker_class = "weelo_api.server.worker.SlowClientSafeWorker"
 workers = 2
-threads = 200  # started on demand; a request that waits for an outcome (`Prefer: wait`) occupies one
+threads = 200  # started on demand; a request that waits for an outcome occupies one thread
 worker_connections = 3_000
 backlog = 2_048
 # This is longer than the idle timeout of common load balancers, so that these close idle connections first.
@@ -45,21 +45,21 @@ forwarded_allow_ips = ""
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
 
-FILE_LIMITS = (65_536, 24_576, 10_240)  # tried in this order if the system refuses the hard limit
+FILE_LIMITS = (65_536, 24_576, 10_240)  # if the system refuses the hard limit, these are tried in this order
 POLL_SECONDS = 0.1
 CLOSE_WITHIN_SECONDS = 3.0
 
 
 def start() -> Flask:
     """Prepare the arbiter's process and return the application. gunicorn calls this once, before the first fork."""
-    os.environ.pop("SCRIPT_NAME", None)  # otherwise every path would have to begin with its value
+    os.environ.pop("SCRIPT_NAME", None)  # otherwise every path would have to begin with this variable's value
     bootstrap.start_server(always_share_metrics=True)
     from weelo_api import create_app
 
     try:
         return create_app()
     except ConfigurationError as unusable:
-        raise SystemExit(f"weelo: {unusable}") from None  # for other exceptions gunicorn prints thirty lines
+        raise SystemExit(f"weelo: {unusable}") from None  # gunicorn prints a traceback for other exceptions
 
 
 def pre_fork(server: Any, worker: Any) -> None:

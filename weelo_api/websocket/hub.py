@@ -216,7 +216,7 @@ class Hub:
             )
 
     def _reconcile(self) -> None:
-        """Compare what each local socket was sent with its user's log, periodically and after each outage of Redis."""
+        """Compare each socket's newest sent line with its user's log, periodically and after each outage of Redis."""
         database_unavailable = False
         while not self._stopped.is_set():
             self._reconcile_now.wait(RECONCILE_EVERY_SECONDS)

@@ -29,7 +29,7 @@ MAX_REMEMBERED = 10_000
 
 class SessionRegistry:
     def __init__(self, present: Callable[[], Iterable[SessionRecord]]) -> None:
-        """Make a registry of the sockets of this process. `present`: returns those that are open."""
+        """Make a registry of the sockets of this process. `present`: a function that returns the open sockets."""
         self._present = present
         self._process = uuid4().hex
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""The regular case: requested, offered, accepted, confirmed, driven."""
+"""The regular case: a booking is requested, offered, accepted, confirmed and driven."""
 
 from __future__ import annotations
 

@@ -22,7 +22,10 @@ SNOOZE_SECONDS = 60.0
 
 @handles(OfferLate)
 def offer_late(command: OfferLate, uow: UnitOfWork) -> None:
-    """Offer this broadcast if it is open, in reach and can be taken. Then send the command for the next broadcast."""
+    """Offer this broadcast if it is open, reaches the transporter and can be taken.
+
+    Then send the command for the next one.
+    """
     transporter = command.transporter_id
     if asked := uow.session.get(Broadcast, command.broadcast_id):
         here = presence.last_position(transporter)

@@ -126,8 +126,9 @@ def _why_refused(uow: UnitOfWork, refused: Sequence[Candidate]) -> list[Excluded
 def most_relevant(left_out: Sequence[Excluded]) -> list[Excluded]:
     """Return the entries to store for a step, at most 250.
 
-    Transporters at their cap come first, because only those recorded get the offer once they have room. Those without
-    a free truck come next, because the reason that the customer gets depends on them too. Each group is nearest first.
+    Transporters at their cap come first, because without the entry they would not get the offer once they have room.
+    Those without a free truck come next, because the reason that the customer gets depends on them too. Each group is
+    nearest first.
     """
     rank = {PassedOverBecause.TOO_MANY_OFFERS: 0, PassedOverBecause.NO_FREE_TRUCK: 1}
     new = [each for each in left_out if not each.recorded]

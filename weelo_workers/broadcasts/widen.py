@@ -26,7 +26,8 @@ def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
     unlocked = uow.session.get(Broadcast, command.broadcast_id)
     if unlocked is None:
         return
-    # The pickup, the kinds and the radius never change, so what is found before the lock is still valid after it.
+    # The pickup, the kinds and the radius never change, so the result of a search before the lock is still valid under
+    # the lock.
     searched = search_rings(unlocked, broadcast_transitions.slots_of(uow, unlocked.id), command.step)
 
     broadcast = uow.lock(Broadcast, command.broadcast_id)

@@ -1,4 +1,4 @@
-"""How published events travel: in one command per transaction, which the notifier executes."""
+"""Published events are delivered by one command per transaction, which the notifier executes."""
 
 from __future__ import annotations
 

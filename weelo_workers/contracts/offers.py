@@ -30,7 +30,7 @@ class Truck(Request):
 
 
 class OneTruck(Request):
-    """A vehicle and its driver for the slot that the path names."""
+    """A vehicle and its driver for the slot in the path of the request."""
 
     vehicle_id: UUID
     driver_id: UUID
@@ -65,7 +65,7 @@ class Acceptance(Request):
 
 
 class SlotsWanted(Request):
-    """`POST /broadcasts/{id}/hold`: a number of slots, of one kind or of any for which the fleet has trucks."""
+    """`POST /broadcasts/{id}/hold`: a number of slots, of one kind or of all kinds for which the fleet has trucks."""
 
     quantity: Annotated[int, Field(ge=1, le=MAX_TRUCKS)]
     vehicle_type: ShortText | None = None

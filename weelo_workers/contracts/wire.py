@@ -18,7 +18,7 @@ from pydantic.alias_generators import to_camel
 
 
 def rfc3339(moment: datetime) -> str:
-    """Return `2026-02-19T10:00:00.000Z`: always UTC with three decimals, so that such texts sort by time."""
+    """Return `2026-02-19T10:00:00.000Z`: always UTC with three decimals, so that sorting the texts sorts the times."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

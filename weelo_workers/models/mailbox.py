@@ -167,7 +167,7 @@ def pause_is_over(row: Any = _COLUMNS) -> ColumnElement[bool]:
 
 
 def as_sql(condition: ColumnElement[bool]) -> str:
-    """Return the condition as text for a statement that reads the table by its own name, in parentheses."""
+    """Return the condition as SQL text in parentheses, for a statement that uses no alias for the table."""
     dialect = postgresql()  # type: ignore[no-untyped-call]
     return f"({condition.compile(dialect=dialect, compile_kwargs={'literal_binds': True})})"
 

@@ -58,7 +58,7 @@ def _scripts(connection: Connection) -> ScriptDirectory:
 
 
 def is_at_head(connection: Connection) -> bool:
-    """Return whether the schema has the expected version or a newer one, as old code finds it during a deploy."""
+    """Return whether the schema has the expected version or a newer one, which old code finds during a deploy."""
     current = set(MigrationContext.configure(connection).get_current_heads())
     newer = set(_unknown_revisions(connection)) == current
     return bool(current) and (newer or current == set(_scripts(connection).get_heads()))

@@ -1,4 +1,4 @@
-"""Handler: a transporter takes slots. The first accept that commits wins a slot; there is one winner."""
+"""Handler: a transporter takes slots. Each slot goes to the accept that commits first, and to no other."""
 
 from __future__ import annotations
 

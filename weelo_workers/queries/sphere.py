@@ -27,7 +27,7 @@ def half_chord_squared(
 
 
 def half_chord_squared_of(km: ColumnElement[float]) -> ColumnElement[float]:
-    """Return the square of half the chord of `km` on a unit sphere."""
+    """Return the square of half the chord on a unit sphere, for two positions that are `km` apart on the earth."""
     chord: ColumnElement[float] = func.power(func.sin(func.least(km / (2 * SPHERE_KM), pi / 2)), 2)
     return chord
 

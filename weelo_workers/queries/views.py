@@ -1,4 +1,4 @@
-"""Converts rows to views of the contract, for outcomes, queries and events alike, so that these never differ."""
+"""Converts rows to views of the contract, for outcomes, queries and events alike, so that their views never differ."""
 
 from __future__ import annotations
 
