@@ -1,4 +1,4 @@
-"""The channel: one user's events, live, in order and each once, across any number of lost connections."""
+"""The channel delivers one user's events live, in order and exactly once, across any number of lost connections."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def start() -> Flask:
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    # The workers' garbage collectors do not touch frozen objects, so these memory pages stay shared.
+    # The workers' garbage collectors do not touch frozen objects, so the memory pages of these objects stay shared.
     gc.freeze()
 
 

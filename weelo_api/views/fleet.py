@@ -85,7 +85,7 @@ def drivers(query: Paging) -> Response:
 @api.put("/transporter/availability", responses={200: AvailabilityView, 202: Accepted})
 @allow(Role.TRANSPORTER)
 def set_availability(body: Availability) -> Response:
-    """Go online or offline for offers. More than 10 changes in 5 minutes are refused; a repeated value does not count."""
+    """Go online or offline for offers. Refuses more than 10 changes in 5 minutes; a repeated value does not count."""
     return submit(SetAvailability(transporter_id=caller().id, is_available=body.is_available), body)
 
 

@@ -11,7 +11,7 @@ from weelo_workers.contracts.rejections import Code
 
 VERSION = "13"
 
-_KEY = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")  # 16 bytes in base64
+_KEY = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")  # the base64 form of 16 bytes
 _NEEDED = {
     "HTTP_HOST": "localhost",
     "HTTP_UPGRADE": "websocket",
@@ -30,7 +30,7 @@ def refusal(request: Request) -> Response | None:
         "Open a WebSocket here (RFC 6455, version 13), such as ws://localhost:8000/api/v1/ws",
         errors=[],
     )
-    response.headers["Sec-WebSocket-Version"] = VERSION  # RFC 6455, section 4.4
+    response.headers["Sec-WebSocket-Version"] = VERSION  # required by RFC 6455, section 4.4
     return response
 
 

@@ -103,7 +103,7 @@ def _has_a_fitting_truck(transporter_id: UUID) -> Exists:
 
 
 def _concerns(transporter_id: UUID, now: datetime) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions for an offer of the broadcast, apart from a free truck and room.
+    """Return the conditions for an offer of the broadcast, except those about a free truck and about room.
 
     The transporter wants work and has no offer of the broadcast yet. The broadcast is open and has a slot for one of
     their trucks.

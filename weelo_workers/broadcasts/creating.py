@@ -99,7 +99,7 @@ def _request_columns(request: BroadcastRequest) -> dict[str, Any]:
 
 
 def _as_asked(command: Creation) -> dict[str, Any]:
-    """Return the request without default values, so that a request still equals its repetition after a field is added."""
+    """Return the request without default values, so that it still equals its repetition after a field is added."""
     return command.request.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 

@@ -50,7 +50,7 @@ def search_rings(broadcast: Broadcast, slots: Sequence[TruckRequest], step: int)
 def offer_in_rings(
     uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest], searched: SearchedRings
 ) -> None:
-    """Offer the broadcast in these rings, until one has caused enough offers (MIN_OFFERS_PER_STEP). Set the next timer."""
+    """Offer the broadcast in these rings, until one has MIN_OFFERS_PER_STEP new offers. Set the next timer."""
     for this, online in searched:
         seconds = _offer_within(uow, broadcast, slots, this, online)
         if seconds != 0:
