@@ -35,7 +35,7 @@ SCATTER_KM = 4.0
 SEED = 1911
 OUTSIDE_THE_CITY_KM = (30.0, 45.0)
 HEARTBEAT_SECONDS = 20.0  # presence lasts 60 s, so two heartbeats may be lost
-HANDS = 12  # concurrent requests while all transporters sign on or off
+HANDS = 12  # the number of concurrent requests while all transporters sign on or off
 
 
 class Fleet:

@@ -1,4 +1,4 @@
-"""A transporter's offers: list, accept, hold and decline them."""
+"""A transporter's offers: list them, accept or hold their slots, decline them."""
 
 from uuid import UUID
 
