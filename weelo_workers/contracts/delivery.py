@@ -1,4 +1,4 @@
-"""How published events travel: in one command per transaction, which the notifier executes."""
+"""Published events are delivered by one command per transaction, which the notifier executes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class EventEnvelope(BaseModel):
 class EventDelivery(Command):
     """Base of the one command that carries the events of a transaction.
 
-    The unit of work sends the command but knows only this base class. The subclass belongs to a domain.
+    The unit of work sends the command but knows only this base class. The module of a domain declares the subclass.
     """
 
     subject_id: UUID
