@@ -1,4 +1,4 @@
-"""The channel: one user's events, live, in order and each once, across any number of lost connections."""
+"""The channel delivers one user's events live, in order and exactly once, across any number of lost connections."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONNECT_SECONDS = 5.0
 ACK_SECONDS = 0.3
 QUIET_SECONDS = 20.0  # used until the server has sent its `heartbeatSeconds`
 MAX_MISSED_HEARTBEATS = 3  # after this many quiet periods without a frame the connection counts as dead
-STEADY_SECONDS = 10.0  # after a connection of more than this the back-off starts at its first value
+STEADY_SECONDS = 10.0  # after a longer connection the back-off starts again at its first value
 
 # After these close codes reconnecting would not help: the token is bad, expired or another user's, or newer sockets of
 # the same user have replaced this one (two apps that both reconnected would close each other's sockets for ever).
@@ -85,8 +85,8 @@ class Channel:
     def wait_for(self, wanted: str | Predicate, *, within: float, **data: Any) -> Frame:
         """Return the first matching frame, received already or within `within` seconds.
 
-        `wanted` is an event name or a predicate, `data` are values that its data must have. Raises FrameTimeout, which
-        names the frames received instead and the connection's error, or ChannelEnded.
+        `wanted` is an event name or a predicate, `data` are values that its data must have. Raises ChannelEnded, or
+        FrameTimeout, which names the frames that were received and the connection's error.
         """
         return self._received.wait_for(wanted, within=within, **data)
 
@@ -116,7 +116,7 @@ class Channel:
         """Acknowledge the received frames and close the channel. These frames can still be read."""
         self._ack()
         self._closing.set()
-        connection = self._socket  # a copy, because the reading thread may be closing the connection just now
+        connection = self._socket  # a copy, because the reading thread may set `_socket` to None meanwhile
         if connection is not None:
             with suppress(OSError, websocket.WebSocketException):
                 connection.send_close(1000)

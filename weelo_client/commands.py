@@ -87,8 +87,8 @@ class Commands:
         """Send a command to `path` (without the `/api/v1`) and wait for its outcome.
 
         `key` is the Idempotency-Key. By default each call creates a key, with which a lost request is repeated. If you
-        give a key of your own and keep it across restarts of your app, one press of a button has one effect. `NO_KEY`
-        sends no key. Raises Rejected if the command is rejected, Unreachable if there is no response.
+        give a key of your own and store it, your app can repeat the command after a restart without a second effect.
+        `NO_KEY` sends no key. Raises Rejected if the command is rejected, Unreachable if there is no response.
         """
         patience = self.wait if wait is None else wait
         deadline = time.monotonic() + patience

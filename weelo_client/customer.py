@@ -51,7 +51,7 @@ class CustomerCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Broadcast:
-        """Request trucks of several kinds, at most 50 together. Rejected with the same codes as `create_booking`."""
+        """Request trucks of several kinds, at most 50 trucks in total. The codes are those of `create_booking`."""
         body = {
             "pickup": pickup,
             "drop": drop,

@@ -33,7 +33,7 @@ class DriverCommands(Commands):
     def report_trip(
         self, trip_id: str, status: TripStatus, *, key: str | Key = FRESH_KEY, wait: float | None = None
     ) -> Assignment:
-        """Advance the trip's status. Steps may be skipped or repeated; going back is 409 INVALID_TRANSITION."""
+        """Advance the trip's status. Statuses may be skipped or repeated; an earlier one is 409 INVALID_TRANSITION."""
         done = self.command("PUT", f"/trips/{trip_id}/status", {"status": status}, key=key, wait=wait)
         return cast(Assignment, done.value())
 

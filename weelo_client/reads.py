@@ -75,8 +75,8 @@ class Reads(Commands):
     def events(self, after: int = 0, limit: int | None = None) -> list[LoggedEvent]:
         """Return one page of the user's own log after the `seq` `after`, in order, as the socket sends it.
 
-        A page has up to `limit` lines (at most 500, by default 100). If the first is not `after + 1`, those in between
-        were purged.
+        A page has up to `limit` lines (at most 500, by default 100). If the first line is not `after + 1`, the lines in
+        between were purged.
         """
         page = self.get("/events", after=after, limit=limit)
         return cast(list[LoggedEvent], page["items"])

@@ -21,7 +21,7 @@ class Place(TypedDict):
 
 
 class VehicleRequirement(TypedDict):
-    """One row of an order."""
+    """The number of trucks of one kind in an order."""
 
     vehicleType: str
     vehicleSubtype: str
@@ -94,7 +94,7 @@ class Assignment(TypedDict):
 
 
 class Truck(TypedDict):
-    """A truck and its driver for a slot: the slot `truckRequestId`, or without this field the first slot that fits."""
+    """A truck and its driver for the slot `truckRequestId`. Without this field: for the first slot that fits."""
 
     vehicleId: str
     driverId: str
@@ -168,7 +168,7 @@ class VehicleKind(TypedDict):
 
 
 class TimelineEntry(TypedDict):
-    """One transition of a broadcast or of one of its slots, holds or trucks. `actorId` is None for a timer."""
+    """One transition of a broadcast or of one of its slots, holds or assignments. `actorId` is None for a timer."""
 
     at: str
     subject: str

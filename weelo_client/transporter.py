@@ -130,7 +130,10 @@ class TransporterCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Hold:
-        """Hold slots until `expiresAt`. Until then no other transporter can take them. 409 NOT_ENOUGH_AVAILABLE."""
+        """Hold slots until `expiresAt`. Until then no other transporter can take them.
+
+        409 NOT_ENOUGH_AVAILABLE if too few slots are open or your fleet has too few free trucks.
+        """
         body = {"quantity": quantity, **given(vehicleType=vehicle_type, vehicleSubtype=vehicle_subtype)}
         return cast(
             Hold, self.command("POST", f"/broadcasts/{broadcast_id}/hold", body, key=key, wait=wait).value()
@@ -146,7 +149,7 @@ class TransporterCommands(Commands):
     ) -> Accepted:
         """Assign trucks to the held slots. Held slots that get no truck are open to other transporters again.
 
-        409 HOLD_EXPIRED.
+        409 HOLD_EXPIRED if the hold has expired.
         """
         body = {"assignments": list(trucks)}
         return cast(

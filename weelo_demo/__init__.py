@@ -26,8 +26,8 @@ __all__ = ["play", "show_cursor_when_terminated"]
 AS_IT_SHOULD, NOT_AS_IT_SHOULD, NOT_PLAYED, INTERRUPTED = 0, 1, 2, 130
 CONNECTIONS = 64  # enough for thirty racers, twelve concurrent requests of the fleet, and some reads
 CHECK_SECONDS = 5.0
-# The pause between two scenarios, so that people can follow the output. Scenarios that are played at the same time go
-# on.
+# The pause between two scenarios, so that people can follow the output. It does not stop scenarios that are played at
+# the same time.
 PAUSE_SECONDS = 2.0
 
 
@@ -111,7 +111,10 @@ def _play(show: Show, installation: Installation, fleet: Fleet) -> list[Act]:
 
 
 def _side_by_side(lanes: Sequence[Sequence[Act]]) -> None:
-    """Play the lanes at the same time, each lane's acts in order. The threads are daemons, so Ctrl-C ends them."""
+    """Play several lists of acts at the same time, the acts of each list in order.
+
+    The threads are daemons, so Ctrl-C ends them.
+    """
 
     def run(lane: Sequence[Act]) -> None:
         for act in lane:

@@ -215,7 +215,10 @@ class Act:
     # --- for the show -------------------------------------------------------------------------------------
 
     def lines(self) -> list[Line]:
-        """Return the scenario's actions and frames until its end, in order. Those that `_tidy` causes come later."""
+        """Return the scenario's actions and frames until its end, in order.
+
+        Frames that `_tidy` causes come later and are left out.
+        """
         until = self.ended or math.inf
         lines_so_far = [line for line in (*self._notes, *self._received_frames()) if line.at <= until]
         return sorted(lines_so_far, key=lambda line: line.at)
@@ -264,7 +267,7 @@ def together(
 ) -> list[T | Rejected]:
     """Make all calls at the same moment, each in a thread, and return their results or Rejected.
 
-    `head_starts` are seconds by which to delay each call. Other exceptions are raised.
+    `head_starts`: the seconds by which each call is delayed. Exceptions other than Rejected are raised.
     """
     answers: list[T | Rejected | BaseException | None] = [None] * len(calls)
     start = threading.Barrier(len(calls))

@@ -35,7 +35,7 @@ SCATTER_KM = 4.0
 SEED = 1911
 OUTSIDE_THE_CITY_KM = (30.0, 45.0)
 HEARTBEAT_SECONDS = 20.0  # presence lasts 60 s, so two heartbeats may be lost
-HANDS = 12  # concurrent requests while all transporters sign on or off
+HANDS = 12  # the number of concurrent requests while all transporters sign on or off
 
 
 class Fleet:
@@ -130,7 +130,7 @@ class Plates:
 
 
 def _kinds(at: Point, dice: random.Random) -> list[VehicleKind]:
-    """Return the kinds of a fleet's vehicles: open always, special kinds at random, long trailers outside the city."""
+    """Return a fleet's kinds of vehicles: open trucks always, special kinds at random, long trailers if out of town."""
     special = dice.sample((CONTAINER, TIPPER, LCV), dice.choices((0, 1, 2), (65, 30, 5))[0])
     nearest, farthest = OUTSIDE_THE_CITY_KM
     if nearest <= distance_km(CONNAUGHT_PLACE, at) <= farthest:

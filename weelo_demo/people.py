@@ -34,11 +34,11 @@ class VehicleKind:
         return f"{self.vehicle_type} {self.vehicle_subtype}"
 
 
-OPEN = VehicleKind("Open", "17 Feet")  # every transporter has one
+OPEN = VehicleKind("Open", "17 Feet")  # every transporter has a truck of this kind
 CONTAINER = VehicleKind("Container", "20 Feet")
 TIPPER = VehicleKind("Tipper", "9-11 Ton")
 LCV = VehicleKind("LCV", "14 Feet")
-TRAILER = VehicleKind("Trailer", "40 Feet")  # only transporters outside the city have one
+TRAILER = VehicleKind("Trailer", "40 Feet")  # only transporters outside the city have a truck of this kind
 
 
 class Person:

@@ -1,4 +1,7 @@
-"""Tokens for the cast. A sign-in service would issue them; the demo has the installation's secret."""
+"""Makes tokens for the people of the demo.
+
+Usually a sign-in service issues tokens; the demo has the installation's secret.
+"""
 
 from __future__ import annotations
 

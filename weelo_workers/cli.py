@@ -27,11 +27,12 @@ SCARCE = {
     errno.ENFILE,
     errno.ENOMEM,
 }
-CANNOT_START_THREAD = "can't start new thread"  # Python has no exception class for this, only this text.
+# Python raises a RuntimeError with this text at the limit of threads. There is no class for this error.
+CANNOT_START_THREAD = "can't start new thread"
 
 
 def _folder_of_its_own(_context: click.Context, _parameter: click.Parameter, value: Path) -> Path:
-    """Refuse the current folder and an empty path: secrets would be written among the files of a project."""
+    """Refuse the current folder and an empty path, because secrets would be written among the files of a project."""
     if value == Path():
         raise click.BadParameter("is empty or the current folder; name a folder of its own")
     return value
@@ -291,7 +292,7 @@ def retry(command_ids: tuple[UUID, ...], data_dir: Path) -> None:
 
 
 def _use_running_system(data_dir: Path, *variables: str) -> None:
-    """Set those of these variables that the environment lacks to the values of the system that runs on the data dir."""
+    """Set each of these variables, unless it is set already, to its value in the system that runs on the data dir."""
     from weelo_workers.runtime import CommandError
     from weelo_workers.runtime.datadir import DataDir
     from weelo_workers.settings import given, settings
@@ -381,7 +382,7 @@ def _refusal_of_the_system(problem: Exception) -> str | None:
 
     if isinstance(problem, CannotPrint):
         return f"standard output cannot be written: {problem.strerror}"
-    if isinstance(problem, BlockingIOError):  # fork raises BlockingIOError at the limit of processes.
+    if isinstance(problem, BlockingIOError):  # fork raises this error at the limit of processes.
         return f"the operating system refuses another process: {problem.strerror} (see ulimit -u)"
     if isinstance(problem, OSError) and (problem.filename or problem.errno in SCARCE):
         where = f"{problem.filename}: " if problem.filename else ""

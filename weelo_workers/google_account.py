@@ -35,7 +35,8 @@ def _credentials(path: str, info: dict[str, Any]) -> Any:
     from google.auth.exceptions import GoogleAuthError
 
     with warnings.catch_warnings():
-        # google-auth warns of files from untrusted sources, but this file is the operator's own.
+        # google-auth warns of files from untrusted sources. The warning is suppressed, because this file is the
+        # operator's own.
         warnings.simplefilter("ignore")
         try:
             return _of_kind(info)

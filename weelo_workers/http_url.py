@@ -20,15 +20,15 @@ def check_host_and_port(url: str) -> None:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError:  # A host in brackets that is no IPv6 address raises it as well.
+    except ValueError:  # A host in brackets that is no IPv6 address raises a ValueError as well.
         port = 0
     if port == 0:
         raise ValueError(
             "the port must be a number from 1 to 65535 (write special characters of a password percent-encoded)"
         )
     try:
-        # `socket` encodes a host name in this way before it looks the name up. A UnicodeError from `socket` would not
-        # be handled as a network error.
+        # `socket` encodes a host name in this way before a look-up. The encoding is tried here, because later a
+        # UnicodeError from `socket` would not be handled as a network error.
         (parts.hostname or "").encode("idna")
     except UnicodeError:
         raise ValueError("the host has an empty or too long part between two dots") from None

@@ -8,7 +8,7 @@ import time
 
 
 class RateLimitFilter(logging.Filter):
-    """Passes one warning per message template in `seconds`, drops the others, and states their number in the next one."""
+    """Passes one warning per message template and period of `seconds`. The next one states how many were dropped."""
 
     def __init__(self, seconds: float = 10.0) -> None:
         super().__init__()

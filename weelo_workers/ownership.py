@@ -1,7 +1,7 @@
 """Locks a row together with its broadcast, for the caller to whom it belongs.
 
-To any other caller the row does not exist (CONTRACT section 2), so all these functions raise Rejected with a "not found"
-code. The broadcast is locked first, as everywhere.
+To any other caller the row does not exist (CONTRACT section 2), so all these functions raise Rejected with a "not
+found" code. Like every handler, they lock the broadcast first.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def lock_own_hold(uow: UnitOfWork, hold_id: UUID, transporter_id: UUID) -> tuple
 
 
 def lock_hold(uow: UnitOfWork, hold_id: UUID) -> tuple[Broadcast, Hold]:
-    """Return the broadcast and the hold, of any owner, for timers. Raises Rejected(HOLD_NOT_FOUND)."""
+    """Return the broadcast and the hold of any transporter, for timers. Raises Rejected(HOLD_NOT_FOUND)."""
     return _lock_hold(uow, hold_id, None)
 
 
@@ -99,7 +99,7 @@ def lock_own_assignment(
 
 
 def lock_assignment(uow: UnitOfWork, which: ColumnElement[bool]) -> tuple[Broadcast, Assignment] | None:
-    """Return the broadcast and the assignment, of any owner, for timers. None if there is no such assignment."""
+    """Return the broadcast and the assignment of any driver, for timers. None if there is no such assignment."""
     found = uow.session.execute(select(Assignment.id, Assignment.broadcast_id).where(which)).one_or_none()
     if found is None:
         return None

@@ -17,7 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH1
 
 
 def harmless(given: Mapping[str, str]) -> dict[str, str]:
-    """Return the PYTHON… variables of `given` that change at most the form of a program's output, not its behaviour.
+    """Return the PYTHON… variables of `given` that change only the form of a program's output, and not its behaviour.
 
     If PYTHONPATH names this package's directory, that entry is kept: every process has to run the same copy of the code.
     """

@@ -36,7 +36,10 @@ class FailFastRedis(Redis):
 
 
 def connect(url: str) -> Redis:
-    """Return a client that gives up after a second, because Redis holds nothing that is worth a longer wait."""
+    """Return a client whose calls time out after a second.
+
+    No caller needs to wait longer, because the system works without the data in Redis.
+    """
     return FailFastRedis(
         **redis_url.read(url).for_redis(),
         decode_responses=True,
@@ -49,7 +52,7 @@ def connect(url: str) -> Redis:
 
 
 def reason(problem: RedisError) -> str:
-    """Return the text of an error. For a missing password Redis's own text is about its command HELLO, so it is replaced."""
+    """Return the text of an error. Redis's text about HELLO is replaced: it means that the password is missing."""
     if str(problem).startswith("HELLO must be called with the client already authenticated"):
         return "it requires a password; write redis://:password@host:6379/0"
     return str(problem)

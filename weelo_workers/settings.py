@@ -56,18 +56,18 @@ class Settings(BaseSettings):
     database_api_url: str | None = Field(default=None, repr=False)
     """The database role of the API. `weelo migrate` creates it and its rights; `weelo up` passes it to the API as `DATABASE_URL`."""
     database_workers_url: str | None = Field(default=None, repr=False)
-    """The database role of workers and beat, created and passed on in the same way."""
+    """The database role of workers and beat. `weelo migrate` creates it and its rights; `weelo up` passes it to them as `DATABASE_URL`."""
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
     """Presence and the live stream: `redis://`, `rediss://` (certificates are verified) or `unix://`. Parameters: `db`, and with TLS the `ssl_…` of redis-py. Without it `weelo up` starts an embedded server."""
     celery_broker_url: str | None = Field(default=None, repr=False)
-    """The Redis that carries Celery messages, in the same forms. Without it: `REDIS_URL`."""
+    """The Redis that carries Celery messages, in the forms of `REDIS_URL`. Without it: `REDIS_URL`."""
     jwt_secret: str | None = Field(default=None, repr=False)
     """Signs and verifies tokens (HS256), at least 32 bytes. Required in production, where it must look random. In development `weelo up` makes one in the data dir."""
     jwt_audience: str | None = None
     """Tokens must contain it in `aud`. Without it `aud` is not checked."""
 
     broadcast_timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 120
-    """How long a request stays open; the same for bookings and orders."""
+    """How long a booking or an order stays open."""
     radius_steps_km: Annotated[tuple[float, ...], NoDecode] = (10.0, 25.0, 50.0, 75.0)
     """The radius rings, growing. After them comes the last step: every matching transporter online."""
     radius_step_seconds: Annotated[float, Field(gt=0, le=3_600)] = 15.0
@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     max_offers_per_step: Annotated[int, Field(ge=1, le=10_000)] = 250
     """How many transporters one step offers to, nearest first. The others are considered in the next step; the last step goes on in portions of this size."""
     max_open_offers: Annotated[int, Field(ge=1, le=10_000)] = 20
-    """How many open offers a transporter may have. Only offers at least as near count against a new one. Offers in a town that the transporter has left do not count, and offers of the last step count only in the last step."""
+    """How many open offers a transporter may have. Only offers that are at least as near as a new one count against it. Offers in a town that the transporter has left do not count, and offers of the last step count only in the last step."""
     sweep_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
     """The longest pause between two sweeps. If a timer comes due earlier, the sweep runs earlier."""
     shed_after_seconds: Annotated[float, Field(gt=0, le=600)] = 1.0
@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     def _strip(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Remove white space around every value (mounted secrets and CRLF files end with some), and drop empty values.
 
-        A value that is not UTF-8 is refused: it can neither be encoded nor handed to a library.
+        A value that is not UTF-8 is refused, because libraries cannot encode it.
         """
         stripped = {
             name: value.strip() if isinstance(value, str) else value for name, value in values.items()
@@ -179,7 +179,8 @@ class Settings(BaseSettings):
         if path is not None:
             there = Path(path)
             while not there.exists() and there != there.parent:
-                there = there.parent  # Missing directories are created later.
+                # Missing directories are created later, so the nearest existing one is checked.
+                there = there.parent
             if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
                 raise ValueError(f"must be a directory that this process may write to; {there} is not")
         return path
@@ -215,7 +216,8 @@ class Settings(BaseSettings):
                 found = socket.getaddrinfo(self.metrics_host, 0, type=socket.SOCK_STREAM)
                 family, kind, protocol, _, address = found[0]
                 with socket.socket(family, kind, protocol) as probe:
-                    probe.bind(address)  # It has port 0: workers start even if METRICS_PORT is in use.
+                    # The port of this address is 0, so workers start even if METRICS_PORT is in use.
+                    probe.bind(address)
             except (OSError, UnicodeError):
                 raise ValueError(
                     "METRICS_HOST: must be an address of this machine, like 127.0.0.1 or 0.0.0.0"

@@ -24,7 +24,7 @@ class _Output(io.FileIO):
     def write(self, data: Any) -> Any:
         try:
             return super().write(data)
-        # click and Rich end silently if the reader of a pipe has ended.
+        # This error is raised unchanged, because click and Rich end silently if the reader of a pipe has ended.
         except BrokenPipeError:
             raise
         except OSError as problem:
@@ -41,7 +41,7 @@ def prepare() -> None:
     """
     for number, mode in ((STDIN, os.O_RDONLY), (STDOUT, os.O_RDONLY), (STDERR, os.O_WRONLY)):
         if not _is_open(number):
-            # The new file gets the lowest free number, which is this one.
+            # The new file gets the lowest free number. That is `number`, because the numbers below it are open.
             os.open(os.devnull, mode)
             os.set_inheritable(number, True)
     sys.stdin = sys.stdin or open(STDIN, closefd=False)  # noqa: SIM115 (open until the process ends)
@@ -56,7 +56,7 @@ def report(line: str) -> None:
 
 
 def give_up_unwritten() -> None:
-    """Discard what a stream still holds and cannot write: the interpreter would try again at its end and exit with 120."""
+    """Discard output that cannot be written. Otherwise Python would try again at its exit, and exit with code 120."""
     for number, stream in ((STDOUT, sys.stdout), (STDERR, sys.stderr)):
         try:
             stream.flush()

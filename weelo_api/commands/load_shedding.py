@@ -44,8 +44,8 @@ class LoadShedder:
             return None
         self._refresh_waits()
         patience = settings().shed_after_seconds * (1 if command.sheddable else PENDING_WORK_PATIENCE)
-        # A new broadcast causes timers, and notifications to hundreds of fleets. So the ages of these two queues count
-        # as well.
+        # A new broadcast causes timers, and notifications to hundreds of fleets. So the ages of the queues `timers` and
+        # `notifications` count as well.
         queues = {command.queue, TIMERS, NOTIFICATIONS} if command.sheddable else {command.queue}
         longest = max(
             (self._waits[queue].oldest_seconds for queue in queues if self._is_full(queue)), default=0.0

@@ -19,7 +19,7 @@ from weelo_workers.notifications.live_stream import STREAM_KEY
 class Waiting:
     """A request that waits. `outcome`: the outcome that the live stream announced.
 
-    It is None before that, and also if the outcome was announced in a form that this version cannot read.
+    It is None until the announcement, and stays None if this version cannot read the announcement.
     """
 
     def __init__(self) -> None:

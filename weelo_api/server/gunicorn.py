@@ -22,14 +22,15 @@ from weelo_workers.settings import ConfigurationError
 wsgi_app = "weelo_api.server.gunicorn:start()"
 worker_class = "weelo_api.server.worker.SlowClientSafeWorker"
 workers = 2
-threads = 200  # started on demand; a request that waits for an outcome (`Prefer: wait`) occupies one
+threads = 200  # started on demand; a request that waits for an outcome occupies one thread
 worker_connections = 3_000
 backlog = 2_048
 # This is longer than the idle timeout of common load balancers, so that these close idle connections first.
 keepalive = 75
 timeout = 30
 graceful_timeout = 5
-# The application is created once, before the fork, so that a bad setting stops the start. Threads start after the fork.
+# The application is created once, before the fork, so that an invalid setting prevents the start. Threads start after
+# the fork.
 preload_app = True
 # Workers send heartbeats to the arbiter through a file. On a file system in memory this never waits for a disk.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -44,25 +45,25 @@ forwarded_allow_ips = ""
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
 
-FILE_LIMITS = (65_536, 24_576, 10_240)  # tried in this order if the system refuses the hard limit
+FILE_LIMITS = (65_536, 24_576, 10_240)  # if the system refuses the hard limit, these are tried in this order
 POLL_SECONDS = 0.1
 CLOSE_WITHIN_SECONDS = 3.0
 
 
 def start() -> Flask:
     """Prepare the arbiter's process and return the application. gunicorn calls this once, before the first fork."""
-    os.environ.pop("SCRIPT_NAME", None)  # gunicorn treats this variable like the header SCRIPT_NAME
+    os.environ.pop("SCRIPT_NAME", None)  # otherwise every path would have to begin with this variable's value
     bootstrap.start_server(always_share_metrics=True)
     from weelo_api import create_app
 
     try:
         return create_app()
     except ConfigurationError as unusable:
-        raise SystemExit(f"weelo: {unusable}") from None  # for other exceptions gunicorn prints thirty lines
+        raise SystemExit(f"weelo: {unusable}") from None  # gunicorn prints a traceback for other exceptions
 
 
 def pre_fork(server: Any, worker: Any) -> None:
-    # The workers' garbage collectors do not touch frozen objects, so these memory pages stay shared.
+    # The workers' garbage collectors do not touch frozen objects, so the memory pages of these objects stay shared.
     gc.freeze()
 
 

@@ -305,7 +305,7 @@ class _Reader:
 
 
 def _release_buffers(body: Any, conn: TConn) -> None:
-    """Free the buffers of a finished request, up to a megabyte.
+    """Free the buffers of a finished request, which may have a size of up to a megabyte.
 
     Otherwise the garbage collector would free them, and it runs too rarely to keep up with a flood of large bodies.
     """

@@ -114,7 +114,7 @@ def current_broadcast() -> Response:
 @api.get("/broadcasts/<id>", responses={200: BroadcastDetails})
 @anyone
 def broadcast(path: ById) -> Response:
-    """A broadcast with its slots and the assignments that concern the reader."""
+    """A broadcast with its slots and the assignments that the reader may see."""
     with replica_session() as session:
         return json_or_404(broadcasts.find(session, path.id, caller()), Code.BROADCAST_NOT_FOUND)
 

@@ -85,7 +85,7 @@ def drivers(query: Paging) -> Response:
 @api.put("/transporter/availability", responses={200: AvailabilityView, 202: Accepted})
 @allow(Role.TRANSPORTER)
 def set_availability(body: Availability) -> Response:
-    """Go online or offline for offers. More than 10 changes in 5 minutes are refused; a repeated value is no change."""
+    """Go online or offline for offers. Refuses more than 10 changes in 5 minutes; a repeated value does not count."""
     return submit(SetAvailability(transporter_id=caller().id, is_available=body.is_available), body)
 
 
@@ -107,6 +107,6 @@ def set_driver_availability(body: Availability) -> Response:
 @api.post("/transporter/heartbeat", responses={204: None})
 @allow(Role.TRANSPORTER)
 def heartbeat(body: Heartbeat) -> Response:
-    """Extend an available transporter's presence and move its marker. Writes to no table."""
+    """Extend an available transporter's presence and update their position. Writes to no table."""
     telemetry.transporter_heartbeat(caller().id, body.latitude, body.longitude)
     return Response(status=204)

@@ -1,4 +1,4 @@
-"""A transporter's offers: see them, take trucks, decline."""
+"""A transporter's offers: list them, accept or hold their slots, decline them."""
 
 from uuid import UUID
 

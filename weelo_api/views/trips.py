@@ -48,7 +48,7 @@ def decline(path: ById, body: DriverRefusal) -> Response:
 @api.put("/trips/<tripId>/status", responses={200: AssignmentView, 202: Accepted})
 @allow(Role.DRIVER)
 def advance(path: ByTripId, body: TripStep) -> Response:
-    """Advance the status of a trip. Steps may be skipped; going back is refused."""
+    """Advance the status of a trip. Statuses may be skipped; an earlier status is refused."""
     status = AssignmentStatus(body.status)
     return submit(AdvanceTrip(trip_id=path.trip_id, driver_id=caller().id, status=status), body)
 

@@ -11,7 +11,7 @@ from weelo_workers.contracts.rejections import Code
 
 VERSION = "13"
 
-_KEY = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")  # 16 bytes in base64
+_KEY = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")  # the base64 form of 16 bytes
 _NEEDED = {
     "HTTP_HOST": "localhost",
     "HTTP_UPGRADE": "websocket",
@@ -30,7 +30,7 @@ def refusal(request: Request) -> Response | None:
         "Open a WebSocket here (RFC 6455, version 13), such as ws://localhost:8000/api/v1/ws",
         errors=[],
     )
-    response.headers["Sec-WebSocket-Version"] = VERSION  # RFC 6455, section 4.4
+    response.headers["Sec-WebSocket-Version"] = VERSION  # required by RFC 6455, section 4.4
     return response
 
 
@@ -52,9 +52,9 @@ def _is_valid(request: Request) -> bool:
 def keep_only_what_is_needed(request: Request) -> None:
     """Remove all headers that a valid handshake does not need, and simplify those that it needs.
 
-    simple-websocket rewrites every header for wsproto to parse. wsproto raises uncaught errors for host names that are not
-    IDNA and for values beyond ASCII, and h11 below it refuses more than 16 KiB of headers. This also removes
-    permessage-deflate, which costs 100 KB per socket and lets 8 KiB on the wire inflate to megabytes.
+    simple-websocket rewrites every header for wsproto to parse. wsproto raises uncaught errors for host names that are
+    not IDNA and for values beyond ASCII, and h11, which wsproto uses, refuses more than 16 KiB of headers. This also
+    removes permessage-deflate, which costs 100 KB per socket and lets 8 KiB on the wire inflate to megabytes.
     """
     environ = request.environ
     for name in [name for name in environ if name.startswith("HTTP_") and name not in _KEPT]:

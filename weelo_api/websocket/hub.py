@@ -55,7 +55,7 @@ READ_BYTES = 16 * 1024
 MAX_SOCKETS = 20_000
 MIN_SOCKETS = 50
 MAX_UNAUTHENTICATED = 1_000
-FILES_FOR_THE_REST = 500  # for HTTP requests and for connections to the database and Redis
+FILES_FOR_THE_REST = 500  # open files for HTTP requests and for connections to the database and Redis
 
 
 class Hub:
@@ -216,7 +216,7 @@ class Hub:
             )
 
     def _reconcile(self) -> None:
-        """Compare what each local socket was sent with its user's log, periodically and after each outage of Redis."""
+        """Compare each socket's newest sent line with its user's log, periodically and after each outage of Redis."""
         database_unavailable = False
         while not self._stopped.is_set():
             self._reconcile_now.wait(RECONCILE_EVERY_SECONDS)

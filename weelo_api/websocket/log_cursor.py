@@ -27,7 +27,7 @@ IDLE_SECONDS = 60.0
 class LogCursor:
     """A position in one user's log. Events that the live stream does not bring are read from the log in PostgreSQL.
 
-    The primary is read, because the log on a lagging replica would seem to have a gap, or to begin again.
+    The primary is read, because on a lagging replica the log would seem to have a gap, or to have been reset.
     """
 
     def __init__(self, user_id: UUID) -> None:
@@ -91,7 +91,7 @@ class LogCursor:
         return await self._from_log()
 
     def wait_seconds(self) -> float:
-        """Return for how many seconds nothing becomes due, unless a live event arrives."""
+        """Return the number of seconds until frames may be due, if no live event arrives before."""
         if self._gap_since is None:
             return IDLE_SECONDS
         due = self._gap_since if self.replaying else self._gap_since + GAP_GRACE_SECONDS

@@ -29,7 +29,7 @@ MAX_REMEMBERED = 10_000
 
 class SessionRegistry:
     def __init__(self, present: Callable[[], Iterable[SessionRecord]]) -> None:
-        """Make a registry of the sockets of this process. `present`: returns those that are open."""
+        """Make a registry of the sockets of this process. `present`: a function that returns the open sockets."""
         self._present = present
         self._process = uuid4().hex
         self._lock = threading.Lock()
@@ -59,7 +59,7 @@ class SessionRegistry:
     def run(self, stopped: threading.Event) -> None:
         """Write changes to Redis until stopped.
 
-        Opened and closed sockets are written at once, because a push for a user with an open socket is delayed.
+        Opened and closed sockets are written at once, because they determine whether a push to their user is delayed.
         """
         while True:
             self._changed.wait(EVERY_SECONDS)
@@ -73,7 +73,7 @@ class SessionRegistry:
                 if not self._redis_unavailable:
                     log.warning("the open sockets cannot be written to Redis: %s", error)
                 self._redis_unavailable = True
-                # Otherwise each of many reconnecting clients would cause an attempt.
+                # Otherwise each client that reconnects would cause another attempt to write.
                 stopped.wait(EVERY_SECONDS)
             except Exception:
                 log.exception("writing the open sockets to Redis failed")

@@ -91,8 +91,8 @@ class WebSocketTransport(asyncio.BufferedProtocol):
 
     async def wait(self, seconds: float) -> None:
         """Wait for `wake`, at most this long. May return early."""
-        # A running timer that ends before this time is kept. The wait then returns early, which does no harm, and a new
-        # timer for each frame would be costly.
+        # A running timer that ends before this time is kept, because a new timer for each frame would be costly. The
+        # wait then returns early, which does no harm.
         if self._alarm is None or self._loop.time() + seconds < self._alarm.when():
             self._set_alarm(seconds)
         await self._awake.wait()

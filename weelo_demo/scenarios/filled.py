@@ -1,4 +1,4 @@
-"""The regular case: requested, offered, accepted, confirmed, driven."""
+"""The regular case: a booking is requested, offered, accepted, confirmed and driven."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TITLE = "One booking finds its truck and is driven"
 
 
 def play(act: Act) -> str:
-    """The customer is notified of every step; the driver gets the trip, accepts it and drives."""
+    """The customer is notified of every change of status; the driver gets the trip, accepts it and drives."""
     customer = act.customer()
     (transporter,) = act.transporters(CONTAINER, CONNAUGHT_PLACE)
     truck = transporter.truck(CONTAINER)

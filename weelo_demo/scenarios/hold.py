@@ -13,7 +13,10 @@ TITLE = "A hold keeps a rival away until it runs out"
 
 
 def play(act: Act) -> str:
-    """During the hold the rival is refused. When it expires both are notified, and the rival wins the slot."""
+    """During the hold a second transporter is refused.
+
+    When the hold expires, both transporters are notified, and the second one wins the slot.
+    """
     customer = act.customer()
     holder, rival = act.transporters(OPEN, GURUGRAM, 2)
     kept, truck = holder.truck(OPEN), rival.truck(OPEN)

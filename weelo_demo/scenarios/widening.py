@@ -1,4 +1,4 @@
-"""No transporter nearby has such a truck: the ring grows until it reaches one."""
+"""No transporter nearby has such a truck: the broadcast is offered in wider rings until one reaches a transporter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TITLE = "The ring widens until it reaches a transporter"
 
 
 def play(act: Act) -> str:
-    """Long trailers are at least 30 km away: the first rings reach none of them, a later one does."""
+    """Long trailers are at least 30 km away: the first rings reach none of them, but a later ring does."""
     customer = act.customer()
     _, farthest = OUTSIDE_THE_CITY_KM
     fleets = act.transporters(TRAILER, CONNAUGHT_PLACE, 10, within_km=farthest, at_least=1)
@@ -46,7 +46,7 @@ def play(act: Act) -> str:
 
 
 def _rings(customer: Customer, broadcast_id: str) -> list[float]:
-    """Return the radii in the customer's frames, in km, each once. The last step has no radius."""
+    """Return the radii in the customer's frames, in km, each once. The last step has no radius and is left out."""
     seen: list[float] = []
     for frame in customer.listen().frames:
         if frame.event == "broadcast_state_changed" and frame.data["broadcastId"] == broadcast_id:

@@ -1,4 +1,4 @@
-"""Handler: when a broadcast has ended, offer its transporters a request that they had no room for."""
+"""Handler: after a broadcast has ended, offer its transporters another broadcast for which they had no room."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from weelo_workers.queries.open_offers import kept_out_by
 
 @handles(Backfill)
 def backfill(command: Backfill, uow: UnitOfWork) -> None:
-    """Send commands that offer each transporter the nearest broadcast that they had no room for.
+    """Send commands that offer each transporter the nearest broadcast for which they had no room.
 
-    Only the nearest is offered, because one place in their list has become free. So a broadcast that ends causes at
-    most as many new offers as it had offers, however many requests are waiting.
+    Only the nearest is offered, because the ended broadcast leaves room for one offer in each transporter's list. So a
+    broadcast that ends causes at most as many new offers as it had offers, however many broadcasts are waiting.
     """
     nearest: dict[UUID, UUID] = {}
     for row in kept_out_by(uow.session, command.broadcast_id, uow.now):

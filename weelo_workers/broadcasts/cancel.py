@@ -1,4 +1,4 @@
-"""Handler: a customer cancels. Against an accept, cancel wins: in either commit order, no truck stays assigned."""
+"""Handler: a customer cancels a broadcast. Even with a concurrent accept, no truck stays assigned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handler: offer open broadcasts to a transporter who missed them, after they come online or free a truck."""
+"""Handler: a transporter came online or has a free truck again. Offer them the open broadcasts that they missed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from weelo_workers.queries.open_offers import in_last_step, leaves_room, open_of
 from weelo_workers.queries.sphere import half_chord_squared
 from weelo_workers.settings import settings
 
-# The second search follows after this time. It is longer than a step takes from its search in Redis to its commit.
+# CatchUp is executed again after this time, which is longer than the time from a step's search in Redis to its commit.
 RECHECK_AFTER = timedelta(seconds=2)
 
 
@@ -52,7 +52,7 @@ class Missed(OfferRank):
 def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
     """Send one OfferLate for the missed broadcasts that the cap on open offers allows, nearest first.
 
-    Those for which the transporter has no room or no free truck are recorded, as a step would record them.
+    Broadcasts for which the transporter has no room or no free truck are recorded as passed over, with that reason.
     """
     may_be_offered_now = or_(
         _some_broadcast_is_in_rings(command.transporter_id, uow.now), is_unsettled(CreateBooking, CreateOrder)
@@ -83,11 +83,12 @@ def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
 
 
 def _some_broadcast_is_in_rings(transporter_id: UUID, now: datetime) -> Exists:
-    """Return the condition that some broadcast that could be offered to this transporter is limited to a radius.
+    """Return the condition that a broadcast whose reach is limited to a radius could be offered to this transporter.
 
     A step searches Redis before it locks the broadcast. If the transporter comes online after that search, and this
-    command reads the broadcast before the step commits, both miss the offer. So this command runs a second time. For
-    the same reason it does so while a command that creates a broadcast waits or is executed.
+    command reads the broadcast before the step commits, neither the step nor this command makes the offer. So this
+    command is sent a second time. It is also sent a second time if a command that creates a broadcast is unsettled,
+    because that command searches Redis, too.
     """
     return exists().where(*_concerns(transporter_id, now), reach_is_limited())
 
@@ -102,7 +103,7 @@ def _has_a_fitting_truck(transporter_id: UUID) -> Exists:
 
 
 def _concerns(transporter_id: UUID, now: datetime) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions for an offer, once a truck is free.
+    """Return the conditions for an offer of the broadcast, except those about a free truck and about room.
 
     The transporter wants work and has no offer of the broadcast yet. The broadcast is open and has a slot for one of
     their trucks.
@@ -114,10 +115,11 @@ def _concerns(transporter_id: UUID, now: datetime) -> tuple[ColumnElement[bool],
 
 
 def _waits_for_the_next_step(transporter_id: UUID) -> Exists:
-    """Return the condition that the broadcast's next step considers the transporter, because nearer ones came first.
+    """Return the condition that the broadcast's newest step left the transporter for the next step.
 
-    Otherwise they would get the offer before the nearer ones by going offline and online. False if the broadcast
-    expires before its next step.
+    The newest step made its offers to nearer transporters. Without this condition, the transporter would get the offer
+    before the next step by going offline and online. The condition is false if the broadcast expires before its next
+    step.
     """
     next_at = PassedOver.at + timedelta(seconds=settings().radius_step_seconds)
     return exists().where(
@@ -132,9 +134,9 @@ def _waits_for_the_next_step(transporter_id: UUID) -> Exists:
 def _missed(uow: UnitOfWork, command: CatchUp, open_offers: Sequence[OfferRank]) -> list[Missed]:
     """Return the missed broadcasts within reach, nearest first.
 
-    Limits what is read. Broadcasts are grouped by three facts: whether they are in their last step, whether the
-    transporter has a free truck for them, and whether the open offers leave room for them. Of each group, at most twice
-    MAX_OPEN_OFFERS are read, the nearest first, because the cap would exclude farther ones.
+    The number of rows read is limited. The query groups broadcasts by three facts: whether they are in their last step,
+    whether the transporter has a free truck for them, and whether the open offers leave room for them. Of each group it
+    returns the nearest, at most twice MAX_OPEN_OFFERS, because the cap would exclude farther ones.
     """
     here = presence.last_position(command.transporter_id) or _place_in(command)
     last_step = Broadcast.radius_step > len(settings().radius_steps_km)
@@ -166,7 +168,7 @@ def _missed(uow: UnitOfWork, command: CatchUp, open_offers: Sequence[OfferRank])
     for broadcast, is_free in rows:
         pickup = pickup_of(broadcast)
         km = None if here is None else pickup.km_to(here)
-        if broadcast.reach.covers(km):  # the query computes distances on a sphere, so it finds too many
+        if broadcast.reach.covers(km):  # the query's `km_at_least` may be too short, so it finds too many
             missed.append(
                 Missed(
                     km,
@@ -187,7 +189,7 @@ def _place_in(command: CatchUp) -> presence.Point | None:
 
 
 def _km_at_least(here: presence.Point | None) -> ColumnElement[float]:
-    """Return the distance to the pickup by the haversine formula, less its largest error; null if `here` is not known."""
+    """Return a lower bound of the distance to the pickup, by the haversine formula; null if `here` is not known."""
     if here is None:
         return cast(null(), Double())
     chord = func.least(1.0, half_chord_squared(here.latitude, here.longitude))

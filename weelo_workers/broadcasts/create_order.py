@@ -11,5 +11,5 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 
 @handles(CreateOrder)
 def create_order(command: CreateOrder, uow: UnitOfWork) -> BroadcastView:
-    """Return the new broadcast, or the open one of a repeated request. Raises Rejected(ORDER_ACTIVE_EXISTS)."""
+    """Return the new broadcast, or the open one if this request repeats it. Raises Rejected(ORDER_ACTIVE_EXISTS)."""
     return open_broadcast(command, BroadcastKind.ORDER, uow)

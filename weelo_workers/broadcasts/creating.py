@@ -99,7 +99,7 @@ def _request_columns(request: BroadcastRequest) -> dict[str, Any]:
 
 
 def _as_asked(command: Creation) -> dict[str, Any]:
-    """Return the request without defaults, so that the same request compares equal before and after a field is added."""
+    """Return the request without default values, so that it still equals its repetition after a field is added."""
     return command.request.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
@@ -126,8 +126,8 @@ def _same_or_refused(
 ) -> BroadcastView:
     """Return the customer's open broadcast if this request repeats it. Raises Rejected(ORDER_ACTIVE_EXISTS) otherwise.
 
-    Two requests with Idempotency-Keys are different here, because the mailbox answers a repeated key. Otherwise equal
-    contents mean the same request (IDEM-03).
+    If both requests had an Idempotency-Key, they are different requests, because the mailbox answers a repeated key.
+    Otherwise equal contents mean the same request (IDEM-03).
     """
     alike = existing.kind == kind and existing.request == _as_asked(command)
     same = alike and not (command.keyed and existing.keyed)

@@ -67,7 +67,7 @@ class Excluded:
 
 @dataclass(slots=True)
 class MatchResult:
-    """The transporters to whom a broadcast is to be offered, and the excluded ones. Both lists are nearest first."""
+    """The candidates for an offer of a broadcast, and the excluded transporters. Both lists are nearest first."""
 
     candidates: list[Candidate] = field(default_factory=list)
     excluded: list[Excluded] = field(default_factory=list)
@@ -119,19 +119,19 @@ def find_candidates(
     last_step: bool,
     unlimited: bool = False,
 ) -> MatchResult:
-    """Return the candidates for an offer, and those excluded with the reason. `unlimited`: the step reaches everyone.
+    """Return the candidates for an offer, and the excluded transporters. `unlimited`: the step has no radius.
 
-    Presence only proposes. The rows decide: a candidate wants work now, has a free truck of an open kind, has room for
-    another offer and has no offer of this broadcast yet. Called under the broadcast's lock.
+    Presence only proposes transporters. According to the rows, a candidate must want work now, have a free truck for an
+    open slot, have room for another offer and have no offer of this broadcast yet. Called under the broadcast's lock.
     """
     kinds = kinds_of(searching(slots))
     near = {**online.near, **online.busy} if online else {}
     found = MatchResult(
         excluded=[Excluded(stale_id, PassedOverBecause.SILENT) for stale_id in online.stale] if online else []
     )
-    # `partial`: Redis was emptied, so presence lacks transporters. In a step with a radius their next heartbeats find
-    # the broadcast. In a step without one, all transporters who want work are read from the database: a missing offer
-    # can cost the customer a truck, but an offer to an absent transporter costs nothing.
+    # `partial`: Redis was emptied, so presence lacks transporters. After a step with a radius, their next heartbeats
+    # cause late offers. In a step without a radius, all transporters who want work are read from the database: a
+    # missing offer can cost the customer a truck, but an offer to an absent transporter costs nothing.
     all_who_want_work = online is None or (unlimited and online.partial)
     if not kinds or not (near or all_who_want_work):
         return found
@@ -193,8 +193,9 @@ def _with_trucks_of(
 ) -> Select[UUID, bool, float, Sequence[str], int, str]:
     """Return a query for the transporters with vehicles of these kinds. Three of its columns are computed.
 
-    `kinds`: the kinds of which a vehicle is free. `open_offers`: how many of their offers count against an offer of this
-    broadcast at `km`. `newest_reason`: why this broadcast passed them over last, if they have no free vehicle.
+    `kinds`: the kinds of which a vehicle is free. `open_offers`: how many of the transporter's offers count against an
+    offer of this broadcast, whose pickup is `km` away. `newest_reason`: the reason of the newest step that passed them
+    over; null if they have a free vehicle.
     """
     pickup = pickup_of(broadcast)
     free_kinds = func.array_agg(distinct(Vehicle.vehicle_key)).filter(~vehicle_busy)

@@ -16,13 +16,16 @@ from weelo_workers.models import Broadcast, Offer
 from weelo_workers.queries.open_offers import in_last_step, open_offers_of
 from weelo_workers.settings import settings
 
-# A broadcast that the transporter cannot take now is excluded from their heartbeats for this time.
+# The duration of a snooze, after a transporter could not take a broadcast.
 SNOOZE_SECONDS = 60.0
 
 
 @handles(OfferLate)
 def offer_late(command: OfferLate, uow: UnitOfWork) -> None:
-    """Offer this broadcast if it is open, in reach and can be taken. Then send the command for the next broadcast."""
+    """Offer this broadcast if it is open, reaches the transporter and can be taken.
+
+    Then send the command for the next one.
+    """
     transporter = command.transporter_id
     if asked := uow.session.get(Broadcast, command.broadcast_id):
         here = presence.last_position(transporter)
@@ -37,10 +40,10 @@ def offer_late(command: OfferLate, uow: UnitOfWork) -> None:
 def _leave_out_of_heartbeats(
     uow: UnitOfWork, late: LateOffers, transporter_id: UUID, here: presence.Point | None
 ) -> None:
-    """Exclude the broadcast from this transporter's heartbeats: it was offered before, or they cannot take it now."""
+    """Snooze the broadcast for this transporter, or mark it in presence as offered if they have an offer of it."""
     broadcast = late.broadcast
-    # Near hundreds of requests, each heartbeat of a transporter without room would otherwise send twenty commands without
-    # effect.
+    # If hundreds of broadcasts are near, each heartbeat of a transporter without room would otherwise send twenty
+    # commands without effect.
     no_room = any(each.because == PassedOverBecause.TOO_MANY_OFFERS for each in late.excluded)
     if no_room and here is not None and not in_last_step(broadcast):
         km = pickup_of(broadcast).km_to(here)
@@ -53,10 +56,10 @@ def _leave_out_of_heartbeats(
 
 
 def _list_is_full_beyond(uow: UnitOfWork, transporter_id: UUID, here: presence.Point, km: float) -> bool:
-    """Return whether the transporter has no room for any request farther than `km`, whatever its direction.
+    """Return whether the transporter has no room for any broadcast whose pickup is farther away than `km`.
 
-    Offers whose pickups are within `km` now count against all of these. An offer made before a move may have prevented
-    the refused request only.
+    An open offer counts against all such broadcasts only if its pickup is within `km` of the transporter's present
+    position. After the transporter has moved, other open offers may count against some of them, but not against all.
     """
     near = [
         each

@@ -74,7 +74,8 @@ def insert_offers(
             literal(step),
             places.c.km,
             literal(last_step),
-            # The offer gets the version after the next transition, because that transition publishes it.
+            # The offer gets the version that the broadcast will have after its next transition, which publishes the
+            # offer.
             literal(broadcast.version + 1),
             literal(uow.now),
         )
@@ -125,8 +126,9 @@ def _why_refused(uow: UnitOfWork, refused: Sequence[Candidate]) -> list[Excluded
 def most_relevant(left_out: Sequence[Excluded]) -> list[Excluded]:
     """Return the entries to store for a step, at most 250.
 
-    Transporters at their cap come first, because only those recorded get the offer once they have room. Those without
-    a free truck come next, because the reason that the customer gets depends on them too. Each group is nearest first.
+    Transporters at their cap come first, because without the entry they would not get the offer once they have room.
+    Those without a free truck come next, because the reason that the customer gets depends on them too. Each group is
+    nearest first.
     """
     rank = {PassedOverBecause.TOO_MANY_OFFERS: 0, PassedOverBecause.NO_FREE_TRUCK: 1}
     new = [each for each in left_out if not each.recorded]
@@ -134,9 +136,9 @@ def most_relevant(left_out: Sequence[Excluded]) -> list[Excluded]:
 
 
 def record_passed_over(uow: UnitOfWork, passed_over: Iterable[tuple[UUID, int, Excluded]]) -> None:
-    """Store which transporters a step passed over, and why, unless that is recorded.
+    """Store which transporters a step passed over, and why. Entries that are marked as `recorded` are left out.
 
-    The first reason stored for a step is kept.
+    If a reason is already stored for a transporter and this step, it is kept.
     """
     rows = [
         {

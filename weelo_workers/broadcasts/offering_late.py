@@ -1,4 +1,4 @@
-"""Late offers: to transporters whom a broadcast's rings did not reach or passed over."""
+"""Makes late offers, to transporters whom a broadcast's rings did not reach or passed over."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def offer_late_to(
 ) -> LateOffers | None:
     """Offer the broadcast to those of these transporters who are within its reach, can take it and have room.
 
-    Return None if the broadcast is over, or if none of them is within its reach. `km_by_transporter`: the distance of
-    each from the pickup (None: not known).
+    Return None if the broadcast is over, or if none of the transporters is within its reach. `km_by_transporter`: the
+    distance of each from the pickup (None: not known).
     """
     broadcast = uow.lock(Broadcast, broadcast_id)
     if broadcast is None or broadcast.status not in OFFER_TRANSITION or uow.now >= broadcast.expires_at:

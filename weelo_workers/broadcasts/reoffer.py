@@ -1,4 +1,4 @@
-"""Handler: offer a reopened slot to transporters with an offer, and continue the rings."""
+"""Handler: offer a reopened slot to transporters who have an offer of its broadcast, and go on with the next ring."""
 
 from __future__ import annotations
 

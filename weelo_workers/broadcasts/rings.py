@@ -1,4 +1,4 @@
-"""Offers a broadcast in rings: the first of them when it is created, the others when their timers are due."""
+"""Offers a broadcast in rings: in the first when it is created, in each further ring when its timer is due."""
 
 from __future__ import annotations
 
@@ -30,16 +30,17 @@ SearchedRings = Sequence[tuple[Ring, presence.SearchResult | None]]
 
 
 def search_rings(broadcast: Broadcast, slots: Sequence[TruckRequest], step: int) -> SearchedRings:
-    """Search presence in this ring and, while no transporter there has a free truck, in the next ones.
+    """Search presence in this ring. If no transporter there has a free truck, search the next ring, and so on.
 
-    Return each ring with its result. Those on the road are in the result of the last ring, which has all of them. Called
-    while no other transaction waits for a lock on the broadcast, so that no accept waits for Redis.
+    Return each ring with its result. Transporters whose trucks are all on the road are in the result of the last ring
+    only, which covers the other rings. Called when no accept can be waiting for the broadcast's lock, because Redis may
+    be slow.
     """
     searched = list[tuple[Ring, presence.SearchResult | None]]()
     while True:
         this = ring(step, settings().radius_steps_km, settings().last_step_max_km)
         online = search_presence(broadcast, slots, this)
-        # With MIN_OFFERS_PER_STEP = 0 an empty ring waits as long as any other.
+        # With MIN_OFFERS_PER_STEP = 0 the next step comes after the usual time, even if this ring is empty.
         if this.last or online is None or online.near or settings().min_offers_per_step == 0:
             return [*searched, (this, online)]
         searched.append((this, replace(online, busy={})))
@@ -49,7 +50,7 @@ def search_rings(broadcast: Broadcast, slots: Sequence[TruckRequest], step: int)
 def offer_in_rings(
     uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest], searched: SearchedRings
 ) -> None:
-    """Offer the broadcast in the first of these rings, and while a ring makes no offers, in the next. Set the next timer."""
+    """Offer the broadcast in these rings, until one has MIN_OFFERS_PER_STEP new offers. Set the next timer."""
     for this, online in searched:
         seconds = _offer_within(uow, broadcast, slots, this, online)
         if seconds != 0:
@@ -99,8 +100,9 @@ def _offer_within(
 def _reached(broadcast: Broadcast, this: Ring, found: MatchResult, *, left_over: bool) -> Reach:
     """Return how far this step reaches.
 
-    For a ring this is its radius; for the last step, while transporters are left, the distance of the farthest candidate
-    so far. Transporters who come online meanwhile wait for the portion that reaches their distance.
+    A ring with a radius reaches that radius. If a portion of the last step leaves transporters for the next portion, it
+    reaches the farthest candidate so far. A transporter who comes online farther away gets no late offer, but the offer
+    of a later portion.
     """
     if not (this.last and left_over):
         return this.reach
@@ -109,7 +111,7 @@ def _reached(broadcast: Broadcast, this: Ring, found: MatchResult, *, left_over:
 
 
 def _counted(left_out: Sequence[Excluded]) -> dict[str, int]:
-    """Return how many transporters were left out, by reason, also those for which no row is stored.
+    """Return how many transporters were left out, by reason. Those for which no row is stored are counted, too.
 
     Presence returns a limited number of transporters on the road, so their count is at most that number.
     """
@@ -117,9 +119,9 @@ def _counted(left_out: Sequence[Excluded]) -> dict[str, int]:
 
 
 def _mark_waiting(uow: UnitOfWork, broadcast: Broadcast, left_out: list[Excluded]) -> None:
-    """Mark the transporters left for the next step as offered.
+    """Mark the broadcast in presence as offered to the transporters who are left for the next step.
 
-    They are within the ring, so their heartbeats would cause an offer too early.
+    They are within the ring, so otherwise their heartbeats would cause late offers before the next step.
     """
     waiting = [each.transporter_id for each in left_out if each.because == PassedOverBecause.NEXT_STEP]
     if waiting:

@@ -20,12 +20,14 @@ from weelo_workers.settings import settings
 def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
     """Offer the broadcast to transporters in this ring who have no offer of it, nearest first, and set the next timer.
 
-    If presence finds no transporter there, the following ring is offered in the same transaction, and so on.
+    If presence finds no transporter there, the broadcast is offered in the following ring in the same transaction, and
+    so on.
     """
     unlocked = uow.session.get(Broadcast, command.broadcast_id)
     if unlocked is None:
         return
-    # The pickup, the kinds and the radius never change, so what is found before the lock is still valid after it.
+    # The pickup, the kinds and the radius never change, so the result of a search before the lock is still valid under
+    # the lock.
     searched = search_rings(unlocked, broadcast_transitions.slots_of(uow, unlocked.id), command.step)
 
     broadcast = uow.lock(Broadcast, command.broadcast_id)

@@ -47,7 +47,7 @@ class TruckDemand(NamedTuple):
 class BroadcastRequest(Request):
     """The fields that bookings and orders have in common, each stored in the column of `broadcasts` of the same name.
 
-    `BroadcastView` and `NewBroadcast` (the offer) contain only the fields of these that they declare themselves.
+    `BroadcastView` and `NewBroadcast` (the offer) do not inherit these fields. They declare those that they contain.
     """
 
     pickup: Place
@@ -79,7 +79,7 @@ class VehicleRequirement(Request):
 
 
 class NewOrder(BroadcastRequest):
-    """`POST /orders`: trucks of several kinds, at most 50 together."""
+    """`POST /orders`: trucks of several kinds, at most 50 trucks in total."""
 
     vehicle_requirements: Annotated[list[VehicleRequirement], Field(min_length=1, max_length=50)]
 
@@ -153,12 +153,12 @@ class CatchUp(Command, name="broadcasts.catch_up"):
 
 
 class OfferLate(Command, name="broadcasts.offer_late", queue=FLEET):
-    """Offer a broadcast to a transporter who came within its reach after the offers of that step were made.
+    """Make a late offer of a broadcast to a transporter who was not within reach when its steps were made.
 
-    The command is on the queue of fleets, so that new bookings do not wait behind offers of old ones.
+    The command is on the queue `fleet`, so that commands that create broadcasts do not wait behind late offers.
 
-    `then`: further broadcasts to offer them afterwards, nearest first. They follow one by one, so that one transporter
-    does not fill the queue.
+    `then`: further broadcasts to offer them afterwards, nearest first. Each command sends the next one, so that one
+    transporter does not fill the queue.
     """
 
     broadcast_id: UUID
@@ -255,7 +255,7 @@ class BookingExpired(BroadcastEnded):
 
 
 class BookingCompleted(AboutBroadcast, to=ToTransportersWithTrucks):
-    """All trucks have delivered."""
+    """All trips of the broadcast are completed."""
 
 
 class NoVehiclesAvailable(AboutBroadcast):

@@ -1,7 +1,7 @@
 """The base classes of events, which are written into the logs of users.
 
-Each subclass of `Event` declares the `data` of one kind of frame. Only `notifications/catalog.py` decides who receives
-it.
+Each subclass of `Event` declares the `data` of one kind of frame. Only `notifications/catalog.py` decides which users
+receive the event.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Event(Wire):
     def __init_subclass__(
         cls, *, shared: bool = False, to: type[Recipients] | None = None, **kwargs: object
     ) -> None:
-        """Register a subclass. `shared`: it is a base of other events, not an event itself. `to`: sets `recipients`."""
+        """Register a subclass. `shared`: the class is only a base of other events. `to`: the value of `recipients`."""
         super().__init_subclass__(**kwargs)  # type: ignore[arg-type]
         if to is not None:
             cls.recipients = to

@@ -26,7 +26,7 @@ class SendPushes(Command, name="notifications.push", runs_in_background=True):
     """Push one event to the phones of these users. `to`: user → seq of the event in the user's log.
 
     `data`: the content of the push beside type, eventId and seq. `waited`: the time for a socket to acknowledge has
-    passed. `devices`: if set, push to these only, because FCM did not accept their pushes before.
+    passed. `devices`: if set, push to these only, because FCM did not accept the earlier pushes to them.
     """
 
     event_id: UUID

@@ -22,7 +22,7 @@ from weelo_workers.contracts.wire import LongText, Request, ShortText, Timestamp
 
 
 class Truck(Request):
-    """A vehicle and its driver for the slot `truck_request_id`, or if that is null for the first slot that fits."""
+    """A vehicle and its driver for the slot `truck_request_id`. If that is null: for the first slot that fits."""
 
     vehicle_id: UUID
     driver_id: UUID
@@ -30,7 +30,7 @@ class Truck(Request):
 
 
 class OneTruck(Request):
-    """A vehicle and its driver for the slot that the path names."""
+    """A vehicle and its driver for the slot in the path of the request."""
 
     vehicle_id: UUID
     driver_id: UUID
@@ -65,7 +65,7 @@ class Acceptance(Request):
 
 
 class SlotsWanted(Request):
-    """`POST /broadcasts/{id}/hold`: a number of slots, of one kind or of any for which the fleet has trucks."""
+    """`POST /broadcasts/{id}/hold`: a number of slots, of one kind or of all kinds for which the fleet has trucks."""
 
     quantity: Annotated[int, Field(ge=1, le=MAX_TRUCKS)]
     vehicle_type: ShortText | None = None
@@ -103,7 +103,7 @@ def _refuse_doubles(what: str, ids: Sequence[UUID]) -> None:
 
 
 class AcceptTrucks(Command, name="offers.accept"):
-    """Take slots with these trucks. `partial`: as many as are open, otherwise all or none."""
+    """Assign these trucks to slots: all of them or none, or with `partial` as many as there are open slots."""
 
     broadcast_id: UUID
     transporter_id: UUID

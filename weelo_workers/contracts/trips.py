@@ -1,4 +1,4 @@
-"""The contract of trips: an assignment from the driver's answer to the delivery."""
+"""The contract of trips: an assignment from the driver's answer until the goods are delivered."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class DriverRefusal(Request):
 
 
 class TripStep(Request):
-    """A step of the trip. Steps may be left out, and the present one may be repeated."""
+    """The new status of a trip. Statuses may be skipped, and the present one may be repeated."""
 
     status: Literal[
         "en_route_pickup", "at_pickup", "loading_complete", "in_transit", "arrived_at_drop", "completed"

@@ -150,7 +150,8 @@ def _number(digits: str) -> str:
 
 _TYPE_LABELS = {"lcv": "LCV"}
 
-# The sizes that are common on Indian roads. Keys: length of the load bed in feet, or wheels. Values: load in kg.
+# The sizes that are common on Indian roads. Keys: the length of the load bed in feet, or the number of wheels. Values:
+# the load in kg.
 _BY_LENGTH = {
     6: 600, 7: 750, 8: 1_000, 9: 1_500, 10: 2_000, 12: 3_000, 14: 4_000, 15: 4_500, 16: 5_000, 17: 5_000,
     18: 6_000, 19: 7_000, 20: 8_000, 21: 9_000, 22: 10_000, 24: 12_000, 26: 13_000, 28: 14_000, 30: 15_000,

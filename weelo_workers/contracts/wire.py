@@ -18,7 +18,7 @@ from pydantic.alias_generators import to_camel
 
 
 def rfc3339(moment: datetime) -> str:
-    """Return `2026-02-19T10:00:00.000Z`: always UTC with three decimals, so that such texts sort by time."""
+    """Return `2026-02-19T10:00:00.000Z`: always UTC with three decimals, so that sorting the texts sorts the times."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -48,7 +48,8 @@ Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False, descriptio
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False, description="degrees, WGS 84")]
 Rupees = Annotated[int, Field(ge=0, le=100_000_000, description="whole rupees")]
 
-# The lengths are in StringConstraints. For a length given after a validator, pydantic's errors would speak of "items".
+# The lengths are set in StringConstraints. If a length came after a validator, pydantic's error messages would say
+# "items" instead of "characters".
 ShortText = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),

@@ -20,7 +20,10 @@ MAX_DEVICES = 10
 
 @handles(RegisterDevice)
 def register_device(command: RegisterDevice, uow: UnitOfWork) -> DeviceView:
-    """Store the token for this user, even if it was another user's: phones change hands. Keep the newest tokens."""
+    """Store the token for this user, even if another user had it, because a phone may get a new owner.
+
+    Keep the user's newest tokens.
+    """
     values = {"user_id": command.user_id, "platform": command.platform, "registered_at": uow.now}
     uow.session.execute(
         insert(Device)

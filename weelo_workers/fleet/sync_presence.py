@@ -21,7 +21,7 @@ RETRY_AFTER = timedelta(seconds=5)
 def sync_presence(command: SyncPresence, uow: UnitOfWork) -> None:
     """Copy the fleet's availability from its rows to presence; retry later if Redis does not answer.
 
-    This is a command, not only an action after a commit, because a lost update would hide free trucks for long.
+    This is a command, not only an action after a commit, because a lost update would hide free trucks for a long time.
     """
     try:
         rows = presence_sync.read_availability(command.transporter_id)
@@ -34,7 +34,7 @@ def sync_presence(command: SyncPresence, uow: UnitOfWork) -> None:
 def sync_presence_in_batches(commands: Sequence[SyncPresence], session: Session) -> None:
     """Copy the availability of many fleets, read by one query. Raises PresenceUnavailable.
 
-    The batch may be late, so it does not report that the apps have just sent something.
+    A batch may be executed late, so it ignores `heard`: the app's last message may be old by then.
     """
     fleets = fleet_availability(session, {command.transporter_id for command in commands})
     for transporter_id, rows in fleets.items():

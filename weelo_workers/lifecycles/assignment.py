@@ -1,4 +1,4 @@
-"""The lifecycle of an assignment: a truck and its driver on a slot, from acceptance to delivery."""
+"""The lifecycle of an assignment: a truck and its driver on a slot, from acceptance until the goods are delivered."""
 
 from weelo_workers.contracts.statuses import AssignmentStatus as S
 from weelo_workers.lifecycles.lifecycle import Lifecycle

@@ -1,4 +1,4 @@
-"""The lifecycle of a broadcast: created, offered in rings, filled, delivered; or cancelled or expired."""
+"""The lifecycle of a broadcast: created, offered in rings, filled, completed; or cancelled or expired."""
 
 from weelo_workers.contracts.statuses import BroadcastStatus as S
 from weelo_workers.lifecycles.lifecycle import Lifecycle

@@ -1,4 +1,4 @@
-"""Distances on the WGS 84 ellipsoid, and a simpler formula for a sphere that SQL queries can compute too."""
+"""Distances on the WGS 84 ellipsoid, and on a sphere by a simpler formula, which SQL queries can compute too."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def half_chord_squared(latitude: float, longitude: float, to_latitude: float, to
 
 
 def half_chord_squared_of(km: float) -> float:
-    """Return the square of half the chord of `km` on a unit sphere."""
+    """Return the square of half the chord on a unit sphere, for two positions that are `km` apart on the earth."""
     return sin(min(km / (2 * SPHERE_KM), pi / 2)) ** 2
 
 

@@ -1,7 +1,8 @@
 """The radius ladder: how far a broadcast is offered at each step, and when the next step comes (RADI-01).
 
-Each radius is a step, a ring. The last step has no radius, or `LAST_STEP_MAX_KM`: it offers to every matching
-transporter online, nearest first, in portions. Each portion is a step of its own.
+Each radius is one step. After all radii comes the last step, which has no radius or `LAST_STEP_MAX_KM`. In it the
+broadcast is offered to every matching transporter online, nearest first, in portions. Each portion has its own step
+number.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Lifecycles as tables of transitions.
 
-The guard of the SQL update, the rejection when it matches no row, and docs/lifecycles.md come from the same table.
+Each table is the source of the guards of SQL updates, of the rejection if an update matches no row, and of a diagram in
+docs/lifecycles.md.
 """
 
 from __future__ import annotations

@@ -3,9 +3,10 @@
 Only offers at least as near as the new one count, so a far offer never prevents a near one. Offers of the last step
 never count against an offer made within a ring.
 
-The distance in an offer is from where the transporter was when it was made. If they have moved it may be wrong, but the
-pickups have not moved. If the new offer's pickup is `km` away from the transporter, then every pickup more than twice
-`km` away from it is farther from the transporter than `km`. So offers of such pickups do not count either.
+The distance in an offer was computed when the offer was made. It may be wrong now, because the transporter may have
+moved. The positions of the pickups are still right. If the new offer's pickup is `km` away from the transporter, then
+every pickup that is more than twice `km` away from the new offer's pickup is more than `km` away from the transporter.
+So offers with such pickups do not count either.
 
 `queries.open_offers.open_offers_against` is the same rule in SQL.
 """
@@ -31,7 +32,7 @@ APART_KM = 0.1
 class OfferRank:
     """The rank of an offer in a transporter's list. `km`: from them to the pickup; None: not known, counts as the farthest.
 
-    `pickup`: its latitude and longitude; None: unknown, so the distance is taken as it is.
+    `pickup`: its latitude and longitude; None: not known, so only the distances are compared.
     """
 
     km: float | None

@@ -35,7 +35,10 @@ _SETTLE = text(f"""
 
 
 def execute_batches(engine: Engine) -> int:
-    """Execute batches of each batched command until none is full. Return how many commands were settled."""
+    """Execute the rows of each batched command, batch after batch, until a batch is not full.
+
+    Return how many were settled.
+    """
     settled = 0
     for name in batch_handlers():
         while (of_batch := _execute(engine, name)) == BATCH:
@@ -51,8 +54,8 @@ def _execute(engine: Engine, name: str) -> int:
             if found:
                 batch_handlers()[name]([load(name, row.payload) for row in found], session)
     except Exception as error:
-        # The error is not recorded here. The sweep executes each of these commands by itself soon after, and records a
-        # failure then.
+        # The error is not recorded here. The sweep soon executes each of these commands alone. If that attempt fails,
+        # it records the failure.
         log.info("a batch of %s could not be executed: %s", name, error)
         return 0
     counters.COMMANDS.labels(name, SUCCEED.to.value).inc(len(found))

@@ -49,7 +49,7 @@ def _may_succeed_at_once(error: BaseException) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class AfterCommit:
-    """What follows the commit of an attempt."""
+    """What the bus does after the commit of an attempt."""
 
     wake_ups: list[WakeUp] = field(default_factory=list)
     acts: list[Callable[[], None]] = field(default_factory=list)
@@ -57,7 +57,7 @@ class AfterCommit:
 
 
 class Bus:
-    """Executes commands by their ids, against one database, and wakes workers by one waker."""
+    """Executes commands, given their ids, in one database, and wakes workers through one waker."""
 
     def __init__(
         self,
@@ -65,8 +65,11 @@ class Bus:
         waker: Waker,
         after_commit_executor: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
-        """`after_commit_executor`: runs what follows a commit (wake-ups, presence, live stream) elsewhere, so that a slow
-        Redis does not delay the next command. Without it, `execute` runs it before it returns."""
+        """`after_commit_executor`: runs the actions after a commit (wake-ups, presence, live stream) in another thread.
+
+        A slow Redis then does not delay the next command. Without an executor, `execute` runs these actions before it
+        returns.
+        """
         self.engine = engine
         self.waker = waker
         self.after_commit_executor = after_commit_executor
@@ -77,7 +80,7 @@ class Bus:
         """Settle the command if it is due and unsettled. Return False if an error was raised.
 
         The error is recorded in the row, and the sweep tries the command again. `redelivered`: the message was
-        delivered to another process before, which may have crashed on it.
+        delivered to another process before, and that process may have crashed while it executed the command.
         """
         try:
             then = self._settle(command_id, swept=swept, redelivered=redelivered)
@@ -93,11 +96,11 @@ class Bus:
         return True
 
     def unmark_crashes(self) -> None:
-        """Undo the crash marks that stayed when their attempts returned because the database was unavailable."""
+        """Undo the crash marks that could not be undone earlier, because the database was unavailable."""
         self._crash_guard.undo_marks()
 
     def wake(self, wake_up: WakeUp) -> None:
-        """Wake a worker. While the broker is unavailable this does nothing, and the sweep finds the row."""
+        """Wake a worker. If the broker is unavailable, do nothing: the sweep will find the row."""
         with suppress(BrokerUnavailable):
             self.waker.wake(wake_up)
 
@@ -133,14 +136,18 @@ class Bus:
         marked: bool = False,
         rejected: RejectedAfterWriting | None = None,
     ) -> AfterCommit:
-        """Claim and settle the command. `rejected`: its handler has rejected it already, in a transaction that was undone."""
+        """Claim and settle the command.
+
+        `rejected`: the rejection that the handler raised in a transaction that was undone.
+        """
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             row = claim(session, command_id, marked=marked)
             if row is None:
                 return AfterCommit()
             handler = handler_for(row.name)
             if handler is None:
-                # A newer version wrote the command, as happens during a deploy. It is left to a worker that knows it.
+                # A newer version of this program wrote the command; this happens during a deploy. A worker of that
+                # version will execute it.
                 log.warning("no handler here for %s", row.name)
                 session.execute(_NOTE_UNKNOWN, {"id_": row.id})
                 return AfterCommit()

@@ -15,7 +15,7 @@ from weelo_workers.messaging.claim import ClaimedRow
 from weelo_workers.models import User
 
 MAX_KNOWN_CALLERS = 10_000
-"""A process that has recorded more users than this deletes its record, to limit its memory."""
+"""When KnownCallers contains this many users, it is emptied, to limit the memory of the process."""
 
 
 def caller_of(row: ClaimedRow) -> Caller | None:

@@ -16,8 +16,9 @@ PATH = Path(__file__).parents[2] / f"{NAME}.py"
 def celery_settings() -> ModuleType:
     """Return the module, loaded from the file beside the package `weelo_workers`.
 
-    The name alone would find a celeryconfig.py of another project in the current directory or on PYTHONPATH: Celery
-    puts the current directory first while it loads an application. Raises ImportError if the file is missing.
+    An import by name could load the celeryconfig.py of another project from the current directory or from PYTHONPATH,
+    because Celery searches the current directory first while it loads an application. Raises ImportError if the file is
+    missing.
     """
     spec = spec_from_file_location(NAME, PATH)
     if spec is None or spec.loader is None or not PATH.is_file():

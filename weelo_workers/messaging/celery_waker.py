@@ -26,11 +26,11 @@ class CeleryWaker:
     PAUSE_SECONDS = 3.0
     # `recently_failed` is true for this many seconds after a failure.
     REMEMBERED_SECONDS = 10.0
-    # The time-out of one call. A consumer's connection has a longer one, because it waits for messages; sending never
-    # waits.
+    # The time-out of one call to the broker. The connections of consumers have a longer time-out, because they wait for
+    # messages.
     TIMEOUT_SECONDS = 1.0
-    # The number of kombu's connections for sending, and of callers that may send at once. Inside kombu a further caller
-    # would wait for a connection without a time limit.
+    # The number of kombu's connections for sending, and of callers that may send at once. If more callers were
+    # admitted, kombu would let them wait for a connection without a time limit.
     AT_ONCE = 10
 
     def __init__(self) -> None:
@@ -79,7 +79,8 @@ class CeleryWaker:
                 self._is_away = False
                 self.outages_ended += 1
         except Exception as error:
-            # The row is committed already, so no error may make the caller fail: the sweep will execute the row.
+            # The row is committed already, and the sweep will execute it. So every error becomes BrokerUnavailable,
+            # which callers handle.
             self._paused_until = time.monotonic() + self.PAUSE_SECONDS
             self._is_away = True
             known = isinstance(error, KombuError | RedisError | OSError)

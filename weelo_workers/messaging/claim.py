@@ -1,4 +1,4 @@
-"""Claim a command: lock its row, so that of several messages for one command a single one has an effect."""
+"""Claim a command: lock its row, so that only one of several messages for one command has an effect."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _CLAIMED = (
     .where(
         MAILBOX.c.id == bindparam("id"),
         active(),
-        # A row in its pause after a failure is not claimed, whatever woke this worker. The exception is a marked
-        # attempt, which began the pause itself.
+        # A row in its pause after a failure is not claimed, except by a marked attempt: its own crash mark began the
+        # pause.
         or_(bindparam("marked", type_=Boolean()), pause_is_over()),
     )
     .with_for_update(of=MAILBOX)

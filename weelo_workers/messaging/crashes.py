@@ -1,8 +1,8 @@
 """Commands that may crash the process that executes them.
 
-A crash cannot record itself, so before an attempt that may crash the process `crashes + 1` is committed, with the pause
-that would follow. If the attempt returns, this is undone. The first attempt at a command is not marked, so the usual
-path costs nothing.
+A crash cannot record itself. So before an attempt that may crash the process, `crashes + 1` is committed together with
+the pause that follows a crash. If the attempt returns, both are undone. The first attempt at a command is not marked,
+so the usual path costs nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ POSSIBLE_CRASH = "whoever executed it may have died of it"
 class CrashSuspected(Exception):
     """An earlier attempt did not settle the command, and may have crashed its process.
 
-    `crashed_before`: a possible crash is already counted.
+    `crashed_before`: whether a possible crash was counted before.
     """
 
     def __init__(self, *, crashed_before: bool) -> None:
@@ -44,10 +44,10 @@ class CrashSuspected(Exception):
 
 
 def may_have_crashed(row: MailboxRow | ClaimedRow) -> bool:
-    """Return whether an earlier attempt may have crashed.
+    """Return whether an earlier attempt may have crashed its process.
 
-    One sweep is normal for a timer. For other commands the sweep wakes a worker first, so a second sweep means that none
-    responded.
+    One sweep is normal for a timer. For other commands the first sweep wakes a worker, so a second sweep means that no
+    worker has settled the command.
     """
     return row.crashes > 0 or row.sweep_count > (1 if row.queue == TIMERS else 0)
 
@@ -59,23 +59,24 @@ class CrashMark:
     before: Mapping[str, Any]
     """The values of the row's columns before the mark."""
     retry_at: datetime
-    """The pause that the mark began. If the row still has it, no other attempt was made since."""
+    """The end of the pause that the mark began. If the row still has this value, no other attempt was made since."""
 
 
 def mark_possible_crash(session: Session, command_id: UUID) -> CrashMark | None:
     """Count a possible crash before an attempt. Return what `unmark_crash` needs, or None if no attempt may be made now.
 
-    The row is parked instead if it has crashed too often.
+    If the command may have crashed too many processes, its row is parked instead.
     """
-    # The commit does not wait for the disk. Only a power cut can undo it, and then the power cut, not the command, has
-    # ended the process.
+    # The commit does not wait for the disk. Only a power cut can lose such a commit. In that case the power cut ended
+    # the process, so no crash needs to be counted.
     session.execute(text("SET LOCAL synchronous_commit = off"))
     row = session.get(MailboxRow, command_id, with_for_update=True)
     now = failures.clock(session)
     if row is None or row.state not in MARK_CRASH.when:
         return None
     if row.due_at > now or (row.retry_at is not None and row.retry_at > now):
-        # Another process is making a marked attempt, or the row is in its pause after a failure.
+        # No attempt may be made now: another process makes a marked attempt, or the row is in its pause after a
+        # failure.
         return None
     before = {name: getattr(row, name) for name in ("last_error", "wake_at", "retry_at", "sweep_count")}
     crashed_before = row.crashes
@@ -94,7 +95,7 @@ def mark_possible_crash(session: Session, command_id: UUID) -> CrashMark | None:
 
 
 def unmark_crash(session: Session, command_id: UUID, mark: CrashMark) -> None:
-    """Undo a mark, since its attempt has returned. What another attempt has recorded since stays as it is."""
+    """Undo the mark of an attempt that has returned. Values that another attempt has recorded since then are kept."""
     row = update(MailboxRow).where(MailboxRow.id == command_id, unsettled(MailboxRow), MailboxRow.crashes > 0)
     one_less = {"crashes": MailboxRow.crashes - 1}
     as_before = row.where(MailboxRow.retry_at == mark.retry_at).values(**one_less, **mark.before)
@@ -117,8 +118,9 @@ class CrashGuard:
     def attempt(self, command_id: UUID, suspected: CrashSuspected) -> Iterator[bool]:
         """Mark an attempt for as long as the block runs. Yields False if it must not be made.
 
-        The mark is undone if the block raises; a block that settles the command keeps it. Commands that have crashed
-        before run one at a time: otherwise a command that merely runs beside one that crashes would be blamed as well.
+        The mark is undone if the block raises. If the block settles the command, the mark remains. Commands that may
+        have crashed a process before run one at a time. Otherwise one crash would be counted for all of them that run
+        at that moment.
         """
         with self._one_at_a_time if suspected.crashed_before else nullcontext():
             self.undo_marks()

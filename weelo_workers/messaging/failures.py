@@ -1,6 +1,6 @@
-"""Failed attempts: recorded, followed by a growing pause, parked after five, and requeued by an operator.
+"""Records failed attempts, pauses after each of them, parks a command after five, and requeues it for an operator.
 
-A failing row delays no other row: until its next attempt it is skipped, whatever wakes a worker.
+A failing row delays no other row: during its pause no worker and no sweep executes it.
 """
 
 from __future__ import annotations
@@ -26,29 +26,30 @@ MAX_COUNTED = 1_000
 
 
 class CannotRetry(Exception):
-    """A command cannot be requeued. The text says why, in one line."""
+    """A command cannot be requeued. The text is one line with the reason."""
 
 
 def record_failure(session: Session, command_id: UUID, error: Exception) -> MailboxRow | None:
-    """Count a failure and begin the pause before the next attempt, or park the row. Return it; None if it is settled."""
+    """Count a failure, and begin the row's pause or park the row. Return the row; None if it is settled."""
     row = session.get(MailboxRow, command_id, with_for_update=True)
     if row is None or row.state in LIFECYCLE.final:
         return None
     row.attempts = min(row.attempts + 1, MAX_COUNTED)
     row.last_error = summary(error)
-    # With a count of 0 the sweep wakes a worker for the next attempt instead of executing it.
+    # If the number of sweeps is 0, the sweep wakes a worker for the next attempt instead of executing the command.
     row.sweep_count = 0
     now = clock(session)
     if begin_pause(row, now).parked:
         row.parked_at = now
-    # The first failures are logged with the traceback. A timer may fail for ever, so later ones are one line each.
+    # The first failures are logged with their tracebacks. A timer may fail for ever, so each later failure is logged in
+    # one line.
     traceback = error if row.attempts <= MAX_ATTEMPTS else None
     log.error("%s %s failed, try %d: %s", row.name, row.id, row.attempts, row.last_error, exc_info=traceback)
     return row
 
 
 def begin_pause(row: MailboxRow, now: datetime) -> AfterFailure:
-    """Decide whether a failed row is retried or parked, and begin its pause. The caller parks the row if so decided."""
+    """Begin the pause of a failed row. Return its end, and whether the caller has to park the row instead."""
     then = after_failure(
         attempts=row.attempts,
         crashes=row.crashes,
@@ -75,7 +76,7 @@ def summary(error: Exception) -> str:
 
 
 def requeue(connection: Connection, command_id: UUID) -> str:
-    """Reset a parked command, or a row in its pause, so that it is tried at once. Return its name; raises CannotRetry."""
+    """Reset a parked or pausing command, so that it is retried at once. Return its name. Raises CannotRetry."""
     row = connection.execute(
         select(
             MailboxRow.name,
@@ -119,7 +120,7 @@ def parked(connection: Connection, limit: int) -> Sequence[MailboxRow]:
 def failing(connection: Connection, limit: int) -> Sequence[MailboxRow]:
     """Return the rows that failed and will be tried again, oldest first.
 
-    This includes rows with a command that was unknown to every worker that has read them.
+    This includes rows whose command was unknown to the workers that tried to execute it.
     """
     query = select(MailboxRow).where(active(MailboxRow), MailboxRow.last_error.is_not(None))
     return Session(connection).scalars(query.order_by(MailboxRow.due_at).limit(limit)).all()

@@ -17,9 +17,9 @@ from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.models import MailboxRow, Replay
 
 TIMER_GRACE = timedelta(seconds=0.5)
-"""The sweep takes a timer up this long after it was due.
+"""The sweep takes up a timer when it is overdue for this long.
 
-A countdown is some milliseconds late, on a busy machine hundreds.
+A countdown fires some milliseconds late; on a busy machine, some hundred milliseconds.
 """
 
 COMMAND_GRACE = timedelta(seconds=1)
@@ -100,7 +100,7 @@ def row_for(command: Command, *, now: datetime, due_at: datetime | None) -> dict
 
 
 def find_outcome(connection: Connection, command_id: UUID, caller_id: UUID) -> CommandOutcome | None:
-    """Return the outcome of a command of this caller; None if there is none, also if it is another caller's."""
+    """Return the outcome of this caller's command; None if no such command is stored, or if another caller sent it."""
     row = connection.execute(_FIND, {"id": command_id, "caller_id": caller_id}).mappings().one_or_none()
     return outcome(row) if row else None
 

@@ -1,4 +1,7 @@
-"""Whether a Redis lets this user do what Celery and presence do. Celery reports a refusal without the command or key."""
+"""Checks whether a Redis permits this user the commands of Celery and presence.
+
+Celery's own error names no command or key.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,11 @@ NEEDED = "~weelo:* &* +@all -@admin -@dangerous"
 
 
 def missing_right(client: Redis, *, presence: bool = True, broker: bool = True) -> str | None:
-    """Return a line about the first command, key or channel that is refused, None if there is none. Changes nothing.
+    """Return a line about the first command, key or channel that is not permitted; None if all are. Changes nothing.
 
-    `presence`, `broker`: what this server is used for. REDIS_URL and CELERY_BROKER_URL may name different users.
-    Raises RedisError if Redis does not answer. Other refusals, as by a full Redis or a cluster, are not reported here
-    (see `refused_write`).
+    `presence`, `broker`: what this server is used for. REDIS_URL and CELERY_BROKER_URL may name different users. Raises
+    RedisError if Redis does not answer. Refusals for other reasons, such as a full memory, are not reported here (see
+    `refused_write`).
     """
     prefix = celery_settings().broker_transport_options["global_keyprefix"]
     try:

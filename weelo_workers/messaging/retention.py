@@ -1,9 +1,9 @@
 """The purger: deletes old rows in small batches.
 
-Events with their log lines, settled mailbox rows, records of repeated requests and records of passed-over transporters
+Events with their log lines, settled mailbox rows, records of repeated requests and records of transporters passed over
 are deleted after EVENT_RETENTION_DAYS. Finished broadcasts and all that belongs to them are deleted after
-HISTORY_RETENTION_DAYS, if that is set. Each batch holds an advisory lock, so that of several purgers one works at a
-time.
+HISTORY_RETENTION_DAYS, if that is set. Each batch is deleted under an advisory lock, so that several purgers do not
+delete at the same time.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ _EVENTS = text("""
                                              9223372036854775807))
 """)
 
-# A key names the same command for at least 24 h (CONTRACT section 3), and EVENT_RETENTION_DAYS is at least one day.
+# Settled rows must be kept for at least 24 h, because an `Idempotency-Key` is valid for that time (CONTRACT section 3).
+# EVENT_RETENTION_DAYS is at least one day.
 _SETTLED = text("""
     DELETE FROM mailbox
      WHERE id IN (SELECT id FROM mailbox
@@ -93,7 +94,8 @@ AGING = (
     PurgeRule("replays", _REPLAYS, 1_000),
     PurgeRule("passed over", _PASSED_OVER, 1_000),
 )
-HISTORY = PurgeRule("history", _HISTORY, 50)  # Each broadcast may have a thousand recipients.
+# The batch is small, because each broadcast may have a thousand recipients.
+HISTORY = PurgeRule("history", _HISTORY, 50)
 
 
 def run_purger(engine: Engine, days: int, history_days: int) -> None:

@@ -18,7 +18,8 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 class RejectedAfterWriting(Exception):
     """A handler has rejected the command after it had written rows, so the transaction has to be rolled back first.
 
-    Most handlers reject before they write. A savepoint for the others would cost every command two round trips.
+    Most handlers reject before they write. A savepoint would avoid the rollback for the others, but it would cost every
+    command two round trips.
     """
 
     def __init__(self, refusal: Rejected) -> None:
@@ -35,7 +36,7 @@ def run(
 ) -> dict[str, Any]:
     """Run the handler. Return the outcome as columns of the row.
 
-    Raises RejectedAfterWriting, UnreadablePayload, and whatever the handler raises beside Rejected.
+    Raises RejectedAfterWriting, UnreadablePayload, and every error of the handler except Rejected.
     """
     command = _read_command(row.name, row.payload)
     try:

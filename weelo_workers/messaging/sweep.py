@@ -30,8 +30,8 @@ BATCH = 200
 WAKE_UPS = 2
 """This many wake-ups are sent before beat executes a command itself.
 
-A command may crash its process, and beat must stay alive: with the pauses between the wake-ups a crashed worker has
-time to be replaced.
+A command may crash its process, and beat must not crash. During the pauses between the wake-ups, a crashed worker can
+be restarted.
 """
 
 TIMERS_EVERY_SECONDS = 0.3
@@ -60,8 +60,8 @@ _Overdue = Row[tuple[UUID, str, Queue, int, int, int]]
 # The comparison uses statement_timestamp(), because PostgreSQL cannot search an index for clock_timestamp(), whose
 # value changes during the statement. SKIP LOCKED is used, because a locked row is being settled by a worker or taken up
 # by another sweep. Each time a command is taken up, the pause before its next sweep grows, so that a full queue does
-# not get ever more wake-ups. The pause of a timer grows only if the timer has failed: waiting would make its deadline
-# later, and a lock that blocks it may be released at any time.
+# not get ever more wake-ups. The pause of a timer grows only if the timer has failed: a longer pause would delay its
+# deadline, and a lock that blocks it may be released at any time.
 _FRESH_TIMER = f"(queue = '{TIMERS}' AND {as_sql(untroubled())})"
 _TAKE_UP = text(f"""
     UPDATE mailbox
@@ -94,16 +94,17 @@ def sweep(bus: Bus, *, seconds: float) -> int:
             overdue = _take_up(bus)
         except DBAPIError as error:
             if is_disconnect(error) and not cut_off:
-                # The pool has dropped all its old connections, so the next connection is new.
+                # The pool has dropped all its old connections, so one retry with a new connection may succeed.
                 cut_off = True
                 continue
             log.warning("the sweep waits for the database: %s", str(error).splitlines()[0])
             return taken
         timers_at = time.monotonic() + TIMERS_EVERY_SECONDS
-        # RETURNING keeps no order. Fresh timers come first, because only the sweep executes them from here on.
+        # RETURNING does not keep the order of the subquery, so the rows are sorted again. Timers that have not failed
+        # come first, because no worker executes them once the sweep has taken them up.
         for row in sorted(overdue, key=lambda row: not _is_fresh_timer(row)):
             if time.monotonic() >= stop_at and not _is_fresh_timer(row):
-                break  # A later sweep takes this row up again.
+                break  # The row is not executed now. A later sweep takes it up again.
             if time.monotonic() >= timers_at and not _is_fresh_timer(row):
                 taken += _settle_fresh_timers(bus)
                 timers_at = time.monotonic() + TIMERS_EVERY_SECONDS
@@ -121,14 +122,14 @@ def wake_again_after_outage(engine: Engine) -> int:
     """After an outage of the broker, make the next sweeps wake workers for all overdue commands. Return their number.
 
     The wake-ups sent during the outage were lost, so they do not show whether workers respond. If they were counted,
-    beat would execute the whole backlog by itself.
+    beat would execute all these commands itself.
     """
     with engine.begin() as connection:
         return connection.execute(_WAKE_AGAIN).rowcount
 
 
 def next_sweep_in(bus: Bus, *, at_most: float) -> float:
-    """Return the seconds until the next sweep: until it can take up the next timer, at most `at_most`."""
+    """Return the seconds until the next timer can be taken up, but at most `at_most`."""
     if at_most <= SHORTEST_PAUSE_SECONDS:
         # The last sweep took long. The database may be unavailable, so it is not queried for the next timer.
         return SHORTEST_PAUSE_SECONDS
@@ -147,11 +148,11 @@ def _take_up(bus: Bus, *, fresh_timers_only: bool = False) -> Sequence[_Overdue]
 
 
 def _settle_fresh_timers(bus: Bus) -> int:
-    """Execute timers that have come due while commands were executed here. Return how many."""
+    """Execute timers that have come due since the sweep took up its rows. Return how many."""
     try:
         due = _take_up(bus, fresh_timers_only=True)
     except DBAPIError:
-        return 0  # The next statement of the sweep will fail as well, and is logged.
+        return 0  # The sweep's next statement will raise the same error, and `sweep` logs it.
     for row in due:
         bus.execute(row.id, swept=True)
     return len(due)
@@ -170,7 +171,7 @@ def _wake_again(bus: Bus, row: _Overdue) -> bool:
         return False
     wake_up = WakeUp(row.id, row.name, row.queue)
     if bus.after_commit_executor is not None:
-        # If the wake-up cannot be sent, the row is taken up again after a second.
+        # If the wake-up cannot be sent, the next sweep of this row is a second later.
         bus.after_commit_executor(partial(bus.wake, wake_up))
         return True
     try:
@@ -181,6 +182,6 @@ def _wake_again(bus: Bus, row: _Overdue) -> bool:
 
 
 def _is_worth_a_wake_up(bus: Bus, row: _Overdue) -> bool:
-    # The sweep before a possible crash is not counted, because its wake-up did reach a worker.
+    # If a possible crash is counted, one wake-up was not in vain: it reached the worker that crashed.
     in_vain = row.sweep_count - 1 - bool(row.crashes)
     return not _is_fresh_timer(row) and in_vain < (1 if bus.waker.recently_failed else WAKE_UPS)

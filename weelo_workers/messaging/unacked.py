@@ -1,8 +1,8 @@
 """Delete messages that a killed worker had taken and not acknowledged, once their commands are settled.
 
 The broker keeps such a message for `visibility_timeout`, an hour, and then delivers it again. The sweep has executed
-the command long before. If such messages were not deleted, each `kill -9` would leave some, and hundreds of messages
-with a countdown.
+the command long before. If such messages were not deleted, each `kill -9` of a worker would leave its messages for an
+hour: those in execution, and hundreds that wait for their countdown.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _UNSETTLED = text(f"SELECT id FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[])) 
 
 @lru_cache(maxsize=1)
 def _broker() -> Redis:
-    """Return the common Redis client if the broker is the same server, so that both share its circuit breaker."""
+    """Return a client of the broker: that of `redis()`, with its circuit breaker, if REDIS_URL is the broker's URL."""
     return redis() if settings().broker_url == settings().redis_url else connect(settings().broker_url)
 
 
 def delete_settled_unacked(engine: Engine) -> int:
     """Delete unacknowledged messages of settled commands. Return how many.
 
-    If the worker that took one is alive and acknowledges it later, kombu finds nothing to delete, which is harmless.
+    If a worker acknowledges such a message later, kombu finds nothing to delete, which is harmless.
     """
     deleted, cursor = 0, 0
     try:

@@ -36,7 +36,7 @@ Stateful = TypeVar("Stateful", Broadcast, TruckRequest, Hold, Assignment)
 _DERIVED = Recipients()
 _TRANSITIONS = cast(Table, TransitionRecord.__table__)
 AS_IT_IS_NOW = {"populate_existing": True}
-"""Execution options with which a query reads rows anew that were read before a lock."""
+"""Execution options that make a query replace the values of rows which the session read before a lock."""
 
 _OWNER = "unit of work"
 """The key under which a session knows its unit of work."""
@@ -82,7 +82,7 @@ class UnitOfWork:
         self.command_name = command_name
         self.caller = caller
         self.replayed = False
-        """Whether the result is that of an earlier command. A handler sets it."""
+        """Whether the result is that of an earlier command. The handler sets this attribute."""
         self.http_status = 200
         self._now = now
         self._events: list[EventEnvelope] = []
@@ -90,7 +90,10 @@ class UnitOfWork:
         self._history: list[dict[str, Any]] = []
         self._after_commit: list[Callable[[], None]] = []
         self._known: list[Base] = []
-        """Rows that were locked or created. The session itself keeps only weak references, and would read them again."""
+        """Rows that were locked or created.
+
+        Without these references the session would read the rows again, because its own references are weak.
+        """
         self._changes = WriteSet()
         self._has_written = False
         session.info[_OWNER] = self
@@ -134,7 +137,7 @@ class UnitOfWork:
     def insert(self, *rows: Base) -> None:
         """Insert rows together with everything else that is written. A violated constraint makes the command fail.
 
-        Each row has a value for every column.
+        Each row must have a value for every column.
         """
         for row in rows:
             table = cast(Table, row.__table__)
@@ -272,14 +275,14 @@ class UnitOfWork:
         self._sent.append((command, at))
 
     def after_commit(self, act: Callable[[], None]) -> None:
-        """Call `act` after the commit. It is lost if the process ends first, so it must be harmless to lose."""
+        """Call `act` after the commit. It must be harmless if the process ends before it calls `act`."""
         self._after_commit.append(act)
 
     # --- called by the bus ------------------------------------------------------------------------
 
     @property
     def has_written(self) -> bool:
-        """Whether the handler has changed anything in the database, or in rows that the session would still write."""
+        """Whether the handler has written rows, or has changed objects that the session has not written yet."""
         return self._has_written or bool(self.session.dirty or self.session.new)
 
     def settle(self, columns: Mapping[str, Any]) -> None:
@@ -294,7 +297,7 @@ class UnitOfWork:
         if self._events:
             write_events(self, self._events)
             wake_ups += self._write_sent()
-        # Session and unit of work refer to each other. Without this cycle they are freed at once.
+        # Session and unit of work refer to each other. Python frees them at once if this cycle is broken here.
         del self.session.info[_OWNER]
         return wake_ups
 

@@ -15,7 +15,7 @@ class BrokerUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class WakeUp:
-    """Wake a worker of `queue` for the mailbox row `id`, after `countdown` seconds."""
+    """A message that wakes a worker of `queue` for the mailbox row `id`, after `countdown` seconds."""
 
     id: UUID
     name: str

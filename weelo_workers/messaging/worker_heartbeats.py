@@ -1,4 +1,4 @@
-"""Heartbeats of workers: Redis keys that say which queues a worker consumes, and expire when it stops reporting."""
+"""Heartbeats of workers: Redis keys with the queues that a worker consumes. A worker that runs renews its keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ REPORT_EVERY_SECONDS = 2.0
 EXPIRES_AFTER_SECONDS = 8  # A worker counts as gone after three missed reports.
 _PREFIX = "weelo:consumer:"
 _CONSUMED = "weelo:consumed:"
-CONSUMPTION_TTL_SECONDS = 300  # `weelo up` reads these records while it starts, for less than this time.
+CONSUMPTION_TTL_SECONDS = 300  # Only `weelo up` reads these records, and its start takes less time than this.
 
 NO_COMMAND = UUID(int=0)
 """An id that no mailbox row has. A message with it has no effect, but it proves that its queue is consumed."""
@@ -49,7 +49,7 @@ def record_consumption(queue: Queue) -> None:
 
 
 def queues_consumed(at: Redis | None = None) -> set[Queue]:
-    """Return the queues of which a message was consumed in the last CONSUMPTION_TTL_SECONDS, since `clear_consumption`. Raises RedisError."""
+    """Return the queues with a record of `record_consumption`. Raises RedisError."""
     return {queue for queue in QUEUES if (at or redis()).exists(f"{_CONSUMED}{queue}")}
 
 

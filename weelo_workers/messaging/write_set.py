@@ -59,7 +59,7 @@ class WriteSet:
             self._inserts.setdefault(table, []).extend(rows)
 
     def update(self, table: Table, row_id: UUID, values: Values, *, expected: Values) -> None:
-        """Update the row with this id. `expected`: values that it still has to have in the database.
+        """Update the row with this id. `expected`: values that the row must still have in the database.
 
         Raises ValueError for a row that is still to be inserted.
         """

@@ -49,7 +49,7 @@ SWEPT = Counter("weelo_swept", "Overdue rows that the sweep took up", ["queue"],
 def initialize() -> None:
     """Publish these series as zero when a process that executes commands starts.
 
-    Otherwise they would appear with their first event, perhaps days later.
+    Otherwise they would appear only when they are first counted, perhaps days later.
     """
     for by in ("countdown", "sweep"):
         TIMERS_FIRED.labels(by)
@@ -60,6 +60,6 @@ def initialize() -> None:
 def open_files() -> None:
     """Open this process's files of the multiprocess directory now. To be called after a fork.
 
-    prometheus_client would open them with the first count, which fails if the directory was deleted meanwhile.
+    Otherwise prometheus_client opens them at the first count, and raises if the directory was deleted meanwhile.
     """
     SERIALIZATION_RETRIES.inc(0)

@@ -1,4 +1,4 @@
-"""Merges the metrics of several processes, and the files of children that have died into one."""
+"""Merges the metrics of several processes, and merges the files of dead children into one file."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 log = logging.getLogger(__name__)
 
-_OF_THE_DEAD = 0  # The name of a merged file has this number in place of a pid.
+_OF_THE_DEAD = 0  # The name of a merged file contains this number in the place of a pid.
 _LOCK_SECONDS = 1.0
 
 
 def merged(folders: Iterable[Path]) -> Iterable[Any]:
-    """Return the merged metrics of all processes of these directories; gauges only of processes that still run."""
+    """Return the merged metrics of all processes of these directories.
+
+    Live gauges of processes that have ended are left out.
+    """
     files: list[str] = []
     figures: Iterable[Any] = ()
     with ExitStack() as locks:
@@ -40,7 +43,7 @@ def merged(folders: Iterable[Path]) -> Iterable[Any]:
 
 
 def merge_dead(folder: Path) -> None:
-    """Merge the counter files of children that have died into one. `folder`: the program's directory."""
+    """Merge the counter files of dead children into one file. `folder`: the program's directory."""
     with _locked(folder):
         dead = [path for path in folder.glob("*.db") if not _alive(_pid(path))]
         by_kind: dict[str, list[Path]] = defaultdict(list)

@@ -28,12 +28,13 @@ def open_dir(*, always: bool = False) -> None:
     """
     if current_dir() is not None:
         return
-    # The variable, if it is set, was inherited from the program that started this one.
+    # If the variable is set, it was inherited from the program that started this one, and names that program's
+    # directory.
     os.environ.pop(VARIABLE, None)
     try:
         wanted = settings()
     except ConfigurationError:
-        return  # The caller reads the settings next, reports this error and ends.
+        return  # The error is ignored here: the caller reads the settings next, reports the same error and ends.
     if not (always or wanted.metrics_dir or wanted.metrics_port):
         return
     try:
@@ -54,7 +55,7 @@ def current_dir() -> Path | None:
 
 
 def make_again_if_deleted() -> None:
-    """Make this program's directory again if it was deleted. Processes started from now on need it to count.
+    """Make this program's directory again if it was deleted. New processes of the program count their metrics in it.
 
     To be called after a fork, and before the directory is read.
     """

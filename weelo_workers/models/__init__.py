@@ -1,4 +1,4 @@
-"""The tables, with the constraints that decide races. Constraint names are sentences."""
+"""The tables and their constraints, which make one of two conflicting writes fail. Constraint names are sentences."""
 
 from weelo_workers.models.base import Base
 from weelo_workers.models.broadcasts import Broadcast, Hold, Offer, PassedOver, TransitionRecord, TruckRequest

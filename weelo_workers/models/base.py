@@ -27,7 +27,10 @@ Id = Annotated[UUID, mapped_column(primary_key=True)]
 
 
 def one_of(column: str, states: type[StrEnum], name: str) -> CheckConstraint:
-    """Return a check that the text column holds one of the states. A new state then needs no change of a type."""
+    """Return a check that the text column holds one of the states.
+
+    It is used instead of an enum type, which is harder to change.
+    """
     return CheckConstraint(f"{column} IN ({quoted(states)})", name=name)
 
 

@@ -46,7 +46,7 @@ LIMITS = {
 # Our statements rely on these settings, so they override the defaults of the server, the database and the role.
 SESSION = {"timezone": "UTC", "standard_conforming_strings": "on", "client_encoding": "UTF8"}
 
-# Not even the URL changes the encoding: names and addresses of most languages cannot be sent in another one. The
+# The URL cannot change the encoding, because names and addresses of most languages cannot be sent in another one. The
 # encoding is a parameter of its own in the startup packet, so it takes precedence over `options`, and poolers accept
 # it.
 _ENCODING = {"client_encoding": SESSION["client_encoding"]}
@@ -243,7 +243,7 @@ def is_disconnect(error: BaseException) -> bool:
 
 
 def _sqlstate(error: DBAPIError) -> str | None:
-    """Return PostgreSQL's error code; None if psycopg2 raised the error itself, as without a connection."""
+    """Return PostgreSQL's error code; None if psycopg2 raised the error itself, for example without a connection."""
     state: str | None = getattr(error.orig, "pgcode", None)
     return state
 

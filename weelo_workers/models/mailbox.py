@@ -133,8 +133,8 @@ def retrying(row: Any = _COLUMNS) -> ColumnElement[bool]:
 def failed_before(row: Any = _COLUMNS, *, in_marked_attempt: bool = False) -> ColumnElement[bool]:
     """Return the condition that earlier attempts failed, or crashed more often than chance explains.
 
-    `in_marked_attempt`: the condition is part of an attempt at the row itself. If the row has crashed before, that
-    attempt is already counted in `crashes`, so one more is allowed.
+    `in_marked_attempt`: the condition is evaluated during an attempt at the row itself. If the attempt has a crash
+    mark, `crashes` includes it already, so the limit is one higher.
     """
     crashes = CHANCE_CRASHES + 1 if in_marked_attempt else CHANCE_CRASHES
     return or_(row.attempts > 0, row.crashes > crashes)
@@ -155,7 +155,7 @@ def pause_is_over(row: Any = _COLUMNS) -> ColumnElement[bool]:
 
 
 def as_sql(condition: ColumnElement[bool]) -> str:
-    """Return the condition as text for a statement that reads the table by its own name, in parentheses."""
+    """Return the condition as SQL text in parentheses, for a statement that uses no alias for the table."""
     dialect = postgresql()  # type: ignore[no-untyped-call]
     return f"({condition.compile(dialect=dialect, compile_kwargs={'literal_binds': True})})"
 
@@ -164,7 +164,7 @@ class Replay(Base):
     """Records that a client repeated a request.
 
     It is a row of its own, without a foreign key, because the mailbox row is locked while the command is executed, and
-    a repeated request should not wait for that.
+    a repeated request should not wait for that lock.
     """
 
     __tablename__ = "replays"

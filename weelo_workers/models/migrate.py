@@ -1,4 +1,4 @@
-"""Upgrades the schema to the newest version, and the rights of the roles. Safe to run again and concurrently."""
+"""Upgrades the schema to the newest version, and sets the rights of the roles. Safe to run again and concurrently."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _scripts(connection: Connection) -> ScriptDirectory:
 
 
 def is_at_head(connection: Connection) -> bool:
-    """Return whether the schema has the expected version or a newer one, as old code finds it during a deploy."""
+    """Return whether the schema has the expected version or a newer one, which old code finds during a deploy."""
     current = set(MigrationContext.configure(connection).get_current_heads())
     newer = set(_unknown_revisions(connection)) == current
     return bool(current) and (newer or current == set(_scripts(connection).get_heads()))

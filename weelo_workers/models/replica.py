@@ -17,7 +17,7 @@ _REMEDY = "use a standby of the primary, or unset it"
 
 
 def faults(replica: Connection, primary: Connection) -> Iterator[str]:
-    """Yield a line if the API would read from the replica rows that the primary never had, or that are out of date."""
+    """Yield a message if the API would read wrong rows from the replica: rows of another database, or outdated ones."""
     here, there = (_ask(each, "SELECT current_database()") for each in (replica, primary))
     if here != there:
         yield f"is no replica of DATABASE_URL: its database is {here}, not {there}; {_REMEDY}"

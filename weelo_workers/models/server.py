@@ -56,7 +56,7 @@ _UNSUITED = {
 
 
 def trouble_with(error: DBAPIError) -> str | None:
-    """Return a line about an error that is caused by the server or its contents; None for a defect of ours."""
+    """Return a message about an error that is caused by the server or its contents; None for a defect of ours."""
     hint = _UNSUITED.get(getattr(error.orig, "pgcode", None) or "")
     if hint is None and not isinstance(error, OperationalError):
         return None
@@ -65,7 +65,7 @@ def trouble_with(error: DBAPIError) -> str | None:
 
 
 def refusals(connection: Connection, *, writable: bool = True) -> list[str]:
-    """Return a line for each reason why this database cannot be used. `writable`: False for a replica."""
+    """Return a message for each reason why this database cannot be used. `writable`: False for a replica."""
     return list(_refusals(connection, writable))
 
 
@@ -91,7 +91,7 @@ def _refusals(connection: Connection, writable: bool) -> Iterator[str]:
 
 
 def shortcomings(connection: Connection) -> list[str]:
-    """Return a line for each fault that does not stop this connection from working now, but will cause failures."""
+    """Return a message for each fault with which this connection still works, but which will cause failures."""
     found = []
     chosen = {
         row.name: row.setting
@@ -115,7 +115,7 @@ def shortcomings(connection: Connection) -> list[str]:
 
 
 def refused_write(connection: Connection) -> str | None:
-    """Return why a new table cannot be written, as on a full disk; None if it can, or if only the right is missing.
+    """Return why a new table cannot be written, such as a full disk; None if it can, or if only the right is missing.
 
     The table is temporary, and its creation is undone.
     """
@@ -132,7 +132,7 @@ def refused_write(connection: Connection) -> str | None:
 
 
 def warnings(connection: Connection) -> list[str]:
-    """Return a line for each server setting that may lose accepted commands."""
+    """Return a message for each server setting that may lose accepted commands."""
     chosen = {row.name: row.setting for row in connection.execute(_SETTINGS, {"names": list(_DURABLE)})}
     return [
         f"{name} is off: a crash of the server may lose accepted commands"

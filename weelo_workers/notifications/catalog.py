@@ -1,4 +1,4 @@
-"""The catalog of events: for each its wire name, its audiences, and how long it is worth a push.
+"""The catalog of events: the wire name of each event, its audiences, and how long it is worth a push.
 
 None of this is decided anywhere else.
 """
@@ -36,15 +36,15 @@ Reads = TypeVar("Reads", bound="Nothing")
 To = TypeVar("To", bound=Recipients)
 
 
-# --- the fields of an event that audiences and pushes read ------------------------------------------------ Only these
-# fields are validated when an event is written, so a worker can write stored events of another version that has other
-# fields beside them.
+# --- the fields of an event that audiences and pushes read ------------------------------------------------
+# Only these fields are validated when an event is written. So a worker can write an event that another version of this
+# program has stored with further fields.
 
 
 class Nothing(BaseModel):
     """Base of the classes that declare the fields to read. It declares none."""
 
-    # Errors are logged, and the stored data of an event may contain names and addresses.
+    # Errors do not contain the input, because they are logged, and an event's data may contain names and addresses.
     model_config = ConfigDict(
         frozen=True, alias_generator=to_camel, extra="ignore", hide_input_in_errors=True
     )
@@ -105,7 +105,7 @@ class PushData:
 class PushCondition:
     """Selects the users whom a push still concerns. Usable for events that have the fields in `reads`.
 
-    Every pushed event is about a broadcast, because pushes are ordered and collapsed by broadcast.
+    `reads` contains the id of a broadcast, because pushes about one broadcast are ordered and replace one another.
     """
 
     find: Callable[[Session, PushData, Collection[UUID]], Collection[UUID]]
@@ -183,8 +183,8 @@ def customer(session: Session, event: OfBroadcast, to: Recipients) -> Mapping[UU
 def newly_offered(session: Session, event: OfBroadcast, to: ToOffered) -> Mapping[UUID, Own]:
     """The transporters whom this step reached, each with their distance and the slots that they could take.
 
-    There are none if the broadcast is over when the event is written, because the app would show an offer that cannot
-    be taken.
+    The audience is empty if the broadcast is over when the event is written, because the app would show an offer that
+    cannot be accepted.
     """
     broadcast = session.get(Broadcast, event.broadcast_id)
     if broadcast is None or broadcast.status not in OPEN:
@@ -243,7 +243,7 @@ _OFFERS = "offers by broadcast"
 def _recipients(session: Session, event: OfBroadcastVersion) -> list[UUID]:
     """Return the transporters to whom the broadcast was offered up to this version.
 
-    The offers are read once per transaction. Offers made after that have greater versions than its events.
+    The offers are read once per transaction. A later offer has a greater version than the events of the transaction.
     """
     known = session.info.setdefault(_OFFERS, {})
     if event.broadcast_id not in known:
@@ -265,7 +265,7 @@ def always(session: Session, push: PushData, users: Collection[UUID]) -> Collect
 
 @push_condition(OfBroadcast)
 def while_on_offer(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """Return the transporters who have not declined, as long as trucks can still be won."""
+    """Return the transporters who have not declined, as long as the broadcast has open slots."""
     query = select(Offer.transporter_id).join(Broadcast, Broadcast.id == Offer.broadcast_id)
     return session.scalars(
         query.where(
@@ -279,7 +279,7 @@ def while_on_offer(session: Session, push: PushData, users: Collection[UUID]) ->
 
 @push_condition(OfBroadcast)
 def while_taken(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """Return all users, or none if a slot has reopened: this push must not replace the slot's new offer on a phone."""
+    """Return all users, or none if a slot has reopened: the push would replace the push of the new offer on a phone."""
     reopened = session.scalar(
         select(Broadcast.id).where(Broadcast.id == push.broadcast_id, Broadcast.status.in_(OPEN))
     )

@@ -25,8 +25,8 @@ from weelo_workers.settings import settings
 HTTP_TIMEOUT_SECONDS = 4
 # Each message is a request in a thread. 500 requests of 50 ms take 0.8 s with 100 or 500 threads, and 1.6 s with 32.
 BATCH = 100
-# Limit for a whole batch. A transaction is open during that time, and looking up an address, renewing credentials and
-# reading a slow response have no time limit of their own.
+# The time limit for a whole batch, during which a transaction is open. The limit is needed because an address look-up,
+# a renewal of credentials and a slow response have no time limit of their own.
 BATCH_SECONDS = 10.0
 
 A_DAY = 86_400
@@ -41,7 +41,7 @@ class DeliveryStatus(Enum):
     """The token is no longer registered."""
     LATER = "later"
     REFUSED = "refused"
-    """FCM rejects the message, and would reject it again."""
+    """FCM rejects the message, and a retry would be rejected as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ def is_configured() -> bool:
 def send(messages: Sequence[Message], now: datetime) -> list[DeliveryResult]:
     """Send up to BATCH messages to FCM, and wait up to BATCH_SECONDS. Raises nothing: a failure is a result.
 
-    Each message is sent separately. The library's own batch makes the same requests, but waits for the last of them
-    without a limit, and if one lacks credentials it does not return which others have arrived.
+    Each message is sent separately. The library's own batch makes the same requests, but waits for all of them without
+    a limit. If one request fails for lack of credentials, the results of the others are lost.
     """
     began = time.monotonic()
 
@@ -94,7 +94,7 @@ def _ask(message: Message, clock: Callable[[], datetime]) -> DeliveryResult:
     try:
         messaging.send(_encoded(message, clock()), app=_app())
     except Exception as refusal:  # noqa: BLE001 (credentials that cannot be renewed, and the like)
-        # FCM's error text may quote the token, and it is logged.
+        # The token is replaced, because FCM's error text may contain it, and the text is logged.
         text = f"{type(refusal).__name__}: {refusal}".replace(message.token, "(token)")
         return _answer(refusal, text.splitlines()[0][:500], clock())
     return DeliveryResult(DeliveryStatus.SENT)
@@ -105,8 +105,8 @@ def _answer(refusal: Exception, why: str, now: datetime) -> DeliveryResult:
 
     for_good = (
         exceptions.InvalidArgumentError,
-        # FCM also sends this error for a token of another project. With wrong credentials that is every token, so none
-        # is deleted.
+        # FCM also sends this error for a token of another project. With the credentials of a wrong project it sends the
+        # error for every token, so tokens are not deleted after it.
         exceptions.PermissionDeniedError,
         messaging.ThirdPartyAuthError,
     )
@@ -172,7 +172,8 @@ def _connection() -> Any:
     from firebase_admin import credentials
     from google.auth.credentials import AnonymousCredentials
 
-    # Devices are identified by their tokens; the library warns that installation ids should replace them.
+    # This filter suppresses the library's advice to identify devices by installation ids. This system identifies them
+    # by tokens.
     warnings.filterwarnings("ignore", message="Message.token", category=DeprecationWarning)
 
     class Loaded(credentials.Base):  # type: ignore[misc]
@@ -186,8 +187,8 @@ def _connection() -> Any:
     try:
         _prepare(app, endpoint)
     except BaseException:
-        # The app is deleted again. Otherwise the next attempt would fail because an app of this name exists, which
-        # hides the first error.
+        # The app is deleted again. Otherwise the next attempt would fail because an app of this name exists, and that
+        # error would hide the first one.
         firebase_admin.delete_app(app)
         raise
     return app

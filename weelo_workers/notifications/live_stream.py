@@ -1,7 +1,7 @@
 """The live stream: committed log lines on their way to the API processes that hold their readers' sockets.
 
-Every API process reads this Redis stream. It may be lost or trimmed, because every session also compares with the log
-in PostgreSQL, which is complete.
+Every API process reads this Redis stream. Its entries may be lost or trimmed: API processes read missing lines from the
+log in PostgreSQL, which is complete.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ STREAM_KEY = "weelo:news"
 # The stream keeps this many entries: some seconds at full load. Readers are milliseconds behind; a reader that is
 # further behind reads the log.
 KEEP = 1_000
-# The limit on the size of an entry. It limits the stream to 64 MB, an eighth of Redis's memory in Compose. Without the
-# limit, the entry of a ring that offers 50 slots to 250 fleets would have 499 KB (measured), and a thousand such
-# entries would fill that memory.
+# The limit on the size of an entry. With this limit the stream has at most 64 MB, an eighth of Redis's memory in
+# Compose. Without the limit, the entry of a ring that offers 50 slots to 250 fleets would have 499 KB (measured), and a
+# thousand such entries would fill that memory.
 ENTRY_BYTES = 64_000
 # Ephemeral events have a stream of their own, so that the positions of a thousand trucks do not displace log lines.
 EPHEMERAL = "weelo:news:of-the-moment"

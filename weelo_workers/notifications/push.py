@@ -1,4 +1,7 @@
-"""Handler: push an event, to users with a socket only if no socket has acknowledged it within three seconds."""
+"""Handler: push an event to users.
+
+A user with a socket gets the push if no socket acknowledges the event within three seconds.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +35,10 @@ MAX_RETRY_DELAY_SECONDS = 120.0
 
 @handles(SendPushes)
 def push(command: SendPushes, uow: UnitOfWork) -> None:
-    """Send one event's pushes if the event is still true. Runs in the background, because FCM may be slow.
+    """Push one event to the users whom it still concerns. Runs in the background, because FCM may be slow.
 
-    After a crash the command runs again: some devices then get the push twice, and the app drops it by its `seq`.
+    After a crash the command runs again. Some devices then get the push twice, and the app drops the second by its
+    `seq`.
     """
     if uow.now >= command.ends_at:
         return
@@ -78,7 +82,7 @@ def _may_be_sent_now(command: SendPushes, uow: UnitOfWork) -> bool:
 
 
 def _concerned(command: SendPushes, uow: UnitOfWork) -> set[UUID]:
-    """Return the users for whom the event is still true, because a push may have waited for a long time."""
+    """Return the users whom the push still concerns. The command may have waited for a long time."""
     still = BY_WIRE_NAME[command.event].pushed
     return set(still(uow.session, command.data, command.to)) if still else set()
 
@@ -89,7 +93,7 @@ def _unread(command: SendPushes, users: Collection[UUID]) -> set[UUID]:
 
 
 def _for(command: SendPushes, devices: Sequence[Device], **changes: int) -> SendPushes:
-    """Return the command for these devices only, without waiting for their sockets again."""
+    """Return the command for these devices only. It does not wait again for an acknowledgement by a socket."""
     to = {device.user_id: command.to[device.user_id] for device in devices}
     ids = tuple(device.id for device in devices)
     return command.model_copy(update={"to": to, "devices": ids, "waited": True, **changes})
@@ -147,7 +151,10 @@ def _delete_devices(uow: UnitOfWork, ids: Sequence[UUID]) -> None:
 def _try_again(
     command: SendPushes, uow: UnitOfWork, later: Sequence[tuple[Device, fcm.DeliveryResult]]
 ) -> None:
-    """Retry devices that FCM did not accept: after its Retry-After and our back-off, and before `ends_at`."""
+    """Repeat pushes that FCM did not accept.
+
+    Each repetition is after FCM's Retry-After and our back-off, and before `ends_at`.
+    """
     pause = _pause(command.attempt)
     by_pause: dict[float, list[Device]] = defaultdict(list)
     for device, answer in later:

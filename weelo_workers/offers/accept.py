@@ -1,4 +1,4 @@
-"""Handler: a transporter takes slots. The first accept that commits wins a slot; there is one winner."""
+"""Handler: a transporter takes slots. Each slot goes to the accept that commits first, and to no other."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
     live = [a for a in offered.assignments if a.transporter_id == command.transporter_id and a.status in LIVE]
     before, wanted = split_repeated(live, command.trucks)
     if wanted and not command.partial:
-        # The command wants all its trucks or none. A truck that it names and that was won before is refused below as
+        # All trucks are to be assigned or none. If an earlier command has assigned one of them, it is refused below as
         # busy.
         before, wanted = [], command.trucks
     if before and not (wanted and broadcast.status in lifecycle.OPEN):

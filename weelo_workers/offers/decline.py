@@ -1,4 +1,4 @@
-"""Handler: a broadcast leaves the transporter's list."""
+"""Handler: a transporter declines a broadcast, which then leaves their list of offers."""
 
 from __future__ import annotations
 

@@ -102,9 +102,9 @@ def _kept_elsewhere(uow: UnitOfWork, transporter_id: UUID) -> list[str]:
 
 
 def _until(uow: UnitOfWork, broadcast: Broadcast, transporter_id: UUID) -> datetime:
-    """Return when a new hold ends. Raises Rejected(HOLD_EXPIRED) if an earlier hold here has run out.
+    """Return when a new hold ends. Raises Rejected(HOLD_EXPIRED) if an earlier hold on this broadcast has run out.
 
-    A released hold still sets the end of the next one, so releasing and holding again extends nothing.
+    The new hold ends no later than a released one would have ended, so releasing and holding again gains no time.
     """
     before = uow.session.scalars(
         select(Hold).where(

@@ -49,7 +49,7 @@ def expire(uow: UnitOfWork, broadcast: Broadcast, hold: Hold) -> None:
 
 
 def end_early(uow: UnitOfWork, broadcast: Broadcast, hold: Hold, transition: Transition[HoldStatus]) -> None:
-    """End the hold by this transition and reopen its slots. The rings continue where they are."""
+    """End the hold by this transition and reopen its slots. The timer of the next ring is not changed."""
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     reopen_slots(uow, broadcast, held_slots(hold, slots))
     uow.advance(hold, transition)
@@ -59,9 +59,9 @@ def end_early(uow: UnitOfWork, broadcast: Broadcast, hold: Hold, transition: Tra
 def reopen_slots(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
     """Move held slots back to the state `searching`.
 
-    Transporters who came into reach during the hold have no offer. Usually the next ring or one of their heartbeats
-    causes it. In the last step neither is certain, so a command for one more portion is sent. A portion reaches only
-    transporters without an offer.
+    Transporters who came within reach during the hold have no offer. Usually the next ring or one of their heartbeats
+    causes an offer. In the last step neither is certain, so a command for one more portion is sent. A portion reaches
+    only transporters without an offer.
     """
     uow.advance_all(slots, slot_lifecycle.RELEASE)
     if slots and in_last_step(broadcast):

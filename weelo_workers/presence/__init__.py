@@ -12,8 +12,9 @@ transporters whose trucks of the kind are all on the road), `kinds` (transporter
 
 Keys of open broadcasts that are offered in rings, below `weelo:open:`: `geo:<kind>` (pickups), `about:<id>` (a hash),
 `told:<id>` (transporters with an offer), `asked:<id>:<transporter>` (found by a heartbeat; for a few seconds),
-`full:<transporter>` (the distance beyond which they have no room, and from where),
-`moved:<transporter>` (they were far away; for a few seconds), `ends` (→ end of the entry), `reach` (widest radius).
+`full:<transporter>` (the distance beyond which they have no room for offers, and the position from which it is
+measured), `moved:<transporter>` (they were far away; for a few seconds), `ends` (→ end of the entry), `reach` (widest
+radius).
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ __all__ = [
 _BUSY = "busy:"
 # Limit on the transporters with a truck on the road that one search returns.
 _MAX_BUSY = 250
-# Redis computes distances on a sphere, which are at most 0.6 % longer than those on the ellipsoid.
+# Redis computes distances on a sphere. They are at most 0.6 % longer than distances on the ellipsoid.
 _SPHERE_EXCESS = 1.007
 # A radius in km that covers the whole Earth.
 _EVERYWHERE_KM = 20_100.0
@@ -128,11 +129,11 @@ def online(
     stamp: float,
     heard: bool = True,
 ) -> bool:
-    """Store that the transporter wants work and has free trucks of these kinds, as the rows were at time `stamp`.
+    """Store that the transporter wants work and has free trucks of these kinds.
 
-    `busy_kinds`: the kinds of which all their trucks are on the road. `heard`: their app has just sent something;
-    otherwise a transporter who is offline stays offline. Return False if nothing was stored, for that reason or because
-    a newer `stamp` is stored already.
+    `stamp`: the time at which the rows were read. `busy_kinds`: the kinds of which all their trucks are on the road.
+    `heard`: their app has just sent something. Without it, a transporter who is offline stays offline. Return False if
+    nothing was stored: the transporter stays offline, or a newer `stamp` is stored already.
     """
     arguments: list[str | int] = [
         str(transporter_id),
@@ -151,8 +152,8 @@ def offline(transporter_id: UUID, *, stamp: float) -> None:
 def heartbeat(transporter_id: UUID, point: Point, *, any_distance: bool = False) -> list[UUID] | Absent:
     """Store the position and extend presence. Return the open broadcasts that reach the position and were not offered.
 
-    If the transporter is not online here, or `any_distance` is not set and the last position is unknown or more than 50 km away,
-    nothing is stored and the reason is returned.
+    If the transporter is not online here, nothing is stored, and the reason is returned. The same applies if the last
+    position is unknown or more than 50 km away, unless `any_distance` is set.
     """
     place = [repr(point.longitude), repr(point.latitude)]
     arguments: list[str | int] = [str(transporter_id), *place, int(any_distance)]
@@ -165,7 +166,7 @@ def heartbeat(transporter_id: UUID, point: Point, *, any_distance: bool = False)
 
 
 def is_warm() -> bool:
-    """Return whether the data is older than one TTL, so that transporters missing in it are offline."""
+    """Return whether presence has existed for one TTL. If so, transporters who are missing in it are offline."""
     since: Any = redis().get("weelo:presence:since")
     seconds, microseconds = redis().time()
     return since is not None and seconds + microseconds / 1e6 - float(since) > settings().presence_ttl_seconds
@@ -213,9 +214,9 @@ def search(kinds: Collection[str], pickup: Point, reach: Reach) -> SearchResult:
 def nearest(kinds: Collection[str], pickup: Point, count: int, reach: Reach) -> SearchResult:
     """Return the transporters nearest to the pickup who are within reach and have a free truck of these kinds.
 
-    At least `count` are returned, if so many exist. Transporters at an unknown distance are added once no others are
-    left. The cost depends on `count` and on how many transporters are online within 150 km. Beyond 85 degrees of
-    latitude, where the index of Redis ends, the order is that of the index. Raises PresenceUnavailable.
+    At least `count` are returned, if so many exist. Transporters at an unknown distance are added only if all others
+    are returned. The cost depends on `count` and on how many transporters are online within 150 km. Beyond 85 degrees
+    of latitude, where the index of Redis ends, the order is that of the index. Raises PresenceUnavailable.
     """
     limit = _EVERYWHERE_KM if reach.limit_km is None else _to_search(pickup, reach.limit_km)
     arguments: list[str | int | float] = [
@@ -294,7 +295,7 @@ def index_broadcast(
     radius_km: float,
     seconds_left: float,
 ) -> None:
-    """Add the broadcast to the index that heartbeats search; with no kinds, remove it.
+    """Add the broadcast to the index that heartbeats search. If no kinds are given, remove it from the index.
 
     `as_of`: a time read under the broadcast's lock. An entry with a later time is not overwritten.
     """

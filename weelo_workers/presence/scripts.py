@@ -26,13 +26,14 @@ local function apart_km(lon, lat, to_lon, to_lat)
   return 2 * 6371 * math.asin(math.min(1, math.sqrt(chord)))
 end
 -- Returns the distance in km beyond which a transporter at this position has no room. `full:<id>` is a distance and the
--- position from which it was measured. If they have moved, it grows by as much.
+-- position from which it was measured. If the transporter has moved, the distance grows by as much.
 local function full(id, lon, lat)
   local km, from_lon, from_lat = (redis.call('GET', O..'full:'..id) or '1e6'):match('^(%S+) ?([^,]*),?(.*)$')
   if not tonumber(from_lon) or not tonumber(lon) then return tonumber(km) end
   return tonumber(km) + apart_km(from_lon, from_lat, lon, lat)
 end
--- Several processes write one transporter's state: the one that read the rows last is right.
+-- Returns true if a newer stamp is stored; otherwise stores this stamp. Several processes write a transporter's state,
+-- and the state that was read last is kept.
 local function outdated(id, stamp)
   local known = redis.call('HGET', P..'stamp', id)
   if known and tonumber(known) > tonumber(stamp) then return true end
@@ -99,7 +100,7 @@ local time = now()
 redis.call('ZADD', P..'seen', time, id)
 redis.call('HSET', P..'at', id, lon..','..lat)
 local missed = {}
--- Their list has no room beyond this distance. Distances on a sphere are up to 0.7 % longer.
+-- The transporter has no room for offers beyond this distance. Distances on a sphere are up to 0.7 % longer.
 local no_room = full(id, lon, lat) * 1.007
 for _, kind in ipairs(cjson.decode(kinds)) do
   redis.call('GEOADD', P..'geo:'..kind, lon, clamped(lat), id)

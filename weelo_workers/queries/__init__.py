@@ -1,1 +1,1 @@
-"""Read-only queries, most of them as views of the contract. Nothing here writes or locks."""
+"""Read-only queries. Most of them return views of the contract. None of them writes or locks."""

@@ -1,4 +1,4 @@
-"""Counts and ages of waiting mailbox rows. An age reveals a worker that sends heartbeats but executes nothing."""
+"""Counts and ages of waiting mailbox rows. A great age reveals that a worker sends heartbeats but executes nothing."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from weelo_workers.queries.views import assignment_view, broadcast_view
 def find(
     session: Session, broadcast_id: UUID, reader: Caller, kind: BroadcastKind | None = None
 ) -> dict[str, Any] | None:
-    """Return one broadcast with its slots and the assignments that the reader may see; None if it is not theirs."""
+    """Return one broadcast with its slots and the assignments that the reader may see; None if they may not see it."""
     query = select(Broadcast).where(Broadcast.id == broadcast_id, _visible_to(reader))
     if kind is not None:
         query = query.where(Broadcast.kind == kind)

@@ -71,7 +71,7 @@ INVARIANTS = {
 
 
 def findings() -> list[str]:
-    """Return a line per finding; none if all is well."""
+    """Return a message per finding; none if all is well."""
     found = list(_redis())
     try:
         with engine().connect() as connection:
@@ -89,7 +89,7 @@ def findings() -> list[str]:
 
 
 def warnings() -> list[str]:
-    """Return a line for each setting of the servers that works but may lose data."""
+    """Return a message for each server setting that causes no error but may lose data."""
     found: list[str] = []
     with suppress(DBAPIError), engine().connect() as connection:
         found += [f"database: {line}" for line in server.warnings(connection)]
@@ -172,7 +172,7 @@ def _redis_servers() -> Iterator[tuple[str, Redis]]:
 
 
 def unfit(variable: str, client: Redis) -> Iterator[str]:
-    """Yield a line for each reason why this Redis cannot be used. Raises RedisError if it does not answer."""
+    """Yield a message for each reason why this Redis cannot be used. Raises RedisError if it does not answer."""
     client.ping()
     try:
         about: Any = client.info("replication") | client.info("cluster")

@@ -27,7 +27,7 @@ def newest_seqs(connection: Connection, user_ids: Collection[UUID]) -> dict[UUID
 
 
 def bounds(connection: Connection, user_id: UUID) -> tuple[int, int]:
-    """Return the `seq` of the oldest and the newest line. If all are purged, the oldest is that of the next line."""
+    """Return `seq` of the oldest and the newest line. If all are purged, the oldest is the `seq` of the next line."""
     newest = newest_seq(connection, user_id)
     oldest = connection.execute(select(func.min(LogLine.seq)).where(LogLine.user_id == user_id)).scalar()
     return newest + 1 if oldest is None else oldest, newest

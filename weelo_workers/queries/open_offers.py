@@ -91,7 +91,8 @@ def leaves_room(
 ) -> ColumnElement[bool]:
     """Return the condition that these open offers leave room for an offer of a `Broadcast` whose pickup is `km` away.
 
-    This is `lifecycles.offer_cap.has_room` in SQL, as exact as `km`. With a null `km` it may be true although there is no room.
+    This is `lifecycles.offer_cap.has_room` in SQL. The condition is as exact as `km`: if `km` is null, the condition
+    may be true although there is no room.
     """
     if len(open_offers) < cap:
         return true()

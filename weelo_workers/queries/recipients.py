@@ -17,13 +17,13 @@ from weelo_workers.queries.pages import Page, PageRequest
 
 
 def recipients(session: Session, broadcast_id: UUID, page_request: PageRequest) -> Page | None:
-    """Return a page of transporters, those found last first; None if there is no such broadcast.
+    """Return a page of transporters, the most recently found first; None if there is no such broadcast.
 
-    A transporter is ordered by the first step that found them, because a later offer must not move them to a page that
-    was read already.
+    The time at which a transporter was first found determines the order, because a later offer must not move them to a
+    page that was read already.
 
-    A transporter who was passed over and got an offer later is shown with the offer, and one who was passed over by
-    several steps with the newest reason. `queries.offer_explanation` has all steps of one transporter.
+    A transporter who was passed over and got an offer later is shown with the offer. A transporter whom several steps
+    passed over is shown with the newest reason. `queries.offer_explanation` has all steps of one transporter.
     """
     if session.get(Broadcast, broadcast_id) is None:
         return None

@@ -1,4 +1,4 @@
-"""Distances on a sphere in SQL, to compare them: the square of half a chord needs no inverse function."""
+"""Compares distances on a sphere in SQL, by the square of half the chord, which needs no inverse function."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def half_chord_squared(
 
 
 def half_chord_squared_of(km: ColumnElement[float]) -> ColumnElement[float]:
-    """Return the square of half the chord of `km` on a unit sphere."""
+    """Return the square of half the chord on a unit sphere, for two positions that are `km` apart on the earth."""
     chord: ColumnElement[float] = func.power(func.sin(func.least(km / (2 * SPHERE_KM), pi / 2)), 2)
     return chord
 

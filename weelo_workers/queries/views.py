@@ -1,4 +1,4 @@
-"""Converts rows to views of the contract, for outcomes, queries and events alike, so that these never differ."""
+"""Converts rows to views of the contract, for outcomes, queries and events alike, so that their views never differ."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ def broadcast_header(broadcast: Broadcast) -> dict[str, Any]:
 
 
 def request_fields(broadcast: Broadcast) -> dict[str, Any]:
-    """Return the fields of `BroadcastRequest` from their columns. A view or an event keeps those that it declares."""
+    """Return the fields of `BroadcastRequest` from their columns.
+
+    A view or an event ignores those that it does not declare.
+    """
     fields = {name: getattr(broadcast, name) for name in BroadcastRequest.model_fields}
     return {**fields, "pickup": place(broadcast.pickup), "drop": place(broadcast.drop)}
 

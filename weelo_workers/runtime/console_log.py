@@ -15,7 +15,7 @@ USUAL_TERMINAL = "\033[0m\033[?25h"  # SGR 0 (ECMA-48) ends colours, and DECTCEM
 
 
 class ConsoleLog:
-    """Writes whole lines from several threads to one stream. A closed stream is ignored, so that it stops no process."""
+    """Writes whole lines from several threads to one stream. If the stream is closed, lines are dropped."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -56,7 +56,8 @@ class ConsoleLog:
     def release(self) -> None:
         """Write the lines that were kept back, and write later lines at once.
 
-        The program that drew on the terminal may have been killed with the cursor hidden, so it is shown again here.
+        The program that drew on the terminal may have been killed while the cursor was hidden, so the cursor is shown
+        again here.
         """
         with self._lock:
             held, self._held = self._held, None

@@ -1,4 +1,4 @@
-"""The data dir: state that an installation keeps between runs, and what other commands read about a running system."""
+"""The data dir: the state that an installation keeps between runs, and a description of the running system."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from weelo_workers.runtime import CommandError
 from weelo_workers.runtime.processes import Identity
 
-# A data dir on a file system of its own also contains entries that are not ours, such as lost+found.
+# Only these entries are checked: a data dir on a file system of its own also contains others, such as lost+found.
 OWN_ENTRIES = (
     "jwt-secret",
     "children.json",
@@ -54,7 +54,7 @@ class DataDir:
 
     @classmethod
     def at(cls, path: Path) -> DataDir:
-        """Return the data dir at `path`, which may not exist. No directory is made."""
+        """Return the data dir at `path`, which need not exist. No directory is made."""
         return cls(absolute(path))
 
     @classmethod
@@ -132,8 +132,8 @@ def absolute(path: Path) -> Path:
 def make_directory(path: Path) -> None:
     """Make a directory that only its owner can use. An existing one is left as it is.
 
-    If root makes it, others may pass through it but not list it: PostgreSQL refuses to run as root and must reach its own
-    directory below.
+    If root makes it, other accounts may pass through it, but may not list it: PostgreSQL refuses to run as root, and
+    its account must reach the directory of its data below this one.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -149,7 +149,7 @@ def make_directory(path: Path) -> None:
 
 
 def _check_owner(path: Path) -> None:
-    """Refuse files of another user, such as those of an earlier run by root, which cannot be replaced."""
+    """Refuse a data dir with files of another user, such as root in an earlier run. They could not be replaced."""
     me = os.geteuid()
     if me == 0:
         return
@@ -169,7 +169,7 @@ def _check_owner(path: Path) -> None:
 
 
 def write_private(path: Path, text: str, durable: bool = True) -> None:
-    """Replace a file atomically; only its owner can read it. `durable`: it survives a power failure."""
+    """Replace a file atomically. Only its owner can read it. `durable`: the file survives a power failure."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -181,7 +181,10 @@ def write_private(path: Path, text: str, durable: bool = True) -> None:
 
 
 def kept_secret(path: Path) -> str:
-    """Return the secret in `path`, made (256 random bits, URL-safe) if missing. Concurrent callers get the same."""
+    """Return the secret in `path`.
+
+    If the file is missing, make a secret (256 random bits, URL-safe). Concurrent callers get the same secret.
+    """
     if not path.exists():
         with FileLock(path.with_name(f"{path.name}.lock"), mode=0o600):
             if not path.exists():

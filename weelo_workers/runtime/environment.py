@@ -52,9 +52,9 @@ _PASSED_ON = frozenset(f"{_SYSTEM} {_FLOWER} {_FIREBASE}".split())
 # Prefixes of variables: of the locale, of the dynamic linker (some Pythons do not start without them), of coverage.py.
 _PASSED_ON_PREFIXES = ("LC_", "LD_", "DYLD_", "COVERAGE_")
 
-# Variables that complete a URL or protect the connection. They are kept only if the user sets DATABASE_URL. Variables
-# that override the URL's address (PGHOSTADDR, PGSERVICE) or change a session (PGOPTIONS, PGCLIENTENCODING) are not
-# kept.
+# libpq's variables that complete DATABASE_URL or protect the connection. They are kept only if the user sets
+# DATABASE_URL. Variables that override the URL's address (PGHOSTADDR, PGSERVICE) or change a session (PGOPTIONS,
+# PGCLIENTENCODING) are not kept.
 _LIBPQ = frozenset(
     [
         "PGHOST",
@@ -96,7 +96,8 @@ def composed(given: Mapping[str, str]) -> dict[str, str]:
     for name in kept.keys() & _PATHS:
         if kept[name]:
             kept[name] = str(_absolute(kept[name]))
-    # FCM may be reached through a proxy; servers on this machine are not.
+    # The variables of proxies are kept, because FCM may be reached through one. NO_PROXY excludes the servers on this
+    # machine.
     for name in ("NO_PROXY", "no_proxy"):
         listed = [host.strip() for host in kept.get(name, "").split(",") if host.strip()]
         kept[name] = ",".join([*listed, *(host for host in _LOOPBACK if host not in listed)])
@@ -116,7 +117,8 @@ OUTPUT_ENCODING = ("PYTHONUTF8", "PYTHONIOENCODING")
 
 def for_server(given: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a process whose output the supervisor reads line by line, as UTF-8."""
-    # Celery prints six lines per worker that runs as root, which is usual in a container.
+    # This filter suppresses a warning of six lines that Celery prints in each worker that runs as root, as is usual in
+    # a container.
     quiet = "ignore:You're running the worker with superuser privileges"
     return {
         **composed(given),

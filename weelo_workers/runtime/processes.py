@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import psutil
 
-# Linux derives the start time from the boot time, which moves a little when the clock is corrected.
+# Two readings of one start time may differ by this. Linux derives it from the boot time, which changes a little when
+# the clock is corrected.
 BIRTH_TOLERANCE_SECONDS = 2.0
 
 
@@ -49,7 +50,7 @@ def members_of_session(leader: int) -> list[int]:
 
 
 def kill_session(leader: int, within: float = 2.0) -> None:
-    """Kill every process of a session, also those that fork during the call. Stop trying after `within` seconds."""
+    """Kill all processes of a session, also those that are forked during the call. Stop after `within` seconds."""
     deadline = time.monotonic() + within
     while (members := members_of_session(leader)) and time.monotonic() < deadline:
         send(signal.SIGKILL, members)
@@ -66,8 +67,8 @@ def send(signum: signal.Signals, pids: Iterable[int]) -> None:
 def named_and_working_in(name: str, directory: str) -> list[psutil.Process]:
     """Return the running processes called `name` whose working directory is `directory`, oldest first.
 
-    Servers change into their data directory and stay there, so this finds one even after its pid file was lost. If the
-    directory was removed, Linux appends "(deleted)" to its path; such a process is returned too.
+    Servers change into their data directory and stay there, so a server is found even after its pid file was lost. If
+    the directory was removed, Linux appends "(deleted)" to its path, and the process is returned as well.
     """
     found = []
     for process in psutil.process_iter(["name"]):

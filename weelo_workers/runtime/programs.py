@@ -14,8 +14,9 @@ from weelo_workers.runtime.ports import free_port
 from weelo_workers.runtime.supervisor import Program
 from weelo_workers.settings import given
 
-# The stages in which programs stop: programs that create work stop first, then the workers that execute it. Their
-# graces are 0.5 + 1.5 + 1.5 + 5.5 + 3.5 = 12.5 s; with 2 s for the servers everything has stopped within 15 s.
+# The stages in which programs stop: programs that create work stop first, then the workers that execute it. The graces
+# of the stages add up to 0.5 + 1.5 + 1.5 + 5.5 + 3.5 = 12.5 s. The servers take 2 s more, so everything has stopped
+# within 15 s.
 DEMO, BEAT, FLOWER, API, WORKERS = range(5)
 
 # Pushes run in threads of their own (`app.py`), so two threads are enough to start them. More threads would only
@@ -24,7 +25,7 @@ NOTIFIER_THREADS = 2
 
 API_ROLE, WORKERS_ROLE = ROLES = ("DATABASE_API_URL", "DATABASE_WORKERS_URL")
 
-# With these shorter timers the demo takes one minute instead of several.
+# With these shorter timers the demo takes one minute instead of several minutes.
 DEMO_PACE = {
     "BROADCAST_TIMEOUT_SECONDS": "30",
     "RADIUS_STEP_SECONDS": "2",
@@ -54,7 +55,7 @@ class Options:
 
     @property
     def own_url(self) -> str:
-        """The URL for clients on this machine, because "all interfaces" is no address to connect to."""
+        """The URL for clients on this machine: if the API listens on all interfaces, the loopback address."""
         everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}
         return f"http://{_in_url(everywhere.get(self.host, self.host))}:{self.port}"
 
@@ -90,7 +91,7 @@ def metrics_ports(first: int | None) -> dict[str, int]:
 
 
 def api(options: Options) -> list[Program]:
-    """Return the programs that are of use only with running workers."""
+    """Return the programs that are started only when the workers are ready."""
     return [_api(options)]
 
 
@@ -117,9 +118,10 @@ def environment(overrides: Mapping[str, str]) -> dict[str, str]:
 
 
 def env_for_role(environment: Mapping[str, str], role: str | None) -> dict[str, str]:
-    """Return the environment of a program that connects as `role` (the variable with the URL; None: no database).
+    """Return a program's environment, with the URL of variable `role` as DATABASE_URL; None: without a database.
 
-    If that variable is not set, the program gets DATABASE_URL, the owner's. No program gets other roles' passwords.
+    If that variable is not set, the program connects as the schema's owner, with the original DATABASE_URL. No program
+    gets the passwords of other roles.
     """
     address = environment.get(role) or environment.get("DATABASE_URL") if role else None
     others = {name: value for name, value in environment.items() if name not in ("DATABASE_URL", *ROLES)}
@@ -176,7 +178,7 @@ def _celery(*arguments: str) -> tuple[str, ...]:
 
 
 def _module(name: str, *arguments: str) -> tuple[str, ...]:
-    """Return the command line of a program by its module: scripts in a venv break when its path has spaces or is long.
+    """Return a command line that runs a Python module. The scripts of a venv fail if its path is long or has spaces.
 
     `-P`: nothing is imported from the current directory.
     """

@@ -19,7 +19,7 @@ from weelo_workers.runtime import CommandError
 from weelo_workers.runtime.supervisor import Supervisor
 
 LIMIT_SECONDS = 30.0
-"""NotReady is raised after this time since the start, if the fault has also lasted for FAULT_SECONDS."""
+"""NotReady is raised this long after the start, if the fault has lasted for FAULT_SECONDS by then."""
 FAULT_SECONDS = 5.0
 SLOW_LIMIT_SECONDS = 120.0
 """The limit for a process that runs and has not answered yet: on a busy machine imports alone may take over 30 s."""
@@ -51,7 +51,10 @@ class Readiness:
         self._supervisor = supervisor
         self._brokers = {variable: connect(url) for variable, url in brokers.items()}
         self._permitted: set[str] = set()
-        """Variables whose Redis user was found to have all rights. This is checked once, because it takes a connection."""
+        """Variables whose Redis user was found to have all rights.
+
+        The rights are checked once, because a check opens a connection.
+        """
         self._refused: dict[str, int] = {}
         """How many connections each of these servers had refused when it was first checked."""
         self._addresses: dict[str, str] = {}
@@ -83,7 +86,7 @@ class Readiness:
             self.cause = cause or self.cause
             if cause and self._certain and not self._named:
                 self._named = True
-                self._next_notice = now  # A fault that waiting does not mend is named at once.
+                self._next_notice = now  # A fault that does not go away by itself is reported at once.
             if self.reached or self._slow:
                 self._fault_since = None
             elif self._fault_since is None:
@@ -93,7 +96,7 @@ class Readiness:
         return self.reached
 
     def notice(self) -> str | None:
-        """Return a line about what is missing, after 10 s, 20 s, 40 s and so on; None at all other times."""
+        """Return a line with the current fault, after 10 s, 20 s, 40 s and so on; None at all other times."""
         now = time.monotonic()
         if self.reached or now < self._next_notice:
             return None
@@ -116,8 +119,8 @@ class Readiness:
     def _find_cause(self) -> str | None:
         """Return why the system is not ready, None if it is.
 
-        Sets `_certain` if waiting longer is of no use, `_slow` if the only cause is a process that has not yet given
-        its first answer.
+        Sets `_certain` if the fault does not go away by itself, and `_slow` if the only cause is a process that has not
+        yet given its first answer.
         """
         self._certain = True
         for variable, redis in self._brokers.items():
@@ -144,7 +147,7 @@ class Readiness:
                 clear_consumption(next(iter(self._brokers.values())))
                 self._cleared = True
         except RedisError as problem:
-            # For PAUSE_SECONDS after a failure the client raises at once and sends no request.
+            # During its pause after a failure the client sends no request, so the next check is made after that pause.
             self._next_check = time.monotonic() + FailFastRedis.PAUSE_SECONDS + PAUSE_SECONDS
             return f"Redis cannot be used: {reason(problem)}"
         return None
@@ -169,7 +172,7 @@ class Readiness:
         return f"no worker has consumed a message of {', '.join(missing)}" + (f"; {lines}" if lines else "")
 
     def _of_connections(self) -> str | None:
-        """Return a fault if a Redis has refused connections since the first check, because workers need more of them."""
+        """Return a fault if a Redis has refused connections since the first check. Workers may then lack them."""
         for variable, redis in self._brokers.items():
             try:
                 refused, limit = refused_connections(redis)
@@ -200,7 +203,7 @@ class Readiness:
             self._note(name, True)
             return f"{url} answers {answer.code}: {_reason_in(answer.read(500).decode(errors='replace'))}"
         except OSError as problem:
-            # The text of a URLError is "<urlopen error …>" around its reason.
+            # The reason of a URLError is used, because its text is the reason inside "<urlopen error …>".
             return f"{url} does not answer ({getattr(problem, 'reason', problem)})"
 
     def _note(self, sign: str, seen: bool) -> None:

@@ -32,7 +32,10 @@ class ChildRegistry:
         write_private(self.path, json.dumps({"supervisor": os.getpid(), "children": named}), durable=False)
 
     def end(self, supervisor: int | None = None) -> int:
-        """Kill the listed children that still run; return how many. `supervisor`: do so only if this pid wrote the file."""
+        """Kill the listed children that still run. Return how many.
+
+        `supervisor`: if it is given, children are killed only if the process with this pid wrote the file.
+        """
         try:
             registry = json.loads(self.path.read_text())
             children = [Identity(int(pid), float(born)) for pid, born in registry["children"]]
@@ -47,7 +50,7 @@ class ChildRegistry:
 
 
 def spawn(registry: ChildRegistry) -> subprocess.Popen[bytes]:
-    """Start the reaper of this process. It ends when `stdin` of the returned process closes."""
+    """Start the reaper of this process. The reaper ends when its `stdin` closes."""
     return subprocess.Popen(
         [sys.executable, "-P", "-m", __name__, str(registry.path), str(os.getpid())],
         stdin=subprocess.PIPE,

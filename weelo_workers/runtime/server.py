@@ -1,7 +1,7 @@
 """The common base of the embedded PostgreSQL and the embedded Valkey, which may outlive the process that started them.
 
-The state of a server is in its directory and in the process table, none of it in memory. So any process can use the
-server of a data dir, and the run after a `kill -9` finds the server still running and takes it over.
+The state of a server is in its directory and in the process table, and not in the memory of its starter. So any process
+can use the server of a data dir. If `weelo up` was killed, the next run finds the server still running and uses it.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from weelo_workers.runtime.processes import named_and_working_in, send
 START_SECONDS = 120.0
 """The time limit for a start. After a crash, recovery reads the log since the last checkpoint, at most a GB or so."""
 KILL_SECONDS = 10.0
-"""The time limit for an end after SIGKILL. A process that waits for a hanging disk ends late."""
+"""The time limit for the end of a process after SIGKILL. A process that waits for a hanging disk ends late."""
 LOG_LIMIT_BYTES = 10_000_000
 POLL_SECONDS = 0.02
 
 _ERROR = re.compile(r"\b(?:FATAL|PANIC|ERROR|error):")  # PostgreSQL's severities and its programs' "error:"
 
-_started: list[subprocess.Popen[bytes]] = []  # Servers that this process started, so it must reap them.
+# The servers that this process started. Only their parent can reap them.
+_started: list[subprocess.Popen[bytes]] = []
 
 
 class ServerError(CommandError):
@@ -42,9 +43,10 @@ class ServerError(CommandError):
 
 
 def cause_in(output: str) -> str:
-    """Return the line of a program's output that names why it failed: the last error, otherwise the last line.
+    """Return the line of a program's output with the reason for its failure: the last error, otherwise the last line.
 
-    The error is not always last: after it initdb lists the files that it removes, and PostgreSQL logs its shutdown.
+    The last error is not always the last line: initdb then lists the files that it removes, and PostgreSQL logs its
+    shutdown.
     """
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if _ERROR.search(line)]
@@ -68,7 +70,7 @@ class EmbeddedServer(ABC):
 
     @abstractmethod
     def url(self) -> str:
-        """Return the URL for clients, with the password. A restart keeps it as long as its port is free."""
+        """Return the URL for clients, with the password. A restart does not change it if the port is still free."""
 
     @abstractmethod
     def working_directory(self) -> Path:
@@ -112,7 +114,10 @@ class EmbeddedServer(ABC):
         return pid if pid is not None and self._is_this_server(pid) else None
 
     def stop(self, within: float = 10.0) -> None:
-        """Shut the server down cleanly. After a time limit kill it, which costs a recovery at the next start but no data."""
+        """Shut the server down cleanly. If it does not end in time, kill it.
+
+        No data is lost: the next start recovers them.
+        """
         pid = self.pid()
         if pid is None:
             self._end_survivors()  # A server that is still starting has no pid file yet.
@@ -149,7 +154,10 @@ class EmbeddedServer(ABC):
             return False
 
     def _end_survivors(self) -> None:
-        """Kill what is left of this server. Children of a killed PostgreSQL may still write when the next one starts."""
+        """Kill the remaining processes of this server.
+
+        Children of a killed PostgreSQL could still write after the next start.
+        """
         deadline = time.monotonic() + KILL_SECONDS
         while left := named_and_working_in(self.process_name, str(self.working_directory())):
             if time.monotonic() > deadline:

@@ -32,7 +32,8 @@ LOOP_ENDS = 3
 """This many failed starts in a row are a restart loop."""
 REPORT_EVERY = 5
 POLL_SECONDS = 0.05
-# Celery announces its next attempt to connect on the line below the error.
+# Such a line is not kept as a program's last line: after an error Celery prints when it will connect again, and the
+# error is the cause.
 NEXT_ATTEMPT = re.compile(r"Trying (?:again in|to reconnect)\b")
 
 
@@ -158,7 +159,8 @@ class Supervisor:
                 stderr=None if program.once else subprocess.STDOUT,
                 # Python, Celery, gunicorn and Flower would import and read files from the user's current directory.
                 cwd="/",
-                # In a session of its own Ctrl-C does not reach the program, and all its processes can be killed.
+                # Each program has a session of its own. Ctrl-C does not reach it, and all its processes can be killed
+                # together.
                 start_new_session=True,
             )
         except OSError as problem:
@@ -173,7 +175,8 @@ class Supervisor:
                 reader.start()
             except RuntimeError as problem:  # The limit of threads or of memory is reached.
                 child.last_line = str(problem)
-                # Without a reader the process would stop at a full pipe. It is started again later.
+                # Without a reader the process would block at a full pipe, so it is killed. `tick` starts it again
+                # later.
                 child.process.kill()
                 if child.process.stdout is not None:
                     child.process.stdout.close()
@@ -198,14 +201,17 @@ class Supervisor:
                     self._console_log.line(child.program.name, text)
 
     def _reap(self, child: Child) -> None:
-        """Kill what is left of a child's session, so that the next start is undisturbed, and store its exit code."""
+        """Kill the remaining processes of a child's session, so that they do not disturb the next start.
+
+        Store its exit code.
+        """
         if child.process is None:
             return
         kill_session(child.process.pid)
         child.exit_code = child.process.wait()
         child.process = child.identity = None
         if child.reader is not None:
-            child.reader.join(timeout=0.5)  # Until then the reader reads the child's last lines.
+            child.reader.join(timeout=0.5)  # The reader may still be reading the child's last lines.
             child.reader = None
 
     def _plan_restart(self, child: Child, manner: str) -> None:

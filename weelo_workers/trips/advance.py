@@ -16,10 +16,10 @@ from weelo_workers.queries.views import assignment_view
 
 @handles(AdvanceTrip)
 def advance(command: AdvanceTrip, uow: UnitOfWork) -> AssignmentView:
-    """Move the trip to the reported status. Steps may be skipped; a repeated report succeeds.
+    """Move the trip to the reported status. Statuses may be skipped; a repeated report succeeds.
 
-    Raises Rejected(INVALID_TRANSITION) for a step backward.
-    The first truck under way puts the broadcast in progress; the last delivery completes it.
+    Raises Rejected(INVALID_TRANSITION) for an earlier status. The first truck under way puts the broadcast in progress;
+    the last completed trip completes it.
     """
     broadcast, assignment = lock_own_assignment(uow, Assignment.trip_id == command.trip_id, command.driver_id)
     if assignment.status == command.status:

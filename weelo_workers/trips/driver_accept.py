@@ -16,7 +16,7 @@ from weelo_workers.queries.views import assignment_view
 
 @handles(DriverAccepts)
 def driver_accept(command: DriverAccepts, uow: UnitOfWork) -> AssignmentView:
-    """Accept the assignment; repeating it succeeds. Raises Rejected(ASSIGNMENT_EXPIRED) after the answer window."""
+    """Accept the assignment; repeating it succeeds. Raises Rejected(ASSIGNMENT_EXPIRED) after the time to answer."""
     broadcast, assignment = lock_own_assignment(
         uow, Assignment.id == command.assignment_id, command.driver_id
     )

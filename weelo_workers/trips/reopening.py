@@ -1,4 +1,4 @@
-"""Revert an assignment that was declined or not answered: its slot is offered again, or ends if it is too late."""
+"""Revert an assignment that was declined or not answered: its slot is offered again, or expires if it is too late."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def revert_assignment(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignm
 
 
 def _pass_over(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, assignment: Assignment) -> None:
-    """Decline the offer on behalf of the fleet, unless it has another free truck and driver."""
+    """Decline the offer on behalf of the fleet, unless the fleet has another free truck and driver."""
     fleet = assignment.transporter_id
     trucks = uow.session.scalar(
         select(func.count()).where(

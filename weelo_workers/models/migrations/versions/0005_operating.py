@@ -9,7 +9,7 @@ down_revision = "0004"
 
 def upgrade() -> None:
     # PostgreSQL rewrites the table and numbers existing rows in physical order, which is about the order of writing.
-    # Where the two orders differ, a log may have a gap at its old end until those lines are purged.
+    # Where the two orders differ, a log may have a gap among its oldest lines until those are purged.
     op.add_column("events", sa.Column("position", sa.BigInteger(), sa.Identity(always=True), nullable=False))
     op.create_unique_constraint("events_are_written_one_after_another", "events", ["position"])
     op.drop_index("events_by_age", table_name="events")
