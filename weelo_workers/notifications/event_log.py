@@ -132,7 +132,7 @@ def _json(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _send_pushes(uow: UnitOfWork, numbered: Sequence[tuple[int, Line]], reachable: Collection[UUID]) -> None:
-    """Send the pushes of these lines, in the same transaction: for events that are pushed, to users with a device."""
+    """Send the commands that push these lines, for events that are worth a push and users who have a device."""
     worth_it = [(seq, line) for seq, line in numbered if BY_NAME[line.envelope.event].pushed]
     by_event: dict[UUID, list[tuple[int, Line]]] = defaultdict(list)
     for seq, line in worth_it:
