@@ -30,7 +30,8 @@ from weelo_workers.models.fleet import of_kinds
 from weelo_workers.queries.open_offers import in_last_step, open_offers_of
 from weelo_workers.settings import settings
 
-NO_TRUCK, OUT_OF_RADIUS, CAME_TOO_LATE = "no_truck_of_this_kind", "out_of_radius", "came_too_late"
+NO_TRUCK, OUT_OF_RADIUS = "no_truck_of_this_kind", "out_of_radius"
+NOT_YET, CAME_TOO_LATE = "not_yet", "came_too_late"
 
 SENTENCES = {
     PassedOverBecause.OFFLINE: "they were not available",
@@ -39,6 +40,7 @@ SENTENCES = {
     PassedOverBecause.TOO_MANY_OFFERS: "they had too many open offers at least as near",
     PassedOverBecause.NEXT_STEP: "nearer ones came first, and it was over before their turn",
     NO_TRUCK: "no truck of this kind",
+    NOT_YET: "the request is open, and their turn has not come yet",
     CAME_TOO_LATE: "nothing was left to take when they came within reach",
 }
 
@@ -155,6 +157,25 @@ def _has_room(session: Session, broadcast: Broadcast, transporter_id: UUID, km: 
     return has_room(open_offers, new, settings().max_open_offers)
 
 
+def _has_an_open_slot(broadcast: Broadcast, transporter_id: UUID) -> ColumnElement[bool]:
+    """Return the condition that a slot for one of their trucks is open: commands that offer it to them still wait."""
+    return exists().where(
+        TruckRequest.broadcast_id == broadcast.id,
+        TruckRequest.is_searching,
+        TruckRequest.fits(Vehicle),
+        Vehicle.transporter_id == transporter_id,
+        broadcast.expires_at > func.clock_timestamp(),
+    )
+
+
+def _within_reach(session: Session, broadcast: Broadcast, transporter_id: UUID, km: float) -> str:
+    """Return the reason for a transporter who is within reach now, with a truck, and was not offered the broadcast."""
+    if not _has_room(session, broadcast, transporter_id, km):
+        return PassedOverBecause.TOO_MANY_OFFERS
+    has_an_open_slot = select(_has_an_open_slot(broadcast, transporter_id))
+    return NOT_YET if session.scalar(has_an_open_slot) else CAME_TOO_LATE
+
+
 def _never_offered(session: Session, broadcast: Broadcast, transporter_id: UUID) -> tuple[str, bool, str]:
     """Return the reason if no step has recorded one: (reason, whether it is derived from the present state, details)."""
     kinds = select(TruckRequest.vehicle_key).where(TruckRequest.broadcast_id == broadcast.id)
@@ -172,8 +193,7 @@ def _never_offered(session: Session, broadcast: Broadcast, transporter_id: UUID)
         return PassedOverBecause.SILENT, True, ""
     km = presence.Point(broadcast.pickup["latitude"], broadcast.pickup["longitude"]).km_to(here)
     if broadcast.reach.covers(km):
-        room = _has_room(session, broadcast, transporter_id, km)
-        return (CAME_TOO_LATE if room else PassedOverBecause.TOO_MANY_OFFERS), True, ""
+        return _within_reach(session, broadcast, transporter_id, km), True, ""
     reached = broadcast.reach.limit_km
     rings_text = "no ring was offered yet" if reached is None else f"the rings reached {reached} km"
     return OUT_OF_RADIUS, True, f"they are {km:.1f} km away, {rings_text}"

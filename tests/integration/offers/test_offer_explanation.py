@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from tests.support.changed_settings import with_settings
-from tests.support.world import Fleet, World
+from tests.support.world import Fleet, World, place
+from weelo_workers.models import Offer
 from weelo_workers.queries.offer_explanation import explain
 from weelo_workers.redis_client import redis
 
@@ -88,3 +89,26 @@ def test_silent_phones_and_full_lists_are_remembered_step_by_step(
 def test_a_broadcast_that_does_not_exist_has_no_answer(world: World) -> None:
     with Session(world.engine) as session:
         assert explain(session, uuid4(), uuid4(), 0) is None
+
+
+def test_who_waits_for_a_late_offer_is_not_told_that_nothing_was_left(world: World) -> None:
+    world.fleet(km_north=1)
+    broadcast = world.broadcast(1)
+    late = world.fleet(km_north=2)
+    with Session(world.engine) as session:  # the commands that offer it to them wait in the mailbox
+        assert session.get(Offer, (broadcast, late.id)) is None
+    answer = asked(world, broadcast, late)
+    assert (answer.reason, answer.as_of_now) == ("not_yet", True)
+    assert answer.answer == "not offered: the request is open, and their turn has not come yet"
+    world.cancel(broadcast)
+    assert asked(world, broadcast, late).reason == "came_too_late"
+
+
+def test_who_was_on_the_road_when_the_rings_came_to_them_reads_so(world: World) -> None:
+    world.fleet(km_north=1)
+    busy = world.fleet(km_north=30)
+    broadcast = world.broadcast(1)
+    world.accept(busy, world.broadcast(1, at=place(30)))
+    world.tick(15)
+    world.tick(15)
+    assert asked(world, broadcast, busy).reason == "no_free_truck"
