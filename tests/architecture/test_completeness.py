@@ -115,15 +115,20 @@ def test_a_timer_is_sent_by_a_verb_and_never_by_a_client() -> None:
     assert not timers & SUBMITTED_BY_THE_API
 
 
-# Commands that use the queue of another domain. On the queue `broadcasts`, many late offers would delay new bookings.
-ON_ANOTHER_QUEUE = {"broadcasts.offer_late": FLEET}
+# Commands that use the queue of another domain. On the queue `broadcasts`, new bookings would wait behind late offers
+# of old requests.
+ON_ANOTHER_QUEUE = {
+    "broadcasts.offer_late": FLEET,
+    "broadcasts.backfill": FLEET,
+    "broadcasts.offer_passed_over": FLEET,
+}
 
 
 @pytest.mark.parametrize("name", sorted(REGISTRY))
 def test_a_command_travels_on_its_domain_or_as_a_timer(name: str) -> None:
     domain = name.partition(".")[0]
     assert domain in DOMAINS
-    assert REGISTRY[name].queue in {domain, TIMERS, ON_ANOTHER_QUEUE.get(name)} & set(QUEUES)
+    assert REGISTRY[name].queue in {ON_ANOTHER_QUEUE.get(name, domain), TIMERS} & set(QUEUES)
 
 
 # --- events ---------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+import textwrap
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -102,3 +104,17 @@ def _places(found: Callable[[ast.AST], bool]) -> Iterator[str]:
 def test_a_rule_is_written_in_one_place(rule: str) -> None:
     found, allowed = RULES[rule]
     assert set(_places(found)) == allowed
+
+
+PRINTED = [
+    pytest.param(textwrap.dedent(block), id=f"{page.stem}-{number}")
+    for page in sorted((ROOT / "docs" / "how-to").glob("*.md"))
+    for number, block in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
+    if "@handles" in block
+]
+
+
+@pytest.mark.parametrize("block", PRINTED)
+def test_a_handler_that_a_how_to_prints_repeats_no_rule(block: str) -> None:
+    nodes = list(ast.walk(ast.parse(block)))
+    assert not [rule for rule, (found, _) in RULES.items() if any(found(node) for node in nodes)]

@@ -79,9 +79,8 @@ def why(path: ByTransporter) -> Response:
     if caller().role is Role.TRANSPORTER and caller().id != path.transporter_id:
         raise Rejected(Code.NOT_FOUND)
     with replica_session() as session:
-        answer = why_offered(
-            session, path.id, path.transporter_id, acked([path.transporter_id])[path.transporter_id]
-        )
+        seen_up_to = acked([path.transporter_id]).get(path.transporter_id)
+        answer = why_offered(session, path.id, path.transporter_id, seen_up_to)
     return json_or_404(answer.json_dict() if answer else None, Code.BROADCAST_NOT_FOUND)
 
 

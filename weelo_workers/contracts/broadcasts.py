@@ -166,13 +166,17 @@ class OfferLate(Command, name="broadcasts.offer_late", queue=FLEET):
     then: tuple[UUID, ...] = ()
 
 
-class Backfill(Command, name="broadcasts.backfill"):
-    """Offer the transporters of an ended broadcast the nearest broadcast for which they had no room before."""
+class Backfill(Command, name="broadcasts.backfill", queue=FLEET):
+    """Offer the transporters of an ended broadcast the nearest broadcast for which they had no room before.
+
+    It and OfferPassedOver are on the queue of fleets: the end of a surge sends hundreds of them, and new bookings of all
+    towns would wait behind them or be refused.
+    """
 
     broadcast_id: UUID
 
 
-class OfferPassedOver(Command, name="broadcasts.offer_passed_over"):
+class OfferPassedOver(Command, name="broadcasts.offer_passed_over", queue=FLEET):
     """Offer a broadcast to transporters who had no room for it before."""
 
     broadcast_id: UUID

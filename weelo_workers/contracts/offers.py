@@ -219,9 +219,9 @@ class RecipientView(Wire):
 class WhyView(Wire):
     """Why a broadcast was offered to a transporter, or was not. `answer` is a sentence for people.
 
-    `reason`: null if offered; else one of `PassedOverBecause`, or `no_truck_of_this_kind`, `out_of_radius`,
-    `came_too_late`. `passed_over`: the steps that passed the transporter over. `as_of_now`: the reason is derived from
-    the present state, not from records of the steps.
+    `reason`: null if offered; else one of `PassedOverBecause`, or `no_truck_of_this_kind`, `out_of_radius`, `not_yet`,
+    `came_too_late`, `position_unknown`. `seen`: null if it is not known. `passed_over`: the steps that passed the
+    transporter over. `as_of_now`: the reason is derived from the present state, not from records of the steps.
     """
 
     broadcast_id: UUID

@@ -89,7 +89,7 @@ def _concerned(command: SendPushes, uow: UnitOfWork) -> set[UUID]:
 
 def _unread(command: SendPushes, users: Collection[UUID]) -> set[UUID]:
     read = socket_sessions.acked(users)
-    return {user for user in users if read[user] < command.to[user]}
+    return {user for user in users if read.get(user, 0) < command.to[user]}
 
 
 def _for(command: SendPushes, devices: Sequence[Device], **changes: int) -> SendPushes:

@@ -151,12 +151,12 @@ def connected(user_ids: Collection[UUID]) -> set[UUID]:
 
 
 def acked(user_ids: Collection[UUID]) -> Mapping[UUID, int]:
-    """Return the newest seq that each user has acknowledged; 0 if it is not known."""
+    """Return the newest seq that each user has acknowledged (0: none). Empty if Redis does not answer."""
     ordered = list(user_ids)
     if not ordered:
         return {}
     try:
         seqs = redis().mget([acked_by(user_id) for user_id in ordered])
     except RedisError:
-        return dict.fromkeys(ordered, 0)
+        return {}
     return {user_id: int(seq or 0) for user_id, seq in zip(ordered, seqs, strict=True)}

@@ -63,6 +63,7 @@ __all__ = [
     "offline",
     "online",
     "online_within",
+    "position",
     "search",
     "snooze",
     "unmark_full",
@@ -173,14 +174,22 @@ def is_warm() -> bool:
 
 
 def last_position(transporter_id: UUID) -> Point | None:
-    """Return the position of the last heartbeat.
+    """Return the position as `position` does; None also if Redis does not answer."""
+    try:
+        return position(transporter_id)
+    except PresenceUnavailable:
+        return None
 
-    Return None if the transporter is offline, the position is unknown, or Redis does not answer.
+
+def position(transporter_id: UUID) -> Point | None:
+    """Return the position of the last heartbeat; None if the transporter is offline or the position is unknown.
+
+    Raises PresenceUnavailable.
     """
     try:
         at = redis().hget("weelo:presence:at", str(transporter_id))
-    except RedisError:
-        return None
+    except RedisError as error:
+        raise PresenceUnavailable(f"Redis is away ({error})") from error
     return _point(at) if isinstance(at, str) else None
 
 

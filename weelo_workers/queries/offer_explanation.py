@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, exists, func, or_, select
@@ -13,6 +13,7 @@ from weelo_workers import presence
 from weelo_workers.contracts.offers import PassedOverView, WhyView
 from weelo_workers.contracts.statuses import AssignmentStatus, PassedOverBecause
 from weelo_workers.lifecycles.assignment import LIVE
+from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.offer_cap import OfferRank, has_room
 from weelo_workers.models import (
     Assignment,
@@ -30,7 +31,8 @@ from weelo_workers.models.fleet import of_kinds
 from weelo_workers.queries.open_offers import in_last_step, open_offers_of
 from weelo_workers.settings import settings
 
-NO_TRUCK, OUT_OF_RADIUS, CAME_TOO_LATE = "no_truck_of_this_kind", "out_of_radius", "came_too_late"
+NO_TRUCK, OUT_OF_RADIUS = "no_truck_of_this_kind", "out_of_radius"
+NOT_YET, CAME_TOO_LATE, POSITION_UNKNOWN = "not_yet", "came_too_late", "position_unknown"
 
 SENTENCES = {
     PassedOverBecause.OFFLINE: "they were not available",
@@ -39,19 +41,24 @@ SENTENCES = {
     PassedOverBecause.TOO_MANY_OFFERS: "they had too many open offers at least as near",
     PassedOverBecause.NEXT_STEP: "nearer ones came first, and it was over before their turn",
     NO_TRUCK: "no truck of this kind",
+    NOT_YET: "the request is open, and their turn has not come yet",
     CAME_TOO_LATE: "nothing was left to take when they came within reach",
+    POSITION_UNKNOWN: "their position is not known at the moment, as Redis does not answer",
 }
 
 
-def explain(session: Session, broadcast_id: UUID, transporter_id: UUID, acked: int) -> WhyView | None:
-    """Return the explanation; None if there is no such broadcast. `acked`: the last `seq` that the app has acknowledged."""
+def explain(session: Session, broadcast_id: UUID, transporter_id: UUID, acked: int | None) -> WhyView | None:
+    """Return the explanation; None if there is no such broadcast.
+
+    `acked`: the last `seq` that the app has acknowledged; None if it is not known.
+    """
     broadcast = session.get(Broadcast, broadcast_id)
     if broadcast is None:
         return None
     passed = _passed_over(session, broadcast_id, transporter_id)
     offer = session.get(Offer, (broadcast_id, transporter_id))
     if offer is not None:
-        return _offered(session, offer, passed, acked)
+        return _offered(session, offer, passed, acked, is_open=_is_open(broadcast))
     if passed:
         reason, as_of_now, more = passed[-1].reason, False, f" (step {passed[-1].step})"
     else:
@@ -60,14 +67,28 @@ def explain(session: Session, broadcast_id: UUID, transporter_id: UUID, acked: i
         broadcast_id=broadcast_id,
         transporter_id=transporter_id,
         offered=False,
-        answer=f"not offered: {SENTENCES.get(reason, '')}{more}",
+        answer=f"not offered: {_sentence(reason, broadcast, passed)}{more}",
         reason=reason,
         as_of_now=as_of_now,
         passed_over=tuple(passed),
     )
 
 
-def _offered(session: Session, offer: Offer, passed: list[PassedOverView], acked: int) -> WhyView:
+def _is_open(broadcast: Broadcast) -> bool:
+    return broadcast.status in OPEN and broadcast.expires_at > datetime.now(UTC)
+
+
+def _sentence(reason: str, broadcast: Broadcast, passed: Sequence[PassedOverView]) -> str:
+    if reason == PassedOverBecause.NEXT_STEP and _is_open(broadcast):
+        return "nearer ones came first, and their turn has not come yet"
+    if reason == PassedOverBecause.TOO_MANY_OFFERS and passed and passed[-1].distance_km is None:
+        return "they had too many open offers"  # without distances, all offers count against a new one
+    return SENTENCES.get(reason, "")
+
+
+def _offered(
+    session: Session, offer: Offer, passed: list[PassedOverView], acked: int | None, *, is_open: bool
+) -> WhyView:
     seq = session.scalar(
         select(func.min(LogLine.seq))
         .join(EventRecord, EventRecord.id == LogLine.event_id)
@@ -77,7 +98,7 @@ def _offered(session: Session, offer: Offer, passed: list[PassedOverView], acked
             EventRecord.data["broadcastId"].astext == str(offer.broadcast_id),
         )
     )
-    seen = seq is not None and acked >= seq
+    delivery, seen = _delivery(offer, seq, acked, is_open=is_open)
     won = session.scalar(
         select(func.count()).where(
             Assignment.broadcast_id == offer.broadcast_id,
@@ -88,9 +109,7 @@ def _offered(session: Session, offer: Offer, passed: list[PassedOverView], acked
     words = [f"offered at step {offer.step}"]
     if offer.distance_km is not None:
         words.append(f"{offer.distance_km:.1f} km")
-    words.append(
-        "seen" if seen else "not seen yet" if seq is not None else "not delivered: it was over by then"
-    )
+    words.append(delivery)
     if offer.declined_at is not None:
         words.append("declined")
     if won:
@@ -108,6 +127,19 @@ def _offered(session: Session, offer: Offer, passed: list[PassedOverView], acked
         trucks_won=won or 0,
         passed_over=tuple(passed),
     )
+
+
+def _delivery(offer: Offer, seq: int | None, acked: int | None, *, is_open: bool) -> tuple[str, bool | None]:
+    """Return in words and as a value whether the transporter has seen the offer. `seq`: that of the line in their log."""
+    if seq is not None:
+        if acked is None:
+            return "not known whether seen: Redis does not answer", None
+        return ("seen", True) if acked >= seq else ("not seen yet", False)
+    if is_open:
+        return "not delivered yet", False
+    if offer.offered_at < datetime.now(UTC) - timedelta(days=settings().event_retention_days):
+        return "too long ago to know whether seen", None  # the line has been deleted
+    return "not delivered: it was over by then", False
 
 
 def _passed_over(session: Session, broadcast_id: UUID, transporter_id: UUID) -> list[PassedOverView]:
@@ -155,6 +187,25 @@ def _has_room(session: Session, broadcast: Broadcast, transporter_id: UUID, km: 
     return has_room(open_offers, new, settings().max_open_offers)
 
 
+def _has_an_open_slot(broadcast: Broadcast, transporter_id: UUID) -> ColumnElement[bool]:
+    """Return the condition that a slot for one of their trucks is open: commands that offer it to them still wait."""
+    return exists().where(
+        TruckRequest.broadcast_id == broadcast.id,
+        TruckRequest.is_searching,
+        TruckRequest.fits(Vehicle),
+        Vehicle.transporter_id == transporter_id,
+        broadcast.expires_at > func.clock_timestamp(),
+    )
+
+
+def _within_reach(session: Session, broadcast: Broadcast, transporter_id: UUID, km: float) -> str:
+    """Return the reason for a transporter who is within reach now, with a truck, and was not offered the broadcast."""
+    if not _has_room(session, broadcast, transporter_id, km):
+        return PassedOverBecause.TOO_MANY_OFFERS
+    has_an_open_slot = select(_has_an_open_slot(broadcast, transporter_id))
+    return NOT_YET if session.scalar(has_an_open_slot) else CAME_TOO_LATE
+
+
 def _never_offered(session: Session, broadcast: Broadcast, transporter_id: UUID) -> tuple[str, bool, str]:
     """Return the reason if no step has recorded one: (reason, whether it is derived from the present state, details)."""
     kinds = select(TruckRequest.vehicle_key).where(TruckRequest.broadcast_id == broadcast.id)
@@ -164,16 +215,24 @@ def _never_offered(session: Session, broadcast: Broadcast, transporter_id: UUID)
     was_free = select(_had_a_free_truck(broadcast.id, transporter_id))
     if not broadcast.reach.is_nothing and not session.scalar(was_free):
         return PassedOverBecause.NO_FREE_TRUCK, False, ""
+    reason, more = _by_present_state(session, broadcast, transporter_id)
+    return reason, True, more
+
+
+def _by_present_state(session: Session, broadcast: Broadcast, transporter_id: UUID) -> tuple[str, str]:
+    """Return the reason that availability and position give now, with details."""
     transporter = session.get(Transporter, transporter_id)
     if transporter is None or not transporter.is_available:
-        return PassedOverBecause.OFFLINE, True, ""
-    here = presence.last_position(transporter_id)
+        return PassedOverBecause.OFFLINE, ""
+    try:
+        here = presence.position(transporter_id)
+    except presence.PresenceUnavailable:
+        return POSITION_UNKNOWN, ""
     if here is None:
-        return PassedOverBecause.SILENT, True, ""
+        return PassedOverBecause.SILENT, ""
     km = presence.Point(broadcast.pickup["latitude"], broadcast.pickup["longitude"]).km_to(here)
     if broadcast.reach.covers(km):
-        room = _has_room(session, broadcast, transporter_id, km)
-        return (CAME_TOO_LATE if room else PassedOverBecause.TOO_MANY_OFFERS), True, ""
+        return _within_reach(session, broadcast, transporter_id, km), ""
     reached = broadcast.reach.limit_km
     rings_text = "no ring was offered yet" if reached is None else f"the rings reached {reached} km"
-    return OUT_OF_RADIUS, True, f"they are {km:.1f} km away, {rings_text}"
+    return OUT_OF_RADIUS, f"they are {km:.1f} km away, {rings_text}"

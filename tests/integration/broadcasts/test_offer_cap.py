@@ -345,6 +345,9 @@ def test_the_end_of_a_request_makes_room_and_its_transporters_get_the_requests_t
     assert farthest not in offered(world, fleet)
     commands = "SELECT count(*) FROM mailbox WHERE name = 'broadcasts.offer_passed_over'"
     assert world.value(commands) == 1
+    # On the queue `broadcasts`, new bookings would wait behind the hundreds of commands that the end of a surge causes.
+    queues = "SELECT array_agg(DISTINCT queue) FROM mailbox WHERE name IN ('broadcasts.backfill', 'broadcasts.offer_passed_over')"
+    assert world.value(queues) == ["fleet"]
 
 
 def test_TMOT_02_nobody_accepted_is_the_reason_only_if_there_was_an_offer(
