@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, exists, func, or_, select
@@ -58,7 +58,7 @@ def explain(session: Session, broadcast_id: UUID, transporter_id: UUID, acked: i
     passed = _passed_over(session, broadcast_id, transporter_id)
     offer = session.get(Offer, (broadcast_id, transporter_id))
     if offer is not None:
-        return _offered(session, offer, passed, acked, is_open=_is_open(broadcast))
+        return _offered(session, offer, passed, acked)
     if passed:
         reason, as_of_now, more = passed[-1].reason, False, f" (step {passed[-1].step})"
     else:
@@ -86,9 +86,7 @@ def _sentence(reason: str, broadcast: Broadcast, passed: Sequence[PassedOverView
     return SENTENCES.get(reason, "")
 
 
-def _offered(
-    session: Session, offer: Offer, passed: list[PassedOverView], acked: int | None, *, is_open: bool
-) -> WhyView:
+def _offered(session: Session, offer: Offer, passed: list[PassedOverView], acked: int | None) -> WhyView:
     seq = session.scalar(
         select(func.min(LogLine.seq))
         .join(EventRecord, EventRecord.id == LogLine.event_id)
@@ -98,7 +96,7 @@ def _offered(
             EventRecord.data["broadcastId"].astext == str(offer.broadcast_id),
         )
     )
-    delivery, seen = _delivery(offer, seq, acked, is_open=is_open)
+    whether_seen, seen = _seen(seq, acked)
     won = session.scalar(
         select(func.count()).where(
             Assignment.broadcast_id == offer.broadcast_id,
@@ -109,7 +107,7 @@ def _offered(
     words = [f"offered at step {offer.step}"]
     if offer.distance_km is not None:
         words.append(f"{offer.distance_km:.1f} km")
-    words.append(delivery)
+    words.append(whether_seen)
     if offer.declined_at is not None:
         words.append("declined")
     if won:
@@ -129,17 +127,13 @@ def _offered(
     )
 
 
-def _delivery(offer: Offer, seq: int | None, acked: int | None, *, is_open: bool) -> tuple[str, bool | None]:
+def _seen(seq: int | None, acked: int | None) -> tuple[str, bool | None]:
     """Return in words and as a value whether the transporter has seen the offer. `seq`: that of the line in their log."""
-    if seq is not None:
-        if acked is None:
-            return "not known whether seen: Redis does not answer", None
-        return ("seen", True) if acked >= seq else ("not seen yet", False)
-    if is_open:
-        return "not delivered yet", False
-    if offer.offered_at < datetime.now(UTC) - timedelta(days=settings().event_retention_days):
+    if seq is None:
         return "too long ago to know whether seen", None  # the line has been deleted
-    return "not delivered: it was over by then", False
+    if acked is None:
+        return "not known whether seen: Redis does not answer", None
+    return ("seen", True) if acked >= seq else ("not seen yet", False)
 
 
 def _passed_over(session: Session, broadcast_id: UUID, transporter_id: UUID) -> list[PassedOverView]:

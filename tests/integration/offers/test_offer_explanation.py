@@ -135,13 +135,6 @@ def test_while_redis_does_not_answer_nothing_is_claimed_that_only_redis_knows(
     assert asked(world, second, fleet).answer == "not offered: they had too many open offers (step 1)"
 
 
-def test_an_offer_whose_delivery_waits_is_not_over(world: World) -> None:
-    fleet = world.fleet(km_north=1)
-    world.book(uuid4(), 1)
-    broadcast = world.value("SELECT id FROM broadcasts")
-    assert asked(world, broadcast, fleet).answer == "offered at step 1, 1.0 km, not delivered yet"
-
-
 def test_a_broadcast_that_does_not_exist_has_no_answer(world: World) -> None:
     with Session(world.engine) as session:
         assert explain(session, uuid4(), uuid4(), 0) is None
