@@ -14,7 +14,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from selectors import EVENT_READ
@@ -28,6 +28,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from werkzeug.exceptions import BadRequest
 
 from weelo_api.server import malformed
+from weelo_api.thread_pool import ThreadPool
 
 # After a response the unread rest of the body is read for this long, so that the connection can be kept.
 LEFTOVER_SECONDS = 0.1
@@ -60,8 +61,14 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         self._read_until: dict[TConn, float] = {}
 
     def init_process(self) -> None:
-        self._probes = ThreadPoolExecutor(max_workers=PROBE_THREADS, thread_name_prefix="probe")
+        self._probes = ThreadPool(PROBE_THREADS, thread_name_prefix="probe")
+        self._probes.start()
         super().init_process()
+
+    def get_thread_pool(self) -> ThreadPool:
+        pool = ThreadPool(self.cfg.threads)
+        pool.start()
+        return pool
 
     def load_wsgi(self) -> None:
         super().load_wsgi()

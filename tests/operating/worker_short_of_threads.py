@@ -1,0 +1,18 @@
+"""The API's worker class in a system that permits no further thread once it serves."""
+
+from __future__ import annotations
+
+import threading
+from unittest.mock import patch
+
+from weelo_api.server.worker import SlowClientSafeWorker
+
+
+class WorkerShortOfThreads(SlowClientSafeWorker):
+    def run(self) -> None:
+        with patch.object(threading.Thread, "start", _refuse):
+            super().run()
+
+
+def _refuse(_thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
