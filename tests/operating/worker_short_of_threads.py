@@ -1,4 +1,4 @@
-"""The API's worker class in a system that permits no further thread once it serves."""
+"""The API's worker class in a system that permits no further thread."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ class WorkerShortOfThreads(SlowClientSafeWorker):
     def run(self) -> None:
         with patch.object(threading.Thread, "start", _refuse):
             super().run()
+
+
+class WorkerWithoutThreads(SlowClientSafeWorker):
+    def init_process(self) -> None:
+        with patch.object(threading.Thread, "start", _refuse):
+            super().init_process()
 
 
 def _refuse(_thread: threading.Thread) -> None:

@@ -13,13 +13,14 @@ import re
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from selectors import EVENT_READ
 from typing import Any
 
+from gunicorn.errors import AppImportError
 from gunicorn.http import get_parser
 from gunicorn.http.body import Body
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine
@@ -45,6 +46,17 @@ PROBE_THREADS = 16
 _PROBE = re.compile(rb"(?:GET|HEAD) /(?:healthz|readyz|metrics)[? ]")
 
 
+@contextmanager
+def reporting_no_threads() -> Iterator[None]:
+    """Turn the refusal of a thread at the start into one line and the end of the arbiter, instead of a traceback."""
+    try:
+        yield
+    except RuntimeError as refusal:
+        raise AppImportError(
+            f"weelo: {refusal}; raise the limit of processes (`ulimit -u`) or that of the container"
+        ) from None
+
+
 class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
     """Keeps connections on the poller, without a thread, until their head is complete and while they are closing."""
 
@@ -62,12 +74,14 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
 
     def init_process(self) -> None:
         self._probes = ThreadPool(PROBE_THREADS, thread_name_prefix="probe")
-        self._probes.start()
+        with reporting_no_threads():
+            self._probes.start()
         super().init_process()
 
     def get_thread_pool(self) -> ThreadPool:
         pool = ThreadPool(self.cfg.threads)
-        pool.start()
+        with reporting_no_threads():
+            pool.start()
         return pool
 
     def load_wsgi(self) -> None:
