@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from weelo_api.websocket.hub import hub
-from weelo_api.with_timeout import WithTimeout
+from weelo_api.with_timeout import NoThread, WithTimeout
 from weelo_workers.metrics import merging, multiprocess_dir
 from weelo_workers.metrics.counters import IN_THIS_PROCESS
 from weelo_workers.models.engine import DATABASE_ERRORS, engine
@@ -44,7 +44,7 @@ class Backlog(Collector):
         up = GaugeMetricFamily("weelo_database_up", "1 if the database answered this scrape")
         try:
             backlog, unsent = _rows()
-        except (TimeoutError, *DATABASE_ERRORS) as error:
+        except (TimeoutError, NoThread, *DATABASE_ERRORS) as error:
             log.warning("no metrics from the database: %s", error or "it does not answer")
             up.add_metric([], 0)
             yield up

@@ -12,6 +12,10 @@ Result = TypeVar("Result")
 PROBE_SECONDS = 2.0
 
 
+class NoThread(Exception):
+    """Raised if the system permits no further thread, so that the function was not called."""
+
+
 class WithTimeout(Generic[Result]):
     """Runs a function in a thread of its own, one call at a time, and limits the wait for its result.
 
@@ -27,11 +31,16 @@ class WithTimeout(Generic[Result]):
         self._call: Future[Result] | None = None
 
     def __call__(self) -> Result:
-        """Return the function's result, or raise its exception. Raises TimeoutError if the function takes too long."""
+        """Return the function's result, or raise its exception. Raises TimeoutError if the function takes too long,
+        and NoThread."""
         with self._lock:
             if self._call is None or self._call.done():
-                self._call = Future()
-                threading.Thread(target=self._run, args=(self._call,), daemon=True).start()
+                begun: Future[Result] = Future()
+                try:
+                    threading.Thread(target=self._run, args=(begun,), daemon=True).start()
+                except RuntimeError as refusal:
+                    raise NoThread(str(refusal)) from None
+                self._call = begun
             call = self._call
         return call.result(self._seconds)
 

@@ -8,14 +8,17 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
-from tests.support.people import BOOKING
+from tests.support.people import BOOKING, Truck, book
 from tests.support.servers import REDIS_REFUSES, own_database
 from tests.support.system import System, doctor
 from tests.support.tls import Authority, TlsProxy
 from tests.support.waiting import eventually
+from weelo_workers import presence
 from weelo_workers.contracts.queues import QUEUES
 from weelo_workers.contracts.statuses import Role
+from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.messaging.redis_rights import refused_write
+from weelo_workers.presence import Point, PresenceUnavailable
 from weelo_workers.queries.doctor import unfit
 from weelo_workers.runtime.embedded import Valkey
 
@@ -124,6 +127,49 @@ def test_why_redis_refuses_writes_is_named(redis: Redis, refuse, accept, named: 
     finally:
         accept(redis)
     assert list(unfit("REDIS_URL", redis)) == []
+
+
+@pytest.mark.parametrize(("refuse", "accept"), [(full, roomy), (replica, master)])
+@pytest.mark.parametrize("online", [True, False])
+def test_positions_in_a_redis_that_refuses_writes_count_as_unknown(
+    redis: Redis, refuse, accept, online: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Heartbeats are not stored there, so who is found and who is not would be untrue."""
+    monkeypatch.setattr(presence, "redis", lambda: redis)
+    transporter, here = uuid4(), Point(28.61, 77.21)
+    if online:
+        presence.online(transporter, ["a kind"], stamp=1.0)
+        presence.heartbeat(transporter, here, any_distance=True)
+    searches = (
+        lambda: presence.search(["a kind"], here, Reach.within(10)),
+        lambda: presence.nearest(["a kind"], here, 5, Reach.within(10)),
+        lambda: presence.online_within([transporter], here, Reach.within(10)),
+    )
+    refuse(redis)
+    try:
+        for search in searches:
+            with pytest.raises(PresenceUnavailable):
+                search()
+    finally:
+        accept(redis)
+    assert (transporter in presence.search(["a kind"], here, Reach.within(10)).near) is online
+    presence.offline(transporter, stamp=2.0)
+
+
+@pytest.mark.parametrize(("refuse", "accept"), [(full, roomy), (replica, master)])
+def test_a_fleet_is_offered_a_request_while_redis_refuses_writes(
+    system: System, redis: Redis, refuse, accept
+) -> None:
+    eventually(lambda: is_well(system), within=30)
+    refuse(redis)
+    try:
+        fleet = Truck(system)
+        booking = book(system.client(Role.CUSTOMER, uuid4()))
+        eventually(
+            lambda: booking["id"] in [offer["broadcastId"] for offer in fleet.client.offers()], within=5
+        )
+    finally:
+        accept(redis)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import time
 from pathlib import Path
 
 import httpx
@@ -16,9 +18,12 @@ from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.worker_heartbeats import NO_COMMAND, clear_consumption, queues_consumed
 from weelo_workers.models.engine import connect
 from weelo_workers.redis_client import connect as connect_redis, redis
+from weelo_workers.runtime.console_log import ConsoleLog
 from weelo_workers.runtime.datadir import make_directory
 from weelo_workers.runtime.embedded import Valkey
 from weelo_workers.runtime.ports import free_port
+from weelo_workers.runtime.readiness import Readiness
+from weelo_workers.runtime.supervisor import Supervisor
 
 # A `weelo up` with short limits. Each test appends the code that runs in place of the workers.
 IN_A_HURRY = """
@@ -52,6 +57,22 @@ def begin_up(begin: Begin, data_dir: Path, worker: str, **environment: str) -> s
     assert "weelo ready" not in printed
     assert "Traceback" not in printed
     return printed
+
+
+def test_a_certain_fault_is_reported_at_once_and_not_again_within_seconds(tmp_path: Path) -> None:
+    supervisor = Supervisor(ConsoleLog(io.StringIO()), tmp_path / "children.json")
+    readiness = Readiness(supervisor, {"REDIS_URL": NO_SERVER})
+    lines = []
+    until = time.monotonic() + 4
+    while time.monotonic() < until:
+        assert not readiness.check()
+        if line := readiness.notice():
+            lines.append(line)
+        time.sleep(0.05)
+    readiness.close()
+    supervisor.stop()
+    assert len(lines) == 1
+    assert "REDIS_URL: Redis cannot be used" in lines[0]
 
 
 @pytest.mark.parametrize(

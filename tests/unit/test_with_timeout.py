@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from tests.support.waiting import eventually
-from weelo_api.with_timeout import WithTimeout
+from weelo_api.with_timeout import NoThread, WithTimeout
 
 
 def test_the_result_and_the_exception_reach_the_caller() -> None:
@@ -34,3 +34,18 @@ def test_while_a_call_hangs_others_wait_for_the_same_one_and_a_later_call_begins
     eventually(limited._call.done)
     limited._seconds = 10
     assert limited() == 2
+
+
+def test_a_call_for_which_no_thread_can_be_started_raises_and_a_later_one_begins_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    limited = WithTimeout(lambda: 7, seconds=0.5)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        for _ in range(2):
+            with pytest.raises(NoThread, match="can't start new thread"):
+                limited()
+    assert limited() == 7

@@ -93,17 +93,20 @@ def post_worker_init(worker: Any) -> None:
     """Start the threads for live events and for the metrics. The worker's main thread calls this before it serves."""
     from weelo_api.commands.outcome_waiters import outcome_waiters
     from weelo_api.metrics import start_publisher
+    from weelo_api.server.worker import reporting_no_threads
     from weelo_api.websocket.hub import hub
 
     multiprocess_dir.make_again_if_deleted()
-    outcome_waiters()
-    hub()
-    start_publisher()
+    with reporting_no_threads():
+        outcome_waiters()
+        hub()
+        start_publisher()
     # Ctrl-C sends workers SIGINT, and the arbiter then sends SIGQUIT. Both must stop gracefully, like SIGTERM.
     for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, worker.handle_exit)
     worker.closing_time = threading.Thread(target=_close_sockets_of, args=(worker,), daemon=True)
-    worker.closing_time.start()
+    with reporting_no_threads():
+        worker.closing_time.start()
 
 
 def _close_sockets_of(worker: Any) -> None:

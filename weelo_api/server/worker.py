@@ -13,13 +13,14 @@ import re
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from functools import partial
 from selectors import EVENT_READ
 from typing import Any
 
+from gunicorn.errors import AppImportError
 from gunicorn.http import get_parser
 from gunicorn.http.body import Body
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine
@@ -28,6 +29,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from werkzeug.exceptions import BadRequest
 
 from weelo_api.server import malformed
+from weelo_api.thread_pool import ThreadPool
 
 # After a response the unread rest of the body is read for this long, so that the connection can be kept.
 LEFTOVER_SECONDS = 0.1
@@ -42,6 +44,17 @@ TICK_SECONDS = 0.25
 # Probes and scrapes have threads of their own, because all other threads may be waiting for a database that hangs.
 PROBE_THREADS = 16
 _PROBE = re.compile(rb"(?:GET|HEAD) /(?:healthz|readyz|metrics)[? ]")
+
+
+@contextmanager
+def reporting_no_threads() -> Iterator[None]:
+    """Turn the refusal of a thread at the start into one line and the end of the arbiter, instead of a traceback."""
+    try:
+        yield
+    except RuntimeError as refusal:
+        raise AppImportError(
+            f"weelo: {refusal}; raise the limit of processes (`ulimit -u`) or that of the container"
+        ) from None
 
 
 class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
@@ -60,8 +73,16 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         self._read_until: dict[TConn, float] = {}
 
     def init_process(self) -> None:
-        self._probes = ThreadPoolExecutor(max_workers=PROBE_THREADS, thread_name_prefix="probe")
+        self._probes = ThreadPool(PROBE_THREADS, thread_name_prefix="probe")
+        with reporting_no_threads():
+            self._probes.start()
         super().init_process()
+
+    def get_thread_pool(self) -> ThreadPool:
+        pool = ThreadPool(self.cfg.threads)
+        with reporting_no_threads():
+            pool.start()
+        return pool
 
     def load_wsgi(self) -> None:
         super().load_wsgi()

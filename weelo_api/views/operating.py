@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 from weelo_api.metrics import exposition
 from weelo_api.views import home
-from weelo_api.with_timeout import WithTimeout
+from weelo_api.with_timeout import NoThread, WithTimeout
 from weelo_workers.models.engine import engine, why_unavailable
 from weelo_workers.models.migrate import is_at_head
 
@@ -46,6 +46,8 @@ def ready() -> tuple[Response, int]:
         migrated = _is_migrated()
     except TimeoutError:
         return jsonify(status="unavailable", reason="database: no answer within 2 s"), 503
+    except NoThread as refusal:
+        return jsonify(status="unavailable", reason=str(refusal)), 503
     except DBAPIError as error:
         return jsonify(status="unavailable", reason=f"database: {why_unavailable(error)}"), 503
     except Exception as error:

@@ -13,7 +13,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
@@ -22,6 +21,7 @@ from wsproto import WSConnection
 
 from weelo_api.per_process import PerProcess
 from weelo_api.stream_reader import stream_reader
+from weelo_api.thread_pool import ThreadPool
 from weelo_api.websocket.messages import ephemeral
 from weelo_api.websocket.session import FrameCounters, SocketSession
 from weelo_api.websocket.session_registry import SessionRegistry
@@ -65,7 +65,8 @@ class Hub:
         self.frames = FrameCounters()
         self.registry = SessionRegistry(self._records)
         self._loop = asyncio.new_event_loop()
-        self._loop.set_default_executor(ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="hub-log"))
+        self._log_readers = ThreadPool(QUERY_THREADS, thread_name_prefix="hub-log")
+        self._loop.set_default_executor(self._log_readers)
         self._buffer = memoryview(bytearray(READ_BYTES))
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         unlimited = files == resource.RLIM_INFINITY
@@ -81,6 +82,7 @@ class Hub:
         self._closing = False
 
     def start(self) -> None:
+        self._log_readers.start()
         reader = stream_reader()
         reader.subscribe(live_stream.STREAM_KEY, self._on_events)
         reader.subscribe(live_stream.EPHEMERAL, self._on_events)

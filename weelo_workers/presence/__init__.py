@@ -83,7 +83,7 @@ _KM_PER_DEGREE = 111.7
 
 
 class PresenceUnavailable(Exception):
-    """Raised if Redis does not answer a query of presence."""
+    """Raised if Redis does not answer a query of presence, or refuses writes, so that its positions are outdated."""
 
 
 class Absent(Enum):

@@ -127,6 +127,9 @@ return missed
 _SEARCH = (
     _COMMON
     + """
+-- While Redis refuses writes (its memory is full, it is a replica), heartbeats are not stored and this data becomes
+-- untrue. Then this write, which changes nothing, makes the search fail.
+redis.call('SET', P..'writable', '', 'XX')
 -- Returns a list, and a function that adds ids to it without repeats.
 local function collector()
   local ids, known = {}, {}

@@ -96,12 +96,15 @@ class Readiness:
         return self.reached
 
     def notice(self) -> str | None:
-        """Return a line with the current fault, after 10 s, 20 s, 40 s and so on; None at all other times."""
+        """Return a line about what is missing, after 10 s, 20 s, 40 s and so on; None at all other times.
+
+        A fault that waiting does not mend is reported at once as well.
+        """
         now = time.monotonic()
         if self.reached or now < self._next_notice:
             return None
         waited = now - self._began
-        self._next_notice = now + waited
+        self._next_notice = now + max(waited, FIRST_NOTICE_SECONDS)
         return f"not ready after {waited:.0f} s: {self.cause}"
 
     def close(self) -> None:

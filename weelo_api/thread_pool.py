@@ -1,0 +1,28 @@
+"""A thread pool that goes on with the threads it has if the system permits no further one."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+from weelo_workers.log_rate_limit import RateLimitFilter
+
+log = logging.getLogger(__name__)
+log.addFilter(RateLimitFilter())
+
+
+class ThreadPool(ThreadPoolExecutor):
+    """Work for which no further thread can be started (`ulimit -u`, a limit of a container) waits for a running one."""
+
+    def start(self) -> None:
+        """Start the first thread. Raises RuntimeError if not even that is possible."""
+        self.submit(int).result()
+
+    def _adjust_thread_count(self) -> None:
+        # `submit` calls this when the work is in the queue already.
+        try:
+            super()._adjust_thread_count()
+        except RuntimeError as refusal:
+            if not self._threads:
+                raise
+            log.warning("work waits for a thread, because no further one can be started: %s", refusal)
