@@ -15,7 +15,7 @@ from weelo_api.websocket.hub import hub
 from weelo_api.with_timeout import NoThread, WithTimeout
 from weelo_workers.metrics import merging, multiprocess_dir
 from weelo_workers.metrics.counters import IN_THIS_PROCESS
-from weelo_workers.models.engine import DATABASE_ERRORS, engine
+from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine
 from weelo_workers.queries import backlog as queries
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ FRAMES_FAILED = Counter(
 
 @WithTimeout
 def _rows() -> tuple[list[queries.Backlog], queries.Unsent]:
-    with engine().connect() as connection:
+    with autocommit_engine().connect() as connection:
         return queries.by_queue(connection), queries.unsent_events(connection)
 
 

@@ -34,3 +34,6 @@ def start_server(*, always_share_metrics: bool = False) -> None:
     from weelo_workers.metrics import multiprocess_dir  # noqa: PLC0415 (it imports pydantic)
 
     multiprocess_dir.open_dir(always=always_share_metrics)
+    from weelo_workers.messaging import kombu_channel  # noqa: PLC0415 (it imports kombu)
+
+    kombu_channel.install()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
 from flask import Response, jsonify
@@ -24,7 +24,22 @@ class ById(BaseModel):
     id: UUID
 
 
-class Paging(BaseModel):
+class Query(BaseModel):
+    """Base of the models of query strings."""
+
+    _schema: ClassVar[dict[str, Any]]
+
+    @classmethod
+    def model_json_schema(cls, *args: Any, **options: Any) -> dict[str, Any]:
+        """Return the schema. Without arguments it is generated once, because flask-openapi3 reads it in every request."""
+        if args or options:
+            return super().model_json_schema(*args, **options)
+        if "_schema" not in cls.__dict__:
+            cls._schema = super().model_json_schema()
+        return cls._schema
+
+
+class Paging(Query):
     limit: int = Field(default=20, ge=1, le=100)
     cursor: str | None = Field(default=None, max_length=200)
 

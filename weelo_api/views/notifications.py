@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from weelo_api.commands.gateway import find
 from weelo_api.http.access import anyone, caller
-from weelo_api.views.common import ById, PageOf, blueprint, json_or_404, replica_session
+from weelo_api.views.common import ById, PageOf, Query, blueprint, json_or_404, replica_session
 from weelo_workers.contracts.notifications import Seq
 from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.rejections import Code
@@ -33,7 +33,7 @@ class PageOfLog(PageOf[Frame]):
     )
 
 
-class After(BaseModel):
+class After(Query):
     after: Seq = 0
     cursor: Seq | None = Field(default=None, description="the last page's `nextCursor`, instead of `after`")
     limit: int = Field(default=100, ge=1, le=500)

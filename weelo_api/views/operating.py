@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 from weelo_api.metrics import exposition
 from weelo_api.views import home
 from weelo_api.with_timeout import NoThread, WithTimeout
-from weelo_workers.models.engine import engine, why_unavailable
+from weelo_workers.models.engine import autocommit_engine, why_unavailable
 from weelo_workers.models.migrate import is_at_head
 
 api = Blueprint("operating", __name__)
@@ -19,7 +19,7 @@ api = Blueprint("operating", __name__)
 
 @WithTimeout
 def _is_migrated() -> bool:
-    with engine().connect() as connection:
+    with autocommit_engine().connect() as connection:
         return is_at_head(connection)
 
 

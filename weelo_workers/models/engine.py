@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg2
 from psycopg2 import errors as pg
+from pydantic_core import from_json, to_json
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import (
@@ -102,6 +103,9 @@ def connect(
         pool_size=pool_size,
         max_overflow=max_overflow,
         pool_timeout=5,
+        # These functions are several times as fast as those of the standard library.
+        json_serializer=lambda value: to_json(value).decode(),
+        json_deserializer=from_json,
         hide_parameters=True,  # Errors are logged, and parameters contain names, phone numbers and tokens.
         connect_args={
             **_CONNECTION,
@@ -208,15 +212,18 @@ def engine() -> Engine:
 
 @lru_cache(maxsize=1)
 def autocommit_engine() -> Engine:
-    """Return the same engine in autocommit mode, which saves single statements the round trips of BEGIN and COMMIT."""
-    return engine().execution_options(isolation_level="AUTOCOMMIT")
+    """Return this process's engine in autocommit mode, which saves single statements the round trips of BEGIN and COMMIT.
+
+    It has connections of its own, because changing the mode of a connection costs a round trip each time.
+    """
+    return connect(settings().database_url, isolation="AUTOCOMMIT")
 
 
 @lru_cache(maxsize=1)
 def read_engine() -> Engine:
-    """Return this process's engine for reading: the replica if DATABASE_READ_URL is set, else the primary."""
+    """Return this process's engine for reading, in autocommit mode: the replica if DATABASE_READ_URL is set, else the primary."""
     url = settings().database_read_url
-    return connect(url) if url else engine()
+    return connect(url, isolation="AUTOCOMMIT") if url else autocommit_engine()
 
 
 def is_contention(error: BaseException) -> bool:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, bindparam, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.broadcasts import BroadcastDetails, BroadcastView, TimelineEntry
@@ -17,10 +17,17 @@ from weelo_workers.contracts.offers import OfferView
 from weelo_workers.contracts.statuses import BroadcastKind, HoldStatus, Role, TruckRequestStatus
 from weelo_workers.lifecycles import truck_request
 from weelo_workers.lifecycles.broadcast import OPEN
-from weelo_workers.models import Assignment, Broadcast, Hold, Offer, TransitionRecord, TruckRequest
-from weelo_workers.queries.fleets import free_trucks
-from weelo_workers.queries.pages import Page, PageRequest
-from weelo_workers.queries.slots import kinds_of
+from weelo_workers.models import (
+    Assignment,
+    Broadcast,
+    Hold,
+    Offer,
+    TransitionRecord,
+    TruckRequest,
+    Vehicle,
+    vehicle_busy,
+)
+from weelo_workers.queries.pages import Page, PageRequest, paged
 from weelo_workers.queries.views import assignment_view, broadcast_view
 
 
@@ -56,41 +63,51 @@ def history(session: Session, customer_id: UUID, page_request: PageRequest) -> P
 
 def offers(session: Session, transporter_id: UUID, page_request: PageRequest) -> Page:
     """Return a page of the open offers that this transporter has not declined, newest first."""
-    query = (
-        select(Offer)
-        .join(Broadcast, Broadcast.id == Offer.broadcast_id)
-        .where(
-            Offer.transporter_id == transporter_id,
-            Offer.declined_at.is_(None),
-            Broadcast.status.in_(OPEN),
-            Broadcast.expires_at > func.clock_timestamp(),
-        )
-    )
-    rows, next_cursor = page_request.apply(session, query, Offer.offered_at, Offer.broadcast_id)
-    broadcasts = list(
-        session.scalars(select(Broadcast).where(Broadcast.id.in_([o.broadcast_id for o in rows])))
-    )
-    slots = _slots(session, broadcasts, transporter_id)
-    now: datetime = session.scalars(select(func.clock_timestamp())).one()
-    views = {each.id: broadcast_view(each, slots[each.id], now) for each in broadcasts}
-    everything = [slot for of_one in slots.values() for slot in of_one]
-    kinds = set(free_trucks(session, transporter_id, kinds_of(everything)))
+    rows, next_cursor = page_request.run(session, _OPEN_OFFERS, {"transporter": transporter_id})
+    slots = _slots(session, [row.Broadcast for row in rows], transporter_id)
     items = [
         OfferView(
-            broadcast_id=offer.broadcast_id,
-            broadcast=views[offer.broadcast_id],
+            broadcast_id=row.Broadcast.id,
+            broadcast=broadcast_view(row.Broadcast, slots[row.Broadcast.id], row.now),
             truck_request_ids=[
                 slot.id
-                for slot in slots[offer.broadcast_id]
-                if slot.status in truck_request.OPEN and slot.vehicle_key in kinds
+                for slot in slots[row.Broadcast.id]
+                if slot.status in truck_request.OPEN and slot.vehicle_key in row.free_kinds
             ],
-            pickup_distance_km=offer.distance_km,
-            radius_step=offer.step,
-            offered_at=offer.offered_at,
+            pickup_distance_km=row.distance_km,
+            radius_step=row.step,
+            offered_at=row.offered_at,
         ).json_dict()
-        for offer in rows
+        for row in rows
     ]
     return Page(items, next_cursor)
+
+
+_OPEN_OFFERS = paged(
+    select(
+        Broadcast,
+        Offer.broadcast_id,
+        Offer.distance_km,
+        Offer.step,
+        Offer.offered_at,
+        func.array(
+            select(Vehicle.vehicle_key)
+            .where(Vehicle.transporter_id == bindparam("transporter"), ~vehicle_busy)
+            .distinct()
+            .scalar_subquery()
+        ).label("free_kinds"),
+        func.clock_timestamp().label("now"),
+    )
+    .join(Offer, Offer.broadcast_id == Broadcast.id)
+    .where(
+        Offer.transporter_id == bindparam("transporter"),
+        Offer.declined_at.is_(None),
+        Broadcast.status.in_(OPEN),
+        Broadcast.expires_at > func.clock_timestamp(),
+    ),
+    Offer.offered_at,
+    Offer.broadcast_id,
+)
 
 
 def offered_with_slot(session: Session, truck_request_id: UUID, transporter_id: UUID) -> UUID | None:
@@ -163,14 +180,23 @@ def _slots(
     session: Session, broadcasts: Sequence[Broadcast], outsider: UUID | None
 ) -> dict[UUID, list[TruckRequest]]:
     """Return the slots by broadcast, ordered by number. `outsider`: leave out slots that others have on hold."""
-    query = select(TruckRequest).where(TruckRequest.broadcast_id.in_([each.id for each in broadcasts]))
-    if outsider is not None:
-        # Only open holds reserve slots; without the condition the query would read all past holds.
-        own = select(Hold.id).where(Hold.transporter_id == outsider, Hold.status == HoldStatus.OPEN)
-        query = query.where(
-            or_(TruckRequest.status != TruckRequestStatus.HELD, TruckRequest.hold_id.in_(own))
-        )
+    query = _ALL_SLOTS if outsider is None else _SLOTS_FOR_OUTSIDER
+    parameters = {"broadcasts": [each.id for each in broadcasts], "outsider": outsider}
     slots: dict[UUID, list[TruckRequest]] = defaultdict(list)
-    for slot in session.scalars(query.order_by(TruckRequest.request_number)):
+    for slot in session.scalars(query, parameters):
         slots[slot.broadcast_id].append(slot)
     return slots
+
+
+_ALL_SLOTS = (
+    select(TruckRequest)
+    .where(TruckRequest.broadcast_id == any_(bindparam("broadcasts", type_=ARRAY(Uuid()))))
+    .order_by(TruckRequest.request_number)
+)
+# Only open holds reserve slots; without the condition the query would read all past holds.
+_OWN_HOLDS = select(Hold.id).where(
+    Hold.transporter_id == bindparam("outsider", type_=Uuid()), Hold.status == HoldStatus.OPEN
+)
+_SLOTS_FOR_OUTSIDER = _ALL_SLOTS.where(
+    or_(TruckRequest.status != TruckRequestStatus.HELD, TruckRequest.hold_id.in_(_OWN_HOLDS))
+)

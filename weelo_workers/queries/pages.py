@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, tuple_
+from sqlalchemy import ColumnElement, DateTime, Integer, Select, Uuid, bindparam, or_, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from weelo_workers.contracts.rejections import Code, Rejected
@@ -49,6 +49,12 @@ class PageRequest:
         """Do the same as `apply` for a query of columns. Two of them are `time` and `tie`, which must be labelled."""
         return self._cut(list(session.execute(self._cutout(query, time, tie))), time.key, tie.key)
 
+    def run(self, session: Session, query: Paged, parameters: dict[str, Any]) -> tuple[list[Any], str | None]:
+        """Return the rows of this page, and the cursor of the next page; None if this is the last."""
+        time, tie = _decode(self.cursor) if self.cursor is not None else (None, None)
+        where = {"before": time, "before_tie": tie, "rows": self.limit + 1}
+        return self._cut(list(session.execute(query.select, {**parameters, **where})), query.time, query.tie)
+
     def _cutout(self, query: Select[Any], time: Any, tie: Any) -> Select[Any]:
         if self.cursor is not None:
             query = query.where(tuple_(time, tie) < tuple_(*_decode(self.cursor)))
@@ -59,6 +65,25 @@ class PageRequest:
             return rows, None
         last = rows[self.limit - 1]
         return rows[: self.limit], _encode(getattr(last, str(time)), getattr(last, str(tie)))
+
+
+@dataclass(frozen=True, slots=True)
+class Paged:
+    """A query by pages that is built once. `time`, `tie`: the names of the columns that order its rows."""
+
+    select: Select[Any]
+    time: str
+    tie: str
+
+
+def paged(
+    query: Select[Any], time: InstrumentedAttribute[datetime], tie: InstrumentedAttribute[UUID]
+) -> Paged:
+    """Return a query by pages, newest first, for `PageRequest.run`. Both columns are among those of the query."""
+    before = bindparam("before", type_=DateTime(timezone=True))
+    older = tuple_(time, tie) < tuple_(before, bindparam("before_tie", type_=Uuid()))
+    in_order = query.where(or_(before.is_(None), older)).order_by(time.desc(), tie.desc())
+    return Paged(in_order.limit(bindparam("rows", type_=Integer())), time.key, tie.key)
 
 
 def _encode(moment: datetime, tie: UUID) -> str:
