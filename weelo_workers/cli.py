@@ -102,16 +102,18 @@ def weelo() -> None:
 @click.option("--flower-port", type=port_type, default=5555, help="Where Flower listens, on 127.0.0.1.")
 @click.option("--no-flower", is_flag=True, help="Leave Flower out.")
 @click.option(
-    "--concurrency", type=click.IntRange(1, 64), help="Processes per queue.  [default: by the CPUs]"
+    "--concurrency", type=click.IntRange(1, 64), help="Processes per worker.  [default: by the CPUs]"
 )
+@click.option("--worker-per-queue", is_flag=True, help="Start a worker for each queue, as in production.")
 @click.option("--demo", is_flag=True, help="Play the demo once when ready, with shortened timers.")
-def up(
+def up(  # noqa: PLR0917 (click passes them by name)
     host: str,
     port: int,
     data_dir: Path,
     flower_port: int,
     no_flower: bool,
     concurrency: int | None,
+    worker_per_queue: bool,
     demo: bool,
 ) -> None:
     """Run the whole system here, until Ctrl-C."""
@@ -124,6 +126,7 @@ def up(
         port=port,
         flower_port=None if no_flower else flower_port,
         concurrency=concurrency or min(8, max(2, (os.cpu_count() or 2) // 2)),
+        worker_per_queue=worker_per_queue,
         demo=demo,
     )
     sys.exit(system.up(options))

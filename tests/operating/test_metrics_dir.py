@@ -22,6 +22,7 @@ from weelo_workers.contracts.statuses import Role
 from weelo_workers.messaging import mailbox
 from weelo_workers.messaging.celery_waker import CeleryWaker
 from weelo_workers.messaging.wakeup import WakeUp
+from weelo_workers.redis_client import redis
 from weelo_workers.runtime.ports import free_port
 
 
@@ -76,6 +77,8 @@ def test_a_worker_executes_and_its_new_children_count(world: World, tmp_path: Pa
         execute()  # the child's first command
         assert scrape(port)
         shutil.rmtree(folder)
+        # The child acknowledges the message of its command after the commit.
+        eventually(lambda: not redis().hlen("unacked"))
         child.send_signal(signal.SIGKILL)
         execute()
         executed = f'weelo_commands_total{{name="{SetAvailability.name}",outcome="succeeded"}} 1.0'

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 from uuid import UUID
 
 import httpx
@@ -35,6 +37,8 @@ cli.main()
 class System:
     """A running `weelo up` with all its processes. The constructor returns when it is ready."""
 
+    options: ClassVar[Sequence[str]] = ("--worker-per-queue",)
+
     def __init__(self, folder: Path, log: Path | None = None, /, **environment: str) -> None:
         """Start the system. `log`: a file for its output; without it the output is read through a pipe into `printed`."""
         # Every system under test uses the database roles of production.
@@ -54,6 +58,7 @@ class System:
             str(folder),
             "--concurrency",
             "2",
+            *self.options,
         )
         self.process = subprocess.Popen(
             [sys.executable, "-c", WITH_PYTHONPATH, *arguments],
@@ -131,6 +136,12 @@ class System:
         assert doomed, f"no process of {program}"
         for pid in doomed:
             os.kill(pid, signal.SIGKILL)
+
+
+class SystemWithOneWorker(System):
+    """A running `weelo up` in which one worker consumes all queues, as by default."""
+
+    options = ()
 
 
 def doctor(system: System) -> list[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from weelo_workers.contracts.queues import NOTIFICATIONS, QUEUES
+from weelo_workers.contracts.queues import NOTIFICATIONS, QUEUES, Queue
 from weelo_workers.runtime.environment import for_server
 from weelo_workers.runtime.ports import free_port
 from weelo_workers.runtime.supervisor import Program
@@ -22,6 +22,9 @@ DEMO, BEAT, FLOWER, API, WORKERS = range(5)
 # Pushes run in threads of their own (`app.py`), so two threads are enough to start them. More threads would only
 # compete for the interpreter lock.
 NOTIFIER_THREADS = 2
+
+SHARED_WORKER = "workers"
+"""The name of the one worker of all queues."""
 
 API_ROLE, WORKERS_ROLE = ROLES = ("DATABASE_API_URL", "DATABASE_WORKERS_URL")
 
@@ -43,6 +46,8 @@ class Options:
     port: int = 8000
     flower_port: int | None = 5555
     concurrency: int = 2
+    worker_per_queue: bool = False
+    """Whether each queue has a worker of its own, as in production. If not, one worker consumes all of them."""
     demo: bool = False
     address: str | None = None
     """The address that `host` names, after it was looked up."""
@@ -70,7 +75,10 @@ def programs(options: Options) -> list[Program]:
 
 
 def workers(options: Options) -> list[Program]:
-    workers = [_worker(queue, options.concurrency) for queue in QUEUES]
+    if options.worker_per_queue:
+        workers = [_worker_of(queue, options.concurrency) for queue in QUEUES]
+    else:
+        workers = [_worker(SHARED_WORKER, QUEUES, "prefork", options.concurrency)]
     return [_with_metrics(program, options) for program in (*workers, _beat())]
 
 
@@ -79,9 +87,9 @@ def _with_metrics(program: Program, options: Options) -> Program:
     return replace(program, settings={"METRICS_PORT": str(port) if port else ""})
 
 
-def metrics_ports(first: int | None) -> dict[str, int]:
+def metrics_ports(options: Options, first: int | None) -> dict[str, int]:
     """Return a port for each worker and beat: consecutive ones from `first`, or any free ones."""
-    names = (*QUEUES, "beat")
+    names = [program.name for program in workers(options)]
     if first is not None:
         return {name: first + number for number, name in enumerate(names)}
     ports: set[int] = set()
@@ -144,21 +152,25 @@ def _api(options: Options) -> Program:
     return Program("api", argv, stop_stage=API, grace=5.5, settings={"FLOWER_URL": known} if known else {})
 
 
-def _worker(queue: str, concurrency: int) -> Program:
+def _worker_of(queue: Queue, concurrency: int) -> Program:
     # Workers for transitions use processes. The notifier uses threads, because it mostly waits for the database and
     # FCM.
     pool, size = ("threads", NOTIFIER_THREADS) if queue == NOTIFICATIONS else ("prefork", concurrency)
+    return _worker(queue, [queue], pool, size)
+
+
+def _worker(name: str, queues: Sequence[Queue], pool: str, size: int) -> Program:
     argv = _celery(
         "worker",
-        f"--queues={queue}",
-        f"--hostname={queue}@%h",
+        f"--queues={','.join(queues)}",
+        f"--hostname={name}@%h",
         f"--pool={pool}",
         f"--concurrency={size}",
         "--without-mingle",
         "--without-gossip",
         "--loglevel=WARNING",
     )
-    return Program(queue, argv, stop_stage=WORKERS, grace=3.5)
+    return Program(name, argv, stop_stage=WORKERS, grace=3.5)
 
 
 def _beat() -> Program:

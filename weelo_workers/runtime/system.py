@@ -92,7 +92,7 @@ def _serve(
         console_log.line("weelo", f"ended {left} processes that a killed run had left behind")
     options = replace(options, address=_looked_up(options))
     _check_ports(options)
-    options = replace(options, metrics_ports=programs.metrics_ports(settings().metrics_port))
+    options = replace(options, metrics_ports=programs.metrics_ports(options, settings().metrics_port))
 
     shortened = programs.demo_pace() if options.demo else {}
     provided = dict(shortened)
