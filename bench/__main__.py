@@ -37,7 +37,7 @@ from bench import (
 from bench.figures import Figure
 from bench.run import Run
 from bench.servers import use_system
-from tests.support.system import System
+from tests.support.system import SystemWithOneWorker
 from weelo_workers.runtime.embedded import Postgres, Valkey
 
 
@@ -124,7 +124,9 @@ def _measure(data: Path, chosen: Sequence[str], console: Console, *, quick: bool
         settings = {**stage.settings, **(stage.quick_settings if quick else {})}
         began = time.monotonic()
         # With this step no second ring follows while a measure runs.
-        system = System(data, DATABASE_URL="", REDIS_URL="", RADIUS_STEP_SECONDS="3600", **settings)
+        system = SystemWithOneWorker(
+            data, DATABASE_URL="", REDIS_URL="", RADIUS_STEP_SECONDS="3600", **settings
+        )
         try:
             start = "first start" if known is None else "same data again"
             taken.append(Figure(f"`weelo up` ready, {start}", {"": time.monotonic() - began}, "s", "20"))

@@ -1,7 +1,7 @@
 """The SQL that an accept of one truck needs at least, executed by psycopg2 on one connection.
 
 One transaction locks the broadcast, takes the slot if it is open, inserts the assignment, advances the broadcast, writes the
-history, the timer, the command that follows and the delivery, and settles the command. It reads nothing for a decision; the
+history, the timer, the command that follows and one event for one reader, and settles the command. It reads nothing for a decision; the
 partial unique indexes of `assignments` would refuse a busy truck.
 """
 
@@ -56,10 +56,13 @@ ACCEPT = """
           FROM (VALUES ('truck_request', %(slot)s, 'assign', 'searching', 'assigned'),
                        ('assignment', %(assignment)s, 'win', NULL, 'pending'),
                        ('broadcast', %(broadcast)s, 'take_last', 'active', 'fully_filled')) AS moved;
-    INSERT INTO mailbox (id, name, queue, subject_id, payload, due_at, wake_at) VALUES
-        (%(timer)s, 'trips.expire_assignment', 'timers', NULL, %(small)s, now() + interval '45 s', now() + interval '46 s'),
-        (%(sync)s, 'fleet.sync_presence', 'fleet', NULL, %(small)s, now(), now() + interval '1 s'),
-        (%(delivery)s, 'notifications.deliver', 'notifications', %(broadcast)s, %(large)s, now(), now() + interval '1 s');
+    INSERT INTO mailbox (id, name, queue, payload, due_at, wake_at) VALUES
+        (%(timer)s, 'trips.expire_assignment', 'timers', %(small)s, now() + interval '45 s', now() + interval '46 s'),
+        (%(sync)s, 'fleet.sync_presence', 'fleet', %(small)s, now(), now() + interval '1 s');
+    INSERT INTO log_heads AS head (user_id, seq) VALUES (%(fleet)s, 1)
+        ON CONFLICT (user_id) DO UPDATE SET seq = head.seq + 1;
+    INSERT INTO events (id, event, at, data) VALUES (%(event)s, 'command_settled', now(), %(large)s);
+    INSERT INTO log_lines (user_id, seq, event_id) SELECT user_id, seq, %(event)s FROM log_heads WHERE user_id = %(fleet)s;
     UPDATE mailbox SET settled_at = now(), status = 'succeeded', http_status = 200, result = %(result)s
      WHERE id = %(command)s
 """
@@ -85,7 +88,7 @@ class BareAccepts:
         self.backend_pid: int = self._connection.info.backend_pid
         given, made = (
             ("command", "broadcast", "slot", "vehicle", "driver"),
-            ("assignment", "trip", "timer", "sync", "delivery"),
+            ("assignment", "trip", "timer", "sync", "event"),
         )
         self._parameters = [
             {

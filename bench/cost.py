@@ -23,7 +23,6 @@ from bench.run import Run
 from tests.support.people import BOOKING, OPEN, PICKUP, UNAVAILABLE_KIND, BareSocket
 from tests.support.system import System
 from tests.support.waiting import eventually
-from weelo_workers.contracts.queues import NOTIFICATIONS
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models import MailboxRow, Offer
 from weelo_workers.models.mailbox import due
@@ -122,10 +121,9 @@ class Batch:
 
     answers: Sequence[Answer]
     used: Mapping[str, float]
-    """Milliseconds of processor time per operation, by kind of process. Deliveries of its events are included."""
+    """Milliseconds of processor time per operation, by kind of process, with all that follows from the operation."""
     answered_in: float
-    delivered_in: float
-    """Seconds until the last delivery of these operations was executed. For reads this equals `answered_in`."""
+    """Seconds until the last response. By then the events of all operations are in their readers' logs."""
 
     @property
     def milliseconds(self) -> float:
@@ -142,7 +140,6 @@ class Meter:
     def measure(self, operation: str, requests: Sequence[bytes], clients: int) -> list[Answer]:
         """Send these requests, wait until no command is due, and return the responses in the order of the requests."""
         self._wait_until_nothing_is_due()
-        mark = self._database.execute(select(func.clock_timestamp())).scalar_one()
         before = processor_seconds(kinds(self._run.system, self._run.data))
         own, began = time.process_time(), time.perf_counter()
         answers = closed_loop(self._run.system.port, requests, clients)
@@ -154,13 +151,10 @@ class Meter:
         }
         refused = [answer for answer in answers if answer.status not in (200, 201)]
         assert not refused, f"{operation}: {refused[0]}"
-        deliveries = (MailboxRow.received_at >= mark, MailboxRow.queue == NOTIFICATIONS)
-        last = self._database.execute(select(func.max(MailboxRow.settled_at)).where(*deliveries)).scalar_one()
         self.batches[operation, clients] = Batch(
             answers,
             {kind: seconds / len(answers) * 1000 for kind, seconds in used.items()},
             answered_in,
-            (last - mark).total_seconds() if last else answered_in,
         )
         return answers
 
@@ -178,7 +172,6 @@ class Meter:
             latency = milliseconds([answer.seconds for answer in batch.answers], 0.5, 0.99)
             rate = {
                 "answered per second": len(batch.answers) / batch.answered_in,
-                "delivered per second": len(batch.answers) / batch.delivered_in,
                 **{f"{name} ms": value for name, value in latency.items()},
                 "processor ms": batch.milliseconds,
                 "no-op tasks": batch.milliseconds / unit,

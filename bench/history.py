@@ -23,8 +23,6 @@ from weelo_workers.runtime.embedded import Postgres
 
 NO_REDIS = "redis://127.0.0.1:1/0"  # no server listens on this port, so connections are refused at once
 
-WAITING = "SELECT id FROM mailbox WHERE settled_at IS NULL AND name = :name AND due_at <= clock_timestamp() ORDER BY received_at"
-
 
 def history(run: Run) -> list[Figure]:
     """Measure commands, reads and purging on a database with a million finished broadcasts and on an empty one."""
@@ -85,12 +83,10 @@ class Player:
         customer, fleet = past.BUSY_CUSTOMER, past.BUSY_FLEET
         created = self.timed("create_booking, with its first ring", lambda: self.world.book(customer))
         broadcast = UUID(created.result["id"])
-        self.timed("delivery of its events", lambda: self.execute("notifications.deliver"))
         page = self.timed("GET /offers", self.read(broadcasts.offers, fleet))
         assert [item["broadcastId"] for item in page.items] == [str(broadcast)]
         won = self.timed("accept", lambda: self.world.accept(self.fleet, broadcast))
         assert won.status == "succeeded", won.error
-        self.timed("delivery of an accept's events", lambda: self.execute("notifications.deliver"))
         self.timed("GET /broadcasts", self.read(broadcasts.history, customer))
         self.timed("GET /assignments", self.read(fleets.assignments, Caller(fleet, Role.TRANSPORTER)))
         newest = self.connected(lambda c: log.newest_seq(c, customer))
@@ -101,7 +97,6 @@ class Player:
         self.timed("the sweep's query", self.sweep)
         self.timed("the backlog for /metrics", lambda: self.connected(backlog.by_queue))
         self.timed("cancel", lambda: self.world.cancel(broadcast))
-        self.execute("notifications.deliver")
         with self.engine.begin() as connection:
             connection.execute(text("DELETE FROM mailbox WHERE settled_at IS NULL"))
         return self.took
@@ -111,13 +106,6 @@ class Player:
         result = run()
         self.took.append((act, time.perf_counter() - began))
         return result
-
-    def execute(self, name: str) -> None:
-        with self.engine.connect() as connection:
-            waiting = connection.execute(text(WAITING), {"name": name}).scalars().all()
-        assert waiting, name
-        for command_id in waiting:
-            self.world.bus.execute(command_id)
 
     def read(self, query: Callable[..., Any], user_id: object) -> Callable[[], Any]:
         from weelo_workers.queries.pages import PageRequest

@@ -83,9 +83,9 @@ PAST_SQL = """
                p.at + v * interval '10 s', p.id, 'broadcasts.widen'
           FROM past p, generate_series(1, 6) AS v;
     CREATE UNLOGGED TABLE recent AS SELECT * FROM past WHERE at > now() - make_interval(days => :kept_days);
-    INSERT INTO mailbox (id, name, queue, subject_id, payload, caller_id, received_at, due_at, wake_at, settled_at, status,
+    INSERT INTO mailbox (id, name, queue, payload, caller_id, received_at, due_at, wake_at, settled_at, status,
                          http_status, result)
-        SELECT gen_random_uuid(), x.name, x.queue, r.id,
+        SELECT gen_random_uuid(), x.name, x.queue,
                jsonb_build_object('broadcast_id', r.id, 'padding', repeat('x', x.bytes)),
                CASE WHEN x.called THEN gen_random_uuid() END, r.at, r.at + x.after * interval '1 s',
                r.at + x.after * interval '1 s', r.at + x.after * interval '1 s', 'succeeded', 200,
@@ -95,9 +95,6 @@ PAST_SQL = """
                ('broadcasts.widen', 'timers', 0, false, 0), ('broadcasts.widen', 'timers', 0, false, 15),
                ('broadcasts.widen', 'timers', 0, false, 30), ('offers.accept', 'offers', 200, true, 20),
                ('trips.accept', 'trips', 50, true, 30), ('trips.expire_assignment', 'timers', 0, false, 65),
-               ('notifications.deliver', 'notifications', 1500, false, 1),
-               ('notifications.deliver', 'notifications', 1500, false, 20),
-               ('notifications.deliver', 'notifications', 1500, false, 120),
                ('fleet.sync_presence', 'fleet', 0, false, 20)) AS x (name, queue, bytes, called, after);
     INSERT INTO events (id, event, at, data)
         SELECT gen_random_uuid(), 'broadcast_state_changed', r.at + k * interval '10 s',

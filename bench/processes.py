@@ -18,7 +18,7 @@ SUPERVISOR = "supervisor"
 
 
 def kinds(system: System, data: Path) -> dict[str, list[int]]:
-    """Return the pids by kind: `API`, `beat`, a worker's queues, `supervisor` (with the reaper), `PostgreSQL`, `Redis`."""
+    """Return the pids by kind: `API`, `beat`, a worker's name, `supervisor` (with the reaper), `PostgreSQL`, `Redis`."""
     servers = {"PostgreSQL": Postgres(data).pid(), "Redis": Valkey(data).pid()}
     found: dict[str, list[int]] = {}
     for program in psutil.Process(system.process.pid).children():
@@ -57,8 +57,8 @@ def _kind(words: list[str]) -> str:
         return "API"
     if "beat" in words:
         return "beat"
-    queues = [word.removeprefix("--queues=") for word in words if word.startswith("--queues=")]
-    return queues[0] if queues else SUPERVISOR
+    names = [word.removeprefix("--hostname=") for word in words if word.startswith("--hostname=")]
+    return names[0].partition("@")[0] if names else SUPERVISOR
 
 
 def _tree(pid: int) -> Iterator[int]:
