@@ -11,18 +11,16 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
-    ColumnElement,
     Double,
     Select,
-    TableValuedAlias,
     Uuid,
     and_,
+    bindparam,
     case,
     column,
     distinct,
     exists,
     func,
-    literal,
     select,
 )
 from sqlalchemy.orm import Session
@@ -40,7 +38,7 @@ from weelo_workers.models import (
     vehicle_busy,
 )
 from weelo_workers.models.fleet import of_kinds
-from weelo_workers.queries.open_offers import open_offers_against
+from weelo_workers.queries.open_offers import of_new_offer, open_offers_against
 from weelo_workers.queries.slots import kinds_of, searching
 from weelo_workers.settings import settings
 
@@ -135,17 +133,14 @@ def find_candidates(
     all_who_want_work = online is None or (unlimited and online.partial)
     if not kinds or not (near or all_who_want_work):
         return found
-    places = distances(near)
-    query = _with_trucks_of(kinds, places.c.km, broadcast, last_step=last_step, now=now)
-    if all_who_want_work:
-        query = query.outerjoin(places, places.c.id == Transporter.id).where(Transporter.is_available)
-    else:
-        query = query.join(places, places.c.id == Transporter.id)
-    has_offer = exists().where(Offer.broadcast_id == broadcast.id, Offer.transporter_id == Transporter.id)
-    # Without distances, transporters with the fewest open offers come first. Otherwise a surge in one town would fill the
-    # lists of transporters in other towns.
-    nearest_first = (places.c.km.asc().nulls_last(), "open_offers", Transporter.id)
-    for row in session.execute(query.where(~has_offer).order_by(*nearest_first)):
+    parameters = {
+        "broadcast": broadcast.id,
+        "kinds": list(kinds),
+        **of_places(near),
+        **of_new_offer(broadcast, last_step=last_step, now=now),
+    }
+    query = _ALL_WHO_WANT_WORK if all_who_want_work else _THOSE_IN_PRESENCE
+    for row in session.execute(query, parameters):
         if not row.is_available:
             found.excluded.append(Excluded(row.id, PassedOverBecause.OFFLINE, row.km))
         elif not row.kinds:
@@ -159,12 +154,17 @@ def find_candidates(
     return found
 
 
-def distances(km_by_transporter: Mapping[UUID, float | None]) -> TableValuedAlias:
-    """Return the distances as a table for use in a query: `id` of a transporter, `km` from the pickup (null if not known)."""
-    ids = literal(list(km_by_transporter), ARRAY(Uuid()))
-    km: ColumnElement[Any] = literal(list(km_by_transporter.values()), ARRAY(Double()))
-    table = func.unnest(ids, km).table_valued(column("id", Uuid()), column("km", Double()), name="places")
-    return table.render_derived()
+PLACES = (
+    func.unnest(bindparam("places_ids", type_=ARRAY(Uuid())), bindparam("places_km", type_=ARRAY(Double())))
+    .table_valued(column("id", Uuid()), column("km", Double()), name="places")
+    .render_derived()
+)
+"""Distances as a table for use in a query: `id` of a transporter, `km` from the pickup (null if it is not known)."""
+
+
+def of_places(km_by_transporter: Mapping[UUID, float | None]) -> dict[str, Any]:
+    """Return the parameters of a query that reads PLACES."""
+    return {"places_ids": list(km_by_transporter), "places_km": list(km_by_transporter.values())}
 
 
 def already_offered(session: Session, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> list[Candidate]:
@@ -188,38 +188,45 @@ def already_offered(session: Session, broadcast: Broadcast, slots: Sequence[Truc
     return [Candidate(row.transporter_id, row.distance_km, row.kinds) for row in rows]
 
 
-def _with_trucks_of(
-    kinds: set[str], km: ColumnElement[float], broadcast: Broadcast, *, last_step: bool, now: datetime
-) -> Select[UUID, bool, float, Sequence[str], int, str]:
-    """Return a query for the transporters with vehicles of these kinds. Three of its columns are computed.
+def _with_trucks() -> Select[UUID, bool, float, Sequence[str], int, str]:
+    """Return a query for the transporters with vehicles of some kinds, without an offer of a broadcast, nearest first.
 
-    `kinds`: the kinds of which a vehicle is free. `open_offers`: how many of the transporter's offers count against an
-    offer of this broadcast, whose pickup is `km` away. `newest_reason`: the reason of the newest step that passed them
-    over; null if they have a free vehicle.
+    Three of its columns are computed. `kinds`: the kinds of which a vehicle is free. `open_offers`: how many of the
+    transporter's offers count against an offer of this broadcast. `newest_reason`: the reason of the newest step that
+    passed them over; null if they have a free vehicle.
     """
-    pickup = pickup_of(broadcast)
+    broadcast = bindparam("broadcast", type_=Uuid())
     free_kinds = func.array_agg(distinct(Vehicle.vehicle_key)).filter(~vehicle_busy)
     newest_reason = (
         select(PassedOver.reason)
-        .where(PassedOver.broadcast_id == broadcast.id, PassedOver.transporter_id == Transporter.id)
+        .where(PassedOver.broadcast_id == broadcast, PassedOver.transporter_id == Transporter.id)
         .order_by(PassedOver.step.desc())
         .limit(1)
         .scalar_subquery()
-    )
-    open_offers = open_offers_against(
-        Transporter.id, km, pickup=(pickup.latitude, pickup.longitude), last_step=last_step, now=now
     )
     return (
         select(
             Transporter.id,
             Transporter.is_available,
-            km.label("km"),
+            PLACES.c.km.label("km"),
             free_kinds.label("kinds"),
-            open_offers.label("open_offers"),
+            open_offers_against(Transporter.id, PLACES.c.km).label("open_offers"),
             case((free_kinds.is_(None), newest_reason)).label("newest_reason"),
         )
         .select_from(Transporter)
         .join(Vehicle, Vehicle.transporter_id == Transporter.id)
-        .where(of_kinds(kinds))
-        .group_by(Transporter.id, km)
+        .where(
+            of_kinds(bindparam("kinds", expanding=True)),
+            ~exists().where(Offer.broadcast_id == broadcast, Offer.transporter_id == Transporter.id),
+        )
+        .group_by(Transporter.id, PLACES.c.km)
+        # Without distances, transporters with the fewest open offers come first. Otherwise a surge in one town would
+        # fill the lists of transporters in other towns.
+        .order_by(PLACES.c.km.asc().nulls_last(), "open_offers", Transporter.id)
     )
+
+
+_THOSE_IN_PRESENCE = _with_trucks().join(PLACES, PLACES.c.id == Transporter.id)
+_ALL_WHO_WANT_WORK = (
+    _with_trucks().outerjoin(PLACES, PLACES.c.id == Transporter.id).where(Transporter.is_available)
+)

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import literal, select
+from sqlalchemy import ARRAY, Boolean, DateTime, Integer, Table, Uuid, any_, bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers import broadcast_transitions, presence
-from weelo_workers.broadcasts.matching import Candidate, Excluded, distances, pickup_of
+from weelo_workers.broadcasts.matching import PLACES, Candidate, Excluded, of_places
 from weelo_workers.contracts.broadcasts import NewBroadcast
 from weelo_workers.contracts.recipients import OfferedTo, ToOffered
 from weelo_workers.contracts.statuses import BroadcastStatus, PassedOverBecause
 from weelo_workers.lifecycles import broadcast as lifecycle
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer, PassedOver, Transporter, TruckRequest
-from weelo_workers.queries.open_offers import open_offers_against
+from weelo_workers.queries.open_offers import of_new_offer, open_offers_against
 from weelo_workers.queries.slots import filled, searching
 from weelo_workers.queries.views import broadcast_header, request_fields, requested_vehicles
 from weelo_workers.settings import settings
@@ -51,56 +51,53 @@ def insert_offers(
     if not these:
         return [], []
     ids = [candidate.transporter_id for candidate in these]
-    locked = uow.session.scalars(
-        select(Transporter.id)
-        .where(Transporter.id.in_(ids))
-        .order_by(Transporter.id)
-        .with_for_update(key_share=True)
-    )
-    locked.all()
-    places = distances({candidate.transporter_id: candidate.distance_km for candidate in these})
-    pickup = pickup_of(broadcast)
-    open_offers = open_offers_against(
-        places.c.id,
-        places.c.km,
-        pickup=(pickup.latitude, pickup.longitude),
-        last_step=last_step,
-        now=uow.now,
-    )
-    rows = (
-        select(
-            literal(broadcast.id),
-            places.c.id,
-            literal(step),
-            places.c.km,
-            literal(last_step),
-            # The offer gets the version that the broadcast will have after its next transition, which publishes the
-            # offer.
-            literal(broadcast.version + 1),
-            literal(uow.now),
-        )
-        .join(Transporter, Transporter.id == places.c.id)
-        .where(Transporter.is_available, open_offers < settings().max_open_offers)
-    )
-    columns = [
-        Offer.broadcast_id,
-        Offer.transporter_id,
-        Offer.step,
-        Offer.distance_km,
-        Offer.last_step,
-        Offer.version,
-        Offer.offered_at,
-    ]
-    new = set(
-        uow.session.scalars(
-            insert(Offer)
-            .from_select(columns, rows, include_defaults=False)
-            .on_conflict_do_nothing()
-            .returning(Offer.transporter_id)
-        )
-    )
+    uow.session.scalars(_LOCK_TRANSPORTERS, {"ids": ids}).all()
+    parameters = {
+        "offered_broadcast": broadcast.id,
+        "offered_in_step": step,
+        # The offer gets the version that the broadcast will have after its next transition, which publishes the offer.
+        "offered_in_version": broadcast.version + 1,
+        "cap": settings().max_open_offers,
+        **of_places({candidate.transporter_id: candidate.distance_km for candidate in these}),
+        **of_new_offer(broadcast, last_step=last_step, now=uow.now),
+    }
+    new = set(uow.session.scalars(_INSERT_OFFERS, parameters))
     refused = [candidate for candidate in these if candidate.transporter_id not in new]
     return [candidate for candidate in these if candidate.transporter_id in new], _why_refused(uow, refused)
+
+
+_LOCK_TRANSPORTERS = (
+    select(Transporter.id)
+    .where(Transporter.id == any_(bindparam("ids", type_=ARRAY(Uuid()))))
+    .order_by(Transporter.id)
+    .with_for_update(key_share=True)
+)
+_OFFERS = cast(Table, Offer.__table__)
+_NEW_OFFERS = {
+    "broadcast_id": bindparam("offered_broadcast", type_=Uuid()),
+    "transporter_id": PLACES.c.id,
+    "step": bindparam("offered_in_step", type_=Integer()),
+    "distance_km": PLACES.c.km,
+    "last_step": bindparam("in_last_step", type_=Boolean()),
+    "version": bindparam("offered_in_version", type_=Integer()),
+    "offered_at": bindparam("now", type_=DateTime(timezone=True)),
+}
+_INSERT_OFFERS = (
+    insert(_OFFERS)
+    .from_select(
+        list(_NEW_OFFERS),
+        select(*_NEW_OFFERS.values())
+        .select_from(PLACES)
+        .join(Transporter, Transporter.id == PLACES.c.id)
+        .where(
+            Transporter.is_available,
+            open_offers_against(PLACES.c.id, PLACES.c.km) < bindparam("cap", type_=Integer()),
+        ),
+        include_defaults=False,
+    )
+    .on_conflict_do_nothing()
+    .returning(_OFFERS.c.transporter_id)
+)
 
 
 def _why_refused(uow: UnitOfWork, refused: Sequence[Candidate]) -> list[Excluded]:

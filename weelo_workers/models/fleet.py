@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, DateTime, Index, Select, UniqueConstraint, text
+from sqlalchemy import (
+    ARRAY,
+    BindParameter,
+    ColumnElement,
+    DateTime,
+    Index,
+    Select,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from weelo_workers.contracts.statuses import Role
@@ -60,7 +70,7 @@ class Vehicle(Base):
     )
 
 
-def of_kinds(kinds: Collection[str] | Select[str]) -> ColumnElement[bool]:
+def of_kinds(kinds: Collection[str] | Select[str] | BindParameter[Any]) -> ColumnElement[bool]:
     """Return the condition that a vehicle of the enclosing query fits a slot of one of these kinds (`TruckRequest.fits`)."""
     return Vehicle.vehicle_key.in_(kinds)
 

@@ -11,6 +11,7 @@ from sqlalchemy import (
     ARRAY,
     Boolean,
     ColumnElement,
+    DateTime,
     Double,
     Row,
     ScalarSelect,
@@ -46,18 +47,16 @@ def in_last_step(broadcast: Broadcast) -> bool:
 
 
 def open_offers_against(
-    transporter_id: InstrumentedAttribute[UUID] | ColumnElement[UUID],
-    km: ColumnElement[float],
-    *,
-    pickup: tuple[float, float],
-    last_step: bool,
-    now: datetime,
+    transporter_id: InstrumentedAttribute[UUID] | ColumnElement[UUID], km: ColumnElement[float]
 ) -> ScalarSelect[int]:
-    """Return how many open offers of this transporter count against a new one whose `pickup` is `km` away.
+    """Return how many open offers of this transporter count against a new one whose pickup is `km` away.
 
-    This is the rule of `lifecycles.offer_cap.counts_against` in SQL.
+    This is the rule of `lifecycles.offer_cap.counts_against` in SQL. `of_new_offer` gives its parameters.
     """
-    not_elsewhere = half_chord_squared(*pickup) <= half_chord_squared_of(km * APART_FACTOR + APART_KM)
+    apart = half_chord_squared(
+        bindparam("pickup_latitude", type_=Double()), bindparam("pickup_longitude", type_=Double())
+    )
+    not_elsewhere = apart <= half_chord_squared_of(km * APART_FACTOR + APART_KM)
     at_least_as_near = or_(km.is_(None), and_(Offer.distance_km <= km, not_elsewhere))
     return (
         select(func.count())
@@ -65,25 +64,50 @@ def open_offers_against(
         .join(Broadcast, Broadcast.id == Offer.broadcast_id)
         .where(
             Offer.transporter_id == transporter_id,
-            *_is_open(now),
+            *_IS_OPEN,
             at_least_as_near,
-            or_(literal(last_step), Offer.last_step == false()),
+            or_(bindparam("in_last_step", type_=Boolean()), Offer.last_step == false()),
         )
         .scalar_subquery()
     )
 
 
+def of_new_offer(broadcast: Broadcast, *, last_step: bool, now: datetime) -> dict[str, Any]:
+    """Return the parameters of `open_offers_against` for an offer of this broadcast."""
+    return {
+        "pickup_latitude": broadcast.pickup["latitude"],
+        "pickup_longitude": broadcast.pickup["longitude"],
+        "in_last_step": last_step,
+        **_open_at(now),
+    }
+
+
 def open_offers_of(session: Session, transporter_id: UUID, now: datetime) -> list[OfferRank]:
     """Return this transporter's offers that count towards the cap: of open broadcasts, and not declined."""
-    rows = session.execute(
-        select(Offer.distance_km, Offer.last_step, Broadcast.pickup)
-        .join(Broadcast, Broadcast.id == Offer.broadcast_id)
-        .where(Offer.transporter_id == transporter_id, *_is_open(now))
-    )
+    rows = session.execute(_OPEN_OFFERS_OF, {"transporter": transporter_id, **_open_at(now)})
     return [
         OfferRank(row.distance_km, row.last_step, pickup=(row.pickup["latitude"], row.pickup["longitude"]))
         for row in rows
     ]
+
+
+# Lists are read up to the oldest offer that may be open. Each query with this condition needs the parameters `_open_at`.
+_IS_OPEN = (
+    Offer.offered_at > bindparam("offered_since", type_=DateTime(timezone=True)),
+    Offer.declined_at.is_(None),
+    Broadcast.status.in_(OPEN),
+    Broadcast.expires_at > bindparam("now", type_=DateTime(timezone=True)),
+)
+_OPEN_OFFERS_OF = (
+    select(Offer.distance_km, Offer.last_step, Broadcast.pickup)
+    .join(Broadcast, Broadcast.id == Offer.broadcast_id)
+    .where(Offer.transporter_id == bindparam("transporter"), *_IS_OPEN)
+)
+
+
+def _open_at(now: datetime) -> dict[str, datetime]:
+    lifetime = timedelta(seconds=settings().broadcast_timeout_seconds) + _REOPENED_FOR
+    return {"now": now, "offered_since": now - lifetime}
 
 
 def leaves_room(
@@ -164,13 +188,3 @@ _KEEPS_OUT_ANY = select(_KEPT_OUT.exists())
 
 def _doubles(values: Sequence[float | None]) -> ColumnElement[Any]:
     return literal(values, ARRAY(Double()))
-
-
-def _is_open(now: datetime) -> tuple[ColumnElement[bool], ...]:
-    lifetime = timedelta(seconds=settings().broadcast_timeout_seconds) + _REOPENED_FOR
-    return (
-        Offer.offered_at > now - lifetime,
-        Offer.declined_at.is_(None),
-        Broadcast.status.in_(OPEN),
-        Broadcast.expires_at > now,
-    )

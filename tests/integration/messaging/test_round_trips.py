@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Engine, event
 
 from tests.support.world import Fleet, World
 from weelo_workers.contracts.broadcasts import CancelBroadcast
@@ -32,16 +32,16 @@ def fleets(world: World) -> list[Fleet]:
 
 
 @contextmanager
-def statements(world: World) -> Iterator[list[str]]:
-    """Yield the list of statements sent to PostgreSQL, filled while the block runs."""
+def statements() -> Iterator[list[str]]:
+    """Yield the list of statements that this process sends to PostgreSQL, filled while the block runs."""
     sent: list[str] = []
 
     def note(connection: object, cursor: object, statement: str, *_: object) -> None:
         sent.append(statement)
 
-    event.listen(world.engine, "before_cursor_execute", note)
+    event.listen(Engine, "before_cursor_execute", note)
     yield sent
-    event.remove(world.engine, "before_cursor_execute", note)
+    event.remove(Engine, "before_cursor_execute", note)
 
 
 def cost(world: World, command: Command, user_id: UUID, role: Role) -> int:
@@ -50,7 +50,7 @@ def cost(world: World, command: Command, user_id: UUID, role: Role) -> int:
     world.execute(known, user_id, role)
     world.drain()
     command_id = world.post(command, user_id, role)
-    with statements(world) as sent:
+    with statements() as sent:
         world.bus.execute(command_id)
     assert world.outcome(command_id, user_id).status == "succeeded"
     return len(sent)
@@ -62,7 +62,7 @@ def cost_of_next(world: World, name: str) -> int:
         "SELECT id FROM mailbox WHERE name = :name AND settled_at IS NULL ORDER BY received_at LIMIT 1",
         name=name,
     )
-    with statements(world) as sent:
+    with statements() as sent:
         world.bus.execute(row)
     assert world.value("SELECT settled_at IS NOT NULL FROM mailbox WHERE id = :row", row=row)
     return len(sent)
@@ -159,7 +159,7 @@ def test_a_vehicle(world: World, fleets: list[Fleet]) -> None:
 
 def test_a_rejection_costs_no_more_than_what_was_read(world: World, fleets: list[Fleet]) -> None:
     command_id = world.post(world.accepting(fleets[0], uuid4()), user_id := fleets[0].id, Role.TRANSPORTER)
-    with statements(world) as sent:
+    with statements() as sent:
         world.bus.execute(command_id)
     assert world.outcome(command_id, user_id).error["code"] == "BROADCAST_NOT_FOUND"
     assert len(sent) == 5
