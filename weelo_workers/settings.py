@@ -100,7 +100,7 @@ class Settings(BaseSettings):
     metrics_host: str = "127.0.0.1"
     """The address on which workers and beat serve their metrics."""
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
-    """The port of the metrics of workers and beat. `weelo up`: the first of seven in a row (queues in their order, then beat); without a value, any free ports."""
+    """The port of the metrics of workers and beat. `weelo up`: the first of two in a row (worker, beat), with `--worker-per-queue` of seven (queues in their order, then beat); without a value, any free ports."""
     metrics_dir: str | None = None
     """The directory in which processes of one machine keep metrics for one another. Without it: a temporary one. `weelo up` sets it."""
 
