@@ -134,7 +134,7 @@ def test_the_probe_names_why_postgresql_refuses_connections_but_no_names(
     run_on(postgres, "CREATE ROLE reader LOGIN PASSWORD 'of the reader'")
     url = make_url(postgres.url("weelo")).set(username="reader", password="of the reader")
     made = connect(url.render_as_string(hide_password=False))
-    monkeypatch.setattr(operating, "engine", lambda: made)
+    monkeypatch.setattr(operating, "autocommit_engine", lambda: made)
     app = Flask("probes")
     app.register_blueprint(operating.api)
     rules = postgres.working_directory() / "pg_hba.conf"
