@@ -21,7 +21,9 @@ from weelo_workers.settings import Settings
 INFRASTRUCTURE = {"postgres", "redis"}
 SETTINGS = {name.upper() for name in Settings.model_fields}
 OF_LIBRARIES = {"GOOGLE_CLOUD_PROJECT"}
-PROGRAMS = {program.name: program for program in programs(Options(data_dir=Path("unused")))}
+PROGRAMS = {
+    program.name: program for program in programs(Options(data_dir=Path("unused"), worker_per_queue=True))
+}
 
 # Options in which a container may differ from `weelo up`: listening addresses and numbers of processes.
 MAY_DIFFER: dict[str, set[str]] = {
