@@ -34,8 +34,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if worker is None:
         servers.start()
     number = int(re.sub(r"\D", "", worker or "0") or 0) + 1
-    # Each worker has its own database and its own Redis database. The variables are set before any module reads the
-    # settings.
+    # Each worker of pytest-xdist has its own database and its own Redis database. The variables are set before any
+    # module reads the settings.
     os.environ["DATABASE_URL"] = servers.own_database(number)
     os.environ["REDIS_URL"] = servers.own_redis(number)
     os.environ["JWT_SECRET"] = SECRET

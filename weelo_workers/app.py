@@ -164,8 +164,9 @@ class SweepingScheduler(Scheduler):
     """
 
     def setup_schedule(self) -> None:
-        # One thread sweeps all rows, so it waits only briefly for a row lock. Another thread writes to Redis, because a
-        # Redis that hangs would delay the sweep by a time-out per call.
+        # Beat's own thread executes overdue rows one after another. It waits only briefly for a row lock, because a
+        # locked row must not delay the others. Another thread writes to Redis, because a Redis that hangs would delay
+        # the sweep by a time-out per call.
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
         self._bus = Bus(
             connect(settings().database_url, lock_timeout="300ms"),

@@ -35,7 +35,7 @@ def _reads(name: str) -> Callable[[ast.AST], bool]:
 
 
 def _raises(*codes: str) -> Callable[[ast.AST], bool]:
-    """Return a function that finds rejections with one of these codes."""
+    """Return a function that tells whether a node of a syntax tree is `Code.X`, where X is one of these codes."""
     return lambda node: (
         isinstance(node, ast.Attribute) and node.attr in codes and name_of(node.value) == "Code"
     )

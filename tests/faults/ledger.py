@@ -50,7 +50,7 @@ class LedgerEntry:
 
     @property
     def turned_away(self) -> bool:
-        """Return whether every request was refused before the command was stored."""
+        """Return whether each answer to this command is a refusal before it was stored. False without an answer."""
         return bool(self.answers) and not any(a.recorded or a.status in (0, 500) for a in self.answers)
 
     @property

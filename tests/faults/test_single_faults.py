@@ -178,8 +178,8 @@ def test_everything_goes_on_while_the_disk_of_the_log_is_full(fault_system: Faul
         eventually(lambda: set(fault_system.children()) - before, within=20)
         booked(fault_system)
     assert fault_system.system.process.poll() is None
-    # Processes that were started under the file size limit keep the limit. It forbids more than a full disk does, so
-    # these processes end and are restarted.
+    # Processes that were started under the file size limit keep the limit. It also forbids writes over existing bytes,
+    # which a full disk allows. A worker that ends because of this is started again without the limit.
     eventually(lambda: len(fault_system.system.pids("timers")) == 3, within=40)
     booked(fault_system)
 

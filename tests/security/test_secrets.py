@@ -1,4 +1,4 @@
-"""Secrets appear in no log, error, metric, description, command line or monitor."""
+"""Secrets appear in no log, error response, metric, API description or command line, and in nothing that Flower shows."""
 
 from __future__ import annotations
 

@@ -75,7 +75,8 @@ def own_database(number: int) -> str:
 def own_roles(database_url: str) -> dict[str, str]:
     """Return the settings with the URLs of the API's and the workers' roles; `weelo migrate` creates these roles.
 
-    Roles belong to the whole server, so their names contain the database's number.
+    Roles belong to the whole PostgreSQL server, which has a database for each worker of pytest-xdist. So the names of
+    roles end with the worker's number, as the database's name does.
     """
     url = make_url(database_url)
     number = str(url.database).rpartition("_")[2]

@@ -86,9 +86,9 @@ def _some_broadcast_is_in_rings(transporter_id: UUID, now: datetime) -> Exists:
     """Return the condition that a broadcast whose reach is limited to a radius could be offered to this transporter.
 
     A step searches Redis before it locks the broadcast. If the transporter comes online after that search, and this
-    command reads the broadcast before the step commits, neither the step nor this command makes the offer. So this
-    command is sent a second time. It is also sent a second time if a command that creates a broadcast is unsettled,
-    because that command searches Redis, too.
+    command reads the broadcast before the step commits, neither the step nor this command makes the offer. If this
+    condition holds, the command is therefore sent a second time. It is also sent a second time if a command that
+    creates a broadcast is unsettled, because that command searches Redis, too.
     """
     return exists().where(*_concerns(transporter_id, now), reach_is_limited())
 

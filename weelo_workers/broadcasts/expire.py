@@ -1,4 +1,4 @@
-"""Handler (timer): at the deadline the open slots of a broadcast expire. The trucks that were won stay assigned."""
+"""Handler (timer): at the deadline the open slots of a broadcast expire. Trucks that are already assigned stay assigned."""
 
 from __future__ import annotations
 

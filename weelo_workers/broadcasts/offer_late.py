@@ -58,8 +58,8 @@ def _leave_out_of_heartbeats(
 def _list_is_full_beyond(uow: UnitOfWork, transporter_id: UUID, here: presence.Point, km: float) -> bool:
     """Return whether the transporter has no room for any broadcast whose pickup is farther away than `km`.
 
-    An open offer counts against all such broadcasts only if its pickup is within `km` of the transporter's present
-    position. After the transporter has moved, other open offers may count against some of them, but not against all.
+    Only open offers that count against all such broadcasts are counted: their pickups are within `km` of the
+    transporter, both by the distance recorded in the offer and from the transporter's present position.
     """
     near = [
         each

@@ -243,7 +243,8 @@ def nearest(kinds: Collection[str], pickup: Point, count: int, reach: Reach) -> 
     except RedisError as error:
         raise PresenceUnavailable(f"Redis is away ({error})") from error
     more = bool(cutoff)
-    # The script searches beyond its cutoff, far enough to find every transporter within this distance on the ellipsoid.
+    # The cutoff is a distance on Redis's sphere. The script searches somewhat farther, so it finds every transporter
+    # whose distance on the ellipsoid is at most `within`.
     within = float(cutoff) * _SPHERE_EXCESS if more else _EVERYWHERE_KM
     if abs(pickup.latitude) + within / _KM_PER_DEGREE > _INDEX_ENDS_AT:
         within = _EVERYWHERE_KM

@@ -173,7 +173,8 @@ def _succeeds(account: Account, *command: str) -> bool:
             command, check=False, capture_output=True, cwd="/", env=_environment(), **_as(account)
         )
     except PermissionError as problem:
-        # If the error has no file name, the change of the user was refused, and not the program.
+        # An error without a file name means that switching to the account was refused. If the program is refused, the
+        # error names its file.
         if problem.filename is None:
             raise ServerError("root cannot switch to another account here; set DATABASE_URL") from None
         return False

@@ -32,8 +32,8 @@ LOOP_ENDS = 3
 """This many failed starts in a row are a restart loop."""
 REPORT_EVERY = 5
 POLL_SECONDS = 0.05
-# Such a line is not kept as a program's last line: after an error Celery prints when it will connect again, and the
-# error is the cause.
+# Celery prints a line of this form after an error, to announce when it will connect again. It is not kept as the
+# program's last line, because the error is what an operator needs.
 NEXT_ATTEMPT = re.compile(r"Trying (?:again in|to reconnect)\b")
 
 

@@ -82,7 +82,7 @@ def test_the_second_ring(world: World, fleets: list[Fleet]) -> None:
 
 
 def on_the_road(world: World, fleet: Fleet) -> None:
-    """Put all trucks of the fleet on the road, with no timer of a ring left."""
+    """Put all trucks of the fleet on the road. Then let time pass until no timer of a radius ring is pending."""
     broadcast = world.broadcast(len(fleet.trucks))
     world.accept(fleet, broadcast)
     world.drivers_accept(broadcast)
@@ -123,8 +123,8 @@ def test_an_accept(world: World, fleets: list[Fleet]) -> None:
     # The last statement runs after the commit. It reads the fleet's availability for presence.
     assert cost(world, one, fleet.id, Role.TRANSPORTER) == 10
     world.drain()
-    # An accept that fills the broadcast has one more query: was a transporter with an offer passed over for another
-    # request?
+    # An accept that fills the broadcast has one more query, for the backfill: whether a transporter with an offer of
+    # this broadcast had no room for an offer of another one.
     last = world.accepting(other, broadcast, other.trucks[:1])
     assert cost(world, last, other.id, Role.TRANSPORTER) == 11
 

@@ -8,8 +8,9 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    # PostgreSQL rewrites the table and numbers existing rows in physical order, which is about the order of writing.
-    # Where the two orders differ, a log may have a gap among its oldest lines until those are purged.
+    # PostgreSQL rewrites the table and numbers existing rows in physical order, which is approximately the order in
+    # which they were written. Events are purged in the order of these numbers. Where the two orders differ, a line may
+    # be purged before an older line of the same log, which leaves a gap until the older line is purged.
     op.add_column("events", sa.Column("position", sa.BigInteger(), sa.Identity(always=True), nullable=False))
     op.create_unique_constraint("events_are_written_one_after_another", "events", ["position"])
     op.drop_index("events_by_age", table_name="events")
