@@ -192,7 +192,7 @@ class SweepingScheduler(Scheduler):
         """
         began = time.monotonic()
         if self._batching is None or self._batching.done():
-            self._batching = self._batches.submit(execute_batches, self._bus.engine)
+            self._batching = self._batches.submit(execute_batches, engine())
         self._look_for_the_broker()
         sweep(self._bus, seconds=settings().sweep_seconds * 5)
         if time.monotonic() >= self._tidy_next and (self._tidying is None or self._tidying.done()):
@@ -282,6 +282,14 @@ def _serve_metrics(**_: Any) -> None:
         server.start()
 
 
+@signals.worker_init.connect
+def _before_fork(**_: Any) -> None:
+    # The collector writes into each object that it visits. Then the forked processes could no longer share the memory
+    # of imported objects, which are never freed.
+    gc.collect()
+    gc.freeze()
+
+
 @signals.worker_process_init.connect
 def _after_fork(**_: Any) -> None:
     if server := _own_metrics():
@@ -290,8 +298,6 @@ def _after_fork(**_: Any) -> None:
     counters.open_files()
     drop_inherited_connections()
     bus.cache_clear()
-    # Imported objects are never freed, so the garbage collector need not visit them.
-    gc.freeze()
     # No command has this id. The search for it opens the connection and prepares the statements before the first real
     # command. If the database cannot be reached, the bus logs it and continues.
     bus().execute(UUID(int=0))

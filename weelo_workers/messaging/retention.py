@@ -23,6 +23,7 @@ from weelo_workers.models.engine import DATABASE_ERRORS
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 60.0
+FIRST_AFTER_SECONDS = 5.0
 SECONDS_EACH = 5.0
 """The time for each rule in each minute: enough to keep up with writing, and little load for the database."""
 _LOCK_KEY = 0x666F72676574
@@ -99,7 +100,11 @@ HISTORY = PurgeRule("history", _HISTORY, 50)
 
 
 def run_purger(engine: Engine, days: int, history_days: int) -> None:
-    """Purge every minute, and never return. Run it in a thread of its own."""
+    """Purge every minute, and never return. Run it in a thread of its own.
+
+    It begins after some seconds, so that a start of the system, when much else is done, needs no further connection.
+    """
+    threading.Event().wait(FIRST_AFTER_SECONDS)
     while True:
         purge_expired(engine, days, history_days)
         threading.Event().wait(EVERY_SECONDS)

@@ -57,6 +57,10 @@ SETTINGS: Mapping[str, str] = {
     # Statements and the DETAIL of errors contain personal data: names, phones, tokens.
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
+    # The amounts of data are small, so no processes for reading ahead are started.
+    "io_method": "sync",
+    # 0 also leaves out the launcher of these workers. Nothing subscribes to another server.
+    "max_logical_replication_workers": "0",
     "jit": "off",  # The wheel has no LLVM, and the queries here are too short to gain from JIT.
 }
 

@@ -34,6 +34,8 @@ EMBEDDED_ROLES = {programs.API_ROLE: "weelo_api", programs.WORKERS_ROLE: "weelo_
 SERVER_STOP_SECONDS = 1.0
 """The time for each server to stop. If PostgreSQL is killed after it, the next start recovers the data from the log."""
 TICK_SECONDS = 0.1
+WATCH_SECONDS = 0.25
+"""The time between two looks at the children of a system that is ready. Rarer looks cost an idle system less."""
 MIN_FILES = 128
 """The least limit of open files. With 64 the embedded Valkey accepts fewer connections than the processes open."""
 
@@ -171,7 +173,7 @@ def _watch(
             console_log.hold()
         supervisor.run([programs.demo(options)], programs.env_for_role(_for_the_terminal(environment), None))
     demo_plays = options.demo
-    while not stopping.asked.wait(TICK_SECONDS):
+    while not stopping.asked.wait(WATCH_SECONDS):
         supervisor.tick()
         if demo_plays and (code := supervisor.exit_code("demo")) is not None:
             demo_plays = False
