@@ -22,8 +22,8 @@ CONNECT_SECONDS = 5.0
 # not by number of lines, because the server accepts at most 30 messages a second.
 ACK_SECONDS = 0.3
 QUIET_SECONDS = 20.0  # used until the server has sent its `heartbeatSeconds`
-MAX_MISSED_HEARTBEATS = 3  # after this many quiet periods without a frame the connection counts as dead
-STEADY_SECONDS = 10.0  # after a longer connection the back-off starts again at its first value
+MAX_MISSED_HEARTBEATS = 3  # after this many heartbeat periods without a frame the connection counts as dead
+STEADY_SECONDS = 10.0  # after a connection longer than this the back-off starts again at its first value
 
 # After these close codes reconnecting would not help: the token is bad, expired or another user's, or newer sockets of
 # the same user have replaced this one (two apps that both reconnected would close each other's sockets for ever).
@@ -85,8 +85,8 @@ class Channel:
     def wait_for(self, wanted: str | Predicate, *, within: float, **data: Any) -> Frame:
         """Return the first matching frame, received already or within `within` seconds.
 
-        `wanted` is an event name or a predicate, `data` are values that its data must have. Raises ChannelEnded, or
-        FrameTimeout, which names the frames that were received and the connection's error.
+        `wanted` is an event name or a predicate, `data` are values that the frame's data must have. Raises
+        ChannelEnded, or FrameTimeout, which names the frames that were received and the connection's error.
         """
         return self._received.wait_for(wanted, within=within, **data)
 

@@ -27,8 +27,8 @@ CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0  # time limit for a response, beyond the wait that the server was asked for
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
 
-# Outcomes such as ACCEPT_RETRY_EXHAUSTED are 503, too, but they are stored under the key, and a retry with it would only
-# return them again. These codes mean that nothing was stored.
+# Outcomes such as ACCEPT_RETRY_EXHAUSTED are 503, too, but they are stored under the key, and a retry with it would
+# only return them again. The codes below mean that nothing was stored.
 _UNRECORDED = {"SERVICE_UNAVAILABLE", "RATE_LIMITED", ""}
 
 

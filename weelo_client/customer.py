@@ -1,4 +1,4 @@
-"""The customer's commands: request trucks, cancel, continue with the trucks that were won."""
+"""The customer's commands: request trucks, cancel, continue with the trucks that were assigned."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class CustomerCommands(Commands):
     def continue_booking(
         self, booking_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
     ) -> Broadcast:
-        """Continue an expired booking with only the trucks that were won in time."""
+        """Continue an expired booking with only the trucks that were assigned in time."""
         path = f"/bookings/{booking_id}/continue-partial"
         return cast(Broadcast, self.command("POST", path, {}, key=key, wait=wait).value())
 

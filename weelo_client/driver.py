@@ -80,5 +80,5 @@ class DriverCommands(Commands):
     def forget_device(
         self, device_token: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
     ) -> None:
-        """Stop pushes to a device, such as on signing out."""
+        """Stop pushes to a device, for example when the user signs out."""
         self.command("DELETE", f"/devices/{quote(device_token, safe='')}", key=key, wait=wait).value()

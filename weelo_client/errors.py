@@ -13,7 +13,7 @@ class Rejected(WeeloError):
     """The API rejected the request. Branch on `code`, which is stable; show `problem["title"]` to people.
 
     Nothing was changed, except possibly after 500 INTERNAL_ERROR or a proxy's 502 or 504, when the outcome is unknown.
-    Where that matters, give the command a `key` of your own and repeat it with that.
+    Where that matters, give the command a `key` of your own, and repeat the command with this key.
 
     `problem` is the whole RFC 9457 body, with the members that some codes add: `remaining`,
     `activeBroadcastId`, `errors` (field by field), `retryAfter`.
@@ -66,7 +66,8 @@ class ChannelEnded(WeeloError):
     """The channel is closed and will not reconnect. `code` is the server's close code or HTTP status.
 
     - 4401 (or 401): the token is bad or has expired. Get a new one, and listen again with `after=channel.last_seq`.
-    - 4403 (or 403): not for this user.
+    - 4403: the token sent by `renew` is another user's.
+    - 403: a proxy refused the connection.
     - 4409: this user has five newer sockets. Listen again when the user returns to this app.
     - None: you closed it, or your `on_frame` raised.
     """

@@ -13,7 +13,7 @@ TripStatus = Literal[
 
 
 class Place(TypedDict):
-    """A position in WGS 84 degrees, with the address that a driver would ask for."""
+    """A position in WGS 84 degrees, and its address."""
 
     latitude: float
     longitude: float

@@ -85,10 +85,10 @@ def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
 def _some_broadcast_is_in_rings(transporter_id: UUID, now: datetime) -> Exists:
     """Return the condition that a broadcast whose reach is limited to a radius could be offered to this transporter.
 
-    A step searches Redis before it locks the broadcast. If the transporter comes online after that search, and this
-    command reads the broadcast before the step commits, neither the step nor this command makes the offer. If this
-    condition holds, the command is therefore sent a second time. It is also sent a second time if a command that
-    creates a broadcast is unsettled, because that command searches Redis, too.
+    A step searches Redis before it locks the broadcast. If the transporter comes online after that search, and CatchUp
+    reads the broadcast before the step commits, neither the step nor CatchUp makes the offer. If this condition holds,
+    CatchUp is therefore sent a second time. It is also sent a second time if a command that creates a broadcast is
+    unsettled, because that command searches Redis, too.
     """
     return exists().where(*_concerns(transporter_id, now), reach_is_limited())
 
@@ -115,7 +115,7 @@ def _concerns(transporter_id: UUID, now: datetime) -> tuple[ColumnElement[bool],
 
 
 def _waits_for_the_next_step(transporter_id: UUID) -> Exists:
-    """Return the condition that the broadcast's newest step left the transporter for the next step.
+    """Return the condition that the broadcast's newest step excluded the transporter until the next step.
 
     The newest step made its offers to nearer transporters. Without this condition, the transporter would get the offer
     before the next step by going offline and online. The condition is false if the broadcast expires before its next
@@ -136,7 +136,8 @@ def _missed(uow: UnitOfWork, command: CatchUp, open_offers: Sequence[OfferRank])
 
     The number of rows read is limited. The query groups broadcasts by three facts: whether they are in their last step,
     whether the transporter has a free truck for them, and whether the open offers leave room for them. Of each group it
-    returns the nearest, at most twice MAX_OPEN_OFFERS, because the cap would exclude farther ones.
+    returns the nearest, at most twice MAX_OPEN_OFFERS. At most MAX_OPEN_OFFERS of a group are used, and the exact
+    distance may exclude some.
     """
     here = presence.last_position(command.transporter_id) or _place_in(command)
     last_step = Broadcast.radius_step > len(settings().radius_steps_km)
@@ -168,7 +169,8 @@ def _missed(uow: UnitOfWork, command: CatchUp, open_offers: Sequence[OfferRank])
     for broadcast, is_free in rows:
         pickup = pickup_of(broadcast)
         km = None if here is None else pickup.km_to(here)
-        if broadcast.reach.covers(km):  # the query's `km_at_least` may be too short, so it finds too many
+        # `km_at_least` may be less than the distance, so the query may return broadcasts that are out of reach.
+        if broadcast.reach.covers(km):
             missed.append(
                 Missed(
                     km,

@@ -56,7 +56,7 @@ def open_broadcast(command: Creation, kind: BroadcastKind, uow: UnitOfWork) -> B
 def _opened(uow: UnitOfWork, broadcast: Broadcast) -> bool:
     """Insert the row; return False if the index one_open_broadcast_per_customer forbids it.
 
-    The index also orders concurrent requests of one customer.
+    A concurrent request of the same customer waits at this index until the first one has committed.
     """
     row = {column.key: getattr(broadcast, column.key) for column in Broadcast.__table__.columns}
     inserted = uow.session.scalar(
@@ -99,7 +99,7 @@ def _request_columns(request: BroadcastRequest) -> dict[str, Any]:
 
 
 def _as_asked(command: Creation) -> dict[str, Any]:
-    """Return the request without default values, so that it still equals its repetition after a field is added."""
+    """Return the request without default values, so that a field that a new version adds does not change it."""
     return command.request.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
@@ -126,8 +126,8 @@ def _same_or_refused(
 ) -> BroadcastView:
     """Return the customer's open broadcast if this request repeats it. Raises Rejected(ORDER_ACTIVE_EXISTS) otherwise.
 
-    If both requests had an Idempotency-Key, they are different requests, because the mailbox answers a repeated key.
-    Otherwise equal contents mean the same request (IDEM-03).
+    If both requests had an Idempotency-Key, their keys differ, because the mailbox answers a repeated key. So they are
+    different requests. Otherwise equal contents mean the same request (IDEM-03).
     """
     alike = existing.kind == kind and existing.request == _as_asked(command)
     same = alike and not (command.keyed and existing.keyed)

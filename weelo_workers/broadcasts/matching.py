@@ -60,7 +60,7 @@ class Excluded:
     because: PassedOverBecause
     distance_km: float | None = None
     recorded: bool = False
-    """Whether the newest record of this broadcast and transporter has this reason, so that no other is needed."""
+    """Whether the newest stored row for this broadcast and transporter has this reason. Then no new row is stored."""
 
 
 @dataclass(slots=True)

@@ -22,9 +22,9 @@ SNOOZE_SECONDS = 60.0
 
 @handles(OfferLate)
 def offer_late(command: OfferLate, uow: UnitOfWork) -> None:
-    """Offer this broadcast if it is open, reaches the transporter and can be taken.
+    """Offer the broadcast if it is open, the transporter is within its reach, and they can take it.
 
-    Then send the command for the next one.
+    Then send the command for the next broadcast.
     """
     transporter = command.transporter_id
     if asked := uow.session.get(Broadcast, command.broadcast_id):

@@ -121,9 +121,9 @@ def _why_refused(uow: UnitOfWork, refused: Sequence[Candidate]) -> list[Excluded
 
 
 def most_relevant(left_out: Sequence[Excluded]) -> list[Excluded]:
-    """Return the entries to store for a step, at most 250.
+    """Return the transporters to store as passed over by a step, at most 250.
 
-    Transporters at their cap come first, because without the entry they would not get the offer once they have room.
+    Transporters at their cap come first, because without a stored row they would not get the offer once they have room.
     Those without a free truck come next, because the reason that the customer gets depends on them too. Each group is
     nearest first.
     """

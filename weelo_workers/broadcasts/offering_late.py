@@ -1,4 +1,4 @@
-"""Makes late offers, to transporters whom a broadcast's rings did not reach or passed over."""
+"""Makes late offers to transporters whom the rings of a broadcast did not reach, or whom a step passed over."""
 
 from __future__ import annotations
 

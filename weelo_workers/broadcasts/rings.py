@@ -32,9 +32,9 @@ SearchedRings = Sequence[tuple[Ring, presence.SearchResult | None]]
 def search_rings(broadcast: Broadcast, slots: Sequence[TruckRequest], step: int) -> SearchedRings:
     """Search presence in this ring. If no transporter there has a free truck, search the next ring, and so on.
 
-    Return each ring with its result. Transporters whose trucks are all on the road are in the result of the last ring
-    only, which covers the other rings. Called when no accept can be waiting for the broadcast's lock, because Redis may
-    be slow.
+    Return each ring with its result. Transporters whose trucks are all on the road are only in the result of the widest
+    ring searched, which covers the other rings. Called when no accept can be waiting for the broadcast's lock, because
+    Redis may be slow.
     """
     searched = list[tuple[Ring, presence.SearchResult | None]]()
     while True:
@@ -100,9 +100,9 @@ def _offer_within(
 def _reached(broadcast: Broadcast, this: Ring, found: MatchResult, *, left_over: bool) -> Reach:
     """Return how far this step reaches.
 
-    A ring with a radius reaches that radius. If a portion of the last step leaves transporters for the next portion, it
-    reaches the farthest candidate so far. A transporter who comes online farther away gets no late offer, but the offer
-    of a later portion.
+    A ring with a radius reaches that radius, and the last portion of the last step reaches the limit of that step. An
+    earlier portion reaches as far as the farthest candidate of the portions so far. A transporter who comes online
+    farther away gets no late offer, but the offer of a later portion.
     """
     if not (this.last and left_over):
         return this.reach
@@ -111,7 +111,7 @@ def _reached(broadcast: Broadcast, this: Ring, found: MatchResult, *, left_over:
 
 
 def _counted(left_out: Sequence[Excluded]) -> dict[str, int]:
-    """Return how many transporters were left out, by reason. Those for which no row is stored are counted, too.
+    """Return how many transporters the step passed over, by reason. Those for whom no row is stored are counted, too.
 
     Presence returns a limited number of transporters on the road, so their count is at most that number.
     """
@@ -119,7 +119,7 @@ def _counted(left_out: Sequence[Excluded]) -> dict[str, int]:
 
 
 def _mark_waiting(uow: UnitOfWork, broadcast: Broadcast, left_out: list[Excluded]) -> None:
-    """Mark the broadcast in presence as offered to the transporters who are left for the next step.
+    """Mark the broadcast in presence as offered to the transporters who are excluded until the next step.
 
     They are within the ring, so otherwise their heartbeats would cause late offers before the next step.
     """

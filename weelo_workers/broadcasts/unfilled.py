@@ -27,7 +27,7 @@ def any_transporter_online(uow: UnitOfWork, broadcast: Broadcast) -> bool:
     kinds = kinds_of(broadcast_transitions.slots_of(uow, broadcast.id))
     pickup, reach = pickup_of(broadcast), broadcast.reach
     if reach.is_nothing:
-        reach = Reach.everyone()  # No step has been made, so the distance cannot be the reason.
+        reach = Reach.everyone()  # No step has been made, so none excluded a transporter by distance.
     try:
         for _ in range(MAX_SEARCHES):
             found = presence.nearest(kinds, pickup, 1, reach)
@@ -44,8 +44,8 @@ def any_transporter_online(uow: UnitOfWork, broadcast: Broadcast) -> bool:
 def unfilled_reason(uow: UnitOfWork, broadcast: Broadcast, *, online: bool) -> UnfilledBecause:
     """Return why a broadcast got no truck. `online`: whether a fitting transporter was online within reach.
 
-    NOBODY_ACCEPTED means that an offer was made. If none was made, the fitting transporters online had no room, had all
-    their trucks on the road, or came online too late, so the reason is NOBODY_FREE.
+    NOBODY_ACCEPTED means that an offer was made. NOBODY_FREE means that no offer was made, although a fitting
+    transporter was online, or a step passed one over who had no room or no free truck.
     """
     if uow.session.scalar(select(exists().where(Offer.broadcast_id == broadcast.id))):
         return UnfilledBecause.NOBODY_ACCEPTED

@@ -169,8 +169,8 @@ class OfferLate(Command, name="broadcasts.offer_late", queue=FLEET):
 class Backfill(Command, name="broadcasts.backfill", queue=FLEET):
     """Offer the transporters of an ended broadcast the nearest broadcast for which they had no room before.
 
-    It and OfferPassedOver are on the queue of fleets: the end of a surge sends hundreds of them, and new bookings of all
-    towns would wait behind them or be refused.
+    Backfill and OfferPassedOver are on the queue `fleet`, because the end of a surge sends hundreds of them. On the
+    queue `broadcasts`, new bookings would wait behind them or be refused.
     """
 
     broadcast_id: UUID

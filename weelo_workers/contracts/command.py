@@ -23,7 +23,7 @@ class Caller:
 
 
 STORED = {"stored": True}
-"""The validation context for commands that were accepted before."""
+"""The validation context for commands that are read from the mailbox."""
 
 
 class Command(BaseModel):

@@ -84,7 +84,9 @@ class ForgetDevice(Command, name="fleet.forget_device"):
 
 
 class SyncPresence(Command, name="fleet.sync_presence", batched=True):
-    """Update presence after a fleet's availability or free trucks changed. `heard`: its app has just sent something.
+    """Update presence after a fleet's availability or free trucks changed.
+
+    `heard`: the transporter's app has just sent something.
 
     The worker that made the change also updates presence itself, after its commit. This command repeats the update,
     because it may have been lost.

@@ -48,9 +48,9 @@ class PassedOverBecause(StrEnum):
     SILENT = "silent"
     """The transporter's app had sent no heartbeat for PRESENCE_TTL_SECONDS."""
     NO_FREE_TRUCK = "no_free_truck"
-    """All trucks of this kind that the transporter has were on the road."""
+    """All trucks of the transporter that fit an open slot were on the road."""
     TOO_MANY_OFFERS = "too_many_offers"
-    """The transporter had MAX_OPEN_OFFERS open offers at least as near."""
+    """The transporter had MAX_OPEN_OFFERS open offers that count against an offer of this broadcast."""
     NEXT_STEP = "next_step"
     """MAX_OFFERS_PER_STEP other transporters were nearer."""
 
@@ -59,7 +59,7 @@ class OfferAnswer(StrEnum):
     """A transporter's answer to an offer."""
 
     ACCEPTED = "accepted"
-    """The transporter has won a slot, and the assignment was not reverted."""
+    """The transporter got a slot, and the assignment was not reverted."""
     DECLINED = "declined"
 
 
@@ -69,7 +69,7 @@ class UnfilledBecause(StrEnum):
     NO_TRANSPORTER_ONLINE = "no_transporter_online"
     """No transporter with trucks of the kind was online in reach."""
     NOBODY_FREE = "nobody_free"
-    """Some were online, but had MAX_OPEN_OFFERS nearer offers or no free truck, or came online too late."""
+    """Transporters with trucks of the kind were online, but had no room, had no free truck, or came online too late."""
     NOBODY_ACCEPTED = "nobody_accepted"
     """The broadcast was offered to at least one transporter, and none accepted."""
 

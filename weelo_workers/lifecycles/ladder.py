@@ -40,7 +40,7 @@ def is_last_step(step: int, radii_km: Sequence[float]) -> bool:
 
 
 def portion_size(step: int, radii_km: Sequence[float], at_most: int, offers_before: int) -> int:
-    """Return how many of the nearest transporters a portion of the last step searches.
+    """Return how many transporters a portion of the last step reads from presence, nearest first.
 
     Transporters with an earlier offer are among the nearest, so their number (`offers_before`) is added. The number of
     further transporters doubles with each portion, so that few steps are spent on transporters who cannot take the

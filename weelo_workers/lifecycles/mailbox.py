@@ -33,7 +33,7 @@ class Actor(StrEnum):
     """The API records a client's command."""
     WORKER = "worker"
     SWEEP = "sweep"
-    """Beat executes a command itself if wake-ups led to nothing."""
+    """Beat executes a command itself if wake-ups had no effect."""
     FAILURE = "failure"
     """A failed attempt is recorded in a transaction of its own, by the process that made the attempt."""
     OPERATOR = "operator"

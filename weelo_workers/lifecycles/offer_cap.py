@@ -23,14 +23,14 @@ from weelo_workers.lifecycles.distance import SPHERE_ERROR, half_chord_squared, 
 Wanted = TypeVar("Wanted", bound="OfferRank")
 
 # If two pickups are farther apart than APART_FACTOR times the new offer's distance plus APART_KM, the transporter
-# cannot be near both. On an exact sphere with exact positions the factor would be 2 and the distance 0.
+# cannot be near both. On an exact sphere with exact positions, APART_FACTOR would be 2 and APART_KM would be 0.
 APART_FACTOR = 2 * SPHERE_ERROR
 APART_KM = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class OfferRank:
-    """The rank of an offer in a transporter's list. `km`: from them to the pickup; None: not known, counts as the farthest.
+    """The rank of an offer in a transporter's list. `km`: the distance to the pickup; None: not known, counts as the farthest.
 
     `pickup`: its latitude and longitude; None: not known, so only the distances are compared.
     """

@@ -56,9 +56,9 @@ class Broadcast(Base):
     keyed: Mapped[bool]
     radius_step: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     radius_km: Mapped[float | None]
-    """How far the newest step reaches: a ring's radius, or in the last step the distance up to which its portions have
-    made offers, and LAST_STEP_MAX_KM after the last portion. None: before the first step, or without that limit. The
-    property `reach` distinguishes these two."""
+    """How far the newest step reaches. A ring reaches its radius. A portion of the last step reaches the distance up to
+    which the portions have made offers. The last portion reaches LAST_STEP_MAX_KM, or everyone (None) without that limit.
+    Before the first step the value is None, too. The property `reach` distinguishes the two cases."""
     transporters_notified: Mapped[int] = mapped_column(server_default=text("0"))
     end_reason: Mapped[str | None]
     expires_at: Mapped[datetime]

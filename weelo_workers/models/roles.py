@@ -1,7 +1,7 @@
 """The rights of database roles: the API reads and inserts commands, workers write rows, the owner creates tables.
 
-Each migration revokes and grants them anew in its transaction, so that new tables are included and rights that are no
-longer needed are removed.
+Each run of `weelo migrate` revokes and grants the rights anew in its transaction, so that new tables are included and
+rights that are no longer needed are removed.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def _refusals(connection: Connection, writable: bool) -> Iterator[str]:
 
 
 def shortcomings(connection: Connection) -> list[str]:
-    """Return a message for each fault with which this connection still works, but which will cause failures."""
+    """Return a message for each fault that does not break this connection now, but will cause failures later."""
     found = []
     chosen = {
         row.name: row.setting

@@ -33,8 +33,8 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
     live = [a for a in offered.assignments if a.transporter_id == command.transporter_id and a.status in LIVE]
     before, wanted = split_repeated(live, command.trucks)
     if wanted and not command.partial:
-        # All trucks are to be assigned or none. If an earlier command has assigned one of them, it is refused below as
-        # busy.
+        # The accept is all or none, so it is refused below as busy if an earlier command has assigned one of its
+        # trucks.
         before, wanted = [], command.trucks
     if before and not (wanted and broadcast.status in lifecycle.OPEN):
         uow.replayed = True

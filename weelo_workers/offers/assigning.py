@@ -83,7 +83,7 @@ def ensure_open(broadcast: Broadcast, now: datetime) -> None:
 
 
 def lock_free_trucks(uow: UnitOfWork, transporter_id: UUID, wanted: Sequence[Truck]) -> list[Offered]:
-    """Lock and return these vehicles and drivers. Raises Rejected if one is busy or not of this fleet (ACPT-06)."""
+    """Lock and return these vehicles and drivers. Raises Rejected if one is busy, off duty or not of this fleet (ACPT-06)."""
     vehicles = {v.id: v for v in uow.lock_all(Vehicle, [truck.vehicle_id for truck in wanted])}
     drivers = {d.id: d for d in uow.lock_all(Driver, [truck.driver_id for truck in wanted])}
     busy = busy_among(uow.session, vehicles.keys(), drivers.keys())

@@ -30,7 +30,7 @@ def decline(command: DeclineOffer, uow: UnitOfWork) -> DeclineResult:
         offer.declined_at = uow.now
         offer.decline_reason = command.reason
         if not had_room:
-            # The transporter now has room for requests that were not offered to them while their list was full.
+            # The transporter now has room for broadcasts that were not offered to them while their list was full.
             uow.send(CatchUp(transporter_id=command.transporter_id))
         uow.after_commit(partial(presence.unmark_full, command.transporter_id))
     hold = open_hold(uow, command.broadcast_id, command.transporter_id)

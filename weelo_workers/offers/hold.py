@@ -31,8 +31,8 @@ def hold(command: HoldSlots, uow: UnitOfWork) -> HoldView:
     """Hold the slots, all or none, for HOLD_SECONDS, at most until the broadcast expires.
 
     If this transporter has an open hold on the broadcast, it is returned unchanged. After a hold has run out, the
-    transporter gets no further hold on that broadcast. On all broadcasts together, a transporter can hold at most the
-    slots for which they have free trucks at that moment.
+    transporter gets no further hold on that broadcast. A new hold is refused if the transporter would then hold more
+    slots of a kind, on all broadcasts together, than they have free trucks of that kind.
     """
     broadcast, _ = lock_offered(uow, command.broadcast_id, command.transporter_id)
     expire_overdue(uow, broadcast)

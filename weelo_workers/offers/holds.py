@@ -60,8 +60,8 @@ def reopen_slots(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckReq
     """Move held slots back to the state `searching`.
 
     Transporters who came within reach during the hold have no offer. Usually the next ring or one of their heartbeats
-    causes an offer. In the last step neither is certain, so a command for one more portion is sent. A portion reaches
-    only transporters without an offer.
+    causes an offer. In the last step neither is certain, so a command for one more portion is sent. A portion makes
+    offers only to transporters without one.
     """
     uow.advance_all(slots, slot_lifecycle.RELEASE)
     if slots and in_last_step(broadcast):

@@ -65,7 +65,7 @@ _BY_QUEUE = text(f"""
      GROUP BY queue
 """)
 
-# A row of another version may have no `events`, or something other than a list.
+# In a row of another version, `events` may be missing or may not be a list.
 _UNSENT = text(f"""
     SELECT COALESCE(sum(CASE jsonb_typeof(payload->'events')
                              WHEN 'array' THEN jsonb_array_length(payload->'events') ELSE 1 END), 0) AS events,
@@ -80,8 +80,7 @@ def unsent_events(connection: Connection) -> Unsent:
     return Unsent(int(row.events), max(0.0, float(row.oldest)))
 
 
-# Commands that have failed, that this version does not know or that run in the background are not counted, because they
-# delay no others.
+# Commands that have failed or that this version does not know are not counted, because they delay no other commands.
 _WAITS = text(f"""
     SELECT queue, count(*) AS waiting, EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)) AS oldest
       FROM mailbox

@@ -179,7 +179,7 @@ def _views(
 def _slots(
     session: Session, broadcasts: Sequence[Broadcast], outsider: UUID | None
 ) -> dict[UUID, list[TruckRequest]]:
-    """Return the slots by broadcast, ordered by number. `outsider`: leave out slots that others have on hold."""
+    """Return the slots by broadcast, ordered by number. For an `outsider`, slots that others have on hold are left out."""
     query = _ALL_SLOTS if outsider is None else _SLOTS_FOR_OUTSIDER
     parameters = {"broadcasts": [each.id for each in broadcasts], "outsider": outsider}
     slots: dict[UUID, list[TruckRequest]] = defaultdict(list)

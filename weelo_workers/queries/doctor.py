@@ -129,7 +129,7 @@ def _replica(connection: Connection) -> Iterator[str]:
     if refusals := server.refusals(connection, writable=False):
         yield from refusals
         return
-    with suppress(DBAPIError), engine().connect() as primary:  # An unusable primary is a finding of its own.
+    with suppress(DBAPIError), engine().connect() as primary:  # `findings` reports an unusable primary.
         faults = list(replica.faults(connection, primary))
         yield from faults
         if faults or not is_at_head(primary):

@@ -128,7 +128,7 @@ def _offered(session: Session, offer: Offer, passed: list[PassedOverView], acked
 
 
 def _seen(seq: int | None, acked: int | None) -> tuple[str, bool | None]:
-    """Return in words and as a value whether the transporter has seen the offer. `seq`: that of the line in their log."""
+    """Return in words and as a value whether the transporter has seen the offer. `seq`: the offer's line in their log."""
     if seq is None:
         return "too long ago to know whether seen", None  # the line has been deleted
     if acked is None:
@@ -151,7 +151,8 @@ def _passed_over(session: Session, broadcast_id: UUID, transporter_id: UUID) -> 
 def _had_a_free_truck(broadcast_id: UUID, transporter_id: UUID) -> ColumnElement[bool]:
     """Return the condition that the transporter had a free truck at the time of a step, according to the assignments.
 
-    Steps record no reason for a fleet whose trucks are all on the road, because presence lists only free trucks.
+    Used if no step recorded a reason: a step records only a limited number of transporters whose trucks are all on the
+    road.
     """
     kinds = select(TruckRequest.vehicle_key).where(TruckRequest.broadcast_id == broadcast_id)
     step = TransitionRecord
@@ -182,7 +183,7 @@ def _has_room(session: Session, broadcast: Broadcast, transporter_id: UUID, km: 
 
 
 def _has_an_open_slot(broadcast: Broadcast, transporter_id: UUID) -> ColumnElement[bool]:
-    """Return the condition that a slot for one of their trucks is open: commands that offer it to them still wait."""
+    """Return the condition that an open slot fits a truck of this transporter, so that they may still get an offer."""
     return exists().where(
         TruckRequest.broadcast_id == broadcast.id,
         TruckRequest.is_searching,
@@ -193,7 +194,7 @@ def _has_an_open_slot(broadcast: Broadcast, transporter_id: UUID) -> ColumnEleme
 
 
 def _within_reach(session: Session, broadcast: Broadcast, transporter_id: UUID, km: float) -> str:
-    """Return the reason for a transporter who is within reach now, with a truck, and was not offered the broadcast."""
+    """Return why the broadcast was not offered to a transporter who has a truck for it and is within reach now."""
     if not _has_room(session, broadcast, transporter_id, km):
         return PassedOverBecause.TOO_MANY_OFFERS
     has_an_open_slot = select(_has_an_open_slot(broadcast, transporter_id))

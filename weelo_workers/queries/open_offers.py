@@ -91,7 +91,7 @@ def open_offers_of(session: Session, transporter_id: UUID, now: datetime) -> lis
     ]
 
 
-# Lists are read up to the oldest offer that may be open. Each query with this condition needs the parameters `_open_at`.
+# Offers that are too old to be open are not read. Each query with these conditions needs the parameters `_open_at`.
 _IS_OPEN = (
     Offer.offered_at > bindparam("offered_since", type_=DateTime(timezone=True)),
     Offer.declined_at.is_(None),

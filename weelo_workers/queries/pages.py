@@ -46,7 +46,7 @@ class PageRequest:
     def apply_to_columns(
         self, session: Session, query: Select[Any], time: ColumnElement[datetime], tie: ColumnElement[UUID]
     ) -> tuple[list[Any], str | None]:
-        """Do the same as `apply` for a query of columns. Two of them are `time` and `tie`, which must be labelled."""
+        """Do the same as `apply` for a query of columns. `time` and `tie` are two of these columns and must be labelled."""
         return self._cut(list(session.execute(self._cutout(query, time, tie))), time.key, tie.key)
 
     def run(self, session: Session, query: Paged, parameters: dict[str, Any]) -> tuple[list[Any], str | None]:
@@ -79,7 +79,7 @@ class Paged:
 def paged(
     query: Select[Any], time: InstrumentedAttribute[datetime], tie: InstrumentedAttribute[UUID]
 ) -> Paged:
-    """Return a query by pages, newest first, for `PageRequest.run`. Both columns are among those of the query."""
+    """Return a query by pages, newest first, for `PageRequest.run`. The query returns the columns `time` and `tie`."""
     before = bindparam("before", type_=DateTime(timezone=True))
     older = tuple_(time, tie) < tuple_(before, bindparam("before_tie", type_=Uuid()))
     in_order = query.where(or_(before.is_(None), older)).order_by(time.desc(), tie.desc())

@@ -1,4 +1,4 @@
-"""Revert an assignment that was declined or not answered: its slot is offered again, or expires if it is too late."""
+"""Revert a declined or unanswered assignment: its slot is offered again, or expires if it is too late for that."""
 
 from __future__ import annotations
 

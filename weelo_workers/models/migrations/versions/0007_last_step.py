@@ -1,4 +1,4 @@
-"""Mark offers of the last step, and index transporters without room."""
+"""Mark offers of the last step, and index the transporters who were passed over because they had no room."""
 
 import sqlalchemy as sa
 from alembic import op

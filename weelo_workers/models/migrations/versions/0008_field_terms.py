@@ -11,7 +11,7 @@ COLUMNS = {"trouble": "last_error", "losses": "crashes", "sweeps": "sweep_count"
 def upgrade() -> None:
     for old, new in COLUMNS.items():
         op.alter_column("mailbox", old, new_column_name=new)
-    # One UPDATE renames both commands, because the new name of one is the old name of the other.
+    # One UPDATE renames both commands about holds, because the new name of one is the old name of the other.
     op.execute("""
         UPDATE mailbox
            SET name = CASE name WHEN 'offers.release_hold' THEN 'offers.expire_hold'
