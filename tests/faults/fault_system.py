@@ -80,13 +80,13 @@ class FaultSystem:
         self.engine: Engine = connect(self.postgres.url("weelo"), pool_size=4)
         self.away: list[Outage] = []
         self.zero = time.time()
-        """Start of the play, in seconds since the epoch."""
+        """Start of the fault test, in seconds since the epoch."""
         self.deadlines: dict[str, float] = {}
         """Deadlines of requests (seconds since the epoch) as they were before `shorten_deadlines`."""
         self.shares_its_cores = False
         """Whether other tests run on the same cores, so that everything takes longer."""
         self.usual: Usage | None = None
-        """The resources that the system uses at rest, measured before the play."""
+        """The resources that the system uses at rest, measured before the fault test."""
         self._lock = threading.Lock()
 
     def __enter__(self) -> FaultSystem:
