@@ -1,4 +1,4 @@
-"""The demo shows its live view, lines of text and table at every width. Only a terminal of small height shows less."""
+"""The demo's live view, text lines and table are complete at every width. A terminal of small height shows less."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Single faults, each with a limit for its effect. In the ledger test other mechanisms could hide an exceeded limit."""
+"""Single faults, each with a limit for its effect.
+
+In the ledger test other mechanisms could hide that a limit is exceeded.
+"""
 
 from __future__ import annotations
 

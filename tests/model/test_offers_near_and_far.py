@@ -131,7 +131,9 @@ class Towns:
         self._nobody_with_room_was_left_out(rows)
 
     def _the_cap_was_kept(self, rows: list[Any]) -> None:
-        """Assert that no transporter got a new offer while CAP of its open offers were at most as far away.
+        """Assert that the cap was kept.
+
+        A new offer is wrong if the transporter has CAP open offers that are as near as the new one or nearer.
 
         Offers that the act itself has ended are not counted, because they may have ended before or after the new offer.
         """

@@ -94,7 +94,7 @@ def full(redis: Redis) -> None:
 
 def full_and_restarted(redis: Redis) -> None:
     full(redis)
-    kick(redis)  # as after a restart of Redis, workers connect again; kombu then writes a key
+    kick(redis)  # workers connect again, as after a restart of Redis; kombu then writes a key
 
 
 def roomy(redis: Redis) -> None:

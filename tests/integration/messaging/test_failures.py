@@ -482,7 +482,7 @@ def test_whoever_raises_lives_so_that_only_the_failure_is_counted(world: World) 
 
 
 def test_what_is_settled_by_the_first_who_comes_is_settled_in_one_transaction(world: World) -> None:
-    """A command needs one transaction. Only a redelivered one needs two more, which set and remove its crash mark."""
+    """A command needs one transaction. Only a redelivered command needs two more, for its crash mark."""
     begun: list[object] = []
 
     def note(connection: object) -> None:
