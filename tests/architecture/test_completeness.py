@@ -115,8 +115,8 @@ def test_a_timer_is_sent_by_a_verb_and_never_by_a_client() -> None:
     assert not timers & SUBMITTED_BY_THE_API
 
 
-# Commands that use the queue of another domain. On the queue `broadcasts`, new bookings would wait behind late offers
-# of old requests.
+# Commands that use the queue of another domain, because they make offers of old requests. On the queue `broadcasts`,
+# new bookings would wait behind these commands.
 ON_ANOTHER_QUEUE = {
     "broadcasts.offer_late": FLEET,
     "broadcasts.backfill": FLEET,

@@ -113,7 +113,7 @@ def _field(model: type[BaseModel], name: str, request: bool) -> Field:
     field = model.model_fields[name]
     kinds = _union(field.annotation)
     optional = not field.is_required() if request else type(None) in kinds
-    # An annotation whose only type is None allows any value.
+    # A field whose only type is None is treated as one that allows any value.
     [kind] = [each for each in kinds if each is not type(None)] or [Any]
     many = get_origin(kind) in (list, tuple)
     item = get_args(kind)[0] if many else kind

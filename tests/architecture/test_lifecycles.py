@@ -16,7 +16,7 @@ from weelo_workers.contracts.statuses import BroadcastStatus
 from weelo_workers.lifecycles import mailbox
 from weelo_workers.lifecycles.lifecycle import Lifecycle
 
-# EXPIRED is final with one exception: the command continue-partial continues with the trucks that were won.
+# EXPIRED is final with one exception: the customer may still continue with the trucks that were assigned.
 BACK_FROM_THE_END = {("broadcast", BroadcastStatus.EXPIRED, BroadcastStatus.FULLY_FILLED)}
 
 each = pytest.mark.parametrize("name", LIFECYCLES)

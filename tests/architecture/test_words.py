@@ -9,7 +9,7 @@ from tests.support.sources import DOMAINS, ROOT, python_files
 from weelo_workers import app
 from weelo_workers.contracts.queues import QUEUES, TIMERS
 
-# Timers are commands of all domains, in a queue of their own so that a flood of requests delays no deadline.
+# The timers of all domains share a queue of their own, so that a flood of requests delays no deadline.
 QUEUES_WITHOUT_A_DOMAIN = {TIMERS}
 
 

@@ -26,7 +26,9 @@ class Request:
 
 @dataclass
 class ScriptedApi:
-    """A scripted server. `answers`: one per request; the last answer is repeated. Bodies are sent as JSON, bytes unchanged.
+    """A scripted server. `answers`: one per request; the last one is repeated.
+
+    A body of bytes is sent as it is, others as JSON.
 
     `on_socket`: one function per socket. It sends and receives the server's messages.
     """

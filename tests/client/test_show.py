@@ -1,4 +1,4 @@
-"""The demo's live view, lines and table are complete at every width. Only a terminal with few lines shows less."""
+"""The demo's live view, text lines and table are complete at every width. A terminal of small height shows less."""
 
 from __future__ import annotations
 

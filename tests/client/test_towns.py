@@ -1,4 +1,4 @@
-"""The demo's two hundred transporters around Delhi: distributed by population, within the stated distance."""
+"""The demo's two hundred transporters are distributed over the towns around Delhi by population."""
 
 from __future__ import annotations
 

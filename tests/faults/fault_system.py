@@ -80,13 +80,13 @@ class FaultSystem:
         self.engine: Engine = connect(self.postgres.url("weelo"), pool_size=4)
         self.away: list[Outage] = []
         self.zero = time.time()
-        """Start of the play, in seconds since the epoch."""
+        """Start of the fault test, in seconds since the epoch."""
         self.deadlines: dict[str, float] = {}
         """Deadlines of requests (seconds since the epoch) as they were before `shorten_deadlines`."""
         self.shares_its_cores = False
         """Whether other tests run on the same cores, so that everything takes longer."""
         self.usual: Usage | None = None
-        """The resources that the system uses at rest, measured before the play."""
+        """The resources that the system uses at rest, measured before the fault test."""
         self._lock = threading.Lock()
 
     def __enter__(self) -> FaultSystem:
@@ -208,7 +208,7 @@ class FaultSystem:
     # --- time ---------------------------------------------------------------------------------------------
 
     def shorten_deadlines(self) -> None:
-        """Move due times and deadlines more than five seconds away to between one and five seconds from now."""
+        """Move each due time or deadline that is over five seconds away to one to five seconds from now."""
         later = "SELECT id, EXTRACT(EPOCH FROM expires_at)::float AS ends FROM broadcasts"
         self.deadlines |= {str(row.id): row.ends for row in self.rows(later)}
         soon = "now() + (1 + abs(hashtext({})) % 5) * interval '1 second'"
@@ -218,8 +218,8 @@ class FaultSystem:
                     UPDATE broadcasts SET expires_at = {soon.format("id::text")}
                      WHERE expires_at > now() + interval '5 s' RETURNING id::text""")
             )
-            # The timer of each changed deadline is changed too, even if it is due soon: the timer of a deadline that
-            # was extended earlier is still due at the time before the extension.
+            # The timer of each changed deadline is changed too, even if the timer is due soon. If the deadline was
+            # extended earlier, its timer is still due at the old time.
             due = soon.format("payload->>'broadcast_id'")
             connection.execute(
                 text(f"""

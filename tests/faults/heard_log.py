@@ -23,7 +23,7 @@ class Line(NamedTuple):
 
     @classmethod
     def written(cls, line: Mapping[str, Any]) -> Line:
-        """Return a line of `GET /events` in this form."""
+        """Return a line of `GET /events` as a `Line`."""
         return cls.of(line["id"], line["event"], line["at"], line["data"])
 
 

@@ -50,7 +50,7 @@ class LedgerEntry:
 
     @property
     def turned_away(self) -> bool:
-        """Return whether each answer to this command is a refusal before it was stored. False without an answer."""
+        """Return whether every answer refuses the command before it is stored. False if there is no answer."""
         return bool(self.answers) and not any(a.recorded or a.status in (0, 500) for a in self.answers)
 
     @property
@@ -60,13 +60,13 @@ class LedgerEntry:
 
 
 class Ledger:
-    """All entries of a play. Thread-safe."""
+    """All commands and received frames of one fault test. Thread-safe."""
 
     def __init__(self) -> None:
         self.entries: list[LedgerEntry] = []
         self.ears: dict[str, HeardLog] = {}
         self.spoiled: list[str] = []
-        """Errors of the play itself; there must be none."""
+        """Errors other than failed checks; there must be none."""
         self._lock = threading.Lock()
 
     def open(self, user_id: str, role: str, what: str, key: str) -> LedgerEntry:

@@ -1,4 +1,4 @@
-"""The load: customers, transporters and drivers, each with an app, who act at random as people do."""
+"""The load: customers, transporters and drivers. Each has an app and acts at random, as people do."""
 
 from __future__ import annotations
 

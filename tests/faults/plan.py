@@ -21,7 +21,7 @@ RECOVERY = {
 @dataclass(frozen=True, slots=True)
 class ScheduledFault:
     at: float
-    """Seconds from the start of the play."""
+    """Seconds from the start of the fault test."""
     fault: str
     seed: int
     """Seed for the random choices of the fault itself."""

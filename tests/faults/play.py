@@ -1,4 +1,4 @@
-"""Runs one play: people connect, faults are injected by the plan, the system comes to rest, and the checks run."""
+"""Runs one fault test: people connect, faults are injected by a plan, the system comes to rest, the checks run."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ REST_SECONDS = 90.0  # longer than the minute for which a reopened slot is offer
 
 
 def _let_a_minute_pass(fault_system: FaultSystem) -> None:
-    """Wait until only timers of deadlines are pending. These may be a minute away, so make them due within seconds."""
+    """Wait until only timers of deadlines are pending, then make them due within seconds."""
 
     def only_deadlines() -> bool:
         others = "SELECT name FROM mailbox WHERE settled_at IS NULL AND name <> 'broadcasts.expire' LIMIT 5"

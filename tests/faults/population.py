@@ -1,4 +1,4 @@
-"""All people of a play, the threads that act for them, and the HTTP client that records all answers in the ledger."""
+"""All people of a fault test, their threads, and the HTTP client that records all answers in the ledger."""
 
 from __future__ import annotations
 

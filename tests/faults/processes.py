@@ -15,7 +15,7 @@ from weelo_workers.contracts.queues import QUEUES
 
 PREFORK = [queue for queue in QUEUES if queue != "notifications"]
 WORKER_STOPPED_SECONDS = 10.0
-"""This is longer than a request lives, also in the short form of the test."""
+"""This is longer than a request stays open, also in the short form of the test."""
 
 
 @fault("a prefork child is killed")
@@ -78,7 +78,7 @@ def stop_beat(at: FaultContext) -> Effect:
 
 
 def _stopped(at: FaultContext, pids: list[int], seconds: float, whose: str = "") -> Effect:
-    """Record an outage of the requests that stopped processes have locked.
+    """Record an outage of each request whose row is locked by a stopped process.
 
     These requests are blocked until the database ends the transactions.
     """

@@ -1,4 +1,4 @@
-"""202 means that a command is stored, 503 that it is not, even if the database connection is lost in between."""
+"""202 means that a command is stored, 503 that it is not, even if the connection breaks during the insert."""
 
 from __future__ import annotations
 

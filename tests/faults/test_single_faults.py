@@ -1,4 +1,7 @@
-"""Single faults, each with a limit for its effect. In the ledger test other mechanisms would hide a missed limit."""
+"""Single faults, each with a limit for its effect.
+
+In the ledger test other mechanisms could hide that a limit is exceeded.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ IN_TIME_SECONDS = LATE_SECONDS + SHARING_SECONDS
 
 
 def ask(fault_system: FaultSystem) -> tuple[str, str]:
-    """Send a booking by a new customer, and return (customer id, command id)."""
+    """Send a booking as a new customer, and return (customer id, command id)."""
     customer = uuid4()
     with fault_system.system.http(Role.CUSTOMER, customer) as asks:
         answer = asks.post("/bookings", json=BOOKING, headers={"Prefer": ""})
@@ -40,7 +43,7 @@ def settled(fault_system: FaultSystem, command: str) -> bool:
 
 
 def booked(fault_system: FaultSystem) -> tuple[str, str]:
-    """Book as a new customer, wait until it is executed, and return (customer id, broadcast id)."""
+    """Book as a new customer, wait until the command is executed, and return (customer id, broadcast id)."""
     customer, command = ask(fault_system)
     eventually(lambda: settled(fault_system, command), within=20)
     return customer, str(
@@ -178,8 +181,8 @@ def test_everything_goes_on_while_the_disk_of_the_log_is_full(fault_system: Faul
         eventually(lambda: set(fault_system.children()) - before, within=20)
         booked(fault_system)
     assert fault_system.system.process.poll() is None
-    # Processes that were started under the file size limit keep the limit. It also forbids writes over existing bytes,
-    # which a full disk allows. A worker that ends because of this is started again without the limit.
+    # Processes that were started under the file size limit keep the limit. Unlike a full disk, the limit also forbids
+    # writes over existing bytes. If a worker ends because of such a write, it is started again without the limit.
     eventually(lambda: len(fault_system.system.pids("timers")) == 3, within=40)
     booked(fault_system)
 

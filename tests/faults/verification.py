@@ -1,4 +1,4 @@
-"""Runs all checks after a play. Each check returns a figure and the violations that it found."""
+"""Runs all checks after a fault test. Each check returns a figure and the violations that it found."""
 
 from __future__ import annotations
 

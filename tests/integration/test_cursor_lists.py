@@ -141,7 +141,7 @@ def test_offers_of_a_transporter_are_listed_once_though_slots_are_offered_again(
 def test_recipients_are_listed_once_though_those_passed_over_get_offers_and_are_passed_over_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One step stores its offers and its records with one time, so most of the times are equal."""
+    """A step stores its offers and the passed-over transporters with one time, so most of the times are equal."""
     with_settings(monkeypatch, max_open_offers=1, max_offers_per_step=2)
     told = [world.fleet(km_north=km) for km in (1, 2, 3, 4, 4.5)]
     full = [world.fleet(km_north=km) for km in (2.5, 3.5)]

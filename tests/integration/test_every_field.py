@@ -81,7 +81,7 @@ NO_BODIES: dict[type[Request], str] = {
     **dict.fromkeys(get_args(messages.Op), "sent over the socket; tests/sockets test each of them"),
     Waypoint: "a view",
 }
-# Names of copies of the whole request. They contain every field even if it is not used.
+# Columns with a copy of the whole request. They contain every field, even a field that is not used.
 COPIES = {("broadcasts", "request")}
 # A value in one of these tables does not show that its command was executed: the mailbox contains the command itself,
 # `replays` its id, and the other tables events, which are searched separately.

@@ -30,7 +30,7 @@ OUT_OF_REACH = {
 
 
 def asked(world: World, trucks: int, *, won: int = 0, yes: int = 0) -> tuple[UUID, Fleet]:
-    """Create a request for `trucks` trucks. One fleet wins `won` slots, and the drivers of the first `yes` trucks accept."""
+    """Create a request for `trucks` trucks. One fleet gets `won` slots, and the first `yes` of its drivers accept."""
     fleet = world.fleet(trucks)
     request = world.broadcast(trucks)
     if won:

@@ -262,8 +262,8 @@ def a_broadcast(scene: Scene, status: str, how: str) -> None:
     full = status in ("fully_filled", "in_progress", "completed")
     scene.asks(1 if full and not how else 3)
     if status == "created":
-        # No command finds this status, because the command that creates a broadcast also offers it in its first ring.
-        # In a previous version the timer of the first ring made the first offers.
+        # Only broadcasts of a previous version have this status when a command runs. There a timer made the first
+        # offers. In this version the command that creates a broadcast makes them.
         scene.write("DELETE FROM offers")
         scene.write(
             "UPDATE broadcasts SET status = 'created', radius_step = 0, radius_km = NULL, transporters_notified = 0"

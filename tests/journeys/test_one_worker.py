@@ -38,7 +38,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemWithOneWor
 
 
 def a_filled_and_an_expired_booking(system: SystemWithOneWorker) -> None:
-    """Play commands of every queue: creation, accept, driver, availability, timers, events."""
+    """Let one booking be filled and cancelled, and another one expire. Assert that the customer's log has no gap."""
     truck, asks = Truck(system), system.client(Role.CUSTOMER, uuid4())
     customer, fleet = Listener(asks), Listener(truck.client)
     booking = book(asks)["id"]

@@ -1,4 +1,4 @@
-"""Fleets and requests of several towns come and go. The offers made are compared with a model that counts all of them.
+"""Fleets and requests of several towns come and go. The offers are compared with a model of all open offers.
 
 `WEELO_MODEL_EXAMPLES=500 pytest tests/model` searches longer, with other random examples in each run.
 """
@@ -131,7 +131,9 @@ class Towns:
         self._nobody_with_room_was_left_out(rows)
 
     def _the_cap_was_kept(self, rows: list[Any]) -> None:
-        """Assert that no transporter got a new offer while it had CAP open offers of broadcasts at least as near.
+        """Assert that the cap was kept.
+
+        A new offer is wrong if the transporter has CAP open offers that are as near as the new one or nearer.
 
         Offers that the act itself has ended are not counted, because they may have ended before or after the new offer.
         """

@@ -34,7 +34,7 @@ THREADS = 128  # threads of the API under test, which has one process
 def servers() -> Iterator[tuple[Postgres, Valkey]]:
     """Yield a PostgreSQL and a Redis that these tests may stop."""
     folder = Path(tempfile.mkdtemp(prefix="weelo-probes-"))
-    folder.chmod(0o755)  # if root runs the tests, PostgreSQL runs as another user
+    folder.chmod(0o755)  # if root runs the tests, PostgreSQL runs as another user, who needs access
     postgres, valkey = Postgres(folder, {"fsync": "off"}), Valkey(folder)
     postgres.start()
     valkey.start()

@@ -94,7 +94,7 @@ def full(redis: Redis) -> None:
 
 def full_and_restarted(redis: Redis) -> None:
     full(redis)
-    kick(redis)  # as after a restart of Redis, workers connect again; kombu then writes a key
+    kick(redis)  # workers connect again, as after a restart of Redis; kombu then writes a key
 
 
 def roomy(redis: Redis) -> None:
@@ -134,7 +134,7 @@ def test_why_redis_refuses_writes_is_named(redis: Redis, refuse, accept, named: 
 def test_positions_in_a_redis_that_refuses_writes_count_as_unknown(
     redis: Redis, refuse, accept, online: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Heartbeats are not stored there, so who is found and who is not would be untrue."""
+    """A Redis that refuses writes stores no heartbeats, so searches in it would return outdated results."""
     monkeypatch.setattr(presence, "redis", lambda: redis)
     transporter, here = uuid4(), Point(28.61, 77.21)
     if online:

@@ -138,9 +138,9 @@ def test_a_redis_that_refuses_further_connections_is_named(begin: Begin, data_di
 def test_a_worker_that_the_database_refuses_has_consumed_nothing(
     migrated: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`weelo up` prints that it is ready once each queue has been consumed.
+    """`weelo up` is ready once a worker has executed a wake-up of each queue.
 
-    If a worker counted that the database refuses, the system would be ready without executing anything.
+    A worker that the database refuses must not count, because it cannot execute commands.
     """
     refused = connect("postgresql://nobody:wrong@127.0.0.1:1/weelo")
     task = app.app.tasks["offers.accept"]

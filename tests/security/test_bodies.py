@@ -31,7 +31,7 @@ def app() -> Flask:
 
 
 def routes(*, with_a_body: bool) -> list[tuple[str, str, str]]:
-    """Return (method, path, role) of each route that is not GET and has a body, or has none if not `with_a_body`."""
+    """Return (method, path, role) of the routes other than GET: of those with a body, or of those without one."""
     found = []
     for rule in app().url_map.iter_rules():
         view = app().view_functions[rule.endpoint]

@@ -120,7 +120,7 @@ def test_who_hangs_up_behind_their_head_is_answered(api: Api) -> None:
 
 
 def test_half_a_head_behind_a_request_holds_nobody_up(api: Api) -> None:
-    """If part of a head is received together with the previous request, the poller does not report these bytes again."""
+    """If part of a head is received together with the previous request, no thread waits for the rest of the head."""
     with crowd(api, KEPT + KEPT[:20]) as lines:
         others_are_answered(api)
         assert hung_up(lines[0], HEAD_SECONDS + 3).count(b"HTTP/1.1 200 ") == 1

@@ -53,8 +53,7 @@ def test_a_socket_that_sends_nothing_is_closed_after_five_seconds(api: Api) -> N
         "Bearer " + token("customer", uuid4(), secret="somebody else's secret, long enough"),
         "Bearer " + token("emperor", uuid4(), secret="x" * 40),
     ],
-    # The ids are explicit, because both xdist workers must collect the same tests, and each would generate other
-    # tokens.
+    # The tests' ids are explicit: both xdist workers must collect the same ids, but each generates other tokens.
     ids=["nonsense", "basic", "expired", "another secret", "unknown role"],
 )
 def test_a_bad_header_is_closed_where_apps_can_see_it(api: Api, header: str) -> None:

@@ -29,8 +29,8 @@ def _named(_session: Session, envelope: EventEnvelope) -> Mapping[UUID, Own]:
     return {UUID(reader): own for reader, own in envelope.to.items()}
 
 
-# The recipients of the test event are those in its envelope. It is worth a push, so that its delivery queries devices
-# as the delivery of an offer does.
+# The recipients of the test event are those in its envelope. The event is worth a push, so that its delivery queries
+# devices, as that of an offer does.
 EVENT = "Tested"
 BY_NAME[EVENT] = Route("tested", (_named,), pushed=always)
 

@@ -15,7 +15,7 @@ REPLICATION = "host replication all 127.0.0.1/32 scram-sha-256\n"
 
 
 class Standby(Postgres):
-    """`Standby(folder, primary).start()` copies the primary, which runs, and follows it."""
+    """`Standby(folder, primary).start()` copies the running primary and follows it."""
 
     def __init__(self, data_dir: Path, primary: Postgres) -> None:
         super().__init__(data_dir, primary.settings)

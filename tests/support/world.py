@@ -176,7 +176,7 @@ class World:
         return self.execute(ordering(customer, *kinds), customer, Role.CUSTOMER)
 
     def won(self, trucks: int = 1, *, customer: UUID | None = None) -> tuple[UUID, Fleet]:
-        """Create a broadcast with `trucks` slots and a fleet with one truck that wins a slot.
+        """Create a broadcast with `trucks` slots. A fleet with one truck accepts one of them.
 
         Return broadcast id and fleet.
         """
@@ -332,7 +332,7 @@ class World:
         return self.execute(command, user_id, Role.CUSTOMER)
 
     def continue_partial(self, broadcast_id: UUID, customer: UUID) -> CommandOutcome:
-        """Let the customer of a booking continue with the trucks that were won."""
+        """Let the customer of a booking continue with the trucks that were assigned."""
         command = ContinuePartial(broadcast_id=broadcast_id, customer_id=customer, kind=BroadcastKind.BOOKING)
         return self.execute(command, customer, Role.CUSTOMER)
 

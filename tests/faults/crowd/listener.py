@@ -38,8 +38,8 @@ class Cards(HeardLog):
     def _follow(self, event: str, data: dict[str, Any]) -> None:
         if event == "new_broadcast":
             broadcast = data["broadcastId"]
-            # A request is announced only once here. No slot is reopened, because no driver declines and the time to
-            # answer is a day.
+            # In this test each request is announced to a listener only once: no slot is reopened, because no driver
+            # declines and the time to answer is a day.
             if broadcast in self._announced or broadcast in self.withdrawn:
                 self.wrong.append(f"{broadcast} was announced again, or after its end")
             self._announced.add(broadcast)

@@ -206,8 +206,8 @@ class Crowd:
         customers = [self._client(Role.CUSTOMER, uuid4()) for _ in range(STANDING)]
         for customer in customers:
             self._standing.append(book(customer, trucks=3)["id"])
-            # The deadlines are moved, because the requests might expire before all lists are read. Their timers need no
-            # change: a timer that runs before `expires_at` sets another one.
+            # The deadlines are postponed, because the requests might expire before all lists are read. Their timers
+            # need no change: a timer that runs before `expires_at` sets another one.
             with self.fault_system.engine.begin() as connection:
                 later = "UPDATE broadcasts SET expires_at = expires_at + interval '1 hour' WHERE id = :id"
                 connection.execute(text(later), {"id": self._standing[-1]})
@@ -217,8 +217,8 @@ class Crowd:
             for listener in some[1:]:
                 self._decline(listener, booking)
         self._compare_lists()
-        # The cancellations send one more event. Without it a client that missed the last events could not detect the
-        # gap.
+        # The cancellations add one more line to the logs. Without it a client that missed the last lines could not
+        # detect the gap.
         with self.fault_system.stopped(self._redis()):
             with ThreadPoolExecutor(STANDING) as pool:
                 list(pool.map(WeeloClient.cancel_booking, customers, self._standing))

@@ -24,7 +24,7 @@ WAYS_TO_PART = ("closed", "reset", "left behind")
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What one customer does. `at`: seconds from the play's start. `after`: seconds from `at` to the request's end."""
+    """What one customer does. `at`: seconds from the test's start. `after`: seconds from `at` to the request's end."""
 
     at: float
     trucks: int

@@ -1,4 +1,4 @@
-"""Transporters who come online, come near or have a free truck again get each open offer that they missed, once."""
+"""A transporter who comes online, comes near or has a free truck again is offered each missed open request once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def offers_heard(world: World, fleet: Fleet) -> list[str]:
 
 
 def some_seconds_later() -> None:
-    """Delete the marks that let heartbeats ask for the same missed broadcast only every few seconds."""
+    """Delete all snoozes, as if their time had passed."""
     for key in redis().scan_iter("weelo:open:asked:*"):
         redis().delete(key)
 

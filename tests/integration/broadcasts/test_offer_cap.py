@@ -290,7 +290,7 @@ def test_PRES_01_near_requests_are_offered_even_if_the_place_is_known_only_after
 def test_a_transporter_who_comes_online_between_a_steps_search_and_its_commit_is_not_missed(
     world: World, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    # Presence counts as complete if it has existed for longer than one TTL.
+    # As if presence had existed for longer than one TTL. A transporter who is missing in it then counts as offline.
     redis().set("weelo:presence:since", 1)
     if step == "at the last step":
         world.fleet(km_north=70)
@@ -428,7 +428,7 @@ def test_COST_02_the_heartbeats_of_a_transporter_without_room_bring_up_nothing_f
     late_offers = "SELECT count(*) FROM mailbox WHERE name = 'broadcasts.offer_late' AND payload->>'transporter_id' = :id"
 
     def brought_up(before: int) -> int:
-        """Send a heartbeat. Return how many late offers the fleet has been sent in addition to `before`."""
+        """Send a heartbeat. Return the number of the fleet's `broadcasts.offer_late` commands, minus `before`."""
         world.heartbeat(fleet, 0)
         world.drain()
         return int(world.value(late_offers, id=str(fleet.id))) - before
@@ -472,7 +472,7 @@ def test_TMOT_02_a_request_while_all_trucks_are_on_the_road_ends_with_nobody_fre
 
 @pytest.mark.parametrize("then", ["offline", "silent", "free"])
 def test_TMOT_02_a_transporter_on_the_road_who_leaves_later_was_online(world: World, then: str) -> None:
-    """The broadcast expires as `nobody_free`, because a step found the transporter while they were online."""
+    """The broadcast expires with the reason `nobody_free`, because a step found the transporter online."""
     redis().set("weelo:presence:since", 1)
     fleet = on_the_road(world, 1)
     broadcast = world.broadcast(1)
@@ -659,9 +659,9 @@ def test_a_transporter_on_the_road_is_recorded_once_though_several_steps_meet_th
 
 
 def test_rings_without_a_free_truck_record_those_on_the_road_in_one_step(world: World) -> None:
-    """Rings without a free truck are made in one transaction.
+    """One transaction searches all successive rings that have no free truck.
 
-    The records of the widest ring include the transporters within the narrower rings.
+    The passed-over transporters that are recorded for the widest ring include those within the narrower rings.
     """
     busy = on_the_road(world, 1)
     broadcast = world.broadcast(1)

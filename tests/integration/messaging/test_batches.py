@@ -1,4 +1,4 @@
-"""Batched commands wake no worker. Beat executes them in batches; the sweep executes those that a batch left."""
+"""Batched commands wake no worker. Beat executes them in batches; the sweep executes those that no batch executed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WAITING = "SELECT count(*) FROM mailbox WHERE name = 'fleet.sync_presence' AND s
 
 
 def online(world: World, fleets: int) -> set[UUID]:
-    """Return the ids of this many fleets that have just gone online. Presence knows their trucks, but no position."""
+    """Return the ids of this many fleets that have just gone online. Presence has their trucks, but no position."""
     user_ids = {world.fleet(1, km_north=1.0).id for _ in range(fleets)}
     redis().flushdb()
     for each in user_ids:

@@ -398,8 +398,8 @@ def test_what_kills_the_notifier_whose_messages_do_not_come_again_is_parked_too(
 ) -> None:
     """After a crash of the notifier, only the sweep sends wake-ups for the command that crashed it.
 
-    The broker does not redeliver the command's message: a crash ends the whole process with all its threads, and
-    messages of pushes are acknowledged before they run.
+    The broker does not redeliver the command's message. A crash ends the whole notifier, so no parent process returns
+    the message. The message of a push may even be acknowledged before the command ends.
     """
     monkeypatch.setitem(handlers._handlers, name, handlers._handlers["broadcasts.cancel"])
     push = SendPushes(
@@ -482,7 +482,7 @@ def test_whoever_raises_lives_so_that_only_the_failure_is_counted(world: World) 
 
 
 def test_what_is_settled_by_the_first_who_comes_is_settled_in_one_transaction(world: World) -> None:
-    """A command needs one transaction. Only a redelivered one needs two more, which set and remove its crash mark."""
+    """A command needs one transaction. Only a redelivered command needs two more, for its crash mark."""
     begun: list[object] = []
 
     def note(connection: object) -> None:

@@ -25,7 +25,7 @@ NEAR = 3
 
 @pytest.fixture
 def fleets(world: World) -> list[Fleet]:
-    """Return transporters online near each other, with nothing left to execute."""
+    """Return transporters who are online near each other. All their due commands have been executed."""
     fleets = [world.fleet(2, km_north=1.0) for _ in range(NEAR)]
     world.drain()
     return fleets

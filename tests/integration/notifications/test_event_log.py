@@ -20,7 +20,7 @@ def logs(world: World) -> dict[UUID, list[int]]:
 
 
 def test_events_are_committed_together_with_what_they_tell(world: World) -> None:
-    """No command is left to execute, and the caller is told the outcome after the events that explain it."""
+    """In the caller's log the outcome follows the command's events. No further command delivers them."""
     customer = uuid4()
     booked = world.book(customer)
     world.cancel(UUID(booked.result["id"]))
@@ -32,7 +32,7 @@ def test_events_are_committed_together_with_what_they_tell(world: World) -> None
 
 
 def test_every_log_is_gapless_though_transactions_with_common_readers_run_at_once(world: World) -> None:
-    """They lock the log heads in one order, so none is aborted by a deadlock."""
+    """All transactions lock the counters of the logs in the same order, so no deadlock aborts one."""
     fleets = [world.fleet(3) for _ in range(6)]
     customers = [uuid4() for _ in range(8)]
     deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"

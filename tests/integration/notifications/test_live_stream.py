@@ -15,7 +15,7 @@ COMPOSE = Path(__file__).parents[3] / "docker-compose.yml"
 
 
 def item(readers: int, slots: int) -> live_stream.StreamEvent:
-    """Return an event `new_broadcast` that names for each recipient the slots that they could take."""
+    """Return an event `new_broadcast` that contains the ids of `slots` slots for each recipient."""
     own: dict[str, Any] = {"pickupDistanceKm": 12.3, "truckRequestIds": [str(uuid4()) for _ in range(slots)]}
     to: dict[str, tuple[int, dict[str, Any] | None]] = {
         str(uuid4()): (seq, own) for seq in range(1, readers + 1)
