@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 from redis import Redis
 from redis.backoff import NoBackoff
+from redis.client import Pipeline
 from redis.exceptions import (
     ConnectionError as RedisConnectionError,
     RedisError,
@@ -26,13 +29,34 @@ class FailFastRedis(Redis):
     _open_until = 0.0
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
+        with self.breaker():
+            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
+    def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:  # noqa: ARG002 (redis-py's signature)
+        return FailFastPipeline(self, transaction=transaction)
+
+    @contextmanager
+    def breaker(self) -> Iterator[None]:
+        """Raise RedisConnectionError at once if a call has failed recently. If the block fails, later calls do so."""
         if time.monotonic() < self._open_until:
             raise RedisConnectionError("Redis did not answer a moment ago")
         try:
-            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+            yield
         except (RedisConnectionError, RedisTimeoutError):
             self._open_until = time.monotonic() + self.PAUSE_SECONDS
             raise
+
+
+class FailFastPipeline(Pipeline):
+    """A pipeline of a FailFastRedis, with the circuit breaker of that client."""
+
+    def __init__(self, client: FailFastRedis, *, transaction: bool) -> None:
+        super().__init__(client.connection_pool, client.response_callbacks, transaction, None)
+        self._client = client
+
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        with self._client.breaker():
+            return super().execute(raise_on_error)
 
 
 def connect(url: str) -> Redis:

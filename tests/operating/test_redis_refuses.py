@@ -144,6 +144,7 @@ def test_positions_in_a_redis_that_refuses_writes_count_as_unknown(
         lambda: presence.search(["a kind"], here, Reach.within(10)),
         lambda: presence.nearest(["a kind"], here, 5, Reach.within(10)),
         lambda: presence.online_within([transporter], here, Reach.within(10)),
+        lambda: presence.position(transporter),
     )
     refuse(redis)
     try:

@@ -14,7 +14,7 @@ from weelo_api.commands.load_shedding import MANY, MAX_RETRY_AFTER_SECONDS, Load
 from weelo_workers.contracts.broadcasts import CreateBooking, NewBooking
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.fleet import SetAvailability
-from weelo_workers.contracts.queues import BROADCASTS, FLEET, NOTIFICATIONS, TIMERS, TRIPS, Queue
+from weelo_workers.contracts.queues import BROADCASTS, FLEET, TIMERS, TRIPS, Queue
 from weelo_workers.contracts.rejections import Code
 from weelo_workers.contracts.wire import Place
 from weelo_workers.queries.backlog import Wait
@@ -48,7 +48,6 @@ def broker_works(monkeypatch: pytest.MonkeyPatch) -> None:
         (NEW, BROADCASTS, 0.9, False),
         (NEW, BROADCASTS, 1.1, True),
         (NEW, TIMERS, 1.1, True),
-        (NEW, NOTIFICATIONS, 1.1, True),
         (NEW, TRIPS, 100, False),
         (OLD, FLEET, 1.1, False),
         (OLD, FLEET, 4.9, False),

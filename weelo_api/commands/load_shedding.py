@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from weelo_api.commands.internal import waker
 from weelo_workers.contracts.command import Command
-from weelo_workers.contracts.queues import NOTIFICATIONS, TIMERS, Queue
+from weelo_workers.contracts.queues import TIMERS, Queue
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine
 from weelo_workers.queries.backlog import Wait, waits
@@ -44,9 +44,8 @@ class LoadShedder:
             return None
         self._refresh_waits()
         patience = settings().shed_after_seconds * (1 if command.sheddable else PENDING_WORK_PATIENCE)
-        # A new broadcast causes timers, and notifications to hundreds of fleets. So the ages of the queues `timers` and
-        # `notifications` count as well.
-        queues = {command.queue, TIMERS, NOTIFICATIONS} if command.sheddable else {command.queue}
+        # A new broadcast causes timers, so the age of the queue `timers` counts as well.
+        queues = {command.queue, TIMERS} if command.sheddable else {command.queue}
         longest = max(
             (self._waits[queue].oldest_seconds for queue in queues if self._is_full(queue)), default=0.0
         )

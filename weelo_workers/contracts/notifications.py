@@ -16,7 +16,8 @@ Seq = Annotated[int, Field(ge=0, le=2**63 - 1)]  # the range of PostgreSQL's big
 class DeliverEvents(Command, name="notifications.deliver"):
     """Write the events of one transaction into their recipients' logs.
 
-    Only versions before 0.2.0 sent this command. Since then the transaction writes the events itself.
+    Only versions before 0.2.0 sent this command. Since then the transaction writes the events itself. Beat also uses the
+    name of this command to find out whether the queue `notifications` is consumed: pushes run in the background.
     """
 
     events: tuple[EventEnvelope, ...]

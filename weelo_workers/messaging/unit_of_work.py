@@ -274,9 +274,9 @@ class UnitOfWork:
         """
         self._sent.append((command, at))
 
-    def after_commit(self, act: Callable[[], None]) -> None:
-        """Call `act` after the commit. It must be harmless if the process ends before it calls `act`."""
-        self._after_commit.append(act)
+    def after_commit(self, act: Callable[[], None], *, first: bool = False) -> None:
+        """Call `act` after the commit, `first` before all others. It must be harmless if the process ends before the call."""
+        self._after_commit.insert(0 if first else len(self._after_commit), act)
 
     # --- called by the bus ------------------------------------------------------------------------
 

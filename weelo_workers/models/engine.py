@@ -28,8 +28,7 @@ from weelo_workers.settings import settings
 PING_AFTER_SECONDS = 1.0
 
 DATABASE_ERRORS = (SQLAlchemyError, psycopg2.Error)
-"""All errors that a statement may raise. SQLAlchemy does not wrap psycopg2's errors when an autocommit connection returns
-to the pool and its isolation level is reset."""
+"""All errors that a statement may raise. SQLAlchemy does not wrap psycopg2's errors when a connection returns to the pool."""
 
 # A server that has become a standby still answers, but refuses writes with this SQLSTATE.
 _STANDBY = "25006"
@@ -45,7 +44,13 @@ LIMITS = {
     "idle_in_transaction_session_timeout": "20s",
 }
 # Our statements rely on these settings, so they override the defaults of the server, the database and the role.
-SESSION = {"timezone": "UTC", "standard_conforming_strings": "on", "client_encoding": "UTF8"}
+SESSION = {
+    "timezone": "UTC",
+    "standard_conforming_strings": "on",
+    "client_encoding": "UTF8",
+    # In autocommit mode a statement has this level. A stricter one would fail with errors that make a retry necessary.
+    "default_transaction_isolation": "read committed",
+}
 
 # The URL cannot change the encoding, because names and addresses of most languages cannot be sent in another one. The
 # encoding is a parameter of its own in the startup packet, so it takes precedence over `options`, and poolers accept
@@ -86,7 +91,8 @@ def connect(
     """
     given = database_url.read(url)
     limits = {**LIMITS, **({"lock_timeout": lock_timeout} if lock_timeout else {})}
-    own_options = " ".join(f"-c {name}={value}" for name, value in {**limits, **SESSION}.items())
+    options = {**limits, **SESSION}.items()
+    own_options = " ".join(f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in options)
     named = {name: given.get(name) for name in ("user", "password", "host", "port", "dbname")}
     one_host = "," not in (named["host"] or "") + (named["port"] or "")
     made = create_engine(

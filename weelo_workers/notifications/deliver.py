@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from uuid import UUID
+
 from weelo_workers.contracts.notifications import DeliverEvents
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Broadcast
 
 
 @handles(DeliverEvents)
 def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
-    """Publish the events as if this transaction had published them."""
+    """Publish the events as if this transaction had published them, under the locks of their broadcasts."""
+    broadcasts = set()
+    for event in command.events:
+        # If the id cannot be read, the event is refused when it is written.
+        with suppress(KeyError, ValueError, TypeError, AttributeError):
+            broadcasts.add(UUID(event.data["broadcastId"]))
+    uow.lock_all(Broadcast, sorted(broadcasts))
     uow.publish_stored(command.events)

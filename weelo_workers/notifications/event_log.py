@@ -47,7 +47,8 @@ def write(uow: UnitOfWork, events: Sequence[EventEnvelope]) -> None:
         return
     numbered, reachable = _write(uow.session, lines)
     _send_pushes(uow, numbered, reachable)
-    uow.after_commit(lambda: live_stream.publish(_by_event(numbered)))
+    # Sockets and waiting requests get the lines before the worker updates presence, which takes longer.
+    uow.after_commit(lambda: live_stream.publish(_by_event(numbered)), first=True)
 
 
 def _lines(session: Session, events: Sequence[EventEnvelope]) -> list[Line]:
@@ -65,6 +66,9 @@ def _lines(session: Session, events: Sequence[EventEnvelope]) -> list[Line]:
 # The log heads are locked first, in the order of user ids, so that transactions never deadlock. `event` and `written`
 # read `numbered`, which reads all of `head`, so they insert only when every head is locked. Therefore the positions of
 # events have the same order as each reader's lines.
+#
+# While a transaction holds the log heads, others with a common reader wait. So PostgreSQL ends it soon if its process is
+# suspended. The command is then executed again.
 _WRITE = text("""
     WITH line AS (
       SELECT * FROM jsonb_to_recordset(CAST(:lines AS jsonb)) AS line (user_id uuid, nth int, event_id uuid, own jsonb)
@@ -89,7 +93,8 @@ _WRITE = text("""
       SELECT line.user_id, numbered.before + line.nth, line.event_id, line.own
         FROM line JOIN numbered USING (user_id)
     )
-    SELECT user_id, before, EXISTS (SELECT FROM devices WHERE devices.user_id = numbered.user_id) AS reachable
+    SELECT user_id, before, EXISTS (SELECT FROM devices WHERE devices.user_id = numbered.user_id) AS reachable,
+           (SELECT set_config('idle_in_transaction_session_timeout', '2s', true)) AS idle_limit
       FROM numbered
 """)
 

@@ -187,7 +187,11 @@ def position(transporter_id: UUID) -> Point | None:
     Raises PresenceUnavailable.
     """
     try:
-        at = redis().hget("weelo:presence:at", str(transporter_id))
+        with redis().pipeline(transaction=False) as pipe:
+            # This write changes nothing. If Redis refuses it, heartbeats are not stored, and the position may be old.
+            pipe.set("weelo:presence:writable", "", xx=True)
+            pipe.hget("weelo:presence:at", str(transporter_id))
+            _, at = pipe.execute()
     except RedisError as error:
         raise PresenceUnavailable(f"Redis is away ({error})") from error
     return _point(at) if isinstance(at, str) else None

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
 from sqlalchemy import event, text
 
+from tests.support.waiting import eventually
 from tests.support.world import World
+from weelo_workers import presence
+from weelo_workers.contracts.fleet import SetAvailability
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.notifications import event_log, live_stream
 
 
 def logs(world: World) -> dict[UUID, list[int]]:
@@ -118,3 +127,51 @@ def _fan_out(world: World, recipients: int) -> list[str]:
     pushes = "SELECT count(*) FROM mailbox WHERE name = 'notifications.push' AND settled_at IS NULL"
     assert world.value(pushes) >= recipients / 50
     return statements
+
+
+def test_a_suspended_process_holds_the_logs_of_its_readers_for_two_seconds(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL ends its transaction, others go on, and the command is executed again."""
+    transporter, customer = uuid4(), uuid4()
+    suspended: list[float] = []
+    send_pushes = event_log._send_pushes
+
+    def suspend_once(*arguments: Any) -> None:
+        send_pushes(*arguments)
+        if not suspended:
+            suspended.append(time.monotonic())
+            time.sleep(4.0)
+
+    monkeypatch.setattr(event_log, "_send_pushes", suspend_once)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(world.book, customer)
+        eventually(lambda: suspended)
+        outcome = world.execute(
+            SetAvailability(transporter_id=transporter, is_available=False), customer, Role.CUSTOMER
+        )
+        took = time.monotonic() - suspended[0]
+        assert outcome.status == "succeeded" and 1 < took < 3.5
+        assert first.result().status == "succeeded"
+    assert world.value("SELECT count(*) FROM broadcasts") == 1
+    seqs = [line["seq"] for line in world.events_of(customer)]
+    assert seqs == list(range(1, len(seqs) + 1))
+
+
+def test_lines_are_published_before_presence_is_updated(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def noting(what: str, act: Callable[..., None]) -> Callable[..., None]:
+        def call(*given: Any) -> None:
+            done.append(what)
+            act(*given)
+
+        return call
+
+    world.fleet()
+    monkeypatch.setattr(live_stream, "publish", noting("lines", live_stream.publish))
+    monkeypatch.setattr(presence, "mark_offered", noting("presence", presence.mark_offered))
+    world.book(uuid4())
+    assert done == ["lines", "presence"]
