@@ -35,7 +35,7 @@ SERVER_STOP_SECONDS = 1.0
 """The time for each server to stop. If PostgreSQL is killed after it, the next start recovers the data from the log."""
 TICK_SECONDS = 0.1
 MIN_FILES = 128
-"""The least limit of open files. With 64 the embedded Valkey accepts fewer connections than the processes open."""
+"""The least limit of open files. With 64 files the embedded Valkey accepts fewer connections than the processes open."""
 
 
 class _StopEarly(BaseException):
