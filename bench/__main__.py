@@ -123,7 +123,7 @@ def _measure(data: Path, chosen: Sequence[str], console: Console, *, quick: bool
             continue
         settings = {**stage.settings, **(stage.quick_settings if quick else {})}
         began = time.monotonic()
-        # With this step no second ring follows while a measure runs.
+        # RADIUS_STEP_SECONDS is so long that no second ring follows while a measure runs.
         system = SystemWithOneWorker(
             data, DATABASE_URL="", REDIS_URL="", RADIUS_STEP_SECONDS="3600", **settings
         )

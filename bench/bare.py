@@ -1,4 +1,4 @@
-"""The bare peers of the ceilings: a Celery task that does nothing, and a Flask route that only enqueues it.
+"""The programs of two ceilings: a Celery task that does nothing, and a Flask route that only enqueues it.
 
 REDIS_URL names the broker. The other settings are those of celeryconfig.py that change what a task costs.
 """

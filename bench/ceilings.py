@@ -184,7 +184,7 @@ def _measured(what: str, many: int, act: Callable[[], None], *pids: int) -> Ceil
 @contextmanager
 def _program(module: str, *arguments: str) -> Iterator[int]:
     """Run a Python module in the repository's folder, and yield its pid."""
-    # Celery warns of root, which is usual in a container.
+    # `-W ignore` suppresses Celery's warning that it runs as root, as is usual in a container.
     argv = [sys.executable, "-W", "ignore", "-m", module, *arguments]
     process = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.DEVNULL)
     try:

@@ -28,11 +28,11 @@ from weelo_workers.models import MailboxRow, Offer
 from weelo_workers.models.mailbox import due
 
 SETTINGS: Mapping[str, str] = {
-    # No deadline comes, and no transporter becomes stale, while operations are measured.
+    # No deadline passes, and no presence expires, while operations are measured.
     "BROADCAST_TIMEOUT_SECONDS": "3600",
     "DRIVER_ACCEPT_SECONDS": "3600",
     "PRESENCE_TTL_SECONDS": "3600",
-    # No request is refused. The clients wait for each response, so they cannot send too many.
+    # No request is refused. No limit is needed, because each client waits for its response.
     "MAX_OPEN_OFFERS": "10000",
     "COMMANDS_PER_SECOND": "10000",
     "SHED_AFTER_SECONDS": "600",
@@ -121,7 +121,7 @@ class Batch:
 
     answers: Sequence[Answer]
     used: Mapping[str, float]
-    """Milliseconds of processor time per operation, by kind of process, with all that follows from the operation."""
+    """Milliseconds of processor time per operation, by kind of process. Commands that it sends are included."""
     answered_in: float
     """Seconds until the last response. By then the events of all operations are in their readers' logs."""
 
@@ -159,7 +159,7 @@ class Meter:
         return answers
 
     def figures(self) -> list[Figure]:
-        """Return rows per operation with a column per kind of process, and rows per operation and number of clients."""
+        """Return the rows of three tables: processor time in ms and in no-op tasks, and rates by number of clients."""
         unit = self._run.ceilings.no_op_task.milliseconds
         by_kind, in_units, rates = [], [], []
         for (operation, clients), batch in self.batches.items():

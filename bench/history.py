@@ -129,7 +129,7 @@ class Player:
 
 
 def _retention(engine: Engine) -> list[Figure]:
-    """Purge batches of each kind of row older than the retention."""
+    """For each kind of row, purge batches of rows that are older than the retention."""
     from weelo_workers.messaging import retention
 
     figures = []

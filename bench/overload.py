@@ -32,7 +32,8 @@ TIMES = 5
 TAP_EVERY_SECONDS = 0.35
 MOST_CONNECTIONS = 800
 
-# Counts bookings with offers. The booking whose slots are accepted during the flood is not counted: it is older.
+# Counts bookings that were both created and offered in a period. The booking whose slots are accepted during the flood
+# was created earlier, so it is not counted.
 OFFERED = text(
     "SELECT count(DISTINCT o.broadcast_id) FROM offers o JOIN broadcasts b ON b.id = o.broadcast_id"
     " WHERE b.created_at >= :began AND o.offered_at BETWEEN :began AND :ended"

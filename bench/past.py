@@ -1,4 +1,4 @@
-"""Fills a database with finished broadcasts and all their rows, as many days of use and purging would leave them.
+"""Fills a database with finished broadcasts and all their rows, as after many days of use and of purging.
 
 PostgreSQL generates the rows, without triggers of foreign keys and in the order of ids, so this takes minutes only.
 """

@@ -50,7 +50,7 @@ class Reader:
 
 
 def one_reader(run: Run) -> list[Figure]:
-    """Measure the time from an event's commit to its frame: the notifier's transaction and the live stream."""
+    """Measure the time to write the log line of a stored event, commit, publish it, and receive its frame."""
     rounds = run.size(200, 5)
     log_writer, reader = LogWriter(), Reader(run.system.port, uuid4())
     reader.greeted()
@@ -104,7 +104,7 @@ def idle_sockets(run: Run) -> list[Figure]:
 
 
 def a_stalled_reader(run: Run) -> list[Figure]:
-    """Measure the latency of 20 clients while much data is sent to another client. That client reads the data or does not."""
+    """Measure the latency of 20 clients while much data is sent to a client that reads it, or to one that does not."""
     turns, rounds = run.size(6, 2), run.size(100, 5)
     log_writer, others = LogWriter(), _enter(run.system, OTHERS)
     taken: dict[bool, list[float]] = {True: [], False: []}

@@ -48,7 +48,7 @@ def _rate(seconds: float, act: Callable[[], None]) -> float:
 
 
 def _bare(engine: Engine) -> None:
-    """Insert the command. In a second transaction lock it, change a row, insert the delivery and store the outcome."""
+    """Insert the command. In a second transaction lock it, insert a driver and another command, and store the outcome."""
     command, driver, user_id = uuid4(), uuid4(), uuid4()
     row = {"id": command, "driver": driver, "who": user_id, "delivery": uuid4()}
     # No handler exists for these commands. They are due tomorrow, so that no sweep takes them up.

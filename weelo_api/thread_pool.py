@@ -12,7 +12,7 @@ log.addFilter(RateLimitFilter())
 
 
 class ThreadPool(ThreadPoolExecutor):
-    """Work for which no further thread can be started (`ulimit -u`, a limit of a container) waits for a running one."""
+    """If no further thread can be started (`ulimit -u`, a limit of a container), work waits for a running thread."""
 
     def start(self) -> None:
         """Start the first thread. Raises RuntimeError if not even that is possible."""

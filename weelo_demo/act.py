@@ -114,7 +114,7 @@ class Act:
         within_km: float = NEAR_KM,
         at_least: int | None = None,
     ) -> list[Transporter]:
-        """Return the nearest transporters with such a truck, with open sockets."""
+        """Return the nearest transporters who have a truck of this kind. Their sockets are open."""
         found = self._fleet.nearest(kind, near, count, within_km)
         self.check(
             len(found) >= (count if at_least is None else at_least),

@@ -56,7 +56,7 @@ class Fleet:
         return [truck for transporter in self.transporters for truck in transporter.trucks]
 
     def nearest(self, kind: VehicleKind, to: Point, count: int, within_km: float) -> list[Transporter]:
-        """Return at most `count` transporters with such a truck, nearest first."""
+        """Return at most `count` transporters who have a truck of this kind, nearest first."""
         near = [(distance_km(t.at, to), t) for t in self.transporters if t.truck(kind)]
         near.sort(key=lambda pair: pair[0])
         return [transporter for km, transporter in near if km <= within_km][:count]
@@ -68,7 +68,7 @@ class Fleet:
             self._online.append(transporter)
             each_done(transporter)
 
-        # Heartbeats start first: on a busy machine early presences would expire before the last transporter is online.
+        # Heartbeats start before the sign-on. Otherwise, on a busy machine, the first presences would expire during it.
         self._beating.start()
         _all(self.transporters, Transporter.sign_on, online)
 

@@ -1,4 +1,4 @@
-"""The people of the demo. Each has a client, and a socket while listening."""
+"""The people of the demo. Each has a client, and after `listen` also a socket."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ def bus() -> Bus:
 
 
 class SweepingScheduler(Scheduler):
-    """Beat's scheduler, replaced by the sweep, which runs in beat's own process.
+    """Replaces beat's scheduler: its `tick` runs the sweep, in beat's own process.
 
     The sweep executes commands whose messages the broker has lost, so it must not depend on a message itself.
     """

@@ -25,7 +25,7 @@ def tune_garbage_collector() -> None:
 def start_server(*, always_share_metrics: bool = False) -> None:
     """Prepare a process that serves: tune it, and let it share its metrics with the processes that it forks.
 
-    prometheus_client reads the directory's variable while it is imported, so call this function before that import.
+    prometheus_client reads PROMETHEUS_MULTIPROC_DIR while it is imported, so call this function before that import.
     Raises RuntimeError if prometheus_client was imported already.
     """
     if "prometheus_client" in sys.modules:

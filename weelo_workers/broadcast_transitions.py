@@ -54,7 +54,7 @@ def advance_and_announce(
     why: dict[str, Any] | None = None,
     **columns: Any,
 ) -> None:
-    """Move a broadcast and publish its event. Every transition publishes one (BCAST-03)."""
+    """Move a broadcast and publish its event. Every transition publishes one (docs/promises.md, BCAST-03)."""
     uow.advance(broadcast, transition, why=why, **columns)
     announce_state(uow, broadcast, slots)
 

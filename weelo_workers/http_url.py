@@ -27,7 +27,7 @@ def check_host_and_port(url: str) -> None:
             "the port must be a number from 1 to 65535 (write special characters of a password percent-encoded)"
         )
     try:
-        # `socket` encodes a host name in this way before a look-up. The encoding is tried here, because later a
+        # `socket` encodes a host name as IDNA before a look-up. The encoding is tried here, because later a
         # UnicodeError from `socket` would not be handled as a network error.
         (parts.hostname or "").encode("idna")
     except UnicodeError:

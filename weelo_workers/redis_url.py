@@ -122,7 +122,7 @@ def _tls(read_by_redis: Mapping[str, Any]) -> dict[str, Any]:
     tls = {name: read_by_redis[name] for name in TLS_PARAMETERS if name in read_by_redis}
     verify = VERIFYING[tls.get("ssl_cert_reqs", "required")]
     tls["ssl_cert_reqs"] = verify
-    # redis-py checks host names by default. kombu passes on only what it is given, so the value is set here.
+    # The value is always set, because the default differs between versions of redis-py.
     tls["ssl_check_hostname"] = verify != ssl.CERT_NONE and tls.get("ssl_check_hostname", True)
     # This context only checks files, so the system's certificates are not loaded.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

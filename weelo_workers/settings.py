@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     sweep_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
     """The longest pause between two sweeps. If a timer comes due earlier, the sweep runs earlier."""
     shed_after_seconds: Annotated[float, Field(gt=0, le=600)] = 1.0
-    """If 50 commands wait in a queue and the oldest waits for longer than this, new requests are refused with 503. Accepts, cancels and the like are refused only after five times as long."""
+    """If 50 commands wait in a queue and the oldest waits for longer than this, new requests are refused with 503. Commands about existing broadcasts, such as accept and cancel, are refused only after five times as long."""
     commands_per_second: Annotated[float, Field(gt=0, le=10_000)] = 50.0
     """Rate limit per caller: this many in the long run, ten times as many in a burst, then 429. Each API process counts by itself."""
     event_retention_days: Annotated[int, Field(ge=1, le=3_650)] = 7

@@ -48,7 +48,7 @@ _PROBE = re.compile(rb"(?:GET|HEAD) /(?:healthz|readyz|metrics)[? ]")
 
 @contextmanager
 def reporting_no_threads() -> Iterator[None]:
-    """Turn the refusal of a thread at the start into one line and the end of the arbiter, instead of a traceback."""
+    """If a thread cannot be started, raise AppImportError, for which gunicorn prints one line and ends."""
     try:
         yield
     except RuntimeError as refusal:

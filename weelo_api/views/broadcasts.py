@@ -72,14 +72,14 @@ def cancel_order(path: ById, body: Cancellation) -> Response:
 @api.post("/orders/<id>/continue-partial", responses={200: BroadcastView, 202: Accepted})
 @allow(Role.CUSTOMER)
 def continue_order(path: ById) -> Response:
-    """Continue an expired order with only the trucks that were won in time."""
+    """Continue an expired order with only the trucks that were assigned in time."""
     return submit(ContinuePartial(broadcast_id=path.id, customer_id=caller().id, kind=BroadcastKind.ORDER))
 
 
 @api.post("/bookings/<id>/continue-partial", responses={200: BroadcastView, 202: Accepted})
 @allow(Role.CUSTOMER)
 def continue_booking(path: ById) -> Response:
-    """Continue an expired booking with only the trucks that were won in time."""
+    """Continue an expired booking with only the trucks that were assigned in time."""
     return submit(ContinuePartial(broadcast_id=path.id, customer_id=caller().id, kind=BroadcastKind.BOOKING))
 
 

@@ -64,7 +64,10 @@ def offers(query: Paging) -> Response:
 @api.get("/broadcasts/<id>/offers", responses={200: PageOf[RecipientView]})
 @allow(Role.ADMIN)
 def recipients(path: ById, query: Paging) -> Response:
-    """Transporters offered the broadcast or passed over, newest first, with step, distance, time, reason, answer."""
+    """The transporters who were offered the broadcast or passed over, newest first.
+
+    Each has the step, the distance, the time, and the reason or the answer.
+    """
     with replica_session() as session:
         items = recipients_of(session, path.id, query.page_request())
     if items is None:

@@ -1,4 +1,4 @@
-"""Assignments (trucks that won a slot): the drivers' answers, trip statuses and positions."""
+"""Assignments: the drivers' answers, trip statuses and positions."""
 
 from uuid import UUID
 

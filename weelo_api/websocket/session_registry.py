@@ -73,7 +73,7 @@ class SessionRegistry:
                 if not self._redis_unavailable:
                     log.warning("the open sockets cannot be written to Redis: %s", error)
                 self._redis_unavailable = True
-                # Otherwise each client that reconnects would cause another attempt to write.
+                # Without this pause each client that reconnects would cause another attempt to write.
                 stopped.wait(EVERY_SECONDS)
             except Exception:
                 log.exception("writing the open sockets to Redis failed")
@@ -87,7 +87,7 @@ class SessionRegistry:
         now = time.monotonic()
         if now >= self._announce_at:
             self._announce_at = now + ANNOUNCE_EVERY_SECONDS
-            # `opened` is needed as well, because new sockets may not be in `_present()` yet.
+            # `_present()` may not contain new sockets yet, so those in `opened` are written as well.
             opened = [*opened, *self._present()]
         elif not (opened or closed or acked):
             return

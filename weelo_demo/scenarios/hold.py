@@ -15,7 +15,7 @@ TITLE = "A hold keeps a rival away until it runs out"
 def play(act: Act) -> str:
     """During the hold a second transporter is refused.
 
-    When the hold expires, both transporters are notified, and the second one wins the slot.
+    When the hold expires, both transporters are notified, and the second one gets the slot.
     """
     customer = act.customer()
     holder, rival = act.transporters(OPEN, GURUGRAM, 2)

@@ -19,7 +19,7 @@ FAIR_ANSWERS = {"BROADCAST_FILLED", "REQUEST_ALREADY_TAKEN"}
 
 
 def play(act: Act) -> str:
-    """There are as many winners as slots, each on its own slot. Every other accept is rejected."""
+    """As many accepts succeed as there are slots, each on its own slot. Every other accept is rejected."""
     customer = act.customer()
     racers = act.transporters(OPEN, CONNAUGHT_PLACE, RACERS)
     asked = time.monotonic()

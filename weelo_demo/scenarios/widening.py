@@ -1,4 +1,4 @@
-"""No transporter nearby has such a truck: the broadcast is offered in wider rings until one reaches a transporter."""
+"""No transporter nearby has a truck of the requested kind: wider rings follow until one reaches a transporter."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Commands that are executed in batches, in one transaction, instead of one by one by woken workers.
 
-A command class with `batched=True` is executed in this way. Beat executes its rows within a second. A row that cannot
-be executed in a batch remains, and the sweep executes it alone like any other command.
+The commands are those of classes with `batched=True`. Beat executes their rows within a second. A row that cannot be
+executed in a batch remains, and the sweep executes it alone like any other command.
 """
 
 from __future__ import annotations

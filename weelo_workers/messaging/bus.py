@@ -138,7 +138,7 @@ class Bus:
     ) -> AfterCommit:
         """Claim and settle the command.
 
-        `rejected`: the rejection that the handler raised in a transaction that was undone.
+        `rejected`: the rejection that the handler raised in an earlier transaction, which was rolled back.
         """
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             row = claim(session, command_id, marked=marked)

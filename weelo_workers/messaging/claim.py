@@ -34,7 +34,7 @@ def claim(session: Session, command_id: UUID, *, marked: bool) -> ClaimedRow | N
     """Lock the row of the command until the transaction ends, and return it.
 
     Return None if the row is settled, parked, deleted, or in its pause after a failure. `marked`: this attempt has been
-    recorded as a possible crash, so the pause is its own. Waits while another transaction has the row.
+    recorded as a possible crash, which began the pause. Waits while another transaction has the row.
     """
     parameters = {"id": command_id, "marked": marked}
     return session.connection().execute(_CLAIM, parameters).one_or_none()

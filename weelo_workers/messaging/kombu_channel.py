@@ -8,7 +8,7 @@ from kombu.transport import redis as redis_transport
 
 
 class ClientKeepingChannel(redis_transport.Channel):
-    """kombu (5.7.0) makes a new client for each message that is sent, recorded or acknowledged. This channel keeps one.
+    """A channel that keeps one client. kombu (5.7.0) makes a new one whenever it sends, takes or acknowledges a message.
 
     All clients of a channel use the same pool of connections.
     """

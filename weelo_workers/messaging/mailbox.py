@@ -106,7 +106,7 @@ def find_outcome(connection: Connection, command_id: UUID, caller_id: UUID) -> C
 
 
 def outcome(row: Mapping[Any, Any]) -> CommandOutcome:
-    """Return the outcome that a row holds. `repeated`: whether the request was replayed."""
+    """Return the outcome that a row holds. Its element `repeated` states whether a client has repeated the request."""
     return CommandOutcome(
         command_id=row["id"],
         command=row["name"],

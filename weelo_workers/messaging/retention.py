@@ -25,7 +25,10 @@ log = logging.getLogger(__name__)
 EVERY_SECONDS = 60.0
 FIRST_AFTER_SECONDS = 5.0
 SECONDS_EACH = 5.0
-"""The time for each rule in each minute: enough to keep up with writing, and little load for the database."""
+"""The time limit for each PurgeRule in each minute.
+
+It is enough to keep up with new rows, and a small load for the database.
+"""
 _LOCK_KEY = 0x666F72676574
 """The key of the advisory lock: any constant ("forget" in ASCII)."""
 
@@ -67,8 +70,8 @@ _PASSED_OVER = text("""
                              ORDER BY at LIMIT :batch))
 """)
 
-# Slots, holds, recipients, history and assignments are deleted with the broadcast. A broadcast that has ended for its
-# customer may still have trucks on the road; it is kept until they have arrived.
+# Slots, holds, offers, history and assignments are deleted with the broadcast. A finished broadcast may still have live
+# assignments, and is kept until they have ended.
 _HISTORY = text(f"""
     DELETE FROM broadcasts
      WHERE id IN (SELECT id FROM broadcasts b
@@ -95,7 +98,7 @@ AGING = (
     PurgeRule("replays", _REPLAYS, 1_000),
     PurgeRule("passed over", _PASSED_OVER, 1_000),
 )
-# The batch is small, because each broadcast may have a thousand recipients.
+# The batch is small, because each broadcast may have a thousand offers.
 HISTORY = PurgeRule("history", _HISTORY, 50)
 
 

@@ -60,8 +60,8 @@ _Overdue = Row[tuple[UUID, str, Queue, int, int, int]]
 # The comparison uses statement_timestamp(), because PostgreSQL cannot search an index for clock_timestamp(), whose
 # value changes during the statement. SKIP LOCKED is used, because a locked row is being settled by a worker or taken up
 # by another sweep. Each time a command is taken up, the pause before its next sweep grows, so that a full queue does
-# not get ever more wake-ups. The pause of a timer grows only if the timer has failed: a longer pause would delay its
-# deadline, and a lock that blocks it may be released at any time.
+# not get ever more wake-ups. The pause of a timer grows only after failures. If a timer only waits for a locked row, it
+# is tried again soon, because the lock may be released at any time.
 _FRESH_TIMER = f"(queue = '{TIMERS}' AND {as_sql(untroubled())})"
 _TAKE_UP = text(f"""
     UPDATE mailbox
@@ -104,7 +104,7 @@ def sweep(bus: Bus, *, seconds: float) -> int:
         # come first, because no worker executes them once the sweep has taken them up.
         for row in sorted(overdue, key=lambda row: not _is_fresh_timer(row)):
             if time.monotonic() >= stop_at and not _is_fresh_timer(row):
-                break  # The row is not executed now. A later sweep takes it up again.
+                break  # A later sweep takes up the remaining rows again.
             if time.monotonic() >= timers_at and not _is_fresh_timer(row):
                 taken += _settle_fresh_timers(bus)
                 timers_at = time.monotonic() + TIMERS_EVERY_SECONDS

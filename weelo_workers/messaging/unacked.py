@@ -37,7 +37,7 @@ _UNSETTLED = text(f"SELECT id FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[])) 
 
 @lru_cache(maxsize=1)
 def _broker() -> Redis:
-    """Return a client of the broker: that of `redis()`, with its circuit breaker, if REDIS_URL is the broker's URL."""
+    """Return a client of the broker: the one of `redis()` if REDIS_URL is the broker's URL, otherwise a new one."""
     return redis() if settings().broker_url == settings().redis_url else connect(settings().broker_url)
 
 

@@ -51,7 +51,7 @@ _SUBJECTS: dict[type[Base], str] = {
 
 @lru_cache(maxsize=16)
 def _locking(model: type[Base]) -> Select[Any, datetime]:
-    """Return the statement that locks rows of this model by `ids`, with the time after the lock."""
+    """Return the statement that locks and returns rows of this model by `ids`, and returns the time after the lock."""
     locked = (
         select(model)
         .where(model.id.in_(bindparam("ids", expanding=True)))  # type: ignore[attr-defined]
@@ -146,7 +146,10 @@ class UnitOfWork:
     # --- move ---------------------------------------------------------------------------------------
 
     def record_created(self, row: Stateful, name: str, **details: Any) -> None:
-        """Record in the history that a row was created in its first state. It will not be read again."""
+        """Record in the history that a row was created in its first state.
+
+        The session keeps the row and need not read it again.
+        """
         if row not in self.session:
             make_transient_to_detached(row)
             self.session.add(row)

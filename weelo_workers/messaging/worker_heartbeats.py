@@ -16,14 +16,14 @@ REPORT_EVERY_SECONDS = 2.0
 EXPIRES_AFTER_SECONDS = 8  # A worker counts as gone after three missed reports.
 _PREFIX = "weelo:consumer:"
 _CONSUMED = "weelo:consumed:"
-CONSUMPTION_TTL_SECONDS = 300  # Only `weelo up` reads these records, and its start takes less time than this.
+CONSUMPTION_TTL_SECONDS = 300  # A start of `weelo up`, which reads the records of consumption, is shorter.
 
 NO_COMMAND = UUID(int=0)
 """An id that no mailbox row has. A message with it has no effect, but it proves that its queue is consumed."""
 
 
 def report(worker: str, queues: Iterable[str]) -> None:
-    """Report that this worker consumes these queues. A report that fails is harmless: only `weelo doctor` reads them."""
+    """Report that this worker consumes these queues. A report that fails is harmless: the next one follows soon."""
     try:
         with redis().pipeline(transaction=False) as pipe:
             for queue in queues:

@@ -1,8 +1,8 @@
 """The directory in which the processes of a program share metrics: prometheus_client's multiprocess mode.
 
-One directory per program (a worker's parent with its children, the API's arbiter with its workers), named by the
-parent's pid, below METRICS_DIR or a temporary directory. `merging` reads its files. prometheus_client is not imported here,
-because it has to be imported after the directory is opened.
+Each program (a worker's parent with its children, the API's arbiter with its workers) has one directory. Its name is
+the parent's pid, and it is below METRICS_DIR or a temporary directory. `merging` reads its files. prometheus_client is
+not imported here, because it has to be imported after the directory is opened.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ To = TypeVar("To", bound=Recipients)
 
 
 # --- the fields of an event that audiences and pushes read ------------------------------------------------
-# Only these fields are validated when an event is written. So a worker can write an event that another version of this
-# program has stored with further fields.
+# Only the fields of the next classes are validated when an event is written. So a worker can write an event that
+# another version of this program has stored with further fields.
 
 
 class Nothing(BaseModel):
@@ -243,7 +243,7 @@ _OFFERS = "offers by broadcast"
 def _recipients(session: Session, event: OfBroadcastVersion) -> list[UUID]:
     """Return the transporters to whom the broadcast was offered up to this version.
 
-    The offers are read once per transaction. A later offer has a greater version than the events of the transaction.
+    The offers are read once per transaction. Offers made later have greater versions than this transaction's events.
     """
     known = session.info.setdefault(_OFFERS, {})
     if event.broadcast_id not in known:
@@ -279,7 +279,10 @@ def while_on_offer(session: Session, push: PushData, users: Collection[UUID]) ->
 
 @push_condition(OfBroadcast)
 def while_taken(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """Return all users, or none if a slot has reopened: the push would replace the push of the new offer on a phone."""
+    """Return all users, or none if a slot has reopened.
+
+    After that, this push would replace the push of the new offer on a phone.
+    """
     reopened = session.scalar(
         select(Broadcast.id).where(Broadcast.id == push.broadcast_id, Broadcast.status.in_(OPEN))
     )

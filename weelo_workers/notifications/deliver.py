@@ -1,4 +1,4 @@
-"""Handler: publish events that an earlier version has stored in a row of the mailbox."""
+"""Handler: publish events that an earlier version of this program has stored in a row of the mailbox."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def send(messages: Sequence[Message], now: datetime) -> list[DeliveryResult]:
     """Send up to BATCH messages to FCM, and wait up to BATCH_SECONDS. Raises nothing: a failure is a result.
 
     Each message is sent separately. The library's own batch makes the same requests, but waits for all of them without
-    a limit. If one request fails for lack of credentials, the results of the others are lost.
+    a limit. It also loses all results if one request fails for lack of credentials.
     """
     began = time.monotonic()
 

@@ -5,16 +5,16 @@ heartbeats restore it within one TTL. Presence only proposes; matching checks av
 database.
 
 Keys of transporters, below `weelo:presence:`: `geo:<kind>` (positions of those with a free truck of the kind),
-`kind:<kind>` (all of those, also the ones without a position), `geo:busy:<kind>` and `kind:busy:<kind>` (the same for
-transporters whose trucks of the kind are all on the road), `kinds` (transporter → kinds, JSON), `at` (→
-"longitude,latitude"), `seen` (→ time of the last heartbeat), `stamp` (→ time at which the rows were read), `since`
-(when the data begins).
+`kind:<kind>` (all transporters with a free truck of the kind, also without a position), `geo:busy:<kind>` and
+`kind:busy:<kind>` (the same for transporters whose trucks of the kind are all on the road), `kinds` (transporter →
+kinds, JSON), `at` (→ "longitude,latitude"), `seen` (→ time of the last heartbeat), `stamp` (→ time at which the rows
+were read), `since` (when the data begins).
 
 Keys of open broadcasts that are offered in rings, below `weelo:open:`: `geo:<kind>` (pickups), `about:<id>` (a hash),
 `told:<id>` (transporters with an offer), `asked:<id>:<transporter>` (found by a heartbeat; for a few seconds),
 `full:<transporter>` (the distance beyond which they have no room for offers, and the position from which it is
-measured), `moved:<transporter>` (they were far away; for a few seconds), `ends` (→ end of the entry), `reach` (widest
-radius).
+measured), `moved:<transporter>` (their new position was far from the last one; for a few seconds), `ends` (→ end of the
+entry), `reach` (widest radius).
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ local function apart_km(lon, lat, to_lon, to_lat)
   return 2 * 6371 * math.asin(math.min(1, math.sqrt(chord)))
 end
 -- Returns the distance in km beyond which a transporter at this position has no room. `full:<id>` is a distance and the
--- position from which it was measured. If the transporter has moved, the distance grows by as much.
+-- position from which it was measured. If the transporter has moved since, the distance moved is added.
 local function full(id, lon, lat)
   local km, from_lon, from_lat = (redis.call('GET', O..'full:'..id) or '1e6'):match('^(%S+) ?([^,]*),?(.*)$')
   if not tonumber(from_lon) or not tonumber(lon) then return tonumber(km) end

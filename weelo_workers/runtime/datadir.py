@@ -149,7 +149,7 @@ def make_directory(path: Path) -> None:
 
 
 def _check_owner(path: Path) -> None:
-    """Refuse a data dir with files of another user, such as root in an earlier run. They could not be replaced."""
+    """Refuse a data dir with files of another user, because this process could not replace them."""
     me = os.geteuid()
     if me == 0:
         return

@@ -126,10 +126,10 @@ def environment(overrides: Mapping[str, str]) -> dict[str, str]:
 
 
 def env_for_role(environment: Mapping[str, str], role: str | None) -> dict[str, str]:
-    """Return a program's environment, with the URL of variable `role` as DATABASE_URL; None: without a database.
+    """Return a program's environment, in which DATABASE_URL has the value of the variable that `role` names.
 
-    If that variable is not set, the program connects as the schema's owner, with the original DATABASE_URL. No program
-    gets the passwords of other roles.
+    If that variable is not set, the program connects as the schema's owner, with the original DATABASE_URL. If `role`
+    is None, DATABASE_URL is left out. No program gets the passwords of other roles.
     """
     address = environment.get(role) or environment.get("DATABASE_URL") if role else None
     others = {name: value for name, value in environment.items() if name not in ("DATABASE_URL", *ROLES)}

@@ -56,7 +56,7 @@ class Readiness:
         The rights are checked once, because a check opens a connection.
         """
         self._refused: dict[str, int] = {}
-        """How many connections each of these servers had refused when it was first checked."""
+        """How many connections each Redis had refused when it was first checked."""
         self._addresses: dict[str, str] = {}
         self._signs: set[str] = set()
         """The names of all workers, queues and programs that have shown activity so far."""
@@ -150,7 +150,8 @@ class Readiness:
                 clear_consumption(next(iter(self._brokers.values())))
                 self._cleared = True
         except RedisError as problem:
-            # During its pause after a failure the client sends no request, so the next check is made after that pause.
+            # After a failure FailFastRedis sends no request for PAUSE_SECONDS, so the next check is made after that
+            # time.
             self._next_check = time.monotonic() + FailFastRedis.PAUSE_SECONDS + PAUSE_SECONDS
             return f"Redis cannot be used: {reason(problem)}"
         return None

@@ -32,7 +32,8 @@ KILL_SECONDS = 10.0
 LOG_LIMIT_BYTES = 10_000_000
 POLL_SECONDS = 0.02
 
-_ERROR = re.compile(r"\b(?:FATAL|PANIC|ERROR|error):")  # PostgreSQL's severities and its programs' "error:"
+# Matches the severities in PostgreSQL's log, and "error:" in the output of its programs.
+_ERROR = re.compile(r"\b(?:FATAL|PANIC|ERROR|error):")
 
 # The servers that this process started. Only their parent can reap them.
 _started: list[subprocess.Popen[bytes]] = []
@@ -116,7 +117,7 @@ class EmbeddedServer(ABC):
     def stop(self, within: float = 10.0) -> None:
         """Shut the server down cleanly. If it does not end in time, kill it.
 
-        No data is lost: the next start recovers them.
+        No data is lost: the next start recovers it.
         """
         pid = self.pid()
         if pid is None:

@@ -157,7 +157,8 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=None if program.once else subprocess.PIPE,
                 stderr=None if program.once else subprocess.STDOUT,
-                # Python, Celery, gunicorn and Flower would import and read files from the user's current directory.
+                # The user's current directory is not used: Python, Celery, gunicorn and Flower would import and read
+                # files from it.
                 cwd="/",
                 # Each program has a session of its own. Ctrl-C does not reach it, and all its processes can be killed
                 # together.

@@ -37,7 +37,7 @@ TICK_SECONDS = 0.1
 WATCH_SECONDS = 0.25
 """The time between two looks at the children of a system that is ready. Rarer looks cost an idle system less."""
 MIN_FILES = 128
-"""The least limit of open files. With 64 the embedded Valkey accepts fewer connections than the processes open."""
+"""The least limit of open files. With 64 files the embedded Valkey accepts fewer connections than the processes open."""
 
 
 class _StopEarly(BaseException):
