@@ -4,6 +4,7 @@ Celery messages only wake workers. A message may be lost or duplicated, because 
 """
 
 from weelo_workers import redis_url
+from weelo_workers.contracts.command import PRIORITIES
 from weelo_workers.settings import ConfigurationError, settings
 
 try:
@@ -25,7 +26,9 @@ broker_transport_options = {
     "socket_connect_timeout": 2,
     "socket_keepalive": True,
     "health_check_interval": 10,
-    "priority_steps": [0],  # one list per queue instead of four
+    "priority_steps": list(
+        PRIORITIES
+    ),  # one list for each in each queue; the list of 0 has the name of the queue
     "unacked_restore_interval": 5,
     "visibility_timeout": 3600,  # longer than any countdown, else countdowns run several times
     "global_keyprefix": "weelo:celery:",

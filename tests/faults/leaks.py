@@ -65,7 +65,11 @@ def no_keys(seen: Evidence) -> tuple[str, list[str]]:
 def no_messages(seen: Evidence) -> tuple[str, list[str]]:
     def left() -> list[str]:
         with seen.fault_system.redis() as redis:
-            waiting = {queue: cast(int, redis.llen(f"{BROKER}{queue}")) for queue in QUEUES}
+            # Messages of a later priority are in lists of their own, whose names begin with the queue's.
+            lists = [
+                key.decode() for queue in QUEUES for key in redis.scan_iter(f"{BROKER}{queue}*", _type="list")
+            ]
+            waiting = {key.removeprefix(BROKER): cast(int, redis.llen(key)) for key in lists}
             unacked = cast(dict[bytes, bytes], redis.hgetall(f"{BROKER}unacked"))
         found = [f"{n} wait on {queue}" for queue, n in waiting.items() if n]
         return found + [

@@ -152,10 +152,12 @@ class CatchUp(Command, name="broadcasts.catch_up"):
     again: bool = False
 
 
-class OfferLate(Command, name="broadcasts.offer_late", queue=FLEET):
+class OfferLate(Command, name="broadcasts.offer_late", queue=FLEET, priority=1):
     """Make a late offer of a broadcast to a transporter who was not within reach when its steps were made.
 
-    The command is on the queue `fleet`, so that commands that create broadcasts do not wait behind late offers.
+    The command is on the queue `fleet`, so that commands that create broadcasts do not wait behind late offers. It has
+    priority 1, so that it waits for transporters who come online, but not for the hundreds of commands that the end of
+    a surge sends.
 
     `then`: further broadcasts to offer them afterwards, nearest first. Each command sends the next one, so that one
     transporter does not fill the queue.
@@ -166,17 +168,17 @@ class OfferLate(Command, name="broadcasts.offer_late", queue=FLEET):
     then: tuple[UUID, ...] = ()
 
 
-class Backfill(Command, name="broadcasts.backfill", queue=FLEET):
+class Backfill(Command, name="broadcasts.backfill", queue=FLEET, priority=2):
     """Offer the transporters of an ended broadcast the nearest broadcast for which they had no room before.
 
-    Backfill and OfferPassedOver are on the queue `fleet`, because the end of a surge sends hundreds of them. On the
-    queue `broadcasts`, new bookings would wait behind them or be refused.
+    Backfill and OfferPassedOver are on the queue `fleet` and have the last priority, because the end of a surge sends
+    hundreds of them. Otherwise commands of users in all towns would wait behind them or be refused.
     """
 
     broadcast_id: UUID
 
 
-class OfferPassedOver(Command, name="broadcasts.offer_passed_over", queue=FLEET):
+class OfferPassedOver(Command, name="broadcasts.offer_passed_over", queue=FLEET, priority=2):
     """Offer a broadcast to transporters who had no room for it before."""
 
     broadcast_id: UUID

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
 from weelo_workers.contracts.queues import Queue
 from weelo_workers.contracts.statuses import Role
+
+Priority = Literal[0, 1, 2]
+PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,10 @@ class Command(BaseModel):
     batched: ClassVar[bool] = False
     """Rows of this command wake no worker, because they are executed in batches (see `messaging/batches.py`)."""
 
+    priority: ClassVar[Priority] = 0
+    """Workers execute commands of a lower number first. Those of 1 and 2, for which no user waits, do not count as load
+    that causes refusals."""
+
     def __init_subclass__(
         cls,
         *,
@@ -54,6 +61,7 @@ class Command(BaseModel):
         runs_in_background: bool = False,
         sheddable: bool = False,
         batched: bool = False,
+        priority: Priority = 0,
         **kwargs: object,
     ) -> None:
         super().__init_subclass__(**kwargs)  # type: ignore[arg-type]
@@ -64,6 +72,7 @@ class Command(BaseModel):
         cls.runs_in_background = runs_in_background
         cls.sheddable = sheddable
         cls.batched = batched
+        cls.priority = priority
         cls.queue = queue or domain  # type: ignore[assignment]
         if name in REGISTRY:
             raise TypeError(f"two commands are called {name}")
@@ -78,6 +87,12 @@ def is_batched(name: str) -> bool:
     """Return whether the command of this name is executed in batches. An unknown command is not."""
     command = REGISTRY.get(name)
     return command is not None and command.batched
+
+
+def priority_of(name: str) -> Priority:
+    """Return the priority of the command of this name; 0 for an unknown command."""
+    command = REGISTRY.get(name)
+    return command.priority if command else 0
 
 
 def load(name: str, payload: dict[str, Any]) -> Command:

@@ -10,6 +10,7 @@ from celery import Celery
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from weelo_workers.contracts.command import priority_of
 from weelo_workers.log_rate_limit import RateLimitFilter
 from weelo_workers.messaging.celery_settings import celery_settings
 from weelo_workers.messaging.wakeup import BrokerUnavailable, WakeUp
@@ -73,6 +74,7 @@ class CeleryWaker:
                 args=[str(wake_up.id)],
                 queue=wake_up.queue,
                 countdown=wake_up.countdown or None,
+                priority=priority_of(wake_up.name),
                 retry=False,
             )
             if self._is_away:

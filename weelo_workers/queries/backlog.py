@@ -101,10 +101,13 @@ def is_unsettled(*commands: type[Command]) -> Exists:
 def waits(connection: Connection) -> dict[Queue, Wait]:
     """Return the number and the age of due commands that have not been attempted, for each queue that has any.
 
-    Commands that run in the background or in batches are left out, because they keep no worker of the queue busy.
+    Commands that run in the background or in batches are left out, because they keep no worker of the queue busy, and
+    so are those of a later priority, because workers execute the others first.
     """
     names = [
-        name for name, command in REGISTRY.items() if not (command.runs_in_background or command.batched)
+        name
+        for name, command in REGISTRY.items()
+        if not (command.runs_in_background or command.batched or command.priority)
     ]
     rows = connection.execute(_WAITS, {"names": names})
     return {row.queue: Wait(row.waiting, float(row.oldest)) for row in rows}
