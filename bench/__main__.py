@@ -57,7 +57,7 @@ STAGES = (
             # No request of `thousand_pending` expires before all thousand are created.
             "BROADCAST_TIMEOUT_SECONDS": "90",
             "MAX_OPEN_OFFERS": "10000",
-            # Transporters stay online, although they send only one heartbeat per measure.
+            # Transporters stay online, although they send only one heartbeat per benchmark.
             "PRESENCE_TTL_SECONDS": "3600",
         },
         {"BROADCAST_TIMEOUT_SECONDS": "10"},

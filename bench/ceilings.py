@@ -173,7 +173,10 @@ def _socket_write(readers: int) -> Ceiling:
 
 
 def _measured(what: str, many: int, act: Callable[[], None], *pids: int) -> Ceiling:
-    """Call `act`, which does one thing `many` times, and return the ceiling. `pids`: other processes that take part."""
+    """Call `act`, which repeats one operation `many` times.
+
+    Return its rate, and its processor time in this process and in the processes `pids`.
+    """
     before, own, began = sum(map(tree_seconds, pids)), time.process_time(), time.perf_counter()
     act()
     took, own = time.perf_counter() - began, time.process_time() - own

@@ -122,7 +122,7 @@ SIZES = """
 
 
 def populate(engine: Engine) -> None:
-    """Insert the fleets. Both databases get the same fleets."""
+    """Insert fleets with a driver and a vehicle each. The databases with and without finished broadcasts both get them."""
     _run(engine, PEOPLE_SQL)
 
 

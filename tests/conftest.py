@@ -52,7 +52,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     with _lock("turn", fcntl.LOCK_EX) as turn:
         alone = item.get_closest_marker("alone") is not None
         with _lock("tests", fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
-            # A test marked `alone` holds the lock `turn` while it waits, so that no other test begins before it.
+            # While a test marked `alone` waits for the lock `tests`, it holds the lock `turn`, so that no other test
+            # begins.
             fcntl.flock(turn, fcntl.LOCK_UN)
             return (yield)
 

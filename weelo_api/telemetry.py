@@ -53,8 +53,9 @@ def _first_heartbeat(transporter_id: UUID, here: presence.Point, absent: presenc
         enqueue(catch_up)
     else:
         rows = read_availability(transporter_id)
-        # If Redis was emptied, presence lacks every transporter, and hardly any of them has missed a broadcast. So no
-        # search is started in that case.
+        # A transporter who is missing in presence was usually offline and may have missed broadcasts. After Redis was
+        # emptied, presence lacks all transporters, and hardly any of them was offline. So CatchUp is sent only if
+        # presence has existed for one TTL.
         if rows.free_kinds is not None and presence.is_warm():
             enqueue(catch_up)
         write_presence(transporter_id, rows, heard=True)

@@ -130,7 +130,7 @@ class Plates:
 
 
 def _kinds(at: Point, dice: random.Random) -> list[VehicleKind]:
-    """Return a fleet's kinds of vehicles: open trucks always, special kinds at random, long trailers if out of town."""
+    """Return a fleet's kinds of vehicles: open trucks, special kinds at random, long trailers just outside the city."""
     special = dice.sample((CONTAINER, TIPPER, LCV), dice.choices((0, 1, 2), (65, 30, 5))[0])
     nearest, farthest = OUTSIDE_THE_CITY_KM
     if nearest <= distance_km(CONNAUGHT_PLACE, at) <= farthest:

@@ -107,7 +107,7 @@ class Show:
 
     @contextmanager
     def watching(self, acts: Sequence[Act]) -> Iterator[None]:
-        """Show the acts as they are played within the context."""
+        """Show these scenarios while the `with` block plays them."""
         if self._console.is_terminal:
             with self._drawing(lambda: self._picture(acts)):
                 yield

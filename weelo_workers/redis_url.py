@@ -124,7 +124,8 @@ def _tls(read_by_redis: Mapping[str, Any]) -> dict[str, Any]:
     tls["ssl_cert_reqs"] = verify
     # The value is always set, because the default differs between versions of redis-py.
     tls["ssl_check_hostname"] = verify != ssl.CERT_NONE and tls.get("ssl_check_hostname", True)
-    # This context only checks files, so the system's certificates are not loaded.
+    # This context only tests whether the files of the URL can be loaded. It makes no connection, so it does not load
+    # the system's certificates.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         if "ssl_ca_certs" in tls or "ssl_ca_path" in tls:

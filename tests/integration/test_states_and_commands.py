@@ -381,8 +381,8 @@ def _cells(table: str) -> Iterator[tuple[str, str, str]]:
                 yield state, command, "INVALID_TRANSITION" if cell == "no" else cell
 
 
-# The cells of the tables are ordered by state, so that `Stage` can use the rows of one state for several commands.
-# Within a state, the commands that need an elapsed deadline come last.
+# The cells of all tables above, sorted by state, so that `Stage` can use a broadcast in one state for several commands.
+# Within a state, the timers that need an elapsed deadline come last, because no other command is possible after it.
 CELLS = [
     (subject, *cell)
     for subject, (tables, _, _) in SUBJECTS.items()

@@ -1,4 +1,4 @@
-"""One running system for all journeys of a worker."""
+"""One running system, shared by all tests of this folder."""
 
 from __future__ import annotations
 

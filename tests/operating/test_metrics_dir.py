@@ -1,4 +1,4 @@
-"""METRICS_DIR is deleted while programs run: nothing fails, and programs that are started afterwards count again."""
+"""METRICS_DIR is deleted while programs run: nothing fails, and processes started afterwards record metrics."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from weelo_workers.contracts.fleet import SetAvailability
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.messaging import mailbox
 from weelo_workers.messaging.celery_waker import CeleryWaker
+from weelo_workers.messaging.unacked import MESSAGES
 from weelo_workers.messaging.wakeup import WakeUp
 from weelo_workers.redis_client import redis
 from weelo_workers.runtime.ports import free_port
@@ -78,7 +79,7 @@ def test_a_worker_executes_and_its_new_children_count(world: World, tmp_path: Pa
         assert scrape(port)
         shutil.rmtree(folder)
         # The child acknowledges the message of its command after the commit.
-        eventually(lambda: not redis().hlen("unacked"))
+        eventually(lambda: not redis().hlen(MESSAGES))
         child.send_signal(signal.SIGKILL)
         execute()
         executed = f'weelo_commands_total{{name="{SetAvailability.name}",outcome="succeeded"}} 1.0'

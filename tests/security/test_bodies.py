@@ -17,7 +17,7 @@ from tests.support.people import BOOKING
 from tests.support.tokens import claims, signed
 from weelo_workers.contracts.statuses import Role
 
-# The fixture empties the mailbox, because with a full mailbox load shedding refuses requests.
+# The fixture empties the mailbox, because load shedding refuses requests while the mailbox is full.
 pytestmark = pytest.mark.usefixtures("world")
 
 GOOD = json.dumps(BOOKING).encode()

@@ -258,7 +258,7 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
                 self._read_until.pop(conn, None)
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """While the worker is stopping, apply gunicorn's keep-alive deadline also to connections that wait for a head.
+        """While the worker is stopping, apply gunicorn's keep-alive deadline also to connections with an incomplete head.
 
         gunicorn itself applies it to keep-alive connections only.
         """

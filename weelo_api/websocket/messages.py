@@ -55,7 +55,8 @@ _OPS: TypeAdapter[Op] = TypeAdapter(Annotated[Op, Field(discriminator="op")])
 def parse(message: str | bytes) -> Op:
     """Return the op that a client has sent. Raises Rejected(VALIDATION_ERROR) for every other frame.
 
-    pydantic's parser limits nesting, so thousands of nested brackets raise a ValidationError as well.
+    pydantic's parser limits nesting, so a frame with thousands of nested brackets is rejected like any other invalid
+    one.
     """
     if isinstance(message, bytes):
         raise Rejected(Code.VALIDATION_ERROR, "Send text frames.")

@@ -18,7 +18,7 @@ State = TypeVar("State", bound=StrEnum)
 class Transition(Generic[State]):
     """A transition called `name`, allowed in the states `when`, that leads to the state `to`.
 
-    `by`: the actor, if the table names one.
+    `by`: the actors who make this transition, for the diagram.
     """
 
     name: str

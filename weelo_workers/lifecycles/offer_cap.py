@@ -32,7 +32,7 @@ APART_KM = 0.1
 class OfferRank:
     """The rank of an offer in a transporter's list. `km`: the distance to the pickup; None: not known, counts as the farthest.
 
-    `pickup`: its latitude and longitude; None: not known, so only the distances are compared.
+    `pickup`: its latitude and longitude; None: not known, so only `km` decides.
     """
 
     km: float | None
@@ -72,7 +72,10 @@ def split_by_room(
 
 
 def _is_elsewhere(open_offer: OfferRank, new: OfferRank) -> bool:
-    """Return whether the open offer's pickup must be farther away than the new one's."""
+    """Return whether the transporter must be farther from the open offer's pickup than from the new one's.
+
+    This follows from the distance between the pickups.
+    """
     if open_offer.pickup is None or new.pickup is None or new.km is None:
         return False
     limit = half_chord_squared_of(new.km * APART_FACTOR + APART_KM)

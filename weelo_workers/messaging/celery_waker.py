@@ -81,8 +81,8 @@ class CeleryWaker:
                 self._is_away = False
                 self.outages_ended += 1
         except Exception as error:
-            # The row is committed already, and the sweep will execute it. So every error becomes BrokerUnavailable,
-            # which callers handle.
+            # The row is committed already, so the sweep will find it. So every error becomes BrokerUnavailable, which
+            # callers handle.
             self._paused_until = time.monotonic() + self.PAUSE_SECONDS
             self._is_away = True
             known = isinstance(error, KombuError | RedisError | OSError)

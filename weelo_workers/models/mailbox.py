@@ -130,14 +130,9 @@ def retrying(row: Any = _COLUMNS) -> ColumnElement[bool]:
     return and_(active(row), failed_before(row))
 
 
-def failed_before(row: Any = _COLUMNS, *, in_marked_attempt: bool = False) -> ColumnElement[bool]:
-    """Return the condition that earlier attempts failed, or crashed more often than chance explains.
-
-    `in_marked_attempt`: the condition is evaluated during an attempt at the row itself. If the attempt has a crash
-    mark, `crashes` includes it already, so the limit is one higher.
-    """
-    crashes = CHANCE_CRASHES + 1 if in_marked_attempt else CHANCE_CRASHES
-    return or_(row.attempts > 0, row.crashes > crashes)
+def failed_before(row: Any = _COLUMNS) -> ColumnElement[bool]:
+    """Return the condition that an attempt failed, or that more than CHANCE_CRASHES possible crashes are counted."""
+    return or_(row.attempts > 0, row.crashes > CHANCE_CRASHES)
 
 
 def untroubled(row: Any = _COLUMNS) -> ColumnElement[bool]:

@@ -259,7 +259,7 @@ _OFFERS_OF = select(Offer.transporter_id, Offer.version).where(Offer.broadcast_i
 
 @push_condition(OfBroadcast)
 def always(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """Return all users at any time: the push is about a fact that does not change."""
+    """Return all of `users`, however long the push has waited: it reports a fact that does not change."""
     return users
 
 
@@ -279,7 +279,7 @@ def while_on_offer(session: Session, push: PushData, users: Collection[UUID]) ->
 
 @push_condition(OfBroadcast)
 def while_taken(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """Return all users, or none if a slot has reopened.
+    """Return all of `users`, or none if a slot has reopened.
 
     After that, this push would replace the push of the new offer on a phone.
     """

@@ -1,4 +1,4 @@
-"""The live stream: committed log lines on their way to the API processes that hold their readers' sockets.
+"""The live stream: a Redis stream of committed log lines.
 
 Every API process reads this Redis stream. Its entries may be lost or trimmed: API processes read missing lines from the
 log in PostgreSQL, which is complete.

@@ -70,8 +70,9 @@ def _may_be_sent_now(command: SendPushes, uow: UnitOfWork) -> bool:
     """Return whether this push may be sent now. A withdrawal must not overtake the push of its offer on the way to FCM.
 
     Both have the same collapse key, so a sleeping phone gets only the one that FCM received last. The push of an offer
-    holds a shared lock until FCM has answered. A withdrawal only tests whether the lock is free: pushes of offers that
-    begin later find the broadcast closed and are not sent.
+    holds a shared lock until FCM has answered. The push of a withdrawal does not keep the lock, but only tests whether
+    it is free. That is enough: the push of an offer that begins later is not sent, because the broadcast is closed by
+    then.
     """
     about = func.hashtextextended(f"pushes about {command.data['broadcastId']}", 0)
     if "expiresAt" in command.data:

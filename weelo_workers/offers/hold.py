@@ -62,7 +62,7 @@ def hold(command: HoldSlots, uow: UnitOfWork) -> HoldView:
 
 
 def _choose(command: HoldSlots, slots: Sequence[TruckRequest], uow: UnitOfWork) -> list[TruckRequest]:
-    """Return the first open slots for which the fleet has free trucks. Raises Rejected if there are too few."""
+    """Return the first open slots for which the fleet has free trucks. Raises Rejected if there are fewer such slots."""
     asked = command.request
     key = None
     if asked.vehicle_type is not None and asked.vehicle_subtype is not None:

@@ -109,10 +109,10 @@ class Point:
 class SearchResult:
     """What a search found.
 
-    `near`: transporters and their distances in km (None: unknown). `stale`: those in reach without a heartbeat within the
-    TTL. `partial`: Redis was emptied less than one TTL ago, so others may be online. `more`: others are online beyond
-    the farthest of `near`. `busy`: transporters whose trucks of these kinds are all on the road, at most 250, with their
-    distances.
+    `near`: transporters and their distances in km (None: unknown). `stale`: those in reach without a heartbeat within
+    the TTL. `partial`: Redis was emptied less than one TTL ago, so others may be online. `more`: others are online
+    beyond the farthest of `near`. `busy`: transporters whose trucks of these kinds are all on the road, with their
+    distances; at most 250 for each kind.
     """
 
     near: dict[UUID, float | None]

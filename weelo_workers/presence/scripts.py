@@ -162,8 +162,8 @@ local function split(ids, alive_since)
   end
   return found, silent
 end
--- Returns at most `limit` transporters within `radius` (-1: no limit) whose trucks of these kinds are all on the road,
--- the nearest first, each with "longitude,latitude".
+-- Returns transporters within `radius` (-1: no limit) whose trucks of these kinds are all on the road, each followed by
+-- "longitude,latitude": for each kind the nearest `limit` (without a radius: any).
 local function on_the_road(kinds, lon, lat, radius, limit, alive_since)
   local ids, add = collector()
   for _, kind in ipairs(kinds) do
@@ -184,8 +184,8 @@ end
 )
 
 # Arguments: kinds (JSON), longitude, latitude, radius in km (-1: no limit), the TTL in seconds, the limit on busy
-# transporters. Returns whether the data is older than one TTL, the transporters found, each with "longitude,latitude",
-# the stale ones, which are removed, and the busy ones.
+# transporters of each kind. Returns four values: whether the data is older than one TTL; the transporters found, each
+# followed by "longitude,latitude"; the stale transporters, which this script removes; the busy ones.
 SEARCH = (
     _SEARCH
     + """

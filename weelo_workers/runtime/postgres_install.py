@@ -1,9 +1,9 @@
 """Where PostgreSQL is installed: the account that it runs as, and directories that this account can reach.
 
 PostgreSQL refuses to run as root. If root starts it, it therefore runs as `nobody`, or as the owner of its existing
-data; no account is added to the machine. `nobody` cannot pass through directories like /root, and these are not opened
-to every account for a development database. Files that the account cannot reach are put under /var/lib/weelo: a copy of
-the binaries, and the data, to which a link in the data dir points. /tmp is not used, because it is emptied at boot.
+data; no account is added to the machine. `nobody` cannot pass through directories like /root. A development database is
+no reason to open them to every account. So what the account cannot reach is put under /var/lib/weelo: the data, to
+which the data dir then has a link, and a copy of the binaries. /tmp is not used, because it is emptied at boot.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ class NotReady(CommandError):
 class Readiness:
     """Checks whether every queue is consumed, the addresses answer and no process keeps restarting.
 
-    `brokers`: Redis URLs by the variable that names them, REDIS_URL first. The addresses are added with `expect` when
-    the processes behind them have been started.
+    `brokers`: Redis URLs by the environment variable that names them, REDIS_URL first. The HTTP addresses are added
+    with `expect` when the processes behind them have been started.
     """
 
     def __init__(self, supervisor: Supervisor, brokers: Mapping[str, str]) -> None:
