@@ -26,9 +26,8 @@ broker_transport_options = {
     "socket_connect_timeout": 2,
     "socket_keepalive": True,
     "health_check_interval": 10,
-    "priority_steps": list(
-        PRIORITIES
-    ),  # one list for each in each queue; the list of 0 has the name of the queue
+    # Each queue has one list in Redis per priority. The list of priority 0 has the name of the queue.
+    "priority_steps": list(PRIORITIES),
     "unacked_restore_interval": 5,
     "visibility_timeout": 3600,  # longer than any countdown, else countdowns run several times
     "global_keyprefix": "weelo:celery:",
