@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -11,10 +12,22 @@ from uuid import UUID
 from sqlalchemy import select
 
 from weelo_workers import presence, presence_sync
-from weelo_workers.contracts.broadcasts import Backfill, BookingCompleted, BroadcastStateChanged, CatchUp
-from weelo_workers.contracts.recipients import ToTransportersWithTrucks
-from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, HoldStatus
-from weelo_workers.contracts.trips import AssignmentStatusChanged
+from weelo_workers.contracts.broadcasts import (
+    Backfill,
+    BookingCompleted,
+    BroadcastStateChanged,
+    CatchUp,
+    WidenBroadcast,
+)
+from weelo_workers.contracts.reasons import ReasonCode
+from weelo_workers.contracts.recipients import ToDriver, ToTransportersWithTrucks
+from weelo_workers.contracts.statuses import (
+    AssignmentStatus,
+    BroadcastStatus,
+    HoldStatus,
+    TripCancelledBecause,
+)
+from weelo_workers.contracts.trips import AssignmentStatusChanged, TripCancelled
 from weelo_workers.lifecycles import broadcast as lifecycle, hold as hold_lifecycle
 from weelo_workers.lifecycles.assignment import HAS_SET_OUT, LIVE
 from weelo_workers.lifecycles.lifecycle import Transition
@@ -114,17 +127,65 @@ def trucks_freed(uow: UnitOfWork, transporter_ids: Iterable[UUID]) -> None:
         uow.send(CatchUp(transporter_id=transporter_id))
 
 
+def next_step(broadcast: Broadcast) -> WidenBroadcast:
+    """Return the command that makes the next step of this broadcast."""
+    return WidenBroadcast(
+        broadcast_id=broadcast.id, step=broadcast.radius_step + 1, round=broadcast.reoffer_rounds
+    )
+
+
 def request_backfill(uow: UnitOfWork, broadcast: Broadcast) -> None:
     """Send Backfill if transporters with an offer of this ended broadcast had no room for other requests."""
     if keeps_out_any(uow.session, broadcast.id, uow.now):
         uow.send(Backfill(broadcast_id=broadcast.id))
 
 
-def announce_assignments(uow: UnitOfWork, broadcast: Broadcast, assignments: Sequence[Assignment]) -> None:
+def announce_assignments(
+    uow: UnitOfWork,
+    broadcast: Broadcast,
+    assignments: Sequence[Assignment],
+    *,
+    occurred_at: datetime | None = None,
+) -> None:
     for assignment in assignments:
         uow.publish(
-            AssignmentStatusChanged(**broadcast_header(broadcast), assignment=assignment_view(assignment))
+            AssignmentStatusChanged(
+                **broadcast_header(broadcast),
+                assignment=assignment_view(assignment),
+                occurred_at=occurred_at,
+            )
         )
+
+
+def take_trip_away(
+    uow: UnitOfWork,
+    broadcast: Broadcast,
+    assignment: Assignment,
+    because: TripCancelledBecause,
+    *,
+    reason_code: ReasonCode | None = None,
+    driver_id: UUID | None = None,
+) -> None:
+    """Notify a driver that the trip is not theirs any more. `driver_id`: None for the driver of the assignment.
+
+    `reason_code`: None for the one of the assignment.
+    """
+    uow.publish(
+        TripCancelled(
+            **broadcast_header(broadcast),
+            assignment=assignment_view(assignment),
+            reason=because,
+            reason_code=reason_code or assignment.reason_code,
+        ),
+        ToDriver(driver_id=driver_id),
+    )
+
+
+def reason_details(code: ReasonCode | None, note: str | None = None) -> dict[str, Any]:
+    """Return a reason for the history: `reasonCode`, and the user's own words in `note`."""
+    return {
+        name: value for name, value in (("reasonCode", code and code.value), ("note", note or None)) if value
+    }
 
 
 def transporters_with_trucks(assignments: Sequence[Assignment]) -> ToTransportersWithTrucks:

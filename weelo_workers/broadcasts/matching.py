@@ -21,14 +21,16 @@ from sqlalchemy import (
     distinct,
     exists,
     func,
+    or_,
     select,
 )
 from sqlalchemy.orm import Session
 
 from weelo_workers import presence
-from weelo_workers.contracts.statuses import PassedOverBecause
+from weelo_workers.contracts.statuses import AssignmentStatus, PassedOverBecause
 from weelo_workers.lifecycles import ladder
 from weelo_workers.models import (
+    Assignment,
     Broadcast,
     Offer,
     PassedOver,
@@ -52,6 +54,8 @@ class Candidate:
     """The distance from the pickup; None if the transporter's position is not known."""
     kinds: tuple[str, ...]
     """The kinds that the broadcast still needs and of which the fleet has a free truck."""
+    gave_back: tuple[UUID, ...] = ()
+    """The slots of the broadcast that the fleet gave back. They are not offered to it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,25 +171,46 @@ def of_places(km_by_transporter: Mapping[UUID, float | None]) -> dict[str, Any]:
     return {"places_ids": list(km_by_transporter), "places_km": list(km_by_transporter.values())}
 
 
-def already_offered(session: Session, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> list[Candidate]:
-    """Return the transporters who have an undeclined offer of this broadcast and could take an open slot now."""
+def already_offered(
+    session: Session, broadcast: Broadcast, slot: TruckRequest, *, new_round: bool
+) -> list[Candidate]:
+    """Return the transporters who have an offer of this broadcast and could take this reopened slot now.
+
+    Transporters who declined or who gave the slot back are left out. With `new_round`, those for whom the system
+    declined are included.
+    """
+    gave_back = (
+        select(Assignment.truck_request_id)
+        .where(
+            Assignment.broadcast_id == Offer.broadcast_id,
+            Assignment.transporter_id == Offer.transporter_id,
+            Assignment.status == AssignmentStatus.GIVEN_BACK,
+        )
+        .scalar_subquery()
+    )
+    not_declined = Offer.declined_at.is_(None)
     rows = session.execute(
         select(
             Offer.transporter_id,
             Offer.distance_km,
             func.array_agg(distinct(Vehicle.vehicle_key)).label("kinds"),
+            func.array(gave_back).label("gave_back"),
         )
         .join(Transporter, and_(Transporter.id == Offer.transporter_id, Transporter.is_available))
         .join(Vehicle, Vehicle.transporter_id == Offer.transporter_id)
         .where(
             Offer.broadcast_id == broadcast.id,
-            Offer.declined_at.is_(None),
-            of_kinds(kinds_of(searching(slots))),
+            or_(not_declined, Offer.may_be_offered_again) if new_round else not_declined,
+            Vehicle.vehicle_key == slot.vehicle_key,
             ~vehicle_busy,
         )
-        .group_by(Offer.transporter_id, Offer.distance_km)
+        .group_by(Offer.broadcast_id, Offer.transporter_id, Offer.distance_km)
     )
-    return [Candidate(row.transporter_id, row.distance_km, row.kinds) for row in rows]
+    return [
+        Candidate(row.transporter_id, row.distance_km, row.kinds, tuple(row.gave_back))
+        for row in rows
+        if slot.id not in row.gave_back
+    ]
 
 
 def _with_trucks() -> Select[UUID, bool, float, Sequence[str], int, str]:
@@ -200,7 +225,7 @@ def _with_trucks() -> Select[UUID, bool, float, Sequence[str], int, str]:
     newest_reason = (
         select(PassedOver.reason)
         .where(PassedOver.broadcast_id == broadcast, PassedOver.transporter_id == Transporter.id)
-        .order_by(PassedOver.step.desc())
+        .order_by(PassedOver.round.desc(), PassedOver.step.desc())
         .limit(1)
         .scalar_subquery()
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Boolean, DateTime, Integer, Table, Uuid, any_, bindparam, select
@@ -132,22 +132,29 @@ def most_relevant(left_out: Sequence[Excluded]) -> list[Excluded]:
     return sorted(new, key=lambda each: rank.get(each.because, 2))[:MAX_PASSED_OVER_PER_STEP]
 
 
-def record_passed_over(uow: UnitOfWork, passed_over: Iterable[tuple[UUID, int, Excluded]]) -> None:
+class BroadcastStep(NamedTuple):
+    """A step of the ladder of one broadcast. `round`: how often its rings had started again."""
+
+    broadcast_id: UUID
+    round: int
+    step: int
+
+
+def record_passed_over(uow: UnitOfWork, passed_over: Iterable[tuple[BroadcastStep, Excluded]]) -> None:
     """Store which transporters a step passed over, and why. Entries that are marked as `recorded` are left out.
 
     If a reason is already stored for a transporter and this step, it is kept.
     """
     rows = [
         {
-            "broadcast_id": broadcast_id,
+            **at_step._asdict(),
             "transporter_id": each.transporter_id,
-            "step": step,
             "reason": each.because,
             "distance_km": each.distance_km,
             "at": uow.now,
         }
         # The rows are inserted in a fixed order, so that two transactions that store the same rows cannot deadlock.
-        for broadcast_id, step, each in sorted(passed_over, key=lambda one: (one[:2], one[2].transporter_id))
+        for at_step, each in sorted(passed_over, key=lambda one: (one[0], one[1].transporter_id))
         if not each.recorded
     ]
     if rows:
@@ -200,7 +207,10 @@ def offer_to(
         ToOffered(
             slots={kind: tuple(slot_ids) for kind, slot_ids in by_kind.items()},
             offered={
-                each.transporter_id: OfferedTo(km=each.distance_km, kinds=tuple(each.kinds)) for each in these
+                each.transporter_id: OfferedTo(
+                    km=each.distance_km, kinds=tuple(each.kinds), gave_back=each.gave_back
+                )
+                for each in these
             },
         ),
     )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from weelo_workers import broadcast_transitions
+from collections.abc import Sequence
+from functools import partial
+from uuid import UUID
+
+from sqlalchemy import select, update
+
+from weelo_workers import broadcast_transitions, presence
 from weelo_workers.broadcasts.matching import already_offered
 from weelo_workers.broadcasts.offering import offer_to
-from weelo_workers.contracts.broadcasts import ReofferBroadcast, WidenBroadcast
+from weelo_workers.contracts.broadcasts import ReofferBroadcast
 from weelo_workers.lifecycles import broadcast as lifecycle
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Broadcast
-from weelo_workers.queries.slots import searching
+from weelo_workers.models import Broadcast, Offer
 
 
 @handles(ReofferBroadcast)
@@ -20,9 +25,34 @@ def reoffer(command: ReofferBroadcast, uow: UnitOfWork) -> None:
     if broadcast is None or broadcast.status not in lifecycle.OPEN:
         return
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
-    this = [slot for slot in slots if slot.id == command.truck_request_id]
-    if not searching(this):
+    slot = next((slot for slot in slots if slot.id == command.truck_request_id), None)
+    if slot is None or not slot.is_searching:
         return
-    if those := already_offered(uow.session, broadcast, this):
+    those = already_offered(uow.session, broadcast, slot, new_round=command.new_round)
+    if command.new_round:
+        _renew(uow, broadcast, [each.transporter_id for each in those])
+    if those:
         offer_to(uow, broadcast, slots, those)
-    uow.send(WidenBroadcast(broadcast_id=broadcast.id, step=broadcast.radius_step + 1))
+    uow.send(broadcast_transitions.next_step(broadcast))
+
+
+def _renew(uow: UnitOfWork, broadcast: Broadcast, transporter_ids: Sequence[UUID]) -> None:
+    """Mark the offers of these transporters as made now and not declined.
+
+    Hours may have passed since the first round. Presence has forgotten by then to whom the broadcast was offered, and
+    without this knowledge each heartbeat of these transporters would cause a command without effect.
+    """
+    if transporter_ids:
+        uow.session.execute(
+            update(Offer)
+            .where(Offer.broadcast_id == broadcast.id, Offer.transporter_id.in_(transporter_ids))
+            .values(
+                offered_at=uow.now, declined_at=None, decline_reason_code=None, may_be_offered_again=False
+            ),
+            execution_options={"synchronize_session": False},
+        )
+    all_ids = list(
+        uow.session.scalars(select(Offer.transporter_id).where(Offer.broadcast_id == broadcast.id))
+    )
+    seconds_left = (broadcast.expires_at - uow.now).total_seconds()
+    uow.after_commit(partial(presence.mark_offered, broadcast.id, all_ids, seconds_left))

@@ -27,6 +27,12 @@ class ToTransporter(Recipients):
     transporter_id: UUID
 
 
+class ToDriver(Recipients):
+    """A driver. None: the present driver of the assignment."""
+
+    driver_id: UUID | None = None
+
+
 class ToTransportersWithTrucks(Recipients):
     """The transporters whose trucks are assigned, each with the number of these trucks."""
 
@@ -34,12 +40,16 @@ class ToTransportersWithTrucks(Recipients):
 
 
 class OfferedTo(BaseModel):
-    """What one transporter is offered: the distance to the pickup, and the kinds of trucks that they have free."""
+    """What one transporter is offered: the distance to the pickup, and the kinds of trucks that they have free.
+
+    `gave_back`: slots that the transporter gave back, so they are not offered.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     km: float | None
     kinds: tuple[str, ...]
+    gave_back: tuple[UUID, ...] = ()
 
 
 class ToOffered(Recipients):

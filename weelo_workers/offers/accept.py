@@ -16,6 +16,7 @@ from weelo_workers.offers.assigning import (
     lock_free_trucks,
     split_repeated,
 )
+from weelo_workers.offers.given_back import slots_given_back, without_given_back
 from weelo_workers.offers.holds import expire_overdue, held_slots, open_hold
 from weelo_workers.ownership import lock_offered_with_trucks
 from weelo_workers.queries.slots import searching
@@ -47,7 +48,12 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
         expire_overdue(uow, broadcast)
         hold = open_hold(uow, broadcast.id, command.transporter_id)
     held = held_slots(hold, slots)
-    allocations = allocate(trucks, slots, [*held, *searching(slots)], partial=command.partial)
+    to_take = without_given_back(
+        [*held, *searching(slots)],
+        slots_given_back(offered.assignments, command.transporter_id),
+        named=[truck.truck_request_id for truck in wanted],
+    )
+    allocations = allocate(trucks, slots, to_take, partial=command.partial)
     if hold is not None and {slot.id for slot in held} <= {slot.id for slot, _, _ in allocations}:
         uow.advance(hold, hold_lifecycle.CONFIRM)
     won = assign(uow, broadcast, slots, offered.assignments, allocations, command.transporter_id)

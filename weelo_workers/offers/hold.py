@@ -19,6 +19,7 @@ from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Hold, TruckRequest
 from weelo_workers.offers.assigning import ensure_open
+from weelo_workers.offers.given_back import slots_given_back, without_given_back
 from weelo_workers.offers.holds import announce_remaining, expire_overdue, hold_view, open_hold
 from weelo_workers.ownership import lock_offered
 from weelo_workers.queries.fleets import free_trucks
@@ -70,7 +71,8 @@ def _choose(command: HoldSlots, slots: Sequence[TruckRequest], uow: UnitOfWork) 
     if key is not None and all(slot.vehicle_key != key for slot in slots):
         raise Rejected(Code.VEHICLE_TYPE_MISMATCH, "Nobody asked for trucks of this kind here.")
     wanted = [slot for slot in slots if key in (None, slot.vehicle_key)]
-    free = searching(wanted)
+    assignments = broadcast_transitions.assignments_of(uow, command.broadcast_id)
+    free = without_given_back(searching(wanted), slots_given_back(assignments, command.transporter_id))
     trucks = Counter(free_trucks(uow.session, command.transporter_id, kinds_of(free)))
     trucks.subtract(_kept_elsewhere(uow, command.transporter_id))
     chosen: list[TruckRequest] = []

@@ -14,7 +14,13 @@ from sqlalchemy.orm import Session
 from weelo_workers.contracts.broadcasts import BroadcastDetails, BroadcastView, TimelineEntry
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.offers import OfferView
-from weelo_workers.contracts.statuses import BroadcastKind, HoldStatus, Role, TruckRequestStatus
+from weelo_workers.contracts.statuses import (
+    AssignmentStatus,
+    BroadcastKind,
+    HoldStatus,
+    Role,
+    TruckRequestStatus,
+)
 from weelo_workers.lifecycles import truck_request
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.models import (
@@ -72,7 +78,9 @@ def offers(session: Session, transporter_id: UUID, page_request: PageRequest) ->
             truck_request_ids=[
                 slot.id
                 for slot in slots[row.Broadcast.id]
-                if slot.status in truck_request.OPEN and slot.vehicle_key in row.free_kinds
+                if slot.status in truck_request.OPEN
+                and slot.vehicle_key in row.free_kinds
+                and slot.id not in row.gave_back
             ],
             pickup_distance_km=row.distance_km,
             radius_step=row.step,
@@ -96,6 +104,16 @@ _OPEN_OFFERS = paged(
             .distinct()
             .scalar_subquery()
         ).label("free_kinds"),
+        func.array(
+            select(Assignment.truck_request_id)
+            .where(
+                Assignment.broadcast_id == Broadcast.id,
+                Assignment.transporter_id == bindparam("transporter"),
+                Assignment.status == AssignmentStatus.GIVEN_BACK,
+            )
+            .correlate(Broadcast)
+            .scalar_subquery()
+        ).label("gave_back"),
         func.clock_timestamp().label("now"),
     )
     .join(Offer, Offer.broadcast_id == Broadcast.id)
@@ -132,6 +150,7 @@ def timeline(session: Session, broadcast_id: UUID, reader: Caller) -> list[dict[
     return [
         TimelineEntry(
             at=record.at,
+            occurred_at=record.occurred_at,
             subject=record.subject,
             subject_id=record.subject_id,
             transition=record.name,

@@ -140,7 +140,7 @@ def _passed_over(session: Session, broadcast_id: UUID, transporter_id: UUID) -> 
     rows: Sequence[PassedOver] = session.scalars(
         select(PassedOver)
         .where(PassedOver.broadcast_id == broadcast_id, PassedOver.transporter_id == transporter_id)
-        .order_by(PassedOver.step)
+        .order_by(PassedOver.round, PassedOver.step)
     ).all()
     return [
         PassedOverView(step=row.step, reason=row.reason, distance_km=row.distance_km, at=row.at)

@@ -50,7 +50,7 @@ def recipients(session: Session, broadcast_id: UUID, page_request: PageRequest) 
     one_each = (
         select(every, first_at.label("first_at"))
         .ext(distinct_on(every.c.transporter_id))
-        .order_by(every.c.transporter_id, every.c.offered.desc(), every.c.step.desc())
+        .order_by(every.c.transporter_id, every.c.offered.desc(), every.c.at.desc(), every.c.step.desc())
         .subquery()
     )
     won = (
