@@ -1,5 +1,6 @@
 """Assignments: the drivers' answers, trip statuses and positions."""
 
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from flask import Response
@@ -11,6 +12,7 @@ from weelo_api.http.access import allow, anyone, caller
 from weelo_api.views.common import Accepted, ById, PageOf, Paging, blueprint, page, replica_session
 from weelo_workers.contracts.broadcasts import CancelTruckResult
 from weelo_workers.contracts.reasons import ReasonView, reasons
+from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import AssignmentStatus, Role
 from weelo_workers.contracts.trips import (
     AdvanceTrip,
@@ -35,6 +37,9 @@ from weelo_workers.queries import fleets
 from weelo_workers.queries.pages import Page
 
 api = blueprint("trips")
+
+# A phone's clock may be this much ahead of the server's.
+CLOCK_DIFFERENCE = timedelta(minutes=2)
 
 
 class ByTripId(BaseModel):
@@ -130,6 +135,7 @@ def reason_codes() -> Response:
 @allow(Role.DRIVER)
 def advance(path: ByTripId, body: TripStep) -> Response:
     """Advance the status of a trip. Statuses may be skipped; an earlier status is refused."""
+    _has_occurred(body.occurred_at)
     command = AdvanceTrip(
         trip_id=path.trip_id,
         driver_id=caller().id,
@@ -137,6 +143,13 @@ def advance(path: ByTripId, body: TripStep) -> Response:
         occurred_at=body.occurred_at,
     )
     return submit(command, body)
+
+
+def _has_occurred(moment: datetime | None) -> None:
+    """Raise Rejected(VALIDATION_ERROR) for a time that is farther in the future than a phone's clock may be."""
+    if moment is not None and moment > datetime.now(UTC) + CLOCK_DIFFERENCE:
+        error = {"field": "occurredAt", "message": "must not be more than 2 minutes in the future"}
+        raise Rejected(Code.VALIDATION_ERROR, extra={"errors": [error]})
 
 
 @api.post("/trips/<tripId>/location", responses={204: None})

@@ -201,7 +201,7 @@ def already_offered(
         .where(
             Offer.broadcast_id == broadcast.id,
             or_(not_declined, Offer.may_be_offered_again) if new_round else not_declined,
-            Vehicle.vehicle_key == slot.vehicle_key,
+            of_kinds(kinds_of([slot])),
             ~vehicle_busy,
         )
         .group_by(Offer.broadcast_id, Offer.transporter_id, Offer.distance_km)

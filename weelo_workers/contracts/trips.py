@@ -20,7 +20,6 @@ from weelo_workers.contracts.wire import (
     Longitude,
     LongText,
     NoteText,
-    PastDeviceTime,
     Place,
     Request,
     Timestamp,
@@ -76,13 +75,14 @@ class Ending(Request):
 class TripStep(Request):
     """The new status of a trip. Statuses may be skipped, and the present one may be repeated.
 
-    `occurred_at`: when it was reached, by the phone's clock. A driver without reception reports it later.
+    `occurred_at`: when it was reached, by the phone's clock, at most two minutes ahead of ours. A driver without
+    reception reports the status later.
     """
 
     status: Literal[
         "en_route_pickup", "at_pickup", "loading_complete", "in_transit", "arrived_at_drop", "completed"
     ]
-    occurred_at: PastDeviceTime | None = None
+    occurred_at: DeviceTime | None = None
 
 
 class TripLocation(Request):

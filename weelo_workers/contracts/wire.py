@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -44,18 +44,6 @@ DeviceTime = Annotated[
 ]
 """A time from a phone's clock. Wrong clocks are accepted (a reset one shows 1970), but not years in which conversions
 between time zones overflow."""
-
-CLOCK_DIFFERENCE = timedelta(minutes=2)
-
-
-def _has_passed(moment: datetime) -> datetime:
-    if moment > datetime.now(UTC) + CLOCK_DIFFERENCE:
-        raise ValueError("must not be more than 2 minutes in the future")
-    return moment
-
-
-PastDeviceTime = Annotated[DeviceTime, AfterValidator(_has_passed)]
-"""The time at which something happened, from a phone's clock, which may be up to two minutes fast."""
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False, description="degrees, WGS 84")]
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False, description="degrees, WGS 84")]
 Rupees = Annotated[int, Field(ge=0, le=100_000_000, description="whole rupees")]

@@ -29,7 +29,7 @@ from weelo_workers.models import (
     vehicle_busy,
 )
 from weelo_workers.models.fleet import of_kinds
-from weelo_workers.queries.slots import filled, searching
+from weelo_workers.queries.slots import filled, kinds_of, searching
 from weelo_workers.queries.views import assignment_view, broadcast_header
 from weelo_workers.settings import settings
 from weelo_workers.trips.ending import continue_without, slot_of
@@ -90,9 +90,8 @@ def _may_take_another(
         for each in assignments
         if each.transporter_id == assignment.transporter_id and each.status == AssignmentStatus.GIVEN_BACK
     }
-    return any(
-        slot.id not in given_back and slot.vehicle_key == lost.vehicle_key for slot in searching(slots)
-    )
+    others = [slot for slot in searching(slots) if slot.id not in given_back]
+    return bool(kinds_of(others) & kinds_of([lost]))
 
 
 def _has_another_truck(uow: UnitOfWork, slot: TruckRequest, assignment: Assignment) -> bool:
@@ -101,7 +100,7 @@ def _has_another_truck(uow: UnitOfWork, slot: TruckRequest, assignment: Assignme
     trucks = uow.session.scalar(
         select(func.count()).where(
             Vehicle.transporter_id == fleet,
-            of_kinds({slot.vehicle_key}),
+            of_kinds(kinds_of([slot])),
             Vehicle.id != assignment.vehicle_id,
             ~vehicle_busy,
         )
