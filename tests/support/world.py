@@ -71,6 +71,11 @@ PUSHES_END_EARLIER = """
      WHERE name = 'notifications.push' AND settled_at IS NULL
 """
 
+WATCHED_SINCE_EARLIER = """
+    UPDATE mailbox SET payload = jsonb_set(payload, '{since}', to_jsonb((payload->>'since')::timestamptz - :by))
+     WHERE name LIKE 'trips.%' AND payload ? 'since' AND settled_at IS NULL
+"""
+
 _numbers = itertools.count(1)
 
 
@@ -365,7 +370,10 @@ class World:
         self.drain()
 
     def shift(self, seconds: float) -> None:
-        """Move all deadlines and due times into the past by `seconds`, and execute nothing."""
+        """Move all deadlines and due times into the past by `seconds`, and execute nothing.
+
+        Assignments have been in their status for that much longer, too.
+        """
         with self.engine.begin() as connection:
             for statement in (
                 "UPDATE mailbox SET due_at = due_at - :by, wake_at = wake_at - :by WHERE settled_at IS NULL",
@@ -373,7 +381,8 @@ class World:
                 "UPDATE broadcasts SET expires_at = expires_at - :by",
                 PUSHES_END_EARLIER,
                 "UPDATE holds SET expires_at = expires_at - :by",
-                "UPDATE assignments SET expires_at = expires_at - :by WHERE expires_at IS NOT NULL",
+                "UPDATE assignments SET expires_at = expires_at - :by, state_changed_at = state_changed_at - :by",
+                WATCHED_SINCE_EARLIER,
             ):
                 connection.execute(
                     text(statement.replace(":by", "make_interval(secs => :by)")), {"by": seconds}
