@@ -19,7 +19,7 @@ from weelo_workers.contracts.broadcasts import (
     CatchUp,
     WidenBroadcast,
 )
-from weelo_workers.contracts.reasons import ReasonCode
+from weelo_workers.contracts.reasons import ProviderReason, ReasonCode
 from weelo_workers.contracts.recipients import ToDriver, ToTransportersWithTrucks
 from weelo_workers.contracts.statuses import (
     AssignmentStatus,
@@ -27,7 +27,7 @@ from weelo_workers.contracts.statuses import (
     HoldStatus,
     TripCancelledBecause,
 )
-from weelo_workers.contracts.trips import AssignmentStatusChanged, TripCancelled
+from weelo_workers.contracts.trips import AssignmentStatusChanged, TripCancelled, TruckLost
 from weelo_workers.lifecycles import broadcast as lifecycle, hold as hold_lifecycle
 from weelo_workers.lifecycles.assignment import HAS_SET_OUT, LIVE
 from weelo_workers.lifecycles.lifecycle import Transition
@@ -178,6 +178,18 @@ def take_trip_away(
             reason_code=reason_code or assignment.reason_code,
         ),
         ToDriver(driver_id=driver_id),
+    )
+
+
+def announce_loss(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignment, *, reoffered: bool) -> None:
+    """Notify the customer that a truck does not come. `reoffered`: whether another one is searched for."""
+    uow.publish(
+        TruckLost(
+            **broadcast_header(broadcast),
+            assignment=assignment_view(assignment),
+            reason_code=assignment.reason_code or ProviderReason.OTHER,
+            reoffered=reoffered,
+        )
     )
 
 

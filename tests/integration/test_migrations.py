@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Engine, text
 
 from tests.support.servers import MIGRATIONS, own_database, worker_number
 from weelo_workers.app import load_handlers
-from weelo_workers.contracts.command import REGISTRY
+from weelo_workers.contracts.command import REGISTRY, load
+from weelo_workers.contracts.trips import Watchdog
 from weelo_workers.models.engine import connect
 from weelo_workers.models.migrate import alembic_config
 
@@ -142,3 +143,32 @@ def test_after_a_downgrade_the_earlier_version_reads_the_new_states(old: Engine)
         command.downgrade(alembic_config(connection), BEFORE_WAYS_OUT)
         [row] = connection.execute(text("SELECT status, reason FROM assignments")).all()
     assert tuple(row) == ("driver_declined", "timeout")
+
+
+def test_trucks_that_are_on_their_way_before_the_upgrade_are_watched_after_it(old: Engine) -> None:
+    broadcast = uuid4()
+    watched = {
+        "driver_accepted": uuid4(),
+        "en_route_pickup": uuid4(),
+        "at_pickup": uuid4(),
+        "pending": uuid4(),
+    }
+    with old.begin() as connection:
+        command.upgrade(alembic_config(connection), BEFORE_WAYS_OUT)
+        connection.execute(text(ONE_BROADCAST), {"broadcast": broadcast})
+        connection.execute(text("DROP INDEX one_live_assignment_per_slot"))
+        for status, id_ in watched.items():
+            given = {"status": status, "reason": None, "cause": "offers.accept", "decline_reason": None}
+            connection.execute(text(ONE_ASSIGNMENT), {"broadcast": broadcast, "id": id_, **given})
+        command.upgrade(alembic_config(connection), WAYS_OUT)
+        rows = connection.execute(text("SELECT name, payload, due_at > now() AS later FROM mailbox")).all()
+        since = set(connection.execute(text("SELECT state_changed_at FROM assignments")).scalars())
+    load_handlers()
+    timers = {load(row.name, row.payload) for row in rows}
+    assert {(timer.name, timer.assignment_id) for timer in timers if isinstance(timer, Watchdog)} == {
+        ("trips.remind_to_start", watched["driver_accepted"]),
+        ("trips.report_stalled", watched["en_route_pickup"]),
+        ("trips.report_stalled", watched["at_pickup"]),
+    }
+    assert {timer.since for timer in timers if isinstance(timer, Watchdog)} == since
+    assert all(row.later for row in rows)

@@ -85,7 +85,8 @@ def test_WAYS_02_a_reopened_slot_whose_search_has_not_begun_is_reported(world: W
     )
     assert invariants(world) == []
     reopened_at = f"clock_timestamp() - interval '{doctor.OVERDUE_SECONDS + 1} s'"
-    _write(world, f"UPDATE truck_requests SET state_changed_at = {reopened_at}")
+    for table in ("truck_requests", "broadcasts"):
+        _write(world, f"UPDATE {table} SET state_changed_at = {reopened_at}")
     assert invariants(world) == [finding]
     world.drain()
     assert invariants(world) == []

@@ -179,7 +179,9 @@ class Offer(Base):
     version: Mapped[int]
     """The broadcast's version when this offer was made. Earlier events are not sent to the transporter."""
     offered_at: Mapped[datetime]
-    """When the offer was made, or made again after a slot was reopened."""
+    """When the offer was made, or made again in a new round."""
+    first_offered_at: Mapped[datetime | None]
+    """When an offer that was made again had been made first."""
     declined_at: Mapped[datetime | None]
     decline_reason_code: Mapped[str | None]
     decline_note: Mapped[str | None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from weelo_workers.contracts.offers import AcceptResult, AcceptTrucks
+from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import TruckRequestStatus
 from weelo_workers.lifecycles import broadcast as lifecycle, hold as hold_lifecycle
 from weelo_workers.lifecycles.assignment import LIVE
@@ -16,7 +17,7 @@ from weelo_workers.offers.assigning import (
     lock_free_trucks,
     split_repeated,
 )
-from weelo_workers.offers.given_back import slots_given_back, without_given_back
+from weelo_workers.offers.given_back import GIVEN_BACK, partition_open_slots, slots_given_back
 from weelo_workers.offers.holds import expire_overdue, held_slots, open_hold
 from weelo_workers.ownership import lock_offered_with_trucks
 from weelo_workers.queries.slots import searching
@@ -48,12 +49,15 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
         expire_overdue(uow, broadcast)
         hold = open_hold(uow, broadcast.id, command.transporter_id)
     held = held_slots(hold, slots)
-    to_take = without_given_back(
-        [*held, *searching(slots)],
-        slots_given_back(offered.assignments, command.transporter_id),
-        named=[truck.truck_request_id for truck in wanted],
-    )
-    allocations = allocate(trucks, slots, to_take, partial=command.partial)
+    given_back = slots_given_back(offered.assignments, command.transporter_id)
+    to_take, refused_slots = partition_open_slots([*held, *searching(slots)], given_back)
+    try:
+        allocations = allocate(trucks, slots, to_take, partial=command.partial)
+    except Rejected as refused:
+        fits = any(slot.fits(vehicle) for slot in refused_slots for _, vehicle, _ in trucks)
+        if refused.code is Code.REQUEST_ALREADY_TAKEN and fits:
+            raise Rejected(Code.SLOT_GIVEN_BACK, GIVEN_BACK) from refused
+        raise
     if hold is not None and {slot.id for slot in held} <= {slot.id for slot, _, _ in allocations}:
         uow.advance(hold, hold_lifecycle.CONFIRM)
     won = assign(uow, broadcast, slots, offered.assignments, allocations, command.transporter_id)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID
 
-from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import AssignmentStatus
 from weelo_workers.models import Assignment, TruckRequest
+
+GIVEN_BACK = "It is offered to other fleets."
+"""The detail of SLOT_GIVEN_BACK."""
 
 
 def slots_given_back(assignments: Iterable[Assignment], transporter_id: UUID) -> set[UUID]:
@@ -19,15 +21,9 @@ def slots_given_back(assignments: Iterable[Assignment], transporter_id: UUID) ->
     }
 
 
-def without_given_back(
-    slots: Sequence[TruckRequest], given_back: Collection[UUID], named: Iterable[UUID | None] = ()
-) -> list[TruckRequest]:
-    """Return those of the open slots that the fleet may take.
-
-    Raises Rejected(SLOT_GIVEN_BACK) if there are open slots but none for this fleet, or if it names one that it gave
-    back.
-    """
+def partition_open_slots(
+    slots: Sequence[TruckRequest], given_back: Collection[UUID]
+) -> tuple[list[TruckRequest], list[TruckRequest]]:
+    """Return the open slots that the fleet may take, and those that it gave back."""
     allowed = [slot for slot in slots if slot.id not in given_back]
-    if (slots and not allowed) or any(slot_id in given_back for slot_id in named):
-        raise Rejected(Code.SLOT_GIVEN_BACK, "It is offered to other fleets.")
-    return allowed
+    return allowed, [slot for slot in slots if slot.id in given_back]

@@ -32,6 +32,7 @@ from weelo_workers.redis_client import connect as connect_redis, reason, redis
 from weelo_workers.settings import settings
 
 OVERDUE_SECONDS = 5
+_OVERDUE = f"clock_timestamp() - interval '{OVERDUE_SECONDS} s'"
 MOST_NAMED = 20  # The limit on listed parked rows, and on listed failing rows. /metrics has the totals.
 
 _ASSIGNMENT_TIMERS = ", ".join(
@@ -80,9 +81,8 @@ INVARIANTS = {
     "{n} reopened slots that nobody was offered because the search did not begin": f"""
         SELECT count(*) FROM truck_requests t JOIN broadcasts b ON b.id = t.broadcast_id
          WHERE t.status = '{TruckRequestStatus.SEARCHING}' AND b.status IN ({quoted(OPEN)})
-           AND t.state_changed_at < clock_timestamp() - interval '{OVERDUE_SECONDS} s'
-           AND (b.reoffer_rounds > 0 AND b.radius_step = 0
-                OR EXISTS (SELECT 1 FROM mailbox WHERE name = '{ReofferBroadcast.name}' AND {as_sql(unsettled())}
+           AND (b.reoffer_rounds > 0 AND b.radius_step = 0 AND b.state_changed_at < {_OVERDUE}
+                OR t.state_changed_at < {_OVERDUE} AND EXISTS (SELECT 1 FROM mailbox WHERE name = '{ReofferBroadcast.name}' AND {as_sql(unsettled())}
                               AND payload->>'truck_request_id' = t.id::text))""",
     "{n} users whose log does not end where its counter stands": """
         SELECT count(*) FROM log_heads h

@@ -12,6 +12,7 @@ from weelo_workers.contracts.statuses import (
     AssignmentStatus,
     BroadcastStatus,
     EndedBecause,
+    TripCancelledBecause,
     UnfilledBecause,
 )
 from weelo_workers.lifecycles import broadcast as lifecycle, truck_request as slot_lifecycle
@@ -23,6 +24,12 @@ from weelo_workers.queries.slots import filled
 from weelo_workers.queries.views import broadcast_header
 
 NOBODY_ACCEPTED = UnfilledBecause.NOBODY_ACCEPTED
+
+DRIVER_IS_TOLD = {
+    EndedBecause.CUSTOMER_CANCELLED: TripCancelledBecause.CUSTOMER_CANCELLED,
+    EndedBecause.ENDED_BY_OPERATOR: TripCancelledBecause.ENDED_BY_OPERATOR,
+}
+"""The reason of `trip_cancelled`. A driver who reports a no-show ends the trip and gets no such event."""
 
 
 def end_truck(
@@ -37,7 +44,8 @@ def end_truck(
 ) -> list[TruckRequest]:
     """End the assignment and cancel its slot. The truck and its driver are free again. Return the broadcast's slots.
 
-    `because`: why the broadcast is cancelled, if this was its last truck. Raises Rejected(INVALID_TRANSITION).
+    `because`: who ended it, and the reason of the broadcast's cancellation if this was its last truck. Raises
+    Rejected(INVALID_TRANSITION).
     """
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     assignments = broadcast_transitions.assignments_of(uow, broadcast.id)
@@ -45,8 +53,12 @@ def end_truck(
     uow.advance(assignment, transition, why=why, reason_code=reason_code, note=note)
     uow.advance(slot_of(slots, assignment), slot_lifecycle.CANCEL, why=why)
     broadcast_transitions.trucks_freed(uow, [assignment.transporter_id])
-    continue_without(uow, broadcast, slots, assignments, because=because, why=why)
+    continue_without(uow, broadcast, slots, assignments, assignment, because=because, why=why)
     broadcast_transitions.announce_assignments(uow, broadcast, [assignment])
+    if because in DRIVER_IS_TOLD:
+        broadcast_transitions.take_trip_away(uow, broadcast, assignment, DRIVER_IS_TOLD[because])
+    if because is EndedBecause.ENDED_BY_OPERATOR:
+        broadcast_transitions.announce_loss(uow, broadcast, assignment, reoffered=False)
     broadcast_transitions.complete_if_delivered(uow, broadcast, slots, assignments)
     return slots
 
@@ -60,6 +72,7 @@ def continue_without(
     broadcast: Broadcast,
     slots: Sequence[TruckRequest],
     assignments: Sequence[Assignment],
+    lost: Assignment,
     *,
     because: EndedBecause | None,
     why: dict[str, Any],
@@ -78,18 +91,18 @@ def continue_without(
         has_set_out=any(each.status in HAS_SET_OUT for each in assignments),
         cancelled=because is not None,
     )
-    nobody = broadcast_transitions.transporters_with_trucks([])
+    with_trucks = broadcast_transitions.transporters_with_trucks([lost])
     match transition:
         case lifecycle.CANCEL_LAST_TRUCK:
             broadcast_transitions.advance_and_announce(
                 uow, broadcast, transition, slots, why=why, end_reason=because
             )
-            uow.publish(BookingCancelled(**broadcast_header(broadcast), reason=str(because)), nobody)
+            uow.publish(BookingCancelled(**broadcast_header(broadcast), reason=str(because)), with_trucks)
         case lifecycle.LAPSE:
             broadcast_transitions.advance_and_announce(
                 uow, broadcast, transition, slots, why=why, end_reason=NOBODY_ACCEPTED
             )
-            uow.publish(BookingExpired(**broadcast_header(broadcast), reason=NOBODY_ACCEPTED), nobody)
+            uow.publish(BookingExpired(**broadcast_header(broadcast), reason=NOBODY_ACCEPTED), with_trucks)
         case _:
             broadcast_transitions.advance_and_announce(
                 uow,

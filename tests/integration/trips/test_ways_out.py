@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from tests.support.changed_settings import with_settings
 from tests.support.world import Fleet, World
@@ -15,6 +16,8 @@ from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.reasons import CustomerReason, ProviderReason
 from weelo_workers.contracts.statuses import EndOutcome, Role
 from weelo_workers.contracts.trips import CancelTruck, EndTrip, GiveBack, ReplaceTruck, ReportNoShow
+from weelo_workers.queries.broadcasts import offers
+from weelo_workers.queries.pages import PageRequest
 
 
 def gives_back(world: World, assignment: Any, *, role: Role = Role.DRIVER) -> CommandOutcome:
@@ -247,9 +250,9 @@ def test_the_renewed_deadline_ends_the_search(world: World) -> None:
     broadcast, customer, fleets = full(world, 2, status="en_route_pickup")
     world.tick(600)
     gives_back(world, of(world, broadcast, fleets[0]))
-    world.tick(119)
+    world.tick(100)
     assert world.status(broadcast) == "partially_filled"
-    world.tick(2)
+    world.tick(25)
     assert (world.status(broadcast), world.live_assignments(broadcast)) == ("expired", 1)
     assert [event["reason"] for event in world.events_of(customer, "booking_expired")] == ["partly_filled"]
 
@@ -292,6 +295,124 @@ def test_a_driver_who_was_not_asked_declines_instead_of_giving_back(world: World
     assignment = of(world, broadcast, fleet)
     assert gives_back(world, assignment).error["code"] == "INVALID_TRANSITION"
     assert gives_back(world, assignment, role=Role.TRANSPORTER).result["status"] == "given_back"
+
+
+def test_WAYS_02_the_search_begins_although_the_slot_was_taken_before_its_first_step(world: World) -> None:
+    fleet, quick = world.fleet(), world.fleet()
+    broadcast = world.broadcast(2)
+    world.accept(fleet, broadcast)
+    world.drivers_accept(broadcast)
+    gives_back(world, of(world, broadcast, fleet))
+    assert (
+        world.accept(quick, broadcast).status == "succeeded"
+    )  # it gets the first slot, which was given back
+    assert world.slots(broadcast) == ["assigned", "searching"]
+    late = world.fleet(km_north=2)
+    world.drain()
+    assert offers_of(world, late) == 1
+
+
+def test_WAYS_02_the_search_begins_although_the_slot_was_held_before_its_first_step(world: World) -> None:
+    holder = world.fleet()
+    broadcast, fleet = world.won()
+    world.drivers_accept(broadcast)
+    gives_back(world, of(world, broadcast, fleet))
+    hold = world.hold(holder, broadcast).result["holdId"]
+    late = world.fleet(km_north=2)
+    world.drain()
+    world.release_hold(holder, UUID(hold))
+    world.tick(16)
+    assert offers_of(world, late) == 1
+
+
+def test_a_fleet_without_room_gets_no_frame_of_a_slot_that_is_offered_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_settings(monkeypatch, max_open_offers=1)
+    told = world.fleet()
+    broadcast, fleet = world.won()
+    world.drivers_accept(broadcast)
+    nearest = world.broadcast(1)
+    assert [each["broadcastId"] for each in world.events_of(told.id, "new_broadcast")] == [
+        str(broadcast),
+        str(nearest),
+    ]
+    gives_back(world, of(world, broadcast, fleet))
+    world.drain()
+    assert offers_of(world, told) == 2
+    world.cancel(nearest)
+    second = world.fleet()
+    world.drain()
+    world.tick(16)
+    assert world.accept(second, broadcast).status == "succeeded"
+    world.drivers_accept(broadcast)
+    gives_back(world, of(world, broadcast, second))
+    world.drain()
+    assert offers_of(world, told) == 3
+
+
+def test_an_offer_names_only_the_trucks_that_are_still_asked_for(world: World) -> None:
+    customer = uuid4()
+    broadcast, fleet = world.won(trucks=3, customer=customer)
+    cancels_truck(world, of(world, broadcast, fleet), customer)
+    late = world.fleet(km_north=20)
+    world.tick(16)
+    [offer] = world.events_of(late.id, "new_broadcast")
+    assert (offer["trucksNeeded"], [each["count"] for each in offer["requestedVehicles"]]) == (2, [2])
+
+
+def listed(world: World, fleet: Fleet) -> list[list[str]]:
+    """Return the slots of each offer in the fleet's list."""
+    with Session(world.engine) as session:
+        return [each["truckRequestIds"] for each in offers(session, fleet.id, PageRequest(20, None)).items]
+
+
+def test_a_fleet_that_gave_a_slot_back_keeps_its_offer_for_the_other_slots(world: World) -> None:
+    fleet, other = world.fleet(trucks=2), world.fleet()
+    broadcast = world.broadcast(2)
+    world.accept(fleet, broadcast, fleet.trucks[:1])
+    world.drivers_accept(broadcast)
+    lost = of(world, broadcast, fleet)
+    gives_back(world, lost)
+    world.drain()
+    [open_slots] = listed(world, fleet)
+    assert str(lost.truck_request_id) not in open_slots and len(open_slots) == 1
+    named = [truck.model_copy(update={"truck_request_id": UUID(open_slots[0])}) for truck in other.trucks]
+    assert world.accept(other, broadcast, named).status == "succeeded"
+    assert listed(world, fleet) == []
+    both = [
+        fleet.trucks[0].model_copy(update={"truck_request_id": lost.truck_request_id}),
+        fleet.trucks[1],
+    ]
+    assert world.accept(fleet, broadcast, both, partial=True).error["code"] == "SLOT_GIVEN_BACK"
+
+
+def test_a_hold_of_an_earlier_round_does_not_count(world: World) -> None:
+    holder = world.fleet()
+    broadcast = world.broadcast(1)
+    world.hold(holder, broadcast)
+    world.tick(95)  # the hold has run out
+    fleet = world.fleet()
+    world.drain()
+    assert world.accept(fleet, broadcast).status == "succeeded"
+    world.drivers_accept(broadcast)
+    gives_back(world, of(world, broadcast, fleet))
+    world.drain()
+    assert world.hold(holder, broadcast).status == "succeeded"
+
+
+def test_a_fleet_whose_second_driver_refuses_is_not_asked_again(world: World) -> None:
+    broadcast, fleet = world.won()
+    world.tick(46)  # its driver is silent
+    assert world.accept(fleet, broadcast).status == "succeeded"
+    world.answer(of(world, broadcast, fleet), yes=False)
+    saviour = world.fleet()
+    world.drain()
+    world.accept(saviour, broadcast)
+    world.drivers_accept(broadcast)
+    gives_back(world, of(world, broadcast, saviour))
+    world.drain()
+    assert offers_of(world, fleet) == 1
 
 
 # --- replace --------------------------------------------------------------------------------------------
@@ -477,13 +598,13 @@ def test_the_last_truck_that_fails_cancels_the_broadcast(world: World) -> None:
 def test_WAYS_01_a_truck_that_does_not_set_out_is_reminded_and_given_back(world: World) -> None:
     broadcast, customer, [fleet] = full(world, 1)
     driver, saviour = fleet.trucks[0].driver_id, world.fleet()
-    world.tick(899)
+    world.tick(850)
     assert world.events_of(driver, "pickup_reminder") == []
-    world.tick(2)
+    world.tick(60)
     assert [len(world.events_of(user, "pickup_reminder")) for user in (driver, fleet.id)] == [1, 1]
-    world.tick(3600 - 905)
+    world.tick(2_640)  # 3,550 s after the driver's yes
     assert world.assignments(broadcast)[0].status == "driver_accepted"
-    world.tick(6)
+    world.tick(60)
     assert of(world, broadcast, fleet).status == "given_back"
     [lost] = world.events_of(customer, "truck_lost")
     assert (lost["reasonCode"], lost["reoffered"]) == ("stalled", True)
@@ -502,9 +623,9 @@ def test_a_truck_that_sets_out_is_neither_reminded_nor_given_back(world: World) 
 
 def test_WAYS_01_a_truck_that_does_not_arrive_is_reported(world: World) -> None:
     broadcast, customer, [fleet] = full(world, 1, status="en_route_pickup")
-    world.tick(21_599)
+    world.tick(21_500)
     assert world.events_of(customer, "assignment_stalled") == []
-    world.tick(2)
+    world.tick(200)
     for user in (customer, fleet.id):
         assert len(world.events_of(user, "assignment_stalled")) == 1
     assert of(world, broadcast, fleet).status == "en_route_pickup"
