@@ -81,13 +81,13 @@ class Settings(BaseSettings):
     reoffer_rounds: Annotated[int, Field(ge=0, le=1_000)] = 3
     """How often such a search begins per broadcast. Afterwards the slot of a truck that is given back expires."""
     start_reminder_seconds: Annotated[float, Field(ge=0, le=604_800)] = 900.0
-    """This long after the driver has accepted, driver and transporter of a truck that has not set out are reminded. 0: never."""
+    """This long after the driver has accepted, driver and transporter of a truck that has not set out are reminded. 0, or not less than `START_LIMIT_SECONDS`: never."""
     start_limit_seconds: Annotated[float, Field(ge=0, le=604_800)] = 3_600.0
     """This long after the driver has accepted, a truck that has not set out is given back. 0: never."""
     pickup_limit_seconds: Annotated[float, Field(ge=0, le=604_800)] = 21_600.0
     """If a truck is on its way to the pickup for this long, its transporter and the customer are told. 0: never."""
     pickup_wait_seconds: Annotated[float, Field(ge=0, le=604_800)] = 1_800.0
-    """How long a driver waits at the pickup. Afterwards the driver may report that the customer did not come."""
+    """How long a driver waits at the pickup. Afterwards the driver may report that the customer did not come, and transporter and customer are told of the wait. 0: the driver need not wait, and nobody is told."""
     presence_ttl_seconds: Annotated[float, Field(gt=0, le=3_600)] = 60.0
     """A transporter without a heartbeat for this long counts as offline."""
     last_step_max_km: Annotated[float, Field(ge=0, le=20_100)] = 0.0

@@ -18,9 +18,9 @@ _ENDED_BY = (CUSTOMER, DRIVER, ADMIN)
 
 BEGIN = LIFECYCLE.transition("begin", when={S.CREATED}, to=S.BROADCASTING, by=(SYSTEM,))
 ACTIVATE = LIFECYCLE.transition("activate", when={S.BROADCASTING}, to=S.ACTIVE, by=(SYSTEM,))
-WIDEN_UNFILLED = LIFECYCLE.transition("widen_unfilled", when={S.ACTIVE}, to=S.ACTIVE, by=(TIMER,))
+WIDEN_UNFILLED = LIFECYCLE.transition("widen_unfilled", when={S.ACTIVE}, to=S.ACTIVE, by=(TIMER, SYSTEM))
 WIDEN_PARTLY_FILLED = LIFECYCLE.transition(
-    "widen_partly_filled", when={S.PARTIALLY_FILLED}, to=S.PARTIALLY_FILLED, by=(TIMER,)
+    "widen_partly_filled", when={S.PARTIALLY_FILLED}, to=S.PARTIALLY_FILLED, by=(TIMER, SYSTEM)
 )
 TAKE_SOME = LIFECYCLE.transition(
     "take_some", when={S.ACTIVE, S.PARTIALLY_FILLED}, to=S.PARTIALLY_FILLED, by=(TRANSPORTER,)
@@ -57,8 +57,14 @@ LAPSE = LIFECYCLE.transition("lapse", when={S.FULLY_FILLED, S.IN_PROGRESS}, to=S
 CANCEL_LAST_TRUCK = LIFECYCLE.transition(
     "cancel_last_truck", when={S.FULLY_FILLED, S.IN_PROGRESS, S.EXPIRED}, to=S.CANCELLED, by=_ENDED_BY
 )
-SET_OUT = LIFECYCLE.transition("set_out", when={S.FULLY_FILLED}, to=S.IN_PROGRESS, by=(DRIVER,))
-COMPLETE = LIFECYCLE.transition("complete", when={S.IN_PROGRESS}, to=S.COMPLETED, by=(DRIVER, ADMIN))
+SET_OUT = LIFECYCLE.transition(
+    "set_out", when={S.FULLY_FILLED}, to=S.IN_PROGRESS, by=(DRIVER, TRANSPORTER, CUSTOMER, ADMIN)
+)
+"""A truck sets out, or the broadcast becomes full while a truck is under way."""
+COMPLETE = LIFECYCLE.transition(
+    "complete", when={S.IN_PROGRESS}, to=S.COMPLETED, by=(DRIVER, TRANSPORTER, CUSTOMER, ADMIN, TIMER)
+)
+"""The last truck delivers, or is lost after the others have delivered."""
 CONTINUE = LIFECYCLE.transition("continue_partial", when={S.EXPIRED}, to=S.FULLY_FILLED, by=(CUSTOMER,))
 CANCEL = LIFECYCLE.transition("cancel", when={*OPEN, S.FULLY_FILLED}, to=S.CANCELLED, by=(CUSTOMER,))
 EXPIRE = LIFECYCLE.transition("expire", when={*OPEN}, to=S.EXPIRED, by=(TIMER,))
