@@ -109,7 +109,7 @@ class CustomerCommands(Commands):
     ) -> CancelledTruck:
         """Cancel one truck of a booking or an order, also while others are under way. Cancelling it again succeeds.
 
-        The last truck cancels the broadcast. 409 INVALID_TRANSITION once the truck has loaded.
+        The last truck cancels the broadcast. 409 BOOKING_CANNOT_CANCEL once the truck has loaded.
         """
         body = {"reasonCode": reason_code, **given(note=note)}
         path = f"/assignments/{assignment_id}/cancel"

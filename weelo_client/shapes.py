@@ -114,7 +114,7 @@ class Cancelled(TypedDict):
 class Assignment(TypedDict):
     """A truck and its driver on a slot. `expiresAt` is the driver's deadline to answer.
 
-    `reasonCode`: why the assignment ended before its delivery, if a reason was given.
+    `reasonCode`: why the assignment was ended, if a code was given.
     """
 
     id: str
