@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -68,7 +68,10 @@ def history(session: Session, customer_id: UUID, page_request: PageRequest) -> P
 
 
 def offers(session: Session, transporter_id: UUID, page_request: PageRequest) -> Page:
-    """Return a page of the open offers that this transporter has not declined, newest first."""
+    """Return a page of the open offers that this transporter has not declined, newest first.
+
+    The page leaves out broadcasts of which only slots are open that the fleet gave back.
+    """
     rows, next_cursor = page_request.run(session, _OPEN_OFFERS, {"transporter": transporter_id})
     slots = _slots(session, [row.Broadcast for row in rows], transporter_id)
     items = [
@@ -87,8 +90,13 @@ def offers(session: Session, transporter_id: UUID, page_request: PageRequest) ->
             offered_at=row.offered_at,
         ).json_dict()
         for row in rows
+        if not row.gave_back or _others_open(slots[row.Broadcast.id], row.gave_back)
     ]
     return Page(items, next_cursor)
+
+
+def _others_open(slots: Sequence[TruckRequest], gave_back: Collection[UUID]) -> bool:
+    return any(slot.status in truck_request.OPEN and slot.id not in gave_back for slot in slots)
 
 
 _OPEN_OFFERS = paged(
