@@ -141,7 +141,7 @@ def test_the_time_of_a_late_report_is_kept_beside_the_servers(system: System) ->
     changed = phone.until("assignment_status_changed", occurredAt=occurred)
     assert changed.data["assignment"]["status"] == "at_pickup"
     [entry] = [each for each in customer.timeline(booking) if each["toStatus"] == "at_pickup"]
-    assert entry["occurredAt"] == occurred and entry["at"] > occurred  # type: ignore[typeddict-item]
+    assert entry["occurredAt"] == occurred and entry["at"] > occurred
     future = http.put(
         path, json={"status": "in_transit", "occurredAt": "2099-01-01T00:00:00Z"}, headers=wait
     ).json()
