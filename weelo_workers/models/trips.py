@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, exists, text
+from sqlalchemy import ForeignKey, Index, Select, SQLColumnExpression, UniqueConstraint, exists, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -65,3 +65,14 @@ vehicle_busy = exists().where(Assignment.vehicle_id == Vehicle.id, Assignment.st
 
 driver_busy = exists().where(Assignment.driver_id == Driver.id, Assignment.status.in_(LIVE))
 """The condition that a driver of the enclosing query has a live assignment. Being off duty is another condition."""
+
+
+def slots_given_back(
+    broadcast_id: SQLColumnExpression[UUID], transporter_id: SQLColumnExpression[UUID]
+) -> Select[UUID]:
+    """Return the query of the slots of a broadcast that a transporter gave back (WAYS-02)."""
+    return select(Assignment.truck_request_id).where(
+        Assignment.broadcast_id == broadcast_id,
+        Assignment.transporter_id == transporter_id,
+        Assignment.status == AssignmentStatus.GIVEN_BACK,
+    )

@@ -62,14 +62,14 @@ INVARIANTS = {
          WHERE t.status = '{TruckRequestStatus.HELD}' AND h.status <> '{HoldStatus.OPEN}'""",
     "{n} holds open past their end": f"""
         SELECT count(*) FROM holds
-         WHERE status = '{HoldStatus.OPEN}' AND expires_at < clock_timestamp() - interval '{OVERDUE_SECONDS} s'""",
+         WHERE status = '{HoldStatus.OPEN}' AND expires_at < {_OVERDUE}""",
     "{n} broadcasts open past their deadline": f"""
         SELECT count(*) FROM broadcasts
-         WHERE status IN ({quoted(OPEN)}) AND expires_at < clock_timestamp() - interval '{OVERDUE_SECONDS} s'""",
+         WHERE status IN ({quoted(OPEN)}) AND expires_at < {_OVERDUE}""",
     "{n} assignments unanswered past their end": f"""
         SELECT count(*) FROM assignments
          WHERE status = '{AssignmentStatus.PENDING}'
-           AND expires_at < clock_timestamp() - interval '{OVERDUE_SECONDS} s'""",
+           AND expires_at < {_OVERDUE}""",
     "{n} live assignments that no timer ends and no driver of their fleet can move": f"""
         SELECT count(*) FROM assignments a
          WHERE a.status IN ({quoted(LIVE)})

@@ -25,7 +25,7 @@ from weelo_workers.queries.views import broadcast_header
 
 NOBODY_ACCEPTED = UnfilledBecause.NOBODY_ACCEPTED
 
-DRIVER_IS_TOLD = {
+TRIP_CANCELLED_BECAUSE = {
     EndedBecause.CUSTOMER_CANCELLED: TripCancelledBecause.CUSTOMER_CANCELLED,
     EndedBecause.ENDED_BY_OPERATOR: TripCancelledBecause.ENDED_BY_OPERATOR,
 }
@@ -55,8 +55,10 @@ def end_truck(
     broadcast_transitions.trucks_freed(uow, [assignment.transporter_id])
     continue_without(uow, broadcast, slots, assignments, assignment, because=because, why=why)
     broadcast_transitions.announce_assignments(uow, broadcast, [assignment])
-    if because in DRIVER_IS_TOLD:
-        broadcast_transitions.take_trip_away(uow, broadcast, assignment, DRIVER_IS_TOLD[because])
+    if because in TRIP_CANCELLED_BECAUSE:
+        broadcast_transitions.announce_trip_cancelled(
+            uow, broadcast, assignment, TRIP_CANCELLED_BECAUSE[because]
+        )
     if because is EndedBecause.ENDED_BY_OPERATOR:
         broadcast_transitions.announce_loss(uow, broadcast, assignment, reoffered=False)
     broadcast_transitions.complete_if_delivered(uow, broadcast, slots, assignments)

@@ -37,5 +37,7 @@ def give_back(command: GiveBack, uow: UnitOfWork) -> AssignmentView:
     because = LostBecause.GIVEN_BACK_UNANSWERED if unanswered else LostBecause.GIVEN_BACK
     lose_truck(uow, broadcast, assignment, because, command.reason_code, command.note)
     if not by_driver:
-        broadcast_transitions.take_trip_away(uow, broadcast, assignment, TripCancelledBecause.GIVEN_BACK)
+        broadcast_transitions.announce_trip_cancelled(
+            uow, broadcast, assignment, TripCancelledBecause.GIVEN_BACK
+        )
     return assignment_view(assignment)

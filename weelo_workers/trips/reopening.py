@@ -14,7 +14,7 @@ from sqlalchemy import exists, func, select
 from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.broadcasts import ExpireBroadcast, ReofferBroadcast, TrucksRemainingUpdate
 from weelo_workers.contracts.reasons import ReasonCode
-from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus
+from weelo_workers.contracts.statuses import BroadcastStatus
 from weelo_workers.lifecycles import broadcast as lifecycle, truck_request as slot_lifecycle
 from weelo_workers.lifecycles.reoffer import RULES, LostBecause, ReofferRule, RoundLimits, open_until
 from weelo_workers.messaging.unit_of_work import UnitOfWork
@@ -29,7 +29,7 @@ from weelo_workers.models import (
     vehicle_busy,
 )
 from weelo_workers.models.fleet import of_kinds
-from weelo_workers.queries.slots import filled, kinds_of, searching
+from weelo_workers.queries.slots import filled, kinds_of, searching, split_given_back
 from weelo_workers.queries.views import broadcast_header
 from weelo_workers.settings import settings
 from weelo_workers.trips.ending import continue_without, slot_of
@@ -78,12 +78,8 @@ def _may_take_another(
     fleet: UUID,
 ) -> bool:
     """Return whether the fleet has trucks for another open slot, which may be on hold. It does not get the lost slot again."""
-    given_back = {
-        each.truck_request_id
-        for each in assignments
-        if each.transporter_id == fleet and each.status == AssignmentStatus.GIVEN_BACK
-    }
-    others = [slot for slot in slots if slot.status in slot_lifecycle.OPEN and slot.id not in given_back]
+    open_slots = [slot for slot in slots if slot.status in slot_lifecycle.OPEN]
+    others, _ = split_given_back(open_slots, assignments, fleet)
     if not others:
         return False
     has_trucks = exists().where(Vehicle.transporter_id == fleet, of_kinds(kinds_of(others)))
