@@ -176,8 +176,8 @@ def already_offered(
 ) -> list[Candidate]:
     """Return the transporters who have an offer of this broadcast and could take this reopened slot now.
 
-    Transporters who declined or who gave the slot back are left out. With `new_round`, those for whom the system
-    declined are included.
+    Transporters who declined or who gave the slot back are left out. With `new_round`, transporters whose offer is
+    marked as `may_be_offered_again` are included although it is declined.
     """
     gave_back = slots_given_back(Offer.broadcast_id, Offer.transporter_id).scalar_subquery()
     not_declined = Offer.declined_at.is_(None)

@@ -29,10 +29,10 @@ class Assignment(Base):
     vehicle_number: Mapped[str]
     status: Mapped[str]
     reason_code: Mapped[str | None]
-    """Why the assignment ended or was changed. The user's own words are in `note`."""
+    """Why the assignment ended. The user's own words are in `note`."""
     note: Mapped[str | None]
     replaced_drivers: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'"))
-    """The ids of the drivers who were replaced. They get another refusal than strangers."""
+    """The ids of the drivers who were replaced. Their commands are refused with DRIVER_REPLACED."""
     expires_at: Mapped[datetime | None]
     """The deadline for the driver's answer."""
     created_at: Mapped[datetime]

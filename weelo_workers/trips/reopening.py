@@ -1,6 +1,6 @@
-"""An assigned truck does not come: its slot is offered again, or expires.
+"""Ends the assignment of a truck that does not come. Its slot is offered again, or expires.
 
-The function is the same for every cause (`lifecycles/reoffer.py`).
+`lose_truck` is the same for every cause; `lifecycles/reoffer.py` has the rules.
 """
 
 from __future__ import annotations
@@ -77,7 +77,10 @@ def _may_take_another(
     assignments: Sequence[Assignment],
     fleet: UUID,
 ) -> bool:
-    """Return whether the fleet has trucks for another open slot, which may be on hold. It does not get the lost slot again."""
+    """Return whether the fleet has a truck, free or not, of a kind that another open slot needs.
+
+    Slots on hold count. Slots that the fleet gave back do not count, so the lost one does not count either.
+    """
     open_slots = [slot for slot in slots if slot.status in slot_lifecycle.OPEN]
     others, _ = split_given_back(open_slots, assignments, fleet)
     if not others:
@@ -111,7 +114,7 @@ def _has_another_truck(uow: UnitOfWork, slot: TruckRequest, assignment: Assignme
 def _decline_for_fleet(
     uow: UnitOfWork, assignment: Assignment, rule: ReofferRule, reason_code: ReasonCode | None
 ) -> None:
-    """Decline the offer on behalf of the fleet. If it is declined already, only a driver's refusal changes it."""
+    """Decline the offer on behalf of the fleet. If it is declined already, only `may_be_offered_again` can become false."""
     offer = uow.session.get(Offer, (assignment.broadcast_id, assignment.transporter_id))
     if offer is None:
         return
