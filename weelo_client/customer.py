@@ -78,7 +78,7 @@ class CustomerCommands(Commands):
     ) -> Cancelled:
         """Cancel a booking. Cancelling it again succeeds.
 
-        409 BOOKING_CANNOT_CANCEL once a truck is under way. `cancel_truck` cancels the others.
+        409 BOOKING_CANNOT_CANCEL once a truck is under way. Then `cancel_truck` cancels single trucks.
         """
         body = given(reason=reason, reasonCode=reason_code)
         path = f"/bookings/{booking_id}/cancel"
@@ -109,7 +109,7 @@ class CustomerCommands(Commands):
     ) -> CancelledTruck:
         """Cancel one truck of a booking or an order, also while others are under way. Cancelling it again succeeds.
 
-        The last truck cancels the broadcast. 409 BOOKING_CANNOT_CANCEL once the truck has loaded.
+        With its last truck the broadcast is cancelled. 409 BOOKING_CANNOT_CANCEL once the truck has loaded.
         """
         body = {"reasonCode": reason_code, **given(note=note)}
         path = f"/assignments/{assignment_id}/cancel"

@@ -16,7 +16,7 @@ class DriverCommands(Commands):
     ) -> Assignment:
         """Accept an assignment.
 
-        409 ASSIGNMENT_EXPIRED once the time to answer has passed, DRIVER_REPLACED if it is another driver's now.
+        409 ASSIGNMENT_EXPIRED once the time to answer has passed, DRIVER_REPLACED if it was given to another driver.
         """
         path = f"/assignments/{assignment_id}/accept"
         return cast(Assignment, self.command("POST", path, {}, key=key, wait=wait).value())
@@ -44,10 +44,10 @@ class DriverCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Assignment:
-        """Give a truck back before it has loaded. For its driver and its transporter. Repeating it succeeds.
+        """Give a truck back before it has loaded, as its driver or its transporter. Repeating it succeeds.
 
-        The slot is offered to other fleets at once, and never to this fleet again. 409 INVALID_TRANSITION once the truck
-        has loaded, and for a driver who has not accepted yet.
+        The slot is offered to other fleets at once, or expires after REOFFER_ROUNDS new searches. This fleet never gets it
+        again. 409 INVALID_TRANSITION once the truck has loaded, and for a driver who has not accepted yet.
         """
         body = {"reasonCode": reason_code, **given(note=note)}
         path = f"/assignments/{assignment_id}/give-back"
@@ -79,7 +79,7 @@ class DriverCommands(Commands):
     ) -> Assignment:
         """Advance the trip's status. Statuses may be skipped or repeated; an earlier one is 409 INVALID_TRANSITION.
 
-        `occurred_at`: when the status was reached, in RFC 3339 by the phone's clock, for reports that are sent later.
+        `occurred_at`: when the status was reached, in RFC 3339 by the phone's clock, for a report that is sent later.
         """
         body = {"status": status, **given(occurredAt=occurred_at)}
         done = self.command("PUT", f"/trips/{trip_id}/status", body, key=key, wait=wait)

@@ -133,7 +133,7 @@ class Assignment(TypedDict):
 
 
 class CancelledTruck(TypedDict):
-    """The broadcast goes on with one truck less, or was cancelled with its last truck."""
+    """The cancelled truck, and its broadcast: it goes on with one truck less, or was cancelled with its last truck."""
 
     broadcast: Broadcast
     assignment: Assignment

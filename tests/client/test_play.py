@@ -171,7 +171,7 @@ def test_a_driver_who_never_sets_out_is_skipped_if_no_timer_acts_in_time(
     monkeypatch.setattr(never_sets_out, "PATIENCE_SECONDS", 0.1)
     customer, act = ListeningCustomer(installation_of(api), "The customer"), act_of(api, lambda _: "")
     with pytest.raises(Skipped, match=r"no pickup_reminder within .* START_REMINDER_SECONDS is longer, or 0"):
-        never_sets_out.timer(act, customer, "pickup_reminder", "b-1", "START_REMINDER_SECONDS")
+        never_sets_out.wait_for_timer(act, customer, "pickup_reminder", "b-1", "START_REMINDER_SECONDS")
 
 
 def test_a_transporter_that_has_signed_on_stays_present_while_others_sign_on(

@@ -1,4 +1,4 @@
-"""Trucks that were won do not come, and the broadcast goes on, through the running system."""
+"""The ways out after a truck is won, in the running system."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def post(system: System, role: Role, user: UUID, path: str, **body: Any) -> dict
     return result
 
 
-def drives(system: System, truck: Truck, broadcast: str, status: str) -> dict[str, Any]:
+def accept_and_drive(system: System, truck: Truck, broadcast: str, status: str) -> dict[str, Any]:
     """Let the truck accept and its driver drive up to this status. Return the assignment."""
     [assignment] = truck.accept(broadcast)["assignments"]
     driver = system.client(Role.DRIVER, truck.driver)
@@ -33,7 +33,7 @@ def drives(system: System, truck: Truck, broadcast: str, status: str) -> dict[st
     return dict(driver.report_trip(assignment["tripId"], status))  # type: ignore[arg-type]
 
 
-def test_WAYS_02_five_trucks_are_won_one_breaks_down_and_another_fleet_saves_the_request(
+def test_WAYS_02_one_of_five_trucks_breaks_down_and_another_fleet_takes_over(
     system: System,
 ) -> None:
     trucks = [Truck(system) for _ in range(5)]
@@ -41,7 +41,7 @@ def test_WAYS_02_five_trucks_are_won_one_breaks_down_and_another_fleet_saves_the
     customer = system.client(Role.CUSTOMER, user)
     phone = Listener(customer)
     booking = book(customer, trucks=5)
-    trips = [drives(system, truck, booking["id"], "en_route_pickup") for truck in trucks]
+    trips = [accept_and_drive(system, truck, booking["id"], "en_route_pickup") for truck in trucks]
     full = phone.until("booking_fully_filled", broadcastId=booking["id"])
     saviour = Truck(system)
     rescue, broken = Listener(saviour.client), Listener(trucks[0].client)
@@ -61,7 +61,7 @@ def test_WAYS_02_five_trucks_are_won_one_breaks_down_and_another_fleet_saves_the
     assert refusal(lambda: trucks[0].accept(booking["id"])) == (409, "SLOT_GIVEN_BACK")
     assert booking["id"] not in [each["broadcastId"] for each in trucks[0].client.offers()]
 
-    trips[0] = drives(system, saviour, booking["id"], "en_route_pickup")
+    trips[0] = accept_and_drive(system, saviour, booking["id"], "en_route_pickup")
     phone.until("booking_fully_filled", broadcastId=booking["id"])
     for truck, trip in zip([saviour, *trucks[1:]], trips, strict=True):
         system.client(Role.DRIVER, truck.driver).report_trip(trip["tripId"], "completed")
@@ -79,14 +79,16 @@ def test_WAYS_02_five_trucks_are_won_one_breaks_down_and_another_fleet_saves_the
         truck.available(False)
 
 
-def test_WAYS_01_a_cancelled_truck_a_replaced_driver_and_an_operators_end(system: System) -> None:
+def test_WAYS_01_a_truck_is_cancelled_a_driver_replaced_and_a_trip_ended_by_an_operator(
+    system: System,
+) -> None:
     trucks = [Truck(system) for _ in range(3)]
     user, spare = uuid4(), uuid4()
     customer = system.client(Role.CUSTOMER, user)
     phone = Listener(customer)
     booking = book(customer, trucks=3)["id"]
     cab = Listener(system.client(Role.DRIVER, trucks[0].driver))
-    trips = [drives(system, truck, booking, "en_route_pickup") for truck in trucks]
+    trips = [accept_and_drive(system, truck, booking, "en_route_pickup") for truck in trucks]
 
     cancelled = post(
         system, Role.CUSTOMER, user, f"/assignments/{trips[0]['id']}/cancel", reasonCode="plans_changed"
@@ -127,12 +129,12 @@ def test_WAYS_01_a_cancelled_truck_a_replaced_driver_and_an_operators_end(system
         truck.available(False)
 
 
-def test_the_time_of_a_late_report_is_kept_beside_the_servers(system: System) -> None:
+def test_the_time_in_a_late_report_is_stored_beside_the_servers_time(system: System) -> None:
     truck = Truck(system)
     customer = system.client(Role.CUSTOMER, uuid4())
     phone = Listener(customer)
     booking = book(customer)["id"]
-    trip = drives(system, truck, booking, "en_route_pickup")
+    trip = accept_and_drive(system, truck, booking, "en_route_pickup")
     occurred = "2026-01-02T03:04:05.678Z"
     http = system.http(Role.DRIVER, truck.driver)
     path, wait = f"/trips/{trip['tripId']}/status", {"Prefer": "wait=10"}
@@ -151,7 +153,7 @@ def test_the_time_of_a_late_report_is_kept_beside_the_servers(system: System) ->
     truck.available(False)
 
 
-def test_everybody_may_read_the_reasons(system: System) -> None:
+def test_every_role_may_read_the_reason_codes(system: System) -> None:
     for role in Role:
         items = system.http(role, uuid4()).get("/reasons").json()["items"]
         assert {"actor": "driver", "stage": "at_pickup", "code": "breakdown"}.items() <= next(

@@ -53,8 +53,12 @@ def test_an_answered_assignment_has_no_deadline(world: World) -> None:
     assert invariants(world) == []
 
 
-def test_WAYS_01_a_live_assignment_without_a_timer_and_without_a_mover_is_reported(world: World) -> None:
-    finding = "invariant: 1 live assignments that no timer ends and no driver of their fleet can move"
+def test_WAYS_01_a_live_assignment_is_reported_if_neither_a_timer_nor_its_driver_can_move_it(
+    world: World,
+) -> None:
+    finding = (
+        "invariant: 1 live assignments without a timer whose driver has not answered or has left the fleet"
+    )
     fleet, stranger = world.fleet(), world.fleet()
     broadcast = world.broadcast(1)
     world.accept(fleet, broadcast)
@@ -70,7 +74,7 @@ def test_WAYS_01_a_live_assignment_without_a_timer_and_without_a_mover_is_report
 
 
 def test_WAYS_02_a_reopened_slot_whose_search_has_not_begun_is_reported(world: World) -> None:
-    finding = "invariant: 1 reopened slots that nobody was offered because the search did not begin"
+    finding = "invariant: 1 reopened slots whose search has not begun"
     broadcast = world.on_the_way()
     [assignment] = world.assignments(broadcast)
     world.execute(

@@ -10,7 +10,7 @@ from weelo_demo.act import Act
 from weelo_demo.people import OPEN, Customer, Transporter, Truck
 from weelo_demo.towns import GHAZIABAD
 
-TITLE = "A truck breaks down, another fleet's takes over"
+TITLE = "A truck breaks down and another fleet takes over"
 
 
 def play(act: Act) -> str:
@@ -95,7 +95,7 @@ def _is_not_offered_to(act: Act, fleet: Transporter, broken: Assignment) -> None
 
 
 def _was_told_nothing_more(act: Act, fleet: Transporter, booking: Broadcast) -> None:
-    """Check that the fleet was not told of the slot again, up to the second `booking_fully_filled` in its log."""
+    """Check that the slot was not offered to the fleet again, up to the second `booking_fully_filled` in its log."""
     filled = act.hears(fleet, "booking_fully_filled", broadcastId=booking["id"])
     last = act.hears(fleet, "booking_fully_filled", after=filled, broadcastId=booking["id"])
     offers = [

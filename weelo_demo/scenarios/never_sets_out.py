@@ -11,8 +11,8 @@ from weelo_demo.towns import NARELA
 
 TITLE = "A driver who never sets out loses the trip"
 PATIENCE_SECONDS = 60.0
-"""How long to wait for each timer of the server. Apps cannot read how long START_REMINDER_SECONDS and START_LIMIT_SECONDS
-are, and by default they are 15 min and 1 h."""
+"""How long to wait for each timer of the server. Apps cannot read START_REMINDER_SECONDS and START_LIMIT_SECONDS, which are
+15 min and 1 h by default."""
 
 
 def play(act: Act) -> str:
@@ -32,10 +32,10 @@ def play(act: Act) -> str:
     idle.driver.client.accept_assignment(trip["id"])
 
     said_yes = time.monotonic()
-    reminder = timer(act, idle.driver, "pickup_reminder", booking["id"], "START_REMINDER_SECONDS")
+    reminder = wait_for_timer(act, idle.driver, "pickup_reminder", booking["id"], "START_REMINDER_SECONDS")
     act.measured("driver's yes → reminded", reminder.received - said_yes)
     act.hears(first, "pickup_reminder", broadcastId=booking["id"])
-    cancelled = timer(act, idle.driver, "trip_cancelled", booking["id"], "START_LIMIT_SECONDS")
+    cancelled = wait_for_timer(act, idle.driver, "trip_cancelled", booking["id"], "START_LIMIT_SECONDS")
     act.measured("driver's yes → given back", cancelled.received - said_yes)
     reason = cancelled.data["reason"]
     act.check(reason == "stalled", f"the driver never set out, and reads {reason}")
@@ -64,7 +64,7 @@ def play(act: Act) -> str:
     return f"{idle.number} was reminded and given back; {willing.number} of {second.name} delivered"
 
 
-def timer(act: Act, person: Person, event: str, broadcast_id: str, setting: str) -> Frame:
+def wait_for_timer(act: Act, person: Person, event: str, broadcast_id: str, setting: str) -> Frame:
     """Return the frame that a timer causes. Raises Skipped if this server's timer is longer than the demo waits."""
     try:
         return act.hears(person, event, within=PATIENCE_SECONDS, broadcastId=broadcast_id)

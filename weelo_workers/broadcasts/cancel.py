@@ -80,7 +80,7 @@ def _cancel(
         broadcast_transitions.transporters_with_trucks(live),
     )
     for assignment in live:
-        broadcast_transitions.take_trip_away(
+        broadcast_transitions.announce_trip_cancelled(
             uow, broadcast, assignment, TripCancelledBecause.CUSTOMER_CANCELLED
         )
     broadcast_transitions.announce_assignments(uow, broadcast, live)

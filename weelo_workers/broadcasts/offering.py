@@ -68,9 +68,9 @@ def insert_offers(
 
 
 def with_room(uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate]) -> list[Candidate]:
-    """Return those of these transporters, who had an offer of this broadcast before, who have room for it again.
+    """Return the transporters whose list of offers has room for this broadcast again. All of them had an offer of it.
 
-    Their rows are locked as in `insert_offers`, so the cap holds exactly.
+    Their rows are locked as in `insert_offers`, so their lists cannot exceed the cap.
     """
     if not these:
         return []

@@ -19,9 +19,9 @@ from weelo_workers.models import Broadcast, Offer
 
 @handles(ReofferBroadcast)
 def reoffer(command: ReofferBroadcast, uow: UnitOfWork) -> None:
-    """Offer the slot again, unless it has been taken or held since it was reopened.
+    """Offer the slot again, unless it has been taken or held since it was reopened, and send the next step.
 
-    A new round makes its first step in any case, because no other command makes it.
+    The first step of a new round is sent even then, because no other command sends it.
     """
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or broadcast.status not in lifecycle.OPEN:
@@ -29,12 +29,12 @@ def reoffer(command: ReofferBroadcast, uow: UnitOfWork) -> None:
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     slot = next((slot for slot in slots if slot.id == command.truck_request_id), None)
     if slot is not None and slot.is_searching:
-        those = already_offered(uow.session, broadcast, slot, new_round=command.new_round)
+        candidates = already_offered(uow.session, broadcast, slot, new_round=command.new_round)
         if command.new_round:
-            those = with_room(uow, broadcast, those)
-            _renew(uow, broadcast, those)
-        if those:
-            offer_to(uow, broadcast, slots, those)
+            candidates = with_room(uow, broadcast, candidates)
+            _renew(uow, broadcast, candidates)
+        if candidates:
+            offer_to(uow, broadcast, slots, candidates)
     elif not command.new_round:
         return
     uow.send(broadcast_transitions.next_step(broadcast))
@@ -43,8 +43,8 @@ def reoffer(command: ReofferBroadcast, uow: UnitOfWork) -> None:
 def _renew(uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate]) -> None:
     """Mark the offers of these transporters, and all that were not declined, as made now and not declined.
 
-    Hours may have passed since the first round. Presence has forgotten by then to whom the broadcast was offered, and
-    without this knowledge each heartbeat of these transporters would cause a command without effect.
+    It also records in presence again to whom the broadcast was offered. The record of the first round may have expired,
+    and without it each heartbeat of these transporters would send a command without effect.
     """
     ids = [each.transporter_id for each in these]
     uow.session.execute(

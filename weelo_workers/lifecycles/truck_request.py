@@ -35,4 +35,4 @@ CANCEL = LIFECYCLE.transition(
 EXPIRE = LIFECYCLE.transition(
     "expire", when={S.SEARCHING, S.HELD}, to=S.EXPIRED, by=(TIMER, DRIVER, TRANSPORTER)
 )
-"""At the deadline; or when its truck is lost and no other one is searched for."""
+"""The deadline of the broadcast has passed, or the truck is lost and no other one is searched for."""

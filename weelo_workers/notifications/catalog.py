@@ -238,7 +238,7 @@ def transporters_with_trucks(
 
 @audience(OfAssignment, ToDriver)
 def named_driver(session: Session, event: OfAssignment, to: ToDriver) -> Mapping[UUID, Own]:
-    """The driver whom the recipients name, or else the present driver of the assignment."""
+    """Return `to.driver_id`, or the present driver of the assignment if it is None."""
     return {to.driver_id or event.assignment.driver_id: None}
 
 
@@ -315,7 +315,7 @@ def while_unanswered(session: Session, push: PushData, users: Collection[UUID]) 
 def while_without_trip(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
     """Return the users who are not the driver of a live assignment of the broadcast.
 
-    A driver may be named again. After that, this push would replace the push of the new trip on the phone.
+    A driver who lost the trip may be assigned again. After that, this push would replace the push of the new trip on the phone.
     """
     drivers = session.scalars(
         select(Assignment.driver_id).where(

@@ -11,16 +11,16 @@ from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.offers.allocation import allocate
 from weelo_workers.offers.assigning import (
+    OFFERED_TO_OTHERS,
     accept_result,
     assign,
     ensure_open,
     lock_free_trucks,
     split_repeated,
 )
-from weelo_workers.offers.given_back import GIVEN_BACK, partition_open_slots, slots_given_back
 from weelo_workers.offers.holds import expire_overdue, held_slots, open_hold
 from weelo_workers.ownership import lock_offered_with_trucks
-from weelo_workers.queries.slots import searching
+from weelo_workers.queries.slots import searching, split_given_back
 
 
 @handles(AcceptTrucks)
@@ -49,14 +49,14 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
         expire_overdue(uow, broadcast)
         hold = open_hold(uow, broadcast.id, command.transporter_id)
     held = held_slots(hold, slots)
-    given_back = slots_given_back(offered.assignments, command.transporter_id)
-    to_take, refused_slots = partition_open_slots([*held, *searching(slots)], given_back)
+    open_slots = [*held, *searching(slots)]
+    to_take, given_back = split_given_back(open_slots, offered.assignments, command.transporter_id)
     try:
         allocations = allocate(trucks, slots, to_take, partial=command.partial)
     except Rejected as refused:
-        fits = any(slot.fits(vehicle) for slot in refused_slots for _, vehicle, _ in trucks)
+        fits = any(slot.fits(vehicle) for slot in given_back for _, vehicle, _ in trucks)
         if refused.code is Code.REQUEST_ALREADY_TAKEN and fits:
-            raise Rejected(Code.SLOT_GIVEN_BACK, GIVEN_BACK) from refused
+            raise Rejected(Code.SLOT_GIVEN_BACK, OFFERED_TO_OTHERS) from refused
         raise
     if hold is not None and {slot.id for slot in held} <= {slot.id for slot, _, _ in allocations}:
         uow.advance(hold, hold_lifecycle.CONFIRM)

@@ -18,12 +18,11 @@ from weelo_workers.lifecycles import truck_request as slot_lifecycle
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Hold, Offer, TruckRequest
-from weelo_workers.offers.assigning import ensure_open
-from weelo_workers.offers.given_back import GIVEN_BACK, partition_open_slots, slots_given_back
+from weelo_workers.offers.assigning import OFFERED_TO_OTHERS, ensure_open
 from weelo_workers.offers.holds import announce_remaining, expire_overdue, hold_view, open_hold
 from weelo_workers.ownership import lock_offered
 from weelo_workers.queries.fleets import free_trucks
-from weelo_workers.queries.slots import kinds_of, searching
+from weelo_workers.queries.slots import kinds_of, searching, split_given_back
 from weelo_workers.settings import settings
 
 
@@ -72,10 +71,9 @@ def _choose(command: HoldSlots, slots: Sequence[TruckRequest], uow: UnitOfWork) 
         raise Rejected(Code.VEHICLE_TYPE_MISMATCH, "Nobody asked for trucks of this kind here.")
     wanted = [slot for slot in slots if key in (None, slot.vehicle_key)]
     assignments = broadcast_transitions.assignments_of(uow, command.broadcast_id)
-    given_back = slots_given_back(assignments, command.transporter_id)
-    free, refused_slots = partition_open_slots(searching(wanted), given_back)
-    if refused_slots and not free:
-        raise Rejected(Code.SLOT_GIVEN_BACK, GIVEN_BACK)
+    free, given_back = split_given_back(searching(wanted), assignments, command.transporter_id)
+    if given_back and not free:
+        raise Rejected(Code.SLOT_GIVEN_BACK, OFFERED_TO_OTHERS)
     trucks = Counter(free_trucks(uow.session, command.transporter_id, kinds_of(free)))
     trucks.subtract(_kept_elsewhere(uow, command.transporter_id))
     chosen: list[TruckRequest] = []

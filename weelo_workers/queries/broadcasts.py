@@ -15,7 +15,6 @@ from weelo_workers.contracts.broadcasts import BroadcastDetails, BroadcastView, 
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.offers import OfferView
 from weelo_workers.contracts.statuses import (
-    AssignmentStatus,
     BroadcastKind,
     HoldStatus,
     Role,
@@ -31,6 +30,7 @@ from weelo_workers.models import (
     TransitionRecord,
     TruckRequest,
     Vehicle,
+    slots_given_back,
     vehicle_busy,
 )
 from weelo_workers.queries.pages import Page, PageRequest, paged
@@ -91,15 +91,7 @@ def offers(session: Session, transporter_id: UUID, page_request: PageRequest) ->
     return Page(items, next_cursor)
 
 
-_GAVE_BACK = (
-    select(Assignment.truck_request_id)
-    .where(
-        Assignment.broadcast_id == Broadcast.id,
-        Assignment.transporter_id == bindparam("transporter"),
-        Assignment.status == AssignmentStatus.GIVEN_BACK,
-    )
-    .correlate(Broadcast)
-)
+_GAVE_BACK = slots_given_back(Broadcast.id, bindparam("transporter")).correlate(Broadcast)
 _OPEN_FOR_FLEET = (
     select(TruckRequest.id)
     .where(

@@ -62,15 +62,15 @@ INVARIANTS = {
          WHERE t.status = '{TruckRequestStatus.HELD}' AND h.status <> '{HoldStatus.OPEN}'""",
     "{n} holds open past their end": f"""
         SELECT count(*) FROM holds
-         WHERE status = '{HoldStatus.OPEN}' AND expires_at < clock_timestamp() - interval '{OVERDUE_SECONDS} s'""",
+         WHERE status = '{HoldStatus.OPEN}' AND expires_at < {_OVERDUE}""",
     "{n} broadcasts open past their deadline": f"""
         SELECT count(*) FROM broadcasts
-         WHERE status IN ({quoted(OPEN)}) AND expires_at < clock_timestamp() - interval '{OVERDUE_SECONDS} s'""",
+         WHERE status IN ({quoted(OPEN)}) AND expires_at < {_OVERDUE}""",
     "{n} assignments unanswered past their end": f"""
         SELECT count(*) FROM assignments
          WHERE status = '{AssignmentStatus.PENDING}'
-           AND expires_at < clock_timestamp() - interval '{OVERDUE_SECONDS} s'""",
-    "{n} live assignments that no timer ends and no driver of their fleet can move": f"""
+           AND expires_at < {_OVERDUE}""",
+    "{n} live assignments without a timer whose driver has not answered or has left the fleet": f"""
         SELECT count(*) FROM assignments a
          WHERE a.status IN ({quoted(LIVE)})
            AND NOT EXISTS (SELECT 1 FROM mailbox WHERE name IN ({_ASSIGNMENT_TIMERS}) AND {as_sql(unsettled())}
@@ -78,11 +78,12 @@ INVARIANTS = {
            AND (a.status = '{AssignmentStatus.PENDING}'
                 OR NOT EXISTS (SELECT 1 FROM drivers d
                                 WHERE d.id = a.driver_id AND d.transporter_id = a.transporter_id))""",
-    "{n} reopened slots that nobody was offered because the search did not begin": f"""
+    "{n} reopened slots whose search has not begun": f"""
         SELECT count(*) FROM truck_requests t JOIN broadcasts b ON b.id = t.broadcast_id
          WHERE t.status = '{TruckRequestStatus.SEARCHING}' AND b.status IN ({quoted(OPEN)})
            AND (b.reoffer_rounds > 0 AND b.radius_step = 0 AND b.state_changed_at < {_OVERDUE}
-                OR t.state_changed_at < {_OVERDUE} AND EXISTS (SELECT 1 FROM mailbox WHERE name = '{ReofferBroadcast.name}' AND {as_sql(unsettled())}
+                OR t.state_changed_at < {_OVERDUE}
+               AND EXISTS (SELECT 1 FROM mailbox WHERE name = '{ReofferBroadcast.name}' AND {as_sql(unsettled())}
                               AND payload->>'truck_request_id' = t.id::text))""",
     "{n} users whose log does not end where its counter stands": """
         SELECT count(*) FROM log_heads h

@@ -1,4 +1,4 @@
-"""Ends a truck's slot for good: the broadcast goes on with its other trucks, or ends with its last one."""
+"""Ends the slot of a truck: the broadcast goes on with its other trucks, or ends if this was the last one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from weelo_workers.queries.views import broadcast_header
 
 NOBODY_ACCEPTED = UnfilledBecause.NOBODY_ACCEPTED
 
-DRIVER_IS_TOLD = {
+TRIP_CANCELLED_BECAUSE = {
     EndedBecause.CUSTOMER_CANCELLED: TripCancelledBecause.CUSTOMER_CANCELLED,
     EndedBecause.ENDED_BY_OPERATOR: TripCancelledBecause.ENDED_BY_OPERATOR,
 }
@@ -42,9 +42,9 @@ def end_truck(
     reason_code: ReasonCode | None = None,
     note: str | None = None,
 ) -> list[TruckRequest]:
-    """End the assignment and cancel its slot. The truck and its driver are free again. Return the broadcast's slots.
+    """End the assignment, cancel its slot, and return all slots of the broadcast. The truck and its driver are free again.
 
-    `because`: who ended it, and the reason of the broadcast's cancellation if this was its last truck. Raises
+    `because`: why it ends. If this was the last truck, it is also the reason of the broadcast's cancellation. Raises
     Rejected(INVALID_TRANSITION).
     """
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
@@ -55,8 +55,10 @@ def end_truck(
     broadcast_transitions.trucks_freed(uow, [assignment.transporter_id])
     continue_without(uow, broadcast, slots, assignments, assignment, because=because, why=why)
     broadcast_transitions.announce_assignments(uow, broadcast, [assignment])
-    if because in DRIVER_IS_TOLD:
-        broadcast_transitions.take_trip_away(uow, broadcast, assignment, DRIVER_IS_TOLD[because])
+    if because in TRIP_CANCELLED_BECAUSE:
+        broadcast_transitions.announce_trip_cancelled(
+            uow, broadcast, assignment, TRIP_CANCELLED_BECAUSE[because]
+        )
     if because is EndedBecause.ENDED_BY_OPERATOR:
         broadcast_transitions.announce_loss(uow, broadcast, assignment, reoffered=False)
     broadcast_transitions.complete_if_delivered(uow, broadcast, slots, assignments)
@@ -77,7 +79,7 @@ def continue_without(
     because: EndedBecause | None,
     why: dict[str, Any],
 ) -> None:
-    """Move the broadcast after the loss of a truck whose slot has ended, and publish the event of its end, if it ends.
+    """Make the broadcast's transition after the slot of the lost truck has ended. If the broadcast ends, publish it.
 
     `slots`, `assignments`: all of the broadcast, in their new states. `because`: why the slot was cancelled; None if it
     expired.
@@ -104,6 +106,7 @@ def continue_without(
             )
             uow.publish(BookingExpired(**broadcast_header(broadcast), reason=NOBODY_ACCEPTED), with_trucks)
         case _:
+            # The number stays 1 if an expired broadcast loses its last truck, because no broadcast needs 0 trucks.
             broadcast_transitions.advance_and_announce(
                 uow,
                 broadcast,

@@ -1,6 +1,6 @@
-"""An assigned truck does not come: its slot is offered again, or expires.
+"""Ends the assignment of a truck that does not come. Its slot is offered again, or expires.
 
-The function is the same for every cause (`lifecycles/reoffer.py`).
+`lose_truck` is the same for every cause; `lifecycles/reoffer.py` has the rules.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sqlalchemy import exists, func, select
 from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.broadcasts import ExpireBroadcast, ReofferBroadcast, TrucksRemainingUpdate
 from weelo_workers.contracts.reasons import ReasonCode
-from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus
+from weelo_workers.contracts.statuses import BroadcastStatus
 from weelo_workers.lifecycles import broadcast as lifecycle, truck_request as slot_lifecycle
 from weelo_workers.lifecycles.reoffer import RULES, LostBecause, ReofferRule, RoundLimits, open_until
 from weelo_workers.messaging.unit_of_work import UnitOfWork
@@ -29,7 +29,7 @@ from weelo_workers.models import (
     vehicle_busy,
 )
 from weelo_workers.models.fleet import of_kinds
-from weelo_workers.queries.slots import filled, kinds_of, searching
+from weelo_workers.queries.slots import filled, kinds_of, searching, split_given_back
 from weelo_workers.queries.views import broadcast_header
 from weelo_workers.settings import settings
 from weelo_workers.trips.ending import continue_without, slot_of
@@ -77,13 +77,12 @@ def _may_take_another(
     assignments: Sequence[Assignment],
     fleet: UUID,
 ) -> bool:
-    """Return whether the fleet has trucks for another open slot, which may be on hold. It does not get the lost slot again."""
-    given_back = {
-        each.truck_request_id
-        for each in assignments
-        if each.transporter_id == fleet and each.status == AssignmentStatus.GIVEN_BACK
-    }
-    others = [slot for slot in slots if slot.status in slot_lifecycle.OPEN and slot.id not in given_back]
+    """Return whether the fleet has a truck, free or not, of a kind that another open slot needs.
+
+    Slots on hold count. Slots that the fleet gave back do not count, so the lost one does not count either.
+    """
+    open_slots = [slot for slot in slots if slot.status in slot_lifecycle.OPEN]
+    others, _ = split_given_back(open_slots, assignments, fleet)
     if not others:
         return False
     has_trucks = exists().where(Vehicle.transporter_id == fleet, of_kinds(kinds_of(others)))
@@ -115,7 +114,7 @@ def _has_another_truck(uow: UnitOfWork, slot: TruckRequest, assignment: Assignme
 def _decline_for_fleet(
     uow: UnitOfWork, assignment: Assignment, rule: ReofferRule, reason_code: ReasonCode | None
 ) -> None:
-    """Decline the offer on behalf of the fleet. If it is declined already, only a driver's refusal changes it."""
+    """Decline the offer on behalf of the fleet. If it is declined already, only `may_be_offered_again` can become false."""
     offer = uow.session.get(Offer, (assignment.broadcast_id, assignment.transporter_id))
     if offer is None:
         return

@@ -11,7 +11,10 @@ from weelo_workers.trips.watchdogs import seconds_before_report, still_watched
 
 @handles(ReportStalled)
 def report_stalled(command: ReportStalled, uow: UnitOfWork) -> None:
-    """Publish that the truck has stalled. Nothing is taken away. Does nothing if the truck has moved on."""
+    """Publish that the truck has stalled; the assignment does not change.
+
+    Does nothing if the truck has moved on, or if the setting for this status is 0.
+    """
     found = still_watched(uow, command, command.status)
     if found is None or not seconds_before_report(command.status):
         return

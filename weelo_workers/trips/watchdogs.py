@@ -1,4 +1,4 @@
-"""Sets the timers that watch live assignments whose truck does not move on. 0 in a setting switches its timer off."""
+"""Sets the timers that watch whether the truck of an assignment moves on. 0 in a setting switches its timer off."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def watch_start(uow: UnitOfWork, assignment: Assignment) -> None:
             at=assignment.state_changed_at + timedelta(seconds=reminder),
         )
     else:
-        watch_limit(uow, assignment)
+        watch_start_limit(uow, assignment)
 
 
-def watch_limit(uow: UnitOfWork, assignment: Assignment) -> None:
+def watch_start_limit(uow: UnitOfWork, assignment: Assignment) -> None:
     """Set the timer that gives back a truck that has not set out."""
     if limit := settings().start_limit_seconds:
         uow.send(

@@ -66,7 +66,9 @@ def ends(world: World, assignment: Any, outcome: EndOutcome) -> CommandOutcome:
     return world.execute(command, uuid4(), Role.ADMIN)
 
 
-def full(world: World, trucks: int, *, status: str = "driver_accepted") -> tuple[UUID, UUID, list[Fleet]]:
+def filled_by_fleets(
+    world: World, trucks: int, *, status: str = "driver_accepted"
+) -> tuple[UUID, UUID, list[Fleet]]:
     """Return a broadcast that is filled by as many fleets, its customer, and the fleets. Their trucks are in `status`."""
     customer = uuid4()
     fleets = [world.fleet() for _ in range(trucks)]
@@ -81,7 +83,7 @@ def full(world: World, trucks: int, *, status: str = "driver_accepted") -> tuple
     return broadcast, customer, fleets
 
 
-def of(world: World, broadcast: UUID, fleet: Fleet) -> Any:
+def assignment_of(world: World, broadcast: UUID, fleet: Fleet) -> Any:
     """Return the fleet's newest assignment on this broadcast."""
     return [a for a in world.assignments(broadcast) if a.transporter_id == fleet.id][-1]
 
@@ -97,12 +99,14 @@ def needed(world: World, broadcast: UUID) -> int:
 # --- give back ------------------------------------------------------------------------------------------
 
 
-def test_WAYS_02_a_truck_that_breaks_down_after_the_deadline_is_saved_by_another_fleet(world: World) -> None:
-    broadcast, customer, fleets = full(world, 5, status="en_route_pickup")
+def test_WAYS_02_another_fleet_takes_over_from_a_truck_that_breaks_down_after_the_deadline(
+    world: World,
+) -> None:
+    broadcast, customer, fleets = filled_by_fleets(world, 5, status="en_route_pickup")
     saviour = world.fleet(km_north=3)
     world.tick(600)
     assert world.status(broadcast) == "in_progress"
-    broken = of(world, broadcast, fleets[0])
+    broken = assignment_of(world, broadcast, fleets[0])
 
     outcome = gives_back(world, broken)
     assert (outcome.status, outcome.result["status"]) == ("succeeded", "given_back")
@@ -133,8 +137,8 @@ def test_WAYS_02_a_truck_that_breaks_down_after_the_deadline_is_saved_by_another
 
 
 def test_WAYS_02_a_fleet_that_gave_a_slot_back_never_gets_it_again(world: World) -> None:
-    broadcast, _, [fleet] = full(world, 1)
-    assignment = of(world, broadcast, fleet)
+    broadcast, _, [fleet] = filled_by_fleets(world, 1)
+    assignment = assignment_of(world, broadcast, fleet)
     gives_back(world, assignment, role=Role.TRANSPORTER)
     world.drain()
     world.set_availability(fleet, online=False)
@@ -154,38 +158,38 @@ def test_WAYS_02_a_fleet_that_gave_a_slot_back_never_gets_it_again(world: World)
 
 
 def test_a_fleet_that_gave_one_slot_back_may_take_another_one(world: World) -> None:
-    broadcast, _, [first, second] = full(world, 2)
-    lost = of(world, broadcast, first)
+    broadcast, _, [first, second] = filled_by_fleets(world, 2)
+    lost = assignment_of(world, broadcast, first)
     gives_back(world, lost)
     world.drain()
     assert offers_of(world, first) == 1
-    other = of(world, broadcast, second)
+    other = assignment_of(world, broadcast, second)
     gives_back(world, other)
     world.drain()
     assert [each["truckRequestIds"] for each in world.events_of(first.id, "new_broadcast")[1:]] == [
         [str(other.truck_request_id)]
     ]
     assert world.accept(first, broadcast).status == "succeeded"
-    assert of(world, broadcast, first).truck_request_id == other.truck_request_id
+    assert assignment_of(world, broadcast, first).truck_request_id == other.truck_request_id
 
 
 def test_WAYS_02_the_rings_start_again_and_reach_fleets_that_came_later(world: World) -> None:
-    broadcast, _, [fleet] = full(world, 1)
+    broadcast, _, [fleet] = filled_by_fleets(world, 1)
     near, far = world.fleet(km_north=5), world.fleet(km_north=20)
-    gives_back(world, of(world, broadcast, fleet))
+    gives_back(world, assignment_of(world, broadcast, fleet))
     world.drain()
     assert (offers_of(world, near), offers_of(world, far)) == (1, 0)
     world.tick(16)
     assert (offers_of(world, near), offers_of(world, far)) == (1, 1)
 
 
-def test_WAYS_02_fleets_that_were_told_and_did_not_refuse_are_asked_again(world: World) -> None:
+def test_WAYS_02_fleets_that_had_an_offer_and_did_not_refuse_are_asked_again(world: World) -> None:
     silent, refusing = world.fleet(), world.fleet()
     customer = uuid4()
     broadcast, fleet = world.won(customer=customer)
     world.drivers_accept(broadcast)
     world.decline(refusing, broadcast)
-    gives_back(world, of(world, broadcast, fleet))
+    gives_back(world, assignment_of(world, broadcast, fleet))
     world.drain()
     assert (offers_of(world, silent), offers_of(world, refusing)) == (2, 1)
 
@@ -197,7 +201,7 @@ def test_a_fleet_whose_driver_was_silent_is_asked_again_in_a_new_round(world: Wo
     world.drain()
     assert world.accept(saviour, broadcast).status == "succeeded"
     world.drivers_accept(broadcast)
-    gives_back(world, of(world, broadcast, saviour))
+    gives_back(world, assignment_of(world, broadcast, saviour))
     world.drain()
     assert offers_of(world, silent) == 2
     assert world.accept(silent, broadcast).status == "succeeded"
@@ -211,7 +215,7 @@ def test_WAYS_02_after_three_rounds_the_slot_expires(world: World) -> None:
         world.drain()
         assert world.accept(fleet, broadcast).status == "succeeded"
         world.drivers_accept(broadcast)
-        gives_back(world, of(world, broadcast, fleet))
+        gives_back(world, assignment_of(world, broadcast, fleet))
         world.drain()
     assert (world.status(broadcast), world.slots(broadcast)) == ("expired", ["expired"])
     assert [lost["reoffered"] for lost in world.events_of(customer, "truck_lost")] == [
@@ -223,10 +227,10 @@ def test_WAYS_02_after_three_rounds_the_slot_expires(world: World) -> None:
     assert len(world.events_of(customer, "no_vehicles_available")) == 1
 
 
-def test_WAYS_02_beside_another_open_broadcast_the_slot_expires_at_once(world: World) -> None:
-    broadcast, customer, fleets = full(world, 2, status="en_route_pickup")
+def test_WAYS_02_the_slot_expires_at_once_if_the_customer_has_another_open_broadcast(world: World) -> None:
+    broadcast, customer, fleets = filled_by_fleets(world, 2, status="en_route_pickup")
     second = world.broadcast(1, customer=customer)
-    gives_back(world, of(world, broadcast, fleets[0]))
+    gives_back(world, assignment_of(world, broadcast, fleets[0]))
     assert (world.status(broadcast), world.status(second)) == ("in_progress", "active")
     assert (sorted(world.slots(broadcast)), needed(world, broadcast)) == (["accepted", "expired"], 1)
     assert [lost["reoffered"] for lost in world.events_of(customer, "truck_lost")] == [False]
@@ -239,7 +243,7 @@ def test_WAYS_02_a_partly_filled_broadcast_that_has_expired_is_searched_for_agai
     world.tick(121)
     assert (world.status(broadcast), world.slots(broadcast)) == ("expired", ["accepted", "expired"])
     saviour = world.fleet()
-    gives_back(world, of(world, broadcast, fleet))
+    gives_back(world, assignment_of(world, broadcast, fleet))
     world.drain()
     assert (world.status(broadcast), needed(world, broadcast)) == ("active", 1)
     assert world.accept(saviour, broadcast).result["isFullyFilled"]
@@ -247,9 +251,9 @@ def test_WAYS_02_a_partly_filled_broadcast_that_has_expired_is_searched_for_agai
 
 
 def test_the_renewed_deadline_ends_the_search(world: World) -> None:
-    broadcast, customer, fleets = full(world, 2, status="en_route_pickup")
+    broadcast, customer, fleets = filled_by_fleets(world, 2, status="en_route_pickup")
     world.tick(600)
-    gives_back(world, of(world, broadcast, fleets[0]))
+    gives_back(world, assignment_of(world, broadcast, fleets[0]))
     world.tick(100)
     assert world.status(broadcast) == "partially_filled"
     world.tick(25)
@@ -263,7 +267,7 @@ def test_a_timer_of_an_earlier_round_does_not_widen_the_new_one(world: World) ->
     world.accept(fleet, broadcast)
     world.drivers_accept(broadcast)
     world.tick(10)  # the second ring of the first round is due in 5 s
-    gives_back(world, of(world, broadcast, fleet))
+    gives_back(world, assignment_of(world, broadcast, fleet))
     near = world.fleet(km_north=5)
     far = world.fleet(km_north=20)
     world.drain()
@@ -273,26 +277,28 @@ def test_a_timer_of_an_earlier_round_does_not_widen_the_new_one(world: World) ->
     assert offers_of(world, far) == 1
 
 
-def test_the_driver_of_a_truck_that_its_transporter_gives_back_is_told(world: World) -> None:
-    broadcast, _, [fleet] = full(world, 1)
-    gives_back(world, of(world, broadcast, fleet), role=Role.TRANSPORTER)
+def test_a_driver_is_notified_if_the_transporter_gives_the_truck_back(world: World) -> None:
+    broadcast, _, [fleet] = filled_by_fleets(world, 1)
+    gives_back(world, assignment_of(world, broadcast, fleet), role=Role.TRANSPORTER)
     [told] = world.events_of(fleet.trucks[0].driver_id, "trip_cancelled")
     assert (told["reason"], told["reasonCode"]) == ("given_back", "breakdown")
 
 
 @pytest.mark.parametrize("status", ["loading_complete", "in_transit", "arrived_at_drop", "completed"])
-def test_goods_on_board_are_not_given_back(world: World, status: str) -> None:
-    broadcast, customer, [fleet] = full(world, 1, status=status)
-    assignment = of(world, broadcast, fleet)
+def test_a_truck_with_goods_on_board_is_not_given_back_replaced_or_cancelled(
+    world: World, status: str
+) -> None:
+    broadcast, customer, [fleet] = filled_by_fleets(world, 1, status=status)
+    assignment = assignment_of(world, broadcast, fleet)
     for role in (Role.DRIVER, Role.TRANSPORTER):
         assert gives_back(world, assignment, role=role).error["code"] == "INVALID_TRANSITION"
     assert replaces(world, assignment, driver=uuid4()).error["code"] == "INVALID_TRANSITION"
     assert cancels_truck(world, assignment, customer).error["code"] == "BOOKING_CANNOT_CANCEL"
 
 
-def test_a_driver_who_was_not_asked_declines_instead_of_giving_back(world: World) -> None:
+def test_a_driver_who_has_not_answered_cannot_give_the_truck_back(world: World) -> None:
     broadcast, fleet = world.won()
-    assignment = of(world, broadcast, fleet)
+    assignment = assignment_of(world, broadcast, fleet)
     assert gives_back(world, assignment).error["code"] == "INVALID_TRANSITION"
     assert gives_back(world, assignment, role=Role.TRANSPORTER).result["status"] == "given_back"
 
@@ -302,10 +308,9 @@ def test_WAYS_02_the_search_begins_although_the_slot_was_taken_before_its_first_
     broadcast = world.broadcast(2)
     world.accept(fleet, broadcast)
     world.drivers_accept(broadcast)
-    gives_back(world, of(world, broadcast, fleet))
-    assert (
-        world.accept(quick, broadcast).status == "succeeded"
-    )  # it gets the first slot, which was given back
+    gives_back(world, assignment_of(world, broadcast, fleet))
+    taken = world.accept(quick, broadcast)  # it gets the first slot, which was given back
+    assert taken.status == "succeeded"
     assert world.slots(broadcast) == ["assigned", "searching"]
     late = world.fleet(km_north=2)
     world.drain()
@@ -316,7 +321,7 @@ def test_WAYS_02_the_search_begins_although_the_slot_was_held_before_its_first_s
     holder = world.fleet()
     broadcast, fleet = world.won()
     world.drivers_accept(broadcast)
-    gives_back(world, of(world, broadcast, fleet))
+    gives_back(world, assignment_of(world, broadcast, fleet))
     hold = world.hold(holder, broadcast).result["holdId"]
     late = world.fleet(km_north=2)
     world.drain()
@@ -325,7 +330,7 @@ def test_WAYS_02_the_search_begins_although_the_slot_was_held_before_its_first_s
     assert offers_of(world, late) == 1
 
 
-def test_a_fleet_without_room_gets_no_frame_of_a_slot_that_is_offered_again(
+def test_a_fleet_whose_list_is_full_is_not_offered_the_slot_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_settings(monkeypatch, max_open_offers=1)
@@ -337,7 +342,7 @@ def test_a_fleet_without_room_gets_no_frame_of_a_slot_that_is_offered_again(
         str(broadcast),
         str(nearest),
     ]
-    gives_back(world, of(world, broadcast, fleet))
+    gives_back(world, assignment_of(world, broadcast, fleet))
     world.drain()
     assert offers_of(world, told) == 2
     world.cancel(nearest)
@@ -346,7 +351,7 @@ def test_a_fleet_without_room_gets_no_frame_of_a_slot_that_is_offered_again(
     world.tick(16)
     assert world.accept(second, broadcast).status == "succeeded"
     world.drivers_accept(broadcast)
-    gives_back(world, of(world, broadcast, second))
+    gives_back(world, assignment_of(world, broadcast, second))
     world.drain()
     assert offers_of(world, told) == 3
 
@@ -354,7 +359,7 @@ def test_a_fleet_without_room_gets_no_frame_of_a_slot_that_is_offered_again(
 def test_an_offer_names_only_the_trucks_that_are_still_asked_for(world: World) -> None:
     customer = uuid4()
     broadcast, fleet = world.won(trucks=3, customer=customer)
-    cancels_truck(world, of(world, broadcast, fleet), customer)
+    cancels_truck(world, assignment_of(world, broadcast, fleet), customer)
     late = world.fleet(km_north=20)
     world.tick(16)
     [offer] = world.events_of(late.id, "new_broadcast")
@@ -372,7 +377,7 @@ def test_a_fleet_that_gave_a_slot_back_keeps_its_offer_for_the_other_slots(world
     broadcast = world.broadcast(2)
     world.accept(fleet, broadcast, fleet.trucks[:1])
     world.drivers_accept(broadcast)
-    lost = of(world, broadcast, fleet)
+    lost = assignment_of(world, broadcast, fleet)
     gives_back(world, lost)
     world.drain()
     [open_slots] = listed(world, fleet)
@@ -387,7 +392,7 @@ def test_a_fleet_that_gave_a_slot_back_keeps_its_offer_for_the_other_slots(world
     assert world.accept(fleet, broadcast, both, partial=True).error["code"] == "SLOT_GIVEN_BACK"
 
 
-def test_a_hold_of_an_earlier_round_does_not_count(world: World) -> None:
+def test_a_hold_of_an_earlier_round_does_not_prevent_a_new_one(world: World) -> None:
     holder = world.fleet()
     broadcast = world.broadcast(1)
     world.hold(holder, broadcast)
@@ -396,21 +401,21 @@ def test_a_hold_of_an_earlier_round_does_not_count(world: World) -> None:
     world.drain()
     assert world.accept(fleet, broadcast).status == "succeeded"
     world.drivers_accept(broadcast)
-    gives_back(world, of(world, broadcast, fleet))
+    gives_back(world, assignment_of(world, broadcast, fleet))
     world.drain()
     assert world.hold(holder, broadcast).status == "succeeded"
 
 
-def test_a_fleet_whose_second_driver_refuses_is_not_asked_again(world: World) -> None:
+def test_a_fleet_whose_driver_declines_after_an_earlier_silence_is_not_asked_again(world: World) -> None:
     broadcast, fleet = world.won()
     world.tick(46)  # its driver is silent
     assert world.accept(fleet, broadcast).status == "succeeded"
-    world.answer(of(world, broadcast, fleet), yes=False)
+    world.answer(assignment_of(world, broadcast, fleet), yes=False)
     saviour = world.fleet()
     world.drain()
     world.accept(saviour, broadcast)
     world.drivers_accept(broadcast)
-    gives_back(world, of(world, broadcast, saviour))
+    gives_back(world, assignment_of(world, broadcast, saviour))
     world.drain()
     assert offers_of(world, fleet) == 1
 
@@ -447,7 +452,9 @@ def test_WAYS_01_another_driver_takes_the_trip_over(world: World, status: str) -
     assert world.answer(assignment, yes=True).error["code"] == "DRIVER_REPLACED"
     assert world.report(assignment, "at_pickup").error["code"] == "DRIVER_REPLACED"
     world.tick(30)
-    assert world.answer(of(world, broadcast, fleet), yes=True).result["status"] == "driver_accepted"
+    assert (
+        world.answer(assignment_of(world, broadcast, fleet), yes=True).result["status"] == "driver_accepted"
+    )
     assert (world.slots(broadcast), world.status(broadcast)) == (["accepted"], "fully_filled")
 
 
@@ -457,30 +464,32 @@ def test_WAYS_01_with_another_vehicle_the_trip_stays_in_its_status(world: World,
     outcome = replaces(world, assignment, vehicle=fleet.trucks[1].vehicle_id)
     assert (outcome.status, outcome.result["status"]) == ("succeeded", status)
     assert outcome.result["vehicleId"] == str(fleet.trucks[1].vehicle_id)
-    now = of(world, broadcast, fleet)
+    now = assignment_of(world, broadcast, fleet)
     assert now.state_changed_at == assignment.state_changed_at
     assert now.vehicle_number != assignment.vehicle_number
 
 
 @pytest.mark.parametrize("silent", [True, False])
-def test_WAYS_01_if_the_new_driver_does_not_come_the_truck_is_given_back(world: World, silent: bool) -> None:
+def test_WAYS_01_if_the_new_driver_declines_or_is_silent_the_truck_is_given_back(
+    world: World, silent: bool
+) -> None:
     broadcast, fleet, assignment = two_drivers(world, "en_route_pickup")
     customer = world.customer_of(broadcast)
     saviour = world.fleet()
     replaces(world, assignment, driver=fleet.trucks[1].driver_id)
     world.tick(600 if silent else 30)
     if not silent:
-        world.answer(of(world, broadcast, fleet), yes=False, reason="stalled")
+        world.answer(assignment_of(world, broadcast, fleet), yes=False, reason="stalled")
         world.drain()
-    assert of(world, broadcast, fleet).status == "given_back"
+    assert assignment_of(world, broadcast, fleet).status == "given_back"
     [lost] = world.events_of(customer, "truck_lost")
     assert lost["reasonCode"] == ("driver_timeout" if silent else "driver_unavailable")
     assert (offers_of(world, saviour), offers_of(world, fleet)) == (1, 1)
-    late = world.answer(of(world, broadcast, fleet), yes=True)
+    late = world.answer(assignment_of(world, broadcast, fleet), yes=True)
     assert late.error["code"] == ("ASSIGNMENT_EXPIRED" if silent else "INVALID_TRANSITION")
 
 
-def test_a_truck_is_replaced_by_one_that_could_have_been_accepted(world: World) -> None:
+def test_a_replacement_is_refused_with_the_codes_of_an_accept(world: World) -> None:
     broadcast, fleet, assignment = two_drivers(world, "driver_accepted")
     other, wrong = world.fleet(), world.fleet(kind="10 Wheeler")
     second = world.broadcast(1)
@@ -499,15 +508,15 @@ def test_a_truck_is_replaced_by_one_that_could_have_been_accepted(world: World) 
         )
     outcome = replaces(world, assignment, vehicle=wrong.trucks[0].vehicle_id)
     assert outcome.error["code"] == "VEHICLE_TYPE_MISMATCH"
-    assert of(world, broadcast, fleet).vehicle_id == assignment.vehicle_id
+    assert assignment_of(world, broadcast, fleet).vehicle_id == assignment.vehicle_id
 
 
 # --- no-show, cancel of one truck, end -------------------------------------------------------------------
 
 
 def test_WAYS_01_a_driver_waits_before_reporting_that_the_customer_did_not_come(world: World) -> None:
-    broadcast, customer, [fleet, other] = full(world, 2, status="at_pickup")
-    assignment = of(world, broadcast, fleet)
+    broadcast, customer, [fleet, other] = filled_by_fleets(world, 2, status="at_pickup")
+    assignment = assignment_of(world, broadcast, fleet)
     early = reports_no_show(world, assignment)
     assert early.error["code"] == "TOO_EARLY"
     assert 1790 < early.error["retryAfter"] <= 1800
@@ -517,7 +526,7 @@ def test_WAYS_01_a_driver_waits_before_reporting_that_the_customer_did_not_come(
     assert reports_no_show(world, assignment).replayed
     assert (sorted(world.slots(broadcast)), needed(world, broadcast)) == (["accepted", "cancelled"], 1)
     assert world.status(broadcast) == "in_progress"
-    reports_no_show(world, of(world, broadcast, other))
+    reports_no_show(world, assignment_of(world, broadcast, other))
     assert world.status(broadcast) == "cancelled"
     [ended] = world.events_of(customer, "booking_cancelled")
     assert ended["reason"] == "customer_no_show"
@@ -526,8 +535,8 @@ def test_WAYS_01_a_driver_waits_before_reporting_that_the_customer_did_not_come(
 
 
 def test_WAYS_01_a_customer_cancels_one_truck_while_others_are_under_way(world: World) -> None:
-    broadcast, customer, fleets = full(world, 3)
-    first, second, third = (of(world, broadcast, fleet) for fleet in fleets)
+    broadcast, customer, fleets = filled_by_fleets(world, 3)
+    first, second, third = (assignment_of(world, broadcast, fleet) for fleet in fleets)
     world.report(second, "in_transit")
     assert world.status(broadcast) == "in_progress"
     outcome = cancels_truck(world, first, customer)
@@ -546,9 +555,9 @@ def test_WAYS_01_a_customer_cancels_one_truck_while_others_are_under_way(world: 
     assert world.status(broadcast) == "completed"
 
 
-def test_WAYS_01_the_last_truck_cancelled_cancels_the_broadcast(world: World) -> None:
-    broadcast, customer, fleets = full(world, 2)
-    one, other = (of(world, broadcast, fleet) for fleet in fleets)
+def test_WAYS_01_cancelling_the_last_truck_cancels_the_broadcast(world: World) -> None:
+    broadcast, customer, fleets = filled_by_fleets(world, 2)
+    one, other = (assignment_of(world, broadcast, fleet) for fleet in fleets)
     world.report(one, "at_pickup")
     cancels_truck(world, one, customer)
     assert (world.status(broadcast), needed(world, broadcast)) == ("fully_filled", 1)
@@ -562,15 +571,15 @@ def test_WAYS_01_the_last_truck_cancelled_cancels_the_broadcast(world: World) ->
 def test_cancelling_the_only_truck_of_an_open_broadcast_does_not_end_its_search(world: World) -> None:
     customer = uuid4()
     broadcast, fleet = world.won(trucks=2, customer=customer)
-    cancels_truck(world, of(world, broadcast, fleet), customer)
+    cancels_truck(world, assignment_of(world, broadcast, fleet), customer)
     assert (world.status(broadcast), world.slots(broadcast)) == ("active", ["cancelled", "searching"])
     assert needed(world, broadcast) == 1
 
 
 @pytest.mark.parametrize("status", ["driver_accepted", "at_pickup", "in_transit", "arrived_at_drop"])
 def test_WAYS_01_an_operator_ends_a_trip_in_any_status(world: World, status: str) -> None:
-    broadcast, customer, [fleet, other] = full(world, 2, status=status)
-    failed, done = of(world, broadcast, fleet), of(world, broadcast, other)
+    broadcast, customer, [fleet, other] = filled_by_fleets(world, 2, status=status)
+    failed, done = assignment_of(world, broadcast, fleet), assignment_of(world, broadcast, other)
     assert ends(world, failed, EndOutcome.FAILED).result["status"] == "failed"
     assert ends(world, failed, EndOutcome.FAILED).replayed
     assert ends(world, failed, EndOutcome.COMPLETED).error["code"] == "INVALID_TRANSITION"
@@ -583,9 +592,9 @@ def test_WAYS_01_an_operator_ends_a_trip_in_any_status(world: World, status: str
     assert sorted(world.slots(broadcast)) == ["cancelled", "completed"]
 
 
-def test_the_last_truck_that_fails_cancels_the_broadcast(world: World) -> None:
-    broadcast, customer, [fleet] = full(world, 1, status="in_transit")
-    ends(world, of(world, broadcast, fleet), EndOutcome.FAILED)
+def test_the_broadcast_is_cancelled_if_its_last_truck_fails(world: World) -> None:
+    broadcast, customer, [fleet] = filled_by_fleets(world, 1, status="in_transit")
+    ends(world, assignment_of(world, broadcast, fleet), EndOutcome.FAILED)
     assert world.status(broadcast) == "cancelled"
     assert [each["reason"] for each in world.events_of(customer, "booking_cancelled")] == [
         "ended_by_operator"
@@ -595,8 +604,8 @@ def test_the_last_truck_that_fails_cancels_the_broadcast(world: World) -> None:
 # --- watchdogs ------------------------------------------------------------------------------------------
 
 
-def test_WAYS_01_a_truck_that_does_not_set_out_is_reminded_and_given_back(world: World) -> None:
-    broadcast, customer, [fleet] = full(world, 1)
+def test_WAYS_01_a_truck_that_does_not_set_out_is_given_back_after_a_reminder(world: World) -> None:
+    broadcast, customer, [fleet] = filled_by_fleets(world, 1)
     driver, saviour = fleet.trucks[0].driver_id, world.fleet()
     world.tick(850)
     assert world.events_of(driver, "pickup_reminder") == []
@@ -605,7 +614,7 @@ def test_WAYS_01_a_truck_that_does_not_set_out_is_reminded_and_given_back(world:
     world.tick(2_640)  # 3,550 s after the driver's yes
     assert world.assignments(broadcast)[0].status == "driver_accepted"
     world.tick(60)
-    assert of(world, broadcast, fleet).status == "given_back"
+    assert assignment_of(world, broadcast, fleet).status == "given_back"
     [lost] = world.events_of(customer, "truck_lost")
     assert (lost["reasonCode"], lost["reoffered"]) == ("stalled", True)
     [told] = world.events_of(driver, "trip_cancelled")
@@ -613,26 +622,26 @@ def test_WAYS_01_a_truck_that_does_not_set_out_is_reminded_and_given_back(world:
     assert (offers_of(world, saviour), offers_of(world, fleet)) == (1, 1)
 
 
-def test_a_truck_that_sets_out_is_neither_reminded_nor_given_back(world: World) -> None:
-    broadcast, _, [fleet] = full(world, 1)
-    world.report(of(world, broadcast, fleet), "en_route_pickup")
+def test_a_truck_that_sets_out_gets_no_reminder_and_is_not_given_back(world: World) -> None:
+    broadcast, _, [fleet] = filled_by_fleets(world, 1)
+    world.report(assignment_of(world, broadcast, fleet), "en_route_pickup")
     world.tick(4000)
-    assert of(world, broadcast, fleet).status == "en_route_pickup"
+    assert assignment_of(world, broadcast, fleet).status == "en_route_pickup"
     assert world.events_of(fleet.id, "pickup_reminder") == []
 
 
 def test_WAYS_01_a_truck_that_does_not_arrive_is_reported(world: World) -> None:
-    broadcast, customer, [fleet] = full(world, 1, status="en_route_pickup")
+    broadcast, customer, [fleet] = filled_by_fleets(world, 1, status="en_route_pickup")
     world.tick(21_500)
     assert world.events_of(customer, "assignment_stalled") == []
     world.tick(200)
     for user in (customer, fleet.id):
         assert len(world.events_of(user, "assignment_stalled")) == 1
-    assert of(world, broadcast, fleet).status == "en_route_pickup"
+    assert assignment_of(world, broadcast, fleet).status == "en_route_pickup"
 
 
 def test_WAYS_01_a_truck_that_waits_at_the_pickup_is_reported(world: World) -> None:
-    _, customer, [fleet] = full(world, 1, status="at_pickup")
+    _, customer, [fleet] = filled_by_fleets(world, 1, status="at_pickup")
     world.tick(1_801)
     for user in (customer, fleet.id):
         [told] = world.events_of(user, "assignment_stalled")
@@ -641,35 +650,35 @@ def test_WAYS_01_a_truck_that_waits_at_the_pickup_is_reported(world: World) -> N
 
 def test_each_watchdog_can_be_switched_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with_settings(monkeypatch, start_reminder_seconds=0, start_limit_seconds=0, pickup_limit_seconds=0)
-    broadcast, customer, [fleet] = full(world, 1)
+    broadcast, customer, [fleet] = filled_by_fleets(world, 1)
     world.tick(100_000)
-    assert of(world, broadcast, fleet).status == "driver_accepted"
-    world.report(of(world, broadcast, fleet), "en_route_pickup")
+    assert assignment_of(world, broadcast, fleet).status == "driver_accepted"
+    world.report(assignment_of(world, broadcast, fleet), "en_route_pickup")
     world.tick(100_000)
-    assert of(world, broadcast, fleet).status == "en_route_pickup"
+    assert assignment_of(world, broadcast, fleet).status == "en_route_pickup"
     for user in (customer, fleet.id):
         assert not world.events_of(user, "assignment_stalled") + world.events_of(user, "pickup_reminder")
 
 
-def test_a_replacement_is_watched_from_its_own_yes_on(world: World) -> None:
+def test_a_new_driver_is_watched_from_their_own_acceptance_on(world: World) -> None:
     broadcast, fleet, assignment = two_drivers(world, "driver_accepted")
     world.tick(3000)
     replaces(world, assignment, driver=fleet.trucks[1].driver_id)
-    world.answer(of(world, broadcast, fleet), yes=True)
+    world.answer(assignment_of(world, broadcast, fleet), yes=True)
     world.tick(700)
-    assert of(world, broadcast, fleet).status == "driver_accepted"
+    assert assignment_of(world, broadcast, fleet).status == "driver_accepted"
     world.tick(2901)
-    assert of(world, broadcast, fleet).status == "given_back"
+    assert assignment_of(world, broadcast, fleet).status == "given_back"
 
 
 # --- reasons --------------------------------------------------------------------------------------------
 
 
-def test_the_drivers_own_words_are_compared_with_nothing(world: World) -> None:
+def test_the_drivers_own_words_have_no_effect(world: World) -> None:
     broadcast, fleet = world.won()
-    assignment = of(world, broadcast, fleet)
+    assignment = assignment_of(world, broadcast, fleet)
     world.answer(assignment, yes=False, reason="timeout")
     assert world.answer(assignment, yes=True).error["code"] == "INVALID_TRANSITION"
     other, second_fleet = world.won(trucks=2)
-    world.answer(of(world, other, second_fleet), yes=False, reason="customer_cancelled")
+    world.answer(assignment_of(world, other, second_fleet), yes=False, reason="customer_cancelled")
     assert world.cancel(other).result["assignmentsCancelled"] == 0
