@@ -16,6 +16,7 @@ from tests.faults import verification  # noqa: F401 (importing it registers the 
 from tests.faults.checks import CHECKS
 from tests.faults.fault_system import FaultSystem
 from tests.faults.faults import FAULTS
+from tests.faults.moves import WAYS_OUT
 from tests.faults.plan import plan
 from tests.faults.play import Play, perform
 from tests.faults.report import told, write
@@ -63,6 +64,10 @@ def test_a_process_was_stopped_for_ten_seconds_and_rows_and_tables_were_locked_f
 
 def test_there_were_commands_and_timers_to_count(play: Play) -> None:
     assert play.ledger.entries and play.delays
+
+
+def test_WAYS_01_the_people_used_every_way_out_of_a_won_truck(play: Play) -> None:
+    assert {each.transition for each in play.moves} >= WAYS_OUT, play.moves
 
 
 @pytest.mark.parametrize("sentence", list(CHECKS))

@@ -17,9 +17,10 @@ from weelo_workers.contracts.fleet import DriverDetails, RegisterDriver
 from weelo_workers.contracts.offers import Truck
 from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.statuses import Role
+from weelo_workers.lifecycles.assignment import LIVE
 
 ROUNDS = 100
-"""Rounds of each race at each isolation level."""
+"""Rounds of each pair of commands at each isolation level. If a race has two tests, each of them runs half."""
 TRUCKS = 10
 """The trucks of one broadcast, each of which is raced for in a round of its own."""
 
@@ -35,7 +36,7 @@ NEW_ROUNDS_END_IN_TIME = {
 
 def test_WAYS_01_a_give_back_and_the_cancel_of_that_truck_have_one_outcome(world: World) -> None:
     winners: Counter[str] = Counter()
-    for broadcast, assignment in _rounds(world, world.fleet(TRUCKS)):
+    for broadcast, assignment in _rounds(world, world.fleet(TRUCKS), rounds=ROUNDS // 2):
         gave_back, cancelled = _race(
             world, partial(world.give_back, assignment), partial(world.cancel_truck, assignment)
         )
@@ -52,11 +53,11 @@ def test_WAYS_01_a_give_back_and_the_cancel_of_that_truck_have_one_outcome(world
 
 
 def test_WAYS_01_after_a_give_back_and_the_cancel_of_the_request_nothing_is_live(world: World) -> None:
-    fleet, customer = world.fleet(2), uuid4()
+    fleet = world.fleet(2)
     answers: Counter[str] = Counter()
-    for number in range(ROUNDS):
+    for number in range(ROUNDS // 2):
         count = 1 + number % 2
-        broadcast = world.broadcast(count, customer=customer)
+        broadcast = _offered(world, count)
         world.accept(fleet, broadcast, fleet.trucks[:count])
         world.drivers_accept(broadcast)
         assignment, *others = world.assignments(broadcast)
@@ -107,9 +108,10 @@ def test_WAYS_01_a_give_back_and_a_status_of_the_trip_have_one_outcome(
 
 def test_WAYS_01_a_replacement_and_the_old_drivers_accept_leave_the_new_driver_asked(world: World) -> None:
     fleet = world.fleet(TRUCKS)
-    spare = _further_driver(world, fleet)
+    _add_driver(world, fleet)
     answers: Counter[str] = Counter()
     for broadcast, assignment in _rounds(world, fleet, before="pending"):
+        spare = _free_driver(world, fleet)
         replaced, accepted = _race(
             world,
             partial(world.replace, assignment, driver=spare),
@@ -125,7 +127,6 @@ def test_WAYS_01_a_replacement_and_the_old_drivers_accept_leave_the_new_driver_a
         _hold_true(world, broadcast)
         assert world.answer(assignment, yes=True).error["code"] == "DRIVER_REPLACED"
         assert world.answer(now, yes=True).status == "succeeded"
-        spare = assignment.driver_id
         answers[accepted] += 1
     assert answers.keys() == {"succeeded", "DRIVER_REPLACED"}
 
@@ -174,7 +175,7 @@ def test_WAYS_02_two_trucks_of_one_request_given_back_at_once_reopen_both_slots(
 ) -> None:
     with_settings(monkeypatch, reoffer_rounds=TRUCKS)
     fleet = world.fleet(2 * TRUCKS)
-    for _ in range(ROUNDS // TRUCKS):
+    for _ in range(ROUNDS // TRUCKS // 2):
         broadcast, assignments = _won(world, fleet)
         for number, (one, other) in enumerate(zip(assignments[::2], assignments[1::2], strict=True), 1):
             both = _race(world, partial(world.give_back, one), partial(world.give_back, other))
@@ -196,7 +197,7 @@ def test_WAYS_02_a_give_back_and_an_accept_of_another_reopened_slot_both_succeed
 ) -> None:
     with_settings(monkeypatch, reoffer_rounds=ROUNDS)
     fleet, other = world.fleet(TRUCKS + 1), world.fleet(TRUCKS)
-    for _ in range(ROUNDS // TRUCKS):
+    for _ in range(ROUNDS // TRUCKS // 2):
         broadcast, (first, *assignments) = _won(world, fleet)
         world.give_back(first)
         world.drain()
@@ -264,8 +265,9 @@ def _rounds(
 
 def _won(world: World, fleet: Fleet, *, before: str = "driver_accepted") -> tuple[UUID, list[Any]]:
     """Create a broadcast that this fleet fills with all its trucks. Return it and its assignments, in the state `before`."""
-    broadcast = world.broadcast(len(fleet.trucks))
-    assert world.accept(fleet, broadcast).status == "succeeded"
+    broadcast = _offered(world, len(fleet.trucks))
+    accepted = world.accept(fleet, broadcast)
+    assert accepted.status == "succeeded", accepted.error
     if before != "pending":
         world.drivers_accept(broadcast)
     if before == "at_pickup":
@@ -274,12 +276,26 @@ def _won(world: World, fleet: Fleet, *, before: str = "driver_accepted") -> tupl
     return broadcast, world.assignments(broadcast)
 
 
+def _offered(world: World, trucks: int) -> UUID:
+    """Create a broadcast and offer it in its first ring. Other commands that are due are left, which saves half the time."""
+    world.sync_presence()
+    for row in world.rows("SELECT id FROM transporters"):
+        world.heartbeat(Fleet(row.id), km_north=1.0)
+    broadcast = UUID(world.book(uuid4(), trucks).result["id"])
+    (ring,) = world.rows(
+        "SELECT id FROM mailbox WHERE name = 'broadcasts.widen' AND payload->>'broadcast_id' = :id",
+        id=str(broadcast),
+    )
+    world.bus.execute(ring.id)
+    return broadcast
+
+
 def _end(world: World, broadcast: UUID) -> None:
     """End all live trips of the broadcast, and cancel it if it is still open. All trucks and drivers are free again."""
     for assignment in world.assignments(broadcast):
-        world.end_trip(assignment)
+        if assignment.status in LIVE:
+            world.end_trip(assignment)
     world.cancel(broadcast)
-    world.drain()
     assert world.live_assignments(broadcast) == 0
 
 
@@ -323,12 +339,23 @@ def _named_again(assignment: Any) -> Truck:
     )
 
 
-def _further_driver(world: World, fleet: Fleet) -> UUID:
-    driver = uuid4()
-    details = DriverDetails(name="A further driver", phone="+91 11 2345 6789")
+def _add_driver(world: World, fleet: Fleet) -> None:
+    """Register a further driver, for whom the fleet has no truck."""
+    driver, details = uuid4(), DriverDetails(name="A further driver", phone="+91 11 2345 6789")
     register = RegisterDriver(transporter_id=fleet.id, driver_id=driver, details=details)
     assert world.execute(register, fleet.id, Role.TRANSPORTER).status == "succeeded"
-    return driver
+
+
+def _free_driver(world: World, fleet: Fleet) -> UUID:
+    """Return the only driver of the fleet who is on no live trip."""
+    (driver,) = world.rows(
+        "SELECT id FROM drivers WHERE transporter_id = :fleet AND id NOT IN"
+        " (SELECT driver_id FROM assignments WHERE status = ANY(:live))",
+        fleet=fleet.id,
+        live=list(LIVE),
+    )
+    assert isinstance(driver.id, UUID)
+    return driver.id
 
 
 def _waited_for_the_customer(world: World, assignment: Any) -> None:

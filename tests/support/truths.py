@@ -142,6 +142,21 @@ TRUTHS = {
          WHERE NOT EXISTS (SELECT 1 FROM log_lines l JOIN events e ON e.id = l.event_id
                             WHERE e.event = 'trip_cancelled' AND l.user_id = taken.driver_id
                               AND e.data->'assignment'->>'id' = taken.id::text)""",
+    "a fleet that gave a slot back does not get it again": """
+        SELECT a.id, again.id AS again FROM assignments a
+          JOIN assignments again ON again.truck_request_id = a.truck_request_id AND again.id <> a.id
+           AND again.transporter_id = a.transporter_id AND again.created_at > a.created_at
+         WHERE a.status = 'given_back'""",
+    "a fleet that gave a slot back is not offered it again": """
+        WITH gave_back AS (
+            SELECT l.user_id, l.seq, e.data->'assignment'->>'truckRequestId' AS slot
+              FROM log_lines l JOIN events e ON e.id = l.event_id
+             WHERE e.event = 'assignment_status_changed' AND e.data->'assignment'->>'status' = 'given_back'
+               AND e.data->'assignment'->>'transporterId' = l.user_id::text)
+        SELECT gave_back.* FROM gave_back
+          JOIN log_lines l ON l.user_id = gave_back.user_id AND l.seq > gave_back.seq
+          JOIN events e ON e.id = l.event_id
+         WHERE e.event = 'new_broadcast' AND l.own->'truckRequestIds' @> to_jsonb(gave_back.slot)""",
     "no user's log has a gap": """
         SELECT l.user_id FROM log_lines l GROUP BY 1 HAVING min(seq) <> 1 OR max(seq) <> count(*)""",
     "no command has failed": f"SELECT name, last_error FROM mailbox WHERE last_error <> '{POSSIBLE_CRASH}'",
