@@ -183,6 +183,10 @@ class Driver(Person):
             self.trip = data["assignment"]
             if event == "trip_cancelled" and data["reason"] == "replaced":
                 self.schedule(self.answers, 0.0, 0.5)  # too late: another driver has been asked
+            elif self.trip["status"] == "at_pickup" and self.dice.random() < 0.5:
+                self.schedule(
+                    self.reports_no_show, 0.8, 1.6
+                )  # too early, if it is less than PICKUP_WAIT_SECONDS
 
     def answers(self) -> None:
         if self.trip is None:
@@ -201,20 +205,23 @@ class Driver(Person):
         if status in ("driver_accepted", "en_route_pickup", "at_pickup") and chance < 0.08:
             reason = self.dice.choice(list(ProviderReason))
             self.send_command("POST", f"/assignments/{trip['id']}/give-back", {"reasonCode": reason})
-        elif status == "at_pickup" and chance < 0.6:
-            self.send_command("POST", f"/assignments/{trip['id']}/no-show", {"note": "nobody is here"})
         elif status == "driver_accepted" and chance < 0.4:
             pass  # does not set out, and after a while the truck is given back
         elif status in ("driver_accepted", "en_route_pickup", "at_pickup", "in_transit"):
-            step = self.dice.choice(("en_route_pickup", "at_pickup", "in_transit", "completed", "completed"))
+            steps = ("en_route_pickup", "at_pickup", "at_pickup", "in_transit", "completed", "completed")
+            step = self.dice.choice(steps)
             self.send_command("PUT", f"/trips/{trip['tripId']}/status", {"status": step})
         return self.dice.uniform(1.5, 4.0)
+
+    def reports_no_show(self) -> None:
+        if self.trip is not None:
+            self.send_command("POST", f"/assignments/{self.trip['id']}/no-show", {"note": "nobody is here"})
 
 
 class Transporter(Person):
     """A fleet of several trucks. Accepts (mostly at once, competing with others), holds, declines or ignores an offer.
 
-    Now and then it gives a truck back, or sends another driver or another vehicle.
+    Sometimes it gives a truck back, or sends another driver or another vehicle.
     """
 
     role = Role.TRANSPORTER
@@ -247,7 +254,18 @@ class Transporter(Person):
         if event == "new_broadcast":
             # Most transporters answer as fast as they can, so that their accepts race.
             self.schedule(lambda: self.answers(data), 0.02, 0.1 if self.dice.random() < 0.7 else 2.0)
-        self.trucks.on_event(event, data)
+        elif event == "assignment_status_changed":
+            self.trucks.on_event(event, data)
+            self._changes_plans(data["assignment"])
+
+    def _changes_plans(self, truck: dict[str, Any]) -> None:
+        chance = self.dice.random()
+        if truck["status"] not in BEFORE_LOADING:
+            return
+        if chance < 0.06:
+            self.schedule(lambda: self.gives_back(truck), 0.1, 1.5)
+        elif chance < 0.3:
+            self.schedule(lambda: self.replaces(truck), 0.1, 1.5)
 
     def answers(self, offer: dict[str, Any]) -> None:
         chance, broadcast = self.dice.random(), offer["broadcastId"]
@@ -298,11 +316,6 @@ class Transporter(Person):
         here = {"latitude": self.latitude, "longitude": 77.21}
         if self._beats % 3 == 0 or self.channel is None or not self.channel.heartbeat(**here):
             self.population.heartbeat(self)
-        trucks, chance = self.trucks.before_loading(), self.dice.random()
-        if trucks and chance < 0.1:
-            self.gives_back(self.dice.choice(trucks))
-        elif trucks and chance < 0.4:
-            self.replaces(self.dice.choice(trucks))
         return 3.0
 
     def gives_back(self, truck: dict[str, Any]) -> None:
@@ -337,4 +350,4 @@ class Operator(Person):
             outcome, reason = self.dice.choice(("completed", "failed")), self.dice.choice(list(LABELS))
             body = {"outcome": outcome, "reasonCode": reason, "note": "the driver called"}
             self.send_command("POST", f"/assignments/{self.dice.choice(live)['id']}/end", body)
-        return self.dice.uniform(2.0, 5.0)
+        return self.dice.uniform(1.0, 2.5)

@@ -325,10 +325,10 @@ def test_WAYS_01_a_worker_killed_between_commit_and_wake_up_of_a_give_back_leave
     with ExitStack() as redis_stopped:
         with won.locked():
             command = won.give_back()
-            eventually(lambda: won.waiting("trips"), within=20)
+            (worker,) = eventually(lambda: won.waiting("trips"), within=20)
             redis_stopped.enter_context(fault_system.stopped([pid_of(fault_system.valkey)]))
         eventually(lambda: settled(fault_system, command), within=20)
-        fault_system.system.kill("trips")
+        os.kill(worker, signal.SIGKILL)
     won.saved_by_another_fleet(command)
 
 
