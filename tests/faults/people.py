@@ -350,4 +350,4 @@ class Operator(Person):
             outcome, reason = self.dice.choice(("completed", "failed")), self.dice.choice(list(LABELS))
             body = {"outcome": outcome, "reasonCode": reason, "note": "the driver called"}
             self.send_command("POST", f"/assignments/{self.dice.choice(live)['id']}/end", body)
-        return self.dice.uniform(1.0, 2.5)
+        return self.dice.uniform(2.0, 5.0)

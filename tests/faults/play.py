@@ -50,7 +50,7 @@ class Play:
     counted: list[CheckResult] = field(default_factory=list)
     delays: list[Delay] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
-    """How often each command was executed, and what became of the trucks."""
+    """What became of the trucks."""
 
 
 def perform(

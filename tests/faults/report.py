@@ -43,8 +43,8 @@ def told(play: Play) -> str:
                 ),
                 "## What became of the trucks",
                 _table(
-                    ("command", "transition", "times"),
-                    [(each.command, each.transition, str(each.times)) for each in play.moves],
+                    ("command", "transition or refusal", "times"),
+                    [(each.command, each.effect, str(each.times)) for each in play.moves],
                 ),
                 "## How late timers were",
                 _lateness(play),
