@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from weelo_workers.lifecycles import broadcast, truck_request
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from weelo_workers.contracts.statuses import AssignmentStatus
+from weelo_workers.lifecycles import assignment, broadcast, truck_request
 from weelo_workers.lifecycles.assignment import LIVE
+from weelo_workers.lifecycles.lifecycle import Transition
 from weelo_workers.messaging.crashes import POSSIBLE_CRASH
 from weelo_workers.models.base import quoted
 
@@ -11,14 +18,22 @@ _OPEN, _LIVE, _FILLED = quoted(broadcast.OPEN), quoted(LIVE), quoted(truck_reque
 _UNFILLED = quoted(truck_request.OPEN)
 
 
+def _named(*transitions: Transition[AssignmentStatus]) -> str:
+    return ", ".join(f"'{each.name}'" for each in transitions)
+
+
+_TAKES_AWAY = _named(assignment.CANCEL, assignment.CANCEL_TRUCK, assignment.STALL, assignment.END_FAILED)
+_GIVES_BACK = _named(assignment.GIVE_BACK, assignment.GIVE_BACK_UNANSWERED)
+
+
 def _slots(statuses: str) -> str:
     return f"(SELECT count(*) FROM truck_requests t WHERE t.broadcast_id = b.id AND t.status IN ({statuses}))"
 
 
-def _awaits(timer: str, key: str, of: str) -> str:
+def _awaits(timer: str, key: str, of: str, condition: str = "true") -> str:
     return (
         f"EXISTS (SELECT 1 FROM mailbox m WHERE m.name = '{timer}' AND m.settled_at IS NULL"
-        f" AND m.payload->>'{key}' = {of}.id::text)"
+        f" AND m.payload->>'{key}' = {of}.id::text AND {condition})"
     )
 
 
@@ -50,12 +65,20 @@ TRUTHS = {
           JOIN vehicles v ON v.id = a.vehicle_id WHERE v.vehicle_key <> t.vehicle_key""",
     "a customer has at most one open request": f"""
         SELECT customer_id FROM broadcasts WHERE status IN ({_OPEN}) GROUP BY 1 HAVING count(*) > 1""",
-    "an open request has an unsettled timer": f"""
+    "an open request has an unsettled timer, due no later than its deadline": f"""
         SELECT b.id, b.status FROM broadcasts b
-         WHERE b.status IN ({_OPEN}) AND NOT {_awaits("broadcasts.expire", "broadcast_id", "b")}""",
+         WHERE b.status IN ({_OPEN})
+           AND NOT {_awaits("broadcasts.expire", "broadcast_id", "b", "m.due_at <= b.expires_at")}""",
     "a pending assignment has an unsettled timer": f"""
         SELECT a.id FROM assignments a
          WHERE a.status = 'pending' AND NOT {_awaits("trips.expire_assignment", "assignment_id", "a")}""",
+    "a truck that has not set out has an unsettled timer that watches it": """
+        SELECT a.id FROM assignments a
+         WHERE a.status = 'driver_accepted' AND NOT EXISTS (
+                 SELECT 1 FROM mailbox m
+                  WHERE m.name IN ('trips.remind_to_start', 'trips.give_back_stalled') AND m.settled_at IS NULL
+                    AND m.payload->>'assignment_id' = a.id::text
+                    AND (m.payload->>'since')::timestamptz = a.state_changed_at)""",
     "an open hold has an unsettled timer": f"""
         SELECT h.id FROM holds h
          WHERE h.status = 'open' AND NOT {_awaits("offers.expire_hold", "hold_id", "h")}""",
@@ -69,6 +92,9 @@ TRUTHS = {
     "a full request has all the trucks that it needs": f"""
         SELECT b.id, b.trucks_needed FROM broadcasts b
          WHERE b.status IN ('fully_filled', 'in_progress') AND {_slots(_FILLED)} <> b.trucks_needed""",
+    "an open request needs as many trucks as it has filled and unfilled slots": f"""
+        SELECT b.id, b.trucks_needed FROM broadcasts b
+         WHERE b.status IN ({_OPEN}) AND {_slots(f"{_FILLED}, {_UNFILLED}")} <> b.trucks_needed""",
     "a partly filled request has a truck, and one that is active has none": f"""
         SELECT b.id, b.status FROM broadcasts b
          WHERE (b.status = 'partially_filled' AND {_slots(_FILLED)} = 0)
@@ -93,6 +119,44 @@ TRUTHS = {
                 UNION ALL SELECT id, status FROM holds UNION ALL SELECT id, status FROM assignments) thing
             ON thing.id = x.subject_id
          WHERE thing.status <> x.to_status""",
+    "the newest status that customer, transporter and driver received is that of the assignment": """
+        WITH received AS (
+            SELECT DISTINCT ON (1, 2) l.user_id, e.data->'assignment'->>'id' AS assignment_id,
+                   e.data->'assignment'->>'status' AS status
+              FROM log_lines l JOIN events e ON e.id = l.event_id WHERE e.event = 'assignment_status_changed'
+             ORDER BY 1, 2, l.seq DESC)
+        SELECT a.id, a.status, concerned.user_id, received.status AS received
+          FROM assignments a JOIN broadcasts b ON b.id = a.broadcast_id
+         CROSS JOIN LATERAL (VALUES (b.customer_id), (a.transporter_id), (a.driver_id)) AS concerned (user_id)
+          LEFT JOIN received ON received.user_id = concerned.user_id AND received.assignment_id = a.id::text
+         WHERE received.status IS DISTINCT FROM a.status""",
+    "a driver from whom a trip was taken away was told so": f"""
+        WITH taken AS (
+            SELECT a.id, a.driver_id, x.name FROM transitions x JOIN assignments a ON a.id = x.subject_id
+             WHERE x.name IN ({_TAKES_AWAY})
+                OR (x.name IN ({_GIVES_BACK}) AND x.actor_id = a.transporter_id)
+             UNION ALL
+            SELECT a.id, replaced.driver_id::uuid, 'replace_driver' FROM assignments a
+             CROSS JOIN LATERAL jsonb_array_elements_text(a.replaced_drivers) AS replaced (driver_id))
+        SELECT * FROM taken
+         WHERE NOT EXISTS (SELECT 1 FROM log_lines l JOIN events e ON e.id = l.event_id
+                            WHERE e.event = 'trip_cancelled' AND l.user_id = taken.driver_id
+                              AND e.data->'assignment'->>'id' = taken.id::text)""",
+    "a fleet that gave a slot back does not get it again": """
+        SELECT a.id, again.id AS again FROM assignments a
+          JOIN assignments again ON again.truck_request_id = a.truck_request_id AND again.id <> a.id
+           AND again.transporter_id = a.transporter_id AND again.created_at > a.created_at
+         WHERE a.status = 'given_back'""",
+    "a fleet that gave a slot back is not offered it again": """
+        WITH gave_back AS (
+            SELECT l.user_id, l.seq, e.data->'assignment'->>'truckRequestId' AS slot
+              FROM log_lines l JOIN events e ON e.id = l.event_id
+             WHERE e.event = 'assignment_status_changed' AND e.data->'assignment'->>'status' = 'given_back'
+               AND e.data->'assignment'->>'transporterId' = l.user_id::text)
+        SELECT gave_back.* FROM gave_back
+          JOIN log_lines l ON l.user_id = gave_back.user_id AND l.seq > gave_back.seq
+          JOIN events e ON e.id = l.event_id
+         WHERE e.event = 'new_broadcast' AND l.own->'truckRequestIds' @> to_jsonb(gave_back.slot)""",
     "no user's log has a gap": """
         SELECT l.user_id FROM log_lines l GROUP BY 1 HAVING min(seq) <> 1 OR max(seq) <> count(*)""",
     "no command has failed": f"SELECT name, last_error FROM mailbox WHERE last_error <> '{POSSIBLE_CRASH}'",
@@ -116,7 +180,7 @@ WHEN_AT_REST = {
              ended AS (SELECT o.broadcast_id, o.transporter_id, count(x.id) AS times
                          FROM offers o LEFT JOIN transitions x
                            ON x.subject_id = o.broadcast_id AND x.version >= o.version
-                          AND x.name IN ('take_last', 'cancel', 'expire', 'lapse')
+                          AND x.name IN ('take_last', 'cancel', 'cancel_last_truck', 'expire', 'lapse')
                         GROUP BY 1, 2)
         SELECT ended.*, heard.times AS heard FROM ended
           LEFT JOIN heard ON heard.who = ended.transporter_id AND heard.about = ended.broadcast_id::text
@@ -128,3 +192,16 @@ WHEN_AT_REST = {
         SELECT heard.who, b.id, b.status FROM heard JOIN broadcasts b ON heard.about = b.id::text
          WHERE b.status NOT IN ({_OPEN}) AND heard.last = 'new_broadcast'""",
 }
+
+
+def violations(connection: Connection, truths: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows that violate these truths, by sentence. One statement checks all of them if none is violated."""
+    checks = [
+        f"SELECT {number} AS number WHERE EXISTS ({query})" for number, query in enumerate(truths.values())
+    ]
+    violated = set(connection.execute(text(" UNION ALL ".join(checks))).scalars())
+    return {
+        sentence: [dict(row) for row in connection.execute(text(query)).mappings()]
+        for number, (sentence, query) in enumerate(truths.items())
+        if number in violated
+    }
