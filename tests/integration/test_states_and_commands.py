@@ -194,7 +194,7 @@ expired    BROADCAST_EXPIRED      BROADCAST_EXPIRED
 """,
     # `given_back`: by the winner, and its slot came back. `truck`: the customer has cancelled the truck.
     """
-                      accept/winner          give_back             cancel_truck           replace/driver
+                      accept/winner/slot     give_back             cancel_truck           replace/driver
 searching             done                   ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND   ASSIGNMENT_NOT_FOUND
 searching/given_back  SLOT_GIVEN_BACK        same                  BOOKING_CANNOT_CANCEL  no
 held                  REQUEST_ALREADY_TAKEN  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND   ASSIGNMENT_NOT_FOUND
@@ -480,6 +480,11 @@ class Scene:
         (row,) = self.world.rows(f"SELECT * FROM {subject}s {first}")
         return row
 
+    def row_of_broadcast(self) -> Any:
+        """Return the row of the broadcast that is the subject, also if the customer has another one."""
+        (row,) = self.world.rows("SELECT * FROM broadcasts WHERE id = :id", id=self.broadcast)
+        return row
+
     def write(self, statement: str) -> None:
         with self.world.engine.begin() as connection:
             connection.execute(text(statement))
@@ -761,6 +766,7 @@ COMMANDS: dict[str, Callable[[Scene], CommandOutcome]] = {
     "driver_accept": lambda s: s.world.answer(s.trip, yes=True),
     "driver_decline": lambda s: s.world.answer(s.trip, yes=False),
     "accept/winner": lambda s: s.world.accept(s.winner, s.broadcast),
+    "accept/winner/slot": lambda s: s.takes(s.winner),
     "hold/winner": lambda s: s.world.hold(s.winner, s.broadcast),
     "give_back": lambda s: s.gives_back(Role.TRANSPORTER),
     "give_back/transporter": lambda s: s.gives_back(Role.TRANSPORTER),
@@ -796,7 +802,7 @@ COMMANDS: dict[str, Callable[[Scene], CommandOutcome]] = {
     "reoffer/new_round/taken": lambda s: s.reoffers(taken=True, new_round=True),
     "expire": lambda s: s.timer(ExpireBroadcast(broadcast_id=s.broadcast)),
     "expire_hold": lambda s: s.timer(ExpireHold(hold_id=s.held)),
-    "expire_assignment": lambda s: s.timer(ExpireAssignment(assignment_id=s.the("assignment").id)),
+    "expire_assignment": lambda s: s.timer(ExpireAssignment(assignment_id=s.trip.id)),
 }
 
 
@@ -945,13 +951,13 @@ def test_WAYS_02_a_lost_truck_leaves_its_broadcast_in_the_status_of_the_table(
     stage.clear()
     if command in WHEN_TIME_IS_UP:
         scene.time_is_up(WHEN_TIME_IS_UP[command])
-    before = scene.the("broadcast")
+    before = scene.row_of_broadcast()
     assert before.status == _plain(state)
     if command.startswith("replacement"):
         scene.replaces(driver=True)
     outcome = LOSING[command](scene)
     assert outcome.status == "succeeded", outcome.error
-    after = next(row for row in scene.world.rows("SELECT * FROM broadcasts") if row.id == before.id)
+    after = scene.row_of_broadcast()
     assert f"{after.status}/{after.trucks_needed}" == expected
     rounds = after.reoffer_rounds - before.reoffer_rounds
     reopened = after.status in broadcast.OPEN and command in NEW_ROUND
