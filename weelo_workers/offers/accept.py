@@ -48,8 +48,11 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
         expire_overdue(uow, broadcast)
         hold = open_hold(uow, broadcast.id, command.transporter_id)
     held = held_slots(hold, slots)
+    # Only the slots that fit are considered, so that an open slot of another kind does not hide why the others are
+    # refused.
+    fitting = [slot for slot in (*held, *searching(slots)) if any(slot.fits(each) for _, each, _ in trucks)]
     to_take = without_given_back(
-        [*held, *searching(slots)],
+        fitting,
         slots_given_back(offered.assignments, command.transporter_id),
         named=[truck.truck_request_id for truck in wanted],
     )
