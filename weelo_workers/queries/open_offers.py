@@ -106,7 +106,8 @@ _OPEN_OFFERS_OF = (
 
 
 def _open_at(now: datetime) -> dict[str, datetime]:
-    lifetime = timedelta(seconds=settings().broadcast_timeout_seconds) + _REOPENED_FOR
+    seconds = max(settings().broadcast_timeout_seconds, settings().seconds_of_a_round)
+    lifetime = timedelta(seconds=seconds) + _REOPENED_FOR
     return {"now": now, "offered_since": now - lifetime}
 
 
