@@ -37,14 +37,15 @@ LOOK = int(os.environ.get("WEELO_MODEL_EXAMPLES", "0"))
 any_one = st.sampled_from((0, 0, 0, 1, 1, 2, 3, 5))
 mostly = st.sampled_from((True, True, True, False))
 ACTS = (
-    *("asks", "asks", "accepts", "accepts", "accepts", "holds", "holds", "ends_a_hold"),
-    *("answers", "answers", "answers", "drives", "drives", "drives"),
+    *("asks", "asks", "accepts", "accepts", "accepts", "accepts", "holds", "holds", "ends_a_hold"),
+    *("answers", "answers", "answers", "answers", "answers", "drives", "drives", "drives", "drives"),
     *("cancels", "continues", "declines", "comes_or_goes"),
-    *("gives_back", "gives_back", "replaces", "replaces", "a_replaced_driver_answers"),
-    *("cancels_a_truck", "reports_a_no_show", "ends_a_trip"),
+    *("gives_back", "gives_back", "gives_back", "replaces", "replaces", "replaces"),
+    *("a_replaced_driver_answers", "cancels_a_truck", "cancels_a_truck", "reports_a_no_show", "ends_a_trip"),
     *("time_passes", "time_passes", "time_passes", "hours_pass"),
     *("a_message_comes_early_late_or_twice", "a_message_comes_early_late_or_twice"),
 )
+REACHED = ("pending", "driver_accepted", "driver_accepted", "en_route_pickup", "at_pickup", "in_transit")
 SECONDS = (1, 16, 46, 91, 0, 121)
 # The times of the timers that watch trucks, and of the wait at the pickup.
 LONG = (1_801, 901, 3_601, 2_701, 0, 21_601)
@@ -66,9 +67,16 @@ class Dispatch(RuleBasedStateMachine):
         ]
         self.customers = [uuid4(), uuid4()]
 
-    @initialize(trucks=st.integers(1, 3))
-    def somebody_has_asked(self, trucks: int) -> None:
-        self.world.broadcast(trucks, customer=self.customers[0])
+    @initialize(trucks=st.integers(1, 3), won=st.integers(0, 2), reached=st.sampled_from(REACHED))
+    def somebody_has_asked(self, trucks: int, won: int, reached: str) -> None:
+        """Begin with a request of which the first fleet has won some trucks, of which the newest has this status."""
+        broadcast_id = self.world.broadcast(trucks, customer=self.customers[0])
+        if won:
+            self.world.accept(self.fleets[0], broadcast_id, self.fleets[0].trucks[:won], partial=True)
+        if reached != "pending":
+            self.world.drivers_accept(broadcast_id)
+        if won and reached in STEPS:
+            self.world.report(self._assignments()[0], reached)
 
     # All acts share one rule. Hypothesis disables about half of the rules in each run, so if each act had its own rule,
     # a run would combine few acts.
@@ -103,8 +111,9 @@ class Dispatch(RuleBasedStateMachine):
 
     def accepts(self, which: int, who: int, trucks: int, all_or_none: bool) -> None:
         mine, broadcast = _nth(self.fleets, who), self._broadcast(which)
-        named = mine.trucks[:trucks]
         could, free = self._could_take(mine, broadcast), self._free()
+        # Free trucks come first. Otherwise most accepts would be refused.
+        named = sorted(mine.trucks, key=lambda truck: truck.vehicle_id not in free)[:trucks]
         outcome = self.world.accept(mine, broadcast.id, named, partial=not all_or_none)
         if could is not None and all(truck.vehicle_id in free for truck in named):
             # Free trucks and open slots must lead to success, and too few open slots to a refusal.
@@ -137,7 +146,7 @@ class Dispatch(RuleBasedStateMachine):
     # --- drivers --------------------------------------------------------------------------------------------
 
     def answers(self, which: int, _: int, __: int, yes: bool) -> None:
-        if found := self._assignments():
+        if found := sorted(self._assignments(), key=lambda trip: trip.status != "pending"):
             self.world.answer(_nth(found, which), yes=yes)
 
     def drives(self, which: int, step: int, _: int, goes_on: bool) -> None:
@@ -156,7 +165,8 @@ class Dispatch(RuleBasedStateMachine):
         if found := self._assignments():
             trip = _nth(found, which)
             fleet = next(fleet for fleet in self.fleets if fleet.id == trip.transporter_id)
-            other = _nth(fleet.trucks, truck)
+            trucks = sorted(fleet.trucks, key=lambda each: each.driver_id == trip.driver_id)
+            other = _nth(trucks, truck)
             driver = other.driver_id if what == 1 or same_truck else None
             vehicle = other.vehicle_id if what == 2 or not same_truck else None
             free_drivers, free_vehicles = self._free_drivers_and_vehicles()
@@ -257,8 +267,10 @@ class Dispatch(RuleBasedStateMachine):
         return _nth(self.world.rows("SELECT * FROM broadcasts ORDER BY created_at DESC"), n)
 
     def _assignments(self, broadcast_id: UUID | None = None) -> list[Any]:
+        """Return the assignments, live ones first, and newest first among them."""
         query = "SELECT * FROM assignments WHERE CAST(:id AS uuid) IS NULL OR broadcast_id = :id"
-        return self.world.rows(f"{query} ORDER BY created_at DESC, id", id=broadcast_id)
+        rows = self.world.rows(f"{query} ORDER BY created_at DESC, id", id=broadcast_id)
+        return sorted(rows, key=lambda row: row.status not in LIVE)
 
     def _free(self) -> set[UUID]:
         """Return the vehicles without a live assignment whose driver is on duty and has no live assignment."""
