@@ -82,7 +82,7 @@ expired           BROADCAST_EXPIRED    BROADCAST_EXPIRED    done                
     # `catch_up` are for the latecomer, who drove into the ring after its offers were made.
     """
                   widen  widen/again  expire  expire/early  reoffer  reoffer/taken  offer_late  catch_up
-created           done   same         done    waits         waits    same           same        same
+created           done   same         done    waits         waits    same           same        waits
 broadcasting      same   same         done    waits         done     same           same        waits
 active            done   same         done    waits         done     same           done        waits
 partially_filled  done   same         done    waits         done     same           done        waits
@@ -108,10 +108,10 @@ expired           same               same
     # `new_round`: the slot came back, and the rings start again. `old_round`: a timer set before they started again.
     """
                   reoffer/new_round  reoffer/new_round/taken  widen/old_round
-created           waits              same                     same
-broadcasting      done               same                     same
-active            done               same                     same
-partially_filled  done               same                     same
+created           waits              waits                    same
+broadcasting      done               waits                    same
+active            done               waits                    same
+partially_filled  done               waits                    same
 fully_filled      same               same                     same
 in_progress       same               same                     same
 completed         same               same                     same
