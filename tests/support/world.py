@@ -87,7 +87,7 @@ PUSHES_END_EARLIER = """
 
 WATCHDOGS_WATCH_EARLIER = """
     UPDATE mailbox SET payload = jsonb_set(payload, '{since}', to_jsonb((payload->>'since')::timestamptz - :by))
-     WHERE payload ? 'since' AND settled_at IS NULL
+     WHERE payload ? 'since'
 """
 
 _numbers = itertools.count(1)
