@@ -195,7 +195,7 @@ class Dispatch(RuleBasedStateMachine):
             assert (outcome.status == "succeeded") == (trip.status in possible), outcome
 
     def reports_a_no_show(self, which: int, _: int, __: int, waits: bool) -> None:
-        if found := self._assignments():
+        if found := sorted(self._assignments(), key=lambda trip: trip.status != "at_pickup"):
             trip = _nth(found, which)
             if waits:
                 self.world.tick(1_801)
