@@ -19,7 +19,7 @@ from weelo_workers.contracts.broadcasts import (
     CatchUp,
     WidenBroadcast,
 )
-from weelo_workers.contracts.reasons import ReasonCode
+from weelo_workers.contracts.reasons import ProviderReason, ReasonCode
 from weelo_workers.contracts.recipients import ToDriver, ToTransportersWithTrucks
 from weelo_workers.contracts.statuses import (
     AssignmentStatus,
@@ -27,7 +27,13 @@ from weelo_workers.contracts.statuses import (
     HoldStatus,
     TripCancelledBecause,
 )
-from weelo_workers.contracts.trips import AssignmentStatusChanged, TripCancelled
+from weelo_workers.contracts.trips import (
+    AssignmentStatusChanged,
+    TripAssigned,
+    TripCancelled,
+    TruckLost,
+    Waypoint,
+)
 from weelo_workers.lifecycles import broadcast as lifecycle, hold as hold_lifecycle
 from weelo_workers.lifecycles.assignment import HAS_SET_OUT, LIVE
 from weelo_workers.lifecycles.lifecycle import Transition
@@ -35,7 +41,7 @@ from weelo_workers.messaging.unit_of_work import AS_IT_IS_NOW, UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, Hold, TruckRequest
 from weelo_workers.queries.open_offers import in_last_step, keeps_out_any
 from weelo_workers.queries.slots import filled, kinds_of, searching
-from weelo_workers.queries.views import assignment_view, broadcast_header
+from weelo_workers.queries.views import assignment_view, broadcast_header, place
 from weelo_workers.settings import settings
 
 
@@ -147,6 +153,7 @@ def announce_assignments(
     *,
     occurred_at: datetime | None = None,
 ) -> None:
+    """Publish the new status of each of these assignments. `occurred_at`: when it was reached by a phone's clock."""
     for assignment in assignments:
         uow.publish(
             AssignmentStatusChanged(
@@ -157,7 +164,20 @@ def announce_assignments(
         )
 
 
-def take_trip_away(
+def announce_trip_assigned(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignment) -> None:
+    """Publish the trip to the driver of the assignment, who has until `expires_at` to answer."""
+    uow.publish(
+        TripAssigned(
+            **broadcast_header(broadcast),
+            assignment=assignment_view(assignment),
+            pickup=Waypoint.at(place(broadcast.pickup)),
+            drop=Waypoint.at(place(broadcast.drop)),
+            expires_at=assignment.expires_at,
+        )
+    )
+
+
+def announce_trip_cancelled(
     uow: UnitOfWork,
     broadcast: Broadcast,
     assignment: Assignment,
@@ -166,9 +186,9 @@ def take_trip_away(
     reason_code: ReasonCode | None = None,
     driver_id: UUID | None = None,
 ) -> None:
-    """Notify a driver that the trip is not theirs any more. `driver_id`: None for the driver of the assignment.
+    """Publish to a driver that the trip is no longer theirs.
 
-    `reason_code`: None for the one of the assignment.
+    `reason_code`: by default the code of the assignment. `driver_id`: by default the driver of the assignment.
     """
     uow.publish(
         TripCancelled(
@@ -181,11 +201,22 @@ def take_trip_away(
     )
 
 
+def announce_loss(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignment, *, reoffered: bool) -> None:
+    """Publish to the customer that a truck does not come. `reoffered`: whether another one is searched for."""
+    uow.publish(
+        TruckLost(
+            **broadcast_header(broadcast),
+            assignment=assignment_view(assignment),
+            reason_code=assignment.reason_code or ProviderReason.OTHER,
+            reoffered=reoffered,
+        )
+    )
+
+
 def reason_details(code: ReasonCode | None, note: str | None = None) -> dict[str, Any]:
-    """Return a reason for the history: `reasonCode`, and the user's own words in `note`."""
-    return {
-        name: value for name, value in (("reasonCode", code and code.value), ("note", note or None)) if value
-    }
+    """Return a reason for the history: `reasonCode`, and `note` with the user's own words. Empty values are left out."""
+    details = {"reasonCode": code and code.value, "note": note}
+    return {name: value for name, value in details.items() if value}
 
 
 def transporters_with_trucks(assignments: Sequence[Assignment]) -> ToTransportersWithTrucks:

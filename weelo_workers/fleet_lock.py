@@ -11,6 +11,15 @@ from weelo_workers.models import Driver, Vehicle
 from weelo_workers.queries.fleets import busy_among
 
 
+def wrong_kind(vehicle: Vehicle) -> Rejected:
+    """Return the rejection of a vehicle that does not fit the slot."""
+    return Rejected(
+        Code.VEHICLE_TYPE_MISMATCH,
+        f"{vehicle.vehicle_number} is {vehicle.vehicle_type} {vehicle.vehicle_subtype}.",
+        {"vehicleId": str(vehicle.id)},
+    )
+
+
 class FleetLock:
     """Locked vehicles and drivers of one transporter. Its methods raise Rejected if one cannot be assigned."""
 

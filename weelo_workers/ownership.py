@@ -93,7 +93,7 @@ def lock_own_assignment(
 ) -> tuple[Broadcast, Assignment]:
     """Return the broadcast and this driver's assignment on it.
 
-    Raises Rejected: ASSIGNMENT_NOT_FOUND, or DRIVER_REPLACED if the assignment was this driver's before.
+    Raises Rejected: ASSIGNMENT_NOT_FOUND, or DRIVER_REPLACED if the transporter has given the trip to another driver.
     """
     broadcast, assignment = _existing(lock_assignment(uow, which))
     if assignment.driver_id != driver_id:

@@ -13,6 +13,7 @@ from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.lifecycle import Transition
 from weelo_workers.messaging.crashes import POSSIBLE_CRASH
 from weelo_workers.models.base import quoted
+from weelo_workers.settings import settings
 
 _OPEN, _LIVE, _FILLED = quoted(broadcast.OPEN), quoted(LIVE), quoted(truck_request.FILLED)
 _UNFILLED = quoted(truck_request.OPEN)
@@ -36,6 +37,17 @@ def _awaits(timer: str, key: str, of: str, condition: str = "true") -> str:
         f" AND m.payload->>'{key}' = {of}.id::text AND {condition})"
     )
 
+
+def _watched_by(timers: str, settled: str) -> str:
+    """Return the condition that one of these timers watches the assignment `a` since it has its status."""
+    return (
+        f"EXISTS (SELECT 1 FROM mailbox m WHERE m.name IN ({timers}) AND {settled}"
+        f" AND m.payload->>'assignment_id' = a.id::text"
+        f" AND (m.payload->>'since')::timestamptz = a.state_changed_at)"
+    )
+
+
+_GAVE_BACK = "a.status = 'given_back'"
 
 # One query checks all users and requests. With one query for each of them, the check would take minutes after a long
 # test.
@@ -72,13 +84,6 @@ TRUTHS = {
     "a pending assignment has an unsettled timer": f"""
         SELECT a.id FROM assignments a
          WHERE a.status = 'pending' AND NOT {_awaits("trips.expire_assignment", "assignment_id", "a")}""",
-    "a truck that has not set out has an unsettled timer that watches it": """
-        SELECT a.id FROM assignments a
-         WHERE a.status = 'driver_accepted' AND NOT EXISTS (
-                 SELECT 1 FROM mailbox m
-                  WHERE m.name IN ('trips.remind_to_start', 'trips.give_back_stalled') AND m.settled_at IS NULL
-                    AND m.payload->>'assignment_id' = a.id::text
-                    AND (m.payload->>'since')::timestamptz = a.state_changed_at)""",
     "an open hold has an unsettled timer": f"""
         SELECT h.id FROM holds h
          WHERE h.status = 'open' AND NOT {_awaits("offers.expire_hold", "hold_id", "h")}""",
@@ -92,13 +97,54 @@ TRUTHS = {
     "a full request has all the trucks that it needs": f"""
         SELECT b.id, b.trucks_needed FROM broadcasts b
          WHERE b.status IN ('fully_filled', 'in_progress') AND {_slots(_FILLED)} <> b.trucks_needed""",
-    "an open request needs as many trucks as it has filled and unfilled slots": f"""
-        SELECT b.id, b.trucks_needed FROM broadcasts b
-         WHERE b.status IN ({_OPEN}) AND {_slots(f"{_FILLED}, {_UNFILLED}")} <> b.trucks_needed""",
     "a partly filled request has a truck, and one that is active has none": f"""
         SELECT b.id, b.status FROM broadcasts b
          WHERE (b.status = 'partially_filled' AND {_slots(_FILLED)} = 0)
             OR (b.status IN ('created', 'broadcasting', 'active') AND {_slots(_FILLED)} > 0)""",
+    "a request that is open, full or in progress needs as many trucks as it has filled and open slots": f"""
+        SELECT b.id, b.status, b.trucks_needed FROM broadcasts b
+         WHERE b.status IN ({_OPEN}, 'fully_filled', 'in_progress')
+           AND b.trucks_needed <> {_slots(f"{_FILLED}, {_UNFILLED}")}""",
+    "a truck that has not set out has an unsettled timer that watches it": f"""
+        SELECT a.id FROM assignments a
+         WHERE a.status = 'driver_accepted'
+           AND NOT {_watched_by("'trips.remind_to_start', 'trips.give_back_stalled'", "m.settled_at IS NULL")}""",
+    "a truck on its way to the pickup, or waiting there, has got a timer that watches it": f"""
+        SELECT a.id, a.status FROM assignments a
+         WHERE a.status IN ('en_route_pickup', 'at_pickup') AND NOT {_watched_by("'trips.report_stalled'", "true")}""",
+    "the driver of a live assignment is in its fleet and has not been replaced": f"""
+        SELECT a.id FROM assignments a JOIN drivers d ON d.id = a.driver_id
+         WHERE a.status IN ({_LIVE})
+           AND (d.transporter_id <> a.transporter_id OR a.replaced_drivers ? a.driver_id::text)""",
+    "a fleet gets no slot again that it gave back": f"""
+        SELECT a.id, again.id AS again FROM assignments a
+          JOIN assignments again ON again.truck_request_id = a.truck_request_id
+           AND again.transporter_id = a.transporter_id AND again.created_at > a.created_at
+         WHERE {_GAVE_BACK}""",
+    "a fleet holds no slot that it gave back": f"""
+        SELECT a.id, h.id AS hold FROM assignments a
+          JOIN truck_requests t ON t.id = a.truck_request_id AND t.status = 'held'
+          JOIN holds h ON h.id = t.hold_id AND h.transporter_id = a.transporter_id
+         WHERE {_GAVE_BACK}""",
+    "no offer names a slot that its transporter gave back before": f"""
+        SELECT l.user_id, l.seq, a.truck_request_id FROM assignments a
+          JOIN log_lines lost ON lost.user_id = a.transporter_id
+          JOIN events gone ON gone.id = lost.event_id AND gone.event = 'assignment_status_changed'
+           AND gone.data->'assignment'->>'id' = a.id::text
+           AND gone.data->'assignment'->>'status' = 'given_back'
+          JOIN log_lines l ON l.user_id = a.transporter_id AND l.seq > lost.seq
+          JOIN events e ON e.id = l.event_id AND e.event = 'new_broadcast'
+         WHERE {_GAVE_BACK}
+           AND (e.data || COALESCE(l.own, '{{}}'))->'truckRequestIds' ? a.truck_request_id::text""",
+    "each new round of a search follows a truck that was given back": f"""
+        SELECT b.id, b.reoffer_rounds FROM broadcasts b
+         WHERE b.reoffer_rounds > (SELECT count(*) FROM assignments a WHERE a.broadcast_id = b.id AND {_GAVE_BACK})""",
+    "a customer is told once of each truck that was given back": f"""
+        SELECT a.id FROM assignments a JOIN broadcasts b ON b.id = a.broadcast_id
+         WHERE {_GAVE_BACK}
+           AND (SELECT count(*) FROM log_lines l JOIN events e ON e.id = l.event_id
+                 WHERE l.user_id = b.customer_id AND e.event = 'truck_lost'
+                   AND e.data->'assignment'->>'id' = a.id::text) <> 1""",
     "a cancelled or completed request has no live assignment": f"""
         SELECT a.id FROM assignments a JOIN broadcasts b ON b.id = a.broadcast_id
          WHERE a.status IN ({_LIVE}) AND b.status IN ('cancelled', 'completed')""",
@@ -192,6 +238,13 @@ WHEN_AT_REST = {
         SELECT heard.who, b.id, b.status FROM heard JOIN broadcasts b ON heard.about = b.id::text
          WHERE b.status NOT IN ({_OPEN}) AND heard.last = 'new_broadcast'""",
 }
+
+
+AT_MOST_ALL_ROUNDS = {
+    "a search begins again at most REOFFER_ROUNDS times": f"""
+        SELECT id, reoffer_rounds FROM broadcasts WHERE reoffer_rounds > {settings().reoffer_rounds}"""
+}
+"""The truth for tests that do not change this setting."""
 
 
 def violations(connection: Connection, truths: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:

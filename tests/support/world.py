@@ -87,7 +87,7 @@ PUSHES_END_EARLIER = """
 
 WATCHDOGS_WATCH_EARLIER = """
     UPDATE mailbox SET payload = jsonb_set(payload, '{since}', to_jsonb((payload->>'since')::timestamptz - :by))
-     WHERE payload ? 'since' AND settled_at IS NULL
+     WHERE payload ? 'since'
 """
 
 _numbers = itertools.count(1)
@@ -429,10 +429,13 @@ class World:
         customer: UUID | None = None,
         *,
         reason: str | None = None,
+        code: CustomerReason | None = None,
         kind: BroadcastKind = BroadcastKind.BOOKING,
     ) -> CommandOutcome:
         user_id = customer or self.customer_of(broadcast_id)
-        command = CancelBroadcast(broadcast_id=broadcast_id, customer_id=user_id, kind=kind, reason=reason)
+        command = CancelBroadcast(
+            broadcast_id=broadcast_id, customer_id=user_id, kind=kind, reason=reason, reason_code=code
+        )
         return self.execute(command, user_id, Role.CUSTOMER)
 
     def continue_partial(self, broadcast_id: UUID, customer: UUID) -> CommandOutcome:

@@ -127,7 +127,7 @@ def end(path: ById, body: Ending) -> Response:
 @api.get("/reasons", responses={200: PageOf[ReasonView]})
 @anyone
 def reason_codes() -> Response:
-    """The reason codes by actor and stage, with a label: `offer`, or the status of an assignment."""
+    """The reason codes that each actor can give in each stage. A stage is `offer` or a status of an assignment."""
     return page(Page([each.json_dict() for each in reasons()], None))
 
 
@@ -135,7 +135,7 @@ def reason_codes() -> Response:
 @allow(Role.DRIVER)
 def advance(path: ByTripId, body: TripStep) -> Response:
     """Advance the status of a trip. Statuses may be skipped; an earlier status is refused."""
-    _has_occurred(body.occurred_at)
+    _ensure_occurred(body.occurred_at)
     command = AdvanceTrip(
         trip_id=path.trip_id,
         driver_id=caller().id,
@@ -145,8 +145,8 @@ def advance(path: ByTripId, body: TripStep) -> Response:
     return submit(command, body)
 
 
-def _has_occurred(moment: datetime | None) -> None:
-    """Raise Rejected(VALIDATION_ERROR) for a time that is farther in the future than a phone's clock may be."""
+def _ensure_occurred(moment: datetime | None) -> None:
+    """Raise Rejected(VALIDATION_ERROR) if the time is more than CLOCK_DIFFERENCE in the future."""
     if moment is not None and moment > datetime.now(UTC) + CLOCK_DIFFERENCE:
         error = {"field": "occurredAt", "message": "must not be more than 2 minutes in the future"}
         raise Rejected(Code.VALIDATION_ERROR, extra={"errors": [error]})

@@ -36,7 +36,7 @@ def cancel(command: CancelBroadcast, uow: UnitOfWork) -> CancelResult:
     assignments = broadcast_transitions.assignments_of(uow, broadcast.id)
     if broadcast.status != BroadcastStatus.CANCELLED:
         _cancel(command, broadcast, slots, assignments, uow)
-    # Trucks that the customer cancelled one by one before are not counted.
+    # Trucks that were cancelled one by one before the broadcast was cancelled are not counted.
     reverted = [
         a
         for a in assignments
@@ -80,7 +80,7 @@ def _cancel(
         broadcast_transitions.transporters_with_trucks(live),
     )
     for assignment in live:
-        broadcast_transitions.take_trip_away(
+        broadcast_transitions.announce_trip_cancelled(
             uow, broadcast, assignment, TripCancelledBecause.CUSTOMER_CANCELLED
         )
     broadcast_transitions.announce_assignments(uow, broadcast, live)

@@ -83,14 +83,16 @@ def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
 
 
 def _some_broadcast_is_in_rings(transporter_id: UUID, now: datetime) -> Exists:
-    """Return the condition that a broadcast whose reach is limited to a radius could be offered to this transporter.
+    """Return the condition that a broadcast whose rings go on, or start again, could be offered to this transporter.
 
     A step searches Redis before it locks the broadcast. If the transporter comes online after that search, and CatchUp
     reads the broadcast before the step commits, neither the step nor CatchUp makes the offer. If this condition holds,
     CatchUp is therefore sent a second time. It is also sent a second time if a command that creates a broadcast is
     unsettled, because that command searches Redis, too.
     """
-    return exists().where(*_concerns(transporter_id, now), reach_is_limited())
+    return exists().where(
+        *_concerns(transporter_id, now), or_(reach_is_limited(), Broadcast.radius_step == 0)
+    )
 
 
 def _has_a_fitting_truck(transporter_id: UUID) -> Exists:

@@ -27,16 +27,16 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from weelo_workers import presence
-from weelo_workers.contracts.statuses import AssignmentStatus, PassedOverBecause
+from weelo_workers.contracts.statuses import PassedOverBecause
 from weelo_workers.lifecycles import ladder
 from weelo_workers.models import (
-    Assignment,
     Broadcast,
     Offer,
     PassedOver,
     Transporter,
     TruckRequest,
     Vehicle,
+    slots_given_back,
     vehicle_busy,
 )
 from weelo_workers.models.fleet import of_kinds
@@ -176,18 +176,10 @@ def already_offered(
 ) -> list[Candidate]:
     """Return the transporters who have an offer of this broadcast and could take this reopened slot now.
 
-    Transporters who declined or who gave the slot back are left out. With `new_round`, those for whom the system
-    declined are included.
+    Transporters who declined or who gave the slot back are left out. With `new_round`, transporters whose offer is
+    marked as `may_be_offered_again` are included although it is declined.
     """
-    gave_back = (
-        select(Assignment.truck_request_id)
-        .where(
-            Assignment.broadcast_id == Offer.broadcast_id,
-            Assignment.transporter_id == Offer.transporter_id,
-            Assignment.status == AssignmentStatus.GIVEN_BACK,
-        )
-        .scalar_subquery()
-    )
+    gave_back = slots_given_back(Offer.broadcast_id, Offer.transporter_id).scalar_subquery()
     not_declined = Offer.declined_at.is_(None)
     rows = session.execute(
         select(

@@ -17,6 +17,7 @@ from weelo_workers.contracts.broadcasts import NewBroadcast
 from weelo_workers.contracts.recipients import OfferedTo, ToOffered
 from weelo_workers.contracts.statuses import BroadcastStatus, PassedOverBecause
 from weelo_workers.lifecycles import broadcast as lifecycle
+from weelo_workers.lifecycles.truck_request import FILLED, OPEN
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer, PassedOver, Transporter, TruckRequest
 from weelo_workers.queries.open_offers import of_new_offer, open_offers_against
@@ -66,12 +67,32 @@ def insert_offers(
     return [candidate for candidate in these if candidate.transporter_id in new], _why_refused(uow, refused)
 
 
+def with_room(uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate]) -> list[Candidate]:
+    """Return the transporters whose list of offers has room for this broadcast again. All of them had an offer of it.
+
+    Their rows are locked as in `insert_offers`, so their lists cannot exceed the cap.
+    """
+    if not these:
+        return []
+    ids = [candidate.transporter_id for candidate in these]
+    uow.session.scalars(_LOCK_TRANSPORTERS, {"ids": ids}).all()
+    parameters = {
+        "cap": settings().max_open_offers,
+        **of_places({candidate.transporter_id: candidate.distance_km for candidate in these}),
+        **of_new_offer(broadcast, last_step=False, now=uow.now),
+    }
+    room = set(uow.session.scalars(_WITH_ROOM, parameters))
+    return [candidate for candidate in these if candidate.transporter_id in room]
+
+
 _LOCK_TRANSPORTERS = (
     select(Transporter.id)
     .where(Transporter.id == any_(bindparam("ids", type_=ARRAY(Uuid()))))
     .order_by(Transporter.id)
     .with_for_update(key_share=True)
 )
+_HAS_ROOM = open_offers_against(PLACES.c.id, PLACES.c.km) < bindparam("cap", type_=Integer())
+_WITH_ROOM = select(PLACES.c.id).where(_HAS_ROOM)
 _OFFERS = cast(Table, Offer.__table__)
 _NEW_OFFERS = {
     "broadcast_id": bindparam("offered_broadcast", type_=Uuid()),
@@ -91,7 +112,7 @@ _INSERT_OFFERS = (
         .join(Transporter, Transporter.id == PLACES.c.id)
         .where(
             Transporter.is_available,
-            open_offers_against(PLACES.c.id, PLACES.c.km) < bindparam("cap", type_=Integer()),
+            _HAS_ROOM,
         ),
         include_defaults=False,
     )
@@ -194,11 +215,13 @@ def offer_to(
     by_kind: dict[str, list[UUID]] = defaultdict(list)
     for slot in searching(slots):
         by_kind[slot.vehicle_key].append(slot.id)
+    # Slots that were cancelled or have expired one by one are not requested any more.
+    requested = [slot for slot in slots if slot.status in OPEN | FILLED]
     uow.publish(
         NewBroadcast(
             **broadcast_header(broadcast),
             **request_fields(broadcast),
-            requested_vehicles=requested_vehicles(slots),
+            requested_vehicles=requested_vehicles(requested),
             trucks_needed=broadcast.trucks_needed,
             trucks_filled=filled(slots),
             expires_at=broadcast.expires_at,

@@ -197,7 +197,8 @@ class OfferPassedOver(Command, name="broadcasts.offer_passed_over", queue=FLEET,
 class ReofferBroadcast(Command, name="broadcasts.reoffer"):
     """Offer a reopened slot again to earlier recipients who could take it, and continue with the next step.
 
-    `new_round`: the rings start again, so recipients for whom the system declined are included.
+    `new_round`: whether the rings start again. Then recipients for whom the system declined may be included
+    (`Offer.may_be_offered_again`).
     """
 
     broadcast_id: UUID

@@ -1,4 +1,4 @@
-"""Reason codes: why a user declines, gives back or cancels. The user's own words go into a note, which nothing compares."""
+"""Reason codes: why a user declines, gives back or cancels. The user's own words are stored as a note, and have no effect."""
 
 from __future__ import annotations
 

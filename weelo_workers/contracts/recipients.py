@@ -28,7 +28,7 @@ class ToTransporter(Recipients):
 
 
 class ToDriver(Recipients):
-    """A driver. None: the present driver of the assignment."""
+    """One driver: `driver_id`, or the present driver of the assignment if it is None."""
 
     driver_id: UUID | None = None
 
@@ -42,7 +42,7 @@ class ToTransportersWithTrucks(Recipients):
 class OfferedTo(BaseModel):
     """What one transporter is offered: the distance to the pickup, and the kinds of trucks that they have free.
 
-    `gave_back`: slots that the transporter gave back, so they are not offered.
+    `gave_back`: slots of the broadcast that the transporter gave back. They are left out.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")

@@ -85,7 +85,7 @@ class AssignmentStatus(StrEnum):
     COMPLETED = "completed"
     DRIVER_DECLINED = "driver_declined"
     GIVEN_BACK = "given_back"
-    """The truck does not come: its fleet gave it back, or it did not set out in time. The slot was searched for again."""
+    """The truck does not come: its fleet gave it back, it did not set out in time, or its new driver did not take the trip."""
     CUSTOMER_NO_SHOW = "customer_no_show"
     """The driver waited at the pickup, and the customer did not come."""
     FAILED = "failed"

@@ -65,7 +65,7 @@ class TruckCancellation(Request):
 
 
 class Ending(Request):
-    """An operator's end of a trip. `note` is not empty."""
+    """How an operator ends a trip, and why. `note` must not be empty."""
 
     outcome: EndOutcome
     reason_code: OperatorReason
@@ -131,7 +131,7 @@ class ReplaceTruck(Command, name="trips.replace"):
 
 
 class ReportNoShow(Command, name="trips.report_no_show"):
-    """The customer did not come to the pickup."""
+    """Report that the customer did not come to the pickup. The trip ends."""
 
     assignment_id: UUID
     driver_id: UUID
@@ -148,7 +148,7 @@ class CancelTruck(Command, name="trips.cancel_truck"):
 
 
 class EndTrip(Command, name="trips.end"):
-    """An operator ends a trip, as completed or as failed."""
+    """End a trip as completed or as failed, for an operator."""
 
     assignment_id: UUID
     outcome: EndOutcome
@@ -163,7 +163,7 @@ class ExpireAssignment(Command, name="trips.expire_assignment", queue=TIMERS):
 
 
 class Watchdog(Command):
-    """Base of the timers that watch an assignment in one status. They do nothing if it has left the status since.
+    """Base of the timers that watch an assignment in one status. They do nothing if it has left this status.
 
     `since`: when the assignment entered the status.
     """
@@ -181,7 +181,7 @@ class GiveBackStalled(Watchdog, name="trips.give_back_stalled", queue=TIMERS):
 
 
 class ReportStalled(Watchdog, name="trips.report_stalled", queue=TIMERS):
-    """Timer: tell transporter and customer of a truck that does not arrive at the pickup, or waits there.
+    """Timer: tell transporter and customer of a truck that does not arrive at the pickup, or waits there for long.
 
     `status`: the status that is watched.
     """
@@ -190,7 +190,7 @@ class ReportStalled(Watchdog, name="trips.report_stalled", queue=TIMERS):
 
 
 class AdvanceTrip(Command, name="trips.advance"):
-    """`occurred_at`: when the status was reached, by the phone's clock."""
+    """Advance a trip to this status. `occurred_at`: when it was reached, by the phone's clock."""
 
     trip_id: UUID
     driver_id: UUID
@@ -253,9 +253,9 @@ class TripAssigned(AboutAssignment):
 
 
 class TripCancelled(AboutAssignment, to=ToDriver):
-    """The trip is not the driver's any more. `reason`: who or what took it away (`TripCancelledBecause`).
+    """The trip is no longer the driver's. `reason`: one of `TripCancelledBecause`.
 
-    `reason_code`: the code that they gave.
+    `reason_code`: the reason code of the user who caused this, or of the system.
     """
 
     reason: str

@@ -8,6 +8,7 @@ LIFECYCLE = Lifecycle("hold", initial=S.OPEN, final=frozenset(S) - {S.OPEN}, cre
 
 CONFIRM = LIFECYCLE.transition("confirm", when={S.OPEN}, to=S.CONFIRMED, by=(TRANSPORTER,))
 RELEASE = LIFECYCLE.transition("release", when={S.OPEN}, to=S.RELEASED, by=(TRANSPORTER,))
-EXPIRE = LIFECYCLE.transition("expire", when={S.OPEN}, to=S.EXPIRED, by=(TIMER,))
+EXPIRE = LIFECYCLE.transition("expire", when={S.OPEN}, to=S.EXPIRED, by=(TIMER, TRANSPORTER))
+"""The time of the hold has passed. If its timer is late, the next accept or hold of a transporter makes this transition."""
 # The hold's broadcast was cancelled or has expired.
 END = LIFECYCLE.transition("end", when={S.OPEN}, to=S.ENDED, by=(CUSTOMER, TIMER))

@@ -6,6 +6,6 @@ DRIVER = "driver"
 ADMIN = "admin"
 TIMER = "timer"
 SYSTEM = "system"
-"""A step that follows from another one, in the same transaction or by a command that it sends."""
+"""For a transition that follows from another command: in the same transaction, or by a command that it sends."""
 
 PARTIES = (CUSTOMER, TRANSPORTER, DRIVER, ADMIN, TIMER)

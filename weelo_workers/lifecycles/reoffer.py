@@ -27,12 +27,13 @@ class LostBecause(StrEnum):
 class ReofferRule:
     """What follows from the loss of a truck.
 
-    `new_round`: the search begins again. The rings start with the first one, the deadline is renewed even if it has
-    passed, the fleet never gets this slot again, and the customer is told that the truck is lost. Otherwise the rings go
-    on where they were, before the deadline only, and the fleet is left out if it has no other free truck and driver.
+    `new_round`: whether the search begins again. Then the rings start with the first one, the deadline is renewed even
+    if it has passed, the fleet never gets this slot again, and the customer is told that the truck is lost. Otherwise
+    the rings go on where they were, unless the deadline has passed, and the fleet is left out if it has no other free
+    truck and driver.
 
-    `may_be_offered_again`: the fleet has not refused. So in a later round another slot of the broadcast is offered to
-    it.
+    `may_be_offered_again`: whether later rounds offer the broadcast to the fleet again, without the slots that it gave
+    back. False if the fleet has refused.
     """
 
     transition: Transition[AssignmentStatus]
@@ -62,7 +63,10 @@ AT_LEAST = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class RoundLimits:
-    """`seconds`: the shortest time that a new round gets. `rounds`: the most rounds per broadcast."""
+    """Limits of the new rounds of a broadcast.
+
+    `seconds`: the shortest time that a new round lasts. `rounds`: how many new rounds a broadcast gets at most.
+    """
 
     seconds: float
     rounds: int
@@ -77,7 +81,7 @@ def open_until(
     rounds: int,
     limits: RoundLimits,
 ) -> datetime | None:
-    """Return the deadline of the broadcast after its slot has been reopened; None if the slot is not offered again.
+    """Return the deadline of the broadcast after one of its slots is reopened; None if the slot is not offered again.
 
     `rounds`: how many new rounds the broadcast has had.
     """

@@ -32,4 +32,7 @@ CANCEL = LIFECYCLE.transition(
     to=S.CANCELLED,
     by=(CUSTOMER, DRIVER, ADMIN),
 )
-EXPIRE = LIFECYCLE.transition("expire", when={S.SEARCHING, S.HELD}, to=S.EXPIRED, by=(TIMER,))
+EXPIRE = LIFECYCLE.transition(
+    "expire", when={S.SEARCHING, S.HELD}, to=S.EXPIRED, by=(TIMER, DRIVER, TRANSPORTER)
+)
+"""The deadline of the broadcast has passed, or the truck is lost and no other one is searched for."""

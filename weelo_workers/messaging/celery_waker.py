@@ -34,8 +34,8 @@ class CeleryWaker:
     # admitted, kombu would let them wait for a connection without a time limit.
     AT_ONCE = 10
 
-    # The broker delivers a message again after its visibility timeout, so a longer countdown would run several times. A
-    # wake-up that comes before its command is due is answered with another countdown.
+    # The broker delivers a message again after its visibility timeout, so a longer countdown would run several times. If
+    # a wake-up comes before its command is due, the worker sends another one with the remaining time.
     LONGEST_COUNTDOWN_SECONDS = 3000.0
 
     def __init__(self) -> None:

@@ -179,12 +179,15 @@ class Offer(Base):
     version: Mapped[int]
     """The broadcast's version when this offer was made. Earlier events are not sent to the transporter."""
     offered_at: Mapped[datetime]
-    """When the offer was made, or made again after a slot was reopened."""
+    """When the offer was made, or made again in a new round."""
+    first_offered_at: Mapped[datetime | None]
+    """When the offer was made for the first time, if it was made again."""
     declined_at: Mapped[datetime | None]
     decline_reason_code: Mapped[str | None]
     decline_note: Mapped[str | None]
     may_be_offered_again: Mapped[bool] = mapped_column(server_default=text("false"))
-    """Whether the system declined for the transporter, who had lost a slot. Another slot may be offered to them again."""
+    """Whether a new round may make this offer again although it is declined: the system declined it after the transporter had
+    lost a truck."""
 
     __table_args__ = (
         Index("offers_of_a_transporter", "transporter_id", "offered_at"),

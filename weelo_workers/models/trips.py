@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, exists, text
+from sqlalchemy import ForeignKey, Index, Select, SQLColumnExpression, UniqueConstraint, exists, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -29,10 +29,10 @@ class Assignment(Base):
     vehicle_number: Mapped[str]
     status: Mapped[str]
     reason_code: Mapped[str | None]
-    """Why the assignment ended or was changed. The user's own words are in `note`."""
+    """Why the assignment ended. The user's own words are in `note`."""
     note: Mapped[str | None]
     replaced_drivers: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'"))
-    """The ids of the drivers who were replaced. They get another refusal than strangers."""
+    """The ids of the drivers who were replaced. Their commands are refused with DRIVER_REPLACED."""
     expires_at: Mapped[datetime | None]
     """The deadline for the driver's answer."""
     created_at: Mapped[datetime]
@@ -65,3 +65,14 @@ vehicle_busy = exists().where(Assignment.vehicle_id == Vehicle.id, Assignment.st
 
 driver_busy = exists().where(Assignment.driver_id == Driver.id, Assignment.status.in_(LIVE))
 """The condition that a driver of the enclosing query has a live assignment. Being off duty is another condition."""
+
+
+def slots_given_back(
+    broadcast_id: SQLColumnExpression[UUID], transporter_id: SQLColumnExpression[UUID]
+) -> Select[UUID]:
+    """Return the query of the slots of a broadcast that a transporter gave back (WAYS-02)."""
+    return select(Assignment.truck_request_id).where(
+        Assignment.broadcast_id == broadcast_id,
+        Assignment.transporter_id == transporter_id,
+        Assignment.status == AssignmentStatus.GIVEN_BACK,
+    )

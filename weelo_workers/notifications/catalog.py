@@ -238,7 +238,7 @@ def transporters_with_trucks(
 
 @audience(OfAssignment, ToDriver)
 def named_driver(session: Session, event: OfAssignment, to: ToDriver) -> Mapping[UUID, Own]:
-    """The driver whom the recipients name, or else the present driver of the assignment."""
+    """Return `to.driver_id`, or the present driver of the assignment if it is None."""
     return {to.driver_id or event.assignment.driver_id: None}
 
 
@@ -289,7 +289,7 @@ def while_on_offer(session: Session, push: PushData, users: Collection[UUID]) ->
 
 @push_condition(OfBroadcast)
 def while_taken(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """Return all of `users`, or none if a slot has reopened.
+    """Return all of `users`, or none if the broadcast is open, because a slot has reopened.
 
     After that, this push would replace the push of the new offer on a phone.
     """
@@ -311,15 +311,31 @@ def while_unanswered(session: Session, push: PushData, users: Collection[UUID]) 
     ).all()
 
 
-@push_condition(OfAssignment)
-def while_not_set_out(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """Return all of `users`, or none if the truck has set out or the trip has ended."""
-    waiting = session.scalar(
-        select(Assignment.id).where(
-            Assignment.id == push.assignment_id, Assignment.status == AssignmentStatus.DRIVER_ACCEPTED
+@push_condition(OfBroadcast)
+def while_without_trip(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
+    """Return the users who are not the driver of a live assignment of the broadcast.
+
+    A driver who lost the trip may be assigned again. After that, this push would replace the push of the new trip on the phone.
+    """
+    drivers = session.scalars(
+        select(Assignment.driver_id).where(
+            Assignment.broadcast_id == push.broadcast_id,
+            Assignment.status.in_(assignment_lifecycle.LIVE),
+            Assignment.driver_id.in_(users),
         )
     )
-    return users if waiting else ()
+    return set(users) - set(drivers)
+
+
+@push_condition(OfAssignment)
+def while_not_set_out(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
+    """Return the driver and the transporter of the assignment, as long as the driver has accepted and not set out."""
+    waiting = session.execute(
+        select(Assignment.driver_id, Assignment.transporter_id).where(
+            Assignment.id == push.assignment_id, Assignment.status == AssignmentStatus.DRIVER_ACCEPTED
+        )
+    ).one_or_none()
+    return set(users) & set(waiting) if waiting else ()
 
 
 @push_condition(OfAssignment)
@@ -344,13 +360,13 @@ CATALOG: dict[type[Event], Route] = {
     broadcasts.TrucksRemainingUpdate: Route("trucks_remaining_update", (notified,)),
     broadcasts.BookingFullyFilled: Route("booking_fully_filled", WITHDRAWAL, pushed=while_taken),
     broadcasts.BookingCancelled: Route("booking_cancelled", WITHDRAWAL, pushed=always),
-    broadcasts.BookingExpired: Route("booking_expired", WITHDRAWAL, pushed=always),
+    broadcasts.BookingExpired: Route("booking_expired", WITHDRAWAL, pushed=while_taken),
     broadcasts.NoVehiclesAvailable: Route("no_vehicles_available", (customer,), pushed=always),
     offers.TruckConfirmed: Route("truck_confirmed", (customer,), pushed=always),
     offers.HoldExpired: Route("hold_expired", (named_transporter,)),
     fleet.DriverStatusChanged: Route("driver_status_changed", (named_transporter,)),
     trips.TripAssigned: Route("trip_assigned", (driver,), pushed=while_unanswered),
-    trips.TripCancelled: Route("trip_cancelled", (named_driver,), pushed=always),
+    trips.TripCancelled: Route("trip_cancelled", (named_driver,), pushed=while_without_trip),
     trips.TruckLost: Route("truck_lost", (customer,), pushed=always),
     trips.PickupReminder: Route("pickup_reminder", (driver, transporter), pushed=while_not_set_out),
     trips.AssignmentStalled: Route(

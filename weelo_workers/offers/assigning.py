@@ -11,7 +11,7 @@ from weelo_workers.contracts.broadcasts import BookingFullyFilled, TrucksRemaini
 from weelo_workers.contracts.offers import AcceptResult, Truck, TruckConfirmed
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus
-from weelo_workers.contracts.trips import ExpireAssignment, TripAssigned, Waypoint
+from weelo_workers.contracts.trips import ExpireAssignment
 from weelo_workers.fleet_lock import FleetLock
 from weelo_workers.lifecycles import broadcast as lifecycle, truck_request as slot_lifecycle
 from weelo_workers.lifecycles.assignment import LIVE
@@ -19,8 +19,11 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, TruckRequest
 from weelo_workers.offers.allocation import Allocation, Offered
 from weelo_workers.queries.slots import filled, searching
-from weelo_workers.queries.views import assignment_view, broadcast_header, place
+from weelo_workers.queries.views import assignment_view, broadcast_header
 from weelo_workers.settings import settings
+
+OFFERED_TO_OTHERS = "It is offered to other fleets."
+"""The detail of SLOT_GIVEN_BACK."""
 
 
 def assign(
@@ -128,21 +131,15 @@ def _tell(
 ) -> None:
     header, found = broadcast_header(broadcast), filled(slots)
     for assignment in won:
-        view = assignment_view(assignment)
         uow.publish(
             TruckConfirmed(
-                **header, assignment=view, trucks_filled=found, trucks_needed=broadcast.trucks_needed
-            )
-        )
-        uow.publish(
-            TripAssigned(
                 **header,
-                assignment=view,
-                pickup=Waypoint.at(place(broadcast.pickup)),
-                drop=Waypoint.at(place(broadcast.drop)),
-                expires_at=assignment.expires_at,
+                assignment=assignment_view(assignment),
+                trucks_filled=found,
+                trucks_needed=broadcast.trucks_needed,
             )
         )
+        broadcast_transitions.announce_trip_assigned(uow, broadcast, assignment)
     broadcast_transitions.announce_assignments(uow, broadcast, won)
     if any(slot.status in slot_lifecycle.OPEN for slot in slots):
         uow.publish(TrucksRemainingUpdate(**header, trucks_remaining=len(searching(slots))))

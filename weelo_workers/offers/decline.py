@@ -34,7 +34,7 @@ def decline(command: DeclineOffer, uow: UnitOfWork) -> DeclineResult:
             # The transporter now has room for broadcasts that were not offered to them while their list was full.
             uow.send(CatchUp(transporter_id=command.transporter_id))
         uow.after_commit(partial(presence.unmark_full, command.transporter_id))
-    # If the system has declined for the transporter before, the transporter confirms it now.
+    # The system may have declined for the transporter before. Now they have declined it themselves.
     offer.may_be_offered_again = False
     hold = open_hold(uow, command.broadcast_id, command.transporter_id)
     if hold is not None:

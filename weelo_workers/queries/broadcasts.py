@@ -15,7 +15,6 @@ from weelo_workers.contracts.broadcasts import BroadcastDetails, BroadcastView, 
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.offers import OfferView
 from weelo_workers.contracts.statuses import (
-    AssignmentStatus,
     BroadcastKind,
     HoldStatus,
     Role,
@@ -31,6 +30,7 @@ from weelo_workers.models import (
     TransitionRecord,
     TruckRequest,
     Vehicle,
+    slots_given_back,
     vehicle_busy,
 )
 from weelo_workers.queries.pages import Page, PageRequest, paged
@@ -91,6 +91,16 @@ def offers(session: Session, transporter_id: UUID, page_request: PageRequest) ->
     return Page(items, next_cursor)
 
 
+_GAVE_BACK = slots_given_back(Broadcast.id, bindparam("transporter")).correlate(Broadcast)
+_OPEN_FOR_FLEET = (
+    select(TruckRequest.id)
+    .where(
+        TruckRequest.broadcast_id == Broadcast.id,
+        TruckRequest.status.in_(truck_request.OPEN),
+        TruckRequest.id.not_in(_GAVE_BACK),
+    )
+    .correlate(Broadcast)
+)
 _OPEN_OFFERS = paged(
     select(
         Broadcast,
@@ -104,16 +114,7 @@ _OPEN_OFFERS = paged(
             .distinct()
             .scalar_subquery()
         ).label("free_kinds"),
-        func.array(
-            select(Assignment.truck_request_id)
-            .where(
-                Assignment.broadcast_id == Broadcast.id,
-                Assignment.transporter_id == bindparam("transporter"),
-                Assignment.status == AssignmentStatus.GIVEN_BACK,
-            )
-            .correlate(Broadcast)
-            .scalar_subquery()
-        ).label("gave_back"),
+        func.array(_GAVE_BACK.scalar_subquery()).label("gave_back"),
         func.clock_timestamp().label("now"),
     )
     .join(Offer, Offer.broadcast_id == Broadcast.id)
@@ -122,6 +123,7 @@ _OPEN_OFFERS = paged(
         Offer.declined_at.is_(None),
         Broadcast.status.in_(OPEN),
         Broadcast.expires_at > func.clock_timestamp(),
+        or_(~exists(_GAVE_BACK), exists(_OPEN_FOR_FLEET)),
     ),
     Offer.offered_at,
     Offer.broadcast_id,

@@ -32,7 +32,7 @@ def recipients(session: Session, broadcast_id: UUID, page_request: PageRequest) 
         literal(True).label("offered"),
         Offer.step,
         Offer.distance_km,
-        Offer.offered_at.label("at"),
+        func.coalesce(Offer.first_offered_at, Offer.offered_at).label("at"),
         cast(null(), Text()).label("reason"),
         Offer.declined_at,
     ).where(Offer.broadcast_id == broadcast_id)

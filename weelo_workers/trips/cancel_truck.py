@@ -5,7 +5,7 @@ from __future__ import annotations
 from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.broadcasts import CancelTruckResult
 from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.contracts.statuses import AssignmentStatus, EndedBecause, TripCancelledBecause
+from weelo_workers.contracts.statuses import AssignmentStatus, EndedBecause
 from weelo_workers.contracts.trips import CancelTruck
 from weelo_workers.lifecycles import assignment as lifecycle
 from weelo_workers.messaging.handlers import handles
@@ -36,9 +36,6 @@ def cancel_truck(command: CancelTruck, uow: UnitOfWork) -> CancelTruckResult:
             EndedBecause.CUSTOMER_CANCELLED,
             reason_code=command.reason_code,
             note=command.note,
-        )
-        broadcast_transitions.take_trip_away(
-            uow, broadcast, assignment, TripCancelledBecause.CUSTOMER_CANCELLED
         )
     return CancelTruckResult(
         broadcast=broadcast_view(broadcast, slots, uow.now), assignment=assignment_view(assignment)

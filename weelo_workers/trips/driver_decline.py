@@ -18,7 +18,7 @@ from weelo_workers.trips.reopening import lose_truck
 def driver_decline(command: DriverDeclines, uow: UnitOfWork) -> AssignmentView:
     """Revert the assignment; repeating it succeeds. Raises Rejected(INVALID_TRANSITION) unless it is pending.
 
-    If the driver replaced another one, the truck is given back, because the customer has been told of it.
+    If the driver had replaced another one, the truck is given back, and the customer gets `truck_lost`.
     """
     broadcast, assignment = lock_own_assignment(
         uow, Assignment.id == command.assignment_id, command.driver_id

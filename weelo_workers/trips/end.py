@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from weelo_workers import broadcast_transitions
-from weelo_workers.contracts.statuses import (
-    AssignmentStatus,
-    EndedBecause,
-    EndOutcome,
-    TripCancelledBecause,
-)
-from weelo_workers.contracts.trips import AssignmentView, EndTrip, TruckLost
+from weelo_workers.contracts.statuses import AssignmentStatus, EndedBecause, EndOutcome
+from weelo_workers.contracts.trips import AssignmentView, EndTrip
 from weelo_workers.lifecycles import assignment as lifecycle, truck_request as slot_lifecycle
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, Broadcast
 from weelo_workers.ownership import lock_any_assignment
-from weelo_workers.queries.views import assignment_view, broadcast_header
+from weelo_workers.queries.views import assignment_view
 from weelo_workers.trips.ending import end_truck, slot_of
 
 STATUS = {
@@ -36,7 +31,15 @@ def end(command: EndTrip, uow: UnitOfWork) -> AssignmentView:
     elif command.outcome is EndOutcome.COMPLETED:
         _complete(command, uow, broadcast, assignment)
     else:
-        _fail(command, uow, broadcast, assignment)
+        end_truck(
+            uow,
+            broadcast,
+            assignment,
+            lifecycle.END_FAILED,
+            EndedBecause.ENDED_BY_OPERATOR,
+            reason_code=command.reason_code,
+            note=command.note,
+        )
     return assignment_view(assignment)
 
 
@@ -56,25 +59,3 @@ def _complete(command: EndTrip, uow: UnitOfWork, broadcast: Broadcast, assignmen
     broadcast_transitions.start_if_under_way(uow, broadcast, slots, assignments)
     broadcast_transitions.announce_assignments(uow, broadcast, [assignment])
     broadcast_transitions.complete_if_delivered(uow, broadcast, slots, assignments)
-
-
-def _fail(command: EndTrip, uow: UnitOfWork, broadcast: Broadcast, assignment: Assignment) -> None:
-    """End the trip and its slot. The customer is told that the truck is lost, and the driver that the trip is over."""
-    end_truck(
-        uow,
-        broadcast,
-        assignment,
-        lifecycle.END_FAILED,
-        EndedBecause.ENDED_BY_OPERATOR,
-        reason_code=command.reason_code,
-        note=command.note,
-    )
-    uow.publish(
-        TruckLost(
-            **broadcast_header(broadcast),
-            assignment=assignment_view(assignment),
-            reason_code=command.reason_code,
-            reoffered=False,
-        )
-    )
-    broadcast_transitions.take_trip_away(uow, broadcast, assignment, TripCancelledBecause.ENDED_BY_OPERATOR)

@@ -1,4 +1,4 @@
-"""Ends a truck's slot for good: the broadcast goes on with its other trucks, or ends with its last one."""
+"""Ends the slot of a truck: the broadcast goes on with its other trucks, or ends if this was the last one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from weelo_workers.contracts.statuses import (
     AssignmentStatus,
     BroadcastStatus,
     EndedBecause,
+    TripCancelledBecause,
     UnfilledBecause,
 )
 from weelo_workers.lifecycles import broadcast as lifecycle, truck_request as slot_lifecycle
@@ -24,6 +25,12 @@ from weelo_workers.queries.views import broadcast_header
 
 NOBODY_ACCEPTED = UnfilledBecause.NOBODY_ACCEPTED
 
+TRIP_CANCELLED_BECAUSE = {
+    EndedBecause.CUSTOMER_CANCELLED: TripCancelledBecause.CUSTOMER_CANCELLED,
+    EndedBecause.ENDED_BY_OPERATOR: TripCancelledBecause.ENDED_BY_OPERATOR,
+}
+"""The reason of `trip_cancelled`. A driver who reports a no-show ends the trip and gets no such event."""
+
 
 def end_truck(
     uow: UnitOfWork,
@@ -35,9 +42,10 @@ def end_truck(
     reason_code: ReasonCode | None = None,
     note: str | None = None,
 ) -> list[TruckRequest]:
-    """End the assignment and cancel its slot. The truck and its driver are free again. Return the broadcast's slots.
+    """End the assignment, cancel its slot, and return all slots of the broadcast. The truck and its driver are free again.
 
-    `because`: why the broadcast is cancelled, if this was its last truck. Raises Rejected(INVALID_TRANSITION).
+    `because`: why it ends. If this was the last truck, it is also the reason of the broadcast's cancellation. Raises
+    Rejected(INVALID_TRANSITION).
     """
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     assignments = broadcast_transitions.assignments_of(uow, broadcast.id)
@@ -45,8 +53,14 @@ def end_truck(
     uow.advance(assignment, transition, why=why, reason_code=reason_code, note=note)
     uow.advance(slot_of(slots, assignment), slot_lifecycle.CANCEL, why=why)
     broadcast_transitions.trucks_freed(uow, [assignment.transporter_id])
-    continue_without(uow, broadcast, slots, assignments, because=because, why=why)
+    continue_without(uow, broadcast, slots, assignments, assignment, because=because, why=why)
     broadcast_transitions.announce_assignments(uow, broadcast, [assignment])
+    if because in TRIP_CANCELLED_BECAUSE:
+        broadcast_transitions.announce_trip_cancelled(
+            uow, broadcast, assignment, TRIP_CANCELLED_BECAUSE[because]
+        )
+    if because is EndedBecause.ENDED_BY_OPERATOR:
+        broadcast_transitions.announce_loss(uow, broadcast, assignment, reoffered=False)
     broadcast_transitions.complete_if_delivered(uow, broadcast, slots, assignments)
     return slots
 
@@ -60,11 +74,12 @@ def continue_without(
     broadcast: Broadcast,
     slots: Sequence[TruckRequest],
     assignments: Sequence[Assignment],
+    lost: Assignment,
     *,
     because: EndedBecause | None,
     why: dict[str, Any],
 ) -> None:
-    """Move the broadcast after the loss of a truck whose slot has ended, and publish the event of its end, if it ends.
+    """Make the broadcast's transition after the slot of the lost truck has ended. If the broadcast ends, publish it.
 
     `slots`, `assignments`: all of the broadcast, in their new states. `because`: why the slot was cancelled; None if it
     expired.
@@ -78,19 +93,20 @@ def continue_without(
         has_set_out=any(each.status in HAS_SET_OUT for each in assignments),
         cancelled=because is not None,
     )
-    nobody = broadcast_transitions.transporters_with_trucks([])
+    with_trucks = broadcast_transitions.transporters_with_trucks([lost])
     match transition:
         case lifecycle.CANCEL_LAST_TRUCK:
             broadcast_transitions.advance_and_announce(
                 uow, broadcast, transition, slots, why=why, end_reason=because
             )
-            uow.publish(BookingCancelled(**broadcast_header(broadcast), reason=str(because)), nobody)
+            uow.publish(BookingCancelled(**broadcast_header(broadcast), reason=str(because)), with_trucks)
         case lifecycle.LAPSE:
             broadcast_transitions.advance_and_announce(
                 uow, broadcast, transition, slots, why=why, end_reason=NOBODY_ACCEPTED
             )
-            uow.publish(BookingExpired(**broadcast_header(broadcast), reason=NOBODY_ACCEPTED), nobody)
+            uow.publish(BookingExpired(**broadcast_header(broadcast), reason=NOBODY_ACCEPTED), with_trucks)
         case _:
+            # The number stays 1 if an expired broadcast loses its last truck, because no broadcast needs 0 trucks.
             broadcast_transitions.advance_and_announce(
                 uow,
                 broadcast,

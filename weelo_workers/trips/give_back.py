@@ -19,7 +19,7 @@ from weelo_workers.trips.reopening import lose_truck
 def give_back(command: GiveBack, uow: UnitOfWork) -> AssignmentView:
     """Give the truck back; repeating it succeeds. Possible until the goods are loaded.
 
-    Raises Rejected(INVALID_TRANSITION) in another status, also for a driver who has not answered yet: they decline.
+    Raises Rejected(INVALID_TRANSITION) in another status. A driver who has not answered yet declines instead.
     """
     by_driver = command.role is Role.DRIVER
     if by_driver:
@@ -37,5 +37,7 @@ def give_back(command: GiveBack, uow: UnitOfWork) -> AssignmentView:
     because = LostBecause.GIVEN_BACK_UNANSWERED if unanswered else LostBecause.GIVEN_BACK
     lose_truck(uow, broadcast, assignment, because, command.reason_code, command.note)
     if not by_driver:
-        broadcast_transitions.take_trip_away(uow, broadcast, assignment, TripCancelledBecause.GIVEN_BACK)
+        broadcast_transitions.announce_trip_cancelled(
+            uow, broadcast, assignment, TripCancelledBecause.GIVEN_BACK
+        )
     return assignment_view(assignment)

@@ -22,4 +22,4 @@ def give_back_stalled(command: GiveBackStalled, uow: UnitOfWork) -> None:
         return
     broadcast, assignment = found
     lose_truck(uow, broadcast, assignment, LostBecause.STALLED, SystemReason.STALLED)
-    broadcast_transitions.take_trip_away(uow, broadcast, assignment, TripCancelledBecause.STALLED)
+    broadcast_transitions.announce_trip_cancelled(uow, broadcast, assignment, TripCancelledBecause.STALLED)

@@ -1,20 +1,20 @@
-"""An assigned truck does not come: its slot is offered again, or expires.
+"""Ends the assignment of a truck that does not come. Its slot is offered again, or expires.
 
-The function is the same for every cause (`lifecycles/reoffer.py`).
+`lose_truck` is the same for every cause; `lifecycles/reoffer.py` has the rules.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 
 from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.broadcasts import ExpireBroadcast, ReofferBroadcast, TrucksRemainingUpdate
-from weelo_workers.contracts.reasons import ProviderReason, ReasonCode
-from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus
-from weelo_workers.contracts.trips import TruckLost
+from weelo_workers.contracts.reasons import ReasonCode
+from weelo_workers.contracts.statuses import BroadcastStatus
 from weelo_workers.lifecycles import broadcast as lifecycle, truck_request as slot_lifecycle
 from weelo_workers.lifecycles.reoffer import RULES, LostBecause, ReofferRule, RoundLimits, open_until
 from weelo_workers.messaging.unit_of_work import UnitOfWork
@@ -29,8 +29,8 @@ from weelo_workers.models import (
     vehicle_busy,
 )
 from weelo_workers.models.fleet import of_kinds
-from weelo_workers.queries.slots import filled, kinds_of, searching
-from weelo_workers.queries.views import assignment_view, broadcast_header
+from weelo_workers.queries.slots import filled, kinds_of, searching, split_given_back
+from weelo_workers.queries.views import broadcast_header
 from weelo_workers.settings import settings
 from weelo_workers.trips.ending import continue_without, slot_of
 
@@ -57,7 +57,7 @@ def lose_truck(
     broadcast_transitions.announce_assignments(uow, broadcast, [assignment])
     broadcast_transitions.trucks_freed(uow, [assignment.transporter_id])
     if rule.new_round:
-        may_take_another = _may_take_another(slots, slot, assignments, assignment)
+        may_take_another = _may_take_another(uow, slots, assignments, assignment.transporter_id)
     else:
         may_take_another = _has_another_truck(uow, slot, assignment)
     if not may_take_another:
@@ -65,33 +65,28 @@ def lose_truck(
     reoffered = _reopen(uow, broadcast, slots, slot, rule, why)
     if not reoffered:
         uow.advance(slot, slot_lifecycle.EXPIRE, why=why)
-        continue_without(uow, broadcast, slots, assignments, because=None, why=why)
+        continue_without(uow, broadcast, slots, assignments, assignment, because=None, why=why)
     if rule.new_round:
-        uow.publish(
-            TruckLost(
-                **broadcast_header(broadcast),
-                assignment=assignment_view(assignment),
-                reason_code=reason_code or ProviderReason.OTHER,
-                reoffered=reoffered,
-            )
-        )
+        broadcast_transitions.announce_loss(uow, broadcast, assignment, reoffered=reoffered)
     broadcast_transitions.complete_if_delivered(uow, broadcast, slots, assignments)
 
 
 def _may_take_another(
+    uow: UnitOfWork,
     slots: Sequence[TruckRequest],
-    lost: TruckRequest,
     assignments: Sequence[Assignment],
-    assignment: Assignment,
+    fleet: UUID,
 ) -> bool:
-    """Return whether another open slot of this kind may still be taken by the fleet, which does not get the lost one again."""
-    given_back = {
-        each.truck_request_id
-        for each in assignments
-        if each.transporter_id == assignment.transporter_id and each.status == AssignmentStatus.GIVEN_BACK
-    }
-    others = [slot for slot in searching(slots) if slot.id not in given_back]
-    return bool(kinds_of(others) & kinds_of([lost]))
+    """Return whether the fleet has a truck, free or not, of a kind that another open slot needs.
+
+    Slots on hold count. Slots that the fleet gave back do not count, so the lost one does not count either.
+    """
+    open_slots = [slot for slot in slots if slot.status in slot_lifecycle.OPEN]
+    others, _ = split_given_back(open_slots, assignments, fleet)
+    if not others:
+        return False
+    has_trucks = exists().where(Vehicle.transporter_id == fleet, of_kinds(kinds_of(others)))
+    return bool(uow.session.scalar(select(has_trucks)))
 
 
 def _has_another_truck(uow: UnitOfWork, slot: TruckRequest, assignment: Assignment) -> bool:
@@ -119,13 +114,17 @@ def _has_another_truck(uow: UnitOfWork, slot: TruckRequest, assignment: Assignme
 def _decline_for_fleet(
     uow: UnitOfWork, assignment: Assignment, rule: ReofferRule, reason_code: ReasonCode | None
 ) -> None:
-    """Decline the offer on behalf of the fleet, unless the fleet has declined it before."""
+    """Decline the offer on behalf of the fleet. If it is declined already, only `may_be_offered_again` can become false."""
     offer = uow.session.get(Offer, (assignment.broadcast_id, assignment.transporter_id))
-    if offer is not None and offer.declined_at is None:
+    if offer is None:
+        return
+    if offer.declined_at is None:
         offer.declined_at = uow.now
         offer.decline_reason_code = reason_code
         offer.may_be_offered_again = rule.may_be_offered_again
-        uow.session.flush()
+    elif not rule.may_be_offered_again:
+        offer.may_be_offered_again = False
+    uow.session.flush()
 
 
 def _reopen(

@@ -15,14 +15,8 @@ from weelo_workers.contracts.statuses import (
     TripCancelledBecause,
     TruckRequestStatus,
 )
-from weelo_workers.contracts.trips import (
-    AssignmentView,
-    ExpireAssignment,
-    ReplaceTruck,
-    TripAssigned,
-    Waypoint,
-)
-from weelo_workers.fleet_lock import FleetLock
+from weelo_workers.contracts.trips import AssignmentView, ExpireAssignment, ReplaceTruck
+from weelo_workers.fleet_lock import FleetLock, wrong_kind
 from weelo_workers.lifecycles import (
     assignment as lifecycle,
     broadcast as broadcast_lifecycle,
@@ -32,7 +26,7 @@ from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, TruckRequest
 from weelo_workers.ownership import lock_fleet_assignment
-from weelo_workers.queries.views import assignment_view, broadcast_header, place
+from weelo_workers.queries.views import assignment_view
 from weelo_workers.settings import settings
 from weelo_workers.trips.ending import slot_of
 
@@ -92,11 +86,7 @@ def _checked(
         vehicle = fleet.vehicle(vehicle_id)
         fleet.ensure_free_vehicle(vehicle)
         if not slot.fits(vehicle):
-            raise Rejected(
-                Code.VEHICLE_TYPE_MISMATCH,
-                f"{vehicle.vehicle_number} is {vehicle.vehicle_type} {vehicle.vehicle_subtype}.",
-                {"vehicleId": str(vehicle.id)},
-            )
+            raise wrong_kind(vehicle)
         columns |= {"vehicle_id": vehicle.id, "vehicle_number": vehicle.vehicle_number}
     if driver_id is not None:
         driver = fleet.driver(driver_id)
@@ -128,15 +118,7 @@ def _ask_another_driver(
     if slot.status == TruckRequestStatus.ACCEPTED:
         uow.advance(slot, slot_lifecycle.REASSIGN, why=why)
     uow.send(ExpireAssignment(assignment_id=assignment.id), at=assignment.expires_at)
-    broadcast_transitions.take_trip_away(
+    broadcast_transitions.announce_trip_cancelled(
         uow, broadcast, assignment, TripCancelledBecause.REPLACED, reason_code=code, driver_id=before
     )
-    uow.publish(
-        TripAssigned(
-            **broadcast_header(broadcast),
-            assignment=assignment_view(assignment),
-            pickup=Waypoint.at(place(broadcast.pickup)),
-            drop=Waypoint.at(place(broadcast.drop)),
-            expires_at=assignment.expires_at,
-        )
-    )
+    broadcast_transitions.announce_trip_assigned(uow, broadcast, assignment)

@@ -20,7 +20,7 @@ from weelo_workers.trips.ending import end_truck
 
 @handles(ReportNoShow)
 def report_no_show(command: ReportNoShow, uow: UnitOfWork) -> AssignmentView:
-    """End the trip and its slot; repeating it succeeds. The time of waiting counts from the report `at_pickup`.
+    """End the trip and its slot; repeating it succeeds. The wait begins when `at_pickup` is reported.
 
     Raises Rejected: INVALID_TRANSITION unless the truck is at the pickup, TOO_EARLY (with `retryAfter` in seconds)
     before PICKUP_WAIT_SECONDS have passed.

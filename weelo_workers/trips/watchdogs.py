@@ -1,4 +1,4 @@
-"""Sets the timers that watch live assignments whose truck does not move on. 0 in a setting switches its timer off."""
+"""Sets the timers that watch whether the truck of an assignment moves on. 0 in a setting switches its timer off."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def watch_start(uow: UnitOfWork, assignment: Assignment) -> None:
             at=assignment.state_changed_at + timedelta(seconds=reminder),
         )
     else:
-        watch_limit(uow, assignment)
+        watch_start_limit(uow, assignment)
 
 
-def watch_limit(uow: UnitOfWork, assignment: Assignment) -> None:
+def watch_start_limit(uow: UnitOfWork, assignment: Assignment) -> None:
     """Set the timer that gives back a truck that has not set out."""
     if limit := settings().start_limit_seconds:
         uow.send(
@@ -35,11 +35,7 @@ def watch_limit(uow: UnitOfWork, assignment: Assignment) -> None:
 
 def watch_pickup(uow: UnitOfWork, assignment: Assignment) -> None:
     """Set the timer for the way to the pickup or for the wait there, if the assignment has one of these statuses."""
-    seconds = {
-        AssignmentStatus.EN_ROUTE_PICKUP: settings().pickup_limit_seconds,
-        AssignmentStatus.AT_PICKUP: settings().pickup_wait_seconds,
-    }.get(AssignmentStatus(assignment.status), 0)
-    if seconds:
+    if seconds := seconds_before_report(AssignmentStatus(assignment.status)):
         uow.send(
             ReportStalled(
                 assignment_id=assignment.id,
@@ -48,6 +44,15 @@ def watch_pickup(uow: UnitOfWork, assignment: Assignment) -> None:
             ),
             at=assignment.state_changed_at + timedelta(seconds=seconds),
         )
+
+
+def seconds_before_report(status: AssignmentStatus) -> float:
+    """Return how long a truck may be in this status before it is reported as stalled; 0 if it is never reported."""
+    seconds = {
+        AssignmentStatus.EN_ROUTE_PICKUP: settings().pickup_limit_seconds,
+        AssignmentStatus.AT_PICKUP: settings().pickup_wait_seconds,
+    }
+    return seconds.get(status, 0)
 
 
 def still_watched(

@@ -70,7 +70,7 @@ def upgrade() -> None:
                         WHERE t.broadcast_id = a.broadcast_id AND t.subject_id = a.id
                           AND t.name = 'decline' AND t.cause = 'trips.expire_assignment')
     """)
-    # These two texts were written by the system. A driver could give them too, and then they said no more.
+    # These two texts were written by the system. If a driver wrote the same text, it does not say more than the status.
     op.execute("""
         UPDATE assignments SET note = NULL
          WHERE (status = 'cancelled' AND note = 'customer_cancelled') OR (status = 'driver_declined' AND note = 'declined')
@@ -89,6 +89,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("status IN ('given_back')"),
     )
 
+    op.add_column("offers", sa.Column("first_offered_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("offers", sa.Column("decline_reason_code", sa.Text(), nullable=True))
     op.add_column(
         "offers", sa.Column("may_be_offered_again", sa.Boolean(), server_default="false", nullable=False)
@@ -98,13 +99,32 @@ def upgrade() -> None:
     op.create_check_constraint(
         "an_offer_has_a_known_reason", "offers", f"decline_reason_code IN ({quoted(CODES)})"
     )
+    # Trucks that are on their way already are watched from now on, with the default times of the timers.
+    op.execute("""
+        INSERT INTO mailbox (id, name, queue, payload, due_at, wake_at)
+        SELECT gen_random_uuid(), name, 'timers', payload, due_at, due_at
+          FROM assignments a
+          JOIN (VALUES ('driver_accepted', 'trips.remind_to_start', '{}'::jsonb, interval '900 s'),
+                       ('en_route_pickup', 'trips.report_stalled', '{"status": "en_route_pickup"}', interval '21600 s'),
+                       ('at_pickup', 'trips.report_stalled', '{"status": "at_pickup"}', interval '1800 s')
+               ) AS timer (status, name, more, after) USING (status)
+         CROSS JOIN LATERAL (SELECT timer.more || jsonb_build_object('assignment_id', a.id, 'since', a.state_changed_at)
+                                      AS payload,
+                                    GREATEST(a.state_changed_at + timer.after, clock_timestamp()) AS due_at) AS new
+    """)
 
 
 def downgrade() -> None:
+    op.execute("""
+        DELETE FROM mailbox
+         WHERE name IN ('trips.remind_to_start', 'trips.give_back_stalled', 'trips.report_stalled')
+           AND settled_at IS NULL
+    """)
     op.drop_constraint("an_offer_has_a_known_reason", "offers", type_="check")
     op.alter_column("offers", "decline_note", new_column_name="decline_reason")
     op.drop_column("offers", "may_be_offered_again")
     op.drop_column("offers", "decline_reason_code")
+    op.drop_column("offers", "first_offered_at")
 
     op.drop_index("assignments_given_back", table_name="assignments")
     op.drop_constraint("an_assignment_has_a_known_reason", "assignments", type_="check")
@@ -112,6 +132,7 @@ def downgrade() -> None:
     # The earlier version knows no other states in which a truck does not come.
     op.execute("UPDATE assignments SET status = 'driver_declined' WHERE status = 'given_back'")
     op.execute("UPDATE assignments SET status = 'cancelled' WHERE status IN ('customer_no_show', 'failed')")
+    op.execute("UPDATE assignments SET note = 'customer_cancelled' WHERE status = 'cancelled'")
     op.create_check_constraint(
         "an_assignment_has_a_known_status", "assignments", f"status IN ({quoted(BEFORE)})"
     )
