@@ -20,7 +20,9 @@ from weelo_workers.contracts.statuses import Role
 from weelo_workers.lifecycles.assignment import LIVE
 
 ROUNDS = 100
-"""Rounds of each pair of commands at each isolation level. If a race has two tests, each of them runs half."""
+"""Rounds of each race of WAYS-01 at each isolation level. If a race has two tests, each of them runs half."""
+ROUNDS_OF_REOFFERS = 20
+"""Rounds of each race of WAYS-02 at each isolation level."""
 TRUCKS = 10
 """The trucks of one broadcast, each of which is raced for in a round of its own."""
 
@@ -121,13 +123,12 @@ def test_WAYS_01_a_replacement_and_the_old_drivers_accept_leave_the_new_driver_a
         (now,) = world.rows("SELECT * FROM assignments WHERE id = :id", id=assignment.id)
         assert (now.status, now.driver_id) == ("pending", spare)
         assert _now(world, assignment)[1] == "assigned"
-        *_, last = _about(world, assignment.driver_id, assignment)
-        assert (last["event"], last["reason"]) == ("trip_cancelled", "replaced")
-        assert "trip_assigned" in {line["event"] for line in _about(world, spare, assignment)}
+        assert _last_about(world, assignment.driver_id, assignment) == ("trip_cancelled", "replaced")
         _hold_true(world, broadcast)
-        assert world.answer(assignment, yes=True).error["code"] == "DRIVER_REPLACED"
-        assert world.answer(now, yes=True).status == "succeeded"
         answers[accepted] += 1
+        if sum(answers.values()) % TRUCKS == 0:
+            assert world.answer(assignment, yes=True).error["code"] == "DRIVER_REPLACED"
+            assert world.answer(now, yes=True).status == "succeeded"
     assert answers.keys() == {"succeeded", "DRIVER_REPLACED"}
 
 
@@ -162,8 +163,7 @@ def test_WAYS_01_the_timer_of_a_stalled_truck_and_its_setting_out_have_one_outco
         else:
             assert set_out.error["code"] == "INVALID_TRANSITION"
             assert status == "given_back" and slot in ("searching", "expired")
-            *_, last = _about(world, assignment.driver_id, assignment)
-            assert (last["event"], last["reason"]) == ("trip_cancelled", "stalled")
+            assert _last_about(world, assignment.driver_id, assignment) == ("trip_cancelled", "stalled")
         assert world.value("SELECT status FROM mailbox WHERE id = :id", id=timer) == "succeeded"
         winners[status] += 1
         _hold_true(world, broadcast)
@@ -175,7 +175,7 @@ def test_WAYS_02_two_trucks_of_one_request_given_back_at_once_reopen_both_slots(
 ) -> None:
     with_settings(monkeypatch, reoffer_rounds=TRUCKS)
     fleet = world.fleet(2 * TRUCKS)
-    for _ in range(ROUNDS // TRUCKS // 2):
+    for _ in range(ROUNDS_OF_REOFFERS // TRUCKS):
         broadcast, assignments = _won(world, fleet)
         for number, (one, other) in enumerate(zip(assignments[::2], assignments[1::2], strict=True), 1):
             both = _race(world, partial(world.give_back, one), partial(world.give_back, other))
@@ -197,7 +197,7 @@ def test_WAYS_02_a_give_back_and_an_accept_of_another_reopened_slot_both_succeed
 ) -> None:
     with_settings(monkeypatch, reoffer_rounds=ROUNDS)
     fleet, other = world.fleet(TRUCKS + 1), world.fleet(TRUCKS)
-    for _ in range(ROUNDS // TRUCKS // 2):
+    for _ in range(ROUNDS_OF_REOFFERS // TRUCKS):
         broadcast, (first, *assignments) = _won(world, fleet)
         world.give_back(first)
         world.drain()
@@ -222,7 +222,7 @@ def test_WAYS_02_two_fleets_accept_the_reopened_slot_at_once_and_one_of_them_get
     with_settings(monkeypatch, reoffer_rounds=ROUNDS)
     fleet, others = world.fleet(TRUCKS), [world.fleet(TRUCKS), world.fleet(TRUCKS)]
     winners: Counter[UUID] = Counter()
-    for broadcast, assignment in _rounds(world, fleet, rounds=ROUNDS // 4):
+    for broadcast, assignment in _rounds(world, fleet, rounds=ROUNDS_OF_REOFFERS):
         world.give_back(assignment)
         world.drain()
         for told in others:
@@ -321,13 +321,15 @@ def _now(world: World, assignment: Any) -> tuple[str, str]:
     return row.status, row.slot
 
 
-def _about(world: World, user_id: UUID, assignment: Any) -> list[dict[str, Any]]:
-    """Return the lines about this assignment in the user's log."""
-    return [
-        line
-        for line in world.events_of(user_id)
-        if line.get("assignment", {}).get("id") == str(assignment.id)
-    ]
+def _last_about(world: World, user_id: UUID, assignment: Any) -> tuple[str, str | None]:
+    """Return event and reason of the newest line about this assignment in the user's log."""
+    (line,) = world.rows(
+        "SELECT e.event, e.data->>'reason' AS reason FROM log_lines l JOIN events e ON e.id = l.event_id"
+        " WHERE l.user_id = :who AND e.data->'assignment'->>'id' = :id ORDER BY l.seq DESC LIMIT 1",
+        who=user_id,
+        id=str(assignment.id),
+    )
+    return line.event, line.reason
 
 
 def _named_again(assignment: Any) -> Truck:
