@@ -22,6 +22,7 @@ from weelo_workers.contracts.wire import (
     NoteText,
     Place,
     Request,
+    RequiredNote,
     Timestamp,
     Wire,
 )
@@ -69,7 +70,7 @@ class Ending(Request):
 
     outcome: EndOutcome
     reason_code: OperatorReason
-    note: Annotated[NoteText, Field(min_length=1)]
+    note: RequiredNote
 
 
 class TripStep(Request):

@@ -104,6 +104,13 @@ def _offered(session: Session, offer: Offer, passed: list[PassedOverView], acked
             Assignment.status.in_({*LIVE, AssignmentStatus.COMPLETED}),
         )
     )
+    gave_back = session.scalar(
+        select(func.count()).where(
+            Assignment.broadcast_id == offer.broadcast_id,
+            Assignment.transporter_id == offer.transporter_id,
+            Assignment.status == AssignmentStatus.GIVEN_BACK,
+        )
+    )
     words = [f"offered at step {offer.step}"]
     if offer.distance_km is not None:
         words.append(f"{offer.distance_km:.1f} km")
@@ -112,6 +119,8 @@ def _offered(session: Session, offer: Offer, passed: list[PassedOverView], acked
         words.append("declined")
     if won:
         words.append(f"won {won}")
+    if gave_back:
+        words.append(f"gave {gave_back} back")
     return WhyView(
         broadcast_id=offer.broadcast_id,
         transporter_id=offer.transporter_id,

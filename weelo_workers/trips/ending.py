@@ -53,7 +53,6 @@ def end_truck(
     uow.advance(assignment, transition, why=why, reason_code=reason_code, note=note)
     uow.advance(slot_of(slots, assignment), slot_lifecycle.CANCEL, why=why)
     broadcast_transitions.trucks_freed(uow, [assignment.transporter_id])
-    continue_without(uow, broadcast, slots, assignments, assignment, because=because, why=why)
     broadcast_transitions.announce_assignments(uow, broadcast, [assignment])
     if because in TRIP_CANCELLED_BECAUSE:
         broadcast_transitions.announce_trip_cancelled(
@@ -61,6 +60,7 @@ def end_truck(
         )
     if because is EndedBecause.ENDED_BY_OPERATOR:
         broadcast_transitions.announce_loss(uow, broadcast, assignment, reoffered=False)
+    continue_without(uow, broadcast, slots, assignments, assignment, because=because, why=why)
     broadcast_transitions.complete_if_delivered(uow, broadcast, slots, assignments)
     return slots
 

@@ -17,6 +17,7 @@ from weelo_workers.contracts.reasons import CustomerReason, ProviderReason
 from weelo_workers.contracts.statuses import EndOutcome, Role
 from weelo_workers.contracts.trips import CancelTruck, EndTrip, GiveBack, ReplaceTruck, ReportNoShow
 from weelo_workers.queries.broadcasts import offers
+from weelo_workers.queries.offer_explanation import explain
 from weelo_workers.queries.pages import PageRequest
 
 
@@ -418,6 +419,14 @@ def test_a_fleet_whose_driver_declines_after_an_earlier_silence_is_not_asked_aga
     gives_back(world, assignment_of(world, broadcast, saviour))
     world.drain()
     assert offers_of(world, fleet) == 1
+
+
+def test_the_explanation_of_an_offer_says_that_the_truck_was_given_back(world: World) -> None:
+    broadcast, _, [fleet] = filled_by_fleets(world, 1)
+    gives_back(world, assignment_of(world, broadcast, fleet))
+    with Session(world.engine) as session:
+        answer = explain(session, broadcast, fleet.id, None)
+    assert answer is not None and answer.answer.endswith("declined, gave 1 back")
 
 
 # --- replace --------------------------------------------------------------------------------------------
