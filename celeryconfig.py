@@ -29,7 +29,7 @@ broker_transport_options = {
     # Each queue has one list in Redis per priority. The list of priority 0 has the name of the queue.
     "priority_steps": list(PRIORITIES),
     "unacked_restore_interval": 5,
-    "visibility_timeout": 3600,  # longer than any countdown, else countdowns run several times
+    "visibility_timeout": 3600,  # longer than any countdown (CeleryWaker.LONGEST_COUNTDOWN_SECONDS)
     "global_keyprefix": "weelo:celery:",
 }
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import httpx
 
+from weelo_client.admin import AdminCommands
 from weelo_client.channel import Channel
 from weelo_client.connection import Token
 from weelo_client.customer import CustomerCommands
@@ -15,8 +16,8 @@ from weelo_client.reads import Reads
 from weelo_client.transporter import TransporterCommands
 
 
-class WeeloClient(CustomerCommands, TransporterCommands, DriverCommands, Reads):
-    """All requests of customers, transporters and drivers. The token determines the user and role.
+class WeeloClient(CustomerCommands, TransporterCommands, DriverCommands, AdminCommands, Reads):
+    """All requests of customers, transporters, drivers and operators. The token determines the user and role.
 
     - `base_url`: such as `http://127.0.0.1:8000`, without `/api/v1`.
     - `token`: the JWT, or a function that returns a valid one (see `connection.Token`).

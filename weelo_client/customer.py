@@ -1,4 +1,4 @@
-"""The customer's commands: request trucks, cancel, continue with the trucks that were assigned."""
+"""The customer's commands: request trucks, cancel all or one of them, continue with the trucks that were assigned."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from weelo_client.commands import FRESH_KEY, Commands, Key
-from weelo_client.shapes import Broadcast, Cancelled, Place, VehicleRequirement
+from weelo_client.shapes import (
+    Broadcast,
+    Cancelled,
+    CancelledTruck,
+    CustomerReason,
+    Place,
+    VehicleRequirement,
+)
 
 
 class CustomerCommands(Commands):
@@ -64,25 +71,49 @@ class CustomerCommands(Commands):
         self,
         booking_id: str,
         reason: str | None = None,
+        reason_code: CustomerReason | None = None,
         *,
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Cancelled:
-        """Cancel a booking. 409 BOOKING_CANNOT_CANCEL once a truck is under way. Cancelling it again succeeds."""
+        """Cancel a booking. Cancelling it again succeeds.
+
+        409 BOOKING_CANNOT_CANCEL once a truck is under way. Then `cancel_truck` cancels single trucks.
+        """
+        body = given(reason=reason, reasonCode=reason_code)
         path = f"/bookings/{booking_id}/cancel"
-        return cast(Cancelled, self.command("PUT", path, given(reason=reason), key=key, wait=wait).value())
+        return cast(Cancelled, self.command("PUT", path, body, key=key, wait=wait).value())
 
     def cancel_order(
         self,
         order_id: str,
         reason: str | None = None,
+        reason_code: CustomerReason | None = None,
         *,
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Cancelled:
         """Cancel an order, as `cancel_booking` does."""
+        body = given(reason=reason, reasonCode=reason_code)
         path = f"/orders/{order_id}/cancel"
-        return cast(Cancelled, self.command("PUT", path, given(reason=reason), key=key, wait=wait).value())
+        return cast(Cancelled, self.command("PUT", path, body, key=key, wait=wait).value())
+
+    def cancel_truck(
+        self,
+        assignment_id: str,
+        reason_code: CustomerReason,
+        note: str | None = None,
+        *,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
+    ) -> CancelledTruck:
+        """Cancel one truck of a booking or an order, also while others are under way. Cancelling it again succeeds.
+
+        With its last truck the broadcast is cancelled. 409 BOOKING_CANNOT_CANCEL once the truck has loaded.
+        """
+        body = {"reasonCode": reason_code, **given(note=note)}
+        path = f"/assignments/{assignment_id}/cancel"
+        return cast(CancelledTruck, self.command("POST", path, body, key=key, wait=wait).value())
 
     def continue_booking(
         self, booking_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None

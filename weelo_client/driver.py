@@ -1,4 +1,4 @@
-"""The driver's commands: answer an assignment, report the trip. Also, for every role, the registration for pushes."""
+"""The driver's commands: answer an assignment, report the trip, give it back. Also, for every role, the registration for pushes."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from urllib.parse import quote
 
 from weelo_client.commands import FRESH_KEY, Commands, Key
 from weelo_client.customer import given
-from weelo_client.shapes import Assignment, Driver, TripStatus
+from weelo_client.shapes import Assignment, Driver, ProviderReason, TripStatus
 
 
 class DriverCommands(Commands):
     def accept_assignment(
         self, assignment_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
     ) -> Assignment:
-        """Accept an assignment. 409 ASSIGNMENT_EXPIRED once the time to answer has passed."""
+        """Accept an assignment.
+
+        409 ASSIGNMENT_EXPIRED once the time to answer has passed, DRIVER_REPLACED if it was given to another driver.
+        """
         path = f"/assignments/{assignment_id}/accept"
         return cast(Assignment, self.command("POST", path, {}, key=key, wait=wait).value())
 
@@ -22,19 +25,64 @@ class DriverCommands(Commands):
         self,
         assignment_id: str,
         reason: str | None = None,
+        reason_code: ProviderReason | None = None,
         *,
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Assignment:
         """Decline an assignment. Its slot is offered to other transporters again."""
+        body = given(reason=reason, reasonCode=reason_code)
         path = f"/assignments/{assignment_id}/decline"
-        return cast(Assignment, self.command("POST", path, given(reason=reason), key=key, wait=wait).value())
+        return cast(Assignment, self.command("POST", path, body, key=key, wait=wait).value())
+
+    def give_back(
+        self,
+        assignment_id: str,
+        reason_code: ProviderReason,
+        note: str | None = None,
+        *,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
+    ) -> Assignment:
+        """Give a truck back before it has loaded, as its driver or its transporter. Repeating it succeeds.
+
+        The slot is offered to other fleets at once, or expires after REOFFER_ROUNDS new searches. This fleet never gets it
+        again. 409 INVALID_TRANSITION once the truck has loaded, and for a driver who has not accepted yet.
+        """
+        body = {"reasonCode": reason_code, **given(note=note)}
+        path = f"/assignments/{assignment_id}/give-back"
+        return cast(Assignment, self.command("POST", path, body, key=key, wait=wait).value())
+
+    def report_no_show(
+        self,
+        assignment_id: str,
+        note: str | None = None,
+        *,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
+    ) -> Assignment:
+        """Report that the customer did not come to the pickup. The trip ends; truck and driver are free.
+
+        409 TOO_EARLY (`retryAfter`, in seconds) until the truck has waited for PICKUP_WAIT_SECONDS.
+        """
+        path = f"/assignments/{assignment_id}/no-show"
+        return cast(Assignment, self.command("POST", path, given(note=note), key=key, wait=wait).value())
 
     def report_trip(
-        self, trip_id: str, status: TripStatus, *, key: str | Key = FRESH_KEY, wait: float | None = None
+        self,
+        trip_id: str,
+        status: TripStatus,
+        occurred_at: str | None = None,
+        *,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
     ) -> Assignment:
-        """Advance the trip's status. Statuses may be skipped or repeated; an earlier one is 409 INVALID_TRANSITION."""
-        done = self.command("PUT", f"/trips/{trip_id}/status", {"status": status}, key=key, wait=wait)
+        """Advance the trip's status. Statuses may be skipped or repeated; an earlier one is 409 INVALID_TRANSITION.
+
+        `occurred_at`: when the status was reached, in RFC 3339 by the phone's clock, for a report that is sent later.
+        """
+        body = {"status": status, **given(occurredAt=occurred_at)}
+        done = self.command("PUT", f"/trips/{trip_id}/status", body, key=key, wait=wait)
         return cast(Assignment, done.value())
 
     def report_location(

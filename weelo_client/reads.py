@@ -13,6 +13,7 @@ from weelo_client.shapes import (
     Driver,
     LoggedEvent,
     Offer,
+    Reason,
     TimelineEntry,
     Vehicle,
     VehicleKind,
@@ -71,6 +72,10 @@ class Reads(Commands):
     def vehicle_kinds(self) -> list[VehicleKind]:
         """Return the kinds that can be requested and registered. Another kind is a 400 that lists similar ones."""
         return self.items("/vehicle-kinds")
+
+    def reasons(self) -> list[Reason]:
+        """Return the reason codes by actor and stage, in the order in which an app lists them."""
+        return self.items("/reasons")
 
     def events(self, after: int = 0, limit: int | None = None) -> list[LoggedEvent]:
         """Return one page of the user's own log after the `seq` `after`, in order, as the socket sends it.

@@ -10,6 +10,41 @@ from typing import Any, Literal, NotRequired, TypedDict
 TripStatus = Literal[
     "en_route_pickup", "at_pickup", "loading_complete", "in_transit", "arrived_at_drop", "completed"
 ]
+AssignmentStatus = Literal[
+    "pending",
+    "driver_accepted",
+    "en_route_pickup",
+    "at_pickup",
+    "loading_complete",
+    "in_transit",
+    "arrived_at_drop",
+    "completed",
+    "driver_declined",
+    "given_back",
+    "customer_no_show",
+    "failed",
+    "cancelled",
+]
+
+ProviderReason = Literal[
+    "breakdown",
+    "driver_unavailable",
+    "vehicle_unavailable",
+    "pickup_unreachable",
+    "goods_mismatch",
+    "price",
+    "safety",
+    "other",
+]
+"""The reason codes of drivers and transporters."""
+CustomerReason = Literal[
+    "plans_changed", "found_elsewhere", "too_slow", "wrong_details", "price", "driver_asked", "other"
+]
+SystemReason = Literal["stalled", "driver_timeout", "replaced"]
+"""The reason codes that no user gives."""
+OperatorReason = ProviderReason | CustomerReason
+ReasonCode = ProviderReason | CustomerReason | SystemReason
+EndOutcome = Literal["completed", "failed"]
 
 
 class Place(TypedDict):
@@ -77,7 +112,10 @@ class Cancelled(TypedDict):
 
 
 class Assignment(TypedDict):
-    """A truck and its driver on a slot. `expiresAt` is the driver's deadline to answer."""
+    """A truck and its driver on a slot. `expiresAt` is the driver's deadline to answer.
+
+    `reasonCode`: why the assignment was ended, if a code was given.
+    """
 
     id: str
     tripId: str
@@ -87,10 +125,18 @@ class Assignment(TypedDict):
     driverId: str
     vehicleId: str
     vehicleNumber: str
-    status: str
+    status: AssignmentStatus
+    reasonCode: ReasonCode | None
     expiresAt: NotRequired[str | None]
     createdAt: str
     stateChangedAt: str
+
+
+class CancelledTruck(TypedDict):
+    """The cancelled truck, and its broadcast: it goes on with one truck less, or was cancelled with its last truck."""
+
+    broadcast: Broadcast
+    assignment: Assignment
 
 
 class Truck(TypedDict):
@@ -167,10 +213,23 @@ class VehicleKind(TypedDict):
     capacityKg: int
 
 
+class Reason(TypedDict):
+    """A code that this actor can give in this stage: `offer`, or a status of an assignment. `label`: in English."""
+
+    actor: Literal["driver", "transporter", "customer", "admin"]
+    stage: str
+    code: OperatorReason
+    label: str
+
+
 class TimelineEntry(TypedDict):
-    """One transition of a broadcast or of one of its slots, holds or assignments. `actorId` is None for a timer."""
+    """One transition of a broadcast or of one of its slots, holds or assignments. `actorId` is None for a timer.
+
+    `occurredAt`: the time by the clock of the driver's phone, if the phone reported it.
+    """
 
     at: str
+    occurredAt: str | None
     subject: str
     subjectId: str
     transition: str

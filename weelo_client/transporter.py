@@ -1,4 +1,4 @@
-"""The transporter's commands: register the fleet, go online, accept and hold slots."""
+"""The transporter's commands: register the fleet, go online, accept and hold slots, replace trucks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from urllib.parse import quote
 
 from weelo_client.commands import FRESH_KEY, Commands, Key
 from weelo_client.customer import given
-from weelo_client.shapes import Accepted, Availability, Driver, HeldTruck, Hold, Truck, Vehicle
+from weelo_client.shapes import (
+    Accepted,
+    Assignment,
+    Availability,
+    Driver,
+    HeldTruck,
+    Hold,
+    ProviderReason,
+    Truck,
+    Vehicle,
+)
 
 
 class TransporterCommands(Commands):
@@ -74,7 +84,7 @@ class TransporterCommands(Commands):
         wait: float | None = None,
     ) -> Accepted:
         """Accept one slot. Rejected with BROADCAST_FILLED, BROADCAST_CANCELLED, BROADCAST_EXPIRED, REQUEST_ALREADY_TAKEN
-        (`remaining`), DRIVER_BUSY, VEHICLE_BUSY or VEHICLE_TYPE_MISMATCH."""
+        (`remaining`), SLOT_GIVEN_BACK, DRIVER_BUSY, VEHICLE_BUSY or VEHICLE_TYPE_MISMATCH."""
         return self._accept(f"/broadcasts/{broadcast_id}", _one(vehicle_id, driver_id), key, wait)
 
     def accept_trucks(
@@ -106,14 +116,14 @@ class TransporterCommands(Commands):
         self,
         broadcast_id: str,
         reason: str | None = None,
+        reason_code: ProviderReason | None = None,
         *,
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> None:
         """Decline a broadcast. Declining it again succeeds."""
-        self.command(
-            "POST", f"/broadcasts/{broadcast_id}/decline", given(reason=reason), key=key, wait=wait
-        ).value()
+        body = given(reason=reason, reasonCode=reason_code)
+        self.command("POST", f"/broadcasts/{broadcast_id}/decline", body, key=key, wait=wait).value()
 
     def _accept(self, of: str, body: dict[str, Any], key: str | Key, wait: float | None) -> Accepted:
         return cast(Accepted, self.command("POST", f"{of}/accept", body, key=key, wait=wait).value())
@@ -159,6 +169,27 @@ class TransporterCommands(Commands):
     def release_hold(self, hold_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None) -> Hold:
         """Release a hold before it expires. Releasing it again succeeds. 409 INVALID_TRANSITION if it was confirmed."""
         return cast(Hold, self.command("POST", f"/holds/{hold_id}/release", {}, key=key, wait=wait).value())
+
+    # --- assigned trucks (see also `give_back`) -------------------------------------------------------------
+
+    def replace(
+        self,
+        assignment_id: str,
+        *,
+        driver_id: str | None = None,
+        vehicle_id: str | None = None,
+        reason_code: ProviderReason | None = None,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
+    ) -> Assignment:
+        """Send another driver, another vehicle or both on the same trip, before the truck has loaded.
+
+        A new driver is asked first: the assignment is `pending` again. With only a new vehicle the status stays. Rejected
+        with the codes of `accept` for the driver and the vehicle, or INVALID_TRANSITION.
+        """
+        body = given(driverId=driver_id, vehicleId=vehicle_id, reasonCode=reason_code)
+        path = f"/assignments/{assignment_id}/replace"
+        return cast(Assignment, self.command("POST", path, body, key=key, wait=wait).value())
 
 
 def _one(vehicle_id: str, driver_id: str) -> dict[str, Any]:

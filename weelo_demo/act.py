@@ -30,11 +30,19 @@ class NotAsItShould(AssertionError):
     """The system did not do what the contract promises."""
 
 
+class Skipped(Exception):
+    """The scenario cannot be played to its end on this server. The message says why."""
+
+
 class State(Enum):
     WAITING = "waiting"
     PLAYING = "playing"
     DONE = "done"
     FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+OVER = frozenset({State.DONE, State.FAILED, State.SKIPPED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,8 @@ class Act:
         try:
             self.happened = self.scenario.play(self)
             verdict = State.DONE
+        except Skipped as why:
+            self.happened, verdict = str(why), State.SKIPPED
         except (NotAsItShould, WeeloError) as wrong:
             self.happened, verdict = str(wrong), State.FAILED
         except Exception as defect:  # noqa: BLE001 (a defect of the demo must not end the other scenarios)
@@ -93,7 +103,7 @@ class Act:
     def seconds(self) -> float:
         if self.state is State.WAITING:
             return 0.0
-        return (self.ended if self.state in (State.DONE, State.FAILED) else time.monotonic()) - self.began
+        return (self.ended if self.state in OVER else time.monotonic()) - self.began
 
     # --- people -------------------------------------------------------------------------------------------
 

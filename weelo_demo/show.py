@@ -29,14 +29,27 @@ WIDE = 130  # on a terminal of this width a line has columns for the name and fo
 NARROW = 100  # on a narrower terminal the table puts the outcome under the scenario's title
 SLOW_SECONDS = 15.0  # even on a slow machine the fleet signs on in less time
 SLOW = "The system executes commands slowly. If that goes on: `weelo doctor` names the cause, such as a Redis that is full."
-MARKS = {State.WAITING: "·", State.DONE: "✓", State.FAILED: "✗", State.PLAYING: "▸"}
+MARKS = {
+    State.WAITING: "·",
+    State.DONE: "✓",
+    State.FAILED: "✗",
+    State.SKIPPED: "–",
+    State.PLAYING: "▸",
+}
 COLOURS = {
     State.WAITING: "dim",
     State.DONE: "bold green",
     State.FAILED: "bold red",
+    State.SKIPPED: "bold yellow",
     State.PLAYING: "bold cyan",
 }
-VERDICTS = {State.DONE: "as it should", State.FAILED: "NOT as it should", State.WAITING: "not played"}
+VERDICTS = {
+    State.DONE: "as it should",
+    State.FAILED: "NOT as it should",
+    State.SKIPPED: "skipped",
+    State.WAITING: "not played",
+}
+OUTCOME_COLOURS = {State.FAILED: "red", State.SKIPPED: "yellow"}
 
 
 class Show:
@@ -169,7 +182,7 @@ class Show:
         if act.began:
             title.append(f"   {act.seconds:.1f} s", "dim")
         if act.happened and outcome:
-            title.append(f"   {act.happened}", "red" if act.state is State.FAILED else "green")
+            title.append(f"   {act.happened}", OUTCOME_COLOURS.get(act.state, "green"))
         return self._wrapped(title, self._console.width - HEADING_INDENT)
 
     def _marked(self, act: Act, heading: Sequence[Text]) -> RenderableType:

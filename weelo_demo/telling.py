@@ -37,6 +37,11 @@ def _truck(data: Data) -> str:
     return f"{data['assignment']['vehicleNumber']}{found}"
 
 
+def _lost(data: Data) -> str:
+    then = "another one is searched for" if data["reoffered"] else "no other one is searched for"
+    return f"{_truck(data)}: {data['reasonCode']}, {then}"
+
+
 def _ended(data: Data) -> str:
     mine = data.get("assignedToYou")
     return f"{data['reason']}" + (f", {mine} of them mine" if mine else "")
@@ -55,6 +60,9 @@ _WORDS: dict[str, Callable[[Data], str]] = {
     "booking_expired": _ended,
     "no_vehicles_available": lambda data: str(data["reason"]),
     "driver_timeout": _truck,
+    "truck_lost": _lost,
+    "pickup_reminder": lambda data: f"{_truck(data)} has not set out yet",
+    "assignment_stalled": lambda data: f"{_truck(data)} is still {data['assignment']['status']}",
     "hold_expired": lambda _: "the held slots are open again",
     "location_updated": lambda data: f"at {data['latitude']:.4f} N {data['longitude']:.4f} E",
 }

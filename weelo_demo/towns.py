@@ -37,6 +37,8 @@ CONNAUGHT_PLACE = Point(28.6315, 77.2167)  # the middle of Delhi
 MEERUT = Point(28.9800, 77.7064)
 GURUGRAM = Point(28.4601, 77.0264)
 FARIDABAD = Point(28.4112, 77.3132)
+GHAZIABAD = Point(28.6692, 77.4538)
+NARELA = Point(28.8527, 77.0929)
 
 
 def distance_km(a: Point, b: Point) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -11,10 +12,28 @@ from uuid import UUID
 from sqlalchemy import select
 
 from weelo_workers import presence, presence_sync
-from weelo_workers.contracts.broadcasts import Backfill, BookingCompleted, BroadcastStateChanged, CatchUp
-from weelo_workers.contracts.recipients import ToTransportersWithTrucks
-from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, HoldStatus
-from weelo_workers.contracts.trips import AssignmentStatusChanged
+from weelo_workers.contracts.broadcasts import (
+    Backfill,
+    BookingCompleted,
+    BroadcastStateChanged,
+    CatchUp,
+    WidenBroadcast,
+)
+from weelo_workers.contracts.reasons import ProviderReason, ReasonCode
+from weelo_workers.contracts.recipients import ToDriver, ToTransportersWithTrucks
+from weelo_workers.contracts.statuses import (
+    AssignmentStatus,
+    BroadcastStatus,
+    HoldStatus,
+    TripCancelledBecause,
+)
+from weelo_workers.contracts.trips import (
+    AssignmentStatusChanged,
+    TripAssigned,
+    TripCancelled,
+    TruckLost,
+    Waypoint,
+)
 from weelo_workers.lifecycles import broadcast as lifecycle, hold as hold_lifecycle
 from weelo_workers.lifecycles.assignment import HAS_SET_OUT, LIVE
 from weelo_workers.lifecycles.lifecycle import Transition
@@ -22,7 +41,7 @@ from weelo_workers.messaging.unit_of_work import AS_IT_IS_NOW, UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, Hold, TruckRequest
 from weelo_workers.queries.open_offers import in_last_step, keeps_out_any
 from weelo_workers.queries.slots import filled, kinds_of, searching
-from weelo_workers.queries.views import assignment_view, broadcast_header
+from weelo_workers.queries.views import assignment_view, broadcast_header, place
 from weelo_workers.settings import settings
 
 
@@ -114,17 +133,90 @@ def trucks_freed(uow: UnitOfWork, transporter_ids: Iterable[UUID]) -> None:
         uow.send(CatchUp(transporter_id=transporter_id))
 
 
+def next_step(broadcast: Broadcast) -> WidenBroadcast:
+    """Return the command that makes the next step of this broadcast."""
+    return WidenBroadcast(
+        broadcast_id=broadcast.id, step=broadcast.radius_step + 1, round=broadcast.reoffer_rounds
+    )
+
+
 def request_backfill(uow: UnitOfWork, broadcast: Broadcast) -> None:
     """Send Backfill if transporters with an offer of this ended broadcast had no room for other requests."""
     if keeps_out_any(uow.session, broadcast.id, uow.now):
         uow.send(Backfill(broadcast_id=broadcast.id))
 
 
-def announce_assignments(uow: UnitOfWork, broadcast: Broadcast, assignments: Sequence[Assignment]) -> None:
+def announce_assignments(
+    uow: UnitOfWork,
+    broadcast: Broadcast,
+    assignments: Sequence[Assignment],
+    *,
+    occurred_at: datetime | None = None,
+) -> None:
+    """Publish the new status of each of these assignments. `occurred_at`: when it was reached by a phone's clock."""
     for assignment in assignments:
         uow.publish(
-            AssignmentStatusChanged(**broadcast_header(broadcast), assignment=assignment_view(assignment))
+            AssignmentStatusChanged(
+                **broadcast_header(broadcast),
+                assignment=assignment_view(assignment),
+                occurred_at=occurred_at,
+            )
         )
+
+
+def announce_trip_assigned(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignment) -> None:
+    """Publish the trip to the driver of the assignment, who has until `expires_at` to answer."""
+    uow.publish(
+        TripAssigned(
+            **broadcast_header(broadcast),
+            assignment=assignment_view(assignment),
+            pickup=Waypoint.at(place(broadcast.pickup)),
+            drop=Waypoint.at(place(broadcast.drop)),
+            expires_at=assignment.expires_at,
+        )
+    )
+
+
+def announce_trip_cancelled(
+    uow: UnitOfWork,
+    broadcast: Broadcast,
+    assignment: Assignment,
+    because: TripCancelledBecause,
+    *,
+    reason_code: ReasonCode | None = None,
+    driver_id: UUID | None = None,
+) -> None:
+    """Publish to a driver that the trip is no longer theirs.
+
+    `reason_code`: by default the code of the assignment. `driver_id`: by default the driver of the assignment.
+    """
+    uow.publish(
+        TripCancelled(
+            **broadcast_header(broadcast),
+            assignment=assignment_view(assignment),
+            reason=because,
+            reason_code=reason_code or assignment.reason_code,
+        ),
+        ToDriver(driver_id=driver_id),
+    )
+
+
+def announce_loss(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignment, *, reoffered: bool) -> None:
+    """Publish to the customer that a truck does not come. `reoffered`: whether another one is searched for."""
+    uow.publish(
+        TruckLost(
+            **broadcast_header(broadcast),
+            assignment=assignment_view(assignment),
+            reason_code=assignment.reason_code or ProviderReason.OTHER,
+            reoffered=reoffered,
+        )
+    )
+
+
+def reason_details(code: ReasonCode | None, note: str | None = None) -> dict[str, Any]:
+    """Return a reason for the history: `reasonCode`, and `note` with the user's own words. Empty values are left out."""
+    details = {"reasonCode": code and code.value, "note": note}
+    return {name: value for name, value in details.items() if value}
 
 
 def transporters_with_trucks(assignments: Sequence[Assignment]) -> ToTransportersWithTrucks:

@@ -91,18 +91,53 @@ def _lock_hold(uow: UnitOfWork, hold_id: UUID, transporter_id: UUID | None) -> t
 def lock_own_assignment(
     uow: UnitOfWork, which: ColumnElement[bool], driver_id: UUID
 ) -> tuple[Broadcast, Assignment]:
-    """Return the broadcast and this driver's assignment on it. Raises Rejected(ASSIGNMENT_NOT_FOUND)."""
-    found = lock_assignment(uow, which)
-    if found is None or found[1].driver_id != driver_id:
+    """Return the broadcast and this driver's assignment on it.
+
+    Raises Rejected: ASSIGNMENT_NOT_FOUND, or DRIVER_REPLACED if the transporter has given the trip to another driver.
+    """
+    broadcast, assignment = _existing(lock_assignment(uow, which))
+    if assignment.driver_id != driver_id:
+        replaced = str(driver_id) in assignment.replaced_drivers
+        raise Rejected(Code.DRIVER_REPLACED if replaced else Code.ASSIGNMENT_NOT_FOUND)
+    return broadcast, assignment
+
+
+def lock_fleet_assignment(
+    uow: UnitOfWork, assignment_id: UUID, transporter_id: UUID
+) -> tuple[Broadcast, Assignment]:
+    """Return the broadcast and this transporter's assignment on it. Raises Rejected(ASSIGNMENT_NOT_FOUND)."""
+    broadcast, assignment = _existing(lock_assignment(uow, Assignment.id == assignment_id))
+    if assignment.transporter_id != transporter_id:
         raise Rejected(Code.ASSIGNMENT_NOT_FOUND)
-    return found
+    return broadcast, assignment
+
+
+def lock_customers_assignment(
+    uow: UnitOfWork, assignment_id: UUID, customer_id: UUID
+) -> tuple[Broadcast, Assignment]:
+    """Return this customer's broadcast and an assignment on it. Raises Rejected(ASSIGNMENT_NOT_FOUND)."""
+    broadcast, assignment = _existing(lock_assignment(uow, Assignment.id == assignment_id))
+    if broadcast.customer_id != customer_id:
+        raise Rejected(Code.ASSIGNMENT_NOT_FOUND)
+    return broadcast, assignment
+
+
+def lock_any_assignment(uow: UnitOfWork, assignment_id: UUID) -> tuple[Broadcast, Assignment]:
+    """Return the broadcast and the assignment, for operators. Raises Rejected(ASSIGNMENT_NOT_FOUND)."""
+    return _existing(lock_assignment(uow, Assignment.id == assignment_id))
 
 
 def lock_assignment(uow: UnitOfWork, which: ColumnElement[bool]) -> tuple[Broadcast, Assignment] | None:
-    """Return the broadcast and the assignment of any driver, for timers. None if there is no such assignment."""
+    """Return the broadcast and the assignment, for timers. None if there is no such assignment."""
     found = uow.session.execute(select(Assignment.id, Assignment.broadcast_id).where(which)).one_or_none()
     if found is None:
         return None
     broadcast = uow.lock(Broadcast, found.broadcast_id)
     assignment = uow.lock(Assignment, found.id)
     return None if broadcast is None or assignment is None else (broadcast, assignment)
+
+
+def _existing(found: tuple[Broadcast, Assignment] | None) -> tuple[Broadcast, Assignment]:
+    if found is None:
+        raise Rejected(Code.ASSIGNMENT_NOT_FOUND)
+    return found

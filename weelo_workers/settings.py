@@ -76,6 +76,18 @@ class Settings(BaseSettings):
     """How long a driver may take to answer. Afterwards the slot is open again."""
     hold_seconds: Annotated[float, Field(gt=0, le=86_400)] = 90.0
     """How long a transporter may hold slots. Afterwards they are open again."""
+    reoffer_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
+    """The shortest time of a new search for a truck, after one was given back or did not set out. Without it: `BROADCAST_TIMEOUT_SECONDS`."""
+    reoffer_rounds: Annotated[int, Field(ge=0, le=1_000)] = 3
+    """How many new searches a broadcast gets at most. Afterwards the slot of a truck that is given back expires."""
+    start_reminder_seconds: Annotated[float, Field(ge=0, le=604_800)] = 900.0
+    """This long after the driver has accepted, driver and transporter of a truck that has not set out are reminded. 0: never. Also never if the truck is given back before that (`START_LIMIT_SECONDS`)."""
+    start_limit_seconds: Annotated[float, Field(ge=0, le=604_800)] = 3_600.0
+    """This long after the driver has accepted, a truck that has not set out is given back. 0: never."""
+    pickup_limit_seconds: Annotated[float, Field(ge=0, le=604_800)] = 21_600.0
+    """If a truck is on its way to the pickup for this long, its transporter and the customer are told. 0: never."""
+    pickup_wait_seconds: Annotated[float, Field(ge=0, le=604_800)] = 1_800.0
+    """How long a driver waits at the pickup. Afterwards the driver may report that the customer did not come, and transporter and customer are told that the truck is waiting. 0: the driver need not wait, and no one is told."""
     presence_ttl_seconds: Annotated[float, Field(gt=0, le=3_600)] = 60.0
     """A transporter without a heartbeat for this long counts as offline."""
     last_step_max_km: Annotated[float, Field(ge=0, le=20_100)] = 0.0
@@ -223,6 +235,11 @@ class Settings(BaseSettings):
                     "METRICS_HOST: must be an address of this machine, like 127.0.0.1 or 0.0.0.0"
                 ) from None
         return self
+
+    @property
+    def seconds_of_a_round(self) -> int:
+        """The shortest time of a new search for a truck: REOFFER_SECONDS, or else BROADCAST_TIMEOUT_SECONDS."""
+        return self.reoffer_seconds or self.broadcast_timeout_seconds
 
     @property
     def broker_url(self) -> str:

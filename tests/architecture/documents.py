@@ -26,6 +26,7 @@ from weelo_workers.contracts.statuses import (
 )
 from weelo_workers.lifecycles import assignment, broadcast, hold, mailbox, truck_request
 from weelo_workers.lifecycles.lifecycle import Lifecycle
+from weelo_workers.lifecycles.parties import PARTIES
 from weelo_workers.settings import Settings
 
 LIFECYCLES: dict[str, tuple[Lifecycle, type[StrEnum]]] = {
@@ -35,6 +36,8 @@ LIFECYCLES: dict[str, tuple[Lifecycle, type[StrEnum]]] = {
     "assignment": (assignment.LIFECYCLE, AssignmentStatus),
     "mailbox": (mailbox.LIFECYCLE, mailbox.MailboxState),
 }
+WITH_PARTIES = ("broadcast", "truck_request", "hold", "assignment")
+"""The lifecycles whose transitions are made by users and timers. Rows of the mailbox are moved by programs."""
 
 BLOCK = re.compile(r"<!-- generated:([\w-]+) -->\n.*?<!-- /generated -->", re.DOTALL)
 
@@ -92,6 +95,26 @@ def _lifecycle(name: str) -> str:
             "</details>",
         ]
     )
+
+
+def _ways_out(name: str) -> str:
+    """Return a table of the transitions that each party can make from each state that is not final."""
+    lifecycle, states = LIFECYCLES[name]
+    rows = [
+        f"| `{state}` | "
+        + " | ".join(
+            ", ".join(
+                f"`{transition.name}`"
+                for transition in lifecycle.transitions
+                if state in transition.when and party in transition.by
+            )
+            for party in PARTIES
+        )
+        + " |"
+        for state in states
+        if state not in lifecycle.final
+    ]
+    return "\n".join([f"| state | {' | '.join(PARTIES)} |", "|---|" + "---|" * len(PARTIES), *rows])
 
 
 def _states(states: Any) -> str:
@@ -171,6 +194,7 @@ _BLOCKS: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "compose": _compose,
     **{f"lifecycle-{name}": lambda name=name: _lifecycle(name) for name in LIFECYCLES},  # type: ignore[misc]
+    **{f"ways-out-{name}": lambda name=name: _ways_out(name) for name in WITH_PARTIES},  # type: ignore[misc]
 }
 
 if __name__ == "__main__":

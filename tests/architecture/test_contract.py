@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -23,6 +24,7 @@ from weelo_workers.contracts import (
     fleet,
     offers,
     outcomes,
+    reasons,
     trips,
     vehicle_kinds,
     wire,
@@ -113,8 +115,9 @@ def _field(model: type[BaseModel], name: str, request: bool) -> Field:
     field = model.model_fields[name]
     kinds = _union(field.annotation)
     optional = not field.is_required() if request else type(None) in kinds
-    # A field whose only type is None is treated as one that allows any value.
-    [kind] = [each for each in kinds if each is not type(None)] or [Any]
+    # A field whose only type is None is treated as one that allows any value. A union of enumerations is a text.
+    types = [each for each in kinds if each is not type(None)] or [Any]
+    [kind] = [str] if all(isinstance(each, type) and issubclass(each, StrEnum) for each in types) else types
     many = get_origin(kind) in (list, tuple)
     item = get_args(kind)[0] if many else kind
     shape = _name(item) if isinstance(item, type) and issubclass(item, BaseModel) else None
@@ -153,10 +156,12 @@ SHAPES: dict[str, type[BaseModel]] = {
         trips.AssignmentView,
         offers.AcceptResult,
         broadcasts.CancelResult,
+        broadcasts.CancelTruckResult,
         offers.DeclineResult,
         offers.HoldView,
         offers.OfferView,
         broadcasts.TimelineEntry,
+        reasons.ReasonView,
         offers.WhyView,
         offers.PassedOverView,
         offers.RecipientView,

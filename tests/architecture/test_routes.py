@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator
 
 from tests.architecture.api import OFF_THE_PREFIX, PREFIX, app, asyncapi, openapi, operations, routes
 from weelo_client import Unreachable, WeeloClient
+from weelo_client.admin import AdminCommands
 from weelo_client.commands import Outcome
 from weelo_client.customer import CustomerCommands
 from weelo_client.driver import DriverCommands
@@ -40,6 +41,11 @@ COMMANDS = {
     "PUT /drivers/{}": {TRANSPORTER},
     "POST /assignments/{}/accept": {DRIVER},
     "POST /assignments/{}/decline": {DRIVER},
+    "POST /assignments/{}/give-back": {DRIVER, TRANSPORTER},
+    "POST /assignments/{}/replace": {TRANSPORTER},
+    "POST /assignments/{}/no-show": {DRIVER},
+    "POST /assignments/{}/cancel": {CUSTOMER},
+    "POST /assignments/{}/end": {ADMIN},
     "PUT /trips/{}/status": {DRIVER},
     "PUT /driver/availability": {DRIVER},
     "PUT /devices/{}": ANY,
@@ -58,6 +64,7 @@ READS = {
     "GET /broadcasts/{}/offers",
     "GET /broadcasts/{}/offers/{}",
     "GET /vehicle-kinds",
+    "GET /reasons",
     "GET /vehicles",
     "GET /drivers",
     "GET /transporter/availability",
@@ -232,6 +239,6 @@ def _route_of(method: Callable[..., Any]) -> str | None:
 
 
 def test_every_command_of_the_api_has_a_method_of_the_client() -> None:
-    commands = (CustomerCommands, TransporterCommands, DriverCommands)
+    commands = (CustomerCommands, TransporterCommands, DriverCommands, AdminCommands)
     methods = [method for each in commands for name, method in vars(each).items() if not name.startswith("_")]
     assert {_route_of(method) for method in methods} - {None} == set(COMMANDS)

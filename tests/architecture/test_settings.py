@@ -26,6 +26,12 @@ DEFAULTS: dict[str, object] = {
     "RADIUS_STEP_SECONDS": 15,
     "DRIVER_ACCEPT_SECONDS": 45,
     "HOLD_SECONDS": 90,
+    "REOFFER_SECONDS": None,
+    "REOFFER_ROUNDS": 3,
+    "START_REMINDER_SECONDS": 900,
+    "START_LIMIT_SECONDS": 3600,
+    "PICKUP_LIMIT_SECONDS": 21600,
+    "PICKUP_WAIT_SECONDS": 1800,
     "PRESENCE_TTL_SECONDS": 60,
     "MIN_OFFERS_PER_STEP": 1,
     "LAST_STEP_MAX_KM": 0.0,
@@ -108,6 +114,20 @@ BAD_VALUES = [
     ("RADIUS_STEP_SECONDS", "nan"),
     ("DRIVER_ACCEPT_SECONDS", "soon"),
     ("HOLD_SECONDS", "inf"),
+    ("REOFFER_SECONDS", "0"),
+    ("REOFFER_SECONDS", "1.5"),
+    ("REOFFER_SECONDS", "86401"),
+    ("REOFFER_ROUNDS", "-1"),
+    ("REOFFER_ROUNDS", "1.5"),
+    ("REOFFER_ROUNDS", "1001"),
+    ("START_REMINDER_SECONDS", "-1"),
+    ("START_REMINDER_SECONDS", "nan"),
+    ("START_LIMIT_SECONDS", "an hour"),
+    ("START_LIMIT_SECONDS", "604801"),
+    ("PICKUP_LIMIT_SECONDS", "-1"),
+    ("PICKUP_LIMIT_SECONDS", "inf"),
+    ("PICKUP_WAIT_SECONDS", "-1"),
+    ("PICKUP_WAIT_SECONDS", "604801"),
     ("PRESENCE_TTL_SECONDS", "-60"),
     ("MIN_OFFERS_PER_STEP", "-1"),
     ("MAX_OPEN_OFFERS", "0"),
@@ -141,6 +161,14 @@ def test_every_variable_of_the_contract_is_a_setting_and_there_is_no_other() -> 
 @pytest.mark.parametrize(("variable", "default"), DEFAULTS.items())
 def test_a_setting_has_the_documented_default(variable: str, default: object) -> None:
     assert getattr(settings(), variable.lower()) == default
+
+
+def test_a_new_round_is_as_long_as_a_new_request_unless_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BROADCAST_TIMEOUT_SECONDS", "40")
+    assert settings().seconds_of_a_round == 40
+    monkeypatch.setenv("REOFFER_SECONDS", "300")
+    settings.cache_clear()
+    assert settings().seconds_of_a_round == 300
 
 
 def test_the_broker_is_redis_unless_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:

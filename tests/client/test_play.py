@@ -19,14 +19,25 @@ from tests.support.waiting import eventually
 from weelo_client import Frame, Rejected, Unreachable
 from weelo_client.frames import FrameBuffer
 from weelo_demo import play
-from weelo_demo.act import Act, NotAsItShould, Scenario, State, together
+from weelo_demo.act import Act, NotAsItShould, Scenario, Skipped, State, together
 from weelo_demo.fleet import Fleet
 from weelo_demo.people import Customer, Installation, Transporter
-from weelo_demo.scenarios import PROGRAMME
+from weelo_demo.scenarios import PROGRAMME, never_sets_out
 from weelo_demo.show import Show
 from weelo_demo.towns import CONNAUGHT_PLACE, Town
 
 SECRET = "a secret of at least thirty-two bytes"
+
+
+class ListeningCustomer(Customer):
+    """A customer without a socket. Frames are added to `received`."""
+
+    def __init__(self, installation: Installation, name: str) -> None:
+        super().__init__(installation, name)
+        self.received = FrameBuffer(10)
+
+    def listen(self) -> FrameBuffer:  # type: ignore[override]
+        return self.received
 
 
 def played(url: str) -> tuple[int, str]:
@@ -137,6 +148,32 @@ def test_the_timelines_of_a_failed_scenario_are_read_before_the_demo_ends(
     assert api.requests[-1].path.startswith("/api/v1/broadcasts/b-1/timeline")
 
 
+def test_a_scenario_that_this_server_cannot_play_is_skipped_and_is_no_failure(
+    api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def skip(_: Act) -> str:
+        raise Skipped("START_LIMIT_SECONDS is longer")
+
+    scenarios = [Scenario("a", "A truck", lambda _: "delivered"), Scenario("b", "A stalled truck", skip)]
+    monkeypatch.setattr(weelo_demo, "cast", lambda _: Fleet([]))
+    monkeypatch.setattr(weelo_demo, "PROGRAMME", scenarios)
+    monkeypatch.setattr(weelo_demo, "PAUSE_SECONDS", 0)
+    api.answers = [(200, {}), (404, {"code": "NOT_FOUND", "status": 404})]
+    code, output = played(api.url)
+    assert code == 0
+    assert "1 of 2 scenarios ended as they should, 1 skipped, with" in output
+    assert "(b) skipped: START_LIMIT_SECONDS is longer" in output
+
+
+def test_a_driver_who_never_sets_out_is_skipped_if_no_timer_acts_in_time(
+    api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(never_sets_out, "PATIENCE_SECONDS", 0.1)
+    customer, act = ListeningCustomer(installation_of(api), "The customer"), act_of(api, lambda _: "")
+    with pytest.raises(Skipped, match=r"no pickup_reminder within .* START_REMINDER_SECONDS is longer, or 0"):
+        never_sets_out.wait_for_timer(act, customer, "pickup_reminder", "b-1", "START_REMINDER_SECONDS")
+
+
 def test_a_transporter_that_has_signed_on_stays_present_while_others_sign_on(
     api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,12 +207,6 @@ def test_an_order_that_is_left_over_is_cancelled_as_an_order(api: ScriptedApi) -
 
 
 def test_waiting_after_a_frame_considers_later_frames_only(api: ScriptedApi) -> None:
-    class ListeningCustomer(Customer):
-        received = FrameBuffer(10)
-
-        def listen(self) -> FrameBuffer:  # type: ignore[override]
-            return self.received
-
     customer, act = ListeningCustomer(installation_of(api), "The customer"), act_of(api, lambda _: "")
     first, second = (Frame("new_broadcast", {"broadcastId": "b-1"}, seq) for seq in (1, 2))
     customer.received.add(first)
@@ -199,7 +230,7 @@ def test_a_refusal_with_another_code_than_expected_is_a_failure(api: ScriptedApi
         act.refused(person, "accepts", lambda: None, code="HOLD_EXPIRED")
 
 
-@pytest.mark.parametrize("over", range(len(PROGRAMME) - 4))
+@pytest.mark.parametrize("over", range(sum(not each.long for each in PROGRAMME)))
 def test_the_whole_programme_fits_on_a_terminal_of_24_lines(api: ScriptedApi, over: int) -> None:
     """The screen fits when `over` short scenarios have ended, while another short one and all long ones run."""
     acts = [Act(scenario, installation_of(api), Fleet([])) for scenario in PROGRAMME]

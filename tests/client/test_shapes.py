@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from enum import StrEnum
+from typing import Any, get_args
 
 import pytest
 
 from weelo_client import shapes
+from weelo_client.admin import AdminCommands
 from weelo_client.commands import Outcome
 from weelo_client.customer import CustomerCommands
+from weelo_client.driver import DriverCommands
 from weelo_client.transporter import TransporterCommands
-from weelo_workers.contracts import broadcasts, fleet, offers, trips, vehicle_kinds, wire
+from weelo_workers.contracts import broadcasts, fleet, offers, reasons, statuses, trips, vehicle_kinds, wire
 
 PAIRS = [
     (shapes.Place, wire.Place),
@@ -20,6 +23,7 @@ PAIRS = [
     (shapes.TruckRequest, broadcasts.TruckRequestView),
     (shapes.Broadcast, broadcasts.BroadcastView),
     (shapes.Cancelled, broadcasts.CancelResult),
+    (shapes.CancelledTruck, broadcasts.CancelTruckResult),
     (shapes.TimelineEntry, broadcasts.TimelineEntry),
     (shapes.Assignment, trips.AssignmentView),
     (shapes.Truck, offers.Truck),
@@ -31,6 +35,7 @@ PAIRS = [
     (shapes.Driver, fleet.DriverView),
     (shapes.Availability, fleet.AvailabilityView),
     (shapes.VehicleKind, vehicle_kinds.VehicleKindView),
+    (shapes.Reason, reasons.ReasonView),
 ]
 # Fields that are present only when a single broadcast is read.
 ONLY_IN_READS: dict[type, set[str]] = {shapes.Broadcast: {"assignments"}}
@@ -42,11 +47,35 @@ def test_a_shape_has_every_field_that_travels_and_no_other(shape: type, travels:
     assert set(shape.__annotations__) - ONLY_IN_READS.get(shape, set()) == fields
 
 
+CODES: list[tuple[Any, type[StrEnum]]] = [
+    (shapes.AssignmentStatus, statuses.AssignmentStatus),
+    (shapes.EndOutcome, statuses.EndOutcome),
+    (shapes.ProviderReason, reasons.ProviderReason),
+    (shapes.CustomerReason, reasons.CustomerReason),
+    (shapes.SystemReason, reasons.SystemReason),
+]
+
+
+@pytest.mark.parametrize(("literal", "codes"), CODES, ids=[codes.__name__ for _, codes in CODES])
+def test_a_literal_has_every_code_of_the_server_and_no_other(literal: Any, codes: type[StrEnum]) -> None:
+    assert get_args(literal) == tuple(codes)
+
+
 METHODS: list[tuple[Callable[..., Any], type[wire.Request]]] = [
     (CustomerCommands.create_booking, broadcasts.NewBooking),
     (CustomerCommands.create_order, broadcasts.NewOrder),
+    (CustomerCommands.cancel_booking, broadcasts.Cancellation),
+    (CustomerCommands.cancel_order, broadcasts.Cancellation),
+    (CustomerCommands.cancel_truck, trips.TruckCancellation),
     (TransporterCommands.register_vehicle, fleet.VehicleDetails),
     (TransporterCommands.register_driver, fleet.DriverDetails),
+    (TransporterCommands.decline, offers.Refusal),
+    (TransporterCommands.replace, trips.Replacement),
+    (DriverCommands.decline_assignment, trips.DriverRefusal),
+    (DriverCommands.give_back, trips.GivingBack),
+    (DriverCommands.report_no_show, trips.NoShowReport),
+    (DriverCommands.report_trip, trips.TripStep),
+    (AdminCommands.end_trip, trips.Ending),
 ]
 
 

@@ -28,6 +28,7 @@ SWEEP = "weelo_workers/messaging/sweep.py"
 UOW = "weelo_workers/messaging/unit_of_work.py"
 CLAIM = "weelo_workers/messaging/claim.py"
 CATALOG = "weelo_workers/notifications/catalog.py"
+REOPENING = "weelo_workers/trips/reopening.py"
 
 FROM_REDIS = """
 def _recipients(session: Session, event: OfBroadcastVersion) -> list[UUID]:
@@ -93,6 +94,17 @@ MUTANTS = (
         "recipients",
         "the recipients of a withdrawal are read from Redis",
         ((CATALOG, "\n\n# --- the catalog ---", f"\n{FROM_REDIS}\n\n# --- the catalog ---"),),
+    ),
+    Mutant(
+        "round",
+        "the timer of the deadline of a new round is not sent",
+        (
+            (
+                REOPENING,
+                "        uow.send(ExpireBroadcast(broadcast_id=broadcast.id), at=until)\n",
+                "        pass\n",
+            ),
+        ),
     ),
 )
 

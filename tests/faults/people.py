@@ -1,4 +1,4 @@
-"""The load: customers, transporters and drivers. Each has an app and acts at random, as people do."""
+"""The load: customers, transporters, drivers and operators. Each has an app and acts at random, as people do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from uuid import uuid4
 from tests.faults.ledger import Answer
 from tests.support.tokens import token
 from weelo_client import Channel, Frame
+from weelo_workers.contracts.reasons import LABELS, CustomerReason, ProviderReason
 from weelo_workers.contracts.statuses import Role
+from weelo_workers.lifecycles.assignment import BEFORE_LOADING, LIVE
 
 if TYPE_CHECKING:
     from tests.faults.population import Population
@@ -72,16 +74,39 @@ class Person:
         return self.population.read(self, path)
 
 
+class Trucks:
+    """The live assignments of which an app knows, with their newest status."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[str, dict[str, Any]] = {}
+
+    def on_event(self, event: str, data: dict[str, Any]) -> None:
+        if event == "assignment_status_changed":
+            assignment = data["assignment"]
+            if assignment["status"] in LIVE:
+                self._by_id[assignment["id"]] = assignment
+            else:
+                self._by_id.pop(assignment["id"], None)
+
+    def live(self) -> list[dict[str, Any]]:
+        return list(self._by_id.values())
+
+    def before_loading(self) -> list[dict[str, Any]]:
+        return [each for each in self.live() if each["status"] in BEFORE_LOADING]
+
+
 class Customer(Person):
-    """Books, cancels, taps twice, and continues with a partial result."""
+    """Books, cancels the request or one truck, taps twice, and continues with a partial result."""
 
     role = Role.CUSTOMER
 
     def __init__(self, population: Population, dice: random.Random) -> None:
         super().__init__(population, dice)
         self.current: dict[str, Any] | None = None
+        self.trucks = Trucks()
 
     def on_event(self, event: str, data: dict[str, Any]) -> None:
+        self.trucks.on_event(event, data)
         newer = self.current is None or self.current["broadcastId"] != data.get("broadcastId")
         if event == "broadcast_state_changed" and (newer or data["version"] > self.current["version"]):
             self.current = data
@@ -89,7 +114,10 @@ class Customer(Person):
     def act_once(self) -> float:
         status = self.current["status"] if self.current else None
         chance = self.dice.random()
-        if status in OPEN:
+        trucks = self.trucks.before_loading()
+        if trucks and self.dice.random() < 0.1:
+            self.cancels_truck(self.dice.choice(trucks))
+        elif status in OPEN:
             if chance < 0.12:
                 self.cancels()
             elif chance < 0.2:
@@ -114,6 +142,10 @@ class Customer(Person):
     def cancels(self) -> None:
         self.send_command("PUT", f"/{self._kind()}/cancel", {"reason": "plans changed"})
 
+    def cancels_truck(self, truck: dict[str, Any]) -> None:
+        reason = self.dice.choice(list(CustomerReason))
+        self.send_command("POST", f"/assignments/{truck['id']}/cancel", {"reasonCode": reason})
+
     def goes_on(self) -> None:
         self.send_command("POST", f"/{self._kind()}/continue-partial", {})
 
@@ -135,7 +167,7 @@ class Customer(Person):
 
 
 class Driver(Person):
-    """Accepts, declines or does not answer; drives accepted trips to their end."""
+    """Accepts, declines or does not answer. Drives accepted trips to their end, gives them back or does not set out."""
 
     role = Role.DRIVER
 
@@ -149,6 +181,12 @@ class Driver(Person):
             self.schedule(self.answers, 0.1, 1.2)
         elif self.trip is not None and data.get("assignment", {}).get("id") == self.trip["id"]:
             self.trip = data["assignment"]
+            if event == "trip_cancelled" and data["reason"] == "replaced":
+                self.schedule(self.answers, 0.0, 0.5)  # too late: another driver has been asked
+            elif self.trip["status"] == "at_pickup" and self.dice.random() < 0.5:
+                self.schedule(
+                    self.reports_no_show, 0.8, 1.6
+                )  # too early, if it is less than PICKUP_WAIT_SECONDS
 
     def answers(self) -> None:
         if self.trip is None:
@@ -160,15 +198,31 @@ class Driver(Person):
             self.send_command("POST", f"/assignments/{self.trip['id']}/decline", {"reason": "not today"})
 
     def act_once(self) -> float:
-        on_the_way = ("driver_accepted", "en_route_pickup", "at_pickup", "in_transit")
-        if self.trip is not None and self.trip["status"] in on_the_way:
-            step = "completed" if self.dice.random() < 0.5 else "in_transit"
-            self.send_command("PUT", f"/trips/{self.trip['tripId']}/status", {"status": step})
+        trip, chance = self.trip, self.dice.random()
+        if trip is None or trip["driverId"] != self.id:
+            return self.dice.uniform(1.5, 4.0)
+        status = trip["status"]
+        if status in ("driver_accepted", "en_route_pickup", "at_pickup") and chance < 0.08:
+            reason = self.dice.choice(list(ProviderReason))
+            self.send_command("POST", f"/assignments/{trip['id']}/give-back", {"reasonCode": reason})
+        elif status == "driver_accepted" and chance < 0.4:
+            pass  # does not set out, and after a while the truck is given back
+        elif status in ("driver_accepted", "en_route_pickup", "at_pickup", "in_transit"):
+            steps = ("en_route_pickup", "at_pickup", "at_pickup", "in_transit", "completed", "completed")
+            step = self.dice.choice(steps)
+            self.send_command("PUT", f"/trips/{trip['tripId']}/status", {"status": step})
         return self.dice.uniform(1.5, 4.0)
+
+    def reports_no_show(self) -> None:
+        if self.trip is not None:
+            self.send_command("POST", f"/assignments/{self.trip['id']}/no-show", {"note": "nobody is here"})
 
 
 class Transporter(Person):
-    """A fleet of several trucks. Accepts (mostly at once, competing with others), holds, declines or ignores an offer."""
+    """A fleet of several trucks. Accepts (mostly at once, competing with others), holds, declines or ignores an offer.
+
+    Sometimes it gives a truck back, or sends another driver or another vehicle.
+    """
 
     role = Role.TRANSPORTER
 
@@ -178,7 +232,7 @@ class Transporter(Person):
         self.drivers = [Driver(population, random.Random(dice.random())) for _ in kinds]
         self.kinds = kinds
         self.vehicles: list[str] = []
-        self.busy: set[str] = set()
+        self.trucks = Trucks()
         self._beats = 0
 
     def signs_on(self) -> None:
@@ -201,9 +255,17 @@ class Transporter(Person):
             # Most transporters answer as fast as they can, so that their accepts race.
             self.schedule(lambda: self.answers(data), 0.02, 0.1 if self.dice.random() < 0.7 else 2.0)
         elif event == "assignment_status_changed":
-            vehicle, status = data["assignment"]["vehicleId"], data["assignment"]["status"]
-            over = status in ("completed", "cancelled", "driver_declined")
-            (self.busy.discard if over else self.busy.add)(vehicle)
+            self.trucks.on_event(event, data)
+            self._changes_plans(data["assignment"])
+
+    def _changes_plans(self, truck: dict[str, Any]) -> None:
+        chance = self.dice.random()
+        if truck["status"] not in BEFORE_LOADING:
+            return
+        if chance < 0.06:
+            self.schedule(lambda: self.gives_back(truck), 0.1, 1.5)
+        elif chance < 0.3:
+            self.schedule(lambda: self.replaces(truck), 0.1, 1.5)
 
     def answers(self, offer: dict[str, Any]) -> None:
         chance, broadcast = self.dice.random(), offer["broadcastId"]
@@ -244,7 +306,8 @@ class Transporter(Person):
         If there is none, choose a busy one, which the API must refuse.
         """
         trucks = list(zip(self.vehicles, self.drivers, strict=True))
-        free = [truck for truck in trucks if truck[0] not in self.busy] or trucks[:1]
+        busy = {each["vehicleId"] for each in self.trucks.live()}
+        free = [truck for truck in trucks if truck[0] not in busy] or trucks[:1]
         chosen = self.dice.sample(free, min(count, len(free)))
         return [{"vehicleId": vehicle, "driverId": driver.id} for vehicle, driver in chosen]
 
@@ -254,3 +317,37 @@ class Transporter(Person):
         if self._beats % 3 == 0 or self.channel is None or not self.channel.heartbeat(**here):
             self.population.heartbeat(self)
         return 3.0
+
+    def gives_back(self, truck: dict[str, Any]) -> None:
+        reason = self.dice.choice(list(ProviderReason))
+        self.send_command(
+            "POST", f"/assignments/{truck['id']}/give-back", {"reasonCode": reason, "note": "a flat tyre"}
+        )
+
+    def replaces(self, truck: dict[str, Any]) -> None:
+        """Name the driver, the vehicle or both of another truck of the fleet, also one that is busy."""
+        others = [
+            (vehicle, driver.id)
+            for vehicle, driver in zip(self.vehicles, self.drivers, strict=True)
+            if vehicle != truck["vehicleId"] or driver.id != truck["driverId"]
+        ]
+        vehicle, driver = self.dice.choice(others)
+        named = self.dice.choice(
+            ({"driverId": driver}, {"vehicleId": vehicle}, {"driverId": driver, "vehicleId": vehicle})
+        )
+        self.send_command("POST", f"/assignments/{truck['id']}/replace", named)
+
+
+class Operator(Person):
+    """Ends trips of which a driver has reported trouble by phone, as completed or as failed."""
+
+    role = Role.ADMIN
+
+    def act_once(self) -> float:
+        trips = [driver.trip for driver in self.population.drivers if driver.trip is not None]
+        live = [trip for trip in trips if trip["status"] in LIVE]
+        if live:
+            outcome, reason = self.dice.choice(("completed", "failed")), self.dice.choice(list(LABELS))
+            body = {"outcome": outcome, "reasonCode": reason, "note": "the driver called"}
+            self.send_command("POST", f"/assignments/{self.dice.choice(live)['id']}/end", body)
+        return self.dice.uniform(2.0, 5.0)

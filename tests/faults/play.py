@@ -16,6 +16,7 @@ from tests.faults.fault_system import ClockWatch, FaultSystem, Outage
 from tests.faults.faults import FAULTS
 from tests.faults.leaks import Usage
 from tests.faults.ledger import Ledger
+from tests.faults.moves import Move, moves
 from tests.faults.plan import ScheduledFault, plan
 from tests.faults.population import Population
 from tests.faults.punctuality import TIMERS, Delay, delays
@@ -48,6 +49,8 @@ class Play:
     ledger: Ledger = field(default_factory=Ledger)
     counted: list[CheckResult] = field(default_factory=list)
     delays: list[Delay] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
+    """What became of the trucks."""
 
 
 def perform(
@@ -83,6 +86,7 @@ def perform(
         report(f"at rest after {play.rested - play.ended:.0f} s; running the checks")
         play.counted = verify(fault_system, population)
         play.delays = delays(fault_system, TIMERS)
+        play.moves = moves(fault_system)
     finally:
         watch.close()
         population.close()

@@ -17,7 +17,15 @@ from typing import Any
 import httpx
 
 from tests.faults.ledger import Answer, Ledger, LedgerEntry
-from tests.faults.people import OPEN_TRUCK, SMALL_TRUCK, Customer, Driver, Person, Transporter
+from tests.faults.people import (
+    OPEN_TRUCK,
+    SMALL_TRUCK,
+    Customer,
+    Driver,
+    Operator,
+    Person,
+    Transporter,
+)
 from weelo_client.connection import back_off
 
 HANDS = 24
@@ -43,6 +51,7 @@ class Population:
             for n in range(transporters)
         ]
         self.drivers: list[Driver] = [driver for each in self.transporters for driver in each.drivers]
+        self.operator = Operator(self, random.Random(dice.random()))
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
         self._http = httpx.Client(base_url=f"{url}/api/v1", limits=limits, trust_env=False)
         self._hands = ThreadPoolExecutor(HANDS, thread_name_prefix="hands")
@@ -54,7 +63,7 @@ class Population:
 
     @property
     def people(self) -> list[Person]:
-        return [*self.customers, *self.transporters, *self.drivers]
+        return [*self.customers, *self.transporters, *self.drivers, self.operator]
 
     # --- beginning and end --------------------------------------------------------------------------------
 

@@ -19,16 +19,21 @@ TIMERS = """
                     (SELECT h.broadcast_id::text FROM holds h WHERE h.id::text = payload->>'hold_id')) AS broadcast,
            sweep_count
       FROM mailbox WHERE queue = 'timers' AND due_at > received_at + interval '50 ms'"""
+# A truck that is given back after the deadline gives its request a new one. The earlier deadline is that of the timer.
 ENDS = {
     "expire": """
-        SELECT b.id, EXTRACT(EPOCH FROM b.expires_at)::float AS due, EXTRACT(EPOCH FROM x.at)::float AS settled,
-               b.id::text AS broadcast
-          FROM transitions x JOIN broadcasts b ON b.id = x.subject_id WHERE x.name = 'expire'""",
+        SELECT b.id, EXTRACT(EPOCH FROM CASE WHEN reopened.at IS NULL THEN b.expires_at ELSE m.due_at END)::float AS due,
+               EXTRACT(EPOCH FROM x.at)::float AS settled, b.id::text AS broadcast
+          FROM transitions x JOIN broadcasts b ON b.id = x.subject_id LEFT JOIN mailbox m ON m.id = x.command_id
+          LEFT JOIN LATERAL (SELECT later.at FROM transitions later
+                              WHERE later.subject_id = x.subject_id AND later.id > x.id
+                                AND later.name IN ('reopen_some', 'reopen_all') LIMIT 1) AS reopened ON true
+         WHERE x.name = 'expire'""",
     "answer": """
         SELECT a.id, EXTRACT(EPOCH FROM a.expires_at)::float AS due, EXTRACT(EPOCH FROM x.at)::float AS settled,
                a.broadcast_id::text AS broadcast
           FROM transitions x JOIN assignments a ON a.id = x.subject_id
-         WHERE x.name = 'decline' AND x.details->>'reason' = 'timeout'""",
+         WHERE x.name IN ('decline', 'decline_replacement') AND x.details->>'reasonCode' = 'driver_timeout'""",
     "hold": """
         SELECT h.id, EXTRACT(EPOCH FROM h.expires_at)::float AS due, EXTRACT(EPOCH FROM x.at)::float AS settled,
                h.broadcast_id::text AS broadcast

@@ -1,4 +1,4 @@
-"""Writes the report of a fault test: faults, results of the checks, lateness of timers, as text and a chart."""
+"""Writes the report of a fault test: faults, results of the checks, moves of the trucks, lateness of timers, as text and a chart."""
 
 from __future__ import annotations
 
@@ -40,6 +40,11 @@ def told(play: Play) -> str:
                 _table(
                     ("", "check", "checked"),
                     [("**no**" if c.wrong else "yes", c.sentence, c.figure) for c in play.counted],
+                ),
+                "## What became of the trucks",
+                _table(
+                    ("command", "transition or refusal", "times"),
+                    [(each.command, each.effect, str(each.times)) for each in play.moves],
                 ),
                 "## How late timers were",
                 _lateness(play),

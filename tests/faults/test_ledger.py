@@ -16,6 +16,7 @@ from tests.faults import verification  # noqa: F401 (importing it registers the 
 from tests.faults.checks import CHECKS
 from tests.faults.fault_system import FaultSystem
 from tests.faults.faults import FAULTS
+from tests.faults.moves import WAYS_OUT
 from tests.faults.plan import plan
 from tests.faults.play import Play, perform
 from tests.faults.report import told, write
@@ -63,6 +64,14 @@ def test_a_process_was_stopped_for_ten_seconds_and_rows_and_tables_were_locked_f
 
 def test_there_were_commands_and_timers_to_count(play: Play) -> None:
     assert play.ledger.entries and play.delays
+
+
+def test_WAYS_01_the_people_used_all_ways_out_of_a_won_truck_and_some_of_them_succeeded(play: Play) -> None:
+    """On a slow machine there are few trucks, so only the sum of the successes is certain to be positive."""
+    assert {each.command for each in play.moves} >= WAYS_OUT, play.moves
+    assert any(each.command in WAYS_OUT and not each.effect.startswith("refused") for each in play.moves), (
+        play.moves
+    )
 
 
 @pytest.mark.parametrize("sentence", list(CHECKS))

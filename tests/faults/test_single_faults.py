@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -16,7 +20,7 @@ from sqlalchemy import text
 from tests.faults.fault_system import FaultSystem
 from tests.faults.punctuality import LATE_SECONDS, SHARING_SECONDS
 from tests.support.disks import no_room
-from tests.support.people import BOOKING
+from tests.support.people import BOOKING, Truck, refusal
 from tests.support.system import doctor
 from tests.support.waiting import eventually, pid_of
 from weelo_workers.contracts.queues import QUEUES
@@ -198,6 +202,151 @@ def test_a_server_that_dies_while_the_disk_is_full_comes_back_when_there_is_room
         eventually(begun_and_not_written, within=10)
     pid_of(fault_system.valkey)
     booked(fault_system)
+
+
+class WonTruck:
+    """A truck under way to the pickup. Its request has no other slot, and its deadline has passed."""
+
+    def __init__(self, fault_system: FaultSystem) -> None:
+        self._on = fault_system
+        self.fleet, self.other = Truck(fault_system.system), Truck(fault_system.system)
+        self.broadcast = booked(fault_system)[1]
+        for fleet in (self.fleet, self.other):
+            eventually(partial(self.offers_to, fleet), within=20)
+        self.assignment = self.drives(self.fleet, "en_route_pickup")
+        with fault_system.engine.begin() as connection:
+            connection.execute(
+                text("UPDATE broadcasts SET expires_at = clock_timestamp() WHERE id = :id"),
+                {"id": self.broadcast},
+            )
+            connection.execute(
+                text(
+                    "UPDATE mailbox SET due_at = clock_timestamp(), wake_at = clock_timestamp()"
+                    " WHERE name = 'broadcasts.expire' AND payload->>'broadcast_id' = :id"
+                ),
+                {"id": self.broadcast},
+            )
+        eventually(lambda: not self.pending("broadcasts.expire"), within=20)
+
+    def drives(self, fleet: Truck, *steps: str) -> str:
+        """Let the fleet accept, and its driver accept and report these statuses. Return the assignment's id."""
+        (assignment,) = fleet.accept(self.broadcast)["assignments"]
+        with self._on.system.http(Role.DRIVER, fleet.driver) as driver:
+            driver.post(f"/assignments/{assignment['id']}/accept", json={}).raise_for_status()
+            for step in steps:
+                reported = driver.put(f"/trips/{assignment['tripId']}/status", json={"status": step})
+                reported.raise_for_status()
+        return str(assignment["id"])
+
+    def give_back(self) -> str:
+        """Let the driver give the truck back, without waiting for the outcome. Return the command's id."""
+        with self._on.system.http(Role.DRIVER, self.fleet.driver) as driver:
+            answer = driver.post(
+                f"/assignments/{self.assignment}/give-back",
+                json={"reasonCode": "breakdown"},
+                headers={"Prefer": ""},
+            )
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["commandId"])
+
+    def offers_to(self, fleet: Truck) -> int:
+        """Return how often the request was offered to this fleet."""
+        return int(
+            self._on.rows(
+                "SELECT count(*) AS n FROM log_lines l JOIN events e ON e.id = l.event_id"
+                " WHERE e.event = 'new_broadcast' AND l.user_id = :fleet AND e.data->>'broadcastId' = :id",
+                fleet=fleet.id,
+                id=self.broadcast,
+            )[0].n
+        )
+
+    def pending(self, name: str) -> bool:
+        """Return whether a command of this name is unsettled for the request."""
+        query = "SELECT 1 FROM mailbox WHERE name = :name AND settled_at IS NULL AND payload->>'broadcast_id' = :id"
+        return bool(self._on.rows(query, name=name, id=self.broadcast))
+
+    def state(self) -> Any:
+        """Return status, rounds and ring of the request, how often a truck was given back, and whether a timer ends it."""
+        return self._on.rows(
+            "SELECT status, reoffer_rounds, radius_step,"
+            " (SELECT count(*) FROM transitions WHERE broadcast_id = b.id AND name = 'give_back') AS given_back,"
+            " EXISTS (SELECT 1 FROM mailbox m WHERE m.name = 'broadcasts.expire' AND m.due_at = b.expires_at"
+            "            AND m.payload->>'broadcast_id' = b.id::text) AS ends"
+            " FROM broadcasts b WHERE id = :id",
+            id=self.broadcast,
+        )[0]
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        with self._on.engine.begin() as other_transaction:
+            other_transaction.execute(
+                text("SELECT 1 FROM broadcasts WHERE id = :id FOR UPDATE"), {"id": self.broadcast}
+            )
+            yield
+
+    def waiting(self, queue: str) -> list[int]:
+        """Return the worker processes of this queue that wait for the lock of a request."""
+        workers = self._on.system.pids(queue)
+        return [child for port in self._on.waiting_for_a_lock() for child in self._on.holding(workers, port)]
+
+    def kill_waiting(self, queue: str) -> None:
+        for pid in eventually(lambda: self.waiting(queue), within=20):
+            os.kill(pid, signal.SIGKILL)
+
+    def saved_by_another_fleet(self, command: str) -> None:
+        """Assert that the truck was given back once, that the slot was offered again, and that another fleet can take it."""
+        eventually(lambda: settled(self._on, command), within=20)
+        eventually(lambda: self.offers_to(self.other) == 2, within=20)
+        eventually(lambda: self.state().radius_step, within=20)
+        state = self.state()
+        assert (state.status, state.reoffer_rounds, state.given_back) == ("active", 1, 1)
+        assert state.ends, "no timer is due at the new deadline"
+        assert self.offers_to(self.fleet) == 1
+        assert refusal(lambda: self.fleet.accept(self.broadcast)) == (409, "SLOT_GIVEN_BACK")
+        self.drives(self.other, "completed")
+        assert self.state().status == "completed"
+
+
+def test_WAYS_01_a_worker_killed_in_the_transaction_of_a_give_back_leaves_nothing_stuck(
+    fault_system: FaultSystem,
+) -> None:
+    won = WonTruck(fault_system)
+    with won.locked():
+        command = won.give_back()
+        won.kill_waiting("trips")
+    won.saved_by_another_fleet(command)
+
+
+def test_WAYS_01_a_worker_killed_between_commit_and_wake_up_of_a_give_back_leaves_nothing_stuck(
+    fault_system: FaultSystem,
+) -> None:
+    """While Redis does not answer, the worker has committed and cannot send the wake-up of the new offer."""
+    won = WonTruck(fault_system)
+    with ExitStack() as redis_stopped:
+        with won.locked():
+            command = won.give_back()
+            (worker,) = eventually(lambda: won.waiting("trips"), within=20)
+            redis_stopped.enter_context(fault_system.stopped([pid_of(fault_system.valkey)]))
+        eventually(lambda: settled(fault_system, command), within=20)
+        os.kill(worker, signal.SIGKILL)
+    won.saved_by_another_fleet(command)
+
+
+@pytest.mark.parametrize(
+    ("queue", "name"), [("broadcasts", "broadcasts.reoffer"), ("timers", "broadcasts.widen")]
+)
+def test_WAYS_02_a_worker_killed_while_it_offers_the_reopened_slot_leaves_nothing_stuck(
+    fault_system: FaultSystem, queue: str, name: str
+) -> None:
+    """The workers of the queue are stopped until the request is locked, so that they are killed in that command."""
+    won = WonTruck(fault_system)
+    with fault_system.stopped(fault_system.system.pids("beat")), ExitStack() as lock:
+        with fault_system.stopped(fault_system.system.pids(queue)):
+            command = won.give_back()
+            eventually(lambda: won.pending(name), within=20)
+            lock.enter_context(won.locked())
+        won.kill_waiting(queue)
+    won.saved_by_another_fleet(command)
 
 
 def test_CNCL_05_afterwards_nothing_is_left_and_the_doctor_finds_nothing(fault_system: FaultSystem) -> None:

@@ -12,9 +12,11 @@ from __future__ import annotations
 import ast
 import itertools
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import lru_cache
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -42,9 +44,20 @@ from weelo_workers.contracts.fleet import (
     VehicleDetails,
 )
 from weelo_workers.contracts.offers import Acceptance, Confirmation, OneTruck, Refusal, SlotsWanted
-from weelo_workers.contracts.statuses import Role
-from weelo_workers.contracts.trips import DriverRefusal, TripLocation, TripStep, Waypoint
-from weelo_workers.contracts.wire import Request
+from weelo_workers.contracts.reasons import CustomerReason, ProviderReason
+from weelo_workers.contracts.statuses import EndOutcome, Role
+from weelo_workers.contracts.trips import (
+    DriverRefusal,
+    Ending,
+    GivingBack,
+    NoShowReport,
+    Replacement,
+    TripLocation,
+    TripStep,
+    TruckCancellation,
+    Waypoint,
+)
+from weelo_workers.contracts.wire import Request, rfc3339
 from weelo_workers.models import Base
 from weelo_workers.notifications import live_stream
 from weelo_workers.redis_client import redis
@@ -59,7 +72,8 @@ NO_COMMAND = dict.fromkeys(
 # Fields that need not be found in a place, with the reason. A field that is found there must be removed from this list.
 MAY_BE_MISSING: dict[str, dict[str, str]] = {
     "DriverDetails.licenseNumber": {VIEWS: "kept for operators; CONTRACT section 3 shows no Driver with it"},
-    "Refusal.reason": {VIEWS: "kept for operators, in offers.decline_reason"},
+    "Refusal.reason": {VIEWS: "kept for operators, in offers.decline_note"},
+    "Refusal.reasonCode": {VIEWS: "kept for operators, in offers.decline_reason_code"},
     **{
         f"{model}.notes": {OFFER: "long text; GET /offers and GET /broadcasts/{id} have it"}
         for model in ("NewBooking", "NewOrder")
@@ -72,7 +86,10 @@ MAY_BE_MISSING: dict[str, dict[str, str]] = {
 }
 # Other names under which the value of a field is found.
 OTHER_NAMES: dict[str, set[str]] = {
-    "Refusal.reason": {"decline_reason"},
+    **{f"{model}.reason": {"note"} for model in ("Cancellation", "DriverRefusal")},
+    "Ending.outcome": {"status"},
+    "Refusal.reason": {"decline_note"},
+    "Refusal.reasonCode": {"decline_reason_code"},
     "VehicleRequirement.quantity": {"count", "trucks_needed", "trucksNeeded"},
     "TripLocation.recordedAt": {"recordedAt"},
 }
@@ -93,7 +110,10 @@ FIXED: dict[str, Any] = {
     "quantity": 3,
     "phone": "+91 98100 00017",
     "recordedAt": "2026-02-19T10:00:00.250Z",
+    "occurredAt": "2026-02-19T09:30:00.750Z",
 }
+
+A_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:")
 
 _numbers = itertools.count(3)
 
@@ -127,6 +147,8 @@ def _value(model: type[BaseModel], name: str, alias: str) -> Any:
         return [filled_in(item)]
     if get_origin(kind) is Literal:
         return get_args(kind)[0]
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return next(iter(kind)).value
     of_kind: dict[Any, Any] = {
         str: f"{alias} {number}",
         int: int(_within_limits(model, alias, number)),
@@ -187,6 +209,10 @@ def pairs(tree: Any) -> Iterator[tuple[str, str]]:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, str) and A_TIME.match(value):
+        value = datetime.fromisoformat(value)
+    if isinstance(value, datetime):
+        return rfc3339(value)
     return str(float(value)) if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
@@ -316,6 +342,10 @@ def _timeline(probe: Probe, broadcast: Any) -> list[Any]:
     return [probe.ask(Role.ADMIN, uuid4(), f"GET /broadcasts/{broadcast}/timeline")]
 
 
+def _reads_timeline(probe: Probe, broadcast: Any) -> Callable[[Any], list[Any]]:
+    return lambda _: _timeline(probe, broadcast)
+
+
 def cancel_booking(probe: Probe) -> None:
     broadcast = probe.world.broadcast()
     probe.send(
@@ -324,7 +354,7 @@ def cancel_booking(probe: Probe) -> None:
         Role.CUSTOMER,
         probe.world.customer_of(broadcast),
         f"PUT /bookings/{broadcast}/cancel",
-        lambda _: _timeline(probe, broadcast),
+        _reads_timeline(probe, broadcast),
     )
 
 
@@ -351,7 +381,7 @@ def cancel_order(probe: Probe) -> None:
         Role.CUSTOMER,
         probe.world.customer_of(broadcast),
         f"PUT /orders/{broadcast}/cancel",
-        lambda _: _timeline(probe, broadcast),
+        _reads_timeline(probe, broadcast),
     )
 
 
@@ -476,14 +506,94 @@ def driver_decline(probe: Probe) -> None:
         Role.DRIVER,
         assignment.driver_id,
         f"POST /assignments/{assignment.id}/decline",
-        lambda _: _timeline(probe, broadcast),
+        _reads_timeline(probe, broadcast),
     )
 
 
+def give_back(probe: Probe) -> None:
+    for role in (Role.DRIVER, Role.TRANSPORTER):
+        broadcast = probe.world.on_the_way()
+        [assignment] = probe.world.assignments(broadcast)
+        probe.send(
+            GivingBack,
+            filled_in(GivingBack),
+            role,
+            assignment.driver_id if role is Role.DRIVER else assignment.transporter_id,
+            f"POST /assignments/{assignment.id}/give-back",
+            _reads_timeline(probe, broadcast),
+        )
+
+
+def replace(probe: Probe) -> None:
+    fleet = probe.world.fleet(trucks=2)
+    broadcast = probe.world.broadcast()
+    probe.world.accept(fleet, broadcast, fleet.trucks[:1])
+    [assignment] = probe.world.assignments(broadcast)
+    other = fleet.trucks[1]
+    body = filled_in(Replacement, driverId=str(other.driver_id), vehicleId=str(other.vehicle_id))
+    probe.send(
+        Replacement,
+        body,
+        Role.TRANSPORTER,
+        fleet.id,
+        f"POST /assignments/{assignment.id}/replace",
+        _reads_timeline(probe, broadcast),
+    )
+
+
+def report_no_show(probe: Probe) -> None:
+    broadcast = probe.world.on_the_way()
+    [assignment] = probe.world.assignments(broadcast)
+    probe.world.report(assignment, "at_pickup")
+    probe.world.tick(1801)
+    probe.send(
+        NoShowReport,
+        filled_in(NoShowReport),
+        Role.DRIVER,
+        assignment.driver_id,
+        f"POST /assignments/{assignment.id}/no-show",
+        _reads_timeline(probe, broadcast),
+    )
+
+
+def cancel_truck(probe: Probe) -> None:
+    broadcast = probe.world.on_the_way(2)
+    [assignment, _] = probe.world.assignments(broadcast)
+    probe.send(
+        TruckCancellation,
+        filled_in(TruckCancellation),
+        Role.CUSTOMER,
+        probe.world.customer_of(broadcast),
+        f"POST /assignments/{assignment.id}/cancel",
+        _reads_timeline(probe, broadcast),
+    )
+
+
+def end_trip(probe: Probe) -> None:
+    for outcome in EndOutcome:
+        broadcast = probe.world.on_the_way()
+        [assignment] = probe.world.assignments(broadcast)
+        probe.send(
+            Ending,
+            filled_in(Ending, outcome=outcome),
+            Role.ADMIN,
+            uuid4(),
+            f"POST /assignments/{assignment.id}/end",
+            _reads_timeline(probe, broadcast),
+        )
+
+
 def trip_status(probe: Probe) -> None:
-    [assignment] = probe.world.assignments(probe.world.on_the_way())
-    body = filled_in(TripStep)
-    probe.send(TripStep, body, Role.DRIVER, assignment.driver_id, f"PUT /trips/{assignment.trip_id}/status")
+    broadcast = probe.world.on_the_way()
+    [assignment] = probe.world.assignments(broadcast)
+    probe.send(
+        TripStep,
+        filled_in(TripStep),
+        Role.DRIVER,
+        assignment.driver_id,
+        f"PUT /trips/{assignment.trip_id}/status",
+        _reads_timeline(probe, broadcast),
+    )
 
 
 def trip_location(probe: Probe) -> None:
@@ -532,6 +642,11 @@ SCENARIOS: dict[tuple[str, type[Request]], Callable[[Probe], None]] = {
     ("PUT /drivers/<driverId>", DriverDetails): register_driver,
     ("PUT /devices/<token>", DeviceDetails): register_device,
     ("POST /assignments/<id>/decline", DriverRefusal): driver_decline,
+    ("POST /assignments/<id>/give-back", GivingBack): give_back,
+    ("POST /assignments/<id>/replace", Replacement): replace,
+    ("POST /assignments/<id>/no-show", NoShowReport): report_no_show,
+    ("POST /assignments/<id>/cancel", TruckCancellation): cancel_truck,
+    ("POST /assignments/<id>/end", Ending): end_trip,
     ("PUT /trips/<tripId>/status", TripStep): trip_status,
     ("POST /trips/<tripId>/location", TripLocation): trip_location,
     ("POST /transporter/heartbeat", Heartbeat): heartbeat,
@@ -581,6 +696,49 @@ def test_every_field_of_a_request_arrives(world: World, route: str, model: type[
         for place in MAY_BE_MISSING.get(path, {}).keys() - places
     }
     assert stale == set()
+
+
+REASONS: dict[str, tuple[Callable[[World, Any], Any], str]] = {
+    "give-back": (
+        lambda world, trip: world.give_back(
+            trip, by=Role.TRANSPORTER, reason=ProviderReason.SAFETY, note="a slope"
+        ),
+        "safety",
+    ),
+    "cancel of one truck": (
+        lambda world, trip: world.cancel_truck(trip, reason=CustomerReason.TOO_SLOW, note="a slope"),
+        "too_slow",
+    ),
+    "end": (
+        lambda world, trip: world.end_trip(trip, reason=CustomerReason.PRICE, note="a slope"),
+        "price",
+    ),
+    "cancel": (
+        lambda world, trip: world.cancel(
+            trip.broadcast_id, reason="a slope", code=CustomerReason.FOUND_ELSEWHERE
+        ),
+        "found_elsewhere",
+    ),
+}
+
+
+@pytest.mark.parametrize("way", REASONS)
+def test_WAYS_01_a_reason_is_a_code_in_row_view_event_and_timeline_and_the_words_are_a_note(
+    world: World, way: str
+) -> None:
+    gives, code = REASONS[way]
+    broadcast = world.on_the_way()
+    [trip] = world.assignments(broadcast)
+    assert gives(world, trip).status == "succeeded"
+    [ended] = world.assignments(broadcast)
+    assert (ended.reason_code, ended.note) == (code, "a slope")
+    told = world.events_of(trip.driver_id, "trip_cancelled")[-1]
+    assert told["reasonCode"] == told["assignment"]["reasonCode"] == code
+    assert told["reason"] != code
+    headers = {"Authorization": f"Bearer {token(Role.ADMIN, uuid4())}"}
+    timeline = _app().get(f"/api/v1/broadcasts/{broadcast}/timeline", headers=headers).get_json()
+    details = [entry["details"] for entry in timeline["items"] if entry["subjectId"] == str(trip.id)][-1]
+    assert (details["reasonCode"], details["note"]) == (code, "a slope")
 
 
 def _fields(model: type[BaseModel]) -> set[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from tests.support.world import Fleet, World
-from weelo_workers.contracts.statuses import AssignmentStatus
+from weelo_workers.contracts.statuses import AssignmentStatus, EndOutcome, Role
 from weelo_workers.lifecycles import assignment, broadcast, hold, truck_request
 from weelo_workers.lifecycles.lifecycle import Lifecycle
 
@@ -18,6 +18,8 @@ LIFECYCLES: dict[str, Lifecycle[Any]] = {
     "hold": hold.LIFECYCLE,
     "assignment": assignment.LIFECYCLE,
 }
+
+BEFORE_LOADING = ("pending", "driver_accepted", "en_route_pickup", "at_pickup")
 
 # The command that creates a broadcast also enters and leaves `broadcasting`, in one transaction. So no other command
 # finds a broadcast in `created` or `broadcasting`, unless an earlier version has created it.
@@ -132,6 +134,112 @@ def holds_end_with_what_they_are_on(world: World) -> None:
     world.tick(21)
 
 
+def trucks_are_given_back_at_every_step(world: World) -> None:
+    for step in BEFORE_LOADING:
+        request, _ = asked(world, 2, won=1)
+        world.give_back(brought_to(world, request, step), by=Role.TRANSPORTER)
+
+
+def trucks_are_lost_and_searched_for_again(world: World) -> None:
+    """Lose a truck while the request is partly filled, full, in progress and expired, with and without another truck."""
+    for others in (0, 1):
+        for open_slots, step in ((1, "driver_accepted"), (0, "driver_accepted"), (0, "en_route_pickup")):
+            request, _ = asked(world, others + 1 + open_slots, won=others + 1, yes=others + 1)
+            assert world.give_back(brought_to(world, request, step)).status == "succeeded"
+        request, _ = asked(world, others + 2, won=others + 1, yes=others + 1)
+        world.tick(121)
+        world.give_back(world.assignments(request)[0])
+
+
+def nothing_is_searched_for_while_the_customer_has_another_request(world: World) -> None:
+    for step in ("driver_accepted", "en_route_pickup"):
+        request, _ = asked(world, 1, won=1, yes=1)
+        trip = brought_to(world, request, step)
+        world.broadcast(1, customer=world.customer_of(request))
+        world.give_back(trip)
+    request, _ = asked(world, 2, won=1, yes=1)
+    world.tick(121)
+    world.broadcast(1, customer=world.customer_of(request))
+    world.give_back(world.assignments(request)[0])
+
+
+def a_truck_never_sets_out(world: World) -> None:
+    asked(world, 1, won=1, yes=1)
+    world.tick(901)
+    world.tick(2701)
+
+
+def drivers_and_vehicles_are_replaced_at_every_step(world: World) -> None:
+    for step in BEFORE_LOADING:
+        request, fleet = asked(world, 2, won=1)
+        spare = fleet.trucks[1]
+        world.replace(brought_to(world, request, step), vehicle=spare.vehicle_id)
+        world.replace(world.assignments(request)[0], driver=spare.driver_id)
+
+
+def a_replacement_declines(world: World) -> None:
+    request, fleet = asked(world, 2, won=1, yes=1)
+    world.replace(world.assignments(request)[0], driver=fleet.trucks[1].driver_id)
+    world.answer(world.assignments(request)[0], yes=False)
+
+
+def the_only_truck_under_way_gets_another_driver(world: World) -> None:
+    fleet = world.fleet(3)
+    request = world.broadcast(2)
+    world.accept(fleet, request, fleet.trucks[:2])
+    world.drivers_accept(request)
+    trip = brought_to(world, request, "en_route_pickup")
+    world.replace(trip, driver=fleet.trucks[2].driver_id)
+
+
+def customers_cancel_trucks_one_by_one(world: World) -> None:
+    for step in BEFORE_LOADING:
+        request, _ = asked(world, 1, won=1)
+        world.cancel_truck(brought_to(world, request, step))
+    for open_slots in (0, 1):
+        request, _ = asked(world, 2 + open_slots, won=2)
+        for trip in world.assignments(request):
+            world.cancel_truck(trip)
+    for won in (1, 2):
+        request, _ = asked(world, 3, won=won, yes=won)
+        world.tick(121)
+        for trip in world.assignments(request):
+            world.cancel_truck(trip)
+
+
+def trucks_under_way_are_cancelled(world: World) -> None:
+    request, _ = asked(world, 3, won=3, yes=3)
+    first, second, _ = world.assignments(request)
+    for trip in (first, second):
+        world.report(trip, "en_route_pickup")
+    for trip in (first, second):
+        world.cancel_truck(trip)
+
+
+def a_customer_does_not_come(world: World) -> None:
+    request, _ = asked(world, 1, won=1, yes=1)
+    world.report(world.assignments(request)[0], "at_pickup")
+    world.tick(1801)
+    world.report_no_show(world.assignments(request)[0])
+
+
+def an_operator_ends_trips_at_every_step(world: World) -> None:
+    for outcome in EndOutcome:
+        for step in sorted(assignment.LIVE):
+            request, _ = asked(world, 1, won=1)
+            world.end_trip(brought_to(world, request, step), outcome)
+
+
+def brought_to(world: World, request: UUID, step: str) -> Any:
+    """Bring the first truck of the request to this status, and return its assignment."""
+    [trip, *_] = world.assignments(request)
+    if step != "pending" and trip.status == "pending":
+        world.answer(trip, yes=True)
+    if step in assignment.STEPS:
+        world.report(trip, step)
+    return next(each for each in world.assignments(request) if each.id == trip.id)
+
+
 SCENARIOS: list[Callable[[World], None]] = [
     rings_go_round_until_nobody_has_come,
     rings_go_on_for_the_trucks_that_are_missing,
@@ -145,6 +253,17 @@ SCENARIOS: list[Callable[[World], None]] = [
     trips_jump_from_any_step_to_any_later_one,
     holds_are_dropped_run_out_or_confirmed,
     holds_end_with_what_they_are_on,
+    trucks_are_given_back_at_every_step,
+    trucks_are_lost_and_searched_for_again,
+    nothing_is_searched_for_while_the_customer_has_another_request,
+    a_truck_never_sets_out,
+    drivers_and_vehicles_are_replaced_at_every_step,
+    a_replacement_declines,
+    the_only_truck_under_way_gets_another_driver,
+    customers_cancel_trucks_one_by_one,
+    trucks_under_way_are_cancelled,
+    a_customer_does_not_come,
+    an_operator_ends_trips_at_every_step,
 ]
 
 

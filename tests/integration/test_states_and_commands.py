@@ -9,7 +9,10 @@ slash separates a state or a command from its variant.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -27,20 +30,22 @@ from weelo_workers.contracts.broadcasts import (
     WidenBroadcast,
 )
 from weelo_workers.contracts.command import REGISTRY, Command
-from weelo_workers.contracts.offers import ExpireHold
+from weelo_workers.contracts.offers import ExpireHold, Truck
 from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.statuses import (
     AssignmentStatus,
     BroadcastStatus,
+    EndOutcome,
     HoldStatus,
     Role,
     TruckRequestStatus,
 )
-from weelo_workers.contracts.trips import ExpireAssignment
+from weelo_workers.contracts.trips import ExpireAssignment, ReportStalled
 from weelo_workers.lifecycles import assignment, broadcast, hold, truck_request
 from weelo_workers.lifecycles.lifecycle import Transition
 from weelo_workers.presence_sync import read_availability, write_presence
 from weelo_workers.redis_client import redis
+from weelo_workers.settings import settings
 
 # `accept`, `hold` and `decline` are commands of the onlooker, `confirm_hold` and `release_hold` of the holder (see
 # class Scene). In the state `created` no transporter has an offer, so there is no hold, and the answers are those for
@@ -77,7 +82,7 @@ expired           BROADCAST_EXPIRED    BROADCAST_EXPIRED    done                
     # `catch_up` are for the latecomer, who drove into the ring after its offers were made.
     """
                   widen  widen/again  expire  expire/early  reoffer  reoffer/taken  offer_late  catch_up
-created           done   same         done    waits         waits    same           same        same
+created           done   same         done    waits         waits    same           same        waits
 broadcasting      same   same         done    waits         done     same           same        waits
 active            done   same         done    waits         done     same           done        waits
 partially_filled  done   same         done    waits         done     same           done        waits
@@ -100,6 +105,79 @@ completed         same               same
 cancelled         same               same
 expired           same               same
 """,
+    # `new_round`: the slot came back, and the rings start again. `old_round`: a timer set before they started again.
+    """
+                  reoffer/new_round  reoffer/new_round/taken  widen/old_round
+created           waits              waits                    same
+broadcasting      done               waits                    same
+active            done               waits                    same
+partially_filled  done               waits                    same
+fully_filled      same               same                     same
+in_progress       same               same                     same
+completed         same               same                     same
+cancelled         same               same                     same
+expired           same               same                     same
+""",
+    # `accept/winner`, `hold/winner`: the winner has given the only slot back.
+    """
+                   accept/winner        hold/winner
+created            BROADCAST_NOT_FOUND  BROADCAST_NOT_FOUND
+broadcasting       no                   done
+active             done                 done
+active/given_back  SLOT_GIVEN_BACK      SLOT_GIVEN_BACK
+partially_filled   same                 done
+fully_filled       same                 BROADCAST_FILLED
+in_progress        same                 BROADCAST_FILLED
+completed          BROADCAST_FILLED     BROADCAST_FILLED
+cancelled          BROADCAST_CANCELLED  BROADCAST_CANCELLED
+expired            same                 BROADCAST_EXPIRED
+""",
+    # Commands about the winner's truck, if there is one. LOSSES below has the states to which they lead.
+    """
+                    give_back             give_back/driver      driver_decline        cancel_truck
+created             ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND
+broadcasting        ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND
+active              ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND
+active/given_back   same                  same                  same                  BOOKING_CANNOT_CANCEL
+partially_filled    done                  done                  no                    done
+fully_filled        done                  done                  no                    done
+fully_filled/again  done                  done                  no                    done
+in_progress         done                  done                  no                    done
+completed           no                    no                    no                    BOOKING_CANNOT_CANCEL
+cancelled           no                    no                    no                    same
+expired             done                  done                  no                    done
+expired/empty       ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND
+""",
+    """
+                    report_no_show        replace/driver        replace/vehicle       end/completed         end/failed
+created             ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND
+broadcasting        ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND
+active              ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND
+active/given_back   no                    no                    no                    no                    no
+partially_filled    no                    done                  done                  done                  done
+fully_filled        no                    done                  done                  done                  done
+fully_filled/again  no                    done                  done                  done                  done
+in_progress         no                    done                  done                  done                  done
+in_progress/waited  done                  done                  done                  done                  done
+completed           no                    no                    no                    same                  no
+cancelled           no                    no                    no                    no                    no
+expired             no                    done                  done                  done                  done
+expired/waited      done                  done                  done                  done                  done
+expired/empty       ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND
+""",
+    # Their timers. Where the winner's truck has another status than the watched one, the timer does nothing.
+    """
+                  remind_to_start  give_back_stalled  report_stalled
+created           same             same               same
+broadcasting      same             same               same
+active            same             same               same
+partially_filled  done             done               same
+fully_filled      done             done               same
+in_progress       same             same               done
+completed         same             same               same
+cancelled         same             same               same
+expired           done             done               same
+""",
 )
 
 # The onlooker or the holder accepts one named slot. In the state `held` the holder's hold contains this slot.
@@ -113,6 +191,19 @@ accepted   REQUEST_ALREADY_TAKEN  REQUEST_ALREADY_TAKEN
 completed  REQUEST_ALREADY_TAKEN  REQUEST_ALREADY_TAKEN
 cancelled  BROADCAST_CANCELLED    BROADCAST_CANCELLED
 expired    BROADCAST_EXPIRED      BROADCAST_EXPIRED
+""",
+    # `given_back`: by the winner, and its slot came back. `truck`: the customer has cancelled the truck.
+    """
+                      accept/winner/slot     give_back             cancel_truck           replace/driver
+searching             done                   ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND   ASSIGNMENT_NOT_FOUND
+searching/given_back  SLOT_GIVEN_BACK        same                  BOOKING_CANNOT_CANCEL  no
+held                  REQUEST_ALREADY_TAKEN  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND   ASSIGNMENT_NOT_FOUND
+assigned              same                   done                  done                   done
+accepted              same                   done                  done                   done
+completed             REQUEST_ALREADY_TAKEN  no                    BOOKING_CANNOT_CANCEL  no
+cancelled             BROADCAST_CANCELLED    ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND   ASSIGNMENT_NOT_FOUND
+cancelled/truck       REQUEST_ALREADY_TAKEN  no                    same                   no
+expired               BROADCAST_EXPIRED      ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND   ASSIGNMENT_NOT_FOUND
 """,
 )
 
@@ -129,25 +220,38 @@ ended/expired    BROADCAST_EXPIRED    same          same         same
 """,
 )
 
+# `replaced`: the assignment has its second driver. `timeout`: its driver was silent. `stalled`: it was given back by a
+# timer. `waited`: PICKUP_WAIT_SECONDS have passed since the truck arrived. `truck`: the customer has cancelled only this
+# truck. `ended`: an operator has ended the trip as completed. A command with `stale` is a timer that was set before the
+# assignment entered its status; a command with `replaced` comes from the first driver.
 ASSIGNMENT = (
     """
-                         driver_accept       driver_decline  expire_assignment  expire_assignment/early
-pending                  done                done            done               waits
-pending/late             ASSIGNMENT_EXPIRED  done            done               -
-driver_accepted          same                no              same               same
-en_route_pickup          same                no              same               same
-at_pickup                same                no              same               same
-loading_complete         same                no              same               same
-in_transit               same                no              same               same
-arrived_at_drop          same                no              same               same
-completed                no                  no              same               same
-driver_declined          no                  same            same               same
-driver_declined/timeout  ASSIGNMENT_EXPIRED  same            same               same
-cancelled                no                  no              same               same
+                          driver_accept       driver_decline  expire_assignment  expire_assignment/early
+pending                   done                done            done               waits
+pending/late              ASSIGNMENT_EXPIRED  done            done               -
+pending/replaced          done                done            done               waits
+driver_accepted           same                no              same               same
+en_route_pickup           same                no              same               same
+at_pickup                 same                no              same               same
+loading_complete          same                no              same               same
+in_transit                same                no              same               same
+arrived_at_drop           same                no              same               same
+completed                 no                  no              same               same
+driver_declined           no                  same            same               same
+driver_declined/timeout   ASSIGNMENT_EXPIRED  same            same               same
+given_back                no                  same            same               same
+given_back/stalled        no                  same            same               same
+given_back/replaced       no                  same            same               same
+given_back/timeout        ASSIGNMENT_EXPIRED  same            same               same
+customer_no_show          no                  no              same               same
+failed                    no                  no              same               same
+cancelled                 no                  no              same               same
+cancelled/truck           no                  no              same               same
 """,
     """
                   en_route_pickup  at_pickup  loading_complete  in_transit  arrived_at_drop  completed
 pending           no               no         no                no          no               no
+pending/replaced  no               no         no                no          no               no
 driver_accepted   done             done       done              done        done             done
 en_route_pickup   same             done       done              done        done             done
 at_pickup         no               same       done              done        done             done
@@ -155,13 +259,151 @@ loading_complete  no               no         same              done        done
 in_transit        no               no         no                same        done             done
 arrived_at_drop   no               no         no                no          same             done
 completed         no               no         no                no          no               same
+completed/ended   no               no         no                no          no               same
 driver_declined   no               no         no                no          no               no
+given_back        no               no         no                no          no               no
+customer_no_show  no               no         no                no          no               no
+failed            no               no         no                no          no               no
 cancelled         no               no         no                no          no               no
+""",
+    """
+                     give_back/driver  give_back/transporter  report_no_show  cancel_truck           end/completed  end/failed
+pending              no                done                   no              done                   done           done
+pending/late         no                done                   no              done                   done           done
+pending/replaced     no                done                   no              done                   done           done
+driver_accepted      done              done                   no              done                   done           done
+en_route_pickup      done              done                   no              done                   done           done
+at_pickup            done              done                   TOO_EARLY       done                   done           done
+at_pickup/waited     done              done                   done            done                   done           done
+loading_complete     no                no                     no              BOOKING_CANNOT_CANCEL  done           done
+in_transit           no                no                     no              BOOKING_CANNOT_CANCEL  done           done
+arrived_at_drop      no                no                     no              BOOKING_CANNOT_CANCEL  done           done
+completed            no                no                     no              BOOKING_CANNOT_CANCEL  same           no
+completed/ended      no                no                     no              BOOKING_CANNOT_CANCEL  same           no
+driver_declined      no                no                     no              BOOKING_CANNOT_CANCEL  no             no
+given_back           same              same                   no              BOOKING_CANNOT_CANCEL  no             no
+given_back/stalled   same              same                   no              BOOKING_CANNOT_CANCEL  no             no
+given_back/replaced  same              same                   no              BOOKING_CANNOT_CANCEL  no             no
+customer_no_show     no                no                     same            BOOKING_CANNOT_CANCEL  no             no
+failed               no                no                     no              BOOKING_CANNOT_CANCEL  no             same
+cancelled            no                no                     no              same                   no             no
+cancelled/truck      no                no                     no              same                   no             no
+""",
+    # `same`: the driver and the vehicle that the assignment has.
+    """
+                  replace/driver  replace/vehicle  replace/both  replace/same
+pending           done            done             done          same
+pending/late      done            done             done          same
+pending/replaced  done            done             done          same
+driver_accepted   done            done             done          same
+en_route_pickup   done            done             done          same
+at_pickup         done            done             done          same
+loading_complete  no              no               no            no
+in_transit        no              no               no            no
+arrived_at_drop   no              no               no            no
+completed         no              no               no            no
+driver_declined   no              no               no            no
+given_back        no              no               no            no
+customer_no_show  no              no               no            no
+failed            no              no               no            no
+cancelled         no              no               no            no
+""",
+    """
+                  remind_to_start  remind_to_start/stale  give_back_stalled  give_back_stalled/stale
+pending           same             same                   same               same
+pending/replaced  same             same                   same               same
+driver_accepted   done             same                   done               same
+en_route_pickup   same             same                   same               same
+at_pickup         same             same                   same               same
+loading_complete  same             same                   same               same
+in_transit        same             same                   same               same
+arrived_at_drop   same             same                   same               same
+completed         same             same                   same               same
+driver_declined   same             same                   same               same
+given_back        same             same                   same               same
+customer_no_show  same             same                   same               same
+failed            same             same                   same               same
+cancelled         same             same                   same               same
+""",
+    # `at_pickup`: the timer that watches the wait at the pickup, and not the way there.
+    """
+                  report_stalled  report_stalled/stale  report_stalled/at_pickup  report_stalled/at_pickup/stale
+pending           same            same                  same                      same
+pending/replaced  same            same                  same                      same
+driver_accepted   same            same                  same                      same
+en_route_pickup   done            same                  same                      same
+at_pickup         same            same                  done                      same
+loading_complete  same            same                  same                      same
+in_transit        same            same                  same                      same
+arrived_at_drop   same            same                  same                      same
+completed         same            same                  same                      same
+driver_declined   same            same                  same                      same
+given_back        same            same                  same                      same
+customer_no_show  same            same                  same                      same
+failed            same            same                  same                      same
+cancelled         same            same                  same                      same
 """,
 )
 
+# The status of a broadcast and its number of trucks after it has lost its first truck. It asked for 3 trucks; if it is
+# full, for the trucks that it has. `two`: it has a second truck, which has not set out. `other`: only the second truck
+# has set out. `alone`: only the first one has. `no_round`: given back after REOFFER_ROUNDS rounds. `asked_again`: given
+# back after the customer has opened another broadcast.
+LOSSES = (
+    """
+                      give_back           give_back_stalled   driver_decline      expire_assignment
+partially_filled      active/3            active/3            active/3            active/3
+partially_filled/two  partially_filled/3  partially_filled/3  partially_filled/3  partially_filled/3
+fully_filled          active/1            active/1            active/1            active/1
+fully_filled/two      partially_filled/2  partially_filled/2  partially_filled/2  partially_filled/2
+in_progress           active/1            -                   -                   -
+in_progress/other     partially_filled/2  partially_filled/2  partially_filled/2  partially_filled/2
+in_progress/alone     partially_filled/2  -                   -                   -
+expired               active/1            active/1            expired/2           expired/2
+expired/two           partially_filled/2  partially_filled/2  expired/2           expired/2
+""",
+    """
+                      replacement_declines  replacement_is_silent  give_back/no_round  give_back/asked_again
+partially_filled      active/3              active/3               active/2            -
+partially_filled/two  partially_filled/3    partially_filled/3     partially_filled/2  -
+fully_filled          active/1              active/1               expired/1           expired/1
+fully_filled/two      partially_filled/2    partially_filled/2     fully_filled/1      fully_filled/1
+in_progress           active/1              active/1               expired/1           expired/1
+in_progress/other     partially_filled/2    partially_filled/2     in_progress/1       in_progress/1
+in_progress/alone     partially_filled/2    partially_filled/2     fully_filled/1      fully_filled/1
+expired               active/1              active/1               expired/2           expired/2
+expired/two           partially_filled/2    partially_filled/2     expired/2           expired/2
+""",
+    """
+                      cancel_truck        report_no_show      end/failed          end/completed
+partially_filled      active/2            active/2            active/2            partially_filled/3
+partially_filled/two  partially_filled/2  partially_filled/2  partially_filled/2  partially_filled/3
+fully_filled          cancelled/1         -                   cancelled/1         completed/1
+fully_filled/two      fully_filled/1      -                   fully_filled/1      in_progress/2
+in_progress           cancelled/1         cancelled/1         cancelled/1         completed/1
+in_progress/other     in_progress/1       in_progress/1       in_progress/1       in_progress/2
+in_progress/alone     fully_filled/1      fully_filled/1      fully_filled/1      in_progress/2
+expired               cancelled/3         cancelled/3         cancelled/3         expired/3
+expired/two           expired/2           expired/2           expired/2           expired/3
+""",
+)
+
+# The replaced driver can do nothing any more, and is told the reason.
+REPLACED_DRIVER = """
+                          driver_accept    driver_decline   give_back        report_no_show   en_route_pickup
+pending/replaced          DRIVER_REPLACED  DRIVER_REPLACED  DRIVER_REPLACED  DRIVER_REPLACED  DRIVER_REPLACED
+driver_accepted/replaced  DRIVER_REPLACED  DRIVER_REPLACED  DRIVER_REPLACED  DRIVER_REPLACED  DRIVER_REPLACED
+given_back/replaced       DRIVER_REPLACED  DRIVER_REPLACED  DRIVER_REPLACED  DRIVER_REPLACED  DRIVER_REPLACED
+"""
+
 # For each (subject, command), the transitions of the subject that are the command's effect.
 TAKE = (broadcast.TAKE_SOME, broadcast.TAKE_LAST)
+REOPEN = (broadcast.REOPEN_SOME, broadcast.REOPEN_ALL)
+LOSE = (
+    *(broadcast.LOSE_TRUCK_WHILE_OPEN, broadcast.LOSE_ONLY_TRUCK_WHILE_OPEN, broadcast.LOSE_TRUCK),
+    *(broadcast.LOSE_TRUCK_UNDER_WAY, broadcast.NONE_UNDER_WAY, broadcast.LOSE_TRUCK_AFTER_EXPIRY),
+    broadcast.CANCEL_LAST_TRUCK,
+)
 WIDEN = (broadcast.WIDEN_UNFILLED, broadcast.WIDEN_PARTLY_FILLED)
 EFFECTS: dict[tuple[str, str], Sequence[Transition[Any]]] = {
     ("broadcast", "cancel"): (broadcast.CANCEL,),
@@ -172,15 +414,42 @@ EFFECTS: dict[tuple[str, str], Sequence[Transition[Any]]] = {
     ("broadcast", "offer_late"): WIDEN,
     ("broadcast", "offer_passed_over"): WIDEN,
     ("broadcast", "expire"): (broadcast.EXPIRE,),
+    ("broadcast", "give_back"): REOPEN,
+    ("broadcast", "cancel_truck"): LOSE,
+    ("broadcast", "end"): LOSE,
     ("truck_request", "accept"): (truck_request.ASSIGN,),
+    ("truck_request", "give_back"): (truck_request.REOPEN,),
     ("hold", "confirm_hold"): (hold.CONFIRM,),
     ("hold", "release_hold"): (hold.RELEASE,),
     ("hold", "expire_hold"): (hold.EXPIRE,),
     ("assignment", "driver_accept"): (assignment.ACCEPT,),
-    ("assignment", "driver_decline"): (assignment.DECLINE,),
-    ("assignment", "expire_assignment"): (assignment.DECLINE,),
+    ("assignment", "driver_decline"): (assignment.DECLINE, assignment.DECLINE_REPLACEMENT),
+    ("assignment", "expire_assignment"): (assignment.DECLINE, assignment.DECLINE_REPLACEMENT),
+    ("assignment", "give_back/driver"): (assignment.GIVE_BACK,),
+    ("assignment", "give_back"): (assignment.GIVE_BACK, assignment.GIVE_BACK_UNANSWERED),
+    ("assignment", "replace/driver"): (assignment.REPLACE_DRIVER,),
+    ("assignment", "replace/vehicle"): tuple(assignment.REPLACE_VEHICLE.values()),
+    ("assignment", "report_no_show"): (assignment.REPORT_NO_SHOW,),
+    ("assignment", "cancel_truck"): (assignment.CANCEL_TRUCK,),
+    ("assignment", "end/completed"): (assignment.END_COMPLETED,),
+    ("assignment", "end/failed"): (assignment.END_FAILED,),
+    ("assignment", "give_back_stalled"): (assignment.STALL,),
     **{("assignment", str(step)): (reach,) for step, reach in assignment.REACH.items()},
 }
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """An assignment that does not exist."""
+
+    id: UUID = field(default_factory=uuid4)
+    trip_id: UUID = field(default_factory=uuid4)
+    broadcast_id: UUID = field(default_factory=uuid4)
+    driver_id: UUID = field(default_factory=uuid4)
+    vehicle_id: UUID = field(default_factory=uuid4)
+    transporter_id: UUID = field(default_factory=uuid4)
+    state_changed_at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+
 
 ROWS = ("broadcasts", "truck_requests", "holds", "assignments", "offers", "passed_over", "transitions")
 
@@ -188,13 +457,15 @@ ROWS = ("broadcasts", "truck_requests", "holds", "assignments", "offers", "passe
 class Scene:
     """A customer's broadcast and four fleets, all with a truck that fits.
 
-    If a state requires it, the winner has won a slot and the holder holds one. The onlooker has an offer only. The
+    If a state requires it, the winner has won a slot and the holder holds one. The winner has a spare truck, which
+    replaces the first one. The onlooker has an offer only. The
     latecomer is 20 km away while the first ring is offered, and comes nearer afterwards.
     """
 
-    def __init__(self, world: World, fleets: Sequence[Fleet]) -> None:
+    def __init__(self, world: World, fleets: Sequence[Fleet], spares: Sequence[Truck]) -> None:
         self.world = world
         self.winner, self.holder, self.onlooker, self.latecomer = fleets
+        self.spare, self.second_spare = spares
         self.customer = uuid4()
         self.broadcast = self.held = uuid4()  # replaced as soon as there is a broadcast or a hold
 
@@ -209,6 +480,11 @@ class Scene:
         (row,) = self.world.rows(f"SELECT * FROM {subject}s {first}")
         return row
 
+    def row_of_broadcast(self) -> Any:
+        """Return the row of the broadcast that is the subject, also if the customer has another one."""
+        (row,) = self.world.rows("SELECT * FROM broadcasts WHERE id = :id", id=self.broadcast)
+        return row
+
     def write(self, statement: str) -> None:
         with self.world.engine.begin() as connection:
             connection.execute(text(statement))
@@ -217,7 +493,40 @@ class Scene:
         self.write(f"UPDATE {subject}s SET expires_at = clock_timestamp()")
 
     def timer(self, command: Command) -> CommandOutcome:
-        return self.world.execute(command, uuid4(), Role.ADMIN)
+        return self.world.fire(command)
+
+    @property
+    def trip(self) -> Any:
+        """Return the winner's assignment. If there is none, return one that is in no table."""
+        query = "SELECT * FROM assignments WHERE transporter_id = :winner"
+        rows = self.world.rows(query, winner=self.winner.id)
+        assert len(rows) <= 1
+        return rows[0] if rows else Unknown()
+
+    def replaces(self, *, driver: bool = False, vehicle: bool = False) -> CommandOutcome:
+        """Replace driver or vehicle by those of the spare truck, or by those of the second one."""
+        trip = self.trip
+        present = {trip.driver_id, trip.vehicle_id}
+        used = {self.spare.driver_id, self.spare.vehicle_id} & present
+        spare = self.second_spare if used else self.spare
+        return self.world.replace(
+            trip,
+            driver=spare.driver_id if driver else None,
+            vehicle=spare.vehicle_id if vehicle else None,
+        )
+
+    def gives_back(self, by: Role) -> CommandOutcome:
+        return self.world.give_back(self.trip, by=by)
+
+    def stalls(self, watched: AssignmentStatus, *, stale: bool = False) -> CommandOutcome:
+        trip = self.trip
+        since = _earlier(trip) if stale else trip.state_changed_at
+        return self.timer(ReportStalled(assignment_id=trip.id, since=since, status=watched))
+
+    def waits_at_pickup(self) -> None:
+        """Let PICKUP_WAIT_SECONDS pass since the truck has arrived, as far as the rows of assignments show it."""
+        wait = settings().pickup_wait_seconds
+        self.write(f"UPDATE assignments SET state_changed_at = state_changed_at - interval '{wait} s'")
 
     def expires(self) -> None:
         self.time_is_up("broadcast")
@@ -239,16 +548,18 @@ class Scene:
         named = [truck.model_copy(update=slot) for truck in fleet.trucks]
         return self.world.accept(fleet, self.broadcast, named)
 
-    def widens(self, steps: int) -> CommandOutcome:
-        step = self.the("broadcast").radius_step + steps
-        return self.timer(WidenBroadcast(broadcast_id=self.broadcast, step=step))
+    def widens(self, steps: int, *, old_round: bool = False) -> CommandOutcome:
+        broadcast = self.the("broadcast")
+        step, rounds = broadcast.radius_step + steps, broadcast.reoffer_rounds - old_round
+        return self.timer(WidenBroadcast(broadcast_id=self.broadcast, step=step, round=rounds))
 
-    def reoffers(self, *, taken: bool = False) -> CommandOutcome:
+    def reoffers(self, *, taken: bool = False, new_round: bool = False) -> CommandOutcome:
         """Reoffer the first slot that is searching. If there is none, or if `taken`, name a slot that does not exist."""
         query = "SELECT id FROM truck_requests WHERE status = 'searching' ORDER BY request_number"
         slots = [] if taken else self.world.rows(query)
         slot = slots[0].id if slots else uuid4()
-        return self.timer(ReofferBroadcast(broadcast_id=self.broadcast, truck_request_id=slot))
+        command = ReofferBroadcast(broadcast_id=self.broadcast, truck_request_id=slot, new_round=new_round)
+        return self.timer(command)
 
     def traces(self) -> tuple[list[Any], list[Any]]:
         """Return what a command may change: (all rows and the names of published events, ids of pending commands)."""
@@ -259,6 +570,29 @@ class Scene:
 
 
 def a_broadcast(scene: Scene, status: str, how: str) -> None:
+    if how == "given_back":
+        _after_giving_back(scene)
+    elif how == "waited":
+        _while_a_truck_waits(scene, status)
+    else:
+        _by_the_usual_way(scene, status, how)
+
+
+def _after_giving_back(scene: Scene) -> None:
+    scene.asks(1)
+    scene.wins(then="driver_accepted")
+    scene.gives_back(Role.DRIVER)
+
+
+def _while_a_truck_waits(scene: Scene, status: str) -> None:
+    scene.asks(1 if status == "in_progress" else 2)
+    scene.wins(then="at_pickup")
+    scene.waits_at_pickup()
+    if status == "expired":
+        scene.expires()
+
+
+def _by_the_usual_way(scene: Scene, status: str, how: str) -> None:
     full = status in ("fully_filled", "in_progress", "completed")
     scene.asks(1 if full and not how else 3)
     if status == "created":
@@ -288,9 +622,15 @@ def a_broadcast(scene: Scene, status: str, how: str) -> None:
         scene.time_is_up("hold")
 
 
-def a_truck_request(scene: Scene, status: str, _: str) -> None:
+def a_truck_request(scene: Scene, status: str, how: str) -> None:
     scene.asks(2)
-    match status:
+    match how or status:
+        case "given_back":
+            scene.wins(then="accepted")
+            scene.gives_back(Role.DRIVER)
+        case "truck":
+            scene.wins(then="assigned")
+            scene.world.cancel_truck(scene.trip)
         case "held":
             scene.holds()
         case "assigned":
@@ -323,16 +663,94 @@ def a_hold(scene: Scene, status: str, how: str) -> None:
 
 
 def an_assignment(scene: Scene, status: str, how: str) -> None:
+    state = f"{status}/{how}" if how else status
+    reached, *acts = WAYS_TO.get(state, (status,))
     scene.asks(1)
-    scene.wins(then="pending" if status in ("driver_declined", "cancelled") else status)
-    if how:
-        scene.time_is_up("assignment")
-    if how == "timeout":
-        scene.timer(ExpireAssignment(assignment_id=scene.the("assignment").id))
-    elif status == "driver_declined":
-        scene.world.answer(scene.the("assignment"), yes=False)
-    elif status == "cancelled":
-        scene.world.cancel(scene.broadcast)
+    scene.wins(then=reached)
+    for act in acts:
+        act(scene)
+
+
+def _is_silent(scene: Scene) -> CommandOutcome:
+    scene.time_is_up("assignment")
+    return scene.timer(ExpireAssignment(assignment_id=scene.trip.id))
+
+
+def _another_is_asked(scene: Scene) -> None:
+    scene.replaces(driver=True)
+
+
+def _answers(yes: bool) -> Callable[[Scene], None]:
+    def answer(scene: Scene) -> None:
+        scene.world.answer(scene.trip, yes=yes)
+
+    return answer
+
+
+def _ends(outcome: EndOutcome) -> Callable[[Scene], None]:
+    def end(scene: Scene) -> None:
+        scene.world.end_trip(scene.trip, outcome)
+
+    return end
+
+
+def a_loss(scene: Scene, state: str, rest: str) -> None:
+    """Bring a broadcast into a state of LOSSES, with the first truck in a status in which the command is possible.
+
+    `state`, `rest`: the line and the column together, split at the first slash.
+    """
+    line, _, command = f"{state}/{rest}".removesuffix("/").partition(" ")
+    status, _, how = line.partition("/")
+    trucks = 2 if how else 1
+    scene.asks(trucks if status in ("fully_filled", "in_progress") else 3)
+    scene.world.accept(scene.winner, scene.broadcast)
+    under_way = status == "in_progress" and how != "other"
+    reached = FIRST_TRUCK.get(command, "en_route_pickup" if under_way else "driver_accepted")
+    if reached != "pending":
+        scene.world.answer(scene.trip, yes=True)
+    if reached in assignment.STEPS:
+        scene.world.report(scene.trip, reached)
+    if reached == "at_pickup":
+        scene.waits_at_pickup()
+    if trucks == 2:
+        scene.world.accept(scene.onlooker, scene.broadcast)
+        other = scene.world.assignments(scene.broadcast)[-1]
+        scene.world.answer(other, yes=True)
+        if how == "other":
+            scene.world.report(other, "en_route_pickup")
+    if status == "expired":
+        scene.expires()
+    if command.endswith("no_round"):
+        scene.write(f"UPDATE broadcasts SET reoffer_rounds = {settings().reoffer_rounds}")
+    if command.endswith("asked_again"):
+        assert scene.world.book(scene.customer).status == "succeeded"
+
+
+FIRST_TRUCK = {"driver_decline": "pending", "expire_assignment": "pending", "report_no_show": "at_pickup"}
+"""The status in which the first truck must be for a column of LOSSES. For others it depends on the line."""
+
+WAYS_TO: dict[str, tuple[Any, ...]] = {
+    "pending/late": ("pending", lambda s: s.time_is_up("assignment")),
+    "pending/replaced": ("driver_accepted", _another_is_asked),
+    "driver_accepted/replaced": ("pending", _another_is_asked, _answers(yes=True)),
+    "at_pickup/waited": ("at_pickup", lambda s: s.waits_at_pickup()),
+    "completed/ended": ("in_transit", _ends(EndOutcome.COMPLETED)),
+    "driver_declined": ("pending", _answers(yes=False)),
+    "driver_declined/timeout": ("pending", _is_silent),
+    "given_back": ("driver_accepted", lambda s: s.gives_back(Role.TRANSPORTER)),
+    "given_back/stalled": ("driver_accepted", lambda s: s.world.give_back_stalled(s.trip)),
+    "given_back/replaced": ("driver_accepted", _another_is_asked, _answers(yes=False)),
+    "given_back/timeout": ("driver_accepted", _another_is_asked, _is_silent),
+    "customer_no_show": (
+        "at_pickup",
+        lambda s: s.waits_at_pickup(),
+        lambda s: s.world.report_no_show(s.trip),
+    ),
+    "failed": ("in_transit", _ends(EndOutcome.FAILED)),
+    "cancelled": ("pending", lambda s: s.world.cancel(s.broadcast)),
+    "cancelled/truck": ("pending", lambda s: s.world.cancel_truck(s.trip)),
+}
+"""For a state of an assignment: the status that the truck reaches first, and what happens then."""
 
 
 COMMANDS: dict[str, Callable[[Scene], CommandOutcome]] = {
@@ -345,10 +763,33 @@ COMMANDS: dict[str, Callable[[Scene], CommandOutcome]] = {
     "decline": lambda s: s.world.decline(s.onlooker, s.broadcast),
     "confirm_hold": lambda s: s.world.confirm(s.holder, s.held),
     "release_hold": lambda s: s.world.release_hold(s.holder, s.held),
-    "driver_accept": lambda s: s.world.answer(s.the("assignment"), yes=True),
-    "driver_decline": lambda s: s.world.answer(s.the("assignment"), yes=False),
+    "driver_accept": lambda s: s.world.answer(s.trip, yes=True),
+    "driver_decline": lambda s: s.world.answer(s.trip, yes=False),
+    "accept/winner": lambda s: s.world.accept(s.winner, s.broadcast),
+    "accept/winner/slot": lambda s: s.takes(s.winner),
+    "hold/winner": lambda s: s.world.hold(s.winner, s.broadcast),
+    "give_back": lambda s: s.gives_back(Role.TRANSPORTER),
+    "give_back/transporter": lambda s: s.gives_back(Role.TRANSPORTER),
+    "give_back/driver": lambda s: s.gives_back(Role.DRIVER),
+    "replace/driver": lambda s: s.replaces(driver=True),
+    "replace/vehicle": lambda s: s.replaces(vehicle=True),
+    "replace/both": lambda s: s.replaces(driver=True, vehicle=True),
+    "replace/same": lambda s: s.world.replace(s.trip, driver=s.trip.driver_id, vehicle=s.trip.vehicle_id),
+    "report_no_show": lambda s: s.world.report_no_show(s.trip),
+    "cancel_truck": lambda s: s.world.cancel_truck(s.trip, s.customer),
+    "end/completed": lambda s: s.world.end_trip(s.trip, EndOutcome.COMPLETED),
+    "end/failed": lambda s: s.world.end_trip(s.trip, EndOutcome.FAILED),
+    "remind_to_start": lambda s: s.world.remind_to_start(s.trip),
+    "remind_to_start/stale": lambda s: s.world.remind_to_start(s.trip, since=_earlier(s.trip)),
+    "give_back_stalled": lambda s: s.world.give_back_stalled(s.trip),
+    "give_back_stalled/stale": lambda s: s.world.give_back_stalled(s.trip, since=_earlier(s.trip)),
+    "report_stalled": lambda s: s.stalls(AssignmentStatus.EN_ROUTE_PICKUP),
+    "report_stalled/stale": lambda s: s.stalls(AssignmentStatus.EN_ROUTE_PICKUP, stale=True),
+    "report_stalled/at_pickup": lambda s: s.stalls(AssignmentStatus.AT_PICKUP),
+    "report_stalled/at_pickup/stale": lambda s: s.stalls(AssignmentStatus.AT_PICKUP, stale=True),
     "widen": lambda s: s.widens(1),
     "widen/again": lambda s: s.widens(0),
+    "widen/old_round": lambda s: s.widens(1, old_round=True),
     "offer_late": lambda s: s.timer(OfferLate(broadcast_id=s.broadcast, transporter_id=s.latecomer.id)),
     "offer_passed_over": lambda s: s.timer(
         OfferPassedOver(broadcast_id=s.broadcast, transporter_ids=(s.latecomer.id,))
@@ -357,18 +798,21 @@ COMMANDS: dict[str, Callable[[Scene], CommandOutcome]] = {
     "catch_up": lambda s: s.timer(CatchUp(transporter_id=s.latecomer.id)),
     "reoffer": lambda s: s.reoffers(),
     "reoffer/taken": lambda s: s.reoffers(taken=True),
+    "reoffer/new_round": lambda s: s.reoffers(new_round=True),
+    "reoffer/new_round/taken": lambda s: s.reoffers(taken=True, new_round=True),
     "expire": lambda s: s.timer(ExpireBroadcast(broadcast_id=s.broadcast)),
     "expire_hold": lambda s: s.timer(ExpireHold(hold_id=s.held)),
-    "expire_assignment": lambda s: s.timer(ExpireAssignment(assignment_id=s.the("assignment").id)),
+    "expire_assignment": lambda s: s.timer(ExpireAssignment(assignment_id=s.trip.id)),
 }
-WHEN_TIME_IS_UP = {"expire": "broadcast", "expire_hold": "hold", "expire_assignment": "assignment"}
 
-SUBJECTS: dict[str, tuple[Sequence[str], type[StrEnum], Callable[[Scene, str, str], None]]] = {
-    "broadcast": (BROADCAST, BroadcastStatus, a_broadcast),
-    "truck_request": (TRUCK_REQUEST, TruckRequestStatus, a_truck_request),
-    "hold": (HOLD, HoldStatus, a_hold),
-    "assignment": (ASSIGNMENT, AssignmentStatus, an_assignment),
-}
+
+def _earlier(trip: Any) -> datetime:
+    moment = trip.state_changed_at - timedelta(seconds=1)
+    assert isinstance(moment, datetime)
+    return moment
+
+
+WHEN_TIME_IS_UP = {"expire": "broadcast", "expire_hold": "hold", "expire_assignment": "assignment"}
 
 
 def _cells(table: str) -> Iterator[tuple[str, str, str]]:
@@ -380,6 +824,25 @@ def _cells(table: str) -> Iterator[tuple[str, str, str]]:
             if cell != "-":
                 yield state, command, "INVALID_TRANSITION" if cell == "no" else cell
 
+
+LOSING = {
+    **{name: COMMANDS[name] for table in LOSSES for _, name, _ in _cells(table) if name in COMMANDS},
+    **dict.fromkeys(("give_back/no_round", "give_back/asked_again"), COMMANDS["give_back"]),
+    "replacement_declines": COMMANDS["driver_decline"],
+    "replacement_is_silent": _is_silent,
+}
+NEW_ROUND = ("give_back", "give_back_stalled", "replacement_declines", "replacement_is_silent")
+"""The columns of LOSSES in which the search begins again."""
+
+SUBJECTS: dict[str, tuple[Sequence[str], type[StrEnum], Callable[[Scene, str, str], None]]] = {
+    "broadcast": (BROADCAST, BroadcastStatus, a_broadcast),
+    "truck_request": (TRUCK_REQUEST, TruckRequestStatus, a_truck_request),
+    "hold": (HOLD, HoldStatus, a_hold),
+    "assignment": (ASSIGNMENT, AssignmentStatus, an_assignment),
+}
+
+
+BUILDERS = {"loss": a_loss, **{subject: build for subject, (_, _, build) in SUBJECTS.items()}}
 
 # The cells of all tables above, sorted by state, so that `Stage` can use a broadcast in one state for several commands.
 # Within a state, the timers that need an elapsed deadline come last, because no other command is possible after it.
@@ -402,19 +865,20 @@ class Stage:
     def __init__(self) -> None:
         self.world = World()
         self.world.empty()
-        self.fleets = [self.world.fleet() for _ in range(4)]
+        self.fleets = [self.world.fleet(3), *(self.world.fleet() for _ in range(3))]
+        self.spares = [self.fleets[0].trucks.pop() for _ in range(2)]
         self._shown: tuple[str, str, Scene] | None = None
 
     def show(self, subject: str, state: str) -> Scene:
         if self._shown is None or self._shown[:2] != (subject, state):
-            scene = Scene(self.world, self.fleets)
+            scene = Scene(self.world, self.fleets, self.spares)
             scene.write("DELETE FROM broadcasts; DELETE FROM mailbox")
             redis().flushdb()
             for fleet, km in zip(self.fleets, (1, 1, 1, 20), strict=True):
                 write_presence(fleet.id, read_availability(fleet.id), heard=True)
                 self.world.heartbeat(fleet, km)
             status, _, how = state.partition("/")
-            SUBJECTS[subject][2](scene, status, how)
+            BUILDERS[subject](scene, status, how)
             self._shown = subject, state, scene
         return self._shown[2]
 
@@ -452,6 +916,62 @@ def test_in_every_state_every_command_does_what_the_table_says(
     assert (to_come != awaited) == (expected == "waits") or expected == "done"
 
 
+@pytest.mark.parametrize(
+    ("state", "command", "expected"),
+    [pytest.param(*cell, id="-".join(cell[:2])) for cell in _cells(REPLACED_DRIVER)],
+)
+def test_WAYS_01_a_replaced_driver_is_told_so_whatever_they_send(
+    stage: Stage, state: str, command: str, expected: str
+) -> None:
+    scene = stage.show("assignment", state)
+    [first, *_] = scene.winner.trucks
+    as_before = {**scene.trip._mapping, "driver_id": first.driver_id}
+    trip = SimpleNamespace(**as_before)
+    before = scene.traces()
+    if command in assignment.STEPS:
+        outcome = scene.world.report(trip, command)
+    elif command == "give_back":
+        outcome = scene.world.give_back(trip)
+    elif command == "report_no_show":
+        outcome = scene.world.report_no_show(trip)
+    else:
+        outcome = scene.world.answer(trip, yes=command == "driver_accept")
+    assert (outcome.error or {}).get("code") == expected
+    assert scene.traces() == before
+
+
+@pytest.mark.parametrize(
+    ("state", "command", "expected"),
+    [pytest.param(*cell, id="-".join(cell[:2])) for table in LOSSES for cell in _cells(table)],
+)
+def test_WAYS_02_a_lost_truck_leaves_its_broadcast_in_the_status_of_the_table(
+    stage: Stage, state: str, command: str, expected: str
+) -> None:
+    scene = stage.show("loss", f"{state} {command}")
+    stage.clear()
+    if command in WHEN_TIME_IS_UP:
+        scene.time_is_up(WHEN_TIME_IS_UP[command])
+    before = scene.row_of_broadcast()
+    assert before.status == _plain(state)
+    if command.startswith("replacement"):
+        scene.replaces(driver=True)
+    outcome = LOSING[command](scene)
+    assert outcome.status == "succeeded", outcome.error
+    after = scene.row_of_broadcast()
+    assert f"{after.status}/{after.trucks_needed}" == expected
+    rounds = after.reoffer_rounds - before.reoffer_rounds
+    reopened = after.status in broadcast.OPEN and command in NEW_ROUND
+    assert rounds == reopened
+    if reopened:
+        assert (after.radius_step, after.radius_km, after.end_reason) == (0, None, None)
+        assert after.expires_at >= after.state_changed_at + timedelta(seconds=settings().seconds_of_a_round)
+    told = scene.world.events_of(scene.customer, "truck_lost")
+    if command in NEW_ROUND or command.startswith("give_back") or command == "end/failed":
+        assert [each["reoffered"] for each in told] == [reopened]
+    else:
+        assert told == []
+
+
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_every_table_has_a_line_for_every_state(subject: str) -> None:
     tables, states, _ = SUBJECTS[subject]
@@ -472,6 +992,6 @@ def test_a_command_is_done_in_the_states_where_its_transition_begins(subject: st
     done = {
         _plain(state)
         for about, state, said, expected in CELLS
-        if (about, _plain(said), expected) == (subject, command, "done")
+        if (about, expected) == (subject, "done") and command in (said, _plain(said))
     }
     assert done == frozenset().union(*(transition.when for transition in EFFECTS[subject, command]))

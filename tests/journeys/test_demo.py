@@ -36,4 +36,4 @@ def test_every_scenario_of_the_demo_ends_as_it_should(stage: System) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=150
     )
     assert shown.returncode == 0, shown.stdout[-5000:] + shown.stderr[-2000:]
-    assert "9 of 9 scenarios ended as they should" in shown.stdout
+    assert "11 of 11 scenarios ended as they should" in shown.stdout

@@ -19,13 +19,17 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
-from tests.support.truths import TRUTHS, WHEN_AT_REST
+from tests.support.truths import AT_MOST_ALL_ROUNDS, TRUTHS, WHEN_AT_REST
 from tests.support.world import KINDS, Fleet, World
 from weelo_workers.contracts.broadcasts import ContinuePartial
-from weelo_workers.contracts.statuses import BroadcastKind, Role
-from weelo_workers.lifecycles.assignment import HAS_SET_OUT, LIVE, STEPS
+from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastKind, EndOutcome, Role
+from weelo_workers.contracts.trips import DriverAccepts, DriverDeclines
+from weelo_workers.lifecycles.assignment import BEFORE_LOADING, HAS_SET_OUT, LIVE, STEPS
 from weelo_workers.lifecycles.broadcast import OPEN
+from weelo_workers.queries import broadcasts
+from weelo_workers.queries.pages import PageRequest
 
 LOOK = int(os.environ.get("WEELO_MODEL_EXAMPLES", "0"))
 
@@ -33,13 +37,21 @@ LOOK = int(os.environ.get("WEELO_MODEL_EXAMPLES", "0"))
 any_one = st.sampled_from((0, 0, 0, 1, 1, 2, 3, 5))
 mostly = st.sampled_from((True, True, True, False))
 ACTS = (
-    *("asks", "asks", "accepts", "accepts", "accepts", "holds", "holds", "ends_a_hold"),
-    *("answers", "answers", "answers", "drives", "drives", "drives"),
+    *("asks", "asks", "accepts", "accepts", "accepts", "accepts", "holds", "holds", "ends_a_hold"),
+    *("answers", "answers", "answers", "answers", "answers", "drives", "drives", "drives", "drives"),
     *("cancels", "continues", "declines", "comes_or_goes"),
-    *("time_passes", "time_passes", "time_passes"),
+    *("gives_back", "gives_back", "gives_back", "replaces", "replaces", "replaces"),
+    *("a_replaced_driver_answers", "cancels_a_truck", "cancels_a_truck", "reports_a_no_show", "ends_a_trip"),
+    *("time_passes", "time_passes", "time_passes", "hours_pass"),
     *("a_message_comes_early_late_or_twice", "a_message_comes_early_late_or_twice"),
 )
+REACHED = ("pending", "driver_accepted", "driver_accepted", "en_route_pickup", "at_pickup", "in_transit")
 SECONDS = (1, 16, 46, 91, 0, 121)
+# The times of the timers that watch trucks, and of the wait at the pickup.
+LONG = (1_801, 901, 3_601, 2_701, 0, 21_601)
+
+# A driver is silent or does not set out, the search begins again, and ends at its deadline: each sets the next timer.
+MOST_TIMERS_IN_A_ROW = 6
 
 
 class Dispatch(RuleBasedStateMachine):
@@ -55,9 +67,16 @@ class Dispatch(RuleBasedStateMachine):
         ]
         self.customers = [uuid4(), uuid4()]
 
-    @initialize(trucks=st.integers(1, 3))
-    def somebody_has_asked(self, trucks: int) -> None:
-        self.world.broadcast(trucks, customer=self.customers[0])
+    @initialize(trucks=st.integers(1, 3), won=st.integers(0, 2), reached=st.sampled_from(REACHED))
+    def somebody_has_asked(self, trucks: int, won: int, reached: str) -> None:
+        """Begin with a request of which the first fleet has won some trucks, of which the newest has this status."""
+        broadcast_id = self.world.broadcast(trucks, customer=self.customers[0])
+        if won:
+            self.world.accept(self.fleets[0], broadcast_id, self.fleets[0].trucks[:won], partial=True)
+        if reached != "pending":
+            self.world.drivers_accept(broadcast_id)
+        if won and reached in STEPS:
+            self.world.report(self._assignments()[0], reached)
 
     # All acts share one rule. Hypothesis disables about half of the rules in each run, so if each act had its own rule,
     # a run would combine few acts.
@@ -92,8 +111,9 @@ class Dispatch(RuleBasedStateMachine):
 
     def accepts(self, which: int, who: int, trucks: int, all_or_none: bool) -> None:
         mine, broadcast = _nth(self.fleets, who), self._broadcast(which)
-        named = mine.trucks[:trucks]
         could, free = self._could_take(mine, broadcast), self._free()
+        # Free trucks come first. Otherwise most accepts would be refused.
+        named = sorted(mine.trucks, key=lambda truck: truck.vehicle_id not in free)[:trucks]
         outcome = self.world.accept(mine, broadcast.id, named, partial=not all_or_none)
         if could is not None and all(truck.vehicle_id in free for truck in named):
             # Free trucks and open slots must lead to success, and too few open slots to a refusal.
@@ -126,17 +146,81 @@ class Dispatch(RuleBasedStateMachine):
     # --- drivers --------------------------------------------------------------------------------------------
 
     def answers(self, which: int, _: int, __: int, yes: bool) -> None:
-        if found := self._assignments():
+        if found := sorted(self._assignments(), key=lambda trip: trip.status != "pending"):
             self.world.answer(_nth(found, which), yes=yes)
 
     def drives(self, which: int, step: int, _: int, goes_on: bool) -> None:
         if found := self._assignments():
             self.world.report(_nth(found, which), STEPS[step] if goes_on else "completed")
 
+    def gives_back(self, which: int, _: int, __: int, by_driver: bool) -> None:
+        if found := self._assignments():
+            trip = _nth(found, which)
+            outcome = self.world.give_back(trip, by=Role.DRIVER if by_driver else Role.TRANSPORTER)
+            possible = BEFORE_LOADING - {AssignmentStatus.PENDING} if by_driver else BEFORE_LOADING
+            assert (outcome.status == "succeeded") == (trip.status in {*possible, "given_back"}), outcome
+
+    def replaces(self, which: int, truck: int, what: int, same_truck: bool) -> None:
+        """Replace the driver, the vehicle or both, by those of a truck of the fleet, which may be busy."""
+        if found := self._assignments():
+            trip = _nth(found, which)
+            fleet = next(fleet for fleet in self.fleets if fleet.id == trip.transporter_id)
+            trucks = sorted(fleet.trucks, key=lambda each: each.driver_id == trip.driver_id)
+            other = _nth(trucks, truck)
+            driver = other.driver_id if what == 1 or same_truck else None
+            vehicle = other.vehicle_id if what == 2 or not same_truck else None
+            free_drivers, free_vehicles = self._free_drivers_and_vehicles()
+            outcome = self.world.replace(trip, driver=driver, vehicle=vehicle)
+            fits = driver in {None, trip.driver_id, *free_drivers} and vehicle in {
+                None,
+                trip.vehicle_id,
+                *free_vehicles,
+            }
+            possible = trip.status in BEFORE_LOADING and fits
+            assert (outcome.status == "succeeded") == possible, outcome
+
+    def a_replaced_driver_answers(self, which: int, who: int, _: int, yes: bool) -> None:
+        if found := [trip for trip in self._assignments() if trip.replaced_drivers]:
+            trip = _nth(found, which)
+            driver = UUID(_nth(trip.replaced_drivers, who))
+            answer = DriverAccepts if yes else DriverDeclines
+            outcome = self.world.execute(answer(assignment_id=trip.id, driver_id=driver), driver, Role.DRIVER)
+            assert outcome.error is not None and outcome.error["code"] == "DRIVER_REPLACED", outcome
+
+    def cancels_a_truck(self, which: int, *_: object) -> None:
+        if found := self._assignments():
+            trip = _nth(found, which)
+            outcome = self.world.cancel_truck(trip)
+            possible = {*BEFORE_LOADING, "cancelled"}
+            assert (outcome.status == "succeeded") == (trip.status in possible), outcome
+
+    def reports_a_no_show(self, which: int, _: int, __: int, waits: bool) -> None:
+        if found := sorted(self._assignments(), key=lambda trip: trip.status != "at_pickup"):
+            trip = _nth(found, which)
+            if waits:
+                self.world.tick(1_801)
+            trip = next(each for each in self._assignments() if each.id == trip.id)
+            outcome = self.world.report_no_show(trip)
+            if trip.status != "at_pickup" or waits:
+                possible = {"at_pickup", "customer_no_show"}
+                assert (outcome.status == "succeeded") == (trip.status in possible), outcome
+
+    def ends_a_trip(self, which: int, _: int, __: int, failed: bool) -> None:
+        if found := self._assignments():
+            trip = _nth(found, which)
+            wanted = EndOutcome.FAILED if failed else EndOutcome.COMPLETED
+            outcome = self.world.end_trip(trip, wanted)
+            assert (outcome.status == "succeeded") == (trip.status in {*LIVE, wanted}), outcome
+
     # --- time and messages -----------------------------------------------------------------------------
 
     def time_passes(self, which: int, _: object, __: object, timers_come: bool) -> None:
         self.world.shift(SECONDS[which])
+        if timers_come:
+            self.world.drain()
+
+    def hours_pass(self, which: int, _: object, __: object, timers_come: bool) -> None:
+        self.world.shift(LONG[which])
         if timers_come:
             self.world.drain()
 
@@ -148,12 +232,24 @@ class Dispatch(RuleBasedStateMachine):
 
     @invariant()
     def what_must_be_true_is_true(self) -> None:
-        self._hold_true(TRUTHS)
+        self._hold_true(TRUTHS | AT_MOST_ALL_ROUNDS)
+
+    @invariant()
+    def no_list_of_offers_has_a_slot_that_its_fleet_gave_back(self) -> None:
+        given_back = [trip for trip in self._assignments() if trip.status == "given_back"]
+        for fleet in self.fleets:
+            own = {str(trip.truck_request_id) for trip in given_back if trip.transporter_id == fleet.id}
+            if own:
+                with Session(self.world.engine) as reading:
+                    items = broadcasts.offers(reading, fleet.id, PageRequest(100, None)).items
+                assert not own & {slot for item in items for slot in item["truckRequestIds"]}
 
     def teardown(self) -> None:
         """Run all timers, and assert that nothing is left open."""
-        self.world.tick(200)
-        self.world.tick(200)
+        for _ in range(MOST_TIMERS_IN_A_ROW):
+            self.world.tick(21_700)
+            if not self.world.value("SELECT count(*) FROM mailbox WHERE settled_at IS NULL"):
+                break
         self._hold_true(TRUTHS | WHEN_AT_REST)
 
     def _hold_true(self, truths: dict[str, str]) -> None:
@@ -171,8 +267,10 @@ class Dispatch(RuleBasedStateMachine):
         return _nth(self.world.rows("SELECT * FROM broadcasts ORDER BY created_at DESC"), n)
 
     def _assignments(self, broadcast_id: UUID | None = None) -> list[Any]:
+        """Return the assignments, live ones first, and newest first among them."""
         query = "SELECT * FROM assignments WHERE CAST(:id AS uuid) IS NULL OR broadcast_id = :id"
-        return self.world.rows(f"{query} ORDER BY created_at DESC, id", id=broadcast_id)
+        rows = self.world.rows(f"{query} ORDER BY created_at DESC, id", id=broadcast_id)
+        return sorted(rows, key=lambda row: row.status not in LIVE)
 
     def _free(self) -> set[UUID]:
         """Return the vehicles without a live assignment whose driver is on duty and has no live assignment."""
@@ -181,6 +279,13 @@ class Dispatch(RuleBasedStateMachine):
         busy |= {row.id for row in self.world.rows("SELECT id FROM drivers WHERE NOT is_available")}
         trucks = [truck for fleet in self.fleets for truck in fleet.trucks]
         return {truck.vehicle_id for truck in trucks if not {truck.vehicle_id, truck.driver_id} & busy}
+
+    def _free_drivers_and_vehicles(self) -> tuple[set[UUID], set[UUID]]:
+        """Return the drivers who are on duty and have no live assignment, and the vehicles without one."""
+        live = [a for a in self._assignments() if a.status in LIVE]
+        drivers = {row.id for row in self.world.rows("SELECT id FROM drivers WHERE is_available")}
+        vehicles = {row.id for row in self.world.rows("SELECT id FROM vehicles")}
+        return drivers - {a.driver_id for a in live}, vehicles - {a.vehicle_id for a in live}
 
     def _could_take(self, fleet: Fleet, broadcast: Any) -> int | None:
         """Return how many slots this fleet can take, None if it has no offer or the broadcast is not open."""
@@ -200,7 +305,11 @@ class Dispatch(RuleBasedStateMachine):
         }
         if not self.world.value(query, **ids):
             return None
-        free = "AND (t.status = 'searching' OR (t.status = 'held' AND h.transporter_id = :fleet))"
+        free = """
+            AND (t.status = 'searching' OR (t.status = 'held' AND h.transporter_id = :fleet))
+            AND NOT EXISTS (SELECT 1 FROM assignments a
+                             WHERE a.truck_request_id = t.id AND a.transporter_id = :fleet AND a.status = 'given_back')
+        """
         return int(self.world.value(query + free, **ids))
 
 

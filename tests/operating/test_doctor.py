@@ -6,6 +6,9 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.world import World
+from weelo_workers.contracts.reasons import ProviderReason
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.contracts.trips import GiveBack
 from weelo_workers.queries import doctor
 
 
@@ -48,3 +51,51 @@ def test_an_answered_assignment_has_no_deadline(world: World) -> None:
     with world.engine.begin() as connection:
         connection.execute(text("UPDATE assignments SET expires_at = clock_timestamp() - interval '1 hour'"))
     assert invariants(world) == []
+
+
+def test_WAYS_01_a_live_assignment_is_reported_if_neither_a_timer_nor_its_driver_can_move_it(
+    world: World,
+) -> None:
+    finding = (
+        "invariant: 1 live assignments without a timer whose driver has not answered or has left the fleet"
+    )
+    fleet, stranger = world.fleet(), world.fleet()
+    broadcast = world.broadcast(1)
+    world.accept(fleet, broadcast)
+    assert invariants(world) == []
+    _write(world, "DELETE FROM mailbox WHERE name = 'trips.expire_assignment'")
+    assert invariants(world) == [finding]
+    world.drivers_accept(broadcast)
+    assert invariants(world) == []
+    _write(world, "DELETE FROM mailbox WHERE name = 'trips.remind_to_start'")
+    assert invariants(world) == []  # the driver can set out, or give the truck back
+    _write(world, f"UPDATE drivers SET transporter_id = '{stranger.id}' WHERE transporter_id = '{fleet.id}'")
+    assert invariants(world) == [finding]
+
+
+def test_WAYS_02_a_reopened_slot_whose_search_has_not_begun_is_reported(world: World) -> None:
+    finding = "invariant: 1 reopened slots whose search has not begun"
+    broadcast = world.on_the_way()
+    [assignment] = world.assignments(broadcast)
+    world.execute(
+        GiveBack(
+            assignment_id=assignment.id,
+            user_id=assignment.driver_id,
+            role=Role.DRIVER,
+            reason_code=ProviderReason.BREAKDOWN,
+        ),
+        assignment.driver_id,
+        Role.DRIVER,
+    )
+    assert invariants(world) == []
+    reopened_at = f"clock_timestamp() - interval '{doctor.OVERDUE_SECONDS + 1} s'"
+    for table in ("truck_requests", "broadcasts"):
+        _write(world, f"UPDATE {table} SET state_changed_at = {reopened_at}")
+    assert invariants(world) == [finding]
+    world.drain()
+    assert invariants(world) == []
+
+
+def _write(world: World, statement: str) -> None:
+    with world.engine.begin() as connection:
+        connection.execute(text(statement))

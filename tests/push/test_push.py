@@ -15,7 +15,9 @@ from tests.push.phones import acknowledge_all, connect, device, fleet_with_phone
 from tests.support.fcm_server import FcmServer
 from tests.support.world import World
 from weelo_workers.contracts.fleet import ForgetDevice, RegisterDevice
+from weelo_workers.contracts.reasons import ProviderReason
 from weelo_workers.contracts.statuses import Role
+from weelo_workers.contracts.trips import GiveBack
 from weelo_workers.notifications import fcm, push, socket_sessions
 from weelo_workers.redis_client import redis
 
@@ -303,3 +305,44 @@ def test_a_customer_who_sleeps_is_woken_if_there_is_no_truck(world: World, serve
     world.broadcast(1, customer=customer)
     world.tick(130)
     assert server.delivered_to(token) == ["booking_expired", "no_vehicles_available"]
+
+
+def test_a_customer_who_sleeps_is_woken_if_a_truck_is_given_back(world: World, server: FcmServer) -> None:
+    broadcast = world.on_the_way()
+    token = device(world, world.customer_of(broadcast))
+    (assignment,) = world.assignments(broadcast)
+    command = GiveBack(
+        assignment_id=assignment.id,
+        user_id=assignment.driver_id,
+        role=Role.DRIVER,
+        reason_code=ProviderReason.BREAKDOWN,
+    )
+    assert world.execute(command, assignment.driver_id, Role.DRIVER).status == "succeeded"
+    world.drain()
+    assert server.delivered_to(token) == ["truck_lost"]
+    (message,) = [each["data"] for each in server.received if each["token"] == token]
+    assert message["assignmentId"] == str(assignment.id)
+
+
+def test_driver_and_fleet_who_sleep_are_woken_if_the_truck_does_not_set_out(
+    world: World, server: FcmServer
+) -> None:
+    (assignment,) = world.assignments(world.on_the_way())
+    tokens = [device(world, user) for user in (assignment.driver_id, assignment.transporter_id)]
+    world.tick(901)
+    assert [server.delivered_to(token) for token in tokens] == [["pickup_reminder"]] * 2
+
+
+@pytest.mark.parametrize(("status", "seconds"), [("en_route_pickup", 21_601), ("at_pickup", 1_801)])
+def test_fleet_and_customer_who_sleep_are_woken_if_the_truck_stalls(
+    world: World, server: FcmServer, status: str, seconds: int
+) -> None:
+    broadcast = world.on_the_way()
+    (assignment,) = world.assignments(broadcast)
+    world.report(assignment, status)
+    world.drain()
+    tokens = [device(world, user) for user in (assignment.transporter_id, world.customer_of(broadcast))]
+    of_the_driver = device(world, assignment.driver_id)
+    world.tick(seconds)
+    assert [server.delivered_to(token) for token in tokens] == [["assignment_stalled"]] * 2
+    assert server.delivered_to(of_the_driver) == []

@@ -101,6 +101,49 @@ def test_PUSH_01_a_driver_is_not_asked_any_more_once_there_is_an_answer(
     assert server.delivered_to(token) == hears
 
 
+@pytest.mark.parametrize(
+    ("moves_on", "hears"),
+    [([], ["pickup_reminder"]), (["en_route_pickup"], []), (["completed"], [])],
+)
+def test_PUSH_01_a_driver_is_not_reminded_any_more_once_the_truck_has_set_out(
+    world: World, server: FcmServer, moves_on: list[str], hears: list[str]
+) -> None:
+    (assignment,) = world.assignments(world.on_the_way())
+    driver = assignment.driver_id
+    token = device(world, driver)
+    held_up_by_fcm(server, driver, token)
+    world.tick(901)
+    assert len(server.asked) == 1
+    assert server.delivered_to(token) == []
+    world.shift(-A_WHILE)
+    for status in moves_on:
+        assert world.report(assignment, status).status == "succeeded"
+    world.tick(A_WHILE + 3.1)
+    assert server.delivered_to(token) == hears
+
+
+@pytest.mark.parametrize(
+    ("moves_on", "hears"),
+    [([], ["assignment_stalled"]), (["at_pickup"], ["assignment_stalled"]), (["loading_complete"], [])],
+)
+def test_PUSH_01_a_truck_that_has_loaded_is_not_reported_as_stalled_any_more(
+    world: World, server: FcmServer, moves_on: list[str], hears: list[str]
+) -> None:
+    (assignment,) = world.assignments(world.on_the_way())
+    world.report(assignment, "en_route_pickup")
+    world.drain()
+    token = device(world, assignment.transporter_id)
+    held_up_by_fcm(server, assignment.transporter_id, token)
+    world.tick(21_601)
+    assert len(server.asked) == 1
+    assert server.delivered_to(token) == []
+    world.shift(-A_WHILE)
+    for status in moves_on:
+        assert world.report(assignment, status).status == "succeeded"
+    world.tick(A_WHILE + 3.1)
+    assert server.delivered_to(token) == hears
+
+
 def test_a_broadcast_that_is_open_again_is_not_withdrawn_by_a_late_push(
     world: World, server: FcmServer
 ) -> None:

@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
-from weelo_workers.lifecycles import broadcast, truck_request
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from weelo_workers.contracts.statuses import AssignmentStatus
+from weelo_workers.lifecycles import assignment, broadcast, truck_request
 from weelo_workers.lifecycles.assignment import LIVE
+from weelo_workers.lifecycles.lifecycle import Transition
 from weelo_workers.messaging.crashes import POSSIBLE_CRASH
 from weelo_workers.models.base import quoted
+from weelo_workers.settings import settings
 
 _OPEN, _LIVE, _FILLED = quoted(broadcast.OPEN), quoted(LIVE), quoted(truck_request.FILLED)
 _UNFILLED = quoted(truck_request.OPEN)
+
+
+def _named(*transitions: Transition[AssignmentStatus]) -> str:
+    return ", ".join(f"'{each.name}'" for each in transitions)
+
+
+_TAKES_AWAY = _named(assignment.CANCEL, assignment.CANCEL_TRUCK, assignment.STALL, assignment.END_FAILED)
+_GIVES_BACK = _named(assignment.GIVE_BACK, assignment.GIVE_BACK_UNANSWERED)
 
 
 def _slots(statuses: str) -> str:
     return f"(SELECT count(*) FROM truck_requests t WHERE t.broadcast_id = b.id AND t.status IN ({statuses}))"
 
 
-def _awaits(timer: str, key: str, of: str) -> str:
+def _awaits(timer: str, key: str, of: str, condition: str = "true") -> str:
     return (
         f"EXISTS (SELECT 1 FROM mailbox m WHERE m.name = '{timer}' AND m.settled_at IS NULL"
-        f" AND m.payload->>'{key}' = {of}.id::text)"
+        f" AND m.payload->>'{key}' = {of}.id::text AND {condition})"
     )
 
+
+def _watched_by(timers: str, settled: str) -> str:
+    """Return the condition that one of these timers watches the assignment `a` since it has its status."""
+    return (
+        f"EXISTS (SELECT 1 FROM mailbox m WHERE m.name IN ({timers}) AND {settled}"
+        f" AND m.payload->>'assignment_id' = a.id::text"
+        f" AND (m.payload->>'since')::timestamptz = a.state_changed_at)"
+    )
+
+
+_GAVE_BACK = "a.status = 'given_back'"
 
 # One query checks all users and requests. With one query for each of them, the check would take minutes after a long
 # test.
@@ -50,9 +77,10 @@ TRUTHS = {
           JOIN vehicles v ON v.id = a.vehicle_id WHERE v.vehicle_key <> t.vehicle_key""",
     "a customer has at most one open request": f"""
         SELECT customer_id FROM broadcasts WHERE status IN ({_OPEN}) GROUP BY 1 HAVING count(*) > 1""",
-    "an open request has an unsettled timer": f"""
+    "an open request has an unsettled timer, due no later than its deadline": f"""
         SELECT b.id, b.status FROM broadcasts b
-         WHERE b.status IN ({_OPEN}) AND NOT {_awaits("broadcasts.expire", "broadcast_id", "b")}""",
+         WHERE b.status IN ({_OPEN})
+           AND NOT {_awaits("broadcasts.expire", "broadcast_id", "b", "m.due_at <= b.expires_at")}""",
     "a pending assignment has an unsettled timer": f"""
         SELECT a.id FROM assignments a
          WHERE a.status = 'pending' AND NOT {_awaits("trips.expire_assignment", "assignment_id", "a")}""",
@@ -73,6 +101,50 @@ TRUTHS = {
         SELECT b.id, b.status FROM broadcasts b
          WHERE (b.status = 'partially_filled' AND {_slots(_FILLED)} = 0)
             OR (b.status IN ('created', 'broadcasting', 'active') AND {_slots(_FILLED)} > 0)""",
+    "a request that is open, full or in progress needs as many trucks as it has filled and open slots": f"""
+        SELECT b.id, b.status, b.trucks_needed FROM broadcasts b
+         WHERE b.status IN ({_OPEN}, 'fully_filled', 'in_progress')
+           AND b.trucks_needed <> {_slots(f"{_FILLED}, {_UNFILLED}")}""",
+    "a truck that has not set out has an unsettled timer that watches it": f"""
+        SELECT a.id FROM assignments a
+         WHERE a.status = 'driver_accepted'
+           AND NOT {_watched_by("'trips.remind_to_start', 'trips.give_back_stalled'", "m.settled_at IS NULL")}""",
+    "a truck on its way to the pickup, or waiting there, has got a timer that watches it": f"""
+        SELECT a.id, a.status FROM assignments a
+         WHERE a.status IN ('en_route_pickup', 'at_pickup') AND NOT {_watched_by("'trips.report_stalled'", "true")}""",
+    "the driver of a live assignment is in its fleet and has not been replaced": f"""
+        SELECT a.id FROM assignments a JOIN drivers d ON d.id = a.driver_id
+         WHERE a.status IN ({_LIVE})
+           AND (d.transporter_id <> a.transporter_id OR a.replaced_drivers ? a.driver_id::text)""",
+    "a fleet gets no slot again that it gave back": f"""
+        SELECT a.id, again.id AS again FROM assignments a
+          JOIN assignments again ON again.truck_request_id = a.truck_request_id
+           AND again.transporter_id = a.transporter_id AND again.created_at > a.created_at
+         WHERE {_GAVE_BACK}""",
+    "a fleet holds no slot that it gave back": f"""
+        SELECT a.id, h.id AS hold FROM assignments a
+          JOIN truck_requests t ON t.id = a.truck_request_id AND t.status = 'held'
+          JOIN holds h ON h.id = t.hold_id AND h.transporter_id = a.transporter_id
+         WHERE {_GAVE_BACK}""",
+    "no offer names a slot that its transporter gave back before": f"""
+        SELECT l.user_id, l.seq, a.truck_request_id FROM assignments a
+          JOIN log_lines lost ON lost.user_id = a.transporter_id
+          JOIN events gone ON gone.id = lost.event_id AND gone.event = 'assignment_status_changed'
+           AND gone.data->'assignment'->>'id' = a.id::text
+           AND gone.data->'assignment'->>'status' = 'given_back'
+          JOIN log_lines l ON l.user_id = a.transporter_id AND l.seq > lost.seq
+          JOIN events e ON e.id = l.event_id AND e.event = 'new_broadcast'
+         WHERE {_GAVE_BACK}
+           AND (e.data || COALESCE(l.own, '{{}}'))->'truckRequestIds' ? a.truck_request_id::text""",
+    "each new round of a search follows a truck that was given back": f"""
+        SELECT b.id, b.reoffer_rounds FROM broadcasts b
+         WHERE b.reoffer_rounds > (SELECT count(*) FROM assignments a WHERE a.broadcast_id = b.id AND {_GAVE_BACK})""",
+    "a customer is told once of each truck that was given back": f"""
+        SELECT a.id FROM assignments a JOIN broadcasts b ON b.id = a.broadcast_id
+         WHERE {_GAVE_BACK}
+           AND (SELECT count(*) FROM log_lines l JOIN events e ON e.id = l.event_id
+                 WHERE l.user_id = b.customer_id AND e.event = 'truck_lost'
+                   AND e.data->'assignment'->>'id' = a.id::text) <> 1""",
     "a cancelled or completed request has no live assignment": f"""
         SELECT a.id FROM assignments a JOIN broadcasts b ON b.id = a.broadcast_id
          WHERE a.status IN ({_LIVE}) AND b.status IN ('cancelled', 'completed')""",
@@ -93,6 +165,44 @@ TRUTHS = {
                 UNION ALL SELECT id, status FROM holds UNION ALL SELECT id, status FROM assignments) thing
             ON thing.id = x.subject_id
          WHERE thing.status <> x.to_status""",
+    "the newest status that customer, transporter and driver received is that of the assignment": """
+        WITH received AS (
+            SELECT DISTINCT ON (1, 2) l.user_id, e.data->'assignment'->>'id' AS assignment_id,
+                   e.data->'assignment'->>'status' AS status
+              FROM log_lines l JOIN events e ON e.id = l.event_id WHERE e.event = 'assignment_status_changed'
+             ORDER BY 1, 2, l.seq DESC)
+        SELECT a.id, a.status, concerned.user_id, received.status AS received
+          FROM assignments a JOIN broadcasts b ON b.id = a.broadcast_id
+         CROSS JOIN LATERAL (VALUES (b.customer_id), (a.transporter_id), (a.driver_id)) AS concerned (user_id)
+          LEFT JOIN received ON received.user_id = concerned.user_id AND received.assignment_id = a.id::text
+         WHERE received.status IS DISTINCT FROM a.status""",
+    "a driver from whom a trip was taken away was told so": f"""
+        WITH taken AS (
+            SELECT a.id, a.driver_id, x.name FROM transitions x JOIN assignments a ON a.id = x.subject_id
+             WHERE x.name IN ({_TAKES_AWAY})
+                OR (x.name IN ({_GIVES_BACK}) AND x.actor_id = a.transporter_id)
+             UNION ALL
+            SELECT a.id, replaced.driver_id::uuid, 'replace_driver' FROM assignments a
+             CROSS JOIN LATERAL jsonb_array_elements_text(a.replaced_drivers) AS replaced (driver_id))
+        SELECT * FROM taken
+         WHERE NOT EXISTS (SELECT 1 FROM log_lines l JOIN events e ON e.id = l.event_id
+                            WHERE e.event = 'trip_cancelled' AND l.user_id = taken.driver_id
+                              AND e.data->'assignment'->>'id' = taken.id::text)""",
+    "a fleet that gave a slot back does not get it again": """
+        SELECT a.id, again.id AS again FROM assignments a
+          JOIN assignments again ON again.truck_request_id = a.truck_request_id AND again.id <> a.id
+           AND again.transporter_id = a.transporter_id AND again.created_at > a.created_at
+         WHERE a.status = 'given_back'""",
+    "a fleet that gave a slot back is not offered it again": """
+        WITH gave_back AS (
+            SELECT l.user_id, l.seq, e.data->'assignment'->>'truckRequestId' AS slot
+              FROM log_lines l JOIN events e ON e.id = l.event_id
+             WHERE e.event = 'assignment_status_changed' AND e.data->'assignment'->>'status' = 'given_back'
+               AND e.data->'assignment'->>'transporterId' = l.user_id::text)
+        SELECT gave_back.* FROM gave_back
+          JOIN log_lines l ON l.user_id = gave_back.user_id AND l.seq > gave_back.seq
+          JOIN events e ON e.id = l.event_id
+         WHERE e.event = 'new_broadcast' AND l.own->'truckRequestIds' @> to_jsonb(gave_back.slot)""",
     "no user's log has a gap": """
         SELECT l.user_id FROM log_lines l GROUP BY 1 HAVING min(seq) <> 1 OR max(seq) <> count(*)""",
     "no command has failed": f"SELECT name, last_error FROM mailbox WHERE last_error <> '{POSSIBLE_CRASH}'",
@@ -116,7 +226,7 @@ WHEN_AT_REST = {
              ended AS (SELECT o.broadcast_id, o.transporter_id, count(x.id) AS times
                          FROM offers o LEFT JOIN transitions x
                            ON x.subject_id = o.broadcast_id AND x.version >= o.version
-                          AND x.name IN ('take_last', 'cancel', 'expire', 'lapse')
+                          AND x.name IN ('take_last', 'cancel', 'cancel_last_truck', 'expire', 'lapse')
                         GROUP BY 1, 2)
         SELECT ended.*, heard.times AS heard FROM ended
           LEFT JOIN heard ON heard.who = ended.transporter_id AND heard.about = ended.broadcast_id::text
@@ -128,3 +238,23 @@ WHEN_AT_REST = {
         SELECT heard.who, b.id, b.status FROM heard JOIN broadcasts b ON heard.about = b.id::text
          WHERE b.status NOT IN ({_OPEN}) AND heard.last = 'new_broadcast'""",
 }
+
+
+AT_MOST_ALL_ROUNDS = {
+    "a search begins again at most REOFFER_ROUNDS times": f"""
+        SELECT id, reoffer_rounds FROM broadcasts WHERE reoffer_rounds > {settings().reoffer_rounds}"""
+}
+"""The truth for tests that do not change this setting."""
+
+
+def violations(connection: Connection, truths: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows that violate these truths, by sentence. One statement checks all of them if none is violated."""
+    checks = [
+        f"SELECT {number} AS number WHERE EXISTS ({query})" for number, query in enumerate(truths.values())
+    ]
+    violated = set(connection.execute(text(" UNION ALL ".join(checks))).scalars())
+    return {
+        sentence: [dict(row) for row in connection.execute(text(query)).mappings()]
+        for number, (sentence, query) in enumerate(truths.items())
+        if number in violated
+    }

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -47,8 +48,21 @@ from weelo_workers.contracts.offers import (
     Truck,
 )
 from weelo_workers.contracts.outcomes import CommandOutcome
-from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastKind, Role
-from weelo_workers.contracts.trips import AdvanceTrip, DriverAccepts, DriverDeclines
+from weelo_workers.contracts.reasons import CustomerReason, OperatorReason, ProviderReason
+from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastKind, EndOutcome, Role
+from weelo_workers.contracts.trips import (
+    AdvanceTrip,
+    CancelTruck,
+    DriverAccepts,
+    DriverDeclines,
+    EndTrip,
+    GiveBack,
+    GiveBackStalled,
+    RemindToStart,
+    ReplaceTruck,
+    ReportNoShow,
+    ReportStalled,
+)
 from weelo_workers.contracts.wire import Place
 from weelo_workers.messaging import mailbox
 from weelo_workers.messaging.bus import Bus
@@ -69,6 +83,11 @@ KINDS = ("17 Feet", "32 Feet Multi Axle", "10 Wheeler")
 PUSHES_END_EARLIER = """
     UPDATE mailbox SET payload = jsonb_set(payload, '{ends_at}', to_jsonb((payload->>'ends_at')::timestamptz - :by))
      WHERE name = 'notifications.push' AND settled_at IS NULL
+"""
+
+WATCHDOGS_WATCH_EARLIER = """
+    UPDATE mailbox SET payload = jsonb_set(payload, '{since}', to_jsonb((payload->>'since')::timestamptz - :by))
+     WHERE payload ? 'since'
 """
 
 _numbers = itertools.count(1)
@@ -292,6 +311,91 @@ class World:
         command = AdvanceTrip(trip_id=assignment.trip_id, driver_id=assignment.driver_id, status=step)
         return self.execute(command, assignment.driver_id, Role.DRIVER)
 
+    def give_back(
+        self,
+        assignment: Any,
+        *,
+        by: Role = Role.DRIVER,
+        reason: ProviderReason = ProviderReason.BREAKDOWN,
+        note: str | None = None,
+    ) -> CommandOutcome:
+        """Let the driver or the transporter of this assignment give the truck back."""
+        user_id = assignment.driver_id if by is Role.DRIVER else assignment.transporter_id
+        command = GiveBack(
+            assignment_id=assignment.id, user_id=user_id, role=by, reason_code=reason, note=note
+        )
+        return self.execute(command, user_id, by)
+
+    def replace(
+        self,
+        assignment: Any,
+        *,
+        driver: UUID | None = None,
+        vehicle: UUID | None = None,
+        reason: ProviderReason | None = None,
+    ) -> CommandOutcome:
+        """Let the transporter of this assignment name another driver, another vehicle or both."""
+        command = ReplaceTruck(
+            assignment_id=assignment.id,
+            transporter_id=assignment.transporter_id,
+            driver_id=driver,
+            vehicle_id=vehicle,
+            reason_code=reason,
+        )
+        return self.execute(command, assignment.transporter_id, Role.TRANSPORTER)
+
+    def report_no_show(self, assignment: Any, note: str | None = None) -> CommandOutcome:
+        command = ReportNoShow(assignment_id=assignment.id, driver_id=assignment.driver_id, note=note)
+        return self.execute(command, assignment.driver_id, Role.DRIVER)
+
+    def cancel_truck(
+        self,
+        assignment: Any,
+        customer: UUID | None = None,
+        *,
+        reason: CustomerReason = CustomerReason.PLANS_CHANGED,
+        note: str | None = None,
+    ) -> CommandOutcome:
+        """Let the customer cancel this truck."""
+        user_id = customer or self.customer_of(assignment.broadcast_id)
+        command = CancelTruck(assignment_id=assignment.id, customer_id=user_id, reason_code=reason, note=note)
+        return self.execute(command, user_id, Role.CUSTOMER)
+
+    def end_trip(
+        self,
+        assignment: Any,
+        outcome: str = EndOutcome.FAILED,
+        *,
+        reason: OperatorReason = ProviderReason.OTHER,
+        note: str = "an operator ends it",
+    ) -> CommandOutcome:
+        """Let an operator end the trip, as `completed` or as `failed`."""
+        command = EndTrip(
+            assignment_id=assignment.id, outcome=EndOutcome(outcome), reason_code=reason, note=note
+        )
+        return self.execute(command, uuid4(), Role.ADMIN)
+
+    def remind_to_start(self, assignment: Any, *, since: datetime | None = None) -> CommandOutcome:
+        """Fire this timer. `since`: None for the time since which the assignment has its status."""
+        moment = since or assignment.state_changed_at
+        return self.fire(RemindToStart(assignment_id=assignment.id, since=moment))
+
+    def give_back_stalled(self, assignment: Any, *, since: datetime | None = None) -> CommandOutcome:
+        """Fire this timer. `since`: None for the time since which the assignment has its status."""
+        moment = since or assignment.state_changed_at
+        return self.fire(GiveBackStalled(assignment_id=assignment.id, since=moment))
+
+    def report_stalled(
+        self, assignment: Any, *, since: datetime | None = None, status: str | None = None
+    ) -> CommandOutcome:
+        """Fire this timer. None for `since` and `status`: those of the assignment."""
+        moment, watched = since or assignment.state_changed_at, AssignmentStatus(status or assignment.status)
+        return self.fire(ReportStalled(assignment_id=assignment.id, since=moment, status=watched))
+
+    def fire(self, timer: Command) -> CommandOutcome:
+        """Execute a command of the system."""
+        return self.execute(timer, uuid4(), Role.ADMIN)
+
     def hold(
         self, fleet: Fleet, broadcast_id: UUID, quantity: int = 1, kind: str | None = None
     ) -> CommandOutcome:
@@ -325,10 +429,13 @@ class World:
         customer: UUID | None = None,
         *,
         reason: str | None = None,
+        code: CustomerReason | None = None,
         kind: BroadcastKind = BroadcastKind.BOOKING,
     ) -> CommandOutcome:
         user_id = customer or self.customer_of(broadcast_id)
-        command = CancelBroadcast(broadcast_id=broadcast_id, customer_id=user_id, kind=kind, reason=reason)
+        command = CancelBroadcast(
+            broadcast_id=broadcast_id, customer_id=user_id, kind=kind, reason=reason, reason_code=code
+        )
         return self.execute(command, user_id, Role.CUSTOMER)
 
     def continue_partial(self, broadcast_id: UUID, customer: UUID) -> CommandOutcome:
@@ -365,15 +472,16 @@ class World:
         self.drain()
 
     def shift(self, seconds: float) -> None:
-        """Move all deadlines and due times into the past by `seconds`, and execute nothing."""
+        """Move all deadlines, due times and times of status changes into the past by `seconds`, and execute nothing."""
         with self.engine.begin() as connection:
             for statement in (
                 "UPDATE mailbox SET due_at = due_at - :by, wake_at = wake_at - :by WHERE settled_at IS NULL",
                 "UPDATE mailbox SET retry_at = retry_at - :by WHERE settled_at IS NULL",
-                "UPDATE broadcasts SET expires_at = expires_at - :by",
+                "UPDATE broadcasts SET expires_at = expires_at - :by, state_changed_at = state_changed_at - :by",
                 PUSHES_END_EARLIER,
+                WATCHDOGS_WATCH_EARLIER,
                 "UPDATE holds SET expires_at = expires_at - :by",
-                "UPDATE assignments SET expires_at = expires_at - :by WHERE expires_at IS NOT NULL",
+                "UPDATE assignments SET expires_at = expires_at - :by, state_changed_at = state_changed_at - :by",
             ):
                 connection.execute(
                     text(statement.replace(":by", "make_interval(secs => :by)")), {"by": seconds}

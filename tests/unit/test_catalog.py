@@ -20,6 +20,7 @@ from weelo_workers.contracts.offers import HoldExpired
 from weelo_workers.contracts.recipients import (
     Recipients,
     ToCaller,
+    ToDriver,
     ToOffered,
     ToTransporter,
     ToTransportersWithTrucks,
@@ -91,15 +92,29 @@ def test_an_event_is_published_only_with_the_recipients_that_it_declares(to: Rec
             ToOffered,
             {
                 "slots": {"open|17 Feet": [ONE]},
-                "offered": {TWO: {"km": 3.25, "kinds": ["open|17 Feet"]}, ONE: {"km": None, "kinds": []}},
+                "offered": {
+                    TWO: {"km": 3.25, "kinds": ["open|17 Feet"], "gave_back": []},
+                    ONE: {"km": None, "kinds": [], "gave_back": [TWO]},
+                },
             },
         ),
+        (ToDriver, {"driver_id": None}),
+        (ToDriver, {"driver_id": ONE}),
     ],
 )
-def test_recipients_are_stored_as_they_were_before_they_had_types(
-    kind: type[Recipients], stored: dict[str, Any]
-) -> None:
+def test_recipients_are_stored_in_this_form(kind: type[Recipients], stored: dict[str, Any]) -> None:
     assert kind.model_validate(stored).model_dump(mode="json") == stored
+
+
+def test_recipients_of_an_earlier_version_gave_no_slot_back() -> None:
+    """Earlier versions stored neither `gave_back` nor the recipients of `trip_cancelled`."""
+    stored = {
+        "slots": {"open|17 Feet": [ONE]},
+        "offered": {TWO: {"km": 3.25, "kinds": ["open|17 Feet"]}, ONE: {"km": None, "kinds": []}},
+    }
+    read = ToOffered.model_validate(stored)
+    assert {each: own.gave_back for each, own in read.offered.items()} == {UUID(TWO): (), UUID(ONE): ()}
+    assert ToDriver.model_validate({}).driver_id is None
 
 
 def test_an_audience_reads_its_fields_and_ignores_the_others() -> None:

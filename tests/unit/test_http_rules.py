@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import pytest
 from flask import Flask, Response
 from gunicorn.http import errors
+from pydantic import ValidationError
 
 from weelo_api.http import addresses, headers
+from weelo_api.http.errors import validation_error
 from weelo_api.http.json_body import refuse_duplicates
 from weelo_api.server.malformed import InvalidHost, check_head, problem_of, response
 from weelo_workers.contracts.rejections import Rejected
+from weelo_workers.contracts.trips import Ending
 
 
 @pytest.fixture
@@ -150,3 +154,12 @@ def test_a_name_appears_once_in_an_object(text: str, twice: str | None) -> None:
     with pytest.raises(Rejected) as refused:
         refuse_duplicates(text)
     assert refused.value.extra["errors"][0]["field"] == twice
+
+
+def test_a_value_of_none_of_several_types_is_one_error_of_its_field() -> None:
+    with pytest.raises(ValidationError) as refused:
+        Ending.model_validate_json(json.dumps({"outcome": "failed", "reasonCode": "stalled", "note": " "}))
+    errors = validation_error(refused.value).extra["errors"]
+    assert [each["field"] for each in errors] == ["reasonCode", "note"]
+    assert "breakdown" in errors[0]["message"] and "plans_changed" in errors[0]["message"]
+    assert "item" not in errors[1]["message"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from contextlib import suppress
 from socket import socket
 from typing import IO, Any
@@ -42,14 +43,20 @@ def validation_response(error: ValidationError) -> Response:
     return problem_response(validation_error(error).problem())
 
 
+_IS_A_TYPE = re.compile(r"str-enum\[\w+\]")
+
+
 def validation_error(error: ValidationError) -> Rejected:
     """Return a VALIDATION_ERROR with one entry per field, named as in the request."""
+    by_field: dict[str, list[str]] = {}
+    for each in error.errors(include_url=False, include_input=False, include_context=False):
+        # A value that fits none of several types has one error per type. Its place ends with the type's name, which is
+        # no part of the request.
+        field = ".".join(str(part) for part in each["loc"] if not _IS_A_TYPE.fullmatch(str(part)))
+        by_field.setdefault(field, []).append(each["msg"].removeprefix("Value error, "))
     errors = [
-        {
-            "field": ".".join(str(part) for part in each["loc"]),
-            "message": each["msg"].removeprefix("Value error, "),
-        }
-        for each in error.errors(include_url=False, include_input=False, include_context=False)
+        {"field": field, "message": ", or: ".join(dict.fromkeys(messages))}
+        for field, messages in by_field.items()
     ]
     detail = "; ".join(f"{e['field']}: {e['message']}".lstrip(": ") for e in errors[:3])
     return Rejected(Code.VALIDATION_ERROR, detail, {"errors": errors})

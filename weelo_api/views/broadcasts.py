@@ -46,10 +46,7 @@ def create_booking(body: NewBooking) -> Response:
 @allow(Role.CUSTOMER)
 def cancel_booking(path: ById, body: Cancellation) -> Response:
     """Cancel a booking, at any time until a truck is under way. Cancelling it again succeeds."""
-    command = CancelBroadcast(
-        broadcast_id=path.id, customer_id=caller().id, kind=BroadcastKind.BOOKING, reason=body.reason
-    )
-    return submit(command, body)
+    return submit(_cancellation(path, body, BroadcastKind.BOOKING), body)
 
 
 @api.post("/orders", responses={201: BroadcastView, 202: Accepted})
@@ -63,10 +60,17 @@ def create_order(body: NewOrder) -> Response:
 @allow(Role.CUSTOMER)
 def cancel_order(path: ById, body: Cancellation) -> Response:
     """Cancel an order, at any time until a truck is under way. Cancelling it again succeeds."""
-    command = CancelBroadcast(
-        broadcast_id=path.id, customer_id=caller().id, kind=BroadcastKind.ORDER, reason=body.reason
+    return submit(_cancellation(path, body, BroadcastKind.ORDER), body)
+
+
+def _cancellation(path: ById, body: Cancellation, kind: BroadcastKind) -> CancelBroadcast:
+    return CancelBroadcast(
+        broadcast_id=path.id,
+        customer_id=caller().id,
+        kind=kind,
+        reason=body.reason,
+        reason_code=body.reason_code,
     )
-    return submit(command, body)
 
 
 @api.post("/orders/<id>/continue-partial", responses={200: BroadcastView, 202: Accepted})

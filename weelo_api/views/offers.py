@@ -135,4 +135,10 @@ def release_hold(path: ById) -> Response:
 @allow(Role.TRANSPORTER)
 def decline(path: ById, body: Refusal) -> Response:
     """Decline a broadcast, which then leaves the transporter's list of offers."""
-    return submit(DeclineOffer(broadcast_id=path.id, transporter_id=caller().id, reason=body.reason), body)
+    command = DeclineOffer(
+        broadcast_id=path.id,
+        transporter_id=caller().id,
+        reason=body.reason,
+        reason_code=body.reason_code,
+    )
+    return submit(command, body)

@@ -1,5 +1,6 @@
 """Assignments: the drivers' answers, trip statuses and positions."""
 
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from flask import Response
@@ -7,21 +8,38 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from weelo_api import telemetry
 from weelo_api.commands.gateway import submit
-from weelo_api.http.access import allow, caller
+from weelo_api.http.access import allow, anyone, caller
 from weelo_api.views.common import Accepted, ById, PageOf, Paging, blueprint, page, replica_session
+from weelo_workers.contracts.broadcasts import CancelTruckResult
+from weelo_workers.contracts.reasons import ReasonView, reasons
+from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import AssignmentStatus, Role
 from weelo_workers.contracts.trips import (
     AdvanceTrip,
     AssignmentView,
+    CancelTruck,
     DriverAccepts,
     DriverDeclines,
     DriverRefusal,
+    Ending,
+    EndTrip,
+    GiveBack,
+    GivingBack,
+    NoShowReport,
+    Replacement,
+    ReplaceTruck,
+    ReportNoShow,
     TripLocation,
     TripStep,
+    TruckCancellation,
 )
 from weelo_workers.queries import fleets
+from weelo_workers.queries.pages import Page
 
 api = blueprint("trips")
+
+# A phone's clock may be this much ahead of the server's.
+CLOCK_DIFFERENCE = timedelta(minutes=2)
 
 
 class ByTripId(BaseModel):
@@ -41,16 +59,97 @@ def accept(path: ById) -> Response:
 @allow(Role.DRIVER)
 def decline(path: ById, body: DriverRefusal) -> Response:
     """Decline an assignment. The slot is offered to other transporters again."""
-    command = DriverDeclines(assignment_id=path.id, driver_id=caller().id, reason=body.reason)
+    command = DriverDeclines(
+        assignment_id=path.id,
+        driver_id=caller().id,
+        reason=body.reason,
+        reason_code=body.reason_code,
+    )
     return submit(command, body)
+
+
+@api.post("/assignments/<id>/give-back", responses={200: AssignmentView, 202: Accepted})
+@allow(Role.DRIVER, Role.TRANSPORTER)
+def give_back(path: ById, body: GivingBack) -> Response:
+    """Give a truck back before it has loaded. Another one is searched for, and this fleet is not asked for it again."""
+    user = caller()
+    command = GiveBack(
+        assignment_id=path.id,
+        user_id=user.id,
+        role=user.role,
+        reason_code=body.reason_code,
+        note=body.note,
+    )
+    return submit(command, body)
+
+
+@api.post("/assignments/<id>/replace", responses={200: AssignmentView, 202: Accepted})
+@allow(Role.TRANSPORTER)
+def replace(path: ById, body: Replacement) -> Response:
+    """Send another driver, another vehicle or both, before the truck has loaded. A new driver is asked first."""
+    command = ReplaceTruck(
+        assignment_id=path.id,
+        transporter_id=caller().id,
+        driver_id=body.driver_id,
+        vehicle_id=body.vehicle_id,
+        reason_code=body.reason_code,
+    )
+    return submit(command, body)
+
+
+@api.post("/assignments/<id>/no-show", responses={200: AssignmentView, 202: Accepted})
+@allow(Role.DRIVER)
+def report_no_show(path: ById, body: NoShowReport) -> Response:
+    """Report that the customer did not come, after PICKUP_WAIT_SECONDS at the pickup. The trip ends."""
+    return submit(ReportNoShow(assignment_id=path.id, driver_id=caller().id, note=body.note), body)
+
+
+@api.post("/assignments/<id>/cancel", responses={200: CancelTruckResult, 202: Accepted})
+@allow(Role.CUSTOMER)
+def cancel_truck(path: ById, body: TruckCancellation) -> Response:
+    """Cancel one truck before it has loaded, also while other trucks are under way."""
+    command = CancelTruck(
+        assignment_id=path.id, customer_id=caller().id, reason_code=body.reason_code, note=body.note
+    )
+    return submit(command, body)
+
+
+@api.post("/assignments/<id>/end", responses={200: AssignmentView, 202: Accepted})
+@allow(Role.ADMIN)
+def end(path: ById, body: Ending) -> Response:
+    """End a trip as completed or as failed, in any status. The truck and its driver are free again."""
+    command = EndTrip(
+        assignment_id=path.id, outcome=body.outcome, reason_code=body.reason_code, note=body.note
+    )
+    return submit(command, body)
+
+
+@api.get("/reasons", responses={200: PageOf[ReasonView]})
+@anyone
+def reason_codes() -> Response:
+    """The reason codes that each actor can give in each stage. A stage is `offer` or a status of an assignment."""
+    return page(Page([each.json_dict() for each in reasons()], None))
 
 
 @api.put("/trips/<tripId>/status", responses={200: AssignmentView, 202: Accepted})
 @allow(Role.DRIVER)
 def advance(path: ByTripId, body: TripStep) -> Response:
     """Advance the status of a trip. Statuses may be skipped; an earlier status is refused."""
-    status = AssignmentStatus(body.status)
-    return submit(AdvanceTrip(trip_id=path.trip_id, driver_id=caller().id, status=status), body)
+    _ensure_occurred(body.occurred_at)
+    command = AdvanceTrip(
+        trip_id=path.trip_id,
+        driver_id=caller().id,
+        status=AssignmentStatus(body.status),
+        occurred_at=body.occurred_at,
+    )
+    return submit(command, body)
+
+
+def _ensure_occurred(moment: datetime | None) -> None:
+    """Raise Rejected(VALIDATION_ERROR) if the time is more than CLOCK_DIFFERENCE in the future."""
+    if moment is not None and moment > datetime.now(UTC) + CLOCK_DIFFERENCE:
+        error = {"field": "occurredAt", "message": "must not be more than 2 minutes in the future"}
+        raise Rejected(Code.VALIDATION_ERROR, extra={"errors": [error]})
 
 
 @api.post("/trips/<tripId>/location", responses={204: None})

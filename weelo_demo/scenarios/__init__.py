@@ -2,10 +2,12 @@
 
 from weelo_demo.act import Scenario
 from weelo_demo.scenarios import (
+    breakdown,
     cancel_or_accept,
     double_tap,
     filled,
     hold,
+    never_sets_out,
     nobody,
     order_of_three,
     race,
@@ -23,4 +25,6 @@ PROGRAMME: tuple[Scenario, ...] = (
     Scenario("g", order_of_three.TITLE, order_of_three.play),
     Scenario("h", hold.TITLE, hold.play, long=True),
     Scenario("i", silent_driver.TITLE, silent_driver.play, long=True),
+    Scenario("j", breakdown.TITLE, breakdown.play),
+    Scenario("k", never_sets_out.TITLE, never_sets_out.play, long=True),
 )

@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.broadcasts import BookingCancelled, CancelBroadcast, CancelResult
 from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.contracts.statuses import BroadcastStatus
-from weelo_workers.contracts.trips import TripCancelled
+from weelo_workers.contracts.statuses import (
+    AssignmentStatus,
+    BroadcastStatus,
+    EndedBecause,
+    TripCancelledBecause,
+)
 from weelo_workers.lifecycles import (
     assignment as assignment_lifecycle,
     broadcast as lifecycle,
@@ -18,9 +22,7 @@ from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, TruckRequest
 from weelo_workers.ownership import lock_own_broadcast
-from weelo_workers.queries.views import assignment_view, broadcast_header, broadcast_view
-
-REASON = "customer_cancelled"
+from weelo_workers.queries.views import broadcast_header, broadcast_view
 
 
 @handles(CancelBroadcast)
@@ -34,7 +36,12 @@ def cancel(command: CancelBroadcast, uow: UnitOfWork) -> CancelResult:
     assignments = broadcast_transitions.assignments_of(uow, broadcast.id)
     if broadcast.status != BroadcastStatus.CANCELLED:
         _cancel(command, broadcast, slots, assignments, uow)
-    reverted = [a for a in assignments if a.reason == REASON]
+    # Trucks that were cancelled one by one before the broadcast was cancelled are not counted.
+    reverted = [
+        a
+        for a in assignments
+        if a.status == AssignmentStatus.CANCELLED and a.state_changed_at == broadcast.state_changed_at
+    ]
     return CancelResult(
         broadcast=broadcast_view(broadcast, slots, uow.now),
         transporters_notified=broadcast.transporters_notified,
@@ -61,20 +68,20 @@ def _cancel(
     broadcast_transitions.request_backfill(uow, broadcast)
     broadcast_transitions.end_holds(uow, broadcast)
     uow.advance_all([s for s in slots if s.status in slot_lifecycle.CANCEL.when], slot_lifecycle.CANCEL)
-    uow.advance_all(live, assignment_lifecycle.CANCEL, reason=REASON)
-    why = {"reason": command.reason} if command.reason else {}
+    why = broadcast_transitions.reason_details(command.reason_code, command.reason)
+    uow.advance_all(
+        live, assignment_lifecycle.CANCEL, why=why, reason_code=command.reason_code, note=command.reason
+    )
     broadcast_transitions.advance_and_announce(
-        uow, broadcast, lifecycle.CANCEL, slots, why=why, end_reason=REASON
+        uow, broadcast, lifecycle.CANCEL, slots, why=why, end_reason=EndedBecause.CUSTOMER_CANCELLED
     )
     uow.publish(
-        BookingCancelled(**broadcast_header(broadcast), reason=REASON),
+        BookingCancelled(**broadcast_header(broadcast), reason=EndedBecause.CUSTOMER_CANCELLED),
         broadcast_transitions.transporters_with_trucks(live),
     )
     for assignment in live:
-        uow.publish(
-            TripCancelled(
-                **broadcast_header(broadcast), assignment=assignment_view(assignment), reason=REASON
-            )
+        broadcast_transitions.announce_trip_cancelled(
+            uow, broadcast, assignment, TripCancelledBecause.CUSTOMER_CANCELLED
         )
     broadcast_transitions.announce_assignments(uow, broadcast, live)
     broadcast_transitions.trucks_freed(uow, [assignment.transporter_id for assignment in live])

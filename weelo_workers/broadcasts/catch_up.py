@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Double, Exists, cast, exists, func, litera
 
 from weelo_workers import presence
 from weelo_workers.broadcasts.matching import Excluded, pickup_of
-from weelo_workers.broadcasts.offering import record_passed_over
+from weelo_workers.broadcasts.offering import BroadcastStep, record_passed_over
 from weelo_workers.contracts.broadcasts import CatchUp, CreateBooking, CreateOrder, OfferLate
 from weelo_workers.contracts.statuses import PassedOverBecause
 from weelo_workers.lifecycles.broadcast import OPEN
@@ -43,7 +43,7 @@ class Missed(OfferRank):
     """An open broadcast that reaches the transporter and has not been offered to them."""
 
     broadcast_id: UUID
-    step: int
+    step: BroadcastStep
     free: bool
     """Whether the transporter has a free truck for it."""
 
@@ -69,7 +69,7 @@ def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
     record_passed_over(
         uow,
         [
-            (each.broadcast_id, each.step, Excluded(command.transporter_id, because, each.km))
+            (each.step, Excluded(command.transporter_id, because, each.km))
             for these, because in (
                 (refused, PassedOverBecause.TOO_MANY_OFFERS),
                 (busy, PassedOverBecause.NO_FREE_TRUCK),
@@ -83,14 +83,16 @@ def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
 
 
 def _some_broadcast_is_in_rings(transporter_id: UUID, now: datetime) -> Exists:
-    """Return the condition that a broadcast whose reach is limited to a radius could be offered to this transporter.
+    """Return the condition that a broadcast whose rings go on, or start again, could be offered to this transporter.
 
     A step searches Redis before it locks the broadcast. If the transporter comes online after that search, and CatchUp
     reads the broadcast before the step commits, neither the step nor CatchUp makes the offer. If this condition holds,
     CatchUp is therefore sent a second time. It is also sent a second time if a command that creates a broadcast is
     unsettled, because that command searches Redis, too.
     """
-    return exists().where(*_concerns(transporter_id, now), reach_is_limited())
+    return exists().where(
+        *_concerns(transporter_id, now), or_(reach_is_limited(), Broadcast.radius_step == 0)
+    )
 
 
 def _has_a_fitting_truck(transporter_id: UUID) -> Exists:
@@ -125,6 +127,7 @@ def _waits_for_the_next_step(transporter_id: UUID) -> Exists:
     return exists().where(
         PassedOver.broadcast_id == Broadcast.id,
         PassedOver.transporter_id == transporter_id,
+        PassedOver.round == Broadcast.reoffer_rounds,
         PassedOver.step == Broadcast.radius_step,
         PassedOver.reason == PassedOverBecause.NEXT_STEP,
         next_at < Broadcast.expires_at,
@@ -176,7 +179,7 @@ def _missed(uow: UnitOfWork, command: CatchUp, open_offers: Sequence[OfferRank])
                     km,
                     in_last_step(broadcast),
                     broadcast.id,
-                    broadcast.radius_step,
+                    BroadcastStep(broadcast.id, broadcast.reoffer_rounds, broadcast.radius_step),
                     is_free,
                     pickup=(pickup.latitude, pickup.longitude),
                 )

@@ -86,6 +86,7 @@ def _broadcast(command: Creation, kind: BroadcastKind, now: datetime) -> Broadca
         keyed=command.keyed,
         radius_step=0,
         radius_km=None,
+        reoffer_rounds=0,
         transporters_notified=0,
         expires_at=now + timedelta(seconds=settings().broadcast_timeout_seconds),
         created_at=now,

@@ -21,6 +21,7 @@ from sqlalchemy import (
     distinct,
     exists,
     func,
+    or_,
     select,
 )
 from sqlalchemy.orm import Session
@@ -35,6 +36,7 @@ from weelo_workers.models import (
     Transporter,
     TruckRequest,
     Vehicle,
+    slots_given_back,
     vehicle_busy,
 )
 from weelo_workers.models.fleet import of_kinds
@@ -52,6 +54,8 @@ class Candidate:
     """The distance from the pickup; None if the transporter's position is not known."""
     kinds: tuple[str, ...]
     """The kinds that the broadcast still needs and of which the fleet has a free truck."""
+    gave_back: tuple[UUID, ...] = ()
+    """The slots of the broadcast that the fleet gave back. They are not offered to it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,25 +171,38 @@ def of_places(km_by_transporter: Mapping[UUID, float | None]) -> dict[str, Any]:
     return {"places_ids": list(km_by_transporter), "places_km": list(km_by_transporter.values())}
 
 
-def already_offered(session: Session, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> list[Candidate]:
-    """Return the transporters who have an undeclined offer of this broadcast and could take an open slot now."""
+def already_offered(
+    session: Session, broadcast: Broadcast, slot: TruckRequest, *, new_round: bool
+) -> list[Candidate]:
+    """Return the transporters who have an offer of this broadcast and could take this reopened slot now.
+
+    Transporters who declined or who gave the slot back are left out. With `new_round`, transporters whose offer is
+    marked as `may_be_offered_again` are included although it is declined.
+    """
+    gave_back = slots_given_back(Offer.broadcast_id, Offer.transporter_id).scalar_subquery()
+    not_declined = Offer.declined_at.is_(None)
     rows = session.execute(
         select(
             Offer.transporter_id,
             Offer.distance_km,
             func.array_agg(distinct(Vehicle.vehicle_key)).label("kinds"),
+            func.array(gave_back).label("gave_back"),
         )
         .join(Transporter, and_(Transporter.id == Offer.transporter_id, Transporter.is_available))
         .join(Vehicle, Vehicle.transporter_id == Offer.transporter_id)
         .where(
             Offer.broadcast_id == broadcast.id,
-            Offer.declined_at.is_(None),
-            of_kinds(kinds_of(searching(slots))),
+            or_(not_declined, Offer.may_be_offered_again) if new_round else not_declined,
+            of_kinds(kinds_of([slot])),
             ~vehicle_busy,
         )
-        .group_by(Offer.transporter_id, Offer.distance_km)
+        .group_by(Offer.broadcast_id, Offer.transporter_id, Offer.distance_km)
     )
-    return [Candidate(row.transporter_id, row.distance_km, row.kinds) for row in rows]
+    return [
+        Candidate(row.transporter_id, row.distance_km, row.kinds, tuple(row.gave_back))
+        for row in rows
+        if slot.id not in row.gave_back
+    ]
 
 
 def _with_trucks() -> Select[UUID, bool, float, Sequence[str], int, str]:
@@ -200,7 +217,7 @@ def _with_trucks() -> Select[UUID, bool, float, Sequence[str], int, str]:
     newest_reason = (
         select(PassedOver.reason)
         .where(PassedOver.broadcast_id == broadcast, PassedOver.transporter_id == Transporter.id)
-        .order_by(PassedOver.step.desc())
+        .order_by(PassedOver.round.desc(), PassedOver.step.desc())
         .limit(1)
         .scalar_subquery()
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Boolean, DateTime, Integer, Table, Uuid, any_, bindparam, select
@@ -17,6 +17,7 @@ from weelo_workers.contracts.broadcasts import NewBroadcast
 from weelo_workers.contracts.recipients import OfferedTo, ToOffered
 from weelo_workers.contracts.statuses import BroadcastStatus, PassedOverBecause
 from weelo_workers.lifecycles import broadcast as lifecycle
+from weelo_workers.lifecycles.truck_request import FILLED, OPEN
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer, PassedOver, Transporter, TruckRequest
 from weelo_workers.queries.open_offers import of_new_offer, open_offers_against
@@ -66,12 +67,32 @@ def insert_offers(
     return [candidate for candidate in these if candidate.transporter_id in new], _why_refused(uow, refused)
 
 
+def with_room(uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate]) -> list[Candidate]:
+    """Return the transporters whose list of offers has room for this broadcast again. All of them had an offer of it.
+
+    Their rows are locked as in `insert_offers`, so their lists cannot exceed the cap.
+    """
+    if not these:
+        return []
+    ids = [candidate.transporter_id for candidate in these]
+    uow.session.scalars(_LOCK_TRANSPORTERS, {"ids": ids}).all()
+    parameters = {
+        "cap": settings().max_open_offers,
+        **of_places({candidate.transporter_id: candidate.distance_km for candidate in these}),
+        **of_new_offer(broadcast, last_step=False, now=uow.now),
+    }
+    room = set(uow.session.scalars(_WITH_ROOM, parameters))
+    return [candidate for candidate in these if candidate.transporter_id in room]
+
+
 _LOCK_TRANSPORTERS = (
     select(Transporter.id)
     .where(Transporter.id == any_(bindparam("ids", type_=ARRAY(Uuid()))))
     .order_by(Transporter.id)
     .with_for_update(key_share=True)
 )
+_HAS_ROOM = open_offers_against(PLACES.c.id, PLACES.c.km) < bindparam("cap", type_=Integer())
+_WITH_ROOM = select(PLACES.c.id).where(_HAS_ROOM)
 _OFFERS = cast(Table, Offer.__table__)
 _NEW_OFFERS = {
     "broadcast_id": bindparam("offered_broadcast", type_=Uuid()),
@@ -91,7 +112,7 @@ _INSERT_OFFERS = (
         .join(Transporter, Transporter.id == PLACES.c.id)
         .where(
             Transporter.is_available,
-            open_offers_against(PLACES.c.id, PLACES.c.km) < bindparam("cap", type_=Integer()),
+            _HAS_ROOM,
         ),
         include_defaults=False,
     )
@@ -132,22 +153,29 @@ def most_relevant(left_out: Sequence[Excluded]) -> list[Excluded]:
     return sorted(new, key=lambda each: rank.get(each.because, 2))[:MAX_PASSED_OVER_PER_STEP]
 
 
-def record_passed_over(uow: UnitOfWork, passed_over: Iterable[tuple[UUID, int, Excluded]]) -> None:
+class BroadcastStep(NamedTuple):
+    """A step of the ladder of one broadcast. `round`: how often its rings had started again."""
+
+    broadcast_id: UUID
+    round: int
+    step: int
+
+
+def record_passed_over(uow: UnitOfWork, passed_over: Iterable[tuple[BroadcastStep, Excluded]]) -> None:
     """Store which transporters a step passed over, and why. Entries that are marked as `recorded` are left out.
 
     If a reason is already stored for a transporter and this step, it is kept.
     """
     rows = [
         {
-            "broadcast_id": broadcast_id,
+            **at_step._asdict(),
             "transporter_id": each.transporter_id,
-            "step": step,
             "reason": each.because,
             "distance_km": each.distance_km,
             "at": uow.now,
         }
         # The rows are inserted in a fixed order, so that two transactions that store the same rows cannot deadlock.
-        for broadcast_id, step, each in sorted(passed_over, key=lambda one: (one[:2], one[2].transporter_id))
+        for at_step, each in sorted(passed_over, key=lambda one: (one[0], one[1].transporter_id))
         if not each.recorded
     ]
     if rows:
@@ -187,11 +215,13 @@ def offer_to(
     by_kind: dict[str, list[UUID]] = defaultdict(list)
     for slot in searching(slots):
         by_kind[slot.vehicle_key].append(slot.id)
+    # Slots that were cancelled or have expired one by one are not requested any more.
+    requested = [slot for slot in slots if slot.status in OPEN | FILLED]
     uow.publish(
         NewBroadcast(
             **broadcast_header(broadcast),
             **request_fields(broadcast),
-            requested_vehicles=requested_vehicles(slots),
+            requested_vehicles=requested_vehicles(requested),
             trucks_needed=broadcast.trucks_needed,
             trucks_filled=filled(slots),
             expires_at=broadcast.expires_at,
@@ -200,7 +230,10 @@ def offer_to(
         ToOffered(
             slots={kind: tuple(slot_ids) for kind, slot_ids in by_kind.items()},
             offered={
-                each.transporter_id: OfferedTo(km=each.distance_km, kinds=tuple(each.kinds)) for each in these
+                each.transporter_id: OfferedTo(
+                    km=each.distance_km, kinds=tuple(each.kinds), gave_back=each.gave_back
+                )
+                for each in these
             },
         ),
     )

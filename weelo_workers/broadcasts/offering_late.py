@@ -10,6 +10,7 @@ from weelo_workers import broadcast_transitions, presence
 from weelo_workers.broadcasts.matching import Candidate, Excluded, find_candidates
 from weelo_workers.broadcasts.offering import (
     OFFER_TRANSITION,
+    BroadcastStep,
     advance_ring,
     insert_offers,
     record_passed_over,
@@ -54,7 +55,8 @@ def offer_late_to(
     )
     inserted, refused = insert_offers(uow, broadcast, found.candidates, step, last_step=last_step)
     left_out = [*found.excluded, *refused]
-    record_passed_over(uow, [(broadcast.id, step, each) for each in left_out])
+    at_step = BroadcastStep(broadcast.id, broadcast.reoffer_rounds, step)
+    record_passed_over(uow, [(at_step, each) for each in left_out])
     if inserted:
         advance_ring(uow, broadcast, slots, inserted, why={"step": step, "late": True})
     return LateOffers(broadcast, inserted, left_out)

@@ -2,27 +2,68 @@
 
 from __future__ import annotations
 
-from weelo_workers import broadcast_transitions
-from weelo_workers.broadcasts.matching import already_offered
-from weelo_workers.broadcasts.offering import offer_to
-from weelo_workers.contracts.broadcasts import ReofferBroadcast, WidenBroadcast
+from collections.abc import Sequence
+from functools import partial
+
+from sqlalchemy import func, or_, select, update
+
+from weelo_workers import broadcast_transitions, presence
+from weelo_workers.broadcasts.matching import Candidate, already_offered
+from weelo_workers.broadcasts.offering import offer_to, with_room
+from weelo_workers.contracts.broadcasts import ReofferBroadcast
 from weelo_workers.lifecycles import broadcast as lifecycle
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Broadcast
-from weelo_workers.queries.slots import searching
+from weelo_workers.models import Broadcast, Offer
 
 
 @handles(ReofferBroadcast)
 def reoffer(command: ReofferBroadcast, uow: UnitOfWork) -> None:
-    """Offer the slot again, unless it has been taken since it was reopened."""
+    """Offer the slot again, unless it has been taken or held since it was reopened, and send the next step.
+
+    The first step of a new round is sent even then, because no other command sends it.
+    """
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or broadcast.status not in lifecycle.OPEN:
         return
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
-    this = [slot for slot in slots if slot.id == command.truck_request_id]
-    if not searching(this):
+    slot = next((slot for slot in slots if slot.id == command.truck_request_id), None)
+    if slot is not None and slot.is_searching:
+        candidates = already_offered(uow.session, broadcast, slot, new_round=command.new_round)
+        if command.new_round:
+            candidates = with_room(uow, broadcast, candidates)
+            _renew(uow, broadcast, candidates)
+        if candidates:
+            offer_to(uow, broadcast, slots, candidates)
+    elif not command.new_round:
         return
-    if those := already_offered(uow.session, broadcast, this):
-        offer_to(uow, broadcast, slots, those)
-    uow.send(WidenBroadcast(broadcast_id=broadcast.id, step=broadcast.radius_step + 1))
+    uow.send(broadcast_transitions.next_step(broadcast))
+
+
+def _renew(uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate]) -> None:
+    """Mark the offers of these transporters, and all that were not declined, as made now and not declined.
+
+    It also records in presence again to whom the broadcast was offered. The record of the first round may have expired,
+    and without it each heartbeat of these transporters would send a command without effect.
+    """
+    ids = [each.transporter_id for each in these]
+    uow.session.execute(
+        update(Offer)
+        .where(
+            Offer.broadcast_id == broadcast.id,
+            or_(Offer.declined_at.is_(None), Offer.transporter_id.in_(ids)),
+        )
+        .values(
+            first_offered_at=func.coalesce(Offer.first_offered_at, Offer.offered_at),
+            offered_at=uow.now,
+            declined_at=None,
+            decline_reason_code=None,
+            may_be_offered_again=False,
+        ),
+        execution_options={"synchronize_session": False},
+    )
+    all_ids = list(
+        uow.session.scalars(select(Offer.transporter_id).where(Offer.broadcast_id == broadcast.id))
+    )
+    seconds_left = (broadcast.expires_at - uow.now).total_seconds()
+    uow.after_commit(partial(presence.mark_offered, broadcast.id, all_ids, seconds_left))

@@ -9,14 +9,15 @@ from datetime import timedelta
 from functools import partial
 
 from weelo_workers import broadcast_transitions, presence
+from weelo_workers.broadcast_transitions import next_step
 from weelo_workers.broadcasts.matching import Excluded, MatchResult, find_candidates, search_presence
 from weelo_workers.broadcasts.offering import (
+    BroadcastStep,
     advance_ring,
     insert_offers,
     most_relevant,
     record_passed_over,
 )
-from weelo_workers.contracts.broadcasts import WidenBroadcast
 from weelo_workers.contracts.statuses import BroadcastStatus, PassedOverBecause
 from weelo_workers.lifecycles import broadcast as lifecycle
 from weelo_workers.lifecycles.ladder import Ring, next_step_in, ring
@@ -56,7 +57,7 @@ def offer_in_rings(
         if seconds != 0:
             break
     if seconds is not None and (next_at := uow.now + timedelta(seconds=seconds)) < broadcast.expires_at:
-        uow.send(WidenBroadcast(broadcast_id=broadcast.id, step=broadcast.radius_step + 1), at=next_at)
+        uow.send(next_step(broadcast), at=next_at)
 
 
 def _offer_within(
@@ -73,7 +74,8 @@ def _offer_within(
     left_over = found.keep_nearest(settings().max_offers_per_step)
     offered, refused = insert_offers(uow, broadcast, found.candidates, this.step, last_step=this.last)
     left_out = [*found.excluded, *refused]
-    record_passed_over(uow, [(broadcast.id, this.step, each) for each in most_relevant(left_out)])
+    at_step = BroadcastStep(broadcast.id, broadcast.reoffer_rounds, this.step)
+    record_passed_over(uow, [(at_step, each) for each in most_relevant(left_out)])
     _mark_waiting(uow, broadcast, left_out)
     if this.last and online is not None and online.more:
         left_over = True

@@ -45,6 +45,7 @@ def _is_due(broadcast: Broadcast, command: WidenBroadcast, uow: UnitOfWork) -> b
     """Return whether the broadcast is open and this is its next step. A stale or repeated timer does nothing."""
     return (
         broadcast.status in OFFER_TRANSITION
+        and broadcast.reoffer_rounds == command.round
         and broadcast.radius_step == command.step - 1
         and uow.now < broadcast.expires_at
     )

@@ -10,6 +10,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_validator, mode
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import FLEET, TIMERS
+from weelo_workers.contracts.reasons import CustomerReason
 from weelo_workers.contracts.recipients import ToOffered, ToTransportersWithTrucks
 from weelo_workers.contracts.statuses import (
     BroadcastKind,
@@ -98,7 +99,10 @@ class NewOrder(BroadcastRequest):
 
 
 class Cancellation(Request):
+    """`reason`: the customer's own words. `reason_code`: one of the codes of customers."""
+
     reason: LongText | None = None
+    reason_code: CustomerReason | None = None
 
 
 # --- commands -------------------------------------------------------------------------------------------
@@ -125,13 +129,18 @@ class CancelBroadcast(Command, name="broadcasts.cancel"):
     customer_id: UUID
     kind: BroadcastKind
     reason: str | None = None
+    reason_code: CustomerReason | None = None
 
 
 class WidenBroadcast(Command, name="broadcasts.widen", queue=TIMERS):
-    """Timer: offer the broadcast in the next step. `step` counts from 1. A step is not made a second time."""
+    """Timer: offer the broadcast in the next step. `step` counts from 1. A step is not made a second time.
+
+    `round`: how often the rings had started again when this timer was set.
+    """
 
     broadcast_id: UUID
     step: int
+    round: int = 0
 
 
 class ExpireBroadcast(Command, name="broadcasts.expire", queue=TIMERS):
@@ -186,10 +195,15 @@ class OfferPassedOver(Command, name="broadcasts.offer_passed_over", queue=FLEET,
 
 
 class ReofferBroadcast(Command, name="broadcasts.reoffer"):
-    """Offer a reopened slot again to earlier recipients who could take it, and continue with the next step."""
+    """Offer a reopened slot again to earlier recipients who could take it, and continue with the next step.
+
+    `new_round`: whether the rings start again. Then recipients for whom the system declined may be included
+    (`Offer.may_be_offered_again`).
+    """
 
     broadcast_id: UUID
     truck_request_id: UUID
+    new_round: bool = False
 
 
 class ContinuePartial(Command, name="broadcasts.continue_partial"):
@@ -333,10 +347,21 @@ class CancelResult(Wire):
     assignments_cancelled: int
 
 
+class CancelTruckResult(Wire):
+    """The broadcast goes on with one truck less, or is cancelled with its last truck."""
+
+    broadcast: BroadcastView
+    assignment: AssignmentView
+
+
 class TimelineEntry(Wire):
-    """One transition. `cause`, `command_id`: the command that made it. `actor_id`: its caller; null for a timer."""
+    """One transition. `cause`, `command_id`: the command that made it. `actor_id`: its caller; null for a timer.
+
+    `occurred_at`: the time by the clock of the driver's phone; null if the phone did not report it.
+    """
 
     at: Timestamp
+    occurred_at: Timestamp | None
     subject: str
     subject_id: UUID
     transition: str

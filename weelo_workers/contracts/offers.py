@@ -12,6 +12,7 @@ from weelo_workers.contracts.broadcasts import MAX_TRUCKS, BroadcastView
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import TIMERS
+from weelo_workers.contracts.reasons import ProviderReason
 from weelo_workers.contracts.recipients import ToTransporter
 from weelo_workers.contracts.statuses import BroadcastStatus, HoldStatus, OfferAnswer, PassedOverBecause
 from weelo_workers.contracts.trips import AboutAssignment, AssignmentView
@@ -91,7 +92,10 @@ class Confirmation(Request):
 
 
 class Refusal(Request):
+    """`reason`: the transporter's own words. `reason_code`: one of the codes of transporters."""
+
     reason: LongText | None = None
+    reason_code: ProviderReason | None = None
 
 
 def _refuse_doubles(what: str, ids: Sequence[UUID]) -> None:
@@ -142,6 +146,7 @@ class DeclineOffer(Command, name="offers.decline"):
     broadcast_id: UUID
     transporter_id: UUID
     reason: str | None = None
+    reason_code: ProviderReason | None = None
 
 
 # --- events ---------------------------------------------------------------------------------------------

@@ -27,6 +27,12 @@ class ToTransporter(Recipients):
     transporter_id: UUID
 
 
+class ToDriver(Recipients):
+    """One driver: `driver_id`, or the present driver of the assignment if it is None."""
+
+    driver_id: UUID | None = None
+
+
 class ToTransportersWithTrucks(Recipients):
     """The transporters whose trucks are assigned, each with the number of these trucks."""
 
@@ -34,12 +40,16 @@ class ToTransportersWithTrucks(Recipients):
 
 
 class OfferedTo(BaseModel):
-    """What one transporter is offered: the distance to the pickup, and the kinds of trucks that they have free."""
+    """What one transporter is offered: the distance to the pickup, and the kinds of trucks that they have free.
+
+    `gave_back`: slots of the broadcast that the transporter gave back. They are left out.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     km: float | None
     kinds: tuple[str, ...]
+    gave_back: tuple[UUID, ...] = ()
 
 
 class ToOffered(Recipients):

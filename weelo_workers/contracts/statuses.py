@@ -84,7 +84,41 @@ class AssignmentStatus(StrEnum):
     ARRIVED_AT_DROP = "arrived_at_drop"
     COMPLETED = "completed"
     DRIVER_DECLINED = "driver_declined"
+    GIVEN_BACK = "given_back"
+    """The truck does not come: its fleet gave it back, it did not set out in time, or its new driver did not take the trip."""
+    CUSTOMER_NO_SHOW = "customer_no_show"
+    """The driver waited at the pickup, and the customer did not come."""
+    FAILED = "failed"
+    """An operator ended the trip, and it was not completed."""
     CANCELLED = "cancelled"
+
+
+class EndOutcome(StrEnum):
+    """How an operator ends a trip."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class TripCancelledBecause(StrEnum):
+    """Why a driver loses a trip."""
+
+    CUSTOMER_CANCELLED = "customer_cancelled"
+    GIVEN_BACK = "given_back"
+    """The transporter gave the truck back."""
+    REPLACED = "replaced"
+    """The transporter named another driver."""
+    STALLED = "stalled"
+    """The truck did not set out in time."""
+    ENDED_BY_OPERATOR = "ended_by_operator"
+
+
+class EndedBecause(StrEnum):
+    """Why a broadcast was cancelled, as reported to its customer and to the transporters."""
+
+    CUSTOMER_CANCELLED = "customer_cancelled"
+    CUSTOMER_NO_SHOW = "customer_no_show"
+    ENDED_BY_OPERATOR = "ended_by_operator"
 
 
 class Platform(StrEnum):

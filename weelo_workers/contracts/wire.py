@@ -70,6 +70,21 @@ LongText = Annotated[
 ]
 
 
+NoteText = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, max_length=500),
+    AfterValidator(_without_nul),
+    AfterValidator(_encodable),
+]
+
+RequiredNote = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=500),
+    AfterValidator(_without_nul),
+    AfterValidator(_encodable),
+]
+
+
 class Wire(BaseModel):
     """Base of the values of the API: frozen, camelCase in JSON, snake_case in Python."""
 

@@ -2,6 +2,7 @@
 
 from weelo_workers.contracts.statuses import TruckRequestStatus as S
 from weelo_workers.lifecycles.lifecycle import Lifecycle
+from weelo_workers.lifecycles.parties import ADMIN, CUSTOMER, DRIVER, TIMER, TRANSPORTER
 
 FILLED = frozenset({S.ASSIGNED, S.ACCEPTED, S.COMPLETED})
 
@@ -9,14 +10,29 @@ OPEN = frozenset({S.SEARCHING, S.HELD})
 """In these states no truck is assigned to the slot."""
 
 LIFECYCLE = Lifecycle(
-    "truck request", initial=S.SEARCHING, final=frozenset({S.COMPLETED, S.CANCELLED, S.EXPIRED})
+    "truck request",
+    initial=S.SEARCHING,
+    final=frozenset({S.COMPLETED, S.CANCELLED, S.EXPIRED}),
+    created_by=(CUSTOMER,),
 )
 
-HOLD = LIFECYCLE.transition("hold", when={S.SEARCHING}, to=S.HELD)
-RELEASE = LIFECYCLE.transition("release", when={S.HELD}, to=S.SEARCHING)
-ASSIGN = LIFECYCLE.transition("assign", when={S.SEARCHING, S.HELD}, to=S.ASSIGNED)
-ACCEPT = LIFECYCLE.transition("accept", when={S.ASSIGNED}, to=S.ACCEPTED)
-REOPEN = LIFECYCLE.transition("reopen", when={S.ASSIGNED}, to=S.SEARCHING)
-COMPLETE = LIFECYCLE.transition("complete", when={S.ACCEPTED}, to=S.COMPLETED)
-CANCEL = LIFECYCLE.transition("cancel", when={S.SEARCHING, S.HELD, S.ASSIGNED, S.ACCEPTED}, to=S.CANCELLED)
-EXPIRE = LIFECYCLE.transition("expire", when={S.SEARCHING, S.HELD}, to=S.EXPIRED)
+HOLD = LIFECYCLE.transition("hold", when={S.SEARCHING}, to=S.HELD, by=(TRANSPORTER,))
+RELEASE = LIFECYCLE.transition("release", when={S.HELD}, to=S.SEARCHING, by=(TRANSPORTER, TIMER))
+ASSIGN = LIFECYCLE.transition("assign", when={S.SEARCHING, S.HELD}, to=S.ASSIGNED, by=(TRANSPORTER,))
+ACCEPT = LIFECYCLE.transition("accept", when={S.ASSIGNED}, to=S.ACCEPTED, by=(DRIVER,))
+REASSIGN = LIFECYCLE.transition("reassign", when={S.ACCEPTED}, to=S.ASSIGNED, by=(TRANSPORTER,))
+"""The truck gets another driver, who has not answered yet."""
+REOPEN = LIFECYCLE.transition(
+    "reopen", when={S.ASSIGNED, S.ACCEPTED}, to=S.SEARCHING, by=(DRIVER, TRANSPORTER, TIMER)
+)
+COMPLETE = LIFECYCLE.transition("complete", when={S.ASSIGNED, S.ACCEPTED}, to=S.COMPLETED, by=(DRIVER, ADMIN))
+CANCEL = LIFECYCLE.transition(
+    "cancel",
+    when={S.SEARCHING, S.HELD, S.ASSIGNED, S.ACCEPTED},
+    to=S.CANCELLED,
+    by=(CUSTOMER, DRIVER, ADMIN),
+)
+EXPIRE = LIFECYCLE.transition(
+    "expire", when={S.SEARCHING, S.HELD}, to=S.EXPIRED, by=(TIMER, DRIVER, TRANSPORTER)
+)
+"""The deadline of the broadcast has passed, or the truck is lost and no other one is searched for."""

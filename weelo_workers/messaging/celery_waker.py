@@ -34,6 +34,10 @@ class CeleryWaker:
     # admitted, kombu would let them wait for a connection without a time limit.
     AT_ONCE = 10
 
+    # The broker delivers a message again after its visibility timeout, so a longer countdown would run several times. If
+    # a wake-up comes before its command is due, the worker sends another one with the remaining time.
+    LONGEST_COUNTDOWN_SECONDS = 3000.0
+
     def __init__(self) -> None:
         self._celery = Celery("weelo-waker", config_source=celery_settings(), set_as_current=False)
         self._celery.conf.broker_transport_options = {
@@ -73,7 +77,7 @@ class CeleryWaker:
                 wake_up.name,
                 args=[str(wake_up.id)],
                 queue=wake_up.queue,
-                countdown=wake_up.countdown or None,
+                countdown=min(wake_up.countdown, self.LONGEST_COUNTDOWN_SECONDS) or None,
                 priority=priority_of(wake_up.name),
                 retry=False,
             )

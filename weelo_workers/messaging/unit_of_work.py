@@ -157,10 +157,16 @@ class UnitOfWork:
         self._record(row, name, None, details)
 
     def advance(
-        self, row: Stateful, transition: Transition[Any], *, why: dict[str, Any] | None = None, **columns: Any
+        self,
+        row: Stateful,
+        transition: Transition[Any],
+        *,
+        why: dict[str, Any] | None = None,
+        occurred_at: datetime | None = None,
+        **columns: Any,
     ) -> Stateful:
         """Move one row along its lifecycle, and set further columns with it. See `advance_all`."""
-        self.advance_all([row], transition, why=why, **columns)
+        self.advance_all([row], transition, why=why, occurred_at=occurred_at, **columns)
         return row
 
     def advance_unless(
@@ -193,9 +199,12 @@ class UnitOfWork:
         transition: Transition[Any],
         *,
         why: dict[str, Any] | None = None,
+        occurred_at: datetime | None = None,
         **columns: Any,
     ) -> None:
         """Move rows along their lifecycle, and record it in the history. They are written with the next statement.
+
+        `occurred_at`: the time of the event by the clock of a phone. It is stored in the history only.
 
         If a row is in another state than the transition's `when`, raises Rejected(INVALID_TRANSITION), and the whole
         command has no effect. The rows have been read under a lock. The statement checks their states again; if one has
@@ -219,10 +228,15 @@ class UnitOfWork:
             self._changes.update(cast(Table, row.__table__), row.id, values, expected=expected)
             for name, value in values.items():
                 set_committed_value(row, name, value)
-            self._record(row, transition.name, before, why or {})
+            self._record(row, transition.name, before, why or {}, occurred_at)
 
     def _record(
-        self, row: Stateful, name: str, before: StrEnum | str | None, details: dict[str, Any]
+        self,
+        row: Stateful,
+        name: str,
+        before: StrEnum | str | None,
+        details: dict[str, Any],
+        occurred_at: datetime | None = None,
     ) -> None:
         broadcast_id = row.id if isinstance(row, Broadcast) else row.broadcast_id
         self._history.append(
@@ -234,7 +248,8 @@ class UnitOfWork:
                 "from_status": before,
                 "to_status": row.status,
                 "version": row.version if isinstance(row, Broadcast) else None,
-                "at": row.state_changed_at,
+                "at": self.now,
+                "occurred_at": occurred_at,
                 "command_id": self.command_id,
                 "cause": self.command_name,
                 "actor_id": self.caller.id if self.caller else None,

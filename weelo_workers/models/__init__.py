@@ -6,7 +6,7 @@ from weelo_workers.models.devices import Device
 from weelo_workers.models.fleet import Driver, Transporter, User, Vehicle
 from weelo_workers.models.log import EventRecord, LogHead, LogLine
 from weelo_workers.models.mailbox import MailboxRow, Replay
-from weelo_workers.models.trips import Assignment, driver_busy, vehicle_busy
+from weelo_workers.models.trips import Assignment, driver_busy, slots_given_back, vehicle_busy
 
 __all__ = [
     "Assignment",
@@ -28,5 +28,6 @@ __all__ = [
     "User",
     "Vehicle",
     "driver_busy",
+    "slots_given_back",
     "vehicle_busy",
 ]

@@ -26,8 +26,8 @@ class Base(DeclarativeBase):
 Id = Annotated[UUID, mapped_column(primary_key=True)]
 
 
-def one_of(column: str, states: type[StrEnum], name: str) -> CheckConstraint:
-    """Return a check that the text column holds one of the states.
+def one_of(column: str, states: Iterable[StrEnum], name: str) -> CheckConstraint:
+    """Return a check that the text column holds one of the states, or null if the column may be null.
 
     It is used instead of an enum type, which is harder to change.
     """
@@ -40,4 +40,4 @@ def status_in(states: Iterable[StrEnum], column: str = "status") -> TextClause:
 
 
 def quoted(states: Iterable[StrEnum]) -> str:
-    return ", ".join(f"'{state.value}'" for state in sorted(states))
+    return ", ".join(f"'{state}'" for state in sorted({state.value for state in states}))

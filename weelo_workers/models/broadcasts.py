@@ -23,6 +23,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.hybrid import hybrid_method, hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
+from weelo_workers.contracts.reasons import ALL_CODES
 from weelo_workers.contracts.statuses import (
     BroadcastKind,
     BroadcastStatus,
@@ -59,6 +60,8 @@ class Broadcast(Base):
     """How far the newest step reaches. A ring reaches its radius. A portion of the last step reaches the distance up to
     which the portions have made offers. The last portion reaches LAST_STEP_MAX_KM, or everyone (None) without that limit.
     Before the first step the value is None, too. The property `reach` distinguishes the two cases."""
+    reoffer_rounds: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    """How often the rings have started again, after a truck was given back (`lifecycles/reoffer.py`)."""
     transporters_notified: Mapped[int] = mapped_column(server_default=text("0"))
     end_reason: Mapped[str | None]
     expires_at: Mapped[datetime]
@@ -176,10 +179,20 @@ class Offer(Base):
     version: Mapped[int]
     """The broadcast's version when this offer was made. Earlier events are not sent to the transporter."""
     offered_at: Mapped[datetime]
+    """When the offer was made, or made again in a new round."""
+    first_offered_at: Mapped[datetime | None]
+    """When the offer was made for the first time, if it was made again."""
     declined_at: Mapped[datetime | None]
-    decline_reason: Mapped[str | None]
+    decline_reason_code: Mapped[str | None]
+    decline_note: Mapped[str | None]
+    may_be_offered_again: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Whether a new round may make this offer again although it is declined: the system declined it after the transporter had
+    lost a truck."""
 
-    __table_args__ = (Index("offers_of_a_transporter", "transporter_id", "offered_at"),)
+    __table_args__ = (
+        Index("offers_of_a_transporter", "transporter_id", "offered_at"),
+        one_of("decline_reason_code", ALL_CODES, "an_offer_has_a_known_reason"),
+    )
 
 
 class PassedOver(Base):
@@ -191,6 +204,8 @@ class PassedOver(Base):
         ForeignKey("broadcasts.id", ondelete="CASCADE"), primary_key=True
     )
     transporter_id: Mapped[UUID] = mapped_column(primary_key=True)
+    round: Mapped[int] = mapped_column(SmallInteger, primary_key=True, server_default=text("0"))
+    """The value of `Broadcast.reoffer_rounds` at this step."""
     step: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     reason: Mapped[str]
     distance_km: Mapped[float | None]
@@ -222,6 +237,8 @@ class TransitionRecord(Base):
     version: Mapped[int]
     """The broadcast's version after this transition."""
     at: Mapped[datetime]
+    occurred_at: Mapped[datetime | None]
+    """When it happened by the clock of the driver's phone, if the phone reports this."""
     command_id: Mapped[UUID]
     cause: Mapped[str]
     actor_id: Mapped[UUID | None]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, exists
+from sqlalchemy import ForeignKey, Index, Select, SQLColumnExpression, UniqueConstraint, exists, select, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
+from weelo_workers.contracts.reasons import ALL_CODES
 from weelo_workers.contracts.statuses import AssignmentStatus
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.models.base import Base, Id, one_of, status_in
@@ -26,7 +28,11 @@ class Assignment(Base):
     vehicle_id: Mapped[UUID] = mapped_column(ForeignKey("vehicles.id"))
     vehicle_number: Mapped[str]
     status: Mapped[str]
-    reason: Mapped[str | None]
+    reason_code: Mapped[str | None]
+    """Why the assignment ended. The user's own words are in `note`."""
+    note: Mapped[str | None]
+    replaced_drivers: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'"))
+    """The ids of the drivers who were replaced. Their commands are refused with DRIVER_REPLACED."""
     expires_at: Mapped[datetime | None]
     """The deadline for the driver's answer."""
     created_at: Mapped[datetime]
@@ -43,7 +49,14 @@ class Assignment(Base):
         Index("assignments_of_a_slot", "truck_request_id"),
         Index("assignments_of_a_transporter", "transporter_id", "created_at"),
         Index("assignments_of_a_driver", "driver_id", "created_at"),
+        Index(
+            "assignments_given_back",
+            "broadcast_id",
+            "transporter_id",
+            postgresql_where=status_in({AssignmentStatus.GIVEN_BACK}),
+        ),
         one_of("status", AssignmentStatus, "an_assignment_has_a_known_status"),
+        one_of("reason_code", ALL_CODES, "an_assignment_has_a_known_reason"),
     )
 
 
@@ -52,3 +65,14 @@ vehicle_busy = exists().where(Assignment.vehicle_id == Vehicle.id, Assignment.st
 
 driver_busy = exists().where(Assignment.driver_id == Driver.id, Assignment.status.in_(LIVE))
 """The condition that a driver of the enclosing query has a live assignment. Being off duty is another condition."""
+
+
+def slots_given_back(
+    broadcast_id: SQLColumnExpression[UUID], transporter_id: SQLColumnExpression[UUID]
+) -> Select[UUID]:
+    """Return the query of the slots of a broadcast that a transporter gave back (WAYS-02)."""
+    return select(Assignment.truck_request_id).where(
+        Assignment.broadcast_id == broadcast_id,
+        Assignment.transporter_id == transporter_id,
+        Assignment.status == AssignmentStatus.GIVEN_BACK,
+    )

@@ -21,10 +21,12 @@ from weelo_workers.contracts.event import Event
 from weelo_workers.contracts.recipients import (
     Recipients,
     ToCaller,
+    ToDriver,
     ToOffered,
     ToTransporter,
     ToTransportersWithTrucks,
 )
+from weelo_workers.contracts.statuses import AssignmentStatus
 from weelo_workers.lifecycles import assignment as assignment_lifecycle
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.models import Assignment, Broadcast, Offer
@@ -192,7 +194,9 @@ def newly_offered(session: Session, event: OfBroadcast, to: ToOffered) -> Mappin
     return {
         transporter_id: {
             "pickupDistanceKm": own.km,
-            "truckRequestIds": [str(slot) for kind in own.kinds for slot in to.slots[kind]],
+            "truckRequestIds": [
+                str(slot) for kind in own.kinds for slot in to.slots[kind] if slot not in own.gave_back
+            ],
         }
         for transporter_id, own in to.offered.items()
     }
@@ -230,6 +234,12 @@ def transporters_with_trucks(
     session: Session, event: Nothing, to: ToTransportersWithTrucks
 ) -> Mapping[UUID, Own]:
     return dict.fromkeys(to.assigned_to)
+
+
+@audience(OfAssignment, ToDriver)
+def named_driver(session: Session, event: OfAssignment, to: ToDriver) -> Mapping[UUID, Own]:
+    """Return `to.driver_id`, or the present driver of the assignment if it is None."""
+    return {to.driver_id or event.assignment.driver_id: None}
 
 
 @audience(OfAssignment, Recipients)
@@ -279,7 +289,7 @@ def while_on_offer(session: Session, push: PushData, users: Collection[UUID]) ->
 
 @push_condition(OfBroadcast)
 def while_taken(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """Return all of `users`, or none if a slot has reopened.
+    """Return all of `users`, or none if the broadcast is open, because a slot has reopened.
 
     After that, this push would replace the push of the new offer on a phone.
     """
@@ -301,6 +311,44 @@ def while_unanswered(session: Session, push: PushData, users: Collection[UUID]) 
     ).all()
 
 
+@push_condition(OfBroadcast)
+def while_without_trip(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
+    """Return the users who are not the driver of a live assignment of the broadcast.
+
+    A driver who lost the trip may be assigned again. After that, this push would replace the push of the new trip on the phone.
+    """
+    drivers = session.scalars(
+        select(Assignment.driver_id).where(
+            Assignment.broadcast_id == push.broadcast_id,
+            Assignment.status.in_(assignment_lifecycle.LIVE),
+            Assignment.driver_id.in_(users),
+        )
+    )
+    return set(users) - set(drivers)
+
+
+@push_condition(OfAssignment)
+def while_not_set_out(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
+    """Return the driver and the transporter of the assignment, as long as the driver has accepted and not set out."""
+    waiting = session.execute(
+        select(Assignment.driver_id, Assignment.transporter_id).where(
+            Assignment.id == push.assignment_id, Assignment.status == AssignmentStatus.DRIVER_ACCEPTED
+        )
+    ).one_or_none()
+    return set(users) & set(waiting) if waiting else ()
+
+
+@push_condition(OfAssignment)
+def while_before_loading(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
+    """Return all of `users`, or none if the goods are loaded or the trip has ended."""
+    waiting = session.scalar(
+        select(Assignment.id).where(
+            Assignment.id == push.assignment_id, Assignment.status.in_(assignment_lifecycle.BEFORE_LOADING)
+        )
+    )
+    return users if waiting else ()
+
+
 # --- the catalog ----------------------------------------------------------------------------------------
 
 WITHDRAWAL = (customer, notified_with_own_trucks)
@@ -312,13 +360,18 @@ CATALOG: dict[type[Event], Route] = {
     broadcasts.TrucksRemainingUpdate: Route("trucks_remaining_update", (notified,)),
     broadcasts.BookingFullyFilled: Route("booking_fully_filled", WITHDRAWAL, pushed=while_taken),
     broadcasts.BookingCancelled: Route("booking_cancelled", WITHDRAWAL, pushed=always),
-    broadcasts.BookingExpired: Route("booking_expired", WITHDRAWAL, pushed=always),
+    broadcasts.BookingExpired: Route("booking_expired", WITHDRAWAL, pushed=while_taken),
     broadcasts.NoVehiclesAvailable: Route("no_vehicles_available", (customer,), pushed=always),
     offers.TruckConfirmed: Route("truck_confirmed", (customer,), pushed=always),
     offers.HoldExpired: Route("hold_expired", (named_transporter,)),
     fleet.DriverStatusChanged: Route("driver_status_changed", (named_transporter,)),
     trips.TripAssigned: Route("trip_assigned", (driver,), pushed=while_unanswered),
-    trips.TripCancelled: Route("trip_cancelled", (driver,), pushed=always),
+    trips.TripCancelled: Route("trip_cancelled", (named_driver,), pushed=while_without_trip),
+    trips.TruckLost: Route("truck_lost", (customer,), pushed=always),
+    trips.PickupReminder: Route("pickup_reminder", (driver, transporter), pushed=while_not_set_out),
+    trips.AssignmentStalled: Route(
+        "assignment_stalled", (transporter, customer), pushed=while_before_loading
+    ),
     trips.DriverTimedOut: Route("driver_timeout", (transporter,), pushed=always),
     broadcasts.BookingCompleted: Route("booking_completed", (customer, transporters_with_trucks)),
     trips.AssignmentStatusChanged: Route("assignment_status_changed", (customer, transporter, driver)),

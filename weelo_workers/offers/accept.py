@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from weelo_workers.contracts.offers import AcceptResult, AcceptTrucks
+from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import TruckRequestStatus
 from weelo_workers.lifecycles import broadcast as lifecycle, hold as hold_lifecycle
 from weelo_workers.lifecycles.assignment import LIVE
@@ -10,6 +11,7 @@ from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.offers.allocation import allocate
 from weelo_workers.offers.assigning import (
+    OFFERED_TO_OTHERS,
     accept_result,
     assign,
     ensure_open,
@@ -18,7 +20,7 @@ from weelo_workers.offers.assigning import (
 )
 from weelo_workers.offers.holds import expire_overdue, held_slots, open_hold
 from weelo_workers.ownership import lock_offered_with_trucks
-from weelo_workers.queries.slots import searching
+from weelo_workers.queries.slots import searching, split_given_back
 
 
 @handles(AcceptTrucks)
@@ -47,7 +49,15 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
         expire_overdue(uow, broadcast)
         hold = open_hold(uow, broadcast.id, command.transporter_id)
     held = held_slots(hold, slots)
-    allocations = allocate(trucks, slots, [*held, *searching(slots)], partial=command.partial)
+    open_slots = [*held, *searching(slots)]
+    to_take, given_back = split_given_back(open_slots, offered.assignments, command.transporter_id)
+    try:
+        allocations = allocate(trucks, slots, to_take, partial=command.partial)
+    except Rejected as refused:
+        fits = any(slot.fits(vehicle) for slot in given_back for _, vehicle, _ in trucks)
+        if refused.code is Code.REQUEST_ALREADY_TAKEN and fits:
+            raise Rejected(Code.SLOT_GIVEN_BACK, OFFERED_TO_OTHERS) from refused
+        raise
     if hold is not None and {slot.id for slot in held} <= {slot.id for slot, _, _ in allocations}:
         uow.advance(hold, hold_lifecycle.CONFIRM)
     won = assign(uow, broadcast, slots, offered.assignments, allocations, command.transporter_id)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from weelo_workers.contracts.offers import Truck
 from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.fleet_lock import wrong_kind
 from weelo_workers.models import Driver, TruckRequest, Vehicle
 
 Offered = tuple[Truck, Vehicle, Driver]
@@ -49,9 +50,5 @@ def _place_for(
     if not named:
         raise Rejected(Code.TRUCK_REQUEST_NOT_FOUND)
     if not any(slot.fits(vehicle) for slot in named):
-        raise Rejected(
-            Code.VEHICLE_TYPE_MISMATCH,
-            f"{vehicle.vehicle_number} is {vehicle.vehicle_type} {vehicle.vehicle_subtype}.",
-            {"vehicleId": str(vehicle.id)},
-        )
+        raise wrong_kind(vehicle)
     return next((slot for slot in named if slot in free and slot.fits(vehicle)), None)

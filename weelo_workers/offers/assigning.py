@@ -11,16 +11,19 @@ from weelo_workers.contracts.broadcasts import BookingFullyFilled, TrucksRemaini
 from weelo_workers.contracts.offers import AcceptResult, Truck, TruckConfirmed
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus
-from weelo_workers.contracts.trips import ExpireAssignment, TripAssigned, Waypoint
+from weelo_workers.contracts.trips import ExpireAssignment
+from weelo_workers.fleet_lock import FleetLock
 from weelo_workers.lifecycles import broadcast as lifecycle, truck_request as slot_lifecycle
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Assignment, Broadcast, Driver, TruckRequest, Vehicle
+from weelo_workers.models import Assignment, Broadcast, TruckRequest
 from weelo_workers.offers.allocation import Allocation, Offered
-from weelo_workers.queries.fleets import busy_among
 from weelo_workers.queries.slots import filled, searching
-from weelo_workers.queries.views import assignment_view, broadcast_header, place
+from weelo_workers.queries.views import assignment_view, broadcast_header
 from weelo_workers.settings import settings
+
+OFFERED_TO_OTHERS = "It is offered to other fleets."
+"""The detail of SLOT_GIVEN_BACK."""
 
 
 def assign(
@@ -84,22 +87,14 @@ def ensure_open(broadcast: Broadcast, now: datetime) -> None:
 
 def lock_free_trucks(uow: UnitOfWork, transporter_id: UUID, wanted: Sequence[Truck]) -> list[Offered]:
     """Lock and return these vehicles and drivers. Raises Rejected if one is busy, off duty or not of this fleet (ACPT-06)."""
-    vehicles = {v.id: v for v in uow.lock_all(Vehicle, [truck.vehicle_id for truck in wanted])}
-    drivers = {d.id: d for d in uow.lock_all(Driver, [truck.driver_id for truck in wanted])}
-    busy = busy_among(uow.session, vehicles.keys(), drivers.keys())
+    fleet = FleetLock(
+        uow, transporter_id, [truck.vehicle_id for truck in wanted], [truck.driver_id for truck in wanted]
+    )
     trucks = []
     for truck in wanted:
-        vehicle, driver = vehicles.get(truck.vehicle_id), drivers.get(truck.driver_id)
-        if vehicle is None or vehicle.transporter_id != transporter_id:
-            raise Rejected(Code.VEHICLE_NOT_IN_FLEET, extra={"vehicleId": str(truck.vehicle_id)})
-        if driver is None or driver.transporter_id != transporter_id:
-            raise Rejected(Code.DRIVER_NOT_IN_FLEET, extra={"driverId": str(truck.driver_id)})
-        if vehicle.id in busy.vehicles:
-            raise Rejected(Code.VEHICLE_BUSY, extra={"vehicleId": str(vehicle.id)})
-        if not driver.is_available:
-            raise Rejected(Code.DRIVER_BUSY, "The driver is off duty.", {"driverId": str(driver.id)})
-        if driver.id in busy.drivers:
-            raise Rejected(Code.DRIVER_BUSY, extra={"driverId": str(driver.id)})
+        vehicle, driver = fleet.vehicle(truck.vehicle_id), fleet.driver(truck.driver_id)
+        fleet.ensure_free_vehicle(vehicle)
+        fleet.ensure_free_driver(driver)
         trucks.append((truck, vehicle, driver))
     return trucks
 
@@ -118,7 +113,9 @@ def _assignment(
         vehicle_id=vehicle.id,
         vehicle_number=vehicle.vehicle_number,
         status=AssignmentStatus.PENDING,
-        reason=None,
+        reason_code=None,
+        note=None,
+        replaced_drivers=[],
         expires_at=now + timedelta(seconds=settings().driver_accept_seconds),
         created_at=now,
         state_changed_at=now,
@@ -134,21 +131,15 @@ def _tell(
 ) -> None:
     header, found = broadcast_header(broadcast), filled(slots)
     for assignment in won:
-        view = assignment_view(assignment)
         uow.publish(
             TruckConfirmed(
-                **header, assignment=view, trucks_filled=found, trucks_needed=broadcast.trucks_needed
-            )
-        )
-        uow.publish(
-            TripAssigned(
                 **header,
-                assignment=view,
-                pickup=Waypoint.at(place(broadcast.pickup)),
-                drop=Waypoint.at(place(broadcast.drop)),
-                expires_at=assignment.expires_at,
+                assignment=assignment_view(assignment),
+                trucks_filled=found,
+                trucks_needed=broadcast.trucks_needed,
             )
         )
+        broadcast_transitions.announce_trip_assigned(uow, broadcast, assignment)
     broadcast_transitions.announce_assignments(uow, broadcast, won)
     if any(slot.status in slot_lifecycle.OPEN for slot in slots):
         uow.publish(TrucksRemainingUpdate(**header, trucks_remaining=len(searching(slots))))

@@ -28,11 +28,14 @@ def decline(command: DeclineOffer, uow: UnitOfWork) -> DeclineResult:
             len(open_offers_of(uow.session, command.transporter_id, uow.now)) < settings().max_open_offers
         )
         offer.declined_at = uow.now
-        offer.decline_reason = command.reason
+        offer.decline_reason_code = command.reason_code
+        offer.decline_note = command.reason
         if not had_room:
             # The transporter now has room for broadcasts that were not offered to them while their list was full.
             uow.send(CatchUp(transporter_id=command.transporter_id))
         uow.after_commit(partial(presence.unmark_full, command.transporter_id))
+    # The system may have declined for the transporter before. Now they have declined it themselves.
+    offer.may_be_offered_again = False
     hold = open_hold(uow, command.broadcast_id, command.transporter_id)
     if hold is not None:
         end_early(uow, broadcast, hold, hold_lifecycle.RELEASE)

@@ -17,12 +17,12 @@ from weelo_workers.contracts.vehicle_kinds import vehicle_key
 from weelo_workers.lifecycles import truck_request as slot_lifecycle
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Broadcast, Hold, TruckRequest
-from weelo_workers.offers.assigning import ensure_open
+from weelo_workers.models import Broadcast, Hold, Offer, TruckRequest
+from weelo_workers.offers.assigning import OFFERED_TO_OTHERS, ensure_open
 from weelo_workers.offers.holds import announce_remaining, expire_overdue, hold_view, open_hold
 from weelo_workers.ownership import lock_offered
 from weelo_workers.queries.fleets import free_trucks
-from weelo_workers.queries.slots import kinds_of, searching
+from weelo_workers.queries.slots import kinds_of, searching, split_given_back
 from weelo_workers.settings import settings
 
 
@@ -34,14 +34,14 @@ def hold(command: HoldSlots, uow: UnitOfWork) -> HoldView:
     transporter gets no further hold on that broadcast. A new hold is refused if the transporter would then hold more
     slots of a kind, on all broadcasts together, than they have free trucks of that kind.
     """
-    broadcast, _ = lock_offered(uow, command.broadcast_id, command.transporter_id)
+    broadcast, offer = lock_offered(uow, command.broadcast_id, command.transporter_id)
     expire_overdue(uow, broadcast)
     present = open_hold(uow, broadcast.id, command.transporter_id)
     if present is not None:
         uow.replayed = True
         return hold_view(present, broadcast_transitions.slots_of(uow, broadcast.id))
     ensure_open(broadcast, uow.now)
-    expires_at = _until(uow, broadcast, command.transporter_id)
+    expires_at = _until(uow, broadcast, offer)
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     chosen = _choose(command, slots, uow)
     made = Hold(
@@ -70,7 +70,10 @@ def _choose(command: HoldSlots, slots: Sequence[TruckRequest], uow: UnitOfWork) 
     if key is not None and all(slot.vehicle_key != key for slot in slots):
         raise Rejected(Code.VEHICLE_TYPE_MISMATCH, "Nobody asked for trucks of this kind here.")
     wanted = [slot for slot in slots if key in (None, slot.vehicle_key)]
-    free = searching(wanted)
+    assignments = broadcast_transitions.assignments_of(uow, command.broadcast_id)
+    free, given_back = split_given_back(searching(wanted), assignments, command.transporter_id)
+    if given_back and not free:
+        raise Rejected(Code.SLOT_GIVEN_BACK, OFFERED_TO_OTHERS)
     trucks = Counter(free_trucks(uow.session, command.transporter_id, kinds_of(free)))
     trucks.subtract(_kept_elsewhere(uow, command.transporter_id))
     chosen: list[TruckRequest] = []
@@ -101,15 +104,17 @@ def _kept_elsewhere(uow: UnitOfWork, transporter_id: UUID) -> list[str]:
     return list(uow.session.scalars(query))
 
 
-def _until(uow: UnitOfWork, broadcast: Broadcast, transporter_id: UUID) -> datetime:
+def _until(uow: UnitOfWork, broadcast: Broadcast, offer: Offer) -> datetime:
     """Return when a new hold ends. Raises Rejected(HOLD_EXPIRED) if an earlier hold on this broadcast has run out.
 
-    The new hold ends no later than a released one would have ended, so releasing and holding again gains no time.
+    The new hold ends no later than a released one would have ended, so releasing and holding again gains no time. Holds
+    of an earlier round, before the offer was made again, do not count.
     """
     before = uow.session.scalars(
         select(Hold).where(
             Hold.broadcast_id == broadcast.id,
-            Hold.transporter_id == transporter_id,
+            Hold.transporter_id == offer.transporter_id,
+            Hold.created_at >= offer.offered_at,
             Hold.status.in_({HoldStatus.RELEASED, HoldStatus.EXPIRED}),
         )
     ).all()

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from weelo_workers import broadcast_transitions
-from weelo_workers.contracts.broadcasts import TrucksRemainingUpdate, WidenBroadcast
+from weelo_workers.contracts.broadcasts import TrucksRemainingUpdate
 from weelo_workers.contracts.offers import HoldExpired, HoldView
 from weelo_workers.contracts.recipients import ToTransporter
 from weelo_workers.contracts.statuses import HoldStatus, TruckRequestStatus
@@ -65,7 +65,7 @@ def reopen_slots(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckReq
     """
     uow.advance_all(slots, slot_lifecycle.RELEASE)
     if slots and in_last_step(broadcast):
-        uow.send(WidenBroadcast(broadcast_id=broadcast.id, step=broadcast.radius_step + 1))
+        uow.send(broadcast_transitions.next_step(broadcast))
 
 
 def expire_overdue(uow: UnitOfWork, broadcast: Broadcast) -> None:

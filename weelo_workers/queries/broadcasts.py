@@ -14,7 +14,12 @@ from sqlalchemy.orm import Session
 from weelo_workers.contracts.broadcasts import BroadcastDetails, BroadcastView, TimelineEntry
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.offers import OfferView
-from weelo_workers.contracts.statuses import BroadcastKind, HoldStatus, Role, TruckRequestStatus
+from weelo_workers.contracts.statuses import (
+    BroadcastKind,
+    HoldStatus,
+    Role,
+    TruckRequestStatus,
+)
 from weelo_workers.lifecycles import truck_request
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.models import (
@@ -25,6 +30,7 @@ from weelo_workers.models import (
     TransitionRecord,
     TruckRequest,
     Vehicle,
+    slots_given_back,
     vehicle_busy,
 )
 from weelo_workers.queries.pages import Page, PageRequest, paged
@@ -72,7 +78,9 @@ def offers(session: Session, transporter_id: UUID, page_request: PageRequest) ->
             truck_request_ids=[
                 slot.id
                 for slot in slots[row.Broadcast.id]
-                if slot.status in truck_request.OPEN and slot.vehicle_key in row.free_kinds
+                if slot.status in truck_request.OPEN
+                and slot.vehicle_key in row.free_kinds
+                and slot.id not in row.gave_back
             ],
             pickup_distance_km=row.distance_km,
             radius_step=row.step,
@@ -83,6 +91,16 @@ def offers(session: Session, transporter_id: UUID, page_request: PageRequest) ->
     return Page(items, next_cursor)
 
 
+_GAVE_BACK = slots_given_back(Broadcast.id, bindparam("transporter")).correlate(Broadcast)
+_OPEN_FOR_FLEET = (
+    select(TruckRequest.id)
+    .where(
+        TruckRequest.broadcast_id == Broadcast.id,
+        TruckRequest.status.in_(truck_request.OPEN),
+        TruckRequest.id.not_in(_GAVE_BACK),
+    )
+    .correlate(Broadcast)
+)
 _OPEN_OFFERS = paged(
     select(
         Broadcast,
@@ -96,6 +114,7 @@ _OPEN_OFFERS = paged(
             .distinct()
             .scalar_subquery()
         ).label("free_kinds"),
+        func.array(_GAVE_BACK.scalar_subquery()).label("gave_back"),
         func.clock_timestamp().label("now"),
     )
     .join(Offer, Offer.broadcast_id == Broadcast.id)
@@ -104,6 +123,7 @@ _OPEN_OFFERS = paged(
         Offer.declined_at.is_(None),
         Broadcast.status.in_(OPEN),
         Broadcast.expires_at > func.clock_timestamp(),
+        or_(~exists(_GAVE_BACK), exists(_OPEN_FOR_FLEET)),
     ),
     Offer.offered_at,
     Offer.broadcast_id,
@@ -132,6 +152,7 @@ def timeline(session: Session, broadcast_id: UUID, reader: Caller) -> list[dict[
     return [
         TimelineEntry(
             at=record.at,
+            occurred_at=record.occurred_at,
             subject=record.subject,
             subject_id=record.subject_id,
             transition=record.name,

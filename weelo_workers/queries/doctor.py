@@ -12,7 +12,9 @@ from redis.exceptions import RedisError, ResponseError
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from weelo_workers.contracts.broadcasts import ReofferBroadcast
 from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, HoldStatus, TruckRequestStatus
+from weelo_workers.contracts.trips import ExpireAssignment, GiveBackStalled, RemindToStart, ReportStalled
 from weelo_workers.contracts.wire import rfc3339
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.broadcast import OPEN
@@ -30,7 +32,12 @@ from weelo_workers.redis_client import connect as connect_redis, reason, redis
 from weelo_workers.settings import settings
 
 OVERDUE_SECONDS = 5
+_OVERDUE = f"clock_timestamp() - interval '{OVERDUE_SECONDS} s'"
 MOST_NAMED = 20  # The limit on listed parked rows, and on listed failing rows. /metrics has the totals.
+
+_ASSIGNMENT_TIMERS = ", ".join(
+    f"'{timer.name}'" for timer in (ExpireAssignment, RemindToStart, GiveBackStalled, ReportStalled)
+)
 
 # Each query counts rows that must not exist. `{n}` in the sentence is that number.
 INVARIANTS = {
@@ -55,14 +62,29 @@ INVARIANTS = {
          WHERE t.status = '{TruckRequestStatus.HELD}' AND h.status <> '{HoldStatus.OPEN}'""",
     "{n} holds open past their end": f"""
         SELECT count(*) FROM holds
-         WHERE status = '{HoldStatus.OPEN}' AND expires_at < clock_timestamp() - interval '{OVERDUE_SECONDS} s'""",
+         WHERE status = '{HoldStatus.OPEN}' AND expires_at < {_OVERDUE}""",
     "{n} broadcasts open past their deadline": f"""
         SELECT count(*) FROM broadcasts
-         WHERE status IN ({quoted(OPEN)}) AND expires_at < clock_timestamp() - interval '{OVERDUE_SECONDS} s'""",
+         WHERE status IN ({quoted(OPEN)}) AND expires_at < {_OVERDUE}""",
     "{n} assignments unanswered past their end": f"""
         SELECT count(*) FROM assignments
          WHERE status = '{AssignmentStatus.PENDING}'
-           AND expires_at < clock_timestamp() - interval '{OVERDUE_SECONDS} s'""",
+           AND expires_at < {_OVERDUE}""",
+    "{n} live assignments without a timer whose driver has not answered or has left the fleet": f"""
+        SELECT count(*) FROM assignments a
+         WHERE a.status IN ({quoted(LIVE)})
+           AND NOT EXISTS (SELECT 1 FROM mailbox WHERE name IN ({_ASSIGNMENT_TIMERS}) AND {as_sql(unsettled())}
+                              AND payload->>'assignment_id' = a.id::text)
+           AND (a.status = '{AssignmentStatus.PENDING}'
+                OR NOT EXISTS (SELECT 1 FROM drivers d
+                                WHERE d.id = a.driver_id AND d.transporter_id = a.transporter_id))""",
+    "{n} reopened slots whose search has not begun": f"""
+        SELECT count(*) FROM truck_requests t JOIN broadcasts b ON b.id = t.broadcast_id
+         WHERE t.status = '{TruckRequestStatus.SEARCHING}' AND b.status IN ({quoted(OPEN)})
+           AND (b.reoffer_rounds > 0 AND b.radius_step = 0 AND b.state_changed_at < {_OVERDUE}
+                OR t.state_changed_at < {_OVERDUE}
+               AND EXISTS (SELECT 1 FROM mailbox WHERE name = '{ReofferBroadcast.name}' AND {as_sql(unsettled())}
+                              AND payload->>'truck_request_id' = t.id::text))""",
     "{n} users whose log does not end where its counter stands": """
         SELECT count(*) FROM log_heads h
          WHERE EXISTS (SELECT 1 FROM log_lines l WHERE l.user_id = h.user_id)

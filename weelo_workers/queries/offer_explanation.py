@@ -104,6 +104,13 @@ def _offered(session: Session, offer: Offer, passed: list[PassedOverView], acked
             Assignment.status.in_({*LIVE, AssignmentStatus.COMPLETED}),
         )
     )
+    gave_back = session.scalar(
+        select(func.count()).where(
+            Assignment.broadcast_id == offer.broadcast_id,
+            Assignment.transporter_id == offer.transporter_id,
+            Assignment.status == AssignmentStatus.GIVEN_BACK,
+        )
+    )
     words = [f"offered at step {offer.step}"]
     if offer.distance_km is not None:
         words.append(f"{offer.distance_km:.1f} km")
@@ -112,6 +119,8 @@ def _offered(session: Session, offer: Offer, passed: list[PassedOverView], acked
         words.append("declined")
     if won:
         words.append(f"won {won}")
+    if gave_back:
+        words.append(f"gave {gave_back} back")
     return WhyView(
         broadcast_id=offer.broadcast_id,
         transporter_id=offer.transporter_id,
@@ -140,7 +149,7 @@ def _passed_over(session: Session, broadcast_id: UUID, transporter_id: UUID) -> 
     rows: Sequence[PassedOver] = session.scalars(
         select(PassedOver)
         .where(PassedOver.broadcast_id == broadcast_id, PassedOver.transporter_id == transporter_id)
-        .order_by(PassedOver.step)
+        .order_by(PassedOver.round, PassedOver.step)
     ).all()
     return [
         PassedOverView(step=row.step, reason=row.reason, distance_km=row.distance_km, at=row.at)

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Double,
     Row,
     ScalarSelect,
+    Uuid,
     and_,
     bindparam,
     column,
@@ -64,6 +65,8 @@ def open_offers_against(
         .join(Broadcast, Broadcast.id == Offer.broadcast_id)
         .where(
             Offer.transporter_id == transporter_id,
+            # An offer of the same broadcast is made again, so it does not count against itself.
+            Offer.broadcast_id != bindparam("new_broadcast", type_=Uuid()),
             *_IS_OPEN,
             at_least_as_near,
             or_(bindparam("in_last_step", type_=Boolean()), Offer.last_step == false()),
@@ -75,6 +78,7 @@ def open_offers_against(
 def of_new_offer(broadcast: Broadcast, *, last_step: bool, now: datetime) -> dict[str, Any]:
     """Return the parameters of `open_offers_against` for an offer of this broadcast."""
     return {
+        "new_broadcast": broadcast.id,
         "pickup_latitude": broadcast.pickup["latitude"],
         "pickup_longitude": broadcast.pickup["longitude"],
         "in_last_step": last_step,
@@ -106,7 +110,8 @@ _OPEN_OFFERS_OF = (
 
 
 def _open_at(now: datetime) -> dict[str, datetime]:
-    lifetime = timedelta(seconds=settings().broadcast_timeout_seconds) + _REOPENED_FOR
+    longest = max(settings().broadcast_timeout_seconds, settings().seconds_of_a_round)
+    lifetime = timedelta(seconds=longest) + _REOPENED_FOR
     return {"now": now, "offered_since": now - lifetime}
 
 

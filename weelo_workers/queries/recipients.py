@@ -32,7 +32,7 @@ def recipients(session: Session, broadcast_id: UUID, page_request: PageRequest) 
         literal(True).label("offered"),
         Offer.step,
         Offer.distance_km,
-        Offer.offered_at.label("at"),
+        func.coalesce(Offer.first_offered_at, Offer.offered_at).label("at"),
         cast(null(), Text()).label("reason"),
         Offer.declined_at,
     ).where(Offer.broadcast_id == broadcast_id)
@@ -50,7 +50,7 @@ def recipients(session: Session, broadcast_id: UUID, page_request: PageRequest) 
     one_each = (
         select(every, first_at.label("first_at"))
         .ext(distinct_on(every.c.transporter_id))
-        .order_by(every.c.transporter_id, every.c.offered.desc(), every.c.step.desc())
+        .order_by(every.c.transporter_id, every.c.offered.desc(), every.c.at.desc(), every.c.step.desc())
         .subquery()
     )
     won = (

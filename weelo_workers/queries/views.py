@@ -108,6 +108,7 @@ def assignment_view(assignment: Assignment) -> AssignmentView:
         vehicle_id=assignment.vehicle_id,
         vehicle_number=assignment.vehicle_number,
         status=AssignmentStatus(assignment.status),
+        reason_code=assignment.reason_code,
         expires_at=assignment.expires_at if pending else None,
         created_at=assignment.created_at,
         state_changed_at=assignment.state_changed_at,

@@ -12,6 +12,8 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment
 from weelo_workers.ownership import lock_own_assignment
 from weelo_workers.queries.views import assignment_view
+from weelo_workers.trips.ending import slot_of
+from weelo_workers.trips.watchdogs import watch_pickup
 
 
 @handles(AdvanceTrip)
@@ -32,11 +34,12 @@ def advance(command: AdvanceTrip, uow: UnitOfWork) -> AssignmentView:
     # of its own. The changes below also change these rows in memory, so they are not read again.
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     assignments = broadcast_transitions.assignments_of(uow, broadcast.id)
-    uow.advance(assignment, transition)
+    uow.advance(assignment, transition, occurred_at=command.occurred_at)
+    watch_pickup(uow, assignment)
     if command.status == AssignmentStatus.COMPLETED:
-        uow.advance(next(s for s in slots if s.id == assignment.truck_request_id), slot_lifecycle.COMPLETE)
+        uow.advance(slot_of(slots, assignment), slot_lifecycle.COMPLETE)
         broadcast_transitions.trucks_freed(uow, [assignment.transporter_id])
     broadcast_transitions.start_if_under_way(uow, broadcast, slots, assignments)
-    broadcast_transitions.announce_assignments(uow, broadcast, [assignment])
+    broadcast_transitions.announce_assignments(uow, broadcast, [assignment], occurred_at=command.occurred_at)
     broadcast_transitions.complete_if_delivered(uow, broadcast, slots, assignments)
     return assignment_view(assignment)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from weelo_workers.contracts.reasons import SystemReason
 from weelo_workers.contracts.statuses import AssignmentStatus
 from weelo_workers.contracts.trips import DriverTimedOut, ExpireAssignment
+from weelo_workers.lifecycles.reoffer import LostBecause
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment
 from weelo_workers.ownership import lock_assignment
 from weelo_workers.queries.views import assignment_view, broadcast_header
-from weelo_workers.trips.reopening import revert_assignment
-
-TIMEOUT = "timeout"
+from weelo_workers.trips.reopening import lose_truck
 
 
 @handles(ExpireAssignment)
@@ -26,5 +26,7 @@ def expire_assignment(command: ExpireAssignment, uow: UnitOfWork) -> None:
     if uow.now < assignment.expires_at:
         uow.send(command, at=assignment.expires_at)
         return
-    revert_assignment(uow, broadcast, assignment, TIMEOUT)
+    replacement = bool(assignment.replaced_drivers)
+    because = LostBecause.REPLACEMENT_SILENT if replacement else LostBecause.DRIVER_SILENT
+    lose_truck(uow, broadcast, assignment, because, SystemReason.DRIVER_TIMEOUT)
     uow.publish(DriverTimedOut(**broadcast_header(broadcast), assignment=assignment_view(assignment)))

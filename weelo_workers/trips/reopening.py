@@ -1,24 +1,22 @@
-"""Revert a declined or unanswered assignment: its slot is offered again, or expires if it is too late for that."""
+"""Ends the assignment of a truck that does not come. Its slot is offered again, or expires.
+
+`lose_truck` is the same for every cause; `lifecycles/reoffer.py` has the rules.
+"""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 
 from weelo_workers import broadcast_transitions
-from weelo_workers.contracts.broadcasts import (
-    BookingExpired,
-    NoVehiclesAvailable,
-    ReofferBroadcast,
-    TrucksRemainingUpdate,
-)
-from weelo_workers.contracts.statuses import BroadcastStatus, UnfilledBecause
-from weelo_workers.lifecycles import (
-    assignment as assignment_lifecycle,
-    broadcast as lifecycle,
-    truck_request as slot_lifecycle,
-)
+from weelo_workers.contracts.broadcasts import ExpireBroadcast, ReofferBroadcast, TrucksRemainingUpdate
+from weelo_workers.contracts.reasons import ReasonCode
+from weelo_workers.contracts.statuses import BroadcastStatus
+from weelo_workers.lifecycles import broadcast as lifecycle, truck_request as slot_lifecycle
+from weelo_workers.lifecycles.reoffer import RULES, LostBecause, ReofferRule, RoundLimits, open_until
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import (
     Assignment,
@@ -31,36 +29,73 @@ from weelo_workers.models import (
     vehicle_busy,
 )
 from weelo_workers.models.fleet import of_kinds
-from weelo_workers.queries.slots import filled, searching
+from weelo_workers.queries.slots import filled, kinds_of, searching, split_given_back
 from weelo_workers.queries.views import broadcast_header
-
-# CONTRACT section 4: a reopened broadcast stays open for at least this long.
-AT_LEAST = timedelta(seconds=60)
-NOBODY_ACCEPTED = UnfilledBecause.NOBODY_ACCEPTED
+from weelo_workers.settings import settings
+from weelo_workers.trips.ending import continue_without, slot_of
 
 
-def revert_assignment(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignment, reason: str) -> None:
-    """Revert the assignment and free its driver and vehicle; offer the slot again if there is time for it.
+def lose_truck(
+    uow: UnitOfWork,
+    broadcast: Broadcast,
+    assignment: Assignment,
+    because: LostBecause,
+    reason_code: ReasonCode | None = None,
+    note: str | None = None,
+) -> None:
+    """End the assignment, free its driver and vehicle, and offer the slot again if the rule of the cause allows it.
 
-    Raises Rejected(INVALID_TRANSITION) if the assignment does not wait for an answer.
+    Raises Rejected(INVALID_TRANSITION) if the assignment is in another state than the rule's transition allows.
     """
-    slot = uow.session.get_one(TruckRequest, assignment.truck_request_id)
-    uow.advance(assignment, assignment_lifecycle.DECLINE, why={"reason": reason}, reason=reason)
-    uow.advance(slot, slot_lifecycle.REOPEN, why={"reason": reason})
+    rule = RULES[because]
+    slots = broadcast_transitions.slots_of(uow, broadcast.id)
+    assignments = broadcast_transitions.assignments_of(uow, broadcast.id)
+    slot = slot_of(slots, assignment)
+    why = broadcast_transitions.reason_details(reason_code, note)
+    uow.advance(assignment, rule.transition, why=why, reason_code=reason_code, note=note)
+    uow.advance(slot, slot_lifecycle.REOPEN, why=why)
     broadcast_transitions.announce_assignments(uow, broadcast, [assignment])
     broadcast_transitions.trucks_freed(uow, [assignment.transporter_id])
-    _pass_over(uow, broadcast, slot, assignment)
-    if not _reopened(uow, broadcast, slot, reason):
-        _end(uow, broadcast, slot, reason)
+    if rule.new_round:
+        may_take_another = _may_take_another(uow, slots, assignments, assignment.transporter_id)
+    else:
+        may_take_another = _has_another_truck(uow, slot, assignment)
+    if not may_take_another:
+        _decline_for_fleet(uow, assignment, rule, reason_code)
+    reoffered = _reopen(uow, broadcast, slots, slot, rule, why)
+    if not reoffered:
+        uow.advance(slot, slot_lifecycle.EXPIRE, why=why)
+        continue_without(uow, broadcast, slots, assignments, assignment, because=None, why=why)
+    if rule.new_round:
+        broadcast_transitions.announce_loss(uow, broadcast, assignment, reoffered=reoffered)
+    broadcast_transitions.complete_if_delivered(uow, broadcast, slots, assignments)
 
 
-def _pass_over(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, assignment: Assignment) -> None:
-    """Decline the offer on behalf of the fleet, unless the fleet has another free truck and driver."""
+def _may_take_another(
+    uow: UnitOfWork,
+    slots: Sequence[TruckRequest],
+    assignments: Sequence[Assignment],
+    fleet: UUID,
+) -> bool:
+    """Return whether the fleet has a truck, free or not, of a kind that another open slot needs.
+
+    Slots on hold count. Slots that the fleet gave back do not count, so the lost one does not count either.
+    """
+    open_slots = [slot for slot in slots if slot.status in slot_lifecycle.OPEN]
+    others, _ = split_given_back(open_slots, assignments, fleet)
+    if not others:
+        return False
+    has_trucks = exists().where(Vehicle.transporter_id == fleet, of_kinds(kinds_of(others)))
+    return bool(uow.session.scalar(select(has_trucks)))
+
+
+def _has_another_truck(uow: UnitOfWork, slot: TruckRequest, assignment: Assignment) -> bool:
+    """Return whether the fleet has another free truck for the slot, and another free driver."""
     fleet = assignment.transporter_id
     trucks = uow.session.scalar(
         select(func.count()).where(
             Vehicle.transporter_id == fleet,
-            of_kinds({slot.vehicle_key}),
+            of_kinds(kinds_of([slot])),
             Vehicle.id != assignment.vehicle_id,
             ~vehicle_busy,
         )
@@ -73,53 +108,64 @@ def _pass_over(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, assign
             ~driver_busy,
         )
     )
-    offer = uow.session.get(Offer, (broadcast.id, fleet))
-    if offer is not None and offer.declined_at is None and not (trucks and drivers):
+    return bool(trucks and drivers)
+
+
+def _decline_for_fleet(
+    uow: UnitOfWork, assignment: Assignment, rule: ReofferRule, reason_code: ReasonCode | None
+) -> None:
+    """Decline the offer on behalf of the fleet. If it is declined already, only `may_be_offered_again` can become false."""
+    offer = uow.session.get(Offer, (assignment.broadcast_id, assignment.transporter_id))
+    if offer is None:
+        return
+    if offer.declined_at is None:
         offer.declined_at = uow.now
-        offer.decline_reason = "driver_refused"
-        uow.session.flush()
+        offer.decline_reason_code = reason_code
+        offer.may_be_offered_again = rule.may_be_offered_again
+    elif not rule.may_be_offered_again:
+        offer.may_be_offered_again = False
+    uow.session.flush()
 
 
-def _reopened(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, reason: str) -> bool:
-    """Reopen the slot for at least a minute. Return False after the deadline, or if the customer has another broadcast."""
-    reopenable = lifecycle.REOPEN_SOME.when
-    if broadcast.status not in reopenable or uow.now >= broadcast.expires_at:
+def _reopen(
+    uow: UnitOfWork,
+    broadcast: Broadcast,
+    slots: Sequence[TruckRequest],
+    slot: TruckRequest,
+    rule: ReofferRule,
+    why: dict[str, Any],
+) -> bool:
+    """Reopen the broadcast. Return False if the rule forbids it, or if the customer has another open broadcast."""
+    until = open_until(
+        rule,
+        BroadcastStatus(broadcast.status),
+        now=uow.now,
+        deadline=broadcast.expires_at,
+        rounds=broadcast.reoffer_rounds,
+        limits=RoundLimits(settings().seconds_of_a_round, settings().reoffer_rounds),
+    )
+    if until is None:
         return False
-    slots = broadcast_transitions.slots_of(uow, broadcast.id)
-    under_way = broadcast.status == BroadcastStatus.IN_PROGRESS
-    transition = lifecycle.REOPEN_SOME if filled(slots) or under_way else lifecycle.REOPEN_ALL
-    deadline = max(broadcast.expires_at, uow.now + AT_LEAST)
-    if not uow.advance_unless(
-        "one_open_broadcast_per_customer", broadcast, transition, why={"reason": reason}, expires_at=deadline
-    ):
+    left = filled(slots)
+    columns: dict[str, Any] = {"expires_at": until}
+    if rule.new_round:
+        columns |= {
+            "radius_step": 0,
+            "radius_km": None,
+            "reoffer_rounds": broadcast.reoffer_rounds + 1,
+            "end_reason": None,
+        }
+    if broadcast.status == BroadcastStatus.EXPIRED:
+        # The slots that expired at the deadline do not come back, so the broadcast goes on without them.
+        open_slots = sum(each.status in slot_lifecycle.OPEN for each in slots)
+        columns["trucks_needed"] = left + open_slots
+    transition = lifecycle.REOPEN_SOME if left else lifecycle.REOPEN_ALL
+    if not uow.advance_unless("one_open_broadcast_per_customer", broadcast, transition, why=why, **columns):
         return False
     broadcast_transitions.announce_state(uow, broadcast, slots)
     uow.publish(TrucksRemainingUpdate(**broadcast_header(broadcast), trucks_remaining=len(searching(slots))))
-    uow.send(ReofferBroadcast(broadcast_id=broadcast.id, truck_request_id=slot.id))
+    uow.send(ReofferBroadcast(broadcast_id=broadcast.id, truck_request_id=slot.id, new_round=rule.new_round))
+    if rule.new_round:
+        # The timer of the old deadline may have run already.
+        uow.send(ExpireBroadcast(broadcast_id=broadcast.id), at=until)
     return True
-
-
-def _end(uow: UnitOfWork, broadcast: Broadcast, slot: TruckRequest, reason: str) -> None:
-    """Expire the slot. The broadcast continues with its other trucks, if there are any."""
-    uow.advance(slot, slot_lifecycle.EXPIRE, why={"reason": reason})
-    slots = broadcast_transitions.slots_of(uow, broadcast.id)
-    left, why = filled(slots), {"reason": reason}
-    if broadcast.status == BroadcastStatus.FULLY_FILLED and left:
-        broadcast_transitions.advance_and_announce(
-            uow, broadcast, lifecycle.LOSE_TRUCK, slots, why=why, trucks_needed=left
-        )
-    elif broadcast.status == BroadcastStatus.IN_PROGRESS:
-        broadcast_transitions.advance_and_announce(
-            uow, broadcast, lifecycle.LOSE_TRUCK_UNDER_WAY, slots, why=why, trucks_needed=left
-        )
-        broadcast_transitions.complete_if_delivered(uow, broadcast, slots)
-    elif broadcast.status == BroadcastStatus.FULLY_FILLED:
-        broadcast_transitions.advance_and_announce(
-            uow, broadcast, lifecycle.LAPSE, slots, why=why, end_reason=NOBODY_ACCEPTED
-        )
-        uow.publish(
-            BookingExpired(**broadcast_header(broadcast), reason=NOBODY_ACCEPTED),
-            broadcast_transitions.transporters_with_trucks([]),
-        )
-    if not left:
-        uow.publish(NoVehiclesAvailable(**broadcast_header(broadcast), reason=NOBODY_ACCEPTED))

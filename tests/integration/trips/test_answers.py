@@ -31,7 +31,9 @@ def test_TIMR_01_a_driver_who_does_not_answer_in_45_seconds_loses_the_slot(world
     assert world.status(broadcast) == "fully_filled"
     world.tick(2)
     assert world.status(broadcast) == "active"
-    assert [(a.status, a.reason) for a in world.assignments(broadcast)] == [("driver_declined", "timeout")]
+    assert [(a.status, a.reason_code) for a in world.assignments(broadcast)] == [
+        ("driver_declined", "driver_timeout")
+    ]
     assert len(world.events_of(fleet.id, "driver_timeout")) == 1
     assert world.answer(assignment, yes=True).error["code"] == "ASSIGNMENT_EXPIRED"
 

@@ -1,0 +1,28 @@
+"""The operator's commands. They need a token with the role `admin`."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from weelo_client.commands import FRESH_KEY, Commands, Key
+from weelo_client.shapes import Assignment, EndOutcome, OperatorReason
+
+
+class AdminCommands(Commands):
+    def end_trip(
+        self,
+        assignment_id: str,
+        outcome: EndOutcome,
+        reason_code: OperatorReason,
+        note: str,
+        *,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
+    ) -> Assignment:
+        """End a trip as completed or as failed, in every status before its end. Truck and driver are free again.
+
+        `note` must not be empty. 409 INVALID_TRANSITION if the trip has ended in another way.
+        """
+        body = {"outcome": outcome, "reasonCode": reason_code, "note": note}
+        path = f"/assignments/{assignment_id}/end"
+        return cast(Assignment, self.command("POST", path, body, key=key, wait=wait).value())

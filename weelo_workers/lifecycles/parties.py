@@ -1,0 +1,11 @@
+"""The parties that make the transitions of broadcasts, slots, holds and assignments, as the diagrams name them."""
+
+CUSTOMER = "customer"
+TRANSPORTER = "transporter"
+DRIVER = "driver"
+ADMIN = "admin"
+TIMER = "timer"
+SYSTEM = "system"
+"""For a transition that follows from another command: in the same transaction, or by a command that it sends."""
+
+PARTIES = (CUSTOMER, TRANSPORTER, DRIVER, ADMIN, TIMER)

@@ -1,0 +1,65 @@
+"""Sets the timers that watch whether the truck of an assignment moves on. 0 in a setting switches its timer off."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from weelo_workers.contracts.statuses import AssignmentStatus
+from weelo_workers.contracts.trips import GiveBackStalled, RemindToStart, ReportStalled, Watchdog
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Assignment, Broadcast
+from weelo_workers.ownership import lock_assignment
+from weelo_workers.settings import settings
+
+
+def watch_start(uow: UnitOfWork, assignment: Assignment) -> None:
+    """Set the first timer after the driver has accepted: the reminder, or the limit if there is no reminder before it."""
+    limit, reminder = settings().start_limit_seconds, settings().start_reminder_seconds
+    if reminder and (not limit or reminder < limit):
+        uow.send(
+            RemindToStart(assignment_id=assignment.id, since=assignment.state_changed_at),
+            at=assignment.state_changed_at + timedelta(seconds=reminder),
+        )
+    else:
+        watch_start_limit(uow, assignment)
+
+
+def watch_start_limit(uow: UnitOfWork, assignment: Assignment) -> None:
+    """Set the timer that gives back a truck that has not set out."""
+    if limit := settings().start_limit_seconds:
+        uow.send(
+            GiveBackStalled(assignment_id=assignment.id, since=assignment.state_changed_at),
+            at=assignment.state_changed_at + timedelta(seconds=limit),
+        )
+
+
+def watch_pickup(uow: UnitOfWork, assignment: Assignment) -> None:
+    """Set the timer for the way to the pickup or for the wait there, if the assignment has one of these statuses."""
+    if seconds := seconds_before_report(AssignmentStatus(assignment.status)):
+        uow.send(
+            ReportStalled(
+                assignment_id=assignment.id,
+                since=assignment.state_changed_at,
+                status=AssignmentStatus(assignment.status),
+            ),
+            at=assignment.state_changed_at + timedelta(seconds=seconds),
+        )
+
+
+def seconds_before_report(status: AssignmentStatus) -> float:
+    """Return how long a truck may be in this status before it is reported as stalled; 0 if it is never reported."""
+    seconds = {
+        AssignmentStatus.EN_ROUTE_PICKUP: settings().pickup_limit_seconds,
+        AssignmentStatus.AT_PICKUP: settings().pickup_wait_seconds,
+    }
+    return seconds.get(status, 0)
+
+
+def still_watched(
+    uow: UnitOfWork, command: Watchdog, status: AssignmentStatus
+) -> tuple[Broadcast, Assignment] | None:
+    """Lock and return the broadcast and the assignment; None if it has left this status since the timer was set."""
+    found = lock_assignment(uow, Assignment.id == command.assignment_id)
+    if found is None or found[1].status != status or found[1].state_changed_at != command.since:
+        return None
+    return found
