@@ -247,6 +247,9 @@ def test_WAYS_02_a_partly_filled_broadcast_that_has_expired_is_searched_for_agai
     gives_back(world, assignment_of(world, broadcast, fleet))
     world.drain()
     assert (world.status(broadcast), needed(world, broadcast)) == ("active", 1)
+    shown = world.events_of(customer, "broadcast_state_changed")[-1]
+    assert (shown["status"], shown["trucksNeeded"], shown["trucksFilled"]) == ("active", 1, 0)
+    assert shown["expiresAt"] > world.events_of(customer, "booking_expired")[-1]["stateChangedAt"]
     assert world.accept(saviour, broadcast).result["isFullyFilled"]
     assert world.status(broadcast) == "fully_filled"
 
