@@ -14,8 +14,15 @@ from tests.support.world import Fleet, World
 from weelo_workers.contracts.offers import Truck
 from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.reasons import CustomerReason, ProviderReason
-from weelo_workers.contracts.statuses import EndOutcome, Role
-from weelo_workers.contracts.trips import CancelTruck, EndTrip, GiveBack, ReplaceTruck, ReportNoShow
+from weelo_workers.contracts.statuses import AssignmentStatus, EndOutcome, Role
+from weelo_workers.contracts.trips import (
+    AdvanceTrip,
+    CancelTruck,
+    EndTrip,
+    GiveBack,
+    ReplaceTruck,
+    ReportNoShow,
+)
 from weelo_workers.queries.broadcasts import offers
 from weelo_workers.queries.offer_explanation import explain
 from weelo_workers.queries.pages import PageRequest
@@ -382,6 +389,27 @@ def test_a_taken_slot_beside_one_that_was_given_back_is_refused_as_taken(world: 
     world.accept(other, broadcast, [truck.model_copy(update=named) for truck in other.trucks])
     refused = world.accept(fleet, broadcast, [fleet.trucks[0].model_copy(update=named)])
     assert refused.error["code"] == "REQUEST_ALREADY_TAKEN"
+
+
+def test_a_truck_that_set_out_in_time_keeps_its_trip_although_the_report_waits(world: World) -> None:
+    broadcast, _, [fleet] = filled_by_fleets(world, 1)
+    assignment = assignment_of(world, broadcast, fleet)
+    world.tick(910)
+    command = AdvanceTrip(
+        trip_id=assignment.trip_id,
+        driver_id=assignment.driver_id,
+        status=AssignmentStatus.EN_ROUTE_PICKUP,
+    )
+    report = world.post(command, assignment.driver_id, Role.DRIVER)
+    world.shift(2_800)
+    timer = world.value(
+        "SELECT id FROM mailbox WHERE name = 'trips.give_back_stalled' AND settled_at IS NULL"
+    )
+    world.bus.execute(timer)
+    assert assignment_of(world, broadcast, fleet).status == "driver_accepted"
+    world.bus.execute(report)
+    world.tick(5)
+    assert assignment_of(world, broadcast, fleet).status == "en_route_pickup"
 
 
 def test_a_late_reminder_leaves_the_driver_the_time_until_the_limit(world: World) -> None:
