@@ -82,7 +82,7 @@ expired           BROADCAST_EXPIRED    BROADCAST_EXPIRED    done                
     # `catch_up` are for the latecomer, who drove into the ring after its offers were made.
     """
                   widen  widen/again  expire  expire/early  reoffer  reoffer/taken  offer_late  catch_up
-created           done   same         done    waits         waits    same           same        waits
+created           done   same         done    waits         waits    waits          same        waits
 broadcasting      same   same         done    waits         done     same           same        waits
 active            done   same         done    waits         done     same           done        waits
 partially_filled  done   same         done    waits         done     same           done        waits
@@ -109,9 +109,9 @@ expired           same               same
     """
                   reoffer/new_round  reoffer/new_round/taken  widen/old_round
 created           waits              waits                    same
-broadcasting      done               waits                    same
-active            done               waits                    same
-partially_filled  done               waits                    same
+broadcasting      done               done                     same
+active            done               done                     same
+partially_filled  done               done                     same
 fully_filled      same               same                     same
 in_progress       same               same                     same
 completed         same               same                     same

@@ -56,6 +56,8 @@ class Candidate:
     """The kinds that the broadcast still needs and of which the fleet has a free truck."""
     gave_back: tuple[UUID, ...] = ()
     """The slots of the broadcast that the fleet gave back. They are not offered to it again."""
+    declined: bool = False
+    """Whether the system declined an earlier offer of the broadcast for the transporter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,7 @@ def already_offered(
             Offer.distance_km,
             func.array_agg(distinct(Vehicle.vehicle_key)).label("kinds"),
             func.array(gave_back).label("gave_back"),
+            Offer.declined_at,
         )
         .join(Transporter, and_(Transporter.id == Offer.transporter_id, Transporter.is_available))
         .join(Vehicle, Vehicle.transporter_id == Offer.transporter_id)
@@ -196,10 +199,16 @@ def already_offered(
             of_kinds(kinds_of([slot])),
             ~vehicle_busy,
         )
-        .group_by(Offer.broadcast_id, Offer.transporter_id, Offer.distance_km)
+        .group_by(Offer.broadcast_id, Offer.transporter_id, Offer.distance_km, Offer.declined_at)
     )
     return [
-        Candidate(row.transporter_id, row.distance_km, row.kinds, tuple(row.gave_back))
+        Candidate(
+            row.transporter_id,
+            row.distance_km,
+            row.kinds,
+            tuple(row.gave_back),
+            declined=row.declined_at is not None,
+        )
         for row in rows
         if slot.id not in row.gave_back
     ]

@@ -68,21 +68,23 @@ def insert_offers(
 
 
 def with_room(uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate]) -> list[Candidate]:
-    """Return the transporters whose list of offers has room for this broadcast again. All of them had an offer of it.
+    """Return the transporters whose list of offers contains this broadcast or has room for it again.
 
-    Their rows are locked as in `insert_offers`, so their lists cannot exceed the cap.
+    All of them had an offer of it. The rows of those whose offer is declined are locked as in `insert_offers`, so their
+    lists cannot exceed the cap.
     """
-    if not these:
-        return []
-    ids = [candidate.transporter_id for candidate in these]
+    declined = [candidate for candidate in these if candidate.declined]
+    if not declined:
+        return list(these)
+    ids = [candidate.transporter_id for candidate in declined]
     uow.session.scalars(_LOCK_TRANSPORTERS, {"ids": ids}).all()
     parameters = {
         "cap": settings().max_open_offers,
-        **of_places({candidate.transporter_id: candidate.distance_km for candidate in these}),
+        **of_places({candidate.transporter_id: candidate.distance_km for candidate in declined}),
         **of_new_offer(broadcast, last_step=False, now=uow.now),
     }
     room = set(uow.session.scalars(_WITH_ROOM, parameters))
-    return [candidate for candidate in these if candidate.transporter_id in room]
+    return [each for each in these if not each.declined or each.transporter_id in room]
 
 
 _LOCK_TRANSPORTERS = (

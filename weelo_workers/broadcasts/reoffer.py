@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 
 from sqlalchemy import func, or_, select, update
@@ -11,33 +12,40 @@ from weelo_workers import broadcast_transitions, presence
 from weelo_workers.broadcasts.matching import Candidate, already_offered
 from weelo_workers.broadcasts.offering import offer_to, with_room
 from weelo_workers.contracts.broadcasts import ReofferBroadcast
+from weelo_workers.contracts.statuses import TruckRequestStatus
 from weelo_workers.lifecycles import broadcast as lifecycle
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Broadcast, Offer
+from weelo_workers.models import Broadcast, Hold, Offer
 
 
 @handles(ReofferBroadcast)
 def reoffer(command: ReofferBroadcast, uow: UnitOfWork) -> None:
-    """Offer the slot again, unless it has been taken or held since it was reopened, and send the next step.
+    """Offer the slot again, unless it has been taken since it was reopened, and send the next step.
 
-    The first step of a new round is sent even then, because no other command sends it.
+    If the slot is on hold, it is offered when the hold ends. The first step of a new round is sent in any case, because
+    no other command sends it.
     """
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or broadcast.status not in lifecycle.OPEN:
         return
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     slot = next((slot for slot in slots if slot.id == command.truck_request_id), None)
+    searching = slot is not None and slot.is_searching
+    candidates: list[Candidate] = []
     if slot is not None and slot.is_searching:
-        candidates = already_offered(uow.session, broadcast, slot, new_round=command.new_round)
-        if command.new_round:
-            candidates = with_room(uow, broadcast, candidates)
-            _renew(uow, broadcast, candidates)
-        if candidates:
-            offer_to(uow, broadcast, slots, candidates)
-    elif not command.new_round:
-        return
-    uow.send(broadcast_transitions.next_step(broadcast))
+        found = already_offered(uow.session, broadcast, slot, new_round=command.new_round)
+        candidates = with_room(uow, broadcast, found) if command.new_round else found
+    elif slot is not None and slot.hold_id is not None and slot.status == TruckRequestStatus.HELD:
+        # The timer of the hold may come later than this command.
+        ends_at = uow.session.get_one(Hold, slot.hold_id).expires_at
+        uow.send(command, at=max(ends_at, uow.now + timedelta(seconds=1)))
+    if command.new_round:
+        _renew(uow, broadcast, candidates)
+    if candidates:
+        offer_to(uow, broadcast, slots, candidates)
+    if broadcast.radius_step == 0 or (searching and not command.new_round):
+        uow.send(broadcast_transitions.next_step(broadcast))
 
 
 def _renew(uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate]) -> None:

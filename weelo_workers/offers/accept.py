@@ -54,7 +54,11 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
     try:
         allocations = allocate(trucks, slots, to_take, partial=command.partial)
     except Rejected as refused:
-        fits = any(slot.fits(vehicle) for slot in given_back for _, vehicle, _ in trucks)
+        fits = any(
+            slot.fits(vehicle) and truck.truck_request_id in (None, slot.id)
+            for slot in given_back
+            for truck, vehicle, _ in trucks
+        )
         if refused.code is Code.REQUEST_ALREADY_TAKEN and fits:
             raise Rejected(Code.SLOT_GIVEN_BACK, OFFERED_TO_OTHERS) from refused
         raise

@@ -61,10 +61,10 @@ def reopen_slots(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckReq
 
     Transporters who came within reach during the hold have no offer. Usually the next ring or one of their heartbeats
     causes an offer. In the last step neither is certain, so a command for one more portion is sent. A portion makes
-    offers only to transporters without one.
+    offers only to transporters without one. A round that has not begun, because all slots were on hold, begins now.
     """
     uow.advance_all(slots, slot_lifecycle.RELEASE)
-    if slots and in_last_step(broadcast):
+    if slots and (in_last_step(broadcast) or broadcast.radius_step == 0):
         uow.send(broadcast_transitions.next_step(broadcast))
 
 

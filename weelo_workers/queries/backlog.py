@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from sqlalchemy import ARRAY, Connection, Exists, Text, bindparam, exists, text
 
@@ -89,12 +90,16 @@ _WAITS = text(f"""
 """).bindparams(bindparam("names", type_=ARRAY(Text)))
 
 
-def is_unsettled(*commands: type[Command]) -> Exists:
-    """Return the condition that one of these commands waits, is executed now, or will be retried."""
+def is_unsettled(*commands: type[Command], **fields: UUID) -> Exists:
+    """Return the condition that one of these commands waits, is executed now, or will be retried.
+
+    `fields`: the ids that the command contains in these fields.
+    """
     return exists().where(
         active(),
         MAILBOX.c.queue.in_({command.queue for command in commands}),
         MAILBOX.c.name.in_({command.name for command in commands}),
+        *(MAILBOX.c.payload[name].astext == str(value) for name, value in fields.items()),
     )
 
 

@@ -81,9 +81,9 @@ INVARIANTS = {
     "{n} reopened slots whose search has not begun": f"""
         SELECT count(*) FROM truck_requests t JOIN broadcasts b ON b.id = t.broadcast_id
          WHERE t.status = '{TruckRequestStatus.SEARCHING}' AND b.status IN ({quoted(OPEN)})
+           AND t.state_changed_at < {_OVERDUE}
            AND (b.reoffer_rounds > 0 AND b.radius_step = 0 AND b.state_changed_at < {_OVERDUE}
-                OR t.state_changed_at < {_OVERDUE}
-               AND EXISTS (SELECT 1 FROM mailbox WHERE name = '{ReofferBroadcast.name}' AND {as_sql(unsettled())}
+                OR EXISTS (SELECT 1 FROM mailbox WHERE name = '{ReofferBroadcast.name}' AND {as_sql(unsettled())}
                               AND payload->>'truck_request_id' = t.id::text))""",
     "{n} users whose log does not end where its counter stands": """
         SELECT count(*) FROM log_heads h

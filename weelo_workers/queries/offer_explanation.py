@@ -88,7 +88,7 @@ def _sentence(reason: str, broadcast: Broadcast, passed: Sequence[PassedOverView
 
 def _offered(session: Session, offer: Offer, passed: list[PassedOverView], acked: int | None) -> WhyView:
     seq = session.scalar(
-        select(func.min(LogLine.seq))
+        select(func.max(LogLine.seq))
         .join(EventRecord, EventRecord.id == LogLine.event_id)
         .where(
             LogLine.user_id == offer.transporter_id,

@@ -21,6 +21,6 @@ def remind_to_start(command: RemindToStart, uow: UnitOfWork) -> None:
     if found is None:
         return
     broadcast, assignment = found
-    watch_start_limit(uow, assignment)
+    watch_start_limit(uow, assignment, after_reminder=True)
     if settings().start_reminder_seconds:
         uow.publish(PickupReminder(**broadcast_header(broadcast), assignment=assignment_view(assignment)))

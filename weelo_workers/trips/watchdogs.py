@@ -24,13 +24,18 @@ def watch_start(uow: UnitOfWork, assignment: Assignment) -> None:
         watch_start_limit(uow, assignment)
 
 
-def watch_start_limit(uow: UnitOfWork, assignment: Assignment) -> None:
-    """Set the timer that gives back a truck that has not set out."""
-    if limit := settings().start_limit_seconds:
-        uow.send(
-            GiveBackStalled(assignment_id=assignment.id, since=assignment.state_changed_at),
-            at=assignment.state_changed_at + timedelta(seconds=limit),
-        )
+def watch_start_limit(uow: UnitOfWork, assignment: Assignment, *, after_reminder: bool = False) -> None:
+    """Set the timer that gives back a truck that has not set out.
+
+    `after_reminder`: the driver is reminded now, perhaps late. The time from the reminder to the limit is not shortened.
+    """
+    limit = settings().start_limit_seconds
+    if not limit:
+        return
+    at = assignment.state_changed_at + timedelta(seconds=limit)
+    if after_reminder:
+        at = max(at, uow.now + timedelta(seconds=limit - settings().start_reminder_seconds))
+    uow.send(GiveBackStalled(assignment_id=assignment.id, since=assignment.state_changed_at), at=at)
 
 
 def watch_pickup(uow: UnitOfWork, assignment: Assignment) -> None:

@@ -14,8 +14,15 @@ from tests.support.world import Fleet, World
 from weelo_workers.contracts.offers import Truck
 from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.reasons import CustomerReason, ProviderReason
-from weelo_workers.contracts.statuses import EndOutcome, Role
-from weelo_workers.contracts.trips import CancelTruck, EndTrip, GiveBack, ReplaceTruck, ReportNoShow
+from weelo_workers.contracts.statuses import AssignmentStatus, EndOutcome, Role
+from weelo_workers.contracts.trips import (
+    AdvanceTrip,
+    CancelTruck,
+    EndTrip,
+    GiveBack,
+    ReplaceTruck,
+    ReportNoShow,
+)
 from weelo_workers.queries.broadcasts import offers
 from weelo_workers.queries.offer_explanation import explain
 from weelo_workers.queries.pages import PageRequest
@@ -247,6 +254,9 @@ def test_WAYS_02_a_partly_filled_broadcast_that_has_expired_is_searched_for_agai
     gives_back(world, assignment_of(world, broadcast, fleet))
     world.drain()
     assert (world.status(broadcast), needed(world, broadcast)) == ("active", 1)
+    shown = world.events_of(customer, "broadcast_state_changed")[-1]
+    assert (shown["status"], shown["trucksNeeded"], shown["trucksFilled"]) == ("active", 1, 0)
+    assert shown["expiresAt"] > world.events_of(customer, "booking_expired")[-1]["stateChangedAt"]
     assert world.accept(saviour, broadcast).result["isFullyFilled"]
     assert world.status(broadcast) == "fully_filled"
 
@@ -331,30 +341,86 @@ def test_WAYS_02_the_search_begins_although_the_slot_was_held_before_its_first_s
     assert offers_of(world, late) == 1
 
 
-def test_a_fleet_whose_list_is_full_is_not_offered_the_slot_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
+def test_WAYS_02_a_slot_that_was_held_before_it_was_offered_again_is_offered_when_the_hold_ends(
+    world: World,
 ) -> None:
-    with_settings(monkeypatch, max_open_offers=1)
-    told = world.fleet()
+    holder, told = world.fleet(), world.fleet()
     broadcast, fleet = world.won()
     world.drivers_accept(broadcast)
-    nearest = world.broadcast(1)
-    assert [each["broadcastId"] for each in world.events_of(told.id, "new_broadcast")] == [
-        str(broadcast),
-        str(nearest),
-    ]
+    gives_back(world, assignment_of(world, broadcast, fleet))
+    assert world.hold(holder, broadcast).status == "succeeded"
+    world.drain()
+    assert offers_of(world, told) == 1
+    world.tick(95)
+    world.tick(2)
+    assert offers_of(world, told) == 2
+
+
+def test_a_slot_is_offered_again_to_fleets_whose_lists_contain_it_or_have_room(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = world.fleet()
+    broadcast, silent = world.won()
+    world.tick(46)  # the driver is silent, so the offer is declined for the fleet
+    saviour = world.fleet()
+    world.drain()
+    world.accept(saviour, broadcast)
+    world.drivers_accept(broadcast)
+    with_settings(monkeypatch, max_open_offers=1)
+    other = world.broadcast(1)
+    before = [offers_of(world, each) for each in (told, silent)]
+    gives_back(world, assignment_of(world, broadcast, saviour))
+    world.drain()
+    after = [offers_of(world, each) for each in (told, silent)]
+    assert [new - old for new, old in zip(after, before, strict=True)] == [1, 0]
+    assert [len(listed(world, each)) for each in (told, silent)] == [2, 1]
+    world.cancel(other)
+
+
+def test_a_taken_slot_beside_one_that_was_given_back_is_refused_as_taken(world: World) -> None:
+    fleet, other = world.fleet(trucks=2), world.fleet()
+    broadcast = world.broadcast(3)
+    world.accept(fleet, broadcast, fleet.trucks[:1])
+    world.drivers_accept(broadcast)
     gives_back(world, assignment_of(world, broadcast, fleet))
     world.drain()
-    assert offers_of(world, told) == 2
-    world.cancel(nearest)
-    second = world.fleet()
+    [open_slots] = listed(world, fleet)
+    named = {"truck_request_id": UUID(open_slots[0])}
+    world.accept(other, broadcast, [truck.model_copy(update=named) for truck in other.trucks])
+    refused = world.accept(fleet, broadcast, [fleet.trucks[0].model_copy(update=named)])
+    assert refused.error["code"] == "REQUEST_ALREADY_TAKEN"
+
+
+def test_a_truck_that_set_out_in_time_keeps_its_trip_although_the_report_waits(world: World) -> None:
+    broadcast, _, [fleet] = filled_by_fleets(world, 1)
+    assignment = assignment_of(world, broadcast, fleet)
+    world.tick(910)
+    command = AdvanceTrip(
+        trip_id=assignment.trip_id,
+        driver_id=assignment.driver_id,
+        status=AssignmentStatus.EN_ROUTE_PICKUP,
+    )
+    report = world.post(command, assignment.driver_id, Role.DRIVER)
+    world.shift(2_800)
+    timer = world.value(
+        "SELECT id FROM mailbox WHERE name = 'trips.give_back_stalled' AND settled_at IS NULL"
+    )
+    world.bus.execute(timer)
+    assert assignment_of(world, broadcast, fleet).status == "driver_accepted"
+    world.bus.execute(report)
+    world.tick(5)
+    assert assignment_of(world, broadcast, fleet).status == "en_route_pickup"
+
+
+def test_a_late_reminder_leaves_the_driver_the_time_until_the_limit(world: World) -> None:
+    broadcast, _, [fleet] = filled_by_fleets(world, 1)
+    world.shift(5_000)  # no worker has run for this long
     world.drain()
-    world.tick(16)
-    assert world.accept(second, broadcast).status == "succeeded"
-    world.drivers_accept(broadcast)
-    gives_back(world, assignment_of(world, broadcast, second))
-    world.drain()
-    assert offers_of(world, told) == 3
+    assert len(world.events_of(fleet.id, "pickup_reminder")) == 1
+    world.tick(2_600)
+    assert assignment_of(world, broadcast, fleet).status == "driver_accepted"
+    world.tick(150)
+    assert assignment_of(world, broadcast, fleet).status == "given_back"
 
 
 def test_an_offer_names_only_the_trucks_that_are_still_asked_for(world: World) -> None:
@@ -676,7 +742,8 @@ def test_a_new_driver_is_watched_from_their_own_acceptance_on(world: World) -> N
     world.answer(assignment_of(world, broadcast, fleet), yes=True)
     world.tick(700)
     assert assignment_of(world, broadcast, fleet).status == "driver_accepted"
-    world.tick(2901)
+    world.tick(300)  # the reminder
+    world.tick(2_700)
     assert assignment_of(world, broadcast, fleet).status == "given_back"
 
 

@@ -99,7 +99,8 @@ def upgrade() -> None:
     op.create_check_constraint(
         "an_offer_has_a_known_reason", "offers", f"decline_reason_code IN ({quoted(CODES)})"
     )
-    # Trucks that are on their way already are watched from now on, with the default times of the timers.
+    # Trucks that were won in the last day are watched from now on, with the default times of the timers. The requests of
+    # older ones may be forgotten, so they are not searched for again; an operator can end their trips.
     op.execute("""
         INSERT INTO mailbox (id, name, queue, payload, due_at, wake_at)
         SELECT gen_random_uuid(), name, 'timers', payload, due_at, due_at
@@ -111,6 +112,7 @@ def upgrade() -> None:
          CROSS JOIN LATERAL (SELECT timer.more || jsonb_build_object('assignment_id', a.id, 'since', a.state_changed_at)
                                       AS payload,
                                     GREATEST(a.state_changed_at + timer.after, clock_timestamp()) AS due_at) AS new
+         WHERE a.state_changed_at > clock_timestamp() - interval '1 day'
     """)
 
 
