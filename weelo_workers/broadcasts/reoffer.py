@@ -35,7 +35,7 @@ def reoffer(command: ReofferBroadcast, uow: UnitOfWork) -> None:
     candidates: list[Candidate] = []
     if slot is not None and slot.is_searching:
         found = already_offered(uow.session, broadcast, slot, new_round=command.new_round)
-        candidates = with_room(uow, broadcast, found) if command.new_round else found
+        candidates = with_room(uow, broadcast, found)
     elif slot is not None and slot.hold_id is not None and slot.status == TruckRequestStatus.HELD:
         # The timer of the hold may come later than this command.
         ends_at = uow.session.get_one(Hold, slot.hold_id).expires_at
