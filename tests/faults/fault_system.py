@@ -210,6 +210,17 @@ class FaultSystem:
             reached = max(reached, ended)
         return total
 
+    def longest_outage(self, broadcast: str) -> float:
+        """Return the duration in seconds of the longest outage that affected the broadcast."""
+        now = time.time()
+        with self._lock:
+            lasted = [
+                min(outage.ended, now) - outage.began
+                for outage in self.away
+                if outage.broadcast in (None, broadcast)
+            ]
+        return max(lasted, default=0.0)
+
     # --- time ---------------------------------------------------------------------------------------------
 
     def shorten_deadlines(self) -> None:

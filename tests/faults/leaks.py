@@ -29,8 +29,13 @@ def no_locks(seen: Evidence) -> tuple[str, list[str]]:
     )
 
 
-@check("Redis has no key of a finished request beyond its deadline")
+@check("Redis has no key of a finished request beyond its deadline (+ the longest outage)")
 def no_keys(seen: Evidence) -> tuple[str, list[str]]:
+    """Check when the keys of requests expire.
+
+    A process sends Redis the seconds that are left. If it or Redis is stopped before Redis gets them, the key expires
+    that much later.
+    """
     ends = {
         str(row.id): row.ends
         for row in seen.fault_system.rows(
@@ -39,6 +44,9 @@ def no_keys(seen: Evidence) -> tuple[str, list[str]]:
     }
     ends |= seen.fault_system.deadlines
     looked_at = 0
+
+    def latest_end(broadcast: str) -> float:
+        return ends.get(broadcast, 0.0) + KEY_GRACE_SECONDS + seen.fault_system.longest_outage(broadcast)
 
     def left() -> list[str]:
         nonlocal looked_at
@@ -49,13 +57,11 @@ def no_keys(seen: Evidence) -> tuple[str, list[str]]:
                 looked_at += 1
                 if kind == "geo":
                     members = [member.decode() for member in cast(list[bytes], redis.zrange(key, 0, -1))]
-                    found += [
-                        f"{key}: {each}" for each in members if ends.get(each, 0.0) + KEY_GRACE_SECONDS < now
-                    ]
+                    found += [f"{key}: {each}" for each in members if latest_end(each) < now]
                 elif kind in ("about", "told"):
                     ttl = cast(int, redis.ttl(key))
-                    if ttl == -1 or (ttl > 0 and now + ttl > ends.get(rest, 0.0) + KEY_GRACE_SECONDS):
-                        found.append(f"{key} for {ttl} s")
+                    if ttl == -1 or (ttl > 0 and now + ttl > latest_end(rest)):
+                        found.append(f"{key} for {ttl} s, {now + ttl - latest_end(rest):.1f} s too long")
         return found
 
     return f"{looked_at} keys", remaining_after(left, within=25)
