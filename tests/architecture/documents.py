@@ -149,7 +149,9 @@ def _allowed(field: FieldInfo) -> str:
         (f"more than {c.gt:,}" for c in constraints if isinstance(c, Gt)), ""
     )
     high = next((f"up to {c.le:,}" for c in constraints if isinstance(c, Le)), "")
-    return f"{low} {high}".strip()
+    types = (field.annotation, *get_args(field.annotation))
+    whole = " (whole numbers)" if any(getattr(each, "__origin__", each) is int for each in types) else ""
+    return f"{low} {high}{whole}".strip()
 
 
 def _constraints(field: FieldInfo) -> list[Any]:
