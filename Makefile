@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint lock audit docs bench bench-quick soak mutants clean
+.PHONY: help install run test test-long lint lock audit docs bench bench-quick soak mutants clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1:/p' Makefile | awk -F: '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -53,8 +53,11 @@ install: ## make .venv with everything in it
 run: install ## the system with the demo played once, until Ctrl-C
 	@case "$$(ps -o stat= -p $$$$ 2>/dev/null)" in *+*) set -m;; esac; "$(BIN)/weelo" up --demo; status=$$?; exit $$status
 
-test: install ## the whole test suite, on real servers
+test: install ## the test suite, on real servers
 	"$(BIN)/python" -m pytest
+
+test-long: install ## the test suite with its longest tests, and more rounds of the races
+	"$(BIN)/python" -m pytest --long
 
 lint: install ## ruff, mypy and the import rules
 	"$(BIN)/ruff" check .

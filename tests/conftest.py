@@ -13,14 +13,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import servers
+from tests.support import long, servers
 from tests.support.tokens import SECRET
 
 if TYPE_CHECKING:
     from tests.support.world import World
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--long", action="store_true", help="also run the tests marked `long`, and more rounds of the races"
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--long"):
+        os.environ[long.VARIABLE] = "1"
     # The servers under test run on this machine and their URLs are complete, so libpq variables and proxies do not apply.
     foreign = ("PG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
     for name in [each for each in os.environ if each.upper().startswith(foreign)]:
@@ -44,6 +52,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     servers.stop()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests marked `long`, unless `--long` is given."""
+    if config.getoption("--long"):
+        return
+    left_out = [item for item in items if item.get_closest_marker("long")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.support.changed_settings import with_settings
+from tests.support.long import rounds
 from tests.support.truths import TRUTHS, violations
 from tests.support.world import Fleet, World
 from weelo_workers.contracts.fleet import DriverDetails, RegisterDriver
@@ -19,9 +20,9 @@ from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.lifecycles.assignment import LIVE
 
-ROUNDS = 100
+ROUNDS = rounds(60, 200)
 """Rounds of each race of WAYS-01 at each isolation level. If a race has two tests, each of them runs half."""
-ROUNDS_OF_REOFFERS = 20
+ROUNDS_OF_REOFFERS = rounds(20, 200)
 """Rounds of each race of WAYS-02 at each isolation level."""
 TRUCKS = 10
 """The trucks of one broadcast, each of which is raced for in a round of its own."""
