@@ -20,6 +20,8 @@ from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.lifecycles.assignment import LIVE
 
+pytestmark = pytest.mark.timeout(900)
+
 ROUNDS = rounds(60, 200)
 """Rounds of each race of WAYS-01 at each isolation level. If a race has two tests, each of them runs half."""
 ROUNDS_OF_REOFFERS = rounds(20, 200)
