@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(900)
 
 ROUNDS = rounds(60, 200)
 """Rounds of each race of WAYS-01 at each isolation level. If a race has two tests, each of them runs half."""
-ROUNDS_OF_REOFFERS = rounds(20, 200)
+ROUNDS_OF_REOFFERS = 20
 """Rounds of each race of WAYS-02 at each isolation level."""
 TRUCKS = 10
 """The trucks of one broadcast, each of which is raced for in a round of its own."""
