@@ -27,6 +27,7 @@ from weelo_client.channel import FINAL_CODES
 SEED = int(os.environ.get("WEELO_SEED") or 1)
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.xdist_group("faults"),
     pytest.mark.timeout(150 + PLAY_SECONDS + 2 * QUIET_WITHIN),
 ]
