@@ -31,9 +31,10 @@ def reoffer(command: ReofferBroadcast, uow: UnitOfWork) -> None:
         return
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     slot = next((slot for slot in slots if slot.id == command.truck_request_id), None)
-    searching = slot is not None and slot.is_searching
+    searching = False
     candidates: list[Candidate] = []
     if slot is not None and slot.is_searching:
+        searching = True
         found = already_offered(uow.session, broadcast, slot, new_round=command.new_round)
         candidates = with_room(uow, broadcast, found)
     elif slot is not None and slot.hold_id is not None and slot.status == TruckRequestStatus.HELD:
