@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 from uuid import UUID
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint, Tag
-from pydantic import BaseModel, ConfigDict, Field
+from flask_openapi3 import APIBlueprint
+from pydantic import BaseModel, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.schemas import schema_without_serializer
 from weelo_workers.contracts.wire import Timestamp, Wire
 from weelo_workers.models.engine import autocommit_engine, read_engine
 from weelo_workers.queries.pages import Page, PageRequest
@@ -52,10 +55,26 @@ class Accepted(Wire):
 
     command_id: UUID
     command: str
-    status: str
+    status: Literal["pending", "succeeded", "rejected"]
     accepted_at: Timestamp
     server_time: Timestamp
     replayed: bool = False
+
+
+class AcceptedAgain(Accepted):
+    """202 for a repeated request: with what is known of the outcome."""
+
+    http_status: int | None
+    received_at: Timestamp
+    settled_at: Timestamp | None
+    result: Any | None
+    error: dict[str, Any] | None
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return schema_without_serializer(core_schema, handler, optional=("result", "error"))
 
 
 class PageOf(Wire, Generic[Item]):
@@ -65,67 +84,16 @@ class PageOf(Wire, Generic[Item]):
     next_cursor: str | None
 
 
-class Problem(BaseModel):
-    """RFC 9457 problem details."""
+class Api(APIBlueprint):
+    """A blueprint that keeps the declared responses with each view. flask-openapi3 validates requests, and describes nothing."""
 
-    model_config = ConfigDict(extra="allow")
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    retryable: bool
+    def _collect_openapi_info(self, rule: str, func: Any, *, responses: Any = None, **options: Any) -> Any:
+        func.responses = responses or {}
+        return super()._collect_openapi_info(rule, func, responses=responses, **{**options, "doc_ui": False})
 
 
-def _documented(statuses: dict[str, str]) -> dict[Any, Any]:
-    schema = Problem.model_json_schema()
-    return {
-        status: {"description": text, "content": {"application/problem+json": {"schema": schema}}}
-        for status, text in statuses.items()
-    }
-
-
-PROBLEMS = _documented(
-    {
-        "400": "Not valid",
-        "401": "Not signed in",
-        "403": "Not for this role",
-        "404": "Not found, or somebody else's",
-        "503": "Cannot be answered at the moment; retry after Retry-After",
-    }
-)
-PROBLEMS_OF_BODIES = _documented({"413": "Larger than 64 KiB", "415": "Not application/json in UTF-8"})
-
-
-PROBLEMS_OF_COMMANDS = _documented(
-    {
-        "409": "Rejected, with Prefer: wait; the code names the reason",
-        "422": "The Idempotency-Key belongs to another request",
-        "429": "Too many requests; retry after Retry-After",
-    }
-)
-
-
-def document_errors(description: dict[str, Any]) -> None:
-    """Document errors of bodies (413, 415) and commands (409, 422, 429) in the operations that can return them."""
-    for operations in description["paths"].values():
-        for operation in operations.values():
-            if "requestBody" in operation:
-                operation["responses"].update(PROBLEMS_OF_BODIES)
-            if "202" in operation["responses"]:
-                operation["responses"].update(PROBLEMS_OF_COMMANDS)
-
-
-def blueprint(domain: str) -> APIBlueprint:
-    return APIBlueprint(
-        domain,
-        __name__,
-        url_prefix="/api/v1",
-        abp_tags=[Tag(name=domain)],
-        abp_security=[{"jwt": []}],
-        abp_responses=PROBLEMS,
-    )
+def blueprint(domain: str) -> Api:
+    return Api(domain, __name__, url_prefix="/api/v1")
 
 
 @contextmanager

@@ -4,7 +4,9 @@ from typing import Any
 from uuid import UUID
 
 from flask import Response, jsonify
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from weelo_api.commands.gateway import find
 from weelo_api.http.access import anyone, caller
@@ -12,6 +14,7 @@ from weelo_api.views.common import ById, PageOf, Query, blueprint, json_or_404, 
 from weelo_workers.contracts.notifications import Seq
 from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.rejections import Code
+from weelo_workers.contracts.schemas import schema_without_serializer
 from weelo_workers.queries import log
 
 api = blueprint("notifications")
@@ -23,7 +26,7 @@ class Frame(BaseModel):
     id: UUID
     seq: int
     event: str
-    at: str
+    at: str = Field(json_schema_extra={"format": "date-time"})
     data: dict[str, Any]
 
 
@@ -31,6 +34,12 @@ class PageOfLog(PageOf[Frame]):
     oldest_seq: int | None = Field(
         default=None, description="only if the next lines were too old to keep: the log begins here"
     )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return schema_without_serializer(core_schema, handler, optional=("oldestSeq",))
 
 
 class After(Query):

@@ -5,13 +5,23 @@ from __future__ import annotations
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
+from pydantic import (
+    Field,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import FLEET, TIMERS
 from weelo_workers.contracts.reasons import CustomerReason
 from weelo_workers.contracts.recipients import ToOffered, ToTransportersWithTrucks
+from weelo_workers.contracts.rejections import OF_OWN_BROADCASTS, Code
+from weelo_workers.contracts.schemas import schema_without_serializer
 from weelo_workers.contracts.statuses import (
     BroadcastKind,
     BroadcastStatus,
@@ -108,7 +118,9 @@ class Cancellation(Request):
 # --- commands -------------------------------------------------------------------------------------------
 
 
-class CreateBooking(Command, name="broadcasts.create_booking", sheddable=True):
+class CreateBooking(
+    Command, name="broadcasts.create_booking", sheddable=True, rejects=(Code.ORDER_ACTIVE_EXISTS,)
+):
     """Create a booking and offer it. `keyed`: the request had an Idempotency-Key."""
 
     customer_id: UUID
@@ -116,7 +128,9 @@ class CreateBooking(Command, name="broadcasts.create_booking", sheddable=True):
     keyed: bool = False
 
 
-class CreateOrder(Command, name="broadcasts.create_order", sheddable=True):
+class CreateOrder(
+    Command, name="broadcasts.create_order", sheddable=True, rejects=(Code.ORDER_ACTIVE_EXISTS,)
+):
     """Create an order and offer it. `keyed`: the request had an Idempotency-Key."""
 
     customer_id: UUID
@@ -124,7 +138,9 @@ class CreateOrder(Command, name="broadcasts.create_order", sheddable=True):
     keyed: bool = False
 
 
-class CancelBroadcast(Command, name="broadcasts.cancel"):
+class CancelBroadcast(
+    Command, name="broadcasts.cancel", rejects=(*OF_OWN_BROADCASTS, Code.BOOKING_CANNOT_CANCEL)
+):
     broadcast_id: UUID
     customer_id: UUID
     kind: BroadcastKind
@@ -206,7 +222,9 @@ class ReofferBroadcast(Command, name="broadcasts.reoffer"):
     new_round: bool = False
 
 
-class ContinuePartial(Command, name="broadcasts.continue_partial"):
+class ContinuePartial(
+    Command, name="broadcasts.continue_partial", rejects=(*OF_OWN_BROADCASTS, Code.INVALID_TRANSITION)
+):
     """Continue an expired broadcast with just the trucks that it has."""
 
     broadcast_id: UUID
@@ -333,6 +351,12 @@ class BroadcastView(Wire):
         ):
             data.pop(absent, None)
         return data
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return schema_without_serializer(core_schema, handler, optional=("bookingId", "orderId"))
 
 
 class BroadcastDetails(BroadcastView):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
+from pydantic import GetJsonSchemaHandler, SerializerFunctionWrapHandler, model_serializer
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from weelo_workers.contracts.event import Event
 from weelo_workers.contracts.recipients import ToCaller
+from weelo_workers.contracts.schemas import schema_without_serializer
 from weelo_workers.contracts.wire import Timestamp, Wire
 
 
@@ -31,6 +34,12 @@ class Outcome(Wire):
             if data[absent] is None:
                 del data[absent]
         return data
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return schema_without_serializer(core_schema, handler, optional=("result", "error"))
 
 
 class CommandOutcome(Outcome):
