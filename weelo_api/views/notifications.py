@@ -1,6 +1,6 @@
 """Outcomes of commands, and the caller's event log."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from flask import Response, jsonify
@@ -38,6 +38,8 @@ class PageOfLog(PageOf[Frame]):
 
     oldest_seq: Annotated[int | None, Field(examples=[17])] = None
     """The `seq` with which the log begins. Present only if lines between `after` and it were too old to be kept."""
+
+    omitted_if_null: ClassVar[tuple[str, ...]] = ("oldestSeq",)
 
 
 class After(Query):

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, field_validator, model_serializer
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 from pydantic.alias_generators import to_camel
 
 from weelo_workers.contracts.command import Command
@@ -13,6 +19,7 @@ from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import FLEET, TIMERS
 from weelo_workers.contracts.reasons import CustomerReason, ReasonCode
 from weelo_workers.contracts.recipients import ToOffered, ToTransportersWithTrucks
+from weelo_workers.contracts.rejections import OF_OWN_BROADCASTS, Code
 from weelo_workers.contracts.statuses import (
     BroadcastKind,
     BroadcastStatus,
@@ -164,7 +171,9 @@ class Cancellation(Request):
 # --- commands -------------------------------------------------------------------------------------------
 
 
-class CreateBooking(Command, name="broadcasts.create_booking", sheddable=True):
+class CreateBooking(
+    Command, name="broadcasts.create_booking", sheddable=True, rejects=(Code.ORDER_ACTIVE_EXISTS,)
+):
     """Create a booking and offer it. `keyed`: the request had an Idempotency-Key."""
 
     customer_id: UUID
@@ -172,7 +181,9 @@ class CreateBooking(Command, name="broadcasts.create_booking", sheddable=True):
     keyed: bool = False
 
 
-class CreateOrder(Command, name="broadcasts.create_order", sheddable=True):
+class CreateOrder(
+    Command, name="broadcasts.create_order", sheddable=True, rejects=(Code.ORDER_ACTIVE_EXISTS,)
+):
     """Create an order and offer it. `keyed`: the request had an Idempotency-Key."""
 
     customer_id: UUID
@@ -180,7 +191,9 @@ class CreateOrder(Command, name="broadcasts.create_order", sheddable=True):
     keyed: bool = False
 
 
-class CancelBroadcast(Command, name="broadcasts.cancel"):
+class CancelBroadcast(
+    Command, name="broadcasts.cancel", rejects=(*OF_OWN_BROADCASTS, Code.BOOKING_CANNOT_CANCEL)
+):
     broadcast_id: UUID
     customer_id: UUID
     kind: BroadcastKind
@@ -262,7 +275,9 @@ class ReofferBroadcast(Command, name="broadcasts.reoffer"):
     new_round: bool = False
 
 
-class ContinuePartial(Command, name="broadcasts.continue_partial"):
+class ContinuePartial(
+    Command, name="broadcasts.continue_partial", rejects=(*OF_OWN_BROADCASTS, Code.INVALID_TRANSITION)
+):
     """Continue an expired broadcast with just the trucks that it has."""
 
     broadcast_id: UUID
@@ -423,6 +438,8 @@ class BroadcastView(Wire):
         ):
             data.pop(absent, None)
         return data
+
+    omitted_if_null: ClassVar[tuple[str, ...]] = ("bookingId", "orderId")
 
 
 class BroadcastDetails(BroadcastView):

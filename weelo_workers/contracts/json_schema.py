@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Self, cast
 
@@ -38,13 +39,28 @@ class DescribedEnum(StrEnum):
         return schema
 
 
-def of_fields(core_schema: CoreSchema) -> CoreSchema:
-    """Return the schema of a model without its serializer.
+def model_schema(
+    core_schema: CoreSchema, handler: GetJsonSchemaHandler, *, omitted_if_null: Sequence[str] = ()
+) -> JsonSchemaValue:
+    """Return the tidied schema of a model, as if it had no serializer of its own.
 
-    With it, the JSON schema of what leaves the server would be that of any object. The serializers of the API's models
-    only leave out fields that are not required.
+    With a serializer, pydantic would describe what leaves the server as an untyped object. The serializers of the API's
+    models only leave out fields. `omitted_if_null`: the names, in JSON, of fields that are left out instead of sent as null.
     """
-    return cast(CoreSchema, {name: part for name, part in core_schema.items() if name != "serialization"})
+    schema = handler(
+        cast(CoreSchema, {name: part for name, part in core_schema.items() if name != "serialization"})
+    )
+    model = tidy(handler.resolve_ref_schema(schema))
+    for name in omitted_if_null:
+        field = model["properties"][name]
+        present = [each for each in field.pop("anyOf", []) if each != {"type": "null"}]
+        if len(present) > 1:
+            field["anyOf"] = present
+        elif present:
+            field.update(present[0])
+    if "required" in model:
+        model["required"] = [name for name in model["required"] if name not in omitted_if_null]
+    return schema
 
 
 def tidy(schema: JsonSchemaValue) -> JsonSchemaValue:

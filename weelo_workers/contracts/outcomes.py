@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -37,6 +37,8 @@ class Outcome(Wire):
             if data[absent] is None:
                 del data[absent]
         return data
+
+    omitted_if_null: ClassVar[tuple[str, ...]] = ("result", "error")
 
 
 class CommandOutcome(Outcome):
