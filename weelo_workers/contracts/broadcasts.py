@@ -383,6 +383,8 @@ class TruckRequestView(Wire):
 class BroadcastView(Wire):
     """A customer's request for trucks, which is offered to transporters: a booking or an order."""
 
+    may_be_absent = frozenset({"bookingId", "orderId"})
+
     id: BroadcastId
     kind: BroadcastKind
     """Whether this is a booking or an order."""
@@ -480,6 +482,11 @@ class TransitionDetails(Wire):
     """The id of the vehicle that replaced another one."""
     driver_id: DriverId | None = None
     """The id of the driver who replaced another one."""
+
+    may_be_absent = frozenset(
+        {"reason", "reasonCode", "note", "step", "radiusKm", "told", "passedOver", "late", "trucks", "slots"}
+        | {"vehicleId", "driverId"}
+    )
 
     @model_serializer(mode="wrap")
     def _only_what_is_there(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

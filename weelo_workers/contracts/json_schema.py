@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Any, Self, cast
 
@@ -47,9 +48,10 @@ def of_fields(core_schema: CoreSchema) -> CoreSchema:
     return cast(CoreSchema, {name: part for name, part in core_schema.items() if name != "serialization"})
 
 
-def tidy(schema: JsonSchemaValue) -> JsonSchemaValue:
+def tidy(schema: JsonSchemaValue, may_be_absent: Collection[str] = ()) -> JsonSchemaValue:
     """Change the schema of a model in place, and return it.
 
+    - The fields that `may_be_absent` are not required.
     - No field has `default: null`: a field that may be left out is not required, and generators of clients would read
       a default as a value that is always there.
     - No field has a title: pydantic makes it of the field's name, which stands beside it.
@@ -61,6 +63,9 @@ def tidy(schema: JsonSchemaValue) -> JsonSchemaValue:
             del field["default"]
         for choice in field.get("anyOf", ()):
             _move_up(choice, field)
+    required = [name for name in schema.pop("required", ()) if name not in may_be_absent]
+    if required:
+        schema["required"] = required
     return schema
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
 from pydantic import (
@@ -267,14 +267,19 @@ class Wire(BaseModel):
         populate_by_name=True,
         extra="ignore",
         use_attribute_docstrings=True,
+        # A field with a default may be left out of what is received. What is sent contains it.
+        json_schema_serialization_defaults_required=True,
     )
+
+    may_be_absent: ClassVar[frozenset[str]] = frozenset()
+    """The fields, by their names in JSON, that the model's serializer may leave out."""
 
     @classmethod
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         schema = handler(of_fields(core_schema))
-        tidy(handler.resolve_ref_schema(schema))
+        tidy(handler.resolve_ref_schema(schema), cls.may_be_absent)
         return schema
 
     def json_dict(self) -> dict[str, Any]:
