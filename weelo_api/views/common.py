@@ -105,7 +105,7 @@ class AcceptedAgain(Accepted):
     error: dict[str, Any] | None
     """The problem (RFC 9457) because of which the command was rejected. Absent otherwise."""
 
-    omitted_if_null: ClassVar[tuple[str, ...]] = ("result", "error")
+    may_be_absent = frozenset({"result", "error"})
 
 
 class PageOf(Wire, Generic[Item]):
