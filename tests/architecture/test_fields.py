@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from tests.architecture.api import app
 from tests.support.sources import import_all_contracts
 from weelo_api.openapi.problems import Problem
-from weelo_api.views.common import Parameters, Problem
+from weelo_api.views.common import Parameters
 from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.json_schema import DescribedEnum
 from weelo_workers.contracts.wire import Request, Wire
