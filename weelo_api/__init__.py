@@ -17,7 +17,7 @@ def create_app() -> Flask:
     # environment.
     from flask_openapi3_swagger.plugins import RegisterPlugin
 
-    from weelo_api.http import access, addresses, errors, headers
+    from weelo_api.http import access, addresses, errors, headers, request_ids
     from weelo_api.http.json_body import JsonBody
     from weelo_api.views import broadcasts, common, devices, fleet, notifications, offers, operating, trips
     from weelo_api.websocket import asyncapi, endpoint
@@ -34,6 +34,7 @@ def create_app() -> Flask:
     )
     app.request_class = JsonBody
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    request_ids.register(app)
     errors.register(app)
     addresses.register(app)
     access.register(app)
