@@ -17,6 +17,7 @@ def create_app() -> Flask:
     # environment.
     from flask_openapi3_swagger.plugins import RegisterPlugin
 
+    from weelo_api.commands import rate_limit
     from weelo_api.http import access, addresses, errors, headers, request_ids
     from weelo_api.http.json_body import JsonBody
     from weelo_api.views import broadcasts, common, devices, fleet, notifications, offers, operating, trips
@@ -42,6 +43,7 @@ def create_app() -> Flask:
     for view in (broadcasts, offers, trips, fleet, devices, notifications):
         app.register_api(view.api)
     common.document_errors(app.api_doc)
+    rate_limit.register(app)
     app.register_blueprint(operating.api)
     app.register_blueprint(RegisterPlugin.register(doc_url="openapi.json"))
     asyncapi.register(app)

@@ -7,9 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from weelo_api import telemetry
 from weelo_api.commands.gateway import submit
+from weelo_api.commands.rate_limit import Policy, limited_by_worker
 from weelo_api.http.access import allow, anyone, caller
 from weelo_api.views.common import Accepted, PageOf, Paging, blueprint, page, replica_session
 from weelo_workers.contracts.fleet import (
+    CHANGES_WINDOW_SECONDS,
+    MAX_CHANGES,
     Availability,
     AvailabilityView,
     DriverDetails,
@@ -83,6 +86,7 @@ def drivers(query: Paging) -> Response:
 
 
 @api.put("/transporter/availability", responses={200: AvailabilityView, 202: Accepted})
+@limited_by_worker(Policy("availability", MAX_CHANGES, CHANGES_WINDOW_SECONDS))
 @allow(Role.TRANSPORTER)
 def set_availability(body: Availability) -> Response:
     """Go online or offline for offers. Refuses more than 10 changes in 5 minutes; a repeated value does not count."""

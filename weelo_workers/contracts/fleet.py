@@ -19,6 +19,10 @@ VehicleNumber = Annotated[
 ]
 Phone = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^\+?[0-9][0-9 \-]{5,18}$")]
 
+# More changes of the availability come from a stuck button or a script.
+MAX_CHANGES = 10
+CHANGES_WINDOW_SECONDS = 300
+
 # --- requests -------------------------------------------------------------------------------------------
 
 
