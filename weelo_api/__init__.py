@@ -18,7 +18,7 @@ def create_app() -> Flask:
     from flask_openapi3_swagger.plugins import RegisterPlugin
 
     from weelo_api.commands import rate_limit
-    from weelo_api.http import access, addresses, errors, headers, request_ids
+    from weelo_api.http import access, addresses, compression, errors, headers, request_ids
     from weelo_api.http.json_body import JsonBody
     from weelo_api.views import broadcasts, common, devices, fleet, notifications, offers, operating, trips
     from weelo_api.websocket import asyncapi, endpoint
@@ -35,6 +35,7 @@ def create_app() -> Flask:
     )
     app.request_class = JsonBody
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    compression.register(app)
     request_ids.register(app)
     errors.register(app)
     addresses.register(app)
