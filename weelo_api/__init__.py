@@ -18,7 +18,7 @@ def create_app() -> Flask:
     from flask_openapi3_swagger.plugins import RegisterPlugin
 
     from weelo_api.commands import rate_limit
-    from weelo_api.http import access, addresses, compression, errors, headers, request_ids
+    from weelo_api.http import access, addresses, compression, cors, errors, headers, request_ids
     from weelo_api.http.json_body import JsonBody
     from weelo_api.views import broadcasts, common, devices, fleet, notifications, offers, operating, trips
     from weelo_api.websocket import asyncapi, endpoint
@@ -39,6 +39,7 @@ def create_app() -> Flask:
     request_ids.register(app)
     errors.register(app)
     addresses.register(app)
+    cors.register(app)
     access.register(app)
     headers.register(app)
     for view in (broadcasts, offers, trips, fleet, devices, notifications):

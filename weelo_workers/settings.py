@@ -65,6 +65,8 @@ class Settings(BaseSettings):
     """Signs and verifies tokens (HS256), at least 32 bytes. Required in production, where it must look random. In development `weelo up` makes one in the data dir."""
     jwt_audience: str | None = None
     """Tokens must contain it in `aud`. Without it `aud` is not checked."""
+    cors_origins: Annotated[tuple[str, ...] | None, NoDecode] = None
+    """The origins whose web pages may use the API and its socket, such as `https://ops.example.com,http://localhost:5173`. In development `*` stands for all origins. Without it: only pages from the API's own address."""
 
     broadcast_timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 120
     """How long a booking or an order stays open."""
@@ -156,6 +158,19 @@ class Settings(BaseSettings):
             raise ValueError(_STEPS)
         return steps
 
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for origin in origins or ():
+            if origin != "*":
+                http_url.check_origin(origin)
+        return origins
+
     @field_validator("database_url", "database_read_url", "database_api_url", "database_workers_url")
     @classmethod
     def _is_postgres(cls, url: str | None) -> str | None:
@@ -219,6 +234,8 @@ class Settings(BaseSettings):
             raise ValueError("JWT_SECRET: must be set in production (at least 32 bytes)")
         if self.weelo_env == "production" and len(set(self.jwt_secret or "")) < MIN_SECRET_VARIETY:
             raise ValueError("JWT_SECRET: must be random in production, as `openssl rand -hex 32` makes it")
+        if self.weelo_env == "production" and "*" in (self.cors_origins or ()):
+            raise ValueError("CORS_ORIGINS: must name each origin in production; * is for development")
         return self
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from simple_websocket import Server
 from werkzeug.exceptions import MethodNotAllowed
 
 from weelo_api.auth import Identity, authenticate, authenticate_header
+from weelo_api.http import cors
 from weelo_api.http.errors import problem
 from weelo_api.websocket import handshake
 from weelo_api.websocket.hub import hub
@@ -50,6 +51,8 @@ def register(app: Flask) -> None:
                 )
             if (no_handshake := handshake.refusal(request)) is not None:
                 return no_handshake
+            if cors.is_foreign(request):
+                return problem(Code.FORBIDDEN, "Pages of this origin may not open a socket (CORS_ORIGINS).")
             handshake.keep_only_what_is_needed(request)
         return None
 
