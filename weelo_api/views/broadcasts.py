@@ -11,9 +11,11 @@ from weelo_api.views.common import (
     PageOf,
     Paging,
     blueprint,
+    has_tag,
     json_or_404,
     page,
     replica_session,
+    tagged,
 )
 from weelo_workers.contracts.broadcasts import (
     BroadcastDetails,
@@ -92,9 +94,8 @@ def continue_booking(path: ById) -> Response:
 def order(path: ById) -> Response:
     """An order with its slots and assignments."""
     with replica_session() as session:
-        return json_or_404(
-            broadcasts.find(session, path.id, caller(), BroadcastKind.ORDER), Code.ORDER_NOT_FOUND
-        )
+        found = broadcasts.find(session, path.id, caller(), BroadcastKind.ORDER, is_known=has_tag)
+    return tagged(found, Code.ORDER_NOT_FOUND)
 
 
 @api.get("/bookings/<id>", responses={200: BroadcastDetails})
@@ -102,9 +103,8 @@ def order(path: ById) -> Response:
 def booking(path: ById) -> Response:
     """A booking with its slots and assignments."""
     with replica_session() as session:
-        return json_or_404(
-            broadcasts.find(session, path.id, caller(), BroadcastKind.BOOKING), Code.BOOKING_NOT_FOUND
-        )
+        found = broadcasts.find(session, path.id, caller(), BroadcastKind.BOOKING, is_known=has_tag)
+    return tagged(found, Code.BOOKING_NOT_FOUND)
 
 
 @api.get("/broadcasts/current", responses={200: BroadcastView})
@@ -120,7 +120,8 @@ def current_broadcast() -> Response:
 def broadcast(path: ById) -> Response:
     """A broadcast with its slots and the assignments that the reader may see."""
     with replica_session() as session:
-        return json_or_404(broadcasts.find(session, path.id, caller()), Code.BROADCAST_NOT_FOUND)
+        found = broadcasts.find(session, path.id, caller(), is_known=has_tag)
+    return tagged(found, Code.BROADCAST_NOT_FOUND)
 
 
 @api.get("/broadcasts", responses={200: PageOf[BroadcastView]})
