@@ -36,6 +36,11 @@ class AnswerHeader:
 ALWAYS, SOMETIMES = "always", "sometimes"
 _TEXT = {"type": "string"}
 
+
+def _has_etag(route: Route) -> bool:
+    return any(answer.status == 304 for answer in route.answers)
+
+
 REQUEST_HEADERS = (
     RequestHeader(
         "Idempotency-Key",
@@ -58,7 +63,7 @@ REQUEST_HEADERS = (
         "The `ETag` of the answer that you have. If nothing has changed, the answer is 304 without a body.",
         _TEXT,
         'W/"5d41402abc4b2a76b9719d911017c592"',
-        lambda route: _has_etag(route),
+        _has_etag,
     ),
     RequestHeader(
         "X-Request-Id",
@@ -69,10 +74,6 @@ REQUEST_HEADERS = (
         lambda route: route.is_api,
     ),
 )
-
-
-def _has_etag(route: Route) -> bool:
-    return any(answer.status == 304 for answer in route.answers)
 
 
 def _of_commands(route: Route, status: int) -> str | None:
