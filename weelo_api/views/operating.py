@@ -1,12 +1,11 @@
-"""Routes for operators and probes: front page, liveness, readiness, metrics, documentation."""
+"""Routes for operators and probes: front page, liveness, readiness, metrics, openapi.json."""
 
 from typing import cast
 
-from flask import Blueprint, Response, current_app, jsonify, redirect
+from flask import Blueprint, Response, current_app, jsonify
 from flask_openapi3 import OpenAPI
 from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy.exc import DBAPIError
-from werkzeug.wrappers import Response as WerkzeugResponse
 
 from weelo_api.metrics import exposition
 from weelo_api.views import home
@@ -55,12 +54,6 @@ def ready() -> tuple[Response, int]:
     if not migrated:
         return jsonify(status="unavailable", reason="the schema is not at head: run `weelo migrate`"), 503
     return jsonify(status="ready"), 200
-
-
-@api.get("/docs")
-def docs() -> WerkzeugResponse:
-    """Redirect to the documentation page, which flask-openapi3 serves."""
-    return redirect("/swagger")
 
 
 @api.get("/openapi.json")
