@@ -123,6 +123,7 @@ def test_the_licence_of_the_viewer_is_beside_it() -> None:
         "agent: { disabled: true }",
         "mcp: { disabled: true }",
         "hideClientButton: true",
+        "hideDarkModeToggle: true",
         "persistAuth: false",
     ],
 )

@@ -21,6 +21,7 @@ _FILES = {
     "docs.css": ("static/docs.css", _CSS),
     "content.css": ("static/content.css", _CSS),
     "docs.js": ("static/docs.js", _JS),
+    "before-viewer.js": ("static/before-viewer.js", _JS),
     "http.js": ("static/http.js", _JS),
     "scalar-api-reference.js": ("vendor/scalar-api-reference.js.gz", _JS),
 }

@@ -73,10 +73,14 @@ def _message(document: Document, key: str) -> Message:
         anchor=key,
         topic=_topic(key, properties, names, about),
         name=next(
-            (str(properties[key]["const"]) for key in ("op", "event") if "const" in properties.get(key, {})),
+            (
+                str(properties[key]["const"])
+                for key in ("op", "event", "type")
+                if "const" in properties.get(key, {})
+            ),
             key,
         ),
-        text=str(message.get("description") or message.get("summary") or ""),
+        text=str(message.get("summary", "")),
         recipients=_words(message.get("x-recipients", "")),
         pushed=bool(message.get("x-pushed")),
         about_broadcast=about,

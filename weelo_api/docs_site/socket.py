@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,10 +42,15 @@ def content() -> dict[str, Any]:
 
 
 def close_codes() -> list[CloseCode]:
-    """Return the close codes that the AsyncAPI document names in its description of the channel, sorted."""
-    description = asyncapi.document()["channels"]["events"]["description"]
-    found = re.findall(r"(?<!\d)([14]\d{3}): ([^;]+)", description)
-    return [
-        CloseCode(int(code), meaning.strip().rstrip("."), _REMEDIES.get(int(code), _RECONNECT))
-        for code, meaning in sorted(found)
-    ]
+    """Return the close codes that the AsyncAPI document names, sorted."""
+    channel = asyncapi.document()["channels"]["events"]
+    named = channel.get("x-close-codes") or _from_description(channel["description"])
+    return sorted(
+        (CloseCode(each["code"], each["meaning"], each["remedy"]) for each in named),
+        key=lambda each: each.code,
+    )
+
+
+def _from_description(description: str) -> Iterator[dict[str, Any]]:
+    for code, meaning in re.findall(r"(?<!\d)([14]\d{3}): ([^;]+)", description):
+        yield {"code": int(code), "meaning": meaning, "remedy": _REMEDIES.get(int(code), _RECONNECT)}

@@ -1,8 +1,7 @@
 // Draws /openapi.json with the vendored viewer. All functions that contact another server are switched off.
 const viewer = document.getElementById("viewer");
-const dark = matchMedia("(prefers-color-scheme: dark)");
 
-const configuration = () => ({
+Scalar.createApiReference(viewer, {
   url: viewer.dataset.document,
   servers: [{ url: location.origin, description: "This server" }],
   telemetry: false,
@@ -11,14 +10,10 @@ const configuration = () => ({
   mcp: { disabled: true },
   hideClientButton: true,
   showDeveloperTools: "never",
-  forceDarkModeState: dark.matches ? "dark" : "light",
-  hideDarkModeToggle: true,
+  hideDarkModeToggle: true, // the colours follow the reader's system, as on all pages
   authentication: { preferredSecurityScheme: "jwt" },
   persistAuth: false, // a token must not stay in the browser's storage
   defaultHttpClient: { targetKey: "shell", clientKey: "curl" },
   documentDownloadType: "none",
   theme: "none",
 });
-
-const reference = Scalar.createApiReference(viewer, configuration());
-dark.addEventListener("change", () => reference.updateConfiguration(configuration()));
