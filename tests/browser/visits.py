@@ -25,7 +25,6 @@ _OPTIONS = (
 )
 _PATIENCE_SECONDS = 30.0
 
-Scheme = Literal["light", "dark"]
 VIEWPORTS = {"desktop": (1280, 900), "phone": (390, 844)}
 
 _REPORT_VIOLATIONS = """
@@ -63,6 +62,10 @@ class Visit:
         assert response is not None
         assert response.status == 200
         self.page.wait_for_load_state("networkidle")
+
+    def prefer(self, scheme: Literal["light", "dark"]) -> None:
+        """Set the colours that the reader prefers."""
+        self.page.emulate_media(color_scheme=scheme)
 
     @property
     def too_wide_by(self) -> int:
@@ -105,11 +108,11 @@ class Browser:
         self._playwright.stop()
 
     @contextmanager
-    def visit(self, origin: str, viewport: str = "desktop", scheme: Scheme = "light") -> Iterator[Visit]:
+    def visit(self, origin: str, viewport: str = "desktop") -> Iterator[Visit]:
         """Yield an empty page in a new context, without storage of other visits."""
         width, height = VIEWPORTS[viewport]
         context = self._chromium.new_context(
-            viewport={"width": width, "height": height}, color_scheme=scheme, has_touch=viewport == "phone"
+            viewport={"width": width, "height": height}, has_touch=viewport == "phone"
         )
         try:
             context.set_default_timeout(_PATIENCE_SECONDS * slowdown() * 1000)
