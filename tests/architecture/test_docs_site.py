@@ -232,6 +232,17 @@ def test_a_schema_that_contains_itself_ends() -> None:
     assert (child.below, child.required, name.required) == ((), False, True)
 
 
+def test_each_of_several_objects_has_an_entry_of_its_own() -> None:
+    one = {"properties": {"a": {"type": "string"}}}
+    document = {"One": one, "Two": {"properties": {"b": {"enum": [1, 2]}}}}
+    choice = {"anyOf": [{"$ref": "#/One"}, {"$ref": "#/Two"}, {"type": "null"}]}
+    assert [(each.name, [below.name for below in each.below]) for each in fields(document, choice)] == [
+        ("One", ["a"]),
+        ("Two", ["b"]),
+    ]
+    assert [each.name for each in fields(document, {"anyOf": [one, {"type": "null"}]})] == ["a"]
+
+
 def test_the_close_codes_are_those_of_the_document() -> None:
     page = html("/docs/socket")
     described = {each.code for each in close_codes()}

@@ -29,6 +29,12 @@ _TOPICS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Example:
+    title: str
+    json: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """A frame or a push. `about_broadcast`: it also has the fields ABOUT, which `fields` lacks."""
 
@@ -40,7 +46,7 @@ class Message:
     pushed: bool
     about_broadcast: bool
     fields: tuple[Field, ...]
-    examples: tuple[str, ...]
+    examples: tuple[Example, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,9 @@ def _message(document: Document, key: str) -> Message:
         about_broadcast=about,
         fields=tuple(each for each in shown if not (about and each.name in ABOUT) and each.name != "op"),
         examples=tuple(
-            json.dumps(example["payload"], indent=2, ensure_ascii=False)
+            Example(
+                str(example.get("name", "")), json.dumps(example["payload"], indent=2, ensure_ascii=False)
+            )
             for example in message.get("examples", ())
             if "payload" in example
         ),

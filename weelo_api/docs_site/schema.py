@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,9 +39,8 @@ def fields(document: Document, schema: Schema, *, within: tuple[str, ...] = ()) 
             return ()
         within = (*within, reference)
     found = resolve(document, schema)
-    for each in (*found.get("anyOf", ()), *found.get("oneOf", ()), *found.get("allOf", ())):
-        if below := fields(document, each, within=within):
-            return below
+    if choices := found.get("anyOf") or found.get("oneOf") or found.get("allOf"):
+        return _choices(document, choices, within)
     if "items" in found:
         return fields(document, found["items"], within=within)
     required = found.get("required", ())
@@ -57,13 +56,31 @@ def fields(document: Document, schema: Schema, *, within: tuple[str, ...] = ()) 
     )
 
 
+def _choices(document: Document, choices: Sequence[Schema], within: tuple[str, ...]) -> tuple[Field, ...]:
+    """Return the fields of the only choice that has fields, or else one entry for each choice that has some."""
+    found = [(each, below) for each in choices if (below := fields(document, each, within=within))]
+    if len(found) <= 1:
+        return found[0][1] if found else ()
+    return tuple(
+        Field(
+            str(each.get("$ref", "")).rpartition("/")[2] or str(each.get("title", "object")),
+            "one of the possible objects",
+            True,
+            str(resolve(document, each).get("description", "")),
+            below,
+        )
+        for each, below in found
+    )
+
+
 def _kind(document: Document, schema: Schema) -> str:
     """Return the type in words, such as `text (uuid)`, `list of object` or `"booking" or "order"`."""
     found = resolve(document, schema)
     if "const" in found:
         return json.dumps(found["const"])
     if "enum" in found:
-        return " or ".join(json.dumps(value) for value in found["enum"])
+        values = [json.dumps(value) for value in found["enum"]]
+        return " or ".join(values) if len(values) <= 3 else f"one of {', '.join(values)}"
     if choices := found.get("anyOf") or found.get("oneOf") or found.get("allOf"):
         return " or ".join(dict.fromkeys(_kind(document, choice) for choice in choices))
     kinds = found.get("type", "any value")
