@@ -94,3 +94,4 @@ def test_the_host_header_is_not_used_for_anything(api: Api, host: str) -> None:
     else:
         assert answer.status == 200
         assert "location" not in answer.headers
+        assert answer.body == answer_to(api, "GET /docs").body
