@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-long lint lock audit docs bench bench-quick soak mutants clean
+.PHONY: help install run test test-long lint lock audit vendor docs bench bench-quick soak mutants clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1:/p' Makefile | awk -F: '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -73,6 +73,9 @@ lock: install ## pin all packages with hashes in requirements.lock
 audit: install ## ask PyPI for known weaknesses of the pinned packages
 	$(PIP_INSTALL) --editable ".[audit]"
 	"$(BIN)/pip-audit" --strict --disable-pip --require-hashes --requirement requirements.lock
+
+vendor: install ## fetch the vendored files of other projects and check their hashes
+	"$(BIN)/python" -m tests.architecture.vendor
 
 docs: install ## the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 "$(BIN)/python" -m mkdocs build --strict

@@ -14,10 +14,9 @@ def create_app() -> Flask:
     """Return the WSGI application. Raises ConfigurationError if a setting is invalid."""
     # These modules are imported here, so that `import weelo_api` alone opens no connection and does not read the
     # environment.
-    from flask_openapi3_swagger.plugins import RegisterPlugin
-
     from weelo_api import openapi
     from weelo_api.commands import rate_limit
+    from weelo_api.docs_site import routes as docs_site
     from weelo_api.http import access, addresses, compression, cors, errors, headers, request_ids
     from weelo_api.http.json_body import JsonBody
     from weelo_api.views import broadcasts, devices, fleet, notifications, offers, operating, trips
@@ -44,8 +43,8 @@ def create_app() -> Flask:
         app.register_api(view.api)
     rate_limit.register(app)
     app.register_blueprint(operating.api)
-    app.register_blueprint(RegisterPlugin.register(doc_url="openapi.json"))
     openapi.register(app)
+    docs_site.register(app)
     asyncapi.register(app)
     endpoint.register(app)
     return app

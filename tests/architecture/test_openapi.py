@@ -21,8 +21,8 @@ from weelo_workers.contracts.rejections import Code
 
 METHODS = ("get", "post", "put", "delete", "patch")
 
-# The files of the page that draws the document.
-NOT_DESCRIBED = {"/swagger", "/oauth2-redirect.html", "/swagger/{filename}"}
+# The pages of the documentation, which are for people.
+NOT_DESCRIBED = {"/docs", "/docs/{name}", "/docs/assets/{digest}/{name}"}
 
 CODES_OF_NO_OPERATION = {
     # Answers a method that no operation has.

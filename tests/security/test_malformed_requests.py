@@ -239,7 +239,7 @@ UNUSUAL = {
     "bytes that are no UTF-8": (b"GET /%ff%fe HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     "a surrogate in the path": (b"GET /%ed%a0%80 HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     "a path above the root": (b"GET /../healthz HTTP/1.1\r\nHost: x\r\n\r\n", 404),
-    "a file outside": (b"GET /swagger/..%2f..%2f..%2fetc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+    "a file outside": (b"GET /docs/assets/..%2f..%2f..%2fetc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     "a query that is odd": (b"GET /healthz?%ff=%00&&==&[]=%zz HTTP/1.1\r\nHost: x\r\n\r\n", 200),
     "many parameters": (b"GET /healthz?" + b"a=1&" * 1_900 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 200),
     "a fragment": (b"GET /healthz#x HTTP/1.1\r\nHost: x\r\n\r\n", 404),

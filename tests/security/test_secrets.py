@@ -83,7 +83,7 @@ def test_no_secret_in_what_is_printed_or_logged(lived_in: System) -> None:
 
 @running
 @pytest.mark.parametrize(
-    "path", ["/metrics", "/openapi.json", "/asyncapi.json", "/healthz", "/readyz", "/swagger"]
+    "path", ["/metrics", "/openapi.json", "/asyncapi.json", "/healthz", "/readyz", "/docs", "/docs/http"]
 )
 def test_no_secret_in_what_anybody_can_read(lived_in: System, path: str) -> None:
     answer = httpx.get(f"{lived_in.url}{path}", follow_redirects=True)

@@ -31,8 +31,8 @@ OF_NO_OPERATION = {
     "OPTIONS": {"NOT_FOUND", "UNAUTHORIZED", "TOKEN_EXPIRED", "FORBIDDEN", "VALIDATION_ERROR"},
 }
 """Codes of requests to a path or with a method that no operation has. Methods that are missing here are as GET."""
-PAGES = ("/swagger", "/oauth2-redirect.html")
-"""Files of the page that draws the document. They are not described."""
+PAGES = ("/docs",)
+"""The documentation for people. It is not described."""
 
 
 @dataclass(frozen=True)

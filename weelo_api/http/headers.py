@@ -12,8 +12,7 @@ _PRIVATE = {
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # This header is for browsers that do not know `frame-ancestors`, and for the documentation page. That page has no
-    # Content-Security-Policy, because a policy would block its scripts.
+    # This header is for browsers that do not know `frame-ancestors`.
     "X-Frame-Options": "DENY",
 }
 

@@ -40,7 +40,7 @@ _POLICY = "; ".join(
 )
 
 _LINKS = (
-    ("/docs", "Documentation", "Every request, to read and to try"),
+    ("/docs", "Documentation", "Requests to try, events, codes, lifecycles"),
     ("/openapi.json", "OpenAPI", "The same for programs"),
     ("/asyncapi.json", "AsyncAPI", "The WebSocket at /api/v1/ws"),
     ("/healthz", "Alive", "This process answers"),

@@ -1,12 +1,11 @@
-"""Routes for operators and probes: front page, liveness, readiness, metrics, documentation."""
+"""Routes for operators and probes: front page, liveness, readiness, metrics."""
 
 from typing import Literal
 
-from flask import Blueprint, Response, jsonify, redirect
+from flask import Blueprint, Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError
-from werkzeug.wrappers import Response as WerkzeugResponse
 
 from weelo_api.http.declared import sends
 from weelo_api.metrics import exposition
@@ -75,13 +74,6 @@ def ready() -> tuple[Response, int]:
     if not migrated:
         return jsonify(status="unavailable", reason="the schema is not at head: run `weelo migrate`"), 503
     return jsonify(status="ready"), 200
-
-
-@api.get("/docs")
-@sends(302, content_type="text/html", description="The address of the documentation page.")
-def docs() -> WerkzeugResponse:
-    """Redirect to the documentation page, which flask-openapi3 serves."""
-    return redirect("/swagger")
 
 
 @api.get("/metrics")

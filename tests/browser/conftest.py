@@ -1,0 +1,28 @@
+"""Chromium, driven by Playwright, and an API process that serves the pages."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from tests.browser.visits import Browser
+from tests.support.api_process import Api
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Yield a browser. Skips the tests where Debian's package `chromium` is not installed."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    with Browser(chromium) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="package")
+def api(migrated: None) -> Iterator[Api]:
+    api = Api()
+    yield api
+    api.stop()
