@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-long lint lock audit vendor docs bench bench-quick soak mutants clean
+.PHONY: help install run test test-long lint lock audit vendor docs bench bench-quick soak mutants fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1:/p' Makefile | awk -F: '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -92,6 +92,10 @@ soak: install ## test under faults for MINUTES=30 [SEED=1]; report in soak/
 
 mutants: install ## check that the tests notice a mechanism switched off
 	"$(BIN)/python" -m tests.faults.mutants
+
+CASES ?= 20000
+fuzz: install ## send CASES=20000 random requests [SEED=1] to a running system
+	"$(BIN)/python" -m tests.fuzz --cases "$(CASES)" $(if $(SEED),--seed "$(SEED)")
 
 clean: ## remove the environment and the development data
 	rm -rf "$(VENV)" .weelo .pytest_cache .mypy_cache .ruff_cache *.egg-info site

@@ -30,7 +30,9 @@ def main() -> int:
     from tests.faults.fault_system import FaultSystem
     from tests.faults.play import perform
     from tests.faults.report import write
+    from tests.support import answer_checks, deviations
 
+    answer_checks.install()
     options.into.mkdir(parents=True, exist_ok=True)
     _print(f"SEED={seed} MINUTES={options.minutes:g}")
     with FaultSystem(options.into / "system.log") as fault_system:
@@ -39,8 +41,11 @@ def main() -> int:
         _print(f"{'NO ' if count.wrong else 'yes'}  {count.sentence} ({count.figure})")
         for wrong in count.wrong[:10]:
             _print(f"       {wrong}")
+    undocumented = deviations.take()
+    for deviation in undocumented[:10]:
+        _print(f"not as docs/openapi.json says: {deviation}")
     _print(f"the report is {write(play, options.into)}")
-    return 1 if any(count.wrong for count in play.counted) else 0
+    return 1 if undocumented or any(count.wrong for count in play.counted) else 0
 
 
 def _print(line: str) -> None:

@@ -236,8 +236,9 @@ def _checking_flask(open_: Callable[..., Any]) -> Callable[..., Any]:
     def opening(self: flask.testing.FlaskClient, *args: Any, **options: Any) -> Any:
         response = open_(self, *args, **options)
         if self.application.name == "weelo_api":
-            environ = {**response.request.environ, **options.get("environ_overrides", {})}
-            target = environ.get("RAW_URI") or environ.get("REQUEST_URI", "")
+            environ = response.request.environ
+            as_sent = options.get("environ_overrides", {})
+            target = as_sent.get("RAW_URI", as_sent.get("PATH_INFO", environ["RAW_URI"]))
             check(
                 Answered(
                     environ["REQUEST_METHOD"],

@@ -155,6 +155,7 @@ class _Builder:
             "summary": summary.strip().removesuffix("."),
             "description": "\n\n".join(part for part in (rest.strip(), for_roles) if part),
             "security": _security(route),
+            "x-roles": sorted(route.roles),
             "parameters": self._parameters(route),
             "responses": self._responses(route),
         }

@@ -1,0 +1,26 @@
+"""Random requests get documented answers: no 5xx, no undescribed status or code, no body that does not fit its schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.campaign import LIMITS, fuzz
+from tests.support.system import System
+
+pytestmark = pytest.mark.xdist_group("system")
+
+SECONDS = 30
+"""`make fuzz CASES=20000` runs longer, and with the phase "coverage", which sends thousands of requests at the limits."""
+
+
+def test_random_requests_are_answered_as_documented(tmp_path: Path) -> None:
+    system = System(tmp_path / "data", tmp_path / "system.log", **LIMITS)
+    try:
+        done = fuzz(system, tmp_path, seed=1, seconds=SECONDS, phases="examples,fuzzing,stateful")
+    finally:
+        system.stop()
+    assert not done.failed, done.report
+    # Otherwise the answers would only be refusals.
+    assert len(done.succeeded) > 8, done.statuses
