@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-long lint lock audit docs bench bench-quick soak mutants clean
+.PHONY: help install run test test-long lint lock audit docs clients artefacts bench bench-quick soak mutants clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1:/p' Makefile | awk -F: '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -77,6 +77,21 @@ audit: install ## ask PyPI for known weaknesses of the pinned packages
 docs: install ## the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 "$(BIN)/python" -m mkdocs build --strict
 
+NPM_CI = npm ci --no-audit --no-fund --loglevel=error
+clients: install ## the TypeScript client's types, from the API's documents
+	"$(BIN)/python" -m clients.documents clients/typescript/build
+	cd clients/typescript && $(NPM_CI) && npm run --silent generate build/openapi.json build/asyncapi.json
+
+# The wheel is built from the source archive, so that this archive is known to be complete.
+artefacts: install ## the packages of both clients and of the server, and the API's documents, in dist/
+	rm -rf dist
+	"$(BIN)/python" -m clients.documents dist
+	"$(BIN)/python" -m build --outdir dist . >/dev/null
+	cp weelo_client/README.md dist/weelo-client-README.md
+	@if command -v npm >/dev/null; then set -ex; cd clients/typescript; $(NPM_CI); npm pack --silent --pack-destination ../../dist; \
+	else echo "npm is missing: the TypeScript client is left out"; fi
+	@ls -l dist
+
 bench: install ## measure costs against a ceiling in the same run
 	"$(BIN)/python" -m bench
 
@@ -91,4 +106,4 @@ mutants: install ## check that the tests notice a mechanism switched off
 	"$(BIN)/python" -m tests.faults.mutants
 
 clean: ## remove the environment and the development data
-	rm -rf "$(VENV)" .weelo .pytest_cache .mypy_cache .ruff_cache *.egg-info site
+	rm -rf "$(VENV)" .weelo .pytest_cache .mypy_cache .ruff_cache *.egg-info site dist
