@@ -19,7 +19,16 @@ from tests.support.system import System
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(600)]
 
-SERVER_PACKAGES = {"flask", "celery", "redis", "sqlalchemy", "psycopg2-binary", "pydantic", "gunicorn", "click"}
+SERVER_PACKAGES = {
+    "flask",
+    "celery",
+    "redis",
+    "sqlalchemy",
+    "psycopg2-binary",
+    "pydantic",
+    "gunicorn",
+    "click",
+}
 BUILD_FILES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "celeryconfig.py")
 
 
@@ -95,7 +104,9 @@ def test_every_module_of_the_client_can_be_imported(installed: Path, tmp_path: P
 def test_the_command_says_in_one_line_what_to_install(installed: Path, tmp_path: Path) -> None:
     done = run(installed / "weelo", "up", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert re.fullmatch(r"weelo: the package \w+ is missing; run: pip install 'weelo\[server\]'\n", done.stderr)
+    assert re.fullmatch(
+        r"weelo: the package \w+ is missing; run: pip install 'weelo\[server\]'\n", done.stderr
+    )
 
 
 def test_the_journey_of_the_readme_works(installed: Path, tmp_path: Path, system: System) -> None:

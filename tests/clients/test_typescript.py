@@ -22,7 +22,9 @@ pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(400)]
 SOURCE = ROOT / "clients" / "typescript"
 OLDEST_NODE = 20
 # What npm prints if the registry cannot be reached.
-UNREACHABLE = re.compile(r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ERR_SOCKET_TIMEOUT")
+UNREACHABLE = re.compile(
+    r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ERR_SOCKET_TIMEOUT"
+)
 
 
 def run(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -92,7 +94,9 @@ def test_the_package_has_the_version_of_the_api_and_pinned_dependencies() -> Non
     described = json.loads((SOURCE / "package.json").read_text())
     assert (described["version"], described["license"]) == (__version__, "Apache-2.0")
     versions = {**described["dependencies"], **described["devDependencies"]}
-    assert {name for name, version in versions.items() if not re.fullmatch(r"\d+\.\d+\.\d+", version)} == set()
+    assert {
+        name for name, version in versions.items() if not re.fullmatch(r"\d+\.\d+\.\d+", version)
+    } == set()
     locked = json.loads((SOURCE / "package-lock.json").read_text())["packages"]
     assert {name: locked[f"node_modules/{name}"]["version"] for name in versions} == versions
     assert [name for name, each in locked.items() if "resolved" in each] == [], "no host of a registry"
@@ -135,7 +139,13 @@ def test_the_journey_of_the_readme_works_with_the_packed_client(user_project: Pa
     code = (SOURCE / "README.md").read_text().split("```ts\n")[1].split("```", 1)[0]
     (user_project / "journey.ts").write_text(code)
     options = json.loads((SOURCE / "tsconfig.json").read_text())["compilerOptions"]
-    options |= {"rootDir": ".", "outDir": "out", "declaration": False, "types": ["node"], "skipLibCheck": True}
+    options |= {
+        "rootDir": ".",
+        "outDir": "out",
+        "declaration": False,
+        "types": ["node"],
+        "skipLibCheck": True,
+    }
     (user_project / "tsconfig.json").write_text(
         json.dumps({"compilerOptions": options, "files": ["journey.ts"]})
     )
