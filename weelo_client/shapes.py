@@ -250,3 +250,70 @@ class LoggedEvent(TypedDict):
     event: str
     at: str
     data: dict[str, Any]
+
+
+# --- webhooks -------------------------------------------------------------------------------------------
+
+WebhookDeliveryStatus = Literal["pending", "failed", "succeeded"]
+
+
+class Webhook(TypedDict):
+    """An endpoint for events. `failingSince`, `nextAttemptAt`, `lastError`: set while its first undelivered event fails."""
+
+    id: str
+    url: str
+    events: list[str]
+    description: str | None
+    isActive: bool
+    disabledReason: str | None
+    deliveredSeq: int
+    failingSince: str | None
+    nextAttemptAt: str | None
+    lastError: str | None
+    secretVersion: int
+    createdAt: str
+
+
+class WebhookWithSecret(Webhook):
+    """A new webhook, or one whose secret was replaced. Only here the secret is returned."""
+
+    secret: str
+
+
+class DeletedWebhook(TypedDict):
+    id: str
+    deleted: bool
+
+
+class WebhookDelivery(TypedDict):
+    """One event on its way to an endpoint. `attempts`: how many were made. `at`: the last attempt, or the event's time."""
+
+    id: str
+    eventId: str
+    seq: int | None
+    event: str
+    kind: str
+    status: WebhookDeliveryStatus
+    attempts: int
+    httpStatus: int | None
+    error: str | None
+    nextAttemptAt: str | None
+    at: str
+
+
+class ResentLines(TypedDict):
+    id: str
+    fromSeq: int
+    toSeq: int
+    lines: int
+
+
+class WebhookTest(TypedDict):
+    """The result of a test delivery. `error`: why it failed."""
+
+    id: str
+    eventId: str
+    delivered: bool
+    httpStatus: int | None
+    error: str | None
+    seconds: float
