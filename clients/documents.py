@@ -1,4 +1,4 @@
-"""Writes openapi.json and asyncapi.json of this code into a folder: `python -m clients.documents FOLDER`.
+"""The documents openapi.json and asyncapi.json of this code. `python -m clients.documents FOLDER` writes them into a folder.
 
 No server runs, and none is needed: the API describes itself without its database.
 """
@@ -13,15 +13,19 @@ from weelo_api import create_app
 NAMES = ("openapi.json", "asyncapi.json")
 
 
+def document(name: str) -> bytes:
+    """Return the document with this name, as JSON."""
+    response = create_app().test_client().get(f"/{name}")
+    if response.status_code != 200:
+        raise RuntimeError(f"/{name} answered {response.status_code}")
+    return response.get_data()
+
+
 def write(folder: Path) -> None:
     """Write both documents into `folder`, which is made if it does not exist."""
-    client = create_app().test_client()
     folder.mkdir(parents=True, exist_ok=True)
     for name in NAMES:
-        response = client.get(f"/{name}")
-        if response.status_code != 200:
-            raise RuntimeError(f"/{name} answered {response.status_code}")
-        (folder / name).write_bytes(response.data)
+        (folder / name).write_bytes(document(name))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.architecture.api import PREFIX, asyncapi, openapi
+from clients.documents import document
 from tests.client import samples
 from tests.client.scripted_api import ScriptedApi, Socket
 from tests.support.sources import ROOT
@@ -75,6 +75,18 @@ METHODS: list[Callable[..., Any]] = [
 
 
 # --- the routes of openapi.json ---------------------------------------------------------------------------
+
+
+@cache
+def openapi() -> dict[str, Any]:
+    described: dict[str, Any] = json.loads(document("openapi.json"))
+    return described
+
+
+@cache
+def asyncapi() -> dict[str, Any]:
+    described: dict[str, Any] = json.loads(document("asyncapi.json"))
+    return described
 
 
 @cache
@@ -140,9 +152,9 @@ class Call:
         status, schema = answer_of(self.route)
         if schema is None:
             return httpx.Response(status)
-        body = samples.of_schema(openapi(), schema) or AN_OUTCOME
+        body: dict[str, Any] = samples.of_schema(openapi(), schema) or AN_OUTCOME
         if "nextCursor" in body:
-            body["nextCursor"] = None
+            body = {**body, "nextCursor": None}  # the last page
         return httpx.Response(status, json=body)
 
     @property
@@ -157,7 +169,7 @@ def call(method: Callable[..., Any]) -> Call:
 
 def available(method: Callable[..., Any]) -> bool:
     """Return whether the API has the routes of this method. Webhooks may be missing in a version of the API."""
-    return method not in vars(Webhooks).values() or f"POST {PREFIX}/webhooks" in operations()
+    return method not in vars(Webhooks).values() or "POST /api/v1/webhooks" in operations()
 
 
 CALLED = [method for method in METHODS if available(method)]
@@ -277,17 +289,17 @@ def _objects(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
 @cache
 def payloads(action: str) -> dict[str, dict[str, Any]]:
     """Return the payload schemas of the socket's messages that the system sends (`send`) or receives (`receive`)."""
-    document = asyncapi()
+    described = asyncapi()
     found: dict[str, dict[str, Any]] = {}
-    for operation in document["operations"].values():
-        channel = samples.resolved(document, operation["channel"])
+    for operation in described["operations"].values():
+        channel = samples.resolved(described, operation["channel"])
         if operation["action"] != action or not (channel.get("address") or "").endswith("/ws"):
             continue
         for reference in operation["messages"]:
-            payload = samples.resolved(document, reference)["payload"]
-            schema = samples.resolved(document, payload.get("schema", payload))
+            payload = samples.resolved(described, reference)["payload"]
+            schema = samples.resolved(described, payload.get("schema", payload))
             name = schema["properties"]["event" if action == "send" else "op"]["const"]
-            found[name] = {**schema, "components": document["components"]}
+            found[name] = {**schema, "components": described["components"]}
     return found
 
 
