@@ -7,15 +7,19 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from clients import documents
+from tests.clients import browser
 from tests.clients.users import environment_of_new_users
 from tests.support.programs import without_weelo
 from tests.support.sources import ROOT
 from tests.support.system import System
+from tests.support.tokens import token
 from weelo_workers import __version__
+from weelo_workers.contracts.statuses import Role
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(400)]
 
@@ -152,3 +156,34 @@ def test_the_journey_of_the_readme_works_with_the_packed_client(user_project: Pa
     printed_by("node", "node_modules/typescript/bin/tsc", "--project", ".", cwd=user_project)
     printed = printed_by("node", "out/journey.js", cwd=user_project, **environment_of_new_users(system))
     assert re.fullmatch(r"found KA02\w+\ncompleted\n", printed, re.IGNORECASE)
+
+
+IN_THE_BROWSER = """
+import { Rejected, WeeloClient, WeeloSocket } from "@weelo/client";
+
+const token = async () => settings.token;
+const client = new WeeloClient({ baseUrl: location.origin, token });
+const frames = [];
+const socket = new WeeloSocket({ baseUrl: settings.api, token, after: 0, onFrame: (frame) => void frames.push(frame.event) });
+await socket.waitFor("connected");
+const place = { latitude: 12.97, longitude: 77.59, address: "Bengaluru" };
+const body = { pickup: place, drop: place, vehicleType: "Open", vehicleSubtype: "17 Feet", trucksNeeded: 1 };
+const { id } = await client.result(client.api.POST("/api/v1/bookings", { body }));
+const refused = await client.result(client.api.POST("/api/v1/bookings", { body })).catch((error) => error);
+const cancelled = socket.waitFor("booking_cancelled", (frame) => frame.data.broadcastId === id);
+await client.result(client.api.PUT("/api/v1/bookings/{id}/cancel", { params: { path: { id } }, body: {} }));
+await cancelled;
+socket.close();
+await report({ refused: refused instanceof Rejected && refused.code, frames });
+"""
+
+
+@pytest.mark.skipif(browser.executable() is None, reason="Chromium is missing")
+def test_it_works_in_a_browser(user_project: Path, system: System, tmp_path: Path) -> None:
+    settings = {"api": system.url, "token": token(Role.CUSTOMER, uuid4())}
+    modules = user_project / "node_modules"
+    with browser.page(IN_THE_BROWSER, settings, modules=modules, api=system.url, profile=tmp_path) as results:
+        result = results.get(timeout=60)
+    assert result.get("refused") == "ORDER_ACTIVE_EXISTS", result
+    frames = {"connected", "broadcast_state_changed", "command_settled", "booking_cancelled"}
+    assert frames <= set(result["frames"])

@@ -185,10 +185,11 @@ export class WeeloSocket {
     }, 1000);
 
     connection.onopen = () => {
-      currentToken(this.token).then(
-        (token) => !gone && connection.send(JSON.stringify({ op: "auth", token } satisfies ClientMessage)),
-        (failed: unknown) => drop(`there is no token: ${String(failed)}`),
-      );
+      currentToken(this.token)
+        .then((token) => {
+          if (!gone) connection.send(JSON.stringify({ op: "auth", token } satisfies ClientMessage));
+        })
+        .catch((failed: unknown) => drop(`the token was not sent: ${String(failed)}`));
     };
     connection.onmessage = ({ data }: { data: unknown }) => {
       if (gone) return;

@@ -4,7 +4,10 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { after, before, beforeEach, describe, it } from "node:test";
 import { WebSocket, WebSocketServer, type WebSocket as ServerSocket } from "ws";
-import { Rejected, StillPending, Unreachable, WeeloClient, WeeloSocket, type Frame, type SocketOptions } from "../src/index.js";
+import { Rejected, StillPending, Unreachable, WeeloClient, WeeloSocket, type Frame, type SocketOptions, type WebSocketClass } from "../src/index.js";
+
+/** Apps may also pass the WebSocket of the browser. */
+export const OF_THE_BROWSER: WebSocketClass | undefined = globalThis.WebSocket;
 
 type Answer = { status: number; body?: unknown; headers?: Record<string, string> } | "hang up";
 
@@ -308,6 +311,21 @@ describe("a socket", () => {
     });
     listen({ token: () => tokens.shift() ?? "none" });
     assert.deepEqual(await auth, { op: "auth", token: "new" });
+  });
+
+  it("backs off and connects again while its token function fails", async () => {
+    const tokens: (() => string)[] = [
+      () => {
+        throw new Error("the sign-in service is away");
+      },
+      () => "a token",
+    ];
+    const auth = new Promise<object>((resolve) => {
+      scripts = [() => undefined, async (peer) => resolve(await peer.receive("auth"))];
+    });
+    const { socket } = listen({ token: () => tokens.shift()!() });
+    assert.deepEqual(await auth, { op: "auth", token: "a token" });
+    assert.equal(socket.reconnects, 1);
   });
 
   it("ends if onFrame throws, without acknowledging the frame", async () => {
