@@ -18,11 +18,21 @@ from pydantic.fields import FieldInfo
 
 from tests.architecture import compose
 from tests.support.sources import ROOT
+from weelo_workers.contracts.json_schema import DescribedEnum
+from weelo_workers.contracts.reasons import CustomerReason, ProviderReason, SystemReason
 from weelo_workers.contracts.statuses import (
     AssignmentStatus,
     BroadcastStatus,
+    EndedBecause,
+    ExpiredBecause,
+    FilledBecause,
     HoldStatus,
+    NotOfferedBecause,
+    OfferAnswer,
+    PassedOverBecause,
+    TripCancelledBecause,
     TruckRequestStatus,
+    UnfilledBecause,
 )
 from weelo_workers.lifecycles import assignment, broadcast, hold, mailbox, truck_request
 from weelo_workers.lifecycles.lifecycle import Lifecycle
@@ -192,9 +202,36 @@ def _compose() -> str:
     return "\n".join(lines)
 
 
+# --- reasons --------------------------------------------------------------------------------------------
+
+REASONS: dict[str, type[DescribedEnum]] = {
+    "`reasonCode` of drivers and transporters": ProviderReason,
+    "`reasonCode` of customers": CustomerReason,
+    "`reasonCode` of the system": SystemReason,
+    "`reason` of `booking_fully_filled`": FilledBecause,
+    "`reason` of `booking_cancelled`": EndedBecause,
+    "`reason` of `booking_expired`": ExpiredBecause,
+    "`reason` of `no_vehicles_available`": UnfilledBecause,
+    "`reason` of `trip_cancelled`": TripCancelledBecause,
+    "`reason` of `GET /broadcasts/{id}/offers`": PassedOverBecause,
+    "`reason` of `GET /broadcasts/{id}/offers/{transporterId}`, besides those": NotOfferedBecause,
+    "`answer` of `GET /broadcasts/{id}/offers`": OfferAnswer,
+}
+
+
+def _reasons() -> str:
+    rows = [
+        f"| {'' if number else where} | `{member.value}` | {member.meaning} |"
+        for where, enum in REASONS.items()
+        for number, member in enumerate(enum)
+    ]
+    return "\n".join(["| field | value | meaning |", "|---|---|---|", *rows])
+
+
 _BLOCKS: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "compose": _compose,
+    "reasons": _reasons,
     **{f"lifecycle-{name}": lambda name=name: _lifecycle(name) for name in LIFECYCLES},  # type: ignore[misc]
     **{f"ways-out-{name}": lambda name=name: _ways_out(name) for name in WITH_PARTIES},  # type: ignore[misc]
 }

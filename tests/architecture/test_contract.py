@@ -161,6 +161,7 @@ SHAPES: dict[str, type[BaseModel]] = {
         offers.HoldView,
         offers.OfferView,
         broadcasts.TimelineEntry,
+        broadcasts.TransitionDetails,
         reasons.ReasonView,
         offers.WhyView,
         offers.PassedOverView,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from weelo_workers.contracts.broadcasts import TrucksRemainingUpdate
+from weelo_workers.contracts.broadcasts import TransitionDetails, TrucksRemainingUpdate
 from weelo_workers.contracts.command import REGISTRY, Command, load
 from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.queues import TIMERS
@@ -48,6 +49,23 @@ def test_two_commands_have_two_names(paint: type[Command]) -> None:
 
 def test_a_stored_command_may_lack_new_fields_and_have_unknown_ones(paint: type[Command]) -> None:
     assert load("trips.paint", {"brush": 7}) == paint()
+
+
+@pytest.mark.parametrize(
+    ("stored", "sent"),
+    [
+        ({}, {}),
+        ({"step": 4, "radiusKm": None, "told": 0}, {"step": 4, "radiusKm": None, "told": 0}),
+        ({"radiusKm": 12.345_678}, {"radiusKm": 12.35}),
+        ({"reasonCode": "price", "note": "x"}, {"reasonCode": "price", "note": "x"}),
+        ({"aFieldOfAnotherVersion": [1]}, {"aFieldOfAnotherVersion": [1]}),
+    ],
+    ids=str,
+)
+def test_the_details_of_a_transition_are_those_that_were_stored(
+    stored: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    assert TransitionDetails.model_validate(stored).json_dict() == sent
 
 
 @pytest.mark.parametrize(

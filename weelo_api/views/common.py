@@ -4,27 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
 from flask import Response, jsonify
 from flask_openapi3 import APIBlueprint, Tag
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 from sqlalchemy.orm import Session
 
+from weelo_workers.contracts.json_schema import tidy
 from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.contracts.wire import Timestamp, Wire
+from weelo_workers.contracts.wire import CommandId, Timestamp, Wire
 from weelo_workers.models.engine import autocommit_engine, read_engine
 from weelo_workers.queries.pages import Page, PageRequest
 
 Item = TypeVar("Item")
 
 
-class ById(BaseModel):
+class Parameters(BaseModel):
+    """Base of the models of paths and of query strings."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        schema = handler(core_schema)
+        for parameter in tidy(handler.resolve_ref_schema(schema))["properties"].values():
+            # flask-openapi3 copies these to the parameter, where OpenAPI has another form for several examples.
+            if examples := parameter.pop("examples", None):
+                parameter["example"] = examples[0]
+        return schema
+
+
+class ById(Parameters):
+    """A path with one id, of what the path names: `bookings`, `orders`, `broadcasts`, `assignments` and so on."""
+
     id: UUID
+    """The id of the object that the path names."""
 
 
-class Query(BaseModel):
+class Query(Parameters):
     """Base of the models of query strings."""
 
     _schema: ClassVar[dict[str, Any]]
@@ -40,42 +64,59 @@ class Query(BaseModel):
 
 
 class Paging(Query):
+    """Which page of a list to return."""
+
     limit: int = Field(default=20, ge=1, le=100)
+    """How many items a page has at most."""
     cursor: str | None = Field(default=None, max_length=200)
+    """The `nextCursor` of the page before. Left out: the first page."""
 
     def page_request(self) -> PageRequest:
         return PageRequest(self.limit, self.cursor)
 
 
 class Accepted(Wire):
-    """202: the command is stored and will be executed."""
+    """The command is stored and will be executed. Its outcome comes later."""
 
-    command_id: UUID
-    command: str
-    status: str
+    command_id: CommandId
+    command: Annotated[str, Field(examples=["broadcasts.create_booking"])]
+    """The name of the command."""
+    status: Annotated[str, Field(examples=["pending"])]
+    """`pending`: the command is not executed yet."""
     accepted_at: Timestamp
+    """When the command was recorded."""
     server_time: Timestamp
+    """The server's time when it sent this."""
     replayed: bool = False
+    """True if an earlier request with the same Idempotency-Key recorded the command."""
 
 
 class PageOf(Wire, Generic[Item]):
     """One page of a list; `nextCursor` is null on the last."""
 
     items: list[Item]
-    next_cursor: str | None
+    """The items of this page."""
+    next_cursor: Annotated[str | None, Field(examples=[None])]
+    """The `cursor` of the next page; null on the last page."""
 
 
 class Problem(BaseModel):
     """RFC 9457 problem details."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
+    type: Annotated[str, Field(examples=["urn:weelo:problem:BROADCAST_FILLED"])]
+    """A URI of the kind of problem."""
+    title: Annotated[str, Field(examples=["All trucks of this request have been found"])]
+    """What `code` means, in English."""
+    status: Annotated[int, Field(examples=[409])]
+    """The HTTP status."""
+    detail: Annotated[str, Field(examples=["All trucks of this request have been found"])]
+    """What went wrong this time, in English, for developers. It may change: decide by `code`."""
+    code: Annotated[str, Field(examples=["BROADCAST_FILLED"])]
+    """The stable code of the problem, by which apps decide what to do."""
     retryable: bool
+    """Whether the same request may succeed later."""
 
 
 def _documented(statuses: dict[str, str]) -> dict[Any, Any]:

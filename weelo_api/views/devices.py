@@ -3,11 +3,11 @@
 from typing import Annotated
 
 from flask import Response
-from pydantic import BaseModel, StringConstraints
+from pydantic import StringConstraints
 
 from weelo_api.commands.gateway import submit
 from weelo_api.http.access import anyone, caller
-from weelo_api.views.common import Accepted, blueprint
+from weelo_api.views.common import Accepted, Parameters, blueprint
 from weelo_workers.contracts.fleet import (
     DeviceDetails,
     DeviceView,
@@ -19,8 +19,11 @@ from weelo_workers.contracts.fleet import (
 api = blueprint("devices")
 
 
-class ByToken(BaseModel):
+class ByToken(Parameters):
+    """The path of a phone."""
+
     token: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{8,4096}$")]
+    """The FCM registration token of the app on the phone."""
 
 
 @api.put("/devices/<token>", responses={200: DeviceView, 202: Accepted})

@@ -1,14 +1,11 @@
 """Vehicles, drivers, availability and heartbeats of a transporter."""
 
-from uuid import UUID
-
 from flask import Response, jsonify
-from pydantic import BaseModel, ConfigDict, Field
 
 from weelo_api import telemetry
 from weelo_api.commands.gateway import submit
 from weelo_api.http.access import allow, anyone, caller
-from weelo_api.views.common import Accepted, PageOf, Paging, blueprint, page, replica_session
+from weelo_api.views.common import Accepted, PageOf, Paging, Parameters, blueprint, page, replica_session
 from weelo_workers.contracts.fleet import (
     Availability,
     AvailabilityView,
@@ -25,6 +22,7 @@ from weelo_workers.contracts.fleet import (
 )
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.contracts.vehicle_kinds import CATALOGUE, VehicleKindView
+from weelo_workers.contracts.wire import DriverId
 from weelo_workers.queries import fleets
 from weelo_workers.queries.pages import Page
 from weelo_workers.queries.views import vehicle_kind_view
@@ -32,16 +30,16 @@ from weelo_workers.queries.views import vehicle_kind_view
 api = blueprint("fleet")
 
 
-class ByVehicleNumber(BaseModel):
-    model_config = ConfigDict(populate_by_name=True)
+class ByVehicleNumber(Parameters):
+    """The path of a vehicle."""
 
-    vehicle_number: VehicleNumber = Field(alias="vehicleNumber")
+    vehicle_number: VehicleNumber
 
 
-class ByDriverId(BaseModel):
-    model_config = ConfigDict(populate_by_name=True)
+class ByDriverId(Parameters):
+    """The path of a driver."""
 
-    driver_id: UUID = Field(alias="driverId")
+    driver_id: DriverId
 
 
 @api.get("/vehicle-kinds", responses={200: PageOf[VehicleKindView]})

@@ -1,9 +1,6 @@
 """A transporter's offers: list them, accept or hold their slots, decline them."""
 
-from uuid import UUID
-
 from flask import Response
-from pydantic import ConfigDict, Field
 
 from weelo_api.commands.gateway import submit
 from weelo_api.http.access import allow, caller
@@ -39,6 +36,7 @@ from weelo_workers.contracts.offers import (
 )
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
+from weelo_workers.contracts.wire import TransporterId
 from weelo_workers.notifications.socket_sessions import acked
 from weelo_workers.queries import broadcasts
 from weelo_workers.queries.offer_explanation import explain as why_offered
@@ -48,9 +46,9 @@ api = blueprint("offers")
 
 
 class ByTransporter(ById):
-    model_config = ConfigDict(populate_by_name=True)
+    """The path of an offer: the id of a broadcast, and the user id of a transporter."""
 
-    transporter_id: UUID = Field(alias="transporterId")
+    transporter_id: TransporterId
 
 
 @api.get("/offers", responses={200: PageOf[OfferView]})

@@ -1,15 +1,22 @@
 """Assignments: the drivers' answers, trip statuses and positions."""
 
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 from flask import Response
-from pydantic import BaseModel, ConfigDict, Field
 
 from weelo_api import telemetry
 from weelo_api.commands.gateway import submit
 from weelo_api.http.access import allow, anyone, caller
-from weelo_api.views.common import Accepted, ById, PageOf, Paging, blueprint, page, replica_session
+from weelo_api.views.common import (
+    Accepted,
+    ById,
+    PageOf,
+    Paging,
+    Parameters,
+    blueprint,
+    page,
+    replica_session,
+)
 from weelo_workers.contracts.broadcasts import CancelTruckResult
 from weelo_workers.contracts.reasons import ReasonView, reasons
 from weelo_workers.contracts.rejections import Code, Rejected
@@ -33,6 +40,7 @@ from weelo_workers.contracts.trips import (
     TripStep,
     TruckCancellation,
 )
+from weelo_workers.contracts.wire import TripId
 from weelo_workers.queries import fleets
 from weelo_workers.queries.pages import Page
 
@@ -42,10 +50,10 @@ api = blueprint("trips")
 CLOCK_DIFFERENCE = timedelta(minutes=2)
 
 
-class ByTripId(BaseModel):
-    model_config = ConfigDict(populate_by_name=True)
+class ByTripId(Parameters):
+    """The path of a trip."""
 
-    trip_id: UUID = Field(alias="tripId")
+    trip_id: TripId
 
 
 @api.post("/assignments/<id>/accept", responses={200: AssignmentView, 202: Accepted})

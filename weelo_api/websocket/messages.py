@@ -20,31 +20,41 @@ class Auth(Request):
     """Authenticate: in the first frame if the upgrade had no Authorization header; later, to renew the user's token."""
 
     op: Literal["auth"]
-    token: Annotated[str, Field(min_length=1)]
+    """The name of this frame."""
+    token: Annotated[str, Field(min_length=1, examples=["eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl"])]
+    """The JWT, as in the header Authorization, without `Bearer`."""
 
 
 class Resume(Request):
     """Send all events after this `seq` again, then continue live."""
 
     op: Literal["resume"]
-    after: Seq
+    """The name of this frame."""
+    after: Annotated[Seq, Field(examples=[41])]
+    """The last `seq` that the app has."""
 
 
 class Ack(Request):
     """Acknowledge all events up to this `seq`, which then need no push."""
 
     op: Literal["ack"]
-    seq: Seq
+    """The name of this frame."""
+    seq: Annotated[Seq, Field(examples=[42])]
+    """The last `seq` up to which the app has stored everything."""
 
 
 class Beat(Heartbeat):
     """A heartbeat with the current position. For transporters and drivers."""
 
     op: Literal["heartbeat"]
+    """The name of this frame."""
 
 
 class Ping(Request):
+    """Check that the connection works. The server answers with `pong`."""
+
     op: Literal["ping"]
+    """The name of this frame."""
 
 
 Op = Auth | Resume | Ack | Beat | Ping

@@ -10,11 +10,14 @@ export interface components {
          */
         Ack: {
             /**
-             * Op
+             * @description The name of this frame.
              * @constant
              */
             op: "ack";
-            /** Seq */
+            /**
+             * @description The last `seq` up to which the app has stored everything.
+             * @example 42
+             */
             seq: number;
         };
         /**
@@ -22,106 +25,180 @@ export interface components {
          * @description The truck has not arrived at the pickup for a long time, or waits there for a long time.
          */
         AssignmentStalled: {
+            /** @description The truck with its driver, after this event. */
             assignment: components["schemas"]["AssignmentView"];
             /**
-             * Broadcastid
              * Format: uuid
+             * @description The same as `broadcastId`. Only events about bookings have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            bookingId?: string;
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
              */
             broadcastId: string;
+            /** @description Whether the broadcast is a booking or an order. */
             kind: components["schemas"]["BroadcastKind"];
             /**
-             * Statechangedat
+             * Format: uuid
+             * @description The same as `broadcastId`. Only events about orders have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            orderId?: string;
+            /**
              * Format: date-time
+             * @description When the status changed last.
+             * @example 2026-02-19T10:00:00.000Z
              */
             stateChangedAt: string;
+            /** @description The status of the broadcast after this event. */
             status: components["schemas"]["BroadcastStatus"];
-            /** Version */
+            /**
+             * @description Grows by one with every transition of the broadcast. Drop data with a lower version than yours.
+             * @example 4
+             */
             version: number;
         };
         /**
          * AssignmentStatus
+         * @description The status of an assignment, which is a truck with its driver on one slot.
+         *
+         *     - `pending`: The driver has not answered yet.
+         *     - `driver_accepted`: The driver has accepted and has not set out.
+         *     - `en_route_pickup`: The truck is on the way to the pickup.
+         *     - `at_pickup`: The truck is at the pickup.
+         *     - `loading_complete`: The goods are on board.
+         *     - `in_transit`: The truck is on the way to the drop.
+         *     - `arrived_at_drop`: The truck is at the drop.
+         *     - `completed`: The goods are delivered.
+         *     - `driver_declined`: The driver declined or did not answer in time.
+         *     - `given_back`: The truck does not come: it was given back, did not set out in time, or its new driver did not take it.
+         *     - `customer_no_show`: The driver waited at the pickup, and the customer did not come.
+         *     - `failed`: An operator ended the trip, and it was not completed.
+         *     - `cancelled`: The customer cancelled the truck or the whole broadcast.
          * @enum {string}
          */
         AssignmentStatus: "pending" | "driver_accepted" | "en_route_pickup" | "at_pickup" | "loading_complete" | "in_transit" | "arrived_at_drop" | "completed" | "driver_declined" | "given_back" | "customer_no_show" | "failed" | "cancelled";
         /**
          * AssignmentStatusChanged
-         * @description `occurred_at`: when the status was reached by the clock of the driver's phone, if the phone reported it.
+         * @description The status of an assignment has changed, or its driver or vehicle.
          */
         AssignmentStatusChanged: {
+            /** @description The truck with its driver, after this event. */
             assignment: components["schemas"]["AssignmentView"];
             /**
-             * Broadcastid
              * Format: uuid
+             * @description The same as `broadcastId`. Only events about bookings have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            bookingId?: string;
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
              */
             broadcastId: string;
+            /** @description Whether the broadcast is a booking or an order. */
             kind: components["schemas"]["BroadcastKind"];
             /**
-             * Occurredat
-             * @default null
+             * @description When the status was reached by the clock of the driver's phone; null if the phone did not report it.
+             * @example 2026-02-19T10:00:00.000Z
              */
             occurredAt?: string | null;
             /**
-             * Statechangedat
+             * Format: uuid
+             * @description The same as `broadcastId`. Only events about orders have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            orderId?: string;
+            /**
              * Format: date-time
+             * @description When the status changed last.
+             * @example 2026-02-19T10:00:00.000Z
              */
             stateChangedAt: string;
+            /** @description The status of the broadcast after this event. */
             status: components["schemas"]["BroadcastStatus"];
-            /** Version */
+            /**
+             * @description Grows by one with every transition of the broadcast. Drop data with a lower version than yours.
+             * @example 4
+             */
             version: number;
         };
-        /** AssignmentView */
+        /**
+         * AssignmentView
+         * @description A truck with its driver on one slot of a broadcast.
+         */
         AssignmentView: {
             /**
-             * Broadcastid
              * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
              */
             broadcastId: string;
             /**
-             * Createdat
              * Format: date-time
+             * @description When the truck was assigned.
+             * @example 2026-02-19T10:00:00.000Z
              */
             createdAt: string;
             /**
-             * Driverid
              * Format: uuid
+             * @description The user id of the driver.
+             * @example c7a25e93-16f4-4d8b-a0e7-9b3c5f1d2e46
              */
             driverId: string;
-            /** Expiresat */
+            /**
+             * @description Until when the driver may answer; null once the assignment is no longer pending.
+             * @example 2026-02-19T10:00:00.000Z
+             */
             expiresAt: string | null;
             /**
-             * Id
              * Format: uuid
+             * @description The id of the assignment: one truck with its driver on one slot.
+             * @example 2d9f6c1a-70b4-4b39-9f0d-8f4c5a1e2b73
              */
             id: string;
-            /** Reasoncode */
-            reasonCode: string | null;
+            /** @description Why the assignment ended; null while it has not, and if no code was given. */
+            reasonCode: components["schemas"]["ProviderReason"] | components["schemas"]["CustomerReason"] | components["schemas"]["SystemReason"] | null;
             /**
-             * Statechangedat
              * Format: date-time
+             * @description When the status changed last.
+             * @example 2026-02-19T10:00:00.000Z
              */
             stateChangedAt: string;
+            /** @description The status of the assignment. */
             status: components["schemas"]["AssignmentStatus"];
             /**
-             * Transporterid
              * Format: uuid
+             * @description The user id of the transporter, who owns a fleet.
+             * @example 41d8c2b5-e9a0-4f37-8c64-1a5b7e3d9f08
              */
             transporterId: string;
             /**
-             * Tripid
              * Format: uuid
+             * @description The id of the trip, under which the driver reports statuses and positions.
+             * @example e4b7a1c9-5d28-4c0e-a6f3-0b9d1c7e8f52
              */
             tripId: string;
             /**
-             * Truckrequestid
              * Format: uuid
+             * @description The id of the truck request: the slot for one truck in a broadcast.
+             * @example b0a3d7c4-8f1e-4f66-8d0b-51c2f3a9e611
              */
             truckRequestId: string;
             /**
-             * Vehicleid
              * Format: uuid
+             * @description The id of the vehicle, as in the transporter's list of vehicles.
+             * @example 75e0b3f8-4c9a-4126-9d5e-6a2f8b1c0d97
              */
             vehicleId: string;
-            /** Vehiclenumber */
+            /**
+             * @description The registration number of the vehicle.
+             * @example HR55X1234
+             */
             vehicleNumber: string;
         };
         /**
@@ -130,11 +207,14 @@ export interface components {
          */
         Auth: {
             /**
-             * Op
+             * @description The name of this frame.
              * @constant
              */
             op: "auth";
-            /** Token */
+            /**
+             * @description The JWT, as in the header Authorization, without `Bearer`.
+             * @example eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl
+             */
             token: string;
         };
         /**
@@ -143,43 +223,65 @@ export interface components {
          */
         Beat: {
             /**
-             * Latitude
-             * @description degrees, WGS 84
+             * @description The latitude in degrees, WGS 84.
+             * @example 28.6139
              */
             latitude: number;
             /**
-             * Longitude
-             * @description degrees, WGS 84
+             * @description The longitude in degrees, WGS 84.
+             * @example 77.209
              */
             longitude: number;
             /**
-             * Op
+             * @description The name of this frame.
              * @constant
              */
             op: "heartbeat";
         };
-        /** BookingCancelled */
+        /**
+         * BookingCancelled
+         * @description The broadcast was cancelled, so it leaves the lists of offers.
+         */
         BookingCancelled: {
             /**
-             * Assignedtoyou
-             * @default null
+             * @description For a transporter: how many of the assigned trucks are theirs. Null for the customer.
+             * @example 0
              */
             assignedToYou?: number | null;
             /**
-             * Broadcastid
              * Format: uuid
+             * @description The same as `broadcastId`. Only events about bookings have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            bookingId?: string;
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
              */
             broadcastId: string;
+            /** @description Whether the broadcast is a booking or an order. */
             kind: components["schemas"]["BroadcastKind"];
-            /** Reason */
-            reason: string;
             /**
-             * Statechangedat
+             * Format: uuid
+             * @description The same as `broadcastId`. Only events about orders have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            orderId?: string;
+            /** @description Why the broadcast was cancelled. */
+            reason: components["schemas"]["EndedBecause"];
+            /**
              * Format: date-time
+             * @description When the status changed last.
+             * @example 2026-02-19T10:00:00.000Z
              */
             stateChangedAt: string;
+            /** @description The status of the broadcast after this event. */
             status: components["schemas"]["BroadcastStatus"];
-            /** Version */
+            /**
+             * @description Grows by one with every transition of the broadcast. Drop data with a lower version than yours.
+             * @example 4
+             */
             version: number;
         };
         /**
@@ -188,106 +290,218 @@ export interface components {
          */
         BookingCompleted: {
             /**
-             * Broadcastid
              * Format: uuid
+             * @description The same as `broadcastId`. Only events about bookings have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            bookingId?: string;
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
              */
             broadcastId: string;
+            /** @description Whether the broadcast is a booking or an order. */
             kind: components["schemas"]["BroadcastKind"];
             /**
-             * Statechangedat
+             * Format: uuid
+             * @description The same as `broadcastId`. Only events about orders have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            orderId?: string;
+            /**
              * Format: date-time
+             * @description When the status changed last.
+             * @example 2026-02-19T10:00:00.000Z
              */
             stateChangedAt: string;
+            /** @description The status of the broadcast after this event. */
             status: components["schemas"]["BroadcastStatus"];
-            /** Version */
+            /**
+             * @description Grows by one with every transition of the broadcast. Drop data with a lower version than yours.
+             * @example 4
+             */
             version: number;
         };
-        /** BookingExpired */
+        /**
+         * BookingExpired
+         * @description The time of the broadcast is over, so it leaves the lists of offers.
+         */
         BookingExpired: {
             /**
-             * Assignedtoyou
-             * @default null
+             * @description For a transporter: how many of the assigned trucks are theirs. Null for the customer.
+             * @example 0
              */
             assignedToYou?: number | null;
             /**
-             * Broadcastid
              * Format: uuid
+             * @description The same as `broadcastId`. Only events about bookings have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            bookingId?: string;
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
              */
             broadcastId: string;
+            /** @description Whether the broadcast is a booking or an order. */
             kind: components["schemas"]["BroadcastKind"];
-            /** Reason */
-            reason: string;
             /**
-             * Statechangedat
+             * Format: uuid
+             * @description The same as `broadcastId`. Only events about orders have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            orderId?: string;
+            /** @description Why the broadcast expired. */
+            reason: components["schemas"]["ExpiredBecause"];
+            /**
              * Format: date-time
+             * @description When the status changed last.
+             * @example 2026-02-19T10:00:00.000Z
              */
             stateChangedAt: string;
+            /** @description The status of the broadcast after this event. */
             status: components["schemas"]["BroadcastStatus"];
-            /** Version */
+            /**
+             * @description Grows by one with every transition of the broadcast. Drop data with a lower version than yours.
+             * @example 4
+             */
             version: number;
         };
-        /** BookingFullyFilled */
+        /**
+         * BookingFullyFilled
+         * @description All trucks of the broadcast are found, so it leaves the lists of offers.
+         */
         BookingFullyFilled: {
             /**
-             * Assignedtoyou
-             * @default null
+             * @description For a transporter: how many of the assigned trucks are theirs. Null for the customer.
+             * @example 0
              */
             assignedToYou?: number | null;
             /**
-             * Broadcastid
              * Format: uuid
+             * @description The same as `broadcastId`. Only events about bookings have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            bookingId?: string;
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
              */
             broadcastId: string;
+            /** @description Whether the broadcast is a booking or an order. */
             kind: components["schemas"]["BroadcastKind"];
-            /** Reason */
-            reason: string;
             /**
-             * Statechangedat
+             * Format: uuid
+             * @description The same as `broadcastId`. Only events about orders have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            orderId?: string;
+            /** @description Why the broadcast is no longer on offer. */
+            reason: components["schemas"]["FilledBecause"];
+            /**
              * Format: date-time
+             * @description When the status changed last.
+             * @example 2026-02-19T10:00:00.000Z
              */
             stateChangedAt: string;
+            /** @description The status of the broadcast after this event. */
             status: components["schemas"]["BroadcastStatus"];
-            /** Version */
+            /**
+             * @description Grows by one with every transition of the broadcast. Drop data with a lower version than yours.
+             * @example 4
+             */
             version: number;
         };
         /**
          * BroadcastKind
-         * @description A booking asks for one kind of vehicle, an order for several. Both are broadcasts.
+         * @description Whether the broadcast is a booking or an order.
+         *
+         *     - `booking`: It asks for trucks of one kind.
+         *     - `order`: It asks for trucks of several kinds.
          * @enum {string}
          */
         BroadcastKind: "booking" | "order";
-        /** BroadcastStateChanged */
+        /**
+         * BroadcastStateChanged
+         * @description The broadcast made a transition. The customer gets this event for each one.
+         */
         BroadcastStateChanged: {
             /**
-             * Broadcastid
              * Format: uuid
+             * @description The same as `broadcastId`. Only events about bookings have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            bookingId?: string;
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
              */
             broadcastId: string;
             /**
-             * Expiresat
              * Format: date-time
+             * @description When the broadcast expires if trucks are still missing. It may be moved later.
+             * @example 2026-02-19T10:00:00.000Z
              */
             expiresAt: string;
+            /** @description Whether the broadcast is a booking or an order. */
             kind: components["schemas"]["BroadcastKind"];
-            /** Radiuskm */
+            /**
+             * Format: uuid
+             * @description The same as `broadcastId`. Only events about orders have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            orderId?: string;
+            /**
+             * @description How far around the pickup transporters have been searched, in km; null before the first search, and if the search has no limit.
+             * @example 25
+             */
             radiusKm: number | null;
             /**
-             * Statechangedat
              * Format: date-time
+             * @description When the status changed last.
+             * @example 2026-02-19T10:00:00.000Z
              */
             stateChangedAt: string;
+            /** @description The status of the broadcast after this event. */
             status: components["schemas"]["BroadcastStatus"];
-            /** Transportersnotified */
+            /**
+             * @description To how many transporters the broadcast has been offered so far.
+             * @example 12
+             */
             transportersNotified: number;
-            /** Trucksfilled */
+            /**
+             * @description How many of the trucks are found: their slots have a truck with a driver.
+             * @example 1
+             */
             trucksFilled: number;
-            /** Trucksneeded */
+            /**
+             * @description How many trucks the broadcast is for.
+             * @example 3
+             */
             trucksNeeded: number;
-            /** Version */
+            /**
+             * @description Grows by one with every transition of the broadcast. Drop data with a lower version than yours.
+             * @example 4
+             */
             version: number;
         };
         /**
          * BroadcastStatus
+         * @description The status of a broadcast. The first four are open: trucks are searched for.
+         *
+         *     - `created`: No transporter has been offered it yet.
+         *     - `broadcasting`: It is being offered to the transporters nearest to the pickup.
+         *     - `active`: It has been offered, and no truck is found yet.
+         *     - `partially_filled`: Some of the trucks are found; the others are searched for.
+         *     - `fully_filled`: All trucks are found.
+         *     - `in_progress`: At least one truck is under way.
+         *     - `completed`: All its trucks have delivered.
+         *     - `cancelled`: It was cancelled, or its last truck was.
+         *     - `expired`: Its time is over. Trucks that were found before still come.
          * @enum {string}
          */
         BroadcastStatus: "created" | "broadcasting" | "active" | "partially_filled" | "fully_filled" | "in_progress" | "completed" | "cancelled" | "expired";
@@ -300,65 +514,79 @@ export interface components {
         };
         /**
          * CommandSettled
-         * @description The event that carries the outcome to the caller.
+         * @description A command of the user was executed or refused.
          */
         CommandSettled: {
-            /** Command */
+            /**
+             * @description The name of the command.
+             * @example offers.accept
+             */
             command: string;
             /**
-             * Commandid
              * Format: uuid
+             * @description The id of the command. A repeated request with the same Idempotency-Key has the same one.
+             * @example d35b9e07-8a1c-4f62-9b4d-c0e7f2a6583b
              */
             commandId: string;
-            /**
-             * Error
-             * @default null
-             */
+            /** @description Why the command was rejected, as problem details (RFC 9457). If it was not rejected, this field is absent. */
             error?: {
                 [key: string]: unknown;
             } | null;
             /**
-             * Httpstatus
-             * @default null
+             * @description The HTTP status that the outcome has as a response; null while the command is pending.
+             * @example 200
              */
             httpStatus?: number | null;
             /**
-             * Receivedat
              * Format: date-time
+             * @description When the command was recorded.
+             * @example 2026-02-19T10:00:00.000Z
              */
             receivedAt: string;
             /**
-             * Replayed
+             * @description True if this is the outcome of an earlier request that this one repeats.
              * @default false
              */
             replayed?: boolean;
-            /**
-             * Result
-             * @default null
-             */
+            /** @description The body of the response, if the command succeeded. Otherwise this field is absent. */
             result?: unknown | null;
             /**
-             * Settledat
-             * @default null
+             * @description When the outcome was recorded; null while the command is pending.
+             * @example 2026-02-19T10:00:00.000Z
              */
             settledAt?: string | null;
             /**
-             * Status
+             * @description `succeeded`: executed. `rejected`: refused, with `error`.
              * @enum {string}
              */
             status: "succeeded" | "rejected";
         };
+        /**
+         * CustomerReason
+         * @description The reason codes of customers.
+         *
+         *     - `plans_changed`: The plans have changed.
+         *     - `found_elsewhere`: Another truck was found.
+         *     - `too_slow`: It takes too long.
+         *     - `wrong_details`: The details of the request are wrong.
+         *     - `price`: The price does not fit.
+         *     - `driver_asked`: The driver asked for it.
+         *     - `other`: Another reason.
+         * @enum {string}
+         */
+        CustomerReason: "plans_changed" | "found_elsewhere" | "too_slow" | "wrong_details" | "price" | "driver_asked" | "other";
         /**
          * DriverStatusChanged
          * @description A driver went on or off duty. Sent to the driver's transporter.
          */
         DriverStatusChanged: {
             /**
-             * Driverid
              * Format: uuid
+             * @description The user id of the driver.
+             * @example c7a25e93-16f4-4d8b-a0e7-9b3c5f1d2e46
              */
             driverId: string;
-            /** Isonline */
+            /** @description Whether the driver is on duty now. */
             isOnline: boolean;
         };
         /**
@@ -366,126 +594,246 @@ export interface components {
          * @description The driver did not answer in time.
          */
         DriverTimedOut: {
+            /** @description The truck with its driver, after this event. */
             assignment: components["schemas"]["AssignmentView"];
             /**
-             * Broadcastid
              * Format: uuid
+             * @description The same as `broadcastId`. Only events about bookings have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            bookingId?: string;
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
              */
             broadcastId: string;
+            /** @description Whether the broadcast is a booking or an order. */
             kind: components["schemas"]["BroadcastKind"];
             /**
-             * Statechangedat
+             * Format: uuid
+             * @description The same as `broadcastId`. Only events about orders have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            orderId?: string;
+            /**
              * Format: date-time
+             * @description When the status changed last.
+             * @example 2026-02-19T10:00:00.000Z
              */
             stateChangedAt: string;
+            /** @description The status of the broadcast after this event. */
             status: components["schemas"]["BroadcastStatus"];
-            /** Version */
+            /**
+             * @description Grows by one with every transition of the broadcast. Drop data with a lower version than yours.
+             * @example 4
+             */
             version: number;
         };
+        /**
+         * EndedBecause
+         * @description Why a broadcast was cancelled.
+         *
+         *     - `customer_cancelled`: The customer cancelled it, or its last truck.
+         *     - `customer_no_show`: The customer did not come to the pickup of its last truck.
+         *     - `ended_by_operator`: An operator ended the trip of its last truck.
+         * @enum {string}
+         */
+        EndedBecause: "customer_cancelled" | "customer_no_show" | "ended_by_operator";
+        /**
+         * ExpiredBecause
+         * @description Why a broadcast expired.
+         *
+         *     - `partly_filled`: Some trucks were found and still come; the others were not found in time.
+         *     - `no_transporter_online`: No transporter with trucks of the kind was online in reach.
+         *     - `nobody_free`: Transporters with such trucks were online, but with full lists, with no free truck, or too late.
+         *     - `nobody_accepted`: It was offered to at least one transporter, and none accepted, or the last truck was lost.
+         * @enum {string}
+         */
+        ExpiredBecause: "partly_filled" | "no_transporter_online" | "nobody_free" | "nobody_accepted";
+        /**
+         * FilledBecause
+         * @description Why a broadcast is no longer on offer although nothing has gone wrong.
+         *
+         *     - `fully_filled`: All its trucks are found.
+         * @enum {string}
+         */
+        FilledBecause: "fully_filled";
         /**
          * HoldExpired
          * @description The time to name trucks has passed, and the slots are open to all transporters again.
          */
         HoldExpired: {
             /**
-             * Broadcastid
              * Format: uuid
+             * @description The same as `broadcastId`. Only events about bookings have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            bookingId?: string;
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
              */
             broadcastId: string;
             /**
-             * Holdid
              * Format: uuid
+             * @description The id of the hold: slots that are kept for one transporter for a short time.
+             * @example 18f4a6d0-9e3b-4c75-b2a8-5d7c0e9f1b63
              */
             holdId: string;
+            /** @description Whether the broadcast is a booking or an order. */
             kind: components["schemas"]["BroadcastKind"];
             /**
-             * Statechangedat
+             * Format: uuid
+             * @description The same as `broadcastId`. Only events about orders have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            orderId?: string;
+            /**
              * Format: date-time
+             * @description When the status changed last.
+             * @example 2026-02-19T10:00:00.000Z
              */
             stateChangedAt: string;
+            /** @description The status of the broadcast after this event. */
             status: components["schemas"]["BroadcastStatus"];
-            /** Version */
+            /**
+             * @description Grows by one with every transition of the broadcast. Drop data with a lower version than yours.
+             * @example 4
+             */
             version: number;
         };
         /**
          * NewBroadcast
          * @description An offer to a transporter.
-         *
-         *     `pickup_distance_km` and `truck_request_ids` (the slots that the fleet could take) differ between recipients.
          */
         NewBroadcast: {
             /**
-             * Broadcastid
              * Format: uuid
+             * @description The same as `broadcastId`. Only events about bookings have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            bookingId?: string;
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
              */
             broadcastId: string;
-            /** Distancekm */
+            /**
+             * @description The distance from pickup to drop in km, as the customer's app named it; null if it named none.
+             * @example 268.5
+             */
             distanceKm: number | null;
+            /** @description Where the goods are delivered. */
             drop: components["schemas"]["Place"];
             /**
-             * Expiresat
              * Format: date-time
+             * @description When the broadcast expires if trucks are still missing. It may be moved later.
+             * @example 2026-02-19T10:00:00.000Z
              */
             expiresAt: string;
-            /** Goodstype */
+            /**
+             * @description What is transported; null if the customer did not say.
+             * @example Cement
+             */
             goodsType: string | null;
+            /** @description Whether the broadcast is a booking or an order. */
             kind: components["schemas"]["BroadcastKind"];
+            /**
+             * Format: uuid
+             * @description The same as `broadcastId`. Only events about orders have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            orderId?: string;
+            /** @description Where the goods are loaded. */
             pickup: components["schemas"]["Place"];
             /**
-             * Pickupdistancekm
-             * @default null
+             * @description The distance from the transporter to the pickup in km; null if it is not known.
+             * @example 4.27
              */
             pickupDistanceKm?: number | null;
-            /** Radiusstep */
+            /**
+             * @description The number of the step that reached the transporter, from 1. Each step searches a wider radius.
+             * @example 1
+             */
             radiusStep: number;
-            /** Requestedvehicles */
+            /** @description The kinds of trucks that are asked for, in the customer's order. */
             requestedVehicles: components["schemas"]["RequestedVehicles"][];
             /**
-             * Statechangedat
              * Format: date-time
+             * @description When the status changed last.
+             * @example 2026-02-19T10:00:00.000Z
              */
             stateChangedAt: string;
+            /** @description The status of the broadcast after this event. */
             status: components["schemas"]["BroadcastStatus"];
             /**
-             * Truckrequestids
+             * @description The ids of the slots that the fleet could take.
              * @default []
              */
             truckRequestIds?: string[];
-            /** Trucksfilled */
+            /**
+             * @description How many of the trucks are found: their slots have a truck with a driver.
+             * @example 1
+             */
             trucksFilled: number;
-            /** Trucksneeded */
+            /**
+             * @description How many trucks the broadcast is for.
+             * @example 3
+             */
             trucksNeeded: number;
-            /** Version */
+            /**
+             * @description Grows by one with every transition of the broadcast. Drop data with a lower version than yours.
+             * @example 4
+             */
             version: number;
         };
         /**
          * NoVehiclesAvailable
          * @description The broadcast ended without a truck.
-         *
-         *     `reason`: `no_transporter_online` (no fitting transporter was online in reach), `nobody_free` (the fitting
-         *     transporters online had no room for an offer, had all their trucks on the road, or came online too late) or
-         *     `nobody_accepted` (offers were made, and no transporter accepted one).
          */
         NoVehiclesAvailable: {
             /**
-             * Broadcastid
              * Format: uuid
+             * @description The same as `broadcastId`. Only events about bookings have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            bookingId?: string;
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
              */
             broadcastId: string;
+            /** @description Whether the broadcast is a booking or an order. */
             kind: components["schemas"]["BroadcastKind"];
+            /**
+             * Format: uuid
+             * @description The same as `broadcastId`. Only events about orders have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            orderId?: string;
+            /** @description Why no truck was found. */
             reason: components["schemas"]["UnfilledBecause"];
             /**
-             * Retryable
+             * @description Always true: the customer may ask again at once.
              * @default true
              */
             retryable?: boolean;
             /**
-             * Statechangedat
              * Format: date-time
+             * @description When the status changed last.
+             * @example 2026-02-19T10:00:00.000Z
              */
             stateChangedAt: string;
+            /** @description The status of the broadcast after this event. */
             status: components["schemas"]["BroadcastStatus"];
-            /** Version */
+            /**
+             * @description Grows by one with every transition of the broadcast. Drop data with a lower version than yours.
+             * @example 4
+             */
             version: number;
         };
         /**
@@ -493,26 +841,49 @@ export interface components {
          * @description The truck has not set out yet.
          */
         PickupReminder: {
+            /** @description The truck with its driver, after this event. */
             assignment: components["schemas"]["AssignmentView"];
             /**
-             * Broadcastid
              * Format: uuid
+             * @description The same as `broadcastId`. Only events about bookings have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            bookingId?: string;
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
              */
             broadcastId: string;
+            /** @description Whether the broadcast is a booking or an order. */
             kind: components["schemas"]["BroadcastKind"];
             /**
-             * Statechangedat
+             * Format: uuid
+             * @description The same as `broadcastId`. Only events about orders have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            orderId?: string;
+            /**
              * Format: date-time
+             * @description When the status changed last.
+             * @example 2026-02-19T10:00:00.000Z
              */
             stateChangedAt: string;
+            /** @description The status of the broadcast after this event. */
             status: components["schemas"]["BroadcastStatus"];
-            /** Version */
+            /**
+             * @description Grows by one with every transition of the broadcast. Drop data with a lower version than yours.
+             * @example 4
+             */
             version: number;
         };
-        /** Ping */
+        /**
+         * Ping
+         * @description Check that the connection works. The server answers with `pong`.
+         */
         Ping: {
             /**
-             * Op
+             * @description The name of this frame.
              * @constant
              */
             op: "ping";
@@ -522,28 +893,66 @@ export interface components {
          * @description A pickup or drop location.
          */
         Place: {
-            /** Address */
+            /**
+             * @description The address, as a driver would read it.
+             * @example Connaught Place, New Delhi
+             */
             address: string;
             /**
-             * Latitude
-             * @description degrees, WGS 84
+             * @description The latitude in degrees, WGS 84.
+             * @example 28.6139
              */
             latitude: number;
             /**
-             * Longitude
-             * @description degrees, WGS 84
+             * @description The longitude in degrees, WGS 84.
+             * @example 77.209
              */
             longitude: number;
         };
-        /** RequestedVehicles */
+        /**
+         * ProviderReason
+         * @description The reason codes of drivers and transporters.
+         *
+         *     - `breakdown`: The truck has broken down.
+         *     - `driver_unavailable`: The driver is not available.
+         *     - `vehicle_unavailable`: The truck is not available.
+         *     - `pickup_unreachable`: The pickup cannot be reached.
+         *     - `goods_mismatch`: The goods are not as described.
+         *     - `price`: The price does not fit.
+         *     - `safety`: It is not safe.
+         *     - `other`: Another reason.
+         * @enum {string}
+         */
+        ProviderReason: "breakdown" | "driver_unavailable" | "vehicle_unavailable" | "pickup_unreachable" | "goods_mismatch" | "price" | "safety" | "other";
+        /**
+         * RequestedVehicles
+         * @description How many trucks of one kind are asked for at one price.
+         */
         RequestedVehicles: {
-            /** Count */
+            /**
+             * @description How many trucks of this kind are asked for at this price.
+             * @example 2
+             */
             count: number;
-            /** Pricepertruck */
+            /**
+             * @description The price that the customer offers for each truck, in whole rupees; null if none was named.
+             * @example 12000
+             */
             pricePerTruck: number | null;
-            /** Vehiclesubtype */
+            /**
+             * @description The key of the kind, the same for all spellings of its type and subtype.
+             * @example open:17ft
+             */
+            vehicleKey: string;
+            /**
+             * @description The size or make, in the spelling of the catalogue.
+             * @example 17 Feet
+             */
             vehicleSubtype: string;
-            /** Vehicletype */
+            /**
+             * @description The type of vehicle, in the spelling of the catalogue.
+             * @example open
+             */
             vehicleType: string;
         };
         /**
@@ -551,10 +960,13 @@ export interface components {
          * @description Send all events after this `seq` again, then continue live.
          */
         Resume: {
-            /** After */
+            /**
+             * @description The last `seq` that the app has.
+             * @example 41
+             */
             after: number;
             /**
-             * Op
+             * @description The name of this frame.
              * @constant
              */
             op: "resume";
@@ -709,19 +1121,36 @@ export interface components {
                 /** Format: date-time */
                 at: string;
                 data: {
-                    /** Bearing */
+                    /**
+                     * @description The direction of travel in degrees clockwise from north; null if the phone did not report it.
+                     * @example 270
+                     */
                     bearing: number | null;
-                    /** Latitude */
+                    /**
+                     * @description The latitude of the truck in degrees, WGS 84.
+                     * @example 28.6139
+                     */
                     latitude: number;
-                    /** Longitude */
+                    /**
+                     * @description The longitude of the truck in degrees, WGS 84.
+                     * @example 77.209
+                     */
                     longitude: number;
-                    /** Recordedat */
+                    /**
+                     * Format: date-time
+                     * @description When the position was measured.
+                     * @example 2026-02-19T10:00:00.000Z
+                     */
                     recordedAt: string;
-                    /** Speed */
+                    /**
+                     * @description The speed in km/h; null if the phone did not report it.
+                     * @example 42.5
+                     */
                     speed: number | null;
                     /**
-                     * Tripid
                      * Format: uuid
+                     * @description The id of the trip, under which the driver reports statuses and positions.
+                     * @example e4b7a1c9-5d28-4c0e-a6f3-0b9d1c7e8f52
                      */
                     tripId: string;
                 };
@@ -836,146 +1265,301 @@ export interface components {
                 seq: number;
             };
         };
-        /** TripAssigned */
+        /**
+         * SystemReason
+         * @description The reason codes that no user gives.
+         *
+         *     - `stalled`: The truck did not set out within START_LIMIT_SECONDS.
+         *     - `driver_timeout`: The driver did not answer in time.
+         *     - `replaced`: The transporter named another driver or vehicle, without a code.
+         * @enum {string}
+         */
+        SystemReason: "stalled" | "driver_timeout" | "replaced";
+        /**
+         * TripAssigned
+         * @description A trip was assigned to the driver, who is to accept or decline it.
+         */
         TripAssigned: {
+            /** @description The truck with its driver, after this event. */
             assignment: components["schemas"]["AssignmentView"];
             /**
-             * Broadcastid
              * Format: uuid
+             * @description The same as `broadcastId`. Only events about bookings have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            bookingId?: string;
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
              */
             broadcastId: string;
+            /** @description Where the goods are delivered. */
             drop: components["schemas"]["Waypoint"];
-            /** Expiresat */
+            /**
+             * @description Until when the driver may answer.
+             * @example 2026-02-19T10:00:00.000Z
+             */
             expiresAt: string | null;
+            /** @description Whether the broadcast is a booking or an order. */
             kind: components["schemas"]["BroadcastKind"];
+            /**
+             * Format: uuid
+             * @description The same as `broadcastId`. Only events about orders have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            orderId?: string;
+            /** @description Where the goods are loaded. */
             pickup: components["schemas"]["Waypoint"];
             /**
-             * Statechangedat
              * Format: date-time
+             * @description When the status changed last.
+             * @example 2026-02-19T10:00:00.000Z
              */
             stateChangedAt: string;
+            /** @description The status of the broadcast after this event. */
             status: components["schemas"]["BroadcastStatus"];
-            /** Version */
+            /**
+             * @description Grows by one with every transition of the broadcast. Drop data with a lower version than yours.
+             * @example 4
+             */
             version: number;
         };
         /**
          * TripCancelled
-         * @description The trip is no longer the driver's. `reason`: one of `TripCancelledBecause`.
-         *
-         *     `reason_code`: the reason code of the user who caused this, or of the system.
+         * @description The trip is no longer the driver's.
          */
         TripCancelled: {
+            /** @description The truck with its driver, after this event. */
             assignment: components["schemas"]["AssignmentView"];
             /**
-             * Broadcastid
              * Format: uuid
+             * @description The same as `broadcastId`. Only events about bookings have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            bookingId?: string;
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
              */
             broadcastId: string;
+            /** @description Whether the broadcast is a booking or an order. */
             kind: components["schemas"]["BroadcastKind"];
-            /** Reason */
-            reason: string;
-            /** Reasoncode */
-            reasonCode: string | null;
             /**
-             * Statechangedat
+             * Format: uuid
+             * @description The same as `broadcastId`. Only events about orders have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            orderId?: string;
+            /** @description Why the driver loses the trip. */
+            reason: components["schemas"]["TripCancelledBecause"];
+            /** @description The reason code of the user who caused this, or of the system; null if no code was given. */
+            reasonCode: components["schemas"]["ProviderReason"] | components["schemas"]["CustomerReason"] | components["schemas"]["SystemReason"] | null;
+            /**
              * Format: date-time
+             * @description When the status changed last.
+             * @example 2026-02-19T10:00:00.000Z
              */
             stateChangedAt: string;
+            /** @description The status of the broadcast after this event. */
             status: components["schemas"]["BroadcastStatus"];
-            /** Version */
+            /**
+             * @description Grows by one with every transition of the broadcast. Drop data with a lower version than yours.
+             * @example 4
+             */
             version: number;
         };
-        /** TruckConfirmed */
+        /**
+         * TripCancelledBecause
+         * @description Why a driver loses a trip.
+         *
+         *     - `customer_cancelled`: The customer cancelled the truck or the whole broadcast.
+         *     - `given_back`: The transporter gave the truck back.
+         *     - `replaced`: The transporter named another driver.
+         *     - `stalled`: The truck did not set out in time.
+         *     - `ended_by_operator`: An operator ended the trip.
+         * @enum {string}
+         */
+        TripCancelledBecause: "customer_cancelled" | "given_back" | "replaced" | "stalled" | "ended_by_operator";
+        /**
+         * TruckConfirmed
+         * @description A transporter has assigned a truck. The customer gets this event for each truck.
+         */
         TruckConfirmed: {
+            /** @description The truck with its driver, after this event. */
             assignment: components["schemas"]["AssignmentView"];
             /**
-             * Broadcastid
              * Format: uuid
+             * @description The same as `broadcastId`. Only events about bookings have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            bookingId?: string;
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
              */
             broadcastId: string;
+            /** @description Whether the broadcast is a booking or an order. */
             kind: components["schemas"]["BroadcastKind"];
             /**
-             * Statechangedat
+             * Format: uuid
+             * @description The same as `broadcastId`. Only events about orders have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            orderId?: string;
+            /**
              * Format: date-time
+             * @description When the status changed last.
+             * @example 2026-02-19T10:00:00.000Z
              */
             stateChangedAt: string;
+            /** @description The status of the broadcast after this event. */
             status: components["schemas"]["BroadcastStatus"];
-            /** Trucksfilled */
+            /**
+             * @description How many of the trucks are found: their slots have a truck with a driver.
+             * @example 1
+             */
             trucksFilled: number;
-            /** Trucksneeded */
+            /**
+             * @description How many trucks the broadcast is for.
+             * @example 3
+             */
             trucksNeeded: number;
-            /** Version */
+            /**
+             * @description Grows by one with every transition of the broadcast. Drop data with a lower version than yours.
+             * @example 4
+             */
             version: number;
         };
         /**
          * TruckLost
-         * @description A truck does not come. `reoffered`: whether another one is searched for.
+         * @description A truck does not come.
          */
         TruckLost: {
+            /** @description The truck with its driver, after this event. */
             assignment: components["schemas"]["AssignmentView"];
             /**
-             * Broadcastid
              * Format: uuid
+             * @description The same as `broadcastId`. Only events about bookings have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            bookingId?: string;
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
              */
             broadcastId: string;
+            /** @description Whether the broadcast is a booking or an order. */
             kind: components["schemas"]["BroadcastKind"];
-            /** Reasoncode */
-            reasonCode: string;
-            /** Reoffered */
+            /**
+             * Format: uuid
+             * @description The same as `broadcastId`. Only events about orders have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            orderId?: string;
+            /** @description Why the truck does not come. */
+            reasonCode: components["schemas"]["ProviderReason"] | components["schemas"]["CustomerReason"] | components["schemas"]["SystemReason"];
+            /** @description Whether another truck is searched for. */
             reoffered: boolean;
             /**
-             * Statechangedat
              * Format: date-time
+             * @description When the status changed last.
+             * @example 2026-02-19T10:00:00.000Z
              */
             stateChangedAt: string;
+            /** @description The status of the broadcast after this event. */
             status: components["schemas"]["BroadcastStatus"];
-            /** Version */
+            /**
+             * @description Grows by one with every transition of the broadcast. Drop data with a lower version than yours.
+             * @example 4
+             */
             version: number;
         };
-        /** TrucksRemainingUpdate */
+        /**
+         * TrucksRemainingUpdate
+         * @description The number of open slots has changed.
+         */
         TrucksRemainingUpdate: {
             /**
-             * Broadcastid
              * Format: uuid
+             * @description The same as `broadcastId`. Only events about bookings have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            bookingId?: string;
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
              */
             broadcastId: string;
+            /** @description Whether the broadcast is a booking or an order. */
             kind: components["schemas"]["BroadcastKind"];
             /**
-             * Statechangedat
+             * Format: uuid
+             * @description The same as `broadcastId`. Only events about orders have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            orderId?: string;
+            /**
              * Format: date-time
+             * @description When the status changed last.
+             * @example 2026-02-19T10:00:00.000Z
              */
             stateChangedAt: string;
+            /** @description The status of the broadcast after this event. */
             status: components["schemas"]["BroadcastStatus"];
-            /** Trucksremaining */
+            /**
+             * @description How many slots are still open.
+             * @example 2
+             */
             trucksRemaining: number;
-            /** Version */
+            /**
+             * @description Grows by one with every transition of the broadcast. Drop data with a lower version than yours.
+             * @example 4
+             */
             version: number;
         };
         /**
          * UnfilledBecause
-         * @description Why a broadcast ended without a truck, as reported to its customer.
+         * @description Why a broadcast ended without a truck.
+         *
+         *     - `no_transporter_online`: No transporter with trucks of the kind was online in reach.
+         *     - `nobody_free`: Transporters with such trucks were online, but with full lists, with no free truck, or too late.
+         *     - `nobody_accepted`: It was offered to at least one transporter, and none accepted, or the last truck was lost.
          * @enum {string}
          */
         UnfilledBecause: "no_transporter_online" | "nobody_free" | "nobody_accepted";
         /**
          * Waypoint
-         * @description A place for the driver's app, which reads `lat`/`lng` where other apps read `latitude`/`longitude`.
+         * @description A place for the driver's app, which reads `lat` and `lng` where other apps read `latitude` and `longitude`.
          */
         Waypoint: {
-            /** Address */
+            /**
+             * @description The address, as a driver would read it.
+             * @example Connaught Place, New Delhi
+             */
             address: string;
-            /** Lat */
+            /**
+             * @description The same as `latitude`.
+             * @example 28.6139
+             */
             lat: number;
             /**
-             * Latitude
-             * @description degrees, WGS 84
+             * @description The latitude in degrees, WGS 84.
+             * @example 28.6139
              */
             latitude: number;
-            /** Lng */
+            /**
+             * @description The same as `longitude`.
+             * @example 77.209
+             */
             lng: number;
             /**
-             * Longitude
-             * @description degrees, WGS 84
+             * @description The longitude in degrees, WGS 84.
+             * @example 77.209
              */
             longitude: number;
         };

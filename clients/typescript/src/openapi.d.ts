@@ -746,550 +746,819 @@ export interface components {
     schemas: {
         /**
          * Acceptance
-         * @description `{vehicleId, driverId}` for one truck, or `{trucks: [...]}` for several: all or nothing unless `partial`.
+         * @description Either `vehicleId` and `driverId` for one truck, or `trucks` for several.
          */
         Acceptance: {
-            /**
-             * Driverid
-             * @default null
-             */
+            /** @description The user id of the driver, if one truck is offered. */
             driverId?: string | null;
             /**
-             * Partial
+             * @description True: of the trucks as many get a slot as slots are open. False: all of them or none.
              * @default false
              */
             partial?: boolean;
-            /**
-             * Trucks
-             * @default null
-             */
+            /** @description The trucks with their drivers, if several are offered. All of them get a slot, or none, unless `partial`. */
             trucks?: components["schemas"]["Truck"][] | null;
-            /**
-             * Vehicleid
-             * @default null
-             */
+            /** @description The id of the vehicle, if one truck is offered. */
             vehicleId?: string | null;
         };
         /**
          * Accepted
-         * @description 202: the command is stored and will be executed.
+         * @description The command is stored and will be executed. Its outcome comes later.
          */
         Accepted: {
-            /** Acceptedat */
+            /**
+             * Format: date-time
+             * @description When the command was recorded.
+             */
             acceptedAt: string;
-            /** Command */
+            /** @description The name of the command. */
             command: string;
             /**
-             * Commandid
              * Format: uuid
+             * @description The id of the command. A repeated request with the same Idempotency-Key has the same one.
              */
             commandId: string;
             /**
-             * Replayed
+             * @description True if an earlier request with the same Idempotency-Key recorded the command.
              * @default false
              */
             replayed?: boolean;
-            /** Servertime */
+            /**
+             * Format: date-time
+             * @description The server's time when it sent this.
+             */
             serverTime: string;
-            /** Status */
+            /** @description `pending`: the command is not executed yet. */
             status: string;
         };
-        /** AcceptResult */
+        /**
+         * AcceptResult
+         * @description The trucks that got a slot, and how far the broadcast is filled.
+         */
         AcceptResult: {
-            /** Assignments */
+            /** @description The trucks with their drivers that got a slot. */
             assignments: components["schemas"]["AssignmentView"][];
-            /** Isfullyfilled */
+            /** @description Whether all trucks of the broadcast are found. */
             isFullyFilled: boolean;
+            /** @description The status of the broadcast after this. */
             status: components["schemas"]["BroadcastStatus"];
-            /** Trucksfilled */
+            /** @description How many of the trucks are found: their slots have a truck with a driver. */
             trucksFilled: number;
-            /** Trucksneeded */
+            /** @description How many trucks the broadcast is for. */
             trucksNeeded: number;
         };
         /**
          * AssignmentStatus
+         * @description The status of an assignment, which is a truck with its driver on one slot.
+         *
+         *     - `pending`: The driver has not answered yet.
+         *     - `driver_accepted`: The driver has accepted and has not set out.
+         *     - `en_route_pickup`: The truck is on the way to the pickup.
+         *     - `at_pickup`: The truck is at the pickup.
+         *     - `loading_complete`: The goods are on board.
+         *     - `in_transit`: The truck is on the way to the drop.
+         *     - `arrived_at_drop`: The truck is at the drop.
+         *     - `completed`: The goods are delivered.
+         *     - `driver_declined`: The driver declined or did not answer in time.
+         *     - `given_back`: The truck does not come: it was given back, did not set out in time, or its new driver did not take it.
+         *     - `customer_no_show`: The driver waited at the pickup, and the customer did not come.
+         *     - `failed`: An operator ended the trip, and it was not completed.
+         *     - `cancelled`: The customer cancelled the truck or the whole broadcast.
          * @enum {string}
          */
         AssignmentStatus: "pending" | "driver_accepted" | "en_route_pickup" | "at_pickup" | "loading_complete" | "in_transit" | "arrived_at_drop" | "completed" | "driver_declined" | "given_back" | "customer_no_show" | "failed" | "cancelled";
-        /** AssignmentView */
+        /**
+         * AssignmentView
+         * @description A truck with its driver on one slot of a broadcast.
+         */
         AssignmentView: {
             /**
-             * Broadcastid
              * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
              */
             broadcastId: string;
-            /** Createdat */
+            /**
+             * Format: date-time
+             * @description When the truck was assigned.
+             */
             createdAt: string;
             /**
-             * Driverid
              * Format: uuid
+             * @description The user id of the driver.
              */
             driverId: string;
-            /** Expiresat */
+            /** @description Until when the driver may answer; null once the assignment is no longer pending. */
             expiresAt: string | null;
             /**
-             * Id
              * Format: uuid
+             * @description The id of the assignment: one truck with its driver on one slot.
              */
             id: string;
-            /** Reasoncode */
-            reasonCode: string | null;
-            /** Statechangedat */
+            /** @description Why the assignment ended; null while it has not, and if no code was given. */
+            reasonCode: components["schemas"]["ProviderReason"] | components["schemas"]["CustomerReason"] | components["schemas"]["SystemReason"] | null;
+            /**
+             * Format: date-time
+             * @description When the status changed last.
+             */
             stateChangedAt: string;
+            /** @description The status of the assignment. */
             status: components["schemas"]["AssignmentStatus"];
             /**
-             * Transporterid
              * Format: uuid
+             * @description The user id of the transporter, who owns a fleet.
              */
             transporterId: string;
             /**
-             * Tripid
              * Format: uuid
+             * @description The id of the trip, under which the driver reports statuses and positions.
              */
             tripId: string;
             /**
-             * Truckrequestid
              * Format: uuid
+             * @description The id of the truck request: the slot for one truck in a broadcast.
              */
             truckRequestId: string;
             /**
-             * Vehicleid
              * Format: uuid
+             * @description The id of the vehicle, as in the transporter's list of vehicles.
              */
             vehicleId: string;
-            /** Vehiclenumber */
+            /** @description The registration number of the vehicle. */
             vehicleNumber: string;
         };
-        /** Availability */
+        /**
+         * Availability
+         * @description Whether the user wants work.
+         */
         Availability: {
-            /** Isavailable */
+            /** @description True: online for offers or trips. False: offline. */
             isAvailable: boolean;
-        };
-        /** AvailabilityView */
-        AvailabilityView: {
-            /** Changedat */
-            changedAt: string | null;
-            /** Isavailable */
-            isAvailable: boolean;
-        };
-        BroadcastDetails: {
-            [key: string]: unknown;
         };
         /**
+         * AvailabilityView
+         * @description Whether the transporter is online for offers.
+         */
+        AvailabilityView: {
+            /** @description When this changed last; null if the transporter has never set it. */
+            changedAt: string | null;
+            /** @description Whether the transporter is online for offers. */
+            isAvailable: boolean;
+        };
+        /**
+         * BroadcastDetails
+         * @description One broadcast, with the assignments that the reader may see.
+         */
+        BroadcastDetails: {
+            /** @description The trucks with their drivers: all of them for the customer, their own for a transporter or a driver. */
+            assignments: components["schemas"]["AssignmentView"][];
+            /** @description The same as `id`. Only a booking has this field. */
+            bookingId?: string | null;
+            /**
+             * Format: date-time
+             * @description When the customer made the request.
+             */
+            createdAt: string;
+            /**
+             * Format: uuid
+             * @description The user id of the customer who asked for the trucks.
+             */
+            customerId: string;
+            /** @description The distance from pickup to drop in km, as the customer's app named it; null if it named none. */
+            distanceKm: number | null;
+            /** @description Where the goods are delivered. */
+            drop: components["schemas"]["Place"];
+            /**
+             * Format: date-time
+             * @description When the broadcast expires if trucks are still missing. It may be moved later.
+             */
+            expiresAt: string;
+            /** @description What is transported; null if the customer did not say. */
+            goodsType: string | null;
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             */
+            id: string;
+            /** @description Whether this is a booking or an order. */
+            kind: components["schemas"]["BroadcastKind"];
+            /** @description What the customer wants transporters and drivers to know; null if nothing. */
+            notes: string | null;
+            /** @description The same as `id`. Only an order has this field. */
+            orderId?: string | null;
+            /** @description Where the goods are loaded. */
+            pickup: components["schemas"]["Place"];
+            /** @description How far around the pickup transporters have been searched, in km; null before the first search, and if the search has no limit. */
+            radiusKm: number | null;
+            /**
+             * Format: date-time
+             * @description The server's time when this was read, to compute the time left until `expiresAt`.
+             */
+            serverTime: string;
+            /**
+             * Format: date-time
+             * @description When the status changed last.
+             */
+            stateChangedAt: string;
+            /** @description The status of the broadcast. */
+            status: components["schemas"]["BroadcastStatus"];
+            /** @description To how many transporters the broadcast has been offered so far. */
+            transportersNotified: number;
+            /** @description The slots, one for each truck, in the customer's order. */
+            truckRequests: components["schemas"]["TruckRequestView"][];
+            /** @description How many of the trucks are found: their slots have a truck with a driver. */
+            trucksFilled: number;
+            /** @description How many trucks the broadcast is for. */
+            trucksNeeded: number;
+            /** @description Grows by one with every transition of the broadcast. Drop data with a lower version than yours. */
+            version: number;
+        };
+        /**
+         * BroadcastKind
+         * @description Whether the broadcast is a booking or an order.
+         *
+         *     - `booking`: It asks for trucks of one kind.
+         *     - `order`: It asks for trucks of several kinds.
+         * @enum {string}
+         */
+        BroadcastKind: "booking" | "order";
+        /**
          * BroadcastStatus
+         * @description The status of a broadcast. The first four are open: trucks are searched for.
+         *
+         *     - `created`: No transporter has been offered it yet.
+         *     - `broadcasting`: It is being offered to the transporters nearest to the pickup.
+         *     - `active`: It has been offered, and no truck is found yet.
+         *     - `partially_filled`: Some of the trucks are found; the others are searched for.
+         *     - `fully_filled`: All trucks are found.
+         *     - `in_progress`: At least one truck is under way.
+         *     - `completed`: All its trucks have delivered.
+         *     - `cancelled`: It was cancelled, or its last truck was.
+         *     - `expired`: Its time is over. Trucks that were found before still come.
          * @enum {string}
          */
         BroadcastStatus: "created" | "broadcasting" | "active" | "partially_filled" | "fully_filled" | "in_progress" | "completed" | "cancelled" | "expired";
+        /**
+         * BroadcastView
+         * @description A customer's request for trucks, which is offered to transporters: a booking or an order.
+         */
         BroadcastView: {
-            [key: string]: unknown;
+            /** @description The same as `id`. Only a booking has this field. */
+            bookingId?: string | null;
+            /**
+             * Format: date-time
+             * @description When the customer made the request.
+             */
+            createdAt: string;
+            /**
+             * Format: uuid
+             * @description The user id of the customer who asked for the trucks.
+             */
+            customerId: string;
+            /** @description The distance from pickup to drop in km, as the customer's app named it; null if it named none. */
+            distanceKm: number | null;
+            /** @description Where the goods are delivered. */
+            drop: components["schemas"]["Place"];
+            /**
+             * Format: date-time
+             * @description When the broadcast expires if trucks are still missing. It may be moved later.
+             */
+            expiresAt: string;
+            /** @description What is transported; null if the customer did not say. */
+            goodsType: string | null;
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             */
+            id: string;
+            /** @description Whether this is a booking or an order. */
+            kind: components["schemas"]["BroadcastKind"];
+            /** @description What the customer wants transporters and drivers to know; null if nothing. */
+            notes: string | null;
+            /** @description The same as `id`. Only an order has this field. */
+            orderId?: string | null;
+            /** @description Where the goods are loaded. */
+            pickup: components["schemas"]["Place"];
+            /** @description How far around the pickup transporters have been searched, in km; null before the first search, and if the search has no limit. */
+            radiusKm: number | null;
+            /**
+             * Format: date-time
+             * @description The server's time when this was read, to compute the time left until `expiresAt`.
+             */
+            serverTime: string;
+            /**
+             * Format: date-time
+             * @description When the status changed last.
+             */
+            stateChangedAt: string;
+            /** @description The status of the broadcast. */
+            status: components["schemas"]["BroadcastStatus"];
+            /** @description To how many transporters the broadcast has been offered so far. */
+            transportersNotified: number;
+            /** @description The slots, one for each truck, in the customer's order. */
+            truckRequests: components["schemas"]["TruckRequestView"][];
+            /** @description How many of the trucks are found: their slots have a truck with a driver. */
+            trucksFilled: number;
+            /** @description How many trucks the broadcast is for. */
+            trucksNeeded: number;
+            /** @description Grows by one with every transition of the broadcast. Drop data with a lower version than yours. */
+            version: number;
         };
         /**
          * Cancellation
-         * @description `reason`: the customer's own words. `reason_code`: one of the codes of customers.
+         * @description Why the customer cancels. Both fields may be left out.
          */
         Cancellation: {
-            /**
-             * Reason
-             * @default null
-             */
+            /** @description The user's own words, kept for operators. They have no effect. */
             reason?: string | null;
-            /** @default null */
+            /** @description Why the customer cancels, as one of the codes of customers. */
             reasonCode?: components["schemas"]["CustomerReason"] | null;
         };
-        /** CancelResult */
+        /**
+         * CancelResult
+         * @description The cancelled broadcast.
+         */
         CancelResult: {
-            /** Assignmentscancelled */
+            /** @description How many trucks with their drivers lost the trip. */
             assignmentsCancelled: number;
+            /** @description The broadcast after it was cancelled. */
             broadcast: components["schemas"]["BroadcastView"];
-            /** Transportersnotified */
+            /** @description To how many transporters the broadcast has been offered so far. */
             transportersNotified: number;
         };
         /**
          * CancelTruckResult
-         * @description The broadcast goes on with one truck less, or is cancelled with its last truck.
+         * @description The cancelled truck, and its broadcast: it goes on with one truck less, or is cancelled with its last truck.
          */
         CancelTruckResult: {
+            /** @description The cancelled truck. */
             assignment: components["schemas"]["AssignmentView"];
+            /** @description The broadcast after the truck was cancelled. */
             broadcast: components["schemas"]["BroadcastView"];
         };
+        /**
+         * CommandOutcome
+         * @description The outcome of a command, as far as it is known.
+         */
         CommandOutcome: {
-            [key: string]: unknown;
+            /** @description The name of the command. */
+            command: string;
+            /**
+             * Format: uuid
+             * @description The id of the command. A repeated request with the same Idempotency-Key has the same one.
+             */
+            commandId: string;
+            /** @description Why the command was rejected, as problem details (RFC 9457). If it was not rejected, this field is absent. */
+            error?: {
+                [key: string]: unknown;
+            } | null;
+            /** @description The HTTP status that the outcome has as a response; null while the command is pending. */
+            httpStatus?: number | null;
+            /**
+             * Format: date-time
+             * @description When the command was recorded.
+             */
+            receivedAt: string;
+            /**
+             * @description True if this is the outcome of an earlier request that this one repeats.
+             * @default false
+             */
+            replayed?: boolean;
+            /** @description The body of the response, if the command succeeded. Otherwise this field is absent. */
+            result?: unknown | null;
+            /** @description When the outcome was recorded; null while the command is pending. */
+            settledAt?: string | null;
+            /**
+             * @description `pending`: accepted, and not executed yet. `succeeded`: executed. `rejected`: refused, with `error`.
+             * @enum {string}
+             */
+            status: "pending" | "succeeded" | "rejected";
         };
         /**
          * Confirmation
-         * @description `POST /holds/{id}/confirm`: the trucks for the held slots. Slots without a truck are open again.
+         * @description The trucks for the held slots.
          */
         Confirmation: {
-            /** Assignments */
+            /** @description The trucks with their drivers. Held slots that get no truck are open to other transporters again. */
             assignments: components["schemas"]["OneTruck"][];
         };
         /**
          * CustomerReason
+         * @description The reason codes of customers.
+         *
+         *     - `plans_changed`: The plans have changed.
+         *     - `found_elsewhere`: Another truck was found.
+         *     - `too_slow`: It takes too long.
+         *     - `wrong_details`: The details of the request are wrong.
+         *     - `price`: The price does not fit.
+         *     - `driver_asked`: The driver asked for it.
+         *     - `other`: Another reason.
          * @enum {string}
          */
         CustomerReason: "plans_changed" | "found_elsewhere" | "too_slow" | "wrong_details" | "price" | "driver_asked" | "other";
-        /** DeclineResult */
+        /**
+         * DeclineResult
+         * @description The broadcast has left the transporter's list of offers.
+         */
         DeclineResult: {
             /**
-             * Broadcastid
              * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
              */
             broadcastId: string;
             /**
-             * Declined
+             * @description Always true.
              * @default true
              */
             declined?: boolean;
         };
-        /** DeviceDetails */
+        /**
+         * DeviceDetails
+         * @description The phone on which the app runs.
+         */
         DeviceDetails: {
             /**
-             * Platform
+             * @description The operating system of the phone.
              * @enum {string}
              */
             platform: "android" | "ios";
         };
-        /** DeviceView */
+        /**
+         * DeviceView
+         * @description A phone that gets the user's pushes.
+         */
         DeviceView: {
+            /** @description The operating system of the phone. */
             platform: components["schemas"]["Platform"];
-            /** Token */
+            /** @description The FCM registration token of the app on this phone. */
             token: string;
         };
-        /** DriverDetails */
+        /**
+         * DriverDetails
+         * @description The details of a driver of the fleet.
+         */
         DriverDetails: {
-            /**
-             * Licensenumber
-             * @default null
-             */
+            /** @description The number of the driving licence. Kept for operators, and not shown to apps. */
             licenseNumber?: string | null;
-            /** Name */
+            /** @description The name of the driver. */
             name: string;
-            /** Phone */
+            /** @description The driver's telephone number. */
             phone: string;
         };
         /**
          * DriverRefusal
-         * @description `reason`: the driver's own words. `reason_code`: one of the codes of drivers.
+         * @description Why the driver declines. Both fields may be left out.
          */
         DriverRefusal: {
-            /**
-             * Reason
-             * @default null
-             */
+            /** @description The user's own words, kept for operators. They have no effect. */
             reason?: string | null;
-            /** @default null */
+            /** @description Why the driver declines, as one of the codes of drivers. */
             reasonCode?: components["schemas"]["ProviderReason"] | null;
         };
-        /** DriverView */
+        /**
+         * DriverView
+         * @description A driver of the fleet.
+         */
         DriverView: {
             /**
-             * Id
              * Format: uuid
+             * @description The user id of the driver.
              */
             id: string;
-            /** Isavailable */
+            /** @description Whether the driver is on duty. */
             isAvailable: boolean;
-            /** Name */
+            /** @description The name of the driver. */
             name: string;
-            /** Phone */
+            /** @description The driver's telephone number. */
             phone: string;
         };
         /**
          * Ending
-         * @description How an operator ends a trip, and why. `note` must not be empty.
+         * @description How an operator ends a trip, and why.
          */
         Ending: {
-            /** Note */
+            /** @description What happened, in the operator's own words. */
             note: string;
+            /** @description How the trip ends. */
             outcome: components["schemas"]["EndOutcome"];
-            /** Reasoncode */
+            /** @description Why the trip ends. An operator acts for one of the parties, so the codes of all of them are allowed. */
             reasonCode: components["schemas"]["ProviderReason"] | components["schemas"]["CustomerReason"];
         };
         /**
          * EndOutcome
          * @description How an operator ends a trip.
+         *
+         *     - `completed`: The goods were delivered.
+         *     - `failed`: The goods were not delivered. This is final.
          * @enum {string}
          */
         EndOutcome: "completed" | "failed";
-        /** ForgottenView */
+        /**
+         * ForgottenView
+         * @description A phone that no longer gets the user's pushes.
+         */
         ForgottenView: {
             /**
-             * Forgotten
+             * @description Always true.
              * @default true
              */
             forgotten?: boolean;
-            /** Token */
+            /** @description The FCM registration token of the app on this phone. */
             token: string;
         };
         /**
          * Frame
-         * @description A line of the log; `data` is described in /asyncapi.json under the event's name.
+         * @description A line of the user's log, equal to the frame that the socket carries.
          */
         Frame: {
-            /** At */
+            /**
+             * Format: date-time
+             * @description When the event happened.
+             */
             at: string;
-            /** Data */
+            /** @description The data of the event, which `/asyncapi.json` describes under its name. */
             data: {
                 [key: string]: unknown;
             };
-            /** Event */
+            /** @description The name of the event. */
             event: string;
             /**
-             * Id
              * Format: uuid
+             * @description The id of the event, the same for all users who receive it.
              */
             id: string;
-            /** Seq */
+            /** @description The number of the line in the user's log, from 1, without gaps. */
             seq: number;
         };
-        /** GivingBack */
+        /**
+         * GivingBack
+         * @description Why the truck does not come.
+         */
         GivingBack: {
-            /**
-             * Note
-             * @default null
-             */
+            /** @description The user's own words, kept for operators. They have no effect. */
             note?: string | null;
+            /** @description Why the truck does not come. */
             reasonCode: components["schemas"]["ProviderReason"];
         };
-        /** Heartbeat */
+        /**
+         * Heartbeat
+         * @description The position of the transporter's truck or office, from which distances to pickups are measured.
+         */
         Heartbeat: {
-            /**
-             * Latitude
-             * @description degrees, WGS 84
-             */
+            /** @description The latitude in degrees, WGS 84. */
             latitude: number;
-            /**
-             * Longitude
-             * @description degrees, WGS 84
-             */
+            /** @description The longitude in degrees, WGS 84. */
             longitude: number;
         };
         /**
          * HoldStatus
+         * @description The status of a hold. Only an open one keeps slots.
+         *
+         *     - `open`: It keeps its slots for the transporter.
+         *     - `confirmed`: The transporter has named trucks for it.
+         *     - `released`: The transporter gave it up.
+         *     - `expired`: Its time was over.
+         *     - `ended`: Its broadcast ended first.
          * @enum {string}
          */
         HoldStatus: "open" | "confirmed" | "released" | "expired" | "ended";
         /**
          * HoldView
-         * @description A hold. `truck_request_ids`: the slots that it reserves.
+         * @description A hold: slots that are kept for one transporter for a short time.
          */
         HoldView: {
             /**
-             * Broadcastid
              * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
              */
             broadcastId: string;
-            /** Expiresat */
+            /**
+             * Format: date-time
+             * @description When the hold ends if the transporter does not confirm or release it.
+             */
             expiresAt: string;
             /**
-             * Holdid
              * Format: uuid
+             * @description The id of the hold: slots that are kept for one transporter for a short time.
              */
             holdId: string;
+            /** @description The status of the hold. */
             status: components["schemas"]["HoldStatus"];
-            /** Truckrequestids */
+            /** @description The ids of the slots that the hold keeps. */
             truckRequestIds: string[];
         };
         /**
          * NewBooking
-         * @description `POST /bookings`: N trucks of one kind.
+         * @description A request for trucks of one kind.
          */
         NewBooking: {
-            /**
-             * Distancekm
-             * @default null
-             */
+            /** @description The distance from pickup to drop in km, if the app knows it. */
             distanceKm?: number | null;
+            /** @description Where the goods are delivered. */
             drop: components["schemas"]["Place"];
-            /**
-             * Goodstype
-             * @default null
-             */
+            /** @description What is transported. */
             goodsType?: string | null;
-            /**
-             * Notes
-             * @default null
-             */
+            /** @description What the transporters and the drivers should know. */
             notes?: string | null;
+            /** @description Where the goods are loaded. */
             pickup: components["schemas"]["Place"];
-            /**
-             * Pricepertruck
-             * @default null
-             */
+            /** @description The price that is offered for each truck, in whole rupees. */
             pricePerTruck?: number | null;
-            /** Trucksneeded */
+            /** @description How many trucks of this kind are asked for. */
             trucksNeeded: number;
-            /** Vehiclesubtype */
+            /** @description The size or make, in any spelling that names a kind. */
             vehicleSubtype: string;
-            /** Vehicletype */
+            /** @description The type of vehicle. With `vehicleSubtype` it names a kind of the catalogue, in any spelling. */
             vehicleType: string;
         };
         /**
          * NewOrder
-         * @description `POST /orders`: trucks of several kinds, at most 50 trucks in total.
+         * @description A request for trucks of several kinds, at most 50 trucks together.
          */
         NewOrder: {
-            /**
-             * Distancekm
-             * @default null
-             */
+            /** @description The distance from pickup to drop in km, if the app knows it. */
             distanceKm?: number | null;
+            /** @description Where the goods are delivered. */
             drop: components["schemas"]["Place"];
-            /**
-             * Goodstype
-             * @default null
-             */
+            /** @description What is transported. */
             goodsType?: string | null;
-            /**
-             * Notes
-             * @default null
-             */
+            /** @description What the transporters and the drivers should know. */
             notes?: string | null;
+            /** @description Where the goods are loaded. */
             pickup: components["schemas"]["Place"];
-            /** Vehiclerequirements */
+            /** @description The kinds of trucks, and how many of each. */
             vehicleRequirements: components["schemas"]["VehicleRequirement"][];
         };
-        /** NoShowReport */
+        /**
+         * NoShowReport
+         * @description What the driver saw at the pickup.
+         */
         NoShowReport: {
-            /**
-             * Note
-             * @default null
-             */
+            /** @description The user's own words, kept for operators. They have no effect. */
             note?: string | null;
         };
         /**
+         * NotOfferedBecause
+         * @description Why a transporter has no offer although no step has passed them over.
+         *
+         *     - `no_truck_of_this_kind`: The transporter has no truck of a kind that was asked for.
+         *     - `out_of_radius`: The transporter is farther from the pickup than the search has reached.
+         *     - `not_yet`: The broadcast is open, and the transporter's turn has not come yet.
+         *     - `came_too_late`: Nothing was left to take when the transporter came within reach.
+         *     - `position_unknown`: Positions cannot be read at the moment.
+         * @enum {string}
+         */
+        NotOfferedBecause: "no_truck_of_this_kind" | "out_of_radius" | "not_yet" | "came_too_late" | "position_unknown";
+        /**
          * OfferAnswer
          * @description A transporter's answer to an offer.
+         *
+         *     - `accepted`: The transporter got a slot, and its truck was not lost again.
+         *     - `declined`: The transporter declined the broadcast.
          * @enum {string}
          */
         OfferAnswer: "accepted" | "declined";
-        /** OfferView */
+        /**
+         * OfferView
+         * @description A broadcast as one transporter sees it.
+         */
         OfferView: {
+            /** @description The broadcast, without the slots that others have on hold. */
             broadcast: components["schemas"]["BroadcastView"];
             /**
-             * Broadcastid
              * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
              */
             broadcastId: string;
-            /** Offeredat */
+            /**
+             * Format: date-time
+             * @description When the broadcast was offered to this transporter.
+             */
             offeredAt: string;
-            /** Pickupdistancekm */
+            /** @description The distance from the transporter to the pickup in km; null if it is not known. */
             pickupDistanceKm: number | null;
-            /** Radiusstep */
+            /** @description The number of the step that reached the transporter, from 1. Each step searches a wider radius. */
             radiusStep: number;
-            /** Truckrequestids */
+            /** @description The ids of the slots that this fleet could take now, without those that others have on hold. */
             truckRequestIds: string[];
         };
         /**
          * OneTruck
-         * @description A vehicle and its driver for the slot in the path of the request.
+         * @description A vehicle with its driver for one slot.
          */
         OneTruck: {
             /**
-             * Driverid
              * Format: uuid
+             * @description The user id of the driver.
              */
             driverId: string;
             /**
-             * Vehicleid
              * Format: uuid
+             * @description The id of the vehicle, as in the transporter's list of vehicles.
              */
             vehicleId: string;
         };
         /** PageOf[AssignmentView] */
         PageOf_AssignmentView_: {
-            /** Items */
+            /** @description The items of this page. */
             items: components["schemas"]["AssignmentView"][];
-            /** Nextcursor */
+            /** @description The `cursor` of the next page; null on the last page. */
             nextCursor: string | null;
         };
         /** PageOf[BroadcastView] */
         PageOf_BroadcastView_: {
-            /** Items */
+            /** @description The items of this page. */
             items: components["schemas"]["BroadcastView"][];
-            /** Nextcursor */
+            /** @description The `cursor` of the next page; null on the last page. */
             nextCursor: string | null;
         };
         /** PageOf[DriverView] */
         PageOf_DriverView_: {
-            /** Items */
+            /** @description The items of this page. */
             items: components["schemas"]["DriverView"][];
-            /** Nextcursor */
+            /** @description The `cursor` of the next page; null on the last page. */
             nextCursor: string | null;
         };
         /** PageOf[OfferView] */
         PageOf_OfferView_: {
-            /** Items */
+            /** @description The items of this page. */
             items: components["schemas"]["OfferView"][];
-            /** Nextcursor */
+            /** @description The `cursor` of the next page; null on the last page. */
             nextCursor: string | null;
         };
         /** PageOf[ReasonView] */
         PageOf_ReasonView_: {
-            /** Items */
+            /** @description The items of this page. */
             items: components["schemas"]["ReasonView"][];
-            /** Nextcursor */
+            /** @description The `cursor` of the next page; null on the last page. */
             nextCursor: string | null;
         };
         /** PageOf[RecipientView] */
         PageOf_RecipientView_: {
-            /** Items */
+            /** @description The items of this page. */
             items: components["schemas"]["RecipientView"][];
-            /** Nextcursor */
+            /** @description The `cursor` of the next page; null on the last page. */
             nextCursor: string | null;
         };
         /** PageOf[TimelineEntry] */
         PageOf_TimelineEntry_: {
-            /** Items */
+            /** @description The items of this page. */
             items: components["schemas"]["TimelineEntry"][];
-            /** Nextcursor */
+            /** @description The `cursor` of the next page; null on the last page. */
             nextCursor: string | null;
         };
         /** PageOf[VehicleKindView] */
         PageOf_VehicleKindView_: {
-            /** Items */
+            /** @description The items of this page. */
             items: components["schemas"]["VehicleKindView"][];
-            /** Nextcursor */
+            /** @description The `cursor` of the next page; null on the last page. */
             nextCursor: string | null;
         };
         /** PageOf[VehicleView] */
         PageOf_VehicleView_: {
-            /** Items */
+            /** @description The items of this page. */
             items: components["schemas"]["VehicleView"][];
-            /** Nextcursor */
+            /** @description The `cursor` of the next page; null on the last page. */
             nextCursor: string | null;
         };
-        /** PageOfLog */
+        /**
+         * PageOfLog
+         * @description One page of the user's log.
+         */
         PageOfLog: {
-            /** Items */
+            /** @description The items of this page. */
             items: components["schemas"]["Frame"][];
-            /** Nextcursor */
+            /** @description The `cursor` of the next page; null on the last page. */
             nextCursor: string | null;
-            /**
-             * Oldestseq
-             * @description only if the next lines were too old to keep: the log begins here
-             * @default null
-             */
+            /** @description The `seq` with which the log begins. Present only if lines between `after` and it were too old to be kept. */
             oldestSeq?: number | null;
         };
         /**
          * PassedOverBecause
-         * @description Why a step of the ladder made no offer to a transporter.
+         * @description Why a step of the search made no offer to a transporter whom it found.
+         *
+         *     - `offline`: The transporter had gone offline.
+         *     - `silent`: The transporter's app had sent no heartbeat for PRESENCE_TTL_SECONDS.
+         *     - `no_free_truck`: All trucks of the transporter that fit an open slot were on the road.
+         *     - `too_many_offers`: The transporter had MAX_OPEN_OFFERS open offers that count against an offer of this broadcast.
+         *     - `next_step`: MAX_OFFERS_PER_STEP other transporters were nearer.
          * @enum {string}
          */
         PassedOverBecause: "offline" | "silent" | "no_free_truck" | "too_many_offers" | "next_step";
         /**
          * PassedOverView
-         * @description A step that passed the transporter over. `reason`: one of `PassedOverBecause`.
+         * @description A step of the search that passed the transporter over.
          */
         PassedOverView: {
-            /** At */
+            /**
+             * Format: date-time
+             * @description When the step was made.
+             */
             at: string;
-            /** Distancekm */
+            /** @description The distance from the transporter to the pickup in km; null if it is not known. */
             distanceKm: number | null;
-            /** Reason */
-            reason: string;
-            /** Step */
+            /** @description Why the step made no offer to the transporter. */
+            reason: components["schemas"]["PassedOverBecause"];
+            /** @description The number of the step, from 1. */
             step: number;
         };
         /**
@@ -1297,82 +1566,89 @@ export interface components {
          * @description A pickup or drop location.
          */
         Place: {
-            /** Address */
+            /** @description The address, as a driver would read it. */
             address: string;
-            /**
-             * Latitude
-             * @description degrees, WGS 84
-             */
+            /** @description The latitude in degrees, WGS 84. */
             latitude: number;
-            /**
-             * Longitude
-             * @description degrees, WGS 84
-             */
+            /** @description The longitude in degrees, WGS 84. */
             longitude: number;
         };
         /**
          * Platform
+         * @description The operating system of the phone.
+         *
+         *     - `android`: Android.
+         *     - `ios`: iOS.
          * @enum {string}
          */
         Platform: "android" | "ios";
         /**
          * ProviderReason
-         * @description The codes of drivers and transporters.
+         * @description The reason codes of drivers and transporters.
+         *
+         *     - `breakdown`: The truck has broken down.
+         *     - `driver_unavailable`: The driver is not available.
+         *     - `vehicle_unavailable`: The truck is not available.
+         *     - `pickup_unreachable`: The pickup cannot be reached.
+         *     - `goods_mismatch`: The goods are not as described.
+         *     - `price`: The price does not fit.
+         *     - `safety`: It is not safe.
+         *     - `other`: Another reason.
          * @enum {string}
          */
         ProviderReason: "breakdown" | "driver_unavailable" | "vehicle_unavailable" | "pickup_unreachable" | "goods_mismatch" | "price" | "safety" | "other";
         /**
          * ReasonView
-         * @description A code that this actor can give in this stage: `offer`, or a status of an assignment. `label`: in English.
+         * @description A reason code that this actor can give in this stage.
          */
         ReasonView: {
+            /** @description The role of the user who gives the reason. */
             actor: components["schemas"]["Role"];
-            /** Code */
-            code: string;
-            /** Label */
+            /** @description The code to send as `reasonCode`. */
+            code: components["schemas"]["ProviderReason"] | components["schemas"]["CustomerReason"];
+            /** @description What the code means, in English, for the list from which the user chooses. */
             label: string;
-            /** Stage */
+            /** @description `offer`, which is the time before a truck is assigned, or the status of the assignment. */
             stage: string;
         };
         /**
          * RecipientView
-         * @description A transporter to whom a broadcast was offered, or whom a step passed over.
-         *
-         *     `at`: the time of the offer or of the step. `reason`: why they were passed over; null if they got an offer.
-         *     `answer`: what they answered to the offer; null if there is no answer.
+         * @description A transporter to whom a broadcast was offered, or whom a step of the search passed over.
          */
         RecipientView: {
+            /** @description What the transporter answered to the offer; null if there is no answer. */
             answer: components["schemas"]["OfferAnswer"] | null;
-            /** At */
+            /**
+             * Format: date-time
+             * @description When the offer was made, or the step that passed the transporter over.
+             */
             at: string;
-            /** Declinedat */
+            /** @description When the transporter declined; null if they did not. */
             declinedAt: string | null;
-            /** Offered */
+            /** @description Whether the broadcast was offered to the transporter. */
             offered: boolean;
-            /** Pickupdistancekm */
+            /** @description The distance from the transporter to the pickup in km; null if it is not known. */
             pickupDistanceKm: number | null;
-            /** Radiusstep */
+            /** @description The number of the step that reached the transporter, from 1. Each step searches a wider radius. */
             radiusStep: number;
+            /** @description Why the transporter was passed over; null if they got an offer. */
             reason: components["schemas"]["PassedOverBecause"] | null;
             /**
-             * Transporterid
              * Format: uuid
+             * @description The user id of the transporter, who owns a fleet.
              */
             transporterId: string;
-            /** Truckswon */
+            /** @description How many slots the transporter's trucks have now, or have completed. */
             trucksWon: number;
         };
         /**
          * Refusal
-         * @description `reason`: the transporter's own words. `reason_code`: one of the codes of transporters.
+         * @description Why the transporter declines. Both fields may be left out.
          */
         Refusal: {
-            /**
-             * Reason
-             * @default null
-             */
+            /** @description The user's own words, kept for operators. They have no effect. */
             reason?: string | null;
-            /** @default null */
+            /** @description Why the transporter declines, as one of the codes of transporters. */
             reasonCode?: components["schemas"]["ProviderReason"] | null;
         };
         /**
@@ -1380,161 +1656,227 @@ export interface components {
          * @description The new driver, the new vehicle, or both.
          */
         Replacement: {
-            /**
-             * Driverid
-             * @default null
-             */
+            /** @description The user id of the new driver. Left out: the driver stays. */
             driverId?: string | null;
-            /** @default null */
+            /** @description Why the driver or the vehicle is replaced. */
             reasonCode?: components["schemas"]["ProviderReason"] | null;
-            /**
-             * Vehicleid
-             * @default null
-             */
+            /** @description The id of the new vehicle. Left out: the vehicle stays. */
             vehicleId?: string | null;
         };
         /**
          * Role
+         * @description The role of a user, from the claim `role` of the token.
+         *
+         *     - `customer`: Asks for trucks.
+         *     - `transporter`: Owns a fleet and accepts offers.
+         *     - `driver`: Drives a truck of a transporter.
+         *     - `admin`: Operates the system.
          * @enum {string}
          */
         Role: "customer" | "transporter" | "driver" | "admin";
         /**
          * SlotsWanted
-         * @description `POST /broadcasts/{id}/hold`: a number of slots, of one kind or of all kinds for which the fleet has trucks.
+         * @description A number of slots, of one kind or of all kinds for which the fleet has trucks.
          */
         SlotsWanted: {
-            /** Quantity */
+            /** @description How many slots to hold. */
             quantity: number;
-            /**
-             * Vehiclesubtype
-             * @default null
-             */
+            /** @description The size or make, together with `vehicleType`. */
             vehicleSubtype?: string | null;
-            /**
-             * Vehicletype
-             * @default null
-             */
+            /** @description The type of vehicle, together with `vehicleSubtype`. Left out: all kinds for which the fleet has trucks. */
             vehicleType?: string | null;
         };
         /**
-         * TimelineEntry
-         * @description One transition. `cause`, `command_id`: the command that made it. `actor_id`: its caller; null for a timer.
+         * SystemReason
+         * @description The reason codes that no user gives.
          *
-         *     `occurred_at`: the time by the clock of the driver's phone; null if the phone did not report it.
+         *     - `stalled`: The truck did not set out within START_LIMIT_SECONDS.
+         *     - `driver_timeout`: The driver did not answer in time.
+         *     - `replaced`: The transporter named another driver or vehicle, without a code.
+         * @enum {string}
+         */
+        SystemReason: "stalled" | "driver_timeout" | "replaced";
+        /**
+         * TimelineEntry
+         * @description One transition of a broadcast, of one of its slots, of a hold or of an assignment.
          */
         TimelineEntry: {
-            /** Actorid */
+            /** @description The id of the user who sent the command; null for a timer. */
             actorId: string | null;
-            /** At */
+            /**
+             * Format: date-time
+             * @description When the transition happened, by the server's clock.
+             */
             at: string;
-            /** Cause */
+            /** @description The name of the command that made the transition. */
             cause: string;
             /**
-             * Commandid
              * Format: uuid
+             * @description The id of the command. A repeated request with the same Idempotency-Key has the same one.
              */
             commandId: string;
-            /** Details */
-            details: {
-                [key: string]: unknown;
-            };
-            /** Fromstatus */
+            /** @description Why and how the transition happened. */
+            details: components["schemas"]["TransitionDetails"];
+            /** @description The status before; null if the subject was created by this transition. */
             fromStatus: string | null;
-            /** Occurredat */
+            /** @description When it happened by the clock of the driver's phone; null if the phone did not report it. */
             occurredAt: string | null;
-            /** Subject */
-            subject: string;
+            /** @description What has changed. */
+            subject: components["schemas"]["TransitionSubject"];
             /**
-             * Subjectid
              * Format: uuid
+             * @description The id of what has changed: of the broadcast, truck request, hold or assignment.
              */
             subjectId: string;
-            /** Tostatus */
+            /** @description The status after. */
             toStatus: string;
-            /** Transition */
+            /** @description The name of the transition, as in the lifecycles. */
             transition: string;
-            /** Version */
+            /** @description Grows by one with every transition of the broadcast. Drop data with a lower version than yours. */
             version: number;
         };
         /**
+         * TransitionDetails
+         * @description Why and how a transition happened. Only the fields that the transition has are present; there may be others.
+         */
+        TransitionDetails: {
+            /** @description The id of the driver who replaced another one. */
+            driverId?: string | null;
+            /** @description True if the offer was made outside of a step, to a transporter who came within reach later. */
+            late?: boolean | null;
+            /** @description The user's own words. */
+            note?: string | null;
+            /** @description How many transporters the step passed over, by reason. */
+            passedOver?: {
+                [key: string]: number;
+            } | null;
+            /** @description How far the step searches, in km; null if it has no limit. */
+            radiusKm?: number | null;
+            /** @description Why the broadcast expired. */
+            reason?: string | null;
+            /** @description Why a user, or the system, ended or changed something. */
+            reasonCode?: components["schemas"]["ProviderReason"] | components["schemas"]["CustomerReason"] | components["schemas"]["SystemReason"] | null;
+            /** @description How many slots the hold keeps. */
+            slots?: number | null;
+            /** @description The number of the step of the search, from 1. */
+            step?: number | null;
+            /** @description How many transporters were offered the broadcast. */
+            told?: number | null;
+            /** @description How many trucks were assigned at once. */
+            trucks?: number | null;
+            /** @description The id of the vehicle that replaced another one. */
+            vehicleId?: string | null;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
+         * TransitionSubject
+         * @description What a transition has changed.
+         *
+         *     - `broadcast`: The broadcast itself.
+         *     - `truck_request`: One of its slots.
+         *     - `hold`: A hold of some of its slots.
+         *     - `assignment`: A truck with its driver on one of its slots.
+         * @enum {string}
+         */
+        TransitionSubject: "broadcast" | "truck_request" | "hold" | "assignment";
+        /**
          * TripLocation
-         * @description Where the truck is. `speed` in km/h, `bearing` in degrees from north; `recorded_at` defaults to now.
+         * @description Where the truck is.
          */
         TripLocation: {
-            /**
-             * Bearing
-             * @default null
-             */
+            /** @description The direction of travel in degrees clockwise from north. */
             bearing?: number | null;
-            /**
-             * Latitude
-             * @description degrees, WGS 84
-             */
+            /** @description The latitude in degrees, WGS 84. */
             latitude: number;
-            /**
-             * Longitude
-             * @description degrees, WGS 84
-             */
+            /** @description The longitude in degrees, WGS 84. */
             longitude: number;
-            /**
-             * Recordedat
-             * @default null
-             */
+            /** @description When the position was measured, by the clock of the phone. Left out: now, by the server's clock. */
             recordedAt?: string | null;
-            /**
-             * Speed
-             * @default null
-             */
+            /** @description The speed in km/h. */
             speed?: number | null;
         };
         /**
          * TripStep
          * @description The new status of a trip. Statuses may be skipped, and the present one may be repeated.
-         *
-         *     `occurred_at`: when it was reached, by the phone's clock, at most two minutes ahead of ours. A driver without
-         *     reception reports the status later.
          */
         TripStep: {
             /**
-             * Occurredat
-             * @default null
+             * @description When the status was reached, by the clock of the phone, at most two minutes ahead of the server's.
+             *
+             *     A driver without reception reports the status later, with this time.
              */
             occurredAt?: string | null;
             /**
-             * Status
+             * @description The status that the trip has reached.
              * @enum {string}
              */
             status: "en_route_pickup" | "at_pickup" | "loading_complete" | "in_transit" | "arrived_at_drop" | "completed";
         };
         /**
          * Truck
-         * @description A vehicle and its driver for the slot `truck_request_id`. If that is null: for the first slot that fits.
+         * @description A vehicle with its driver for one slot.
          */
         Truck: {
             /**
-             * Driverid
              * Format: uuid
+             * @description The user id of the driver.
              */
             driverId: string;
-            /**
-             * Truckrequestid
-             * @default null
-             */
+            /** @description The id of the slot that the truck is for. Left out: the first slot that fits. */
             truckRequestId?: string | null;
             /**
-             * Vehicleid
              * Format: uuid
+             * @description The id of the vehicle, as in the transporter's list of vehicles.
              */
             vehicleId: string;
         };
-        /** TruckCancellation */
+        /**
+         * TruckCancellation
+         * @description Why the customer cancels the truck.
+         */
         TruckCancellation: {
-            /**
-             * Note
-             * @default null
-             */
+            /** @description The user's own words, kept for operators. They have no effect. */
             note?: string | null;
+            /** @description Why the customer cancels the truck. */
             reasonCode: components["schemas"]["CustomerReason"];
+        };
+        /**
+         * TruckRequestStatus
+         * @description The status of a truck request, which is the slot for one truck.
+         *
+         *     - `searching`: A truck is searched for.
+         *     - `held`: A transporter keeps it for a short time, to choose a truck.
+         *     - `assigned`: A truck is assigned, and its driver has not answered yet.
+         *     - `accepted`: The driver has accepted.
+         *     - `completed`: The truck has delivered.
+         *     - `cancelled`: It was cancelled, or its trip ended without a delivery.
+         *     - `expired`: No truck was found in time.
+         * @enum {string}
+         */
+        TruckRequestStatus: "searching" | "held" | "assigned" | "accepted" | "completed" | "cancelled" | "expired";
+        /**
+         * TruckRequestView
+         * @description A slot: the place for one truck in a broadcast.
+         */
+        TruckRequestView: {
+            /**
+             * Format: uuid
+             * @description The id of the truck request: the slot for one truck in a broadcast.
+             */
+            id: string;
+            /** @description The price that the customer offers for each truck, in whole rupees; null if none was named. */
+            pricePerTruck: number | null;
+            /** @description The number of the slot in its broadcast, from 1. */
+            requestNumber: number;
+            /** @description The status of the slot. */
+            status: components["schemas"]["TruckRequestStatus"];
+            /** @description The key of the kind, the same for all spellings of its type and subtype. */
+            vehicleKey: string;
+            /** @description The size or make, in the spelling of the catalogue. */
+            vehicleSubtype: string;
+            /** @description The type of vehicle, in the spelling of the catalogue. */
+            vehicleType: string;
         };
         /** ValidationErrorModel */
         ValidationErrorModel: {
@@ -1573,133 +1915,123 @@ export interface components {
              */
             url?: string | null;
         };
-        /** VehicleDetails */
+        /**
+         * VehicleDetails
+         * @description The kind of a vehicle, and what it can carry.
+         */
         VehicleDetails: {
-            /**
-             * Capacitykg
-             * @default null
-             */
+            /** @description The load that the vehicle can carry, in kg. */
             capacityKg?: number | null;
-            /** Vehiclesubtype */
+            /** @description The size or make, in any spelling that names a kind. */
             vehicleSubtype: string;
-            /** Vehicletype */
+            /** @description The type of vehicle. With `vehicleSubtype` it names a kind of the catalogue, in any spelling. */
             vehicleType: string;
         };
         /**
          * VehicleKindView
-         * @description An entry of the catalogue. `key` is the same for all spellings of one kind; vehicles have it as `vehicleKey`.
+         * @description A kind of vehicle that customers can ask for and fleets can register.
          */
         VehicleKindView: {
-            /** Capacitykg */
+            /** @description The load in kg that such a vehicle usually carries. */
             capacityKg: number;
-            /** Key */
+            /** @description The key of the kind, the same for all spellings of its type and subtype. */
             key: string;
-            /** Label */
+            /** @description The kind for people to read, in English. */
             label: string;
-            /** Vehiclesubtype */
+            /** @description The size or make, in the spelling of the catalogue. */
             vehicleSubtype: string;
-            /** Vehicletype */
+            /** @description The type of vehicle, in the spelling of the catalogue. */
             vehicleType: string;
         };
-        /** VehicleRequirement */
+        /**
+         * VehicleRequirement
+         * @description A number of trucks of one kind.
+         */
         VehicleRequirement: {
-            /**
-             * Pricepertruck
-             * @default null
-             */
+            /** @description The price that is offered for each truck of this kind, in whole rupees. */
             pricePerTruck?: number | null;
-            /** Quantity */
+            /** @description How many trucks of this kind are asked for. */
             quantity: number;
-            /** Vehiclesubtype */
+            /** @description The size or make, in any spelling that names a kind. */
             vehicleSubtype: string;
-            /** Vehicletype */
+            /** @description The type of vehicle. With `vehicleSubtype` it names a kind of the catalogue, in any spelling. */
             vehicleType: string;
         };
-        /** VehicleView */
+        /**
+         * VehicleStatus
+         * @description Whether a vehicle can take a slot.
+         *
+         *     - `available`: It is on no live assignment.
+         *     - `on_trip`: It is on a live assignment.
+         * @enum {string}
+         */
+        VehicleStatus: "available" | "on_trip";
+        /**
+         * VehicleView
+         * @description A vehicle of the fleet.
+         */
         VehicleView: {
-            /** Capacitykg */
+            /** @description The load that the vehicle can carry, in kg; null if not known. */
             capacityKg: number | null;
             /**
-             * Id
              * Format: uuid
+             * @description The id of the vehicle, as in the transporter's list of vehicles.
              */
             id: string;
-            /** Status */
-            status: string;
-            /** Vehiclekey */
+            /** @description Whether the vehicle can take a slot. */
+            status: components["schemas"]["VehicleStatus"];
+            /** @description The key of the kind, the same for all spellings of its type and subtype. */
             vehicleKey: string;
-            /** Vehiclenumber */
+            /** @description The registration number of the vehicle. */
             vehicleNumber: string;
-            /** Vehiclesubtype */
+            /** @description The size or make, in the spelling of the catalogue. */
             vehicleSubtype: string;
-            /** Vehicletype */
+            /** @description The type of vehicle, in the spelling of the catalogue. */
             vehicleType: string;
         };
         /**
          * WhyView
-         * @description Why a broadcast was offered to a transporter, or was not. `answer` is a sentence for people.
-         *
-         *     `reason`: null if offered; else one of `PassedOverBecause`, or `no_truck_of_this_kind`, `out_of_radius`, `not_yet`,
-         *     `came_too_late`, `position_unknown`. `seen`: null if it is not known. `passed_over`: the steps that passed the
-         *     transporter over. `as_of_now`: the reason is derived from the present state, not from records of the steps.
+         * @description Why a broadcast was offered to a transporter, or was not.
          */
         WhyView: {
-            /** Answer */
+            /** @description The whole explanation as a sentence, in English. */
             answer: string;
             /**
-             * Asofnow
+             * @description True: the reason is derived from the present state. False: it was recorded at the time.
              * @default false
              */
             asOfNow?: boolean;
             /**
-             * Broadcastid
              * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
              */
             broadcastId: string;
-            /**
-             * Declinedat
-             * @default null
-             */
+            /** @description When the transporter declined; null if they did not. */
             declinedAt?: string | null;
-            /** Offered */
+            /** @description Whether the broadcast was offered to the transporter. */
             offered: boolean;
-            /**
-             * Offeredat
-             * @default null
-             */
+            /** @description When the offer was made; null if there is none. */
             offeredAt?: string | null;
             /**
-             * Passedover
+             * @description The steps that passed the transporter over, oldest first.
              * @default []
              */
             passedOver?: components["schemas"]["PassedOverView"][];
-            /**
-             * Pickupdistancekm
-             * @default null
-             */
+            /** @description The distance from the transporter to the pickup in km; null if there is no offer, or if it is not known. */
             pickupDistanceKm?: number | null;
-            /**
-             * Radiusstep
-             * @default null
-             */
+            /** @description The number of the step that made the offer, from 1; null if there is no offer. */
             radiusStep?: number | null;
-            /**
-             * Reason
-             * @default null
-             */
-            reason?: string | null;
-            /**
-             * Seen
-             * @default null
-             */
+            /** @description Why the broadcast was not offered; null if it was. */
+            reason?: components["schemas"]["PassedOverBecause"] | components["schemas"]["NotOfferedBecause"] | null;
+            /** @description Whether the transporter's app has acknowledged the offer; null if that is not known. */
             seen?: boolean | null;
             /**
-             * Transporterid
              * Format: uuid
+             * @description The user id of the transporter, who owns a fleet.
              */
             transporterId: string;
             /**
-             * Truckswon
+             * @description How many slots the transporter's trucks have now, or have completed.
              * @default 0
              */
             trucksWon?: number;
@@ -1716,7 +2048,9 @@ export interface operations {
     trips_assignments_assignments_get: {
         parameters: {
             query?: {
+                /** @description The `nextCursor` of the page before. Left out: the first page. */
                 cursor?: string | null;
+                /** @description How many items a page has at most. */
                 limit?: number;
             };
             header?: never;
@@ -1741,17 +2075,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -1765,17 +2117,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -1789,17 +2159,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -1813,17 +2201,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -1837,17 +2243,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -1861,6 +2285,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
             };
             cookie?: never;
@@ -1892,17 +2317,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -1916,17 +2359,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -1940,17 +2401,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -1964,17 +2443,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -1988,17 +2485,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2012,17 +2532,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2036,17 +2579,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2060,17 +2626,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2084,6 +2668,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
             };
             cookie?: never;
@@ -2119,17 +2704,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2143,17 +2746,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2167,17 +2788,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2191,17 +2830,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2215,17 +2872,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2239,17 +2919,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2263,17 +2966,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2287,17 +3013,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2311,17 +3060,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2335,17 +3107,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2359,6 +3149,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
             };
             cookie?: never;
@@ -2394,17 +3185,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2418,17 +3227,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2442,17 +3269,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2466,17 +3311,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2490,17 +3353,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2514,17 +3400,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2538,17 +3447,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2562,17 +3494,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2586,17 +3541,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2610,17 +3588,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2634,6 +3630,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
             };
             cookie?: never;
@@ -2669,17 +3666,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2693,17 +3708,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2717,17 +3750,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2741,17 +3792,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2765,17 +3834,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2789,17 +3881,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2813,17 +3928,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2837,17 +3975,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2861,17 +4022,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2885,17 +4069,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2909,6 +4111,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
             };
             cookie?: never;
@@ -2944,17 +4147,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2968,17 +4189,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -2992,17 +4231,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3016,17 +4273,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3040,17 +4315,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3064,17 +4362,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3088,17 +4409,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3112,17 +4456,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3136,17 +4503,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3160,17 +4550,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3184,6 +4592,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
             };
             cookie?: never;
@@ -3219,17 +4628,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3243,17 +4670,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3267,17 +4712,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3291,17 +4754,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3315,17 +4796,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3339,17 +4843,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3363,17 +4890,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3387,17 +4937,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3411,17 +4984,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3435,17 +5031,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3459,6 +5073,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
             };
             cookie?: never;
@@ -3494,17 +5109,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3518,17 +5151,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3542,17 +5193,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3566,17 +5235,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3590,17 +5277,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3614,17 +5324,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3638,17 +5371,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3662,17 +5418,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3686,17 +5465,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3710,17 +5512,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3767,17 +5587,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3791,17 +5629,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3815,17 +5671,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3839,17 +5713,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3863,17 +5755,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3887,17 +5802,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3911,17 +5849,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3935,17 +5896,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3959,17 +5943,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -3983,17 +5990,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4007,6 +6032,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
             };
             cookie?: never;
@@ -4029,17 +6055,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4053,17 +6097,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4077,17 +6139,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4101,17 +6181,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4125,17 +6223,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4149,6 +6265,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
             };
             cookie?: never;
@@ -4184,17 +6301,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4208,17 +6343,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4232,17 +6385,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4256,17 +6427,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4280,17 +6469,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4304,17 +6516,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4328,17 +6563,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4352,17 +6610,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4376,17 +6657,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4400,17 +6704,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4424,6 +6746,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
             };
             cookie?: never;
@@ -4455,17 +6778,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4479,17 +6820,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4503,17 +6862,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4527,17 +6904,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4551,17 +6946,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4575,17 +6993,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4599,17 +7040,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4623,17 +7087,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4645,7 +7127,9 @@ export interface operations {
     broadcasts_own_broadcasts_broadcasts_get: {
         parameters: {
             query?: {
+                /** @description The `nextCursor` of the page before. Left out: the first page. */
                 cursor?: string | null;
+                /** @description How many items a page has at most. */
                 limit?: number;
             };
             header?: never;
@@ -4670,17 +7154,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4694,17 +7196,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4718,17 +7238,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4742,17 +7280,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4766,17 +7322,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4790,6 +7364,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
             };
             cookie?: never;
@@ -4812,17 +7387,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4836,17 +7429,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4860,17 +7471,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4884,17 +7513,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4908,17 +7555,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4932,6 +7597,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
             };
             cookie?: never;
@@ -4967,17 +7633,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -4991,17 +7675,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5015,17 +7717,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5039,17 +7759,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5063,17 +7801,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5087,17 +7848,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5111,17 +7895,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5135,17 +7942,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5159,17 +7989,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5183,17 +8036,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5207,6 +8078,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
             };
             cookie?: never;
@@ -5242,17 +8114,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5266,17 +8156,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5290,17 +8198,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5314,17 +8240,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5338,17 +8282,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5362,17 +8329,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5386,17 +8376,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5410,17 +8423,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5434,17 +8470,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5458,17 +8517,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5482,6 +8559,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
             };
             cookie?: never;
@@ -5517,17 +8595,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5541,17 +8637,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5565,17 +8679,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5589,17 +8721,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5613,17 +8763,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5637,17 +8810,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5661,17 +8857,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5685,17 +8904,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5709,17 +8951,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5733,17 +8998,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5755,11 +9038,14 @@ export interface operations {
     offers_recipients_broadcasts__id__offers_get: {
         parameters: {
             query?: {
+                /** @description The `nextCursor` of the page before. Left out: the first page. */
                 cursor?: string | null;
+                /** @description How many items a page has at most. */
                 limit?: number;
             };
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
             };
             cookie?: never;
@@ -5782,17 +9068,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5806,17 +9110,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5830,17 +9152,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5854,17 +9194,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5878,17 +9236,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5902,7 +9278,12 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
+                /**
+                 * @description The user id of the transporter, who owns a fleet.
+                 * @example 41d8c2b5-e9a0-4f37-8c64-1a5b7e3d9f08
+                 */
                 transporterId: string;
             };
             cookie?: never;
@@ -5925,17 +9306,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5949,17 +9348,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5973,17 +9390,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -5997,17 +9432,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6021,17 +9474,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6045,6 +9516,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
             };
             cookie?: never;
@@ -6067,17 +9539,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6091,17 +9581,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6115,17 +9623,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6139,17 +9665,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6163,17 +9707,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6207,17 +9769,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6231,17 +9811,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6255,17 +9853,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6279,17 +9895,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6303,17 +9937,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6327,6 +9979,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
             };
             cookie?: never;
@@ -6349,17 +10002,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6373,17 +10044,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6397,17 +10086,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6421,17 +10128,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6445,17 +10170,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6469,6 +10212,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The FCM registration token of the app on the phone. */
                 token: string;
             };
             cookie?: never;
@@ -6504,17 +10248,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6528,17 +10290,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6552,17 +10332,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6576,17 +10374,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6600,17 +10416,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6624,17 +10463,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6648,17 +10510,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6672,17 +10557,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6696,17 +10604,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6720,17 +10651,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6744,6 +10693,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The FCM registration token of the app on the phone. */
                 token: string;
             };
             cookie?: never;
@@ -6775,17 +10725,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6799,17 +10767,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6823,17 +10809,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6847,17 +10851,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6871,17 +10893,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6895,17 +10940,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6919,17 +10987,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -6943,17 +11034,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7000,17 +11109,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7024,17 +11151,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7048,17 +11193,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7072,17 +11235,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7096,17 +11277,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7120,17 +11324,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7144,17 +11371,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7168,17 +11418,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7192,17 +11465,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7216,17 +11512,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7238,7 +11552,9 @@ export interface operations {
     fleet_drivers_drivers_get: {
         parameters: {
             query?: {
+                /** @description The `nextCursor` of the page before. Left out: the first page. */
                 cursor?: string | null;
+                /** @description How many items a page has at most. */
                 limit?: number;
             };
             header?: never;
@@ -7263,17 +11579,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7287,17 +11621,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7311,17 +11663,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7335,17 +11705,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7359,17 +11747,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7383,6 +11789,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The user id of the driver.
+                 * @example c7a25e93-16f4-4d8b-a0e7-9b3c5f1d2e46
+                 */
                 driverId: string;
             };
             cookie?: never;
@@ -7427,17 +11837,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7451,17 +11879,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7475,17 +11921,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7499,17 +11963,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7523,17 +12005,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7547,17 +12052,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7571,17 +12099,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7595,17 +12146,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7619,17 +12193,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7643,17 +12240,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7665,9 +12280,11 @@ export interface operations {
     notifications_events_events_get: {
         parameters: {
             query?: {
+                /** @description The last `seq` that the app has. The lines after it are returned. */
                 after?: number;
-                /** @description the last page's `nextCursor`, instead of `after` */
+                /** @description The `nextCursor` of the page before, instead of `after`. */
                 cursor?: number | null;
+                /** @description How many lines a page has at most. */
                 limit?: number;
             };
             header?: never;
@@ -7692,17 +12309,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7716,17 +12351,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7740,17 +12393,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7764,17 +12435,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7788,17 +12477,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7812,6 +12519,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
             };
             cookie?: never;
@@ -7847,17 +12555,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7871,17 +12597,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7895,17 +12639,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7919,17 +12681,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7943,17 +12723,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7967,17 +12770,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -7991,17 +12817,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8015,17 +12864,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8039,17 +12911,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8063,17 +12958,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8087,6 +13000,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
             };
             cookie?: never;
@@ -8118,17 +13032,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8142,17 +13074,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8166,17 +13116,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8190,17 +13158,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8214,17 +13200,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8238,17 +13247,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8262,17 +13294,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8286,17 +13341,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8308,7 +13381,9 @@ export interface operations {
     offers_offers_offers_get: {
         parameters: {
             query?: {
+                /** @description The `nextCursor` of the page before. Left out: the first page. */
                 cursor?: string | null;
+                /** @description How many items a page has at most. */
                 limit?: number;
             };
             header?: never;
@@ -8333,17 +13408,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8357,17 +13450,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8381,17 +13492,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8405,17 +13534,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8429,17 +13576,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8486,17 +13651,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8510,17 +13693,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8534,17 +13735,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8558,17 +13777,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8582,17 +13819,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8606,17 +13866,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8630,17 +13913,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8654,17 +13960,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8678,17 +14007,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8702,17 +14054,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8726,6 +14096,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
             };
             cookie?: never;
@@ -8748,17 +14119,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8772,17 +14161,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8796,17 +14203,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8820,17 +14245,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8844,17 +14287,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8868,6 +14329,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
             };
             cookie?: never;
@@ -8903,17 +14365,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8927,17 +14407,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8951,17 +14449,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8975,17 +14491,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -8999,17 +14533,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9023,17 +14580,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9047,17 +14627,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9071,17 +14674,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9095,17 +14721,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9119,17 +14768,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9143,6 +14810,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
             };
             cookie?: never;
@@ -9174,17 +14842,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9198,17 +14884,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9222,17 +14926,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9246,17 +14968,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9270,17 +15010,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9294,17 +15057,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9318,17 +15104,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9342,17 +15151,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9386,17 +15213,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9410,17 +15255,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9434,17 +15297,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9458,17 +15339,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9482,17 +15381,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9526,17 +15443,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9550,17 +15485,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9574,17 +15527,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9598,17 +15569,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9622,17 +15611,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9679,17 +15686,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9703,17 +15728,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9727,17 +15770,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9751,17 +15812,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9775,17 +15854,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9799,17 +15901,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9823,17 +15948,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9847,17 +15995,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9871,17 +16042,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9895,17 +16089,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9941,17 +16153,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9965,17 +16195,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -9989,17 +16237,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10013,17 +16279,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10037,17 +16321,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10061,17 +16368,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10085,17 +16415,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10109,6 +16457,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The id of the trip, under which the driver reports statuses and positions.
+                 * @example e4b7a1c9-5d28-4c0e-a6f3-0b9d1c7e8f52
+                 */
                 tripId: string;
             };
             cookie?: never;
@@ -10133,17 +16485,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10157,17 +16527,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10181,17 +16569,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10205,17 +16611,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10229,17 +16653,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10253,17 +16700,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10277,17 +16747,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10301,6 +16789,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The id of the trip, under which the driver reports statuses and positions.
+                 * @example e4b7a1c9-5d28-4c0e-a6f3-0b9d1c7e8f52
+                 */
                 tripId: string;
             };
             cookie?: never;
@@ -10336,17 +16828,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10360,17 +16870,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10384,17 +16912,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10408,17 +16954,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10432,17 +16996,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10456,17 +17043,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10480,17 +17090,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10504,17 +17137,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10528,17 +17184,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10552,17 +17231,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10576,6 +17273,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /** @description The id of the object that the path names. */
                 id: string;
             };
             cookie?: never;
@@ -10611,17 +17309,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10635,17 +17351,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10659,17 +17393,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10683,17 +17435,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10707,17 +17477,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10731,17 +17524,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10755,17 +17571,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10779,17 +17618,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10803,17 +17665,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10827,17 +17712,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10871,17 +17774,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10895,17 +17816,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10919,17 +17858,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10943,17 +17900,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10967,17 +17942,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -10989,7 +17982,9 @@ export interface operations {
     fleet_vehicles_vehicles_get: {
         parameters: {
             query?: {
+                /** @description The `nextCursor` of the page before. Left out: the first page. */
                 cursor?: string | null;
+                /** @description How many items a page has at most. */
                 limit?: number;
             };
             header?: never;
@@ -11014,17 +18009,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -11038,17 +18051,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -11062,17 +18093,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -11086,17 +18135,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -11110,17 +18177,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -11134,6 +18219,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The registration number of the vehicle. Upper and lower case are the same.
+                 * @example HR55X1234
+                 */
                 vehicleNumber: string;
             };
             cookie?: never;
@@ -11178,17 +18267,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -11202,17 +18309,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -11226,17 +18351,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -11250,17 +18393,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -11274,17 +18435,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -11298,17 +18482,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -11322,17 +18529,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -11346,17 +18576,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -11370,17 +18623,40 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         * @example BROADCAST_FILLED
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         * @example All trucks of this request have been found
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         * @example 409
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         * @example All trucks of this request have been found
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         * @example urn:weelo:problem:BROADCAST_FILLED
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
@@ -11394,17 +18670,35 @@ export interface operations {
                 };
                 content: {
                     "application/problem+json": {
-                        /** Code */
+                        /**
+                         * Code
+                         * @description The stable code of the problem, by which apps decide what to do.
+                         */
                         code: string;
-                        /** Detail */
+                        /**
+                         * Detail
+                         * @description What went wrong this time, in English, for developers. It may change: decide by `code`.
+                         */
                         detail: string;
-                        /** Retryable */
+                        /**
+                         * Retryable
+                         * @description Whether the same request may succeed later.
+                         */
                         retryable: boolean;
-                        /** Status */
+                        /**
+                         * Status
+                         * @description The HTTP status.
+                         */
                         status: number;
-                        /** Title */
+                        /**
+                         * Title
+                         * @description What `code` means, in English.
+                         */
                         title: string;
-                        /** Type */
+                        /**
+                         * Type
+                         * @description A URI of the kind of problem.
+                         */
                         type: string;
                     } & {
                         [key: string]: unknown;
