@@ -6,7 +6,6 @@ import {
   retryingFetch,
   sleep,
   StillPending,
-  type Problem,
   type RetryOptions,
   type Token,
 } from "./http.js";
@@ -36,12 +35,6 @@ interface ApiAnswer<Data> {
   data?: Data;
   error?: unknown;
   response: Response;
-}
-
-interface Settled {
-  status: "pending" | "succeeded" | "rejected";
-  result?: unknown;
-  error?: Problem | null;
 }
 
 const FIRST_POLL_SECONDS = 0.05;
@@ -90,10 +83,9 @@ export class WeeloClient {
       const { data, error, response } = await this.api.GET("/api/v1/commands/{id}", {
         params: { path: { id: commandId } },
       });
-      if (!response.ok) throw rejection(response, error);
-      const settled = data as unknown as Settled;
-      if (settled.status === "succeeded") return settled.result;
-      if (settled.status === "rejected" && settled.error) throw new Rejected(settled.error);
+      if (data === undefined) throw rejection(response, error);
+      if (data.status === "succeeded") return data.result;
+      if (data.status === "rejected") throw rejection(response, data.error);
       if (Date.now() + pause * 1000 >= deadline) throw new StillPending(commandId);
       await sleep(pause);
     }

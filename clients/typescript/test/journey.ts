@@ -128,7 +128,7 @@ await assert.rejects(
   (error) => error instanceof Rejected && error.code === "ORDER_ACTIVE_EXISTS" && error.status === 409,
 );
 
-const id = String(booking.id);
+const { id } = booking;
 assert.equal((await offered).data.broadcastId, id);
 const accepted = await transporter.result(
   transporter.api.POST("/api/v1/broadcasts/{id}/accept", {
