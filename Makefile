@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-long lint lock audit docs clients artefacts bench bench-quick soak mutants clean
+.PHONY: help install run test test-long lint lock audit docs bench bench-quick soak mutants clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1:/p' Makefile | awk -F: '{ printf "  make %-11s %s\n", $$1, $$2 }'
@@ -77,7 +77,8 @@ audit: install ## ask PyPI for known weaknesses of the pinned packages
 docs: install ## the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 "$(BIN)/python" -m mkdocs build --strict
 
-NPM_CI = npm ci --no-audit --no-fund --loglevel=error
+NPM_CI := npm ci --no-audit --no-fund --loglevel=error
+.PHONY: clients artefacts
 clients: install ## the TypeScript client's types, from the API's documents
 	"$(BIN)/python" -m clients.documents clients/typescript/build
 	cd clients/typescript && $(NPM_CI) && npm run --silent generate build/openapi.json build/asyncapi.json

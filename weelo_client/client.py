@@ -14,10 +14,9 @@ from weelo_client.driver import DriverCommands
 from weelo_client.frames import Frame
 from weelo_client.reads import Reads
 from weelo_client.transporter import TransporterCommands
-from weelo_client.webhooks import Webhooks
 
 
-class WeeloClient(CustomerCommands, TransporterCommands, DriverCommands, AdminCommands, Webhooks, Reads):
+class WeeloClient(CustomerCommands, TransporterCommands, DriverCommands, AdminCommands, Reads):
     """All requests of customers, transporters, drivers and operators. The token determines the user and role.
 
     - `base_url`: such as `http://127.0.0.1:8000`, without `/api/v1`.
