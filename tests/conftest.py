@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 import signal
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import long, servers
+from tests.support import answer_checks, deviations, long, servers
 from tests.support.tokens import SECRET
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["REDIS_URL"] = servers.own_redis(number)
     os.environ["JWT_SECRET"] = SECRET
     os.environ["WEELO_ENV"] = "development"
+    answer_checks.install()
+    logging.getLogger("weelo_workers.messaging.run").addHandler(deviations.FromLog())
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -83,6 +86,18 @@ def _lock(name: str, kind: int) -> Iterator[int]:
     with (folder / f"{name}.lock").open("w") as file:
         fcntl.flock(file, kind)
         yield file.fileno()
+
+
+@pytest.fixture(autouse=True)
+def _no_deviations(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail the test if an answer was not as docs/openapi.json says, or a handler rejected with an undeclared code."""
+    if request.node.get_closest_marker("undocumented"):
+        with deviations.tolerated():
+            yield
+        return
+    yield
+    if found := deviations.take():
+        pytest.fail("\n".join(["not as the documents say:", *found[:10]]), pytrace=False)
 
 
 @pytest.fixture(scope="session")

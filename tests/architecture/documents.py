@@ -1,12 +1,15 @@
 """The parts of docs/ that are generated from the code. `python -m tests.architecture.documents` writes them.
 
-A generated part stands between `<!-- generated:NAME -->` and `<!-- /generated -->`. test_documents.py compares each with
-the code.
+A generated part stands between `<!-- generated:NAME -->` and `<!-- /generated -->`. A snapshot is a whole file.
+test_documents.py compares each with the code. `--breaking` writes nothing: it compares the snapshots of the last commit
+with the code, prints the changes that break clients, and returns 1 if there are any.
 """
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -16,7 +19,8 @@ from typing import Any, Literal, get_args, get_origin
 from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
 
-from tests.architecture import compose
+from tests.architecture import api, compose
+from tests.architecture.breaking import breaking_changes
 from tests.support.sources import ROOT
 from weelo_workers.contracts.json_schema import DescribedEnum
 from weelo_workers.contracts.reasons import CustomerReason, ProviderReason, SystemReason
@@ -66,9 +70,46 @@ def names() -> set[str]:
     return set(_BLOCKS)
 
 
-def write() -> list[Path]:
-    """Bring the generated blocks of all pages up to date. Returns the pages that have changed."""
+SNAPSHOTS: dict[str, Callable[[], dict[str, Any]]] = {"openapi.json": api.openapi}
+"""Files in docs/ that hold a whole document: by name, the function that returns the document."""
+
+
+def snapshot(name: str) -> dict[str, Any]:
+    """Return the document that the file holds."""
+    document: dict[str, Any] = json.loads((ROOT / "docs" / name).read_text())
+    return document
+
+
+def without_version(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the document without the version of the software, which changes with each release."""
+    return {**document, "info": {**document["info"], "version": ""}}
+
+
+def breaking() -> list[str]:
+    """Return the changes since the last commit that break clients. A snapshot that was not committed yet has none."""
+    found = []
+    for name, document in SNAPSHOTS.items():
+        last = subprocess.run(
+            ["git", "show", f"HEAD:./docs/{name}"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        if last.returncode == 0 and "paths" in (old := json.loads(last.stdout)):
+            found += [f"{name}: {change}" for change in breaking_changes(old, document())]
+    return found
+
+
+def _write_snapshots() -> list[Path]:
     changed = []
+    for name, document in SNAPSHOTS.items():
+        path = ROOT / "docs" / name
+        if not path.exists() or without_version(snapshot(name)) != without_version(document()):
+            path.write_text(json.dumps(document(), indent=1, ensure_ascii=False) + "\n")
+            changed.append(path)
+    return changed
+
+
+def write() -> list[Path]:
+    """Bring the snapshots and the generated blocks of all pages up to date. Returns the files that have changed."""
+    changed = _write_snapshots()
     for page in pages():
         before = page.read_text()
         after = BLOCK.sub(lambda block: generated(block[1]), before)
@@ -237,5 +278,9 @@ _BLOCKS: dict[str, Callable[[], str]] = {
 }
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--breaking"]:
+        _changes = breaking()
+        sys.stdout.write("".join(f"{change}\n" for change in _changes))
+        sys.exit(bool(_changes))
     for _page in write():
         sys.stdout.write(f"updated {_page.relative_to(ROOT)}\n")

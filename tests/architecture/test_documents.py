@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.documents import BLOCK, generated, names, pages
+from tests.architecture.documents import (
+    BLOCK,
+    SNAPSHOTS,
+    generated,
+    names,
+    pages,
+    snapshot,
+    without_version,
+)
 from tests.support.sources import ROOT, python_files
 from weelo_workers.settings import Settings
 
@@ -30,6 +38,16 @@ def test_a_generated_part_matches_the_code(name: str) -> None:
     if _blocks().get(name) != generated(name):
         pytest.fail(
             f"docs/ is out of date ({name}): run `.venv/bin/python -m tests.architecture.documents`",
+            pytrace=False,
+        )
+
+
+@pytest.mark.parametrize("name", sorted(SNAPSHOTS))
+def test_a_snapshot_matches_the_code(name: str) -> None:
+    if without_version(snapshot(name)) != without_version(SNAPSHOTS[name]()):
+        pytest.fail(
+            f"docs/{name} is out of date: run `.venv/bin/python -m tests.architecture.documents`, and look at"
+            " `git diff` and at `.venv/bin/python -m tests.architecture.documents --breaking`",
             pytrace=False,
         )
 

@@ -105,7 +105,7 @@ def test_an_outcome_has_a_result_or_an_error_or_neither(
 
 def test_a_rejection_is_problem_json_with_its_code_and_what_it_adds() -> None:
     assert Rejected(Code.RATE_LIMITED, extra={"retryAfter": 3}).problem() == {
-        "type": "urn:weelo:problem:RATE_LIMITED",
+        "type": "/docs/codes#RATE_LIMITED",
         "title": "Too many requests",
         "status": 429,
         "detail": "Too many requests",

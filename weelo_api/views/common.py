@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 from uuid import UUID
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
@@ -81,7 +81,7 @@ class Accepted(Wire):
     command_id: CommandId
     command: Annotated[str, Field(examples=["broadcasts.create_booking"])]
     """The name of the command."""
-    status: Annotated[str, Field(examples=["pending"])]
+    status: Literal["pending", "succeeded", "rejected"]
     """`pending`: the command is not executed yet."""
     accepted_at: Timestamp
     """When the command was recorded."""
@@ -89,6 +89,23 @@ class Accepted(Wire):
     """The server's time when it sent this."""
     replayed: bool = False
     """True if an earlier request with the same Idempotency-Key recorded the command."""
+
+
+class AcceptedAgain(Accepted):
+    """202 for a repeated request: with what is known of the outcome."""
+
+    http_status: Annotated[int | None, Field(examples=[201])]
+    """The HTTP status of the outcome; null while the command is pending."""
+    received_at: Timestamp
+    """When the command was recorded."""
+    settled_at: Timestamp | None
+    """When the outcome was recorded; null while the command is pending."""
+    result: Any | None
+    """What the command returned. Absent while it is pending, and if it was rejected."""
+    error: dict[str, Any] | None
+    """The problem (RFC 9457) because of which the command was rejected. Absent otherwise."""
+
+    may_be_absent = frozenset({"result", "error"})
 
 
 class PageOf(Wire, Generic[Item]):
@@ -100,73 +117,16 @@ class PageOf(Wire, Generic[Item]):
     """The `cursor` of the next page; null on the last page."""
 
 
-class Problem(BaseModel):
-    """RFC 9457 problem details."""
+class Api(APIBlueprint):
+    """A blueprint that keeps the declared responses with each view. flask-openapi3 validates requests, and describes nothing."""
 
-    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
-
-    type: Annotated[str, Field(examples=["urn:weelo:problem:BROADCAST_FILLED"])]
-    """A URI of the kind of problem."""
-    title: Annotated[str, Field(examples=["All trucks of this request have been found"])]
-    """What `code` means, in English."""
-    status: Annotated[int, Field(examples=[409])]
-    """The HTTP status."""
-    detail: Annotated[str, Field(examples=["All trucks of this request have been found"])]
-    """What went wrong this time, in English, for developers. It may change: decide by `code`."""
-    code: Annotated[str, Field(examples=["BROADCAST_FILLED"])]
-    """The stable code of the problem, by which apps decide what to do."""
-    retryable: bool
-    """Whether the same request may succeed later."""
+    def _collect_openapi_info(self, rule: str, func: Any, *, responses: Any = None, **options: Any) -> Any:
+        func.responses = responses or {}
+        return super()._collect_openapi_info(rule, func, responses=responses, **{**options, "doc_ui": False})
 
 
-def _documented(statuses: dict[str, str]) -> dict[Any, Any]:
-    schema = Problem.model_json_schema()
-    return {
-        status: {"description": text, "content": {"application/problem+json": {"schema": schema}}}
-        for status, text in statuses.items()
-    }
-
-
-PROBLEMS = _documented(
-    {
-        "400": "Not valid",
-        "401": "Not signed in",
-        "403": "Not for this role",
-        "404": "Not found, or somebody else's",
-        "503": "Cannot be answered at the moment; retry after Retry-After",
-    }
-)
-PROBLEMS_OF_BODIES = _documented({"413": "Larger than 64 KiB", "415": "Not application/json in UTF-8"})
-
-
-PROBLEMS_OF_COMMANDS = _documented(
-    {
-        "409": "Rejected, with Prefer: wait; the code names the reason",
-        "422": "The Idempotency-Key belongs to another request",
-        "429": "Too many requests; retry after Retry-After",
-    }
-)
-
-
-def document_errors(description: dict[str, Any]) -> None:
-    """Document errors of bodies (413, 415) and commands (409, 422, 429) in the operations that can return them."""
-    for operations in description["paths"].values():
-        for operation in operations.values():
-            if "requestBody" in operation:
-                operation["responses"].update(PROBLEMS_OF_BODIES)
-            if "202" in operation["responses"]:
-                operation["responses"].update(PROBLEMS_OF_COMMANDS)
-
-
-def blueprint(domain: str) -> APIBlueprint:
-    return APIBlueprint(
-        domain,
-        __name__,
-        url_prefix="/api/v1",
-        abp_tags=[Tag(name=domain)],
-        abp_security=[{"jwt": []}],
-        abp_responses=PROBLEMS,
-    )
+def blueprint(domain: str) -> Api:
+    return Api(domain, __name__, url_prefix="/api/v1")
 
 
 @contextmanager

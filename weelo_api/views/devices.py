@@ -7,6 +7,7 @@ from pydantic import StringConstraints
 
 from weelo_api.commands.gateway import submit
 from weelo_api.http.access import anyone, caller
+from weelo_api.http.declared import submits
 from weelo_api.views.common import Accepted, Parameters, blueprint
 from weelo_workers.contracts.fleet import (
     DeviceDetails,
@@ -28,6 +29,7 @@ class ByToken(Parameters):
 
 @api.put("/devices/<token>", responses={200: DeviceView, 202: Accepted})
 @anyone
+@submits(RegisterDevice)
 def register_device(path: ByToken, body: DeviceDetails) -> Response:
     """Register an app's FCM token for the caller's pushes."""
     return submit(RegisterDevice(user_id=caller().id, token=path.token, platform=body.platform), body)
@@ -35,6 +37,7 @@ def register_device(path: ByToken, body: DeviceDetails) -> Response:
 
 @api.delete("/devices/<token>", responses={200: ForgottenView, 202: Accepted})
 @anyone
+@submits(ForgetDevice)
 def forget_device(path: ByToken) -> Response:
     """Stop pushes to this app."""
     return submit(ForgetDevice(user_id=caller().id, token=path.token))

@@ -5,6 +5,7 @@ from flask import Response, jsonify
 from weelo_api import telemetry
 from weelo_api.commands.gateway import submit
 from weelo_api.http.access import allow, anyone, caller
+from weelo_api.http.declared import submits
 from weelo_api.views.common import Accepted, PageOf, Paging, Parameters, blueprint, page, replica_session
 from weelo_workers.contracts.fleet import (
     Availability,
@@ -51,6 +52,7 @@ def vehicle_kinds() -> Response:
 
 @api.put("/vehicles/<vehicleNumber>", responses={200: VehicleView, 201: VehicleView, 202: Accepted})
 @allow(Role.TRANSPORTER)
+@submits(RegisterVehicle)
 def register_vehicle(path: ByVehicleNumber, body: VehicleDetails) -> Response:
     """Register a vehicle, or correct its details."""
     command = RegisterVehicle(transporter_id=caller().id, vehicle_number=path.vehicle_number, details=body)
@@ -67,6 +69,7 @@ def vehicles(query: Paging) -> Response:
 
 @api.put("/drivers/<driverId>", responses={200: DriverView, 201: DriverView, 202: Accepted})
 @allow(Role.TRANSPORTER)
+@submits(RegisterDriver)
 def register_driver(path: ByDriverId, body: DriverDetails) -> Response:
     """Add a driver to the fleet, or correct their details."""
     return submit(RegisterDriver(transporter_id=caller().id, driver_id=path.driver_id, details=body), body)
@@ -82,6 +85,7 @@ def drivers(query: Paging) -> Response:
 
 @api.put("/transporter/availability", responses={200: AvailabilityView, 202: Accepted})
 @allow(Role.TRANSPORTER)
+@submits(SetAvailability)
 def set_availability(body: Availability) -> Response:
     """Go online or offline for offers. Refuses more than 10 changes in 5 minutes; a repeated value does not count."""
     return submit(SetAvailability(transporter_id=caller().id, is_available=body.is_available), body)
@@ -97,6 +101,7 @@ def availability() -> Response:
 
 @api.put("/driver/availability", responses={200: DriverView, 202: Accepted})
 @allow(Role.DRIVER)
+@submits(SetDriverAvailability)
 def set_driver_availability(body: Availability) -> Response:
     """Set whether the driver is on duty. The driver's transporter is notified of a change."""
     return submit(SetDriverAvailability(driver_id=caller().id, is_available=body.is_available), body)

@@ -36,6 +36,8 @@ class Frame(Wire):
 class PageOfLog(PageOf[Frame]):
     """One page of the user's log."""
 
+    may_be_absent = frozenset({"oldestSeq"})
+
     oldest_seq: Annotated[int | None, Field(examples=[17])] = None
     """The `seq` with which the log begins. Present only if lines between `after` and it were too old to be kept."""
 

@@ -4,6 +4,7 @@ from flask import Response
 
 from weelo_api.commands.gateway import submit
 from weelo_api.http.access import allow, caller
+from weelo_api.http.declared import rejects, submits
 from weelo_api.views.common import (
     Accepted,
     ById,
@@ -61,6 +62,7 @@ def offers(query: Paging) -> Response:
 
 @api.get("/broadcasts/<id>/offers", responses={200: PageOf[RecipientView]})
 @allow(Role.ADMIN)
+@rejects(Code.BROADCAST_NOT_FOUND)
 def recipients(path: ById, query: Paging) -> Response:
     """The transporters who were offered the broadcast or passed over, newest first.
 
@@ -75,6 +77,7 @@ def recipients(path: ById, query: Paging) -> Response:
 
 @api.get("/broadcasts/<id>/offers/<transporterId>", responses={200: WhyView})
 @allow(Role.ADMIN, Role.TRANSPORTER)
+@rejects(Code.BROADCAST_NOT_FOUND)
 def why(path: ByTransporter) -> Response:
     """Explain why a transporter has or has not an offer of a broadcast. For admins and that transporter."""
     if caller().role is Role.TRANSPORTER and caller().id != path.transporter_id:
@@ -87,6 +90,7 @@ def why(path: ByTransporter) -> Response:
 
 @api.post("/broadcasts/<id>/accept", responses={200: AcceptResult, 202: Accepted})
 @allow(Role.TRANSPORTER)
+@submits(AcceptTrucks)
 def accept(path: ById, body: Acceptance) -> Response:
     """Accept one truck slot or several: all of them or none, unless `partial`."""
     command = AcceptTrucks(
@@ -97,6 +101,7 @@ def accept(path: ById, body: Acceptance) -> Response:
 
 @api.post("/truck-requests/<id>/accept", responses={200: AcceptResult, 202: Accepted})
 @allow(Role.TRANSPORTER)
+@submits(AcceptTrucks)
 def accept_slot(path: ById, body: OneTruck) -> Response:
     """Accept the slot with this id, and no other slot of its broadcast."""
     with primary_session() as session:
@@ -109,6 +114,7 @@ def accept_slot(path: ById, body: OneTruck) -> Response:
 
 @api.post("/broadcasts/<id>/hold", responses={200: HoldView, 202: Accepted})
 @allow(Role.TRANSPORTER)
+@submits(HoldSlots)
 def hold(path: ById, body: SlotsWanted) -> Response:
     """Hold slots, so that no other transporter can take them until the hold ends."""
     return submit(HoldSlots(broadcast_id=path.id, transporter_id=caller().id, request=body), body)
@@ -116,6 +122,7 @@ def hold(path: ById, body: SlotsWanted) -> Response:
 
 @api.post("/holds/<id>/confirm", responses={200: AcceptResult, 202: Accepted})
 @allow(Role.TRANSPORTER)
+@submits(ConfirmHold)
 def confirm_hold(path: ById, body: Confirmation) -> Response:
     """Assign trucks to the held slots. Held slots that get no truck are open to other transporters again."""
     trucks = tuple(Truck(vehicle_id=each.vehicle_id, driver_id=each.driver_id) for each in body.assignments)
@@ -124,6 +131,7 @@ def confirm_hold(path: ById, body: Confirmation) -> Response:
 
 @api.post("/holds/<id>/release", responses={200: HoldView, 202: Accepted})
 @allow(Role.TRANSPORTER)
+@submits(ReleaseHold)
 def release_hold(path: ById) -> Response:
     """Release a hold before it expires."""
     return submit(ReleaseHold(hold_id=path.id, transporter_id=caller().id))
@@ -131,6 +139,7 @@ def release_hold(path: ById) -> Response:
 
 @api.post("/broadcasts/<id>/decline", responses={200: DeclineResult, 202: Accepted})
 @allow(Role.TRANSPORTER)
+@submits(DeclineOffer)
 def decline(path: ById, body: Refusal) -> Response:
     """Decline a broadcast, which then leaves the transporter's list of offers."""
     command = DeclineOffer(

@@ -8,6 +8,7 @@ from typing import Any, get_args
 from flask import Flask, Response, jsonify
 from pydantic.json_schema import models_json_schema
 
+from weelo_api.http.declared import sends
 from weelo_api.websocket.inbound_limits import TOO_BIG, TOO_MANY
 from weelo_api.websocket.messages import Op
 from weelo_api.websocket.transport import FORBIDDEN, GOING_AWAY, TOO_MANY_SOCKETS, TOO_SLOW, UNAUTHORIZED
@@ -123,5 +124,7 @@ def _operation(action: str, messages: dict[str, Any]) -> dict[str, Any]:
 
 def register(app: Flask) -> None:
     @app.get("/asyncapi.json")
+    @sends(200, description="The AsyncAPI document.")
     def asyncapi() -> Response:
+        """Return the AsyncAPI document of the socket."""
         return jsonify(document())

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, field_validator, model_serializer
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 from pydantic.alias_generators import to_camel
 
 from weelo_workers.contracts.command import Command
@@ -13,6 +19,7 @@ from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import FLEET, TIMERS
 from weelo_workers.contracts.reasons import CustomerReason, ReasonCode
 from weelo_workers.contracts.recipients import ToOffered, ToTransportersWithTrucks
+from weelo_workers.contracts.rejections import OF_OWN_BROADCASTS, Code
 from weelo_workers.contracts.statuses import (
     BroadcastKind,
     BroadcastStatus,
@@ -164,7 +171,9 @@ class Cancellation(Request):
 # --- commands -------------------------------------------------------------------------------------------
 
 
-class CreateBooking(Command, name="broadcasts.create_booking", sheddable=True):
+class CreateBooking(
+    Command, name="broadcasts.create_booking", sheddable=True, rejects=(Code.ORDER_ACTIVE_EXISTS,)
+):
     """Create a booking and offer it. `keyed`: the request had an Idempotency-Key."""
 
     customer_id: UUID
@@ -172,7 +181,9 @@ class CreateBooking(Command, name="broadcasts.create_booking", sheddable=True):
     keyed: bool = False
 
 
-class CreateOrder(Command, name="broadcasts.create_order", sheddable=True):
+class CreateOrder(
+    Command, name="broadcasts.create_order", sheddable=True, rejects=(Code.ORDER_ACTIVE_EXISTS,)
+):
     """Create an order and offer it. `keyed`: the request had an Idempotency-Key."""
 
     customer_id: UUID
@@ -180,7 +191,9 @@ class CreateOrder(Command, name="broadcasts.create_order", sheddable=True):
     keyed: bool = False
 
 
-class CancelBroadcast(Command, name="broadcasts.cancel"):
+class CancelBroadcast(
+    Command, name="broadcasts.cancel", rejects=(*OF_OWN_BROADCASTS, Code.BOOKING_CANNOT_CANCEL)
+):
     broadcast_id: UUID
     customer_id: UUID
     kind: BroadcastKind
@@ -262,7 +275,9 @@ class ReofferBroadcast(Command, name="broadcasts.reoffer"):
     new_round: bool = False
 
 
-class ContinuePartial(Command, name="broadcasts.continue_partial"):
+class ContinuePartial(
+    Command, name="broadcasts.continue_partial", rejects=(*OF_OWN_BROADCASTS, Code.INVALID_TRANSITION)
+):
     """Continue an expired broadcast with just the trucks that it has."""
 
     broadcast_id: UUID
@@ -383,6 +398,8 @@ class TruckRequestView(Wire):
 class BroadcastView(Wire):
     """A customer's request for trucks, which is offered to transporters: a booking or an order."""
 
+    may_be_absent = frozenset({"bookingId", "orderId"})
+
     id: BroadcastId
     kind: BroadcastKind
     """Whether this is a booking or an order."""
@@ -480,6 +497,11 @@ class TransitionDetails(Wire):
     """The id of the vehicle that replaced another one."""
     driver_id: DriverId | None = None
     """The id of the driver who replaced another one."""
+
+    may_be_absent = frozenset(
+        {"reason", "reasonCode", "note", "step", "radiusKm", "told", "passedOver", "late", "trucks", "slots"}
+        | {"vehicleId", "driverId"}
+    )
 
     @model_serializer(mode="wrap")
     def _only_what_is_there(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import Event
 from weelo_workers.contracts.recipients import ToTransporter
+from weelo_workers.contracts.rejections import Code
 from weelo_workers.contracts.statuses import Platform, VehicleStatus
 from weelo_workers.contracts.vehicle_kinds import (
     KindName,
@@ -93,35 +94,37 @@ class DeviceDetails(Request):
 # --- commands -------------------------------------------------------------------------------------------
 
 
-class RegisterVehicle(Command, name="fleet.register_vehicle"):
+class RegisterVehicle(
+    Command, name="fleet.register_vehicle", rejects=(Code.VEHICLE_EXISTS, Code.VEHICLE_BUSY)
+):
     transporter_id: UUID
     vehicle_number: str
     details: VehicleDetails
 
 
-class RegisterDriver(Command, name="fleet.register_driver"):
+class RegisterDriver(Command, name="fleet.register_driver", rejects=(Code.DRIVER_EXISTS,)):
     transporter_id: UUID
     driver_id: UUID
     details: DriverDetails
 
 
-class SetAvailability(Command, name="fleet.set_availability"):
+class SetAvailability(Command, name="fleet.set_availability", rejects=(Code.TOGGLE_RATE_LIMITED,)):
     transporter_id: UUID
     is_available: bool
 
 
-class SetDriverAvailability(Command, name="fleet.set_driver_availability"):
+class SetDriverAvailability(Command, name="fleet.set_driver_availability", rejects=(Code.NOT_FOUND,)):
     driver_id: UUID
     is_available: bool
 
 
-class RegisterDevice(Command, name="fleet.register_device"):
+class RegisterDevice(Command, name="fleet.register_device", rejects=()):
     user_id: UUID
     token: str
     platform: str
 
 
-class ForgetDevice(Command, name="fleet.forget_device"):
+class ForgetDevice(Command, name="fleet.forget_device", rejects=()):
     user_id: UUID
     token: str
 

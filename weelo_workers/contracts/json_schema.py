@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Any, Self, cast
 
@@ -38,18 +39,25 @@ class DescribedEnum(StrEnum):
         return schema
 
 
-def of_fields(core_schema: CoreSchema) -> CoreSchema:
-    """Return the schema of a model without its serializer.
+def model_schema(
+    core_schema: CoreSchema, handler: GetJsonSchemaHandler, may_be_absent: Collection[str] = ()
+) -> JsonSchemaValue:
+    """Return the tidied schema of a model, as if it had no serializer of its own.
 
-    With it, the JSON schema of what leaves the server would be that of any object. The serializers of the API's models
-    only leave out fields that are not required.
+    With a serializer, pydantic would describe what leaves the server as an untyped object. The serializers of the API's
+    models only leave out fields. `may_be_absent`: the names of these fields in JSON.
     """
-    return cast(CoreSchema, {name: part for name, part in core_schema.items() if name != "serialization"})
+    schema = handler(
+        cast(CoreSchema, {name: part for name, part in core_schema.items() if name != "serialization"})
+    )
+    tidy(handler.resolve_ref_schema(schema), may_be_absent)
+    return schema
 
 
-def tidy(schema: JsonSchemaValue) -> JsonSchemaValue:
+def tidy(schema: JsonSchemaValue, may_be_absent: Collection[str] = ()) -> JsonSchemaValue:
     """Change the schema of a model in place, and return it.
 
+    - The fields that `may_be_absent` are not required.
     - No field has `default: null`: a field that may be left out is not required, and generators of clients would read
       a default as a value that is always there.
     - No field has a title: pydantic makes it of the field's name, which stands beside it.
@@ -61,6 +69,9 @@ def tidy(schema: JsonSchemaValue) -> JsonSchemaValue:
             del field["default"]
         for choice in field.get("anyOf", ()):
             _move_up(choice, field)
+    required = [name for name in schema.pop("required", ()) if name not in may_be_absent]
+    if required:
+        schema["required"] = required
     return schema
 
 

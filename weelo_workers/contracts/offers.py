@@ -14,6 +14,7 @@ from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.contracts.reasons import ProviderReason
 from weelo_workers.contracts.recipients import ToTransporter
+from weelo_workers.contracts.rejections import OF_ALLOCATIONS, OF_CLOSED_BROADCASTS, OF_TRUCKS, Code
 from weelo_workers.contracts.statuses import (
     BroadcastStatus,
     HoldStatus,
@@ -137,7 +138,17 @@ def _refuse_doubles(what: str, ids: Sequence[UUID]) -> None:
 # --- commands -------------------------------------------------------------------------------------------
 
 
-class AcceptTrucks(Command, name="offers.accept"):
+class AcceptTrucks(
+    Command,
+    name="offers.accept",
+    rejects=(
+        Code.BROADCAST_NOT_FOUND,
+        *OF_CLOSED_BROADCASTS,
+        *OF_TRUCKS,
+        *OF_ALLOCATIONS,
+        Code.SLOT_GIVEN_BACK,
+    ),
+):
     """Assign these trucks to slots: all of them or none, or with `partial` as many as there are open slots."""
 
     broadcast_id: UUID
@@ -146,7 +157,18 @@ class AcceptTrucks(Command, name="offers.accept"):
     partial: bool = False
 
 
-class HoldSlots(Command, name="offers.hold"):
+class HoldSlots(
+    Command,
+    name="offers.hold",
+    rejects=(
+        Code.BROADCAST_NOT_FOUND,
+        *OF_CLOSED_BROADCASTS,
+        Code.HOLD_EXPIRED,
+        Code.VEHICLE_TYPE_MISMATCH,
+        Code.SLOT_GIVEN_BACK,
+        Code.NOT_ENOUGH_AVAILABLE,
+    ),
+):
     """Reserve slots for this transporter."""
 
     broadcast_id: UUID
@@ -154,26 +176,40 @@ class HoldSlots(Command, name="offers.hold"):
     request: SlotsWanted
 
 
-class ConfirmHold(Command, name="offers.confirm_hold"):
+class ConfirmHold(
+    Command,
+    name="offers.confirm_hold",
+    rejects=(
+        Code.HOLD_NOT_FOUND,
+        Code.HOLD_EXPIRED,
+        Code.BROADCAST_CANCELLED,
+        Code.BROADCAST_EXPIRED,
+        *OF_TRUCKS,
+        Code.REQUEST_ALREADY_TAKEN,
+        Code.NOT_ENOUGH_AVAILABLE,
+    ),
+):
     hold_id: UUID
     transporter_id: UUID
     trucks: tuple[Truck, ...]
 
 
-class ReleaseHold(Command, name="offers.release_hold"):
+class ReleaseHold(
+    Command, name="offers.release_hold", rejects=(Code.HOLD_NOT_FOUND, Code.INVALID_TRANSITION)
+):
     """End a hold early, at the transporter's request."""
 
     hold_id: UUID
     transporter_id: UUID
 
 
-class ExpireHold(Command, name="offers.expire_hold", queue=TIMERS):
+class ExpireHold(Command, name="offers.expire_hold", queue=TIMERS, rejects=(Code.HOLD_NOT_FOUND,)):
     """Timer: end the hold when its time is over."""
 
     hold_id: UUID
 
 
-class DeclineOffer(Command, name="offers.decline"):
+class DeclineOffer(Command, name="offers.decline", rejects=(Code.BROADCAST_NOT_FOUND,)):
     broadcast_id: UUID
     transporter_id: UUID
     reason: str | None = None

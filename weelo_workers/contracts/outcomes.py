@@ -14,6 +14,8 @@ from weelo_workers.contracts.wire import CommandId, Timestamp, Wire
 class Outcome(Wire):
     """The outcome of a command: `result` if it succeeded, `error` if it was rejected."""
 
+    may_be_absent = frozenset({"result", "error"})
+
     command_id: CommandId
     command: Annotated[str, Field(examples=["offers.accept"])]
     """The name of the command."""

@@ -13,6 +13,7 @@ from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.contracts.reasons import CustomerReason, OperatorReason, ProviderReason, ReasonCode
 from weelo_workers.contracts.recipients import ToDriver
+from weelo_workers.contracts.rejections import OF_DRIVERS_ASSIGNMENTS, OF_TRUCKS, Code
 from weelo_workers.contracts.statuses import AssignmentStatus, EndOutcome, Role, TripCancelledBecause
 from weelo_workers.contracts.wire import (
     AssignmentId,
@@ -127,19 +128,25 @@ class TripLocation(Request):
 # --- commands -------------------------------------------------------------------------------------------
 
 
-class DriverAccepts(Command, name="trips.driver_accept"):
+class DriverAccepts(
+    Command,
+    name="trips.driver_accept",
+    rejects=(*OF_DRIVERS_ASSIGNMENTS, Code.ASSIGNMENT_EXPIRED, Code.INVALID_TRANSITION),
+):
     assignment_id: UUID
     driver_id: UUID
 
 
-class DriverDeclines(Command, name="trips.driver_decline"):
+class DriverDeclines(
+    Command, name="trips.driver_decline", rejects=(*OF_DRIVERS_ASSIGNMENTS, Code.INVALID_TRANSITION)
+):
     assignment_id: UUID
     driver_id: UUID
     reason: str | None = None
     reason_code: ProviderReason | None = None
 
 
-class GiveBack(Command, name="trips.give_back"):
+class GiveBack(Command, name="trips.give_back", rejects=(*OF_DRIVERS_ASSIGNMENTS, Code.INVALID_TRANSITION)):
     """Give a truck back: it does not come, and its slot is searched for again. `role`: driver or transporter."""
 
     assignment_id: UUID
@@ -149,7 +156,11 @@ class GiveBack(Command, name="trips.give_back"):
     note: str | None = None
 
 
-class ReplaceTruck(Command, name="trips.replace"):
+class ReplaceTruck(
+    Command,
+    name="trips.replace",
+    rejects=(Code.ASSIGNMENT_NOT_FOUND, Code.INVALID_TRANSITION, *OF_TRUCKS),
+):
     """Send another driver, another vehicle or both on the same trip."""
 
     assignment_id: UUID
@@ -159,7 +170,11 @@ class ReplaceTruck(Command, name="trips.replace"):
     reason_code: ProviderReason | None = None
 
 
-class ReportNoShow(Command, name="trips.report_no_show"):
+class ReportNoShow(
+    Command,
+    name="trips.report_no_show",
+    rejects=(*OF_DRIVERS_ASSIGNMENTS, Code.INVALID_TRANSITION, Code.TOO_EARLY),
+):
     """Report that the customer did not come to the pickup. The trip ends."""
 
     assignment_id: UUID
@@ -167,7 +182,9 @@ class ReportNoShow(Command, name="trips.report_no_show"):
     note: str | None = None
 
 
-class CancelTruck(Command, name="trips.cancel_truck"):
+class CancelTruck(
+    Command, name="trips.cancel_truck", rejects=(Code.ASSIGNMENT_NOT_FOUND, Code.BOOKING_CANNOT_CANCEL)
+):
     """Cancel one truck of a broadcast."""
 
     assignment_id: UUID
@@ -176,7 +193,7 @@ class CancelTruck(Command, name="trips.cancel_truck"):
     note: str | None = None
 
 
-class EndTrip(Command, name="trips.end"):
+class EndTrip(Command, name="trips.end", rejects=(Code.ASSIGNMENT_NOT_FOUND, Code.INVALID_TRANSITION)):
     """End a trip as completed or as failed, for an operator."""
 
     assignment_id: UUID
@@ -218,7 +235,7 @@ class ReportStalled(Watchdog, name="trips.report_stalled", queue=TIMERS):
     status: AssignmentStatus
 
 
-class AdvanceTrip(Command, name="trips.advance"):
+class AdvanceTrip(Command, name="trips.advance", rejects=(*OF_DRIVERS_ASSIGNMENTS, Code.INVALID_TRANSITION)):
     """Advance a trip to this status. `occurred_at`: when it was reached, by the phone's clock."""
 
     trip_id: UUID

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
 from pydantic import (
@@ -21,7 +21,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from weelo_workers.contracts.json_schema import of_fields, tidy
+from weelo_workers.contracts.json_schema import model_schema
 
 
 def rfc3339(moment: datetime) -> str:
@@ -267,15 +267,18 @@ class Wire(BaseModel):
         populate_by_name=True,
         extra="ignore",
         use_attribute_docstrings=True,
+        # A field with a default may be left out of what is received. What is sent contains it.
+        json_schema_serialization_defaults_required=True,
     )
+
+    may_be_absent: ClassVar[frozenset[str]] = frozenset()
+    """The fields, by their names in JSON, that the model's serializer may leave out."""
 
     @classmethod
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        schema = handler(of_fields(core_schema))
-        tidy(handler.resolve_ref_schema(schema))
-        return schema
+        return model_schema(core_schema, handler, cls.may_be_absent)
 
     def json_dict(self) -> dict[str, Any]:
         """Return the value as JSON-ready data with the contract's names."""
