@@ -33,6 +33,7 @@ ROUTES_WITHOUT_A_METHOD = {
     "GET /api/v1/broadcasts/*/offers/*": "operators read it, with `get`",
     "GET /api/v1/ws": "the channel connects to it",
     "* /api/v1/sandbox/*": "it exists in a sandbox only",
+    "GET /": "a page for people",
     "GET /healthz": "for operators",
     "GET /readyz": "for operators",
     "GET /metrics": "for operators",
