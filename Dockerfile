@@ -10,7 +10,7 @@ WORKDIR /src
 COPY requirements.lock ./
 RUN /opt/weelo/bin/pip install --only-binary=:all: --require-hashes --requirement requirements.lock
 
-COPY setup.cfg pyproject.toml README.md LICENSE celeryconfig.py ./
+COPY setup.cfg pyproject.toml LICENSE celeryconfig.py ./
 COPY weelo_workers weelo_workers
 COPY weelo_api weelo_api
 COPY weelo_client weelo_client

@@ -68,7 +68,7 @@ lint: install ## ruff, mypy and the import rules
 lock: install ## pin all packages with hashes in requirements.lock
 	$(PIP_INSTALL) --editable ".[audit]"
 	CUSTOM_COMPILE_COMMAND="make lock" "$(BIN)/pip-compile" --quiet --generate-hashes --allow-unsafe --strip-extras \
-	  --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --output-file requirements.lock setup.cfg
+	  --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --extra server --output-file requirements.lock setup.cfg
 
 audit: install ## ask PyPI for known weaknesses of the pinned packages
 	$(PIP_INSTALL) --editable ".[audit]"
@@ -79,6 +79,22 @@ vendor: install ## fetch the vendored files of other projects and check their ha
 
 docs: install ## the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 "$(BIN)/python" -m mkdocs build --strict
+
+NPM_CI := npm ci --no-audit --no-fund --loglevel=error
+.PHONY: clients artefacts
+clients: install ## the TypeScript client's types, from the API's documents
+	"$(BIN)/python" -m clients.documents clients/typescript/build
+	cd clients/typescript && $(NPM_CI) && npm run --silent generate build/openapi.json build/asyncapi.json
+
+# The wheel is built from the source archive, so that this archive is known to be complete.
+artefacts: install ## the packages of both clients and of the server, and the API's documents, in dist/
+	rm -rf dist
+	"$(BIN)/python" -m clients.documents dist
+	"$(BIN)/python" -m build --outdir dist . >/dev/null
+	cp weelo_client/README.md dist/weelo-client-README.md
+	@if command -v npm >/dev/null; then set -ex; cd clients/typescript; $(NPM_CI); npm pack --silent --pack-destination ../../dist; \
+	else echo "npm is missing: the TypeScript client is left out"; fi
+	@ls -l dist
 
 bench: install ## measure costs against a ceiling in the same run
 	"$(BIN)/python" -m bench
@@ -98,4 +114,4 @@ fuzz: install ## send CASES=20000 random requests [SEED=1] to a running system
 	"$(BIN)/python" -m tests.fuzz --cases "$(CASES)" $(if $(SEED),--seed "$(SEED)")
 
 clean: ## remove the environment and the development data
-	rm -rf "$(VENV)" .weelo .pytest_cache .mypy_cache .ruff_cache *.egg-info site
+	rm -rf "$(VENV)" .weelo .pytest_cache .mypy_cache .ruff_cache *.egg-info site dist

@@ -47,7 +47,7 @@ class Reads(Commands):
 
     def timeline(self, broadcast_id: str) -> list[TimelineEntry]:
         """Return every transition with its cause, oldest first. For the broadcast's customer and admins."""
-        return self.items(f"/broadcasts/{broadcast_id}/timeline")
+        return cast(list[TimelineEntry], self.get(f"/broadcasts/{broadcast_id}/timeline")["items"])
 
     # --- transporter and driver ---------------------------------------------------------------------------
 
@@ -71,11 +71,11 @@ class Reads(Commands):
 
     def vehicle_kinds(self) -> list[VehicleKind]:
         """Return the kinds that can be requested and registered. Another kind is a 400 that lists similar ones."""
-        return self.items("/vehicle-kinds")
+        return cast(list[VehicleKind], self.get("/vehicle-kinds")["items"])
 
     def reasons(self) -> list[Reason]:
         """Return the reason codes by actor and stage, in the order in which an app lists them."""
-        return self.items("/reasons")
+        return cast(list[Reason], self.get("/reasons")["items"])
 
     def events(self, after: int = 0, limit: int | None = None) -> list[LoggedEvent]:
         """Return one page of the user's own log after the `seq` `after`, in order, as the socket sends it.

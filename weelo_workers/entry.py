@@ -11,6 +11,7 @@ from weelo_workers import bootstrap
 from weelo_workers.python_variables import harmless
 
 INTERRUPTED = 128 + 2  # Shells report SIGINT by this exit code.
+REFUSED = 2  # as in weelo_workers/cli.py, which cannot be imported without the packages of the server
 
 
 def main() -> None:
@@ -24,6 +25,12 @@ def main() -> None:
         from weelo_workers.cli import main as weelo  # noqa: PLC0415
 
         weelo()
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.startswith("weelo_"):
+            raise
+        # `pip install weelo` installs the client only.
+        sys.stderr.write(f"weelo: the package {missing.name} is missing; run: pip install 'weelo[server]'\n")
+        sys.exit(REFUSED)
     except KeyboardInterrupt:
         # The imports were interrupted, so a traceback would not help.
         sys.exit(INTERRUPTED)

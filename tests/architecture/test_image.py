@@ -57,7 +57,7 @@ def test_it_is_built_from_files_whose_hash_is_known() -> None:
     assert "--require-hashes --requirement requirements.lock" in " ".join(_all(BUILD, "RUN"))
     locked = dict(LOCKED.findall((ROOT / "requirements.lock").read_text()))
     asked = re.findall(
-        r"^([\w-]+)(?:\[\w+\])?==(\S+)$", setup_cfg()["options"]["install_requires"], re.MULTILINE
+        r"^([\w-]+)(?:\[\w+\])?==(\S+)$", setup_cfg()["options.extras_require"]["server"], re.MULTILINE
     )
     assert len(asked) > 20
     assert {name: locked.get(name) for name, _ in asked} == dict(asked), "run `make lock`"
