@@ -4,10 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-long lint lock audit docs bench bench-quick soak mutants clean
+.PHONY: help install run test test-long asyncapi-parser lint lock audit docs bench bench-quick soak mutants clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1:/p' Makefile | awk -F: '{ printf "  make %-11s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1:/p' Makefile | awk -F: '{ printf "  make %-15s %s\n", $$1, $$2 }'
 
 # Variables of other programs must not change what is installed or run. pip keeps those that set the source of packages.
 PIP_SOURCES := PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_NO_INDEX PIP_TRUSTED_HOST PIP_CERT PIP_CLIENT_CERT \
@@ -58,6 +58,9 @@ test: install ## the test suite, on real servers
 
 test-long: install ## the test suite with its longest tests, and more rounds of the races
 	"$(BIN)/python" -m pytest --long
+
+asyncapi-parser: ## the public parser that a test validates docs/asyncapi.json with (needs Node)
+	npm ci --prefix tests/architecture/asyncapi_parser --ignore-scripts --no-audit --no-fund
 
 lint: install ## ruff, mypy and the import rules
 	"$(BIN)/ruff" check .

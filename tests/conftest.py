@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import long, servers
+from tests.support import deviations, long, message_checks, servers
 from tests.support.tokens import SECRET
 
 if TYPE_CHECKING:
@@ -83,6 +83,16 @@ def _lock(name: str, kind: int) -> Iterator[int]:
     with (folder / f"{name}.lock").open("w") as file:
         fcntl.flock(file, kind)
         yield file.fileno()
+
+
+@pytest.fixture(autouse=True)
+def messages_as_documented() -> Iterator[None]:
+    """Fail a test that has seen a message which deviates from asyncapi.json."""
+    message_checks.install()
+    yield
+    message_checks.finish()
+    if seen := deviations.drain():
+        pytest.fail("\n".join(["this test saw deviations from the documents:", *seen[:20]]), pytrace=False)
 
 
 @pytest.fixture(scope="session")

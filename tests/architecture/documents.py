@@ -1,11 +1,12 @@
 """The parts of docs/ that are generated from the code. `python -m tests.architecture.documents` writes them.
 
 A generated part stands between `<!-- generated:NAME -->` and `<!-- /generated -->`. test_documents.py compares each with
-the code.
+the code. `DOCUMENTS` are whole files.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from pydantic.fields import FieldInfo
 
 from tests.architecture import compose
 from tests.support.sources import ROOT
+from weelo_api.websocket import asyncapi
+from weelo_api.websocket.close_codes import CloseCode
 from weelo_workers.contracts.statuses import (
     AssignmentStatus,
     BroadcastStatus,
@@ -42,6 +45,26 @@ WITH_PARTIES = ("broadcast", "truck_request", "hold", "assignment")
 BLOCK = re.compile(r"<!-- generated:([\w-]+) -->\n.*?<!-- /generated -->", re.DOTALL)
 
 
+DOCUMENTS: dict[str, Callable[[], dict[str, Any]]] = {"docs/asyncapi.json": asyncapi.document}
+"""Whole files, each with the function that makes its content."""
+
+
+def snapshot(path: str) -> str:
+    """Return the content of a document as text, in a stable order."""
+    return json.dumps(DOCUMENTS[path](), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def same_document(one: str, other: str) -> bool:
+    """Return whether two texts are the same document, apart from its version."""
+    return _without_version(one) == _without_version(other)
+
+
+def _without_version(text: str) -> Any:
+    document = json.loads(text)
+    del document["info"]["version"]
+    return document
+
+
 def generated(name: str) -> str:
     """Return the generated block of this name, with the two markers around it."""
     return f"<!-- generated:{name} -->\n{_BLOCKS[name]()}\n<!-- /generated -->"
@@ -57,7 +80,7 @@ def names() -> set[str]:
 
 
 def write() -> list[Path]:
-    """Bring the generated blocks of all pages up to date. Returns the pages that have changed."""
+    """Bring the generated blocks of all pages and `DOCUMENTS` up to date. Returns the files that have changed."""
     changed = []
     for page in pages():
         before = page.read_text()
@@ -65,6 +88,11 @@ def write() -> list[Path]:
         if after != before:
             page.write_text(after)
             changed.append(page)
+    for path in DOCUMENTS:
+        file, after = ROOT / path, snapshot(path)
+        if not file.exists() or not same_document(file.read_text(), after):
+            file.write_text(after)
+            changed.append(file)
     return changed
 
 
@@ -192,9 +220,15 @@ def _compose() -> str:
     return "\n".join(lines)
 
 
+def _close_codes() -> str:
+    rows = [f"| {code.value} | {code.meaning} | {code.remedy} |" for code in CloseCode]
+    return "\n".join(["| close code | when | what to do |", "|---|---|---|", *rows])
+
+
 _BLOCKS: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "compose": _compose,
+    "close-codes": _close_codes,
     **{f"lifecycle-{name}": lambda name=name: _lifecycle(name) for name in LIFECYCLES},  # type: ignore[misc]
     **{f"ways-out-{name}": lambda name=name: _ways_out(name) for name in WITH_PARTIES},  # type: ignore[misc]
 }

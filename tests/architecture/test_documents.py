@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.documents import BLOCK, generated, names, pages
+from tests.architecture.documents import (
+    BLOCK,
+    DOCUMENTS as FILES,
+    generated,
+    names,
+    pages,
+    same_document,
+    snapshot,
+)
 from tests.support.sources import ROOT, python_files
 from weelo_workers.settings import Settings
 
@@ -31,6 +39,14 @@ def test_a_generated_part_matches_the_code(name: str) -> None:
         pytest.fail(
             f"docs/ is out of date ({name}): run `.venv/bin/python -m tests.architecture.documents`",
             pytrace=False,
+        )
+
+
+@pytest.mark.parametrize("path", sorted(FILES))
+def test_a_generated_file_matches_the_code(path: str) -> None:
+    if not same_document((ROOT / path).read_text(), snapshot(path)):
+        pytest.fail(
+            f"{path} is out of date: run `.venv/bin/python -m tests.architecture.documents`", pytrace=False
         )
 
 

@@ -11,10 +11,11 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Event, Ping, Request
 
 from weelo_api.websocket import transport
-from weelo_api.websocket.transport import POLICY_VIOLATION, PeerGone, WebSocketTransport
+from weelo_api.websocket.close_codes import CloseCode
+from weelo_api.websocket.transport import PeerGone, WebSocketTransport
 
 PING_SECONDS = 0.15
-NO_ANSWER = CloseConnection(POLICY_VIOLATION, "no answer to a ping")
+NO_ANSWER = CloseConnection(CloseCode.POLICY_VIOLATION, "no answer to a ping")
 
 
 @pytest.fixture

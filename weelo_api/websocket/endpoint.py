@@ -15,10 +15,11 @@ from werkzeug.exceptions import MethodNotAllowed
 from weelo_api.auth import Identity, authenticate, authenticate_header
 from weelo_api.http.errors import problem
 from weelo_api.websocket import handshake
+from weelo_api.websocket.close_codes import CloseCode
 from weelo_api.websocket.hub import hub
 from weelo_api.websocket.messages import Auth, parse
 from weelo_api.websocket.session import SocketSession
-from weelo_api.websocket.transport import UNAUTHORIZED, Disconnect, WebSocketTransport
+from weelo_api.websocket.transport import Disconnect, WebSocketTransport
 from weelo_workers.contracts.rejections import Code, Rejected
 
 PATH = "/api/v1/ws"
@@ -76,7 +77,7 @@ def _by_header(authorization: str) -> Identity:
     try:
         return authenticate_header(authorization)
     except Rejected as rejected:
-        raise Disconnect(UNAUTHORIZED, rejected.code.title) from None
+        raise Disconnect(CloseCode.UNAUTHORIZED, rejected.code.title) from None
 
 
 async def _by_first_frame(transport: WebSocketTransport) -> Identity:
@@ -85,7 +86,7 @@ async def _by_first_frame(transport: WebSocketTransport) -> Identity:
         await transport.wait(left)
         if (first := transport.next_message()) is not None:
             return _by_token(first)
-    raise Disconnect(UNAUTHORIZED, "authenticate within 5 s")
+    raise Disconnect(CloseCode.UNAUTHORIZED, "authenticate within 5 s")
 
 
 def _by_token(message: str | bytes) -> Identity:
@@ -95,4 +96,4 @@ def _by_token(message: str | bytes) -> Identity:
             raise Rejected(Code.UNAUTHORIZED)  # noqa: TRY301 (one place answers all refusals)
         return authenticate(op.token)
     except Rejected as rejected:
-        raise Disconnect(UNAUTHORIZED, rejected.code.title) from None
+        raise Disconnect(CloseCode.UNAUTHORIZED, rejected.code.title) from None
