@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,9 +11,22 @@ from pathlib import Path
 import pytest
 
 from tests.support.servers import DEMO, own_database, own_redis
+from tests.support.sources import ROOT
 from tests.support.system import System
 from tests.support.tokens import SECRET
 from weelo_workers.runtime.programs import DEMO_PACE
+
+# Plays the demo and checks every frame that it receives.
+PLAY = """
+import sys
+from tests.support import deviations, message_checks
+from weelo_demo import play
+message_checks.install()
+code = play({url!r}, {secret!r})
+checked = message_checks.finish()
+print(checked, "messages were checked")
+sys.exit("\\n".join(deviations.drain()) or code)
+"""
 
 pytestmark = pytest.mark.xdist_group("system")
 
@@ -31,9 +45,11 @@ def stage(tmp_path: Path) -> Iterator[System]:
 
 
 def test_every_scenario_of_the_demo_ends_as_it_should(stage: System) -> None:
-    code = f"import sys; from weelo_demo import play; sys.exit(play({stage.url!r}, {SECRET!r}))"
+    code = PLAY.format(url=stage.url, secret=SECRET)
     shown = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=150
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=150, cwd=ROOT
     )
     assert shown.returncode == 0, shown.stdout[-5000:] + shown.stderr[-2000:]
+    [checked] = re.findall(r"^(\d+) messages were checked$", shown.stdout, re.MULTILINE)
+    assert int(checked) > 100
     assert "11 of 11 scenarios ended as they should" in shown.stdout

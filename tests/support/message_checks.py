@@ -11,7 +11,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any
 from weakref import WeakSet
@@ -36,6 +36,8 @@ def _is_time(value: object) -> bool:
 
 _kept: deque[tuple[Callable[[Any], list[str]], Any]] = deque()
 _scripted_ports: set[int] = set()
+
+MAX_KEPT = 50_000
 
 
 # --- one message ----------------------------------------------------------------------------------------
@@ -85,30 +87,40 @@ def _closed(schema: Any) -> Any:
 
 def check_frame(frame: Any) -> None:
     """Check a frame of the server, as JSON text or parsed."""
-    _kept.append((_problems_of_frame, frame))
+    _keep(_problems_of_frame, frame)
 
 
 def check_op(op: dict[str, Any]) -> None:
     """Check a message of a client that has no reason to send a wrong one."""
-    _kept.append((_problems_of_op, op))
+    _keep(_problems_of_op, op)
 
 
 def check_push(data: dict[str, str]) -> None:
     """Check the data of a push."""
-    _kept.append((_problems_of_push, data))
+    _keep(_problems_of_push, data)
 
 
 def check_close(code: int) -> None:
     """Check the code in a close frame of the server."""
-    _kept.append((_problems_of_close, code))
+    _keep(_problems_of_close, code)
 
 
-def finish() -> None:
-    """Check the messages seen since the last call, and note what deviates."""
-    while _kept:
-        check, message = _kept.popleft()
-        for problem in check(message):
-            deviations.note(problem)
+def finish() -> int:
+    """Check the messages seen since the last call, note what deviates, and return how many messages were checked."""
+    count = 0
+    with suppress(IndexError):
+        while True:
+            check, message = _kept.popleft()
+            count += 1
+            for problem in check(message):
+                deviations.note(problem)
+    return count
+
+
+def _keep(check: Callable[[Any], list[str]], message: Any) -> None:
+    _kept.append((check, message))
+    if len(_kept) >= MAX_KEPT:  # only long runs under faults see so many
+        finish()
 
 
 @contextmanager
@@ -186,11 +198,21 @@ def _on_received(socket: websocket.WebSocket, opcode: int, payload: bytes) -> No
 
 
 def _is_documented(frame: ABNF) -> bool:
-    """Return whether a frame is a control frame or contains a documented op."""
+    """Return whether a frame is a control frame, or a text frame with a documented op in JSON of RFC 8259."""
     if frame.opcode not in (ABNF.OPCODE_TEXT, ABNF.OPCODE_CONT, ABNF.OPCODE_BINARY):
         return True
     try:
-        op = json.loads(frame.data)
-    except ValueError:
+        op = json.loads(frame.data, object_pairs_hook=_unique, parse_constant=_no_number)
+    except (ValueError, RecursionError):
         return False
-    return isinstance(op, dict) and isinstance(op.get("op"), str) and not _problems_of_op(op)
+    return frame.opcode == ABNF.OPCODE_TEXT and isinstance(op, dict) and not _problems_of_op(op)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(found := dict(pairs)) < len(pairs):
+        raise ValueError("a name appears more than once")
+    return found
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
