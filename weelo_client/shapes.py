@@ -71,6 +71,7 @@ class TruckRequest(TypedDict):
     requestNumber: int
     vehicleType: str
     vehicleSubtype: str
+    vehicleKey: str
     pricePerTruck: int | None
     status: str
 
@@ -204,7 +205,7 @@ class Availability(TypedDict):
 
 
 class VehicleKind(TypedDict):
-    """A kind of the catalogue. Spellings of the same kind have the same key."""
+    """A kind of the catalogue. All spellings of the same kind have the same key: `vehicleKey` elsewhere."""
 
     vehicleType: str
     vehicleSubtype: str
@@ -220,6 +221,23 @@ class Reason(TypedDict):
     stage: str
     code: OperatorReason
     label: str
+
+
+class TransitionDetails(TypedDict, total=False):
+    """Why and how a transition happened. Only the fields that the transition has are present."""
+
+    reason: str
+    reasonCode: ReasonCode
+    note: str
+    step: int
+    radiusKm: float | None
+    told: int
+    passedOver: dict[str, int]
+    late: bool
+    trucks: int
+    slots: int
+    vehicleId: str
+    driverId: str
 
 
 class TimelineEntry(TypedDict):
@@ -239,7 +257,7 @@ class TimelineEntry(TypedDict):
     cause: str
     commandId: str
     actorId: str | None
-    details: dict[str, Any]
+    details: TransitionDetails
 
 
 class LoggedEvent(TypedDict):

@@ -34,11 +34,12 @@ class VehicleKind:
         return f"{self.vehicle_type} {self.vehicle_subtype}"
 
 
-OPEN = VehicleKind("Open", "17 Feet")  # every transporter has a truck of this kind
-CONTAINER = VehicleKind("Container", "20 Feet")
-TIPPER = VehicleKind("Tipper", "9-11 Ton")
-LCV = VehicleKind("LCV", "14 Feet")
-TRAILER = VehicleKind("Trailer", "40 Feet")  # only transporters outside the city have a truck of this kind
+# The spelling of the catalogue, in which the API names the kinds of slots.
+OPEN = VehicleKind("open", "17 Feet")  # every transporter has a truck of this kind
+CONTAINER = VehicleKind("container", "20 Feet")
+TIPPER = VehicleKind("tipper", "9-11 Ton")
+LCV = VehicleKind("lcv", "14 Feet Open")
+TRAILER = VehicleKind("trailer", "40 Feet")  # only transporters outside the city have a truck of this kind
 
 
 class Person:

@@ -19,7 +19,7 @@ from weelo_workers.contracts.broadcasts import (
     CatchUp,
     WidenBroadcast,
 )
-from weelo_workers.contracts.reasons import ProviderReason, ReasonCode
+from weelo_workers.contracts.reasons import ProviderReason, ReasonCode, stored_code
 from weelo_workers.contracts.recipients import ToDriver, ToTransportersWithTrucks
 from weelo_workers.contracts.statuses import (
     AssignmentStatus,
@@ -195,7 +195,7 @@ def announce_trip_cancelled(
             **broadcast_header(broadcast),
             assignment=assignment_view(assignment),
             reason=because,
-            reason_code=reason_code or assignment.reason_code,
+            reason_code=reason_code or stored_code(assignment.reason_code),
         ),
         ToDriver(driver_id=driver_id),
     )
@@ -207,7 +207,7 @@ def announce_loss(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignment,
         TruckLost(
             **broadcast_header(broadcast),
             assignment=assignment_view(assignment),
-            reason_code=assignment.reason_code or ProviderReason.OTHER,
+            reason_code=stored_code(assignment.reason_code) or ProviderReason.OTHER,
             reoffered=reoffered,
         )
     )

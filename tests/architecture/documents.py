@@ -1,13 +1,15 @@
 """The parts of docs/ that are generated from the code. `python -m tests.architecture.documents` writes them.
 
-A generated part stands between `<!-- generated:NAME -->` and `<!-- /generated -->`. test_documents.py compares each with
-the code. `DOCUMENTS` are whole files.
+A generated part stands between `<!-- generated:NAME -->` and `<!-- /generated -->`. A snapshot is a whole file.
+test_documents.py compares each with the code. `--breaking` writes nothing: it compares the snapshots of the last commit
+with the code, prints the changes that break clients, and returns 1 if there are any.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -17,15 +19,25 @@ from typing import Any, Literal, get_args, get_origin
 from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
 
-from tests.architecture import compose
+from tests.architecture import api, compose
+from tests.architecture.breaking import breaking_changes
 from tests.support.sources import ROOT
-from weelo_api.websocket import asyncapi
 from weelo_api.websocket.close_codes import CloseCode
+from weelo_workers.contracts.json_schema import DescribedEnum
+from weelo_workers.contracts.reasons import CustomerReason, ProviderReason, SystemReason
 from weelo_workers.contracts.statuses import (
     AssignmentStatus,
     BroadcastStatus,
+    EndedBecause,
+    ExpiredBecause,
+    FilledBecause,
     HoldStatus,
+    NotOfferedBecause,
+    OfferAnswer,
+    PassedOverBecause,
+    TripCancelledBecause,
     TruckRequestStatus,
+    UnfilledBecause,
 )
 from weelo_workers.lifecycles import assignment, broadcast, hold, mailbox, truck_request
 from weelo_workers.lifecycles.lifecycle import Lifecycle
@@ -45,26 +57,6 @@ WITH_PARTIES = ("broadcast", "truck_request", "hold", "assignment")
 BLOCK = re.compile(r"<!-- generated:([\w-]+) -->\n.*?<!-- /generated -->", re.DOTALL)
 
 
-DOCUMENTS: dict[str, Callable[[], dict[str, Any]]] = {"docs/asyncapi.json": asyncapi.document}
-"""Whole files, each with the function that makes its content."""
-
-
-def snapshot(path: str) -> str:
-    """Return the content of a document as text, in a stable order."""
-    return json.dumps(DOCUMENTS[path](), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def same_document(one: str, other: str) -> bool:
-    """Return whether two texts are the same document, apart from its version."""
-    return _without_version(one) == _without_version(other)
-
-
-def _without_version(text: str) -> Any:
-    document = json.loads(text)
-    del document["info"]["version"]
-    return document
-
-
 def generated(name: str) -> str:
     """Return the generated block of this name, with the two markers around it."""
     return f"<!-- generated:{name} -->\n{_BLOCKS[name]()}\n<!-- /generated -->"
@@ -79,20 +71,55 @@ def names() -> set[str]:
     return set(_BLOCKS)
 
 
-def write() -> list[Path]:
-    """Bring the generated blocks of all pages and `DOCUMENTS` up to date. Returns the files that have changed."""
+SNAPSHOTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "openapi.json": api.openapi,
+    "asyncapi.json": api.asyncapi,
+}
+"""Files in docs/ that hold a whole document: by name, the function that returns the document."""
+
+
+def snapshot(name: str) -> dict[str, Any]:
+    """Return the document that the file holds."""
+    document: dict[str, Any] = json.loads((ROOT / "docs" / name).read_text())
+    return document
+
+
+def without_version(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the document without the version of the software, which changes with each release."""
+    return {**document, "info": {**document["info"], "version": ""}}
+
+
+def breaking() -> list[str]:
+    """Return the changes since the last commit that break clients. A snapshot that was not committed yet has none."""
+    found = []
+    for name, document in SNAPSHOTS.items():
+        last = subprocess.run(
+            ["git", "show", f"HEAD:./docs/{name}"], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        if last.returncode == 0 and "paths" in (old := json.loads(last.stdout)):
+            found += [f"{name}: {change}" for change in breaking_changes(old, document())]
+    return found
+
+
+def _write_snapshots() -> list[Path]:
     changed = []
+    for name, document in SNAPSHOTS.items():
+        path = ROOT / "docs" / name
+        if not path.exists() or without_version(snapshot(name)) != without_version(document()):
+            path.write_text(json.dumps(document(), indent=1, ensure_ascii=False) + "\n")
+            changed.append(path)
+    return changed
+
+
+def write() -> list[Path]:
+    """Bring the snapshots and the generated blocks of all pages up to date. Returns the files that have changed."""
+    changed = _write_snapshots()
     for page in pages():
         before = page.read_text()
         after = BLOCK.sub(lambda block: generated(block[1]), before)
         if after != before:
             page.write_text(after)
             changed.append(page)
-    for path in DOCUMENTS:
-        file, after = ROOT / path, snapshot(path)
-        if not file.exists() or not same_document(file.read_text(), after):
-            file.write_text(after)
-            changed.append(file)
     return changed
 
 
@@ -220,6 +247,35 @@ def _compose() -> str:
     return "\n".join(lines)
 
 
+# --- reasons --------------------------------------------------------------------------------------------
+
+REASONS: dict[str, type[DescribedEnum]] = {
+    "`reasonCode` of drivers and transporters": ProviderReason,
+    "`reasonCode` of customers": CustomerReason,
+    "`reasonCode` of the system": SystemReason,
+    "`reason` of `booking_fully_filled`": FilledBecause,
+    "`reason` of `booking_cancelled`": EndedBecause,
+    "`reason` of `booking_expired`": ExpiredBecause,
+    "`reason` of `no_vehicles_available`": UnfilledBecause,
+    "`reason` of `trip_cancelled`": TripCancelledBecause,
+    "`reason` of `GET /broadcasts/{id}/offers`": PassedOverBecause,
+    "`reason` of `GET /broadcasts/{id}/offers/{transporterId}`, besides those": NotOfferedBecause,
+    "`answer` of `GET /broadcasts/{id}/offers`": OfferAnswer,
+}
+
+
+def _reasons() -> str:
+    rows = [
+        f"| {'' if number else where} | `{member.value}` | {member.meaning} |"
+        for where, enum in REASONS.items()
+        for number, member in enumerate(enum)
+    ]
+    return "\n".join(["| field | value | meaning |", "|---|---|---|", *rows])
+
+
+# --- close codes ----------------------------------------------------------------------------------------
+
+
 def _close_codes() -> str:
     rows = [f"| {code.value} | {code.meaning} | {code.remedy} |" for code in CloseCode]
     return "\n".join(["| close code | when | what to do |", "|---|---|---|", *rows])
@@ -229,10 +285,15 @@ _BLOCKS: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "compose": _compose,
     "close-codes": _close_codes,
+    "reasons": _reasons,
     **{f"lifecycle-{name}": lambda name=name: _lifecycle(name) for name in LIFECYCLES},  # type: ignore[misc]
     **{f"ways-out-{name}": lambda name=name: _ways_out(name) for name in WITH_PARTIES},  # type: ignore[misc]
 }
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--breaking"]:
+        _changes = breaking()
+        sys.stdout.write("".join(f"{change}\n" for change in _changes))
+        sys.exit(bool(_changes))
     for _page in write():
         sys.stdout.write(f"updated {_page.relative_to(ROOT)}\n")

@@ -88,7 +88,9 @@ RULES = {
             "HOLD_NOT_FOUND",
             "ASSIGNMENT_NOT_FOUND",
         ),
-        {"ownership.py", "queries/trips.py"},
+        # The contracts do not raise the codes. They declare which commands can be rejected with them.
+        {"ownership.py", "queries/trips.py"}
+        | {"contracts/offers.py", "contracts/trips.py", "contracts/rejections.py"},
     ),
     "the wait before the next attempt": (_doubles, {"backoff.py"}),
 }

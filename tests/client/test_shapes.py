@@ -25,6 +25,7 @@ PAIRS = [
     (shapes.Cancelled, broadcasts.CancelResult),
     (shapes.CancelledTruck, broadcasts.CancelTruckResult),
     (shapes.TimelineEntry, broadcasts.TimelineEntry),
+    (shapes.TransitionDetails, broadcasts.TransitionDetails),
     (shapes.Assignment, trips.AssignmentView),
     (shapes.Truck, offers.Truck),
     (shapes.HeldTruck, offers.OneTruck),

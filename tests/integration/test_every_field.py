@@ -105,7 +105,7 @@ COPIES = {("broadcasts", "request")}
 NOT_ROWS = {"mailbox", "replays", "events", "log_lines", "log_heads"}
 
 FIXED: dict[str, Any] = {
-    "vehicleType": "Open",
+    "vehicleType": "open",
     "vehicleSubtype": "19 Feet",
     "quantity": 3,
     "phone": "+91 98100 00017",
@@ -362,7 +362,7 @@ def _order(probe: Probe, kinds: tuple[str, ...] = ("17 Feet", "19 Feet"), quanti
     """Place an order of `quantity` trucks of each kind, and return its id."""
     who = uuid4()
     booking = probe.world.booking(who)
-    rows = [{"vehicleType": "Open", "vehicleSubtype": kind, "quantity": quantity} for kind in kinds]
+    rows = [{"vehicleType": "open", "vehicleSubtype": kind, "quantity": quantity} for kind in kinds]
     body = {
         "pickup": booking.request.pickup.json_dict(),
         "drop": booking.request.drop.json_dict(),

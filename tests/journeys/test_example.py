@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,22 +23,65 @@ pytestmark = pytest.mark.xdist_group("system")
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "apps.md"
 
 
-def example(number: int, system: System, role: Role) -> subprocess.Popen[str]:
-    """Start one of the page's Python examples against `system`, as a user of this role."""
-    code = DOCUMENT.read_text().split("```python\n")[number].split("```", 1)[0]
-    assert code.count("http://127.0.0.1:8000") == 1
+SERVER = "http://127.0.0.1:8000"
+NODE = shutil.which("node")
+
+
+def block(language: str, number: int = 1) -> str:
+    """Return the text of the page's code block with this number in this language."""
+    return DOCUMENT.read_text().split(f"```{language}\n")[number].split("```", 1)[0]
+
+
+def start(program: list[str], code: str, system: System, role: Role) -> subprocess.Popen[str]:
+    """Start one of the page's examples against `system`, as a user of this role."""
+    assert code.count(SERVER) == 1
     return subprocess.Popen(
-        [sys.executable, "-c", code.replace("http://127.0.0.1:8000", system.url)],
+        [*program, code.replace(SERVER, system.url)],
         env={**os.environ, "TOKEN": token(role, uuid4())},
         stdout=subprocess.PIPE,
         text=True,
     )
 
 
-def test_the_two_examples_of_the_documentation_match_a_request_with_a_fleet(system: System) -> None:
-    fleet = example(2, system, Role.TRANSPORTER)
+def in_python(number: int, system: System, role: Role) -> subprocess.Popen[str]:
+    return start([sys.executable, "-c"], block("python", number), system, role)
+
+
+def in_javascript(system: System, role: Role) -> subprocess.Popen[str]:
+    assert NODE is not None
+    program = [NODE, "--experimental-websocket", "--no-warnings", "--input-type=module", "--eval"]
+    return start(program, block("js"), system, role)
+
+
+def a_truck_is_won(system: System, ask: Callable[[], subprocess.Popen[str]]) -> None:
+    """Run the example of a fleet beside an example of a customer, and check what both print."""
+    fleet = in_python(2, system, Role.TRANSPORTER)
     assert fleet.stdout is not None and fleet.stdout.readline() == "online\n"
-    asked, _ = example(1, system, Role.CUSTOMER).communicate(timeout=60)
+    asked, _ = ask().communicate(timeout=60)
     won, _ = fleet.communicate(timeout=60)
     event, number = asked.split()
     assert (event, number[:5], won) == ("truck_confirmed", "DL1LA", "fully_filled\n")
+
+
+def test_the_two_examples_of_the_documentation_match_a_request_with_a_fleet(system: System) -> None:
+    a_truck_is_won(system, lambda: in_python(1, system, Role.CUSTOMER))
+
+
+@pytest.mark.skipif(NODE is None, reason="needs Node")
+def test_the_example_in_javascript_asks_for_a_truck_and_hears_of_it(system: System) -> None:
+    a_truck_is_won(system, lambda: in_javascript(system, Role.CUSTOMER))
+
+
+def test_IDEM_01_the_example_for_the_shell_makes_one_booking(system: System) -> None:
+    shell = start(["bash", "-euc"], block("sh"), system, Role.CUSTOMER)
+    printed, _ = shell.communicate(timeout=60)
+    answers = [
+        answer.replace("\r", "").partition("\n\n") for answer in re.split(r"(?=HTTP/1\.1 )", printed)[1:]
+    ]
+    statuses = [int(head.split()[1]) for head, _, _ in answers]
+    assert statuses == [201, 201, 202, 200]
+    first, second = (json.loads(body)["id"] for _, _, body in answers[:2])
+    assert first == second
+    assert "Idempotency-Replayed: true" in answers[1][0]
+    assert "Location: /api/v1/commands/" in answers[2][0]
+    assert json.loads(answers[3][2])["items"][0]["seq"] == 1

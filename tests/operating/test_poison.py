@@ -163,8 +163,8 @@ def test_a_command_that_kills_its_process_is_counted_and_parked_while_everybody_
         assert row.crashes == 5 and "died of it" in row.last_error
     [goes_on] = standing(timer)
     assert goes_on.parked_at is None and goes_on.crashes >= 3 and goes_on.retry_at > goes_on.now
-    # The timer crashes beat twice. If the notifier restarts so slowly that two wake-ups of `notifications.deliver` have
-    # no effect, beat executes that command itself and may crash once more. The limit leaves room for two further ends.
+    # The timer crashes beat twice. If a worker restarts so slowly that two wake-ups before the first counted crash have no
+    # effect, beat executes the command itself and crashes once more. The limit leaves room for this.
     assert len(beats) <= 6, "beat must leave commands that may crash it to the workers"
     eventually(lambda: standing(behind)[0].settled_at, within=30)
     rows("DELETE FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[]))", ids=poison)

@@ -188,7 +188,7 @@ def test_a_500_shows_nothing_of_the_inside(broken: Flask, name: str) -> None:
     answer = broken.test_client().get(f"/api/v1/broken/{name}", headers=good)
     assert (answer.status_code, answer.content_type) == (500, "application/problem+json")
     assert answer.get_json() == {
-        "type": "urn:weelo:problem:INTERNAL_ERROR",
+        "type": "/docs/codes#INTERNAL_ERROR",
         "title": "Something went wrong on our side",
         "status": 500,
         "detail": "It has been logged. Trying again is safe.",

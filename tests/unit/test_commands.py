@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from weelo_workers.contracts.broadcasts import TrucksRemainingUpdate
+from weelo_workers.contracts.broadcasts import TransitionDetails, TrucksRemainingUpdate
 from weelo_workers.contracts.command import REGISTRY, Command, load
 from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.queues import TIMERS
@@ -51,6 +52,23 @@ def test_a_stored_command_may_lack_new_fields_and_have_unknown_ones(paint: type[
 
 
 @pytest.mark.parametrize(
+    ("stored", "sent"),
+    [
+        ({}, {}),
+        ({"step": 4, "radiusKm": None, "told": 0}, {"step": 4, "radiusKm": None, "told": 0}),
+        ({"radiusKm": 12.345_678}, {"radiusKm": 12.35}),
+        ({"reasonCode": "price", "note": "x"}, {"reasonCode": "price", "note": "x"}),
+        ({"aFieldOfAnotherVersion": [1]}, {"aFieldOfAnotherVersion": [1]}),
+    ],
+    ids=str,
+)
+def test_the_details_of_a_transition_are_those_that_were_stored(
+    stored: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    assert TransitionDetails.model_validate(stored).json_dict() == sent
+
+
+@pytest.mark.parametrize(
     ("kind", "name"), [(BroadcastKind.BOOKING, "bookingId"), (BroadcastKind.ORDER, "orderId")]
 )
 def test_an_event_names_the_broadcast_by_its_kind(kind: BroadcastKind, name: str) -> None:
@@ -87,7 +105,7 @@ def test_an_outcome_has_a_result_or_an_error_or_neither(
 
 def test_a_rejection_is_problem_json_with_its_code_and_what_it_adds() -> None:
     assert Rejected(Code.RATE_LIMITED, extra={"retryAfter": 3}).problem() == {
-        "type": "urn:weelo:problem:RATE_LIMITED",
+        "type": "/docs/codes#RATE_LIMITED",
         "title": "Too many requests",
         "status": 429,
         "detail": "Too many requests",

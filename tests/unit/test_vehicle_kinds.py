@@ -15,8 +15,10 @@ from weelo_workers.contracts.fleet import RegisterVehicle, VehicleDetails
 from weelo_workers.contracts.vehicle_kinds import (
     CATALOGUE,
     TYPES,
+    CatalogueNames,
     UnknownKind,
     VehicleKind,
+    catalogue_names,
     known_kind,
     vehicle_key,
 )
@@ -52,6 +54,23 @@ SPELLINGS = {
 @pytest.mark.parametrize(("one", "other"), SAME, ids=str)
 def test_the_same_truck_however_it_is_written(one: tuple[str, str], other: tuple[str, str]) -> None:
     assert vehicle_key(*one) == vehicle_key(*other)
+
+
+@pytest.mark.parametrize(
+    ("typed", "names"),
+    [
+        (("Open Body Truck", "17'"), ("open", "17 Feet", "open:17ft")),
+        (("LCV", "14 ft"), ("lcv", "14 Feet Open", "lcv:14ft:open")),
+        (("Tipper", "9-11 ton tipper"), ("tipper", "9-11 Ton", "tipper:9-11t")),
+        # This kind is not in the catalogue, so it keeps its spelling.
+        (("Hovercraft", "two seats"), ("Hovercraft", "two seats", "hovercraft:seats:two")),
+    ],
+    ids=str,
+)
+def test_a_kind_leaves_the_server_in_the_spelling_of_the_catalogue(
+    typed: tuple[str, str], names: tuple[str, str, str]
+) -> None:
+    assert catalogue_names(vehicle_key(*typed), *typed) == CatalogueNames(*names)
 
 
 @pytest.mark.parametrize(("one", "other"), DIFFERENT, ids=str)

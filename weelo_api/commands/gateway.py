@@ -24,6 +24,7 @@ from weelo_api.commands.load_shedding import LoadShedder
 from weelo_api.commands.outcome_waiters import Waiting, outcome_waiters
 from weelo_api.commands.rate_limit import TokenBuckets
 from weelo_api.http.access import caller
+from weelo_api.http.declared import ensure_declared
 from weelo_api.http.errors import problem_response, validation_error
 from weelo_api.http.json_body import JsonBody
 from weelo_api.per_process import PerProcess
@@ -63,6 +64,7 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
 
     `body` is the validated body, None for a route without one.
     """
+    ensure_declared(command)
     if body is None:
         _expect_nothing()
     user = caller()

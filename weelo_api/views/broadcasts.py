@@ -5,6 +5,7 @@ from flask import Response
 from weelo_api.commands.gateway import submit
 from weelo_api.commands.idempotency import has_idempotency_key
 from weelo_api.http.access import allow, anyone, caller
+from weelo_api.http.declared import rejects, submits
 from weelo_api.views.common import (
     Accepted,
     ById,
@@ -37,6 +38,7 @@ api = blueprint("broadcasts")
 
 @api.post("/bookings", responses={201: BroadcastView, 202: Accepted})
 @allow(Role.CUSTOMER)
+@submits(CreateBooking)
 def create_booking(body: NewBooking) -> Response:
     """Request trucks of one kind."""
     return submit(CreateBooking(customer_id=caller().id, request=body, keyed=has_idempotency_key()), body)
@@ -44,6 +46,7 @@ def create_booking(body: NewBooking) -> Response:
 
 @api.put("/bookings/<id>/cancel", responses={200: CancelResult, 202: Accepted})
 @allow(Role.CUSTOMER)
+@submits(CancelBroadcast, without=(Code.ORDER_NOT_FOUND,))
 def cancel_booking(path: ById, body: Cancellation) -> Response:
     """Cancel a booking, at any time until a truck is under way. Cancelling it again succeeds."""
     return submit(_cancellation(path, body, BroadcastKind.BOOKING), body)
@@ -51,6 +54,7 @@ def cancel_booking(path: ById, body: Cancellation) -> Response:
 
 @api.post("/orders", responses={201: BroadcastView, 202: Accepted})
 @allow(Role.CUSTOMER)
+@submits(CreateOrder)
 def create_order(body: NewOrder) -> Response:
     """Request trucks of several kinds."""
     return submit(CreateOrder(customer_id=caller().id, request=body, keyed=has_idempotency_key()), body)
@@ -58,6 +62,7 @@ def create_order(body: NewOrder) -> Response:
 
 @api.put("/orders/<id>/cancel", responses={200: CancelResult, 202: Accepted})
 @allow(Role.CUSTOMER)
+@submits(CancelBroadcast, without=(Code.BOOKING_NOT_FOUND,))
 def cancel_order(path: ById, body: Cancellation) -> Response:
     """Cancel an order, at any time until a truck is under way. Cancelling it again succeeds."""
     return submit(_cancellation(path, body, BroadcastKind.ORDER), body)
@@ -75,6 +80,7 @@ def _cancellation(path: ById, body: Cancellation, kind: BroadcastKind) -> Cancel
 
 @api.post("/orders/<id>/continue-partial", responses={200: BroadcastView, 202: Accepted})
 @allow(Role.CUSTOMER)
+@submits(ContinuePartial, without=(Code.BOOKING_NOT_FOUND,))
 def continue_order(path: ById) -> Response:
     """Continue an expired order with only the trucks that were assigned in time."""
     return submit(ContinuePartial(broadcast_id=path.id, customer_id=caller().id, kind=BroadcastKind.ORDER))
@@ -82,6 +88,7 @@ def continue_order(path: ById) -> Response:
 
 @api.post("/bookings/<id>/continue-partial", responses={200: BroadcastView, 202: Accepted})
 @allow(Role.CUSTOMER)
+@submits(ContinuePartial, without=(Code.ORDER_NOT_FOUND,))
 def continue_booking(path: ById) -> Response:
     """Continue an expired booking with only the trucks that were assigned in time."""
     return submit(ContinuePartial(broadcast_id=path.id, customer_id=caller().id, kind=BroadcastKind.BOOKING))
@@ -89,6 +96,7 @@ def continue_booking(path: ById) -> Response:
 
 @api.get("/orders/<id>", responses={200: BroadcastDetails})
 @anyone
+@rejects(Code.ORDER_NOT_FOUND)
 def order(path: ById) -> Response:
     """An order with its slots and assignments."""
     with replica_session() as session:
@@ -99,6 +107,7 @@ def order(path: ById) -> Response:
 
 @api.get("/bookings/<id>", responses={200: BroadcastDetails})
 @anyone
+@rejects(Code.BOOKING_NOT_FOUND)
 def booking(path: ById) -> Response:
     """A booking with its slots and assignments."""
     with replica_session() as session:
@@ -109,6 +118,7 @@ def booking(path: ById) -> Response:
 
 @api.get("/broadcasts/current", responses={200: BroadcastView})
 @allow(Role.CUSTOMER)
+@rejects(Code.BROADCAST_NOT_FOUND)
 def current_broadcast() -> Response:
     """The customer's open broadcast, or 404."""
     with replica_session() as session:
@@ -117,6 +127,7 @@ def current_broadcast() -> Response:
 
 @api.get("/broadcasts/<id>", responses={200: BroadcastDetails})
 @anyone
+@rejects(Code.BROADCAST_NOT_FOUND)
 def broadcast(path: ById) -> Response:
     """A broadcast with its slots and the assignments that the reader may see."""
     with replica_session() as session:
@@ -133,6 +144,7 @@ def own_broadcasts(query: Paging) -> Response:
 
 @api.get("/broadcasts/<id>/timeline", responses={200: PageOf[TimelineEntry]})
 @allow(Role.CUSTOMER, Role.ADMIN)
+@rejects(Code.BROADCAST_NOT_FOUND)
 def timeline(path: ById) -> Response:
     """Every transition with its time and cause, oldest first."""
     with replica_session() as session:

@@ -4,27 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 from uuid import UUID
 
 from flask import Response, jsonify
-from flask_openapi3 import APIBlueprint, Tag
-from pydantic import BaseModel, ConfigDict, Field
+from flask_openapi3 import APIBlueprint
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 from sqlalchemy.orm import Session
 
+from weelo_workers.contracts.json_schema import tidy
 from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.contracts.wire import Timestamp, Wire
+from weelo_workers.contracts.wire import CommandId, Timestamp, Wire
 from weelo_workers.models.engine import autocommit_engine, read_engine
 from weelo_workers.queries.pages import Page, PageRequest
 
 Item = TypeVar("Item")
 
 
-class ById(BaseModel):
+class Parameters(BaseModel):
+    """Base of the models of paths and of query strings."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        schema = handler(core_schema)
+        for parameter in tidy(handler.resolve_ref_schema(schema))["properties"].values():
+            # flask-openapi3 copies these to the parameter, where OpenAPI has another form for several examples.
+            if examples := parameter.pop("examples", None):
+                parameter["example"] = examples[0]
+        return schema
+
+
+class ById(Parameters):
+    """A path with one id, of what the path names: `bookings`, `orders`, `broadcasts`, `assignments` and so on."""
+
     id: UUID
+    """The id of the object that the path names."""
 
 
-class Query(BaseModel):
+class Query(Parameters):
     """Base of the models of query strings."""
 
     _schema: ClassVar[dict[str, Any]]
@@ -40,92 +64,69 @@ class Query(BaseModel):
 
 
 class Paging(Query):
+    """Which page of a list to return."""
+
     limit: int = Field(default=20, ge=1, le=100)
+    """How many items a page has at most."""
     cursor: str | None = Field(default=None, max_length=200)
+    """The `nextCursor` of the page before. Left out: the first page."""
 
     def page_request(self) -> PageRequest:
         return PageRequest(self.limit, self.cursor)
 
 
 class Accepted(Wire):
-    """202: the command is stored and will be executed."""
+    """The command is stored and will be executed. Its outcome comes later."""
 
-    command_id: UUID
-    command: str
-    status: str
+    command_id: CommandId
+    command: Annotated[str, Field(examples=["broadcasts.create_booking"])]
+    """The name of the command."""
+    status: Literal["pending", "succeeded", "rejected"]
+    """`pending`: the command is not executed yet."""
     accepted_at: Timestamp
+    """When the command was recorded."""
     server_time: Timestamp
+    """The server's time when it sent this."""
     replayed: bool = False
+    """True if an earlier request with the same Idempotency-Key recorded the command."""
+
+
+class AcceptedAgain(Accepted):
+    """202 for a repeated request: with what is known of the outcome."""
+
+    http_status: Annotated[int | None, Field(examples=[201])]
+    """The HTTP status of the outcome; null while the command is pending."""
+    received_at: Timestamp
+    """When the command was recorded."""
+    settled_at: Timestamp | None
+    """When the outcome was recorded; null while the command is pending."""
+    result: Any | None
+    """What the command returned. Absent while it is pending, and if it was rejected."""
+    error: dict[str, Any] | None
+    """The problem (RFC 9457) because of which the command was rejected. Absent otherwise."""
+
+    omitted_if_null: ClassVar[tuple[str, ...]] = ("result", "error")
 
 
 class PageOf(Wire, Generic[Item]):
     """One page of a list; `nextCursor` is null on the last."""
 
     items: list[Item]
-    next_cursor: str | None
+    """The items of this page."""
+    next_cursor: Annotated[str | None, Field(examples=[None])]
+    """The `cursor` of the next page; null on the last page."""
 
 
-class Problem(BaseModel):
-    """RFC 9457 problem details."""
+class Api(APIBlueprint):
+    """A blueprint that keeps the declared responses with each view. flask-openapi3 validates requests, and describes nothing."""
 
-    model_config = ConfigDict(extra="allow")
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    retryable: bool
+    def _collect_openapi_info(self, rule: str, func: Any, *, responses: Any = None, **options: Any) -> Any:
+        func.responses = responses or {}
+        return super()._collect_openapi_info(rule, func, responses=responses, **{**options, "doc_ui": False})
 
 
-def _documented(statuses: dict[str, str]) -> dict[Any, Any]:
-    schema = Problem.model_json_schema()
-    return {
-        status: {"description": text, "content": {"application/problem+json": {"schema": schema}}}
-        for status, text in statuses.items()
-    }
-
-
-PROBLEMS = _documented(
-    {
-        "400": "Not valid",
-        "401": "Not signed in",
-        "403": "Not for this role",
-        "404": "Not found, or somebody else's",
-        "503": "Cannot be answered at the moment; retry after Retry-After",
-    }
-)
-PROBLEMS_OF_BODIES = _documented({"413": "Larger than 64 KiB", "415": "Not application/json in UTF-8"})
-
-
-PROBLEMS_OF_COMMANDS = _documented(
-    {
-        "409": "Rejected, with Prefer: wait; the code names the reason",
-        "422": "The Idempotency-Key belongs to another request",
-        "429": "Too many requests; retry after Retry-After",
-    }
-)
-
-
-def document_errors(description: dict[str, Any]) -> None:
-    """Document errors of bodies (413, 415) and commands (409, 422, 429) in the operations that can return them."""
-    for operations in description["paths"].values():
-        for operation in operations.values():
-            if "requestBody" in operation:
-                operation["responses"].update(PROBLEMS_OF_BODIES)
-            if "202" in operation["responses"]:
-                operation["responses"].update(PROBLEMS_OF_COMMANDS)
-
-
-def blueprint(domain: str) -> APIBlueprint:
-    return APIBlueprint(
-        domain,
-        __name__,
-        url_prefix="/api/v1",
-        abp_tags=[Tag(name=domain)],
-        abp_security=[{"jwt": []}],
-        abp_responses=PROBLEMS,
-    )
+def blueprint(domain: str) -> Api:
+    return Api(domain, __name__, url_prefix="/api/v1")
 
 
 @contextmanager

@@ -1,14 +1,12 @@
 """Vehicles, drivers, availability and heartbeats of a transporter."""
 
-from uuid import UUID
-
 from flask import Response, jsonify
-from pydantic import BaseModel, ConfigDict, Field
 
 from weelo_api import telemetry
 from weelo_api.commands.gateway import submit
 from weelo_api.http.access import allow, anyone, caller
-from weelo_api.views.common import Accepted, PageOf, Paging, blueprint, page, replica_session
+from weelo_api.http.declared import submits
+from weelo_api.views.common import Accepted, PageOf, Paging, Parameters, blueprint, page, replica_session
 from weelo_workers.contracts.fleet import (
     Availability,
     AvailabilityView,
@@ -25,6 +23,7 @@ from weelo_workers.contracts.fleet import (
 )
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.contracts.vehicle_kinds import CATALOGUE, VehicleKindView
+from weelo_workers.contracts.wire import DriverId
 from weelo_workers.queries import fleets
 from weelo_workers.queries.pages import Page
 from weelo_workers.queries.views import vehicle_kind_view
@@ -32,16 +31,16 @@ from weelo_workers.queries.views import vehicle_kind_view
 api = blueprint("fleet")
 
 
-class ByVehicleNumber(BaseModel):
-    model_config = ConfigDict(populate_by_name=True)
+class ByVehicleNumber(Parameters):
+    """The path of a vehicle."""
 
-    vehicle_number: VehicleNumber = Field(alias="vehicleNumber")
+    vehicle_number: VehicleNumber
 
 
-class ByDriverId(BaseModel):
-    model_config = ConfigDict(populate_by_name=True)
+class ByDriverId(Parameters):
+    """The path of a driver."""
 
-    driver_id: UUID = Field(alias="driverId")
+    driver_id: DriverId
 
 
 @api.get("/vehicle-kinds", responses={200: PageOf[VehicleKindView]})
@@ -53,6 +52,7 @@ def vehicle_kinds() -> Response:
 
 @api.put("/vehicles/<vehicleNumber>", responses={200: VehicleView, 201: VehicleView, 202: Accepted})
 @allow(Role.TRANSPORTER)
+@submits(RegisterVehicle)
 def register_vehicle(path: ByVehicleNumber, body: VehicleDetails) -> Response:
     """Register a vehicle, or correct its details."""
     command = RegisterVehicle(transporter_id=caller().id, vehicle_number=path.vehicle_number, details=body)
@@ -69,6 +69,7 @@ def vehicles(query: Paging) -> Response:
 
 @api.put("/drivers/<driverId>", responses={200: DriverView, 201: DriverView, 202: Accepted})
 @allow(Role.TRANSPORTER)
+@submits(RegisterDriver)
 def register_driver(path: ByDriverId, body: DriverDetails) -> Response:
     """Add a driver to the fleet, or correct their details."""
     return submit(RegisterDriver(transporter_id=caller().id, driver_id=path.driver_id, details=body), body)
@@ -84,6 +85,7 @@ def drivers(query: Paging) -> Response:
 
 @api.put("/transporter/availability", responses={200: AvailabilityView, 202: Accepted})
 @allow(Role.TRANSPORTER)
+@submits(SetAvailability)
 def set_availability(body: Availability) -> Response:
     """Go online or offline for offers. Refuses more than 10 changes in 5 minutes; a repeated value does not count."""
     return submit(SetAvailability(transporter_id=caller().id, is_available=body.is_available), body)
@@ -99,6 +101,7 @@ def availability() -> Response:
 
 @api.put("/driver/availability", responses={200: DriverView, 202: Accepted})
 @allow(Role.DRIVER)
+@submits(SetDriverAvailability)
 def set_driver_availability(body: Availability) -> Response:
     """Set whether the driver is on duty. The driver's transporter is notified of a change."""
     return submit(SetDriverAvailability(driver_id=caller().id, is_available=body.is_available), body)

@@ -1,10 +1,10 @@
 """Outcomes of commands, and the caller's event log."""
 
-from typing import Any
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from flask import Response, jsonify
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from weelo_api.commands.gateway import find
 from weelo_api.http.access import anyone, caller
@@ -12,31 +12,45 @@ from weelo_api.views.common import ById, PageOf, Query, blueprint, json_or_404, 
 from weelo_workers.contracts.notifications import Seq
 from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.rejections import Code
+from weelo_workers.contracts.wire import Timestamp, Wire
 from weelo_workers.queries import log
 
 api = blueprint("notifications")
 
 
-class Frame(BaseModel):
-    """A line of the log; `data` is described in /asyncapi.json under the event's name."""
+class Frame(Wire):
+    """A line of the user's log, equal to the frame that the socket carries."""
 
-    id: UUID
-    seq: int
-    event: str
-    at: str
+    id: Annotated[UUID, Field(examples=["f0c8d2a7-6b1e-4937-8e5d-3a9c7b0f1e64"])]
+    """The id of the event, the same for all users who receive it."""
+    seq: Annotated[int, Field(examples=[42])]
+    """The number of the line in the user's log, from 1, without gaps."""
+    event: Annotated[str, Field(examples=["new_broadcast"])]
+    """The name of the event."""
+    at: Timestamp
+    """When the event happened."""
     data: dict[str, Any]
+    """The data of the event, which `/asyncapi.json` describes under its name."""
 
 
 class PageOfLog(PageOf[Frame]):
-    oldest_seq: int | None = Field(
-        default=None, description="only if the next lines were too old to keep: the log begins here"
-    )
+    """One page of the user's log."""
+
+    oldest_seq: Annotated[int | None, Field(examples=[17])] = None
+    """The `seq` with which the log begins. Present only if lines between `after` and it were too old to be kept."""
+
+    omitted_if_null: ClassVar[tuple[str, ...]] = ("oldestSeq",)
 
 
 class After(Query):
+    """Which part of the log to return."""
+
     after: Seq = 0
-    cursor: Seq | None = Field(default=None, description="the last page's `nextCursor`, instead of `after`")
+    """The last `seq` that the app has. The lines after it are returned."""
+    cursor: Seq | None = None
+    """The `nextCursor` of the page before, instead of `after`."""
     limit: int = Field(default=100, ge=1, le=500)
+    """How many lines a page has at most."""
 
     def seq(self) -> int:
         return self.after if self.cursor is None else self.cursor

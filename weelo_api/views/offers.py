@@ -1,12 +1,10 @@
 """A transporter's offers: list them, accept or hold their slots, decline them."""
 
-from uuid import UUID
-
 from flask import Response
-from pydantic import ConfigDict, Field
 
 from weelo_api.commands.gateway import submit
 from weelo_api.http.access import allow, caller
+from weelo_api.http.declared import rejects, submits
 from weelo_api.views.common import (
     Accepted,
     ById,
@@ -39,6 +37,7 @@ from weelo_workers.contracts.offers import (
 )
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
+from weelo_workers.contracts.wire import TransporterId
 from weelo_workers.notifications.socket_sessions import acked
 from weelo_workers.queries import broadcasts
 from weelo_workers.queries.offer_explanation import explain as why_offered
@@ -48,9 +47,9 @@ api = blueprint("offers")
 
 
 class ByTransporter(ById):
-    model_config = ConfigDict(populate_by_name=True)
+    """The path of an offer: the id of a broadcast, and the user id of a transporter."""
 
-    transporter_id: UUID = Field(alias="transporterId")
+    transporter_id: TransporterId
 
 
 @api.get("/offers", responses={200: PageOf[OfferView]})
@@ -63,6 +62,7 @@ def offers(query: Paging) -> Response:
 
 @api.get("/broadcasts/<id>/offers", responses={200: PageOf[RecipientView]})
 @allow(Role.ADMIN)
+@rejects(Code.BROADCAST_NOT_FOUND)
 def recipients(path: ById, query: Paging) -> Response:
     """The transporters who were offered the broadcast or passed over, newest first.
 
@@ -77,6 +77,7 @@ def recipients(path: ById, query: Paging) -> Response:
 
 @api.get("/broadcasts/<id>/offers/<transporterId>", responses={200: WhyView})
 @allow(Role.ADMIN, Role.TRANSPORTER)
+@rejects(Code.BROADCAST_NOT_FOUND)
 def why(path: ByTransporter) -> Response:
     """Explain why a transporter has or has not an offer of a broadcast. For admins and that transporter."""
     if caller().role is Role.TRANSPORTER and caller().id != path.transporter_id:
@@ -89,6 +90,7 @@ def why(path: ByTransporter) -> Response:
 
 @api.post("/broadcasts/<id>/accept", responses={200: AcceptResult, 202: Accepted})
 @allow(Role.TRANSPORTER)
+@submits(AcceptTrucks)
 def accept(path: ById, body: Acceptance) -> Response:
     """Accept one truck slot or several: all of them or none, unless `partial`."""
     command = AcceptTrucks(
@@ -99,6 +101,7 @@ def accept(path: ById, body: Acceptance) -> Response:
 
 @api.post("/truck-requests/<id>/accept", responses={200: AcceptResult, 202: Accepted})
 @allow(Role.TRANSPORTER)
+@submits(AcceptTrucks)
 def accept_slot(path: ById, body: OneTruck) -> Response:
     """Accept the slot with this id, and no other slot of its broadcast."""
     with primary_session() as session:
@@ -111,6 +114,7 @@ def accept_slot(path: ById, body: OneTruck) -> Response:
 
 @api.post("/broadcasts/<id>/hold", responses={200: HoldView, 202: Accepted})
 @allow(Role.TRANSPORTER)
+@submits(HoldSlots)
 def hold(path: ById, body: SlotsWanted) -> Response:
     """Hold slots, so that no other transporter can take them until the hold ends."""
     return submit(HoldSlots(broadcast_id=path.id, transporter_id=caller().id, request=body), body)
@@ -118,6 +122,7 @@ def hold(path: ById, body: SlotsWanted) -> Response:
 
 @api.post("/holds/<id>/confirm", responses={200: AcceptResult, 202: Accepted})
 @allow(Role.TRANSPORTER)
+@submits(ConfirmHold)
 def confirm_hold(path: ById, body: Confirmation) -> Response:
     """Assign trucks to the held slots. Held slots that get no truck are open to other transporters again."""
     trucks = tuple(Truck(vehicle_id=each.vehicle_id, driver_id=each.driver_id) for each in body.assignments)
@@ -126,6 +131,7 @@ def confirm_hold(path: ById, body: Confirmation) -> Response:
 
 @api.post("/holds/<id>/release", responses={200: HoldView, 202: Accepted})
 @allow(Role.TRANSPORTER)
+@submits(ReleaseHold)
 def release_hold(path: ById) -> Response:
     """Release a hold before it expires."""
     return submit(ReleaseHold(hold_id=path.id, transporter_id=caller().id))
@@ -133,6 +139,7 @@ def release_hold(path: ById) -> Response:
 
 @api.post("/broadcasts/<id>/decline", responses={200: DeclineResult, 202: Accepted})
 @allow(Role.TRANSPORTER)
+@submits(DeclineOffer)
 def decline(path: ById, body: Refusal) -> Response:
     """Decline a broadcast, which then leaves the transporter's list of offers."""
     command = DeclineOffer(

@@ -1,13 +1,14 @@
 """Routes for operators and probes: front page, liveness, readiness, metrics, documentation."""
 
-from typing import cast
+from typing import Literal
 
-from flask import Blueprint, Response, current_app, jsonify, redirect
-from flask_openapi3 import OpenAPI
+from flask import Blueprint, Response, jsonify, redirect
 from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
 from sqlalchemy.exc import DBAPIError
 from werkzeug.wrappers import Response as WerkzeugResponse
 
+from weelo_api.http.declared import sends
 from weelo_api.metrics import exposition
 from weelo_api.views import home
 from weelo_api.with_timeout import NoThread, WithTimeout
@@ -17,6 +18,21 @@ from weelo_workers.models.migrate import is_at_head
 api = Blueprint("operating", __name__)
 
 
+class Alive(BaseModel):
+    status: Literal["ok"]
+
+
+class Ready(BaseModel):
+    status: Literal["ready"]
+
+
+class Unavailable(BaseModel):
+    """Why the server is not ready."""
+
+    status: Literal["unavailable"]
+    reason: str
+
+
 @WithTimeout
 def _is_migrated() -> bool:
     with autocommit_engine().connect() as connection:
@@ -24,18 +40,22 @@ def _is_migrated() -> bool:
 
 
 @api.get("/")
+@sends(200, content_type="text/html", description="The front page.")
 def front_page() -> Response:
     """Return the front page."""
     return home.page()
 
 
 @api.get("/healthz")
+@sends(200, Alive, description="This process is alive.")
 def alive() -> Response:
     """Return 200, which shows that this process is alive."""
     return jsonify(status="ok")
 
 
 @api.get("/readyz")
+@sends(200, Ready, description="The database answers, with the right schema.")
+@sends(503, Unavailable, description="Requests cannot be served at the moment; `reason` says why.")
 def ready() -> tuple[Response, int]:
     """Return 200 if the database answers and its schema is at head, else 503.
 
@@ -58,17 +78,14 @@ def ready() -> tuple[Response, int]:
 
 
 @api.get("/docs")
+@sends(302, content_type="text/html", description="The address of the documentation page.")
 def docs() -> WerkzeugResponse:
     """Redirect to the documentation page, which flask-openapi3 serves."""
     return redirect("/swagger")
 
 
-@api.get("/openapi.json")
-def description() -> Response:
-    """Return the OpenAPI description."""
-    return jsonify(cast(OpenAPI, current_app).api_doc)
-
-
 @api.get("/metrics")
+@sends(200, content_type="text/plain", description="The metrics in the text format of Prometheus.")
 def metrics() -> Response:
+    """Return the metrics of all processes of this API."""
     return Response(exposition(), content_type=CONTENT_TYPE_LATEST)

@@ -1,15 +1,23 @@
 """Assignments: the drivers' answers, trip statuses and positions."""
 
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 from flask import Response
-from pydantic import BaseModel, ConfigDict, Field
 
 from weelo_api import telemetry
 from weelo_api.commands.gateway import submit
 from weelo_api.http.access import allow, anyone, caller
-from weelo_api.views.common import Accepted, ById, PageOf, Paging, blueprint, page, replica_session
+from weelo_api.http.declared import rejects, submits
+from weelo_api.views.common import (
+    Accepted,
+    ById,
+    PageOf,
+    Paging,
+    Parameters,
+    blueprint,
+    page,
+    replica_session,
+)
 from weelo_workers.contracts.broadcasts import CancelTruckResult
 from weelo_workers.contracts.reasons import ReasonView, reasons
 from weelo_workers.contracts.rejections import Code, Rejected
@@ -33,6 +41,7 @@ from weelo_workers.contracts.trips import (
     TripStep,
     TruckCancellation,
 )
+from weelo_workers.contracts.wire import TripId
 from weelo_workers.queries import fleets
 from weelo_workers.queries.pages import Page
 
@@ -42,14 +51,15 @@ api = blueprint("trips")
 CLOCK_DIFFERENCE = timedelta(minutes=2)
 
 
-class ByTripId(BaseModel):
-    model_config = ConfigDict(populate_by_name=True)
+class ByTripId(Parameters):
+    """The path of a trip."""
 
-    trip_id: UUID = Field(alias="tripId")
+    trip_id: TripId
 
 
 @api.post("/assignments/<id>/accept", responses={200: AssignmentView, 202: Accepted})
 @allow(Role.DRIVER)
+@submits(DriverAccepts)
 def accept(path: ById) -> Response:
     """Accept an assignment."""
     return submit(DriverAccepts(assignment_id=path.id, driver_id=caller().id))
@@ -57,6 +67,7 @@ def accept(path: ById) -> Response:
 
 @api.post("/assignments/<id>/decline", responses={200: AssignmentView, 202: Accepted})
 @allow(Role.DRIVER)
+@submits(DriverDeclines)
 def decline(path: ById, body: DriverRefusal) -> Response:
     """Decline an assignment. The slot is offered to other transporters again."""
     command = DriverDeclines(
@@ -70,6 +81,7 @@ def decline(path: ById, body: DriverRefusal) -> Response:
 
 @api.post("/assignments/<id>/give-back", responses={200: AssignmentView, 202: Accepted})
 @allow(Role.DRIVER, Role.TRANSPORTER)
+@submits(GiveBack)
 def give_back(path: ById, body: GivingBack) -> Response:
     """Give a truck back before it has loaded. Another one is searched for, and this fleet is not asked for it again."""
     user = caller()
@@ -85,6 +97,7 @@ def give_back(path: ById, body: GivingBack) -> Response:
 
 @api.post("/assignments/<id>/replace", responses={200: AssignmentView, 202: Accepted})
 @allow(Role.TRANSPORTER)
+@submits(ReplaceTruck)
 def replace(path: ById, body: Replacement) -> Response:
     """Send another driver, another vehicle or both, before the truck has loaded. A new driver is asked first."""
     command = ReplaceTruck(
@@ -99,6 +112,7 @@ def replace(path: ById, body: Replacement) -> Response:
 
 @api.post("/assignments/<id>/no-show", responses={200: AssignmentView, 202: Accepted})
 @allow(Role.DRIVER)
+@submits(ReportNoShow)
 def report_no_show(path: ById, body: NoShowReport) -> Response:
     """Report that the customer did not come, after PICKUP_WAIT_SECONDS at the pickup. The trip ends."""
     return submit(ReportNoShow(assignment_id=path.id, driver_id=caller().id, note=body.note), body)
@@ -106,6 +120,7 @@ def report_no_show(path: ById, body: NoShowReport) -> Response:
 
 @api.post("/assignments/<id>/cancel", responses={200: CancelTruckResult, 202: Accepted})
 @allow(Role.CUSTOMER)
+@submits(CancelTruck)
 def cancel_truck(path: ById, body: TruckCancellation) -> Response:
     """Cancel one truck before it has loaded, also while other trucks are under way."""
     command = CancelTruck(
@@ -116,6 +131,7 @@ def cancel_truck(path: ById, body: TruckCancellation) -> Response:
 
 @api.post("/assignments/<id>/end", responses={200: AssignmentView, 202: Accepted})
 @allow(Role.ADMIN)
+@submits(EndTrip)
 def end(path: ById, body: Ending) -> Response:
     """End a trip as completed or as failed, in any status. The truck and its driver are free again."""
     command = EndTrip(
@@ -133,6 +149,7 @@ def reason_codes() -> Response:
 
 @api.put("/trips/<tripId>/status", responses={200: AssignmentView, 202: Accepted})
 @allow(Role.DRIVER)
+@submits(AdvanceTrip)
 def advance(path: ByTripId, body: TripStep) -> Response:
     """Advance the status of a trip. Statuses may be skipped; an earlier status is refused."""
     _ensure_occurred(body.occurred_at)
@@ -154,6 +171,7 @@ def _ensure_occurred(moment: datetime | None) -> None:
 
 @api.post("/trips/<tripId>/location", responses={204: None})
 @allow(Role.DRIVER)
+@rejects(Code.ASSIGNMENT_NOT_FOUND, Code.INVALID_TRANSITION)
 def location(path: ByTripId, body: TripLocation) -> Response:
     """Publish the truck's position: the customer gets `location_updated`. Writes to no table."""
     telemetry.trip_location(caller().id, path.trip_id, body)

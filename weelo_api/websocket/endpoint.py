@@ -13,6 +13,7 @@ from simple_websocket import Server
 from werkzeug.exceptions import MethodNotAllowed
 
 from weelo_api.auth import Identity, authenticate, authenticate_header
+from weelo_api.http.declared import rejects, sends
 from weelo_api.http.errors import problem
 from weelo_api.websocket import handshake
 from weelo_api.websocket.close_codes import CloseCode
@@ -55,8 +56,11 @@ def register(app: Flask) -> None:
         return None
 
     @sock.route(PATH)  # type: ignore[untyped-decorator]
+    @sends(101, content_type=None, description="The connection is a WebSocket now (see `/asyncapi.json`).")
+    @rejects(Code.SERVICE_UNAVAILABLE)
     def ws(server: Server) -> None:
-        """Hand the upgraded socket to the hub. After that the request ends and its thread is free again."""
+        """Open the socket that carries the caller's events."""
+        # The hub owns the connection from here on, so the request ends and its thread is free again.
         line = socket.socket(fileno=server.sock.detach())
         server.connected = False
         hub().serve(

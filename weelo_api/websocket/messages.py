@@ -24,33 +24,41 @@ class Auth(Request):
     """Authenticate: in the first frame if the upgrade had no Authorization header; later, to renew the user's token."""
 
     op: Literal["auth"]
-    token: Annotated[str, Field(min_length=1)]
+    """The name of this frame."""
+    token: Annotated[str, Field(min_length=1, examples=["eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl"])]
+    """The JWT, as in the header Authorization, without `Bearer`."""
 
 
 class Resume(Request):
     """Send all events after this `seq` again, then continue live."""
 
     op: Literal["resume"]
-    after: Seq
+    """The name of this frame."""
+    after: Annotated[Seq, Field(examples=[41])]
+    """The last `seq` that the app has."""
 
 
 class Ack(Request):
     """Acknowledge all events up to this `seq`, which then need no push."""
 
     op: Literal["ack"]
-    seq: Seq
+    """The name of this frame."""
+    seq: Annotated[Seq, Field(examples=[42])]
+    """The last `seq` up to which the app has stored everything."""
 
 
 class Beat(Heartbeat):
     """A heartbeat with the current position. For transporters and drivers."""
 
     op: Literal["heartbeat"]
+    """The name of this frame."""
 
 
 class Ping(Request):
-    """Request a frame `pong`, such as to find out whether the connection still works."""
+    """Check that the connection works. The server answers with `pong`."""
 
     op: Literal["ping"]
+    """The name of this frame."""
 
 
 # --- data of the frames that are no part of the log -----------------------------------------------------
@@ -59,31 +67,33 @@ class Ping(Request):
 class Connected(Wire):
     """The first frame of every socket: the user is authenticated, and events follow live."""
 
-    user_id: Annotated[UUID, Field(description="The id of the user, from the token.")]
-    role: Annotated[Role, Field(description="The role of the user, from the token.")]
-    seq: Annotated[Seq, Field(description="The newest `seq` of this user's log; 0 if the log is empty.")]
-    server_time: Annotated[Timestamp, Field(description="The time by the server's clock.")]
-    heartbeat_seconds: Annotated[
-        int,
-        Field(
-            ge=1,
-            description="Send the op `heartbeat` (transporters, drivers) or `ping` once in this many seconds.",
-        ),
-    ]
+    user_id: Annotated[UUID, Field(examples=["9c1e4f70-2b6d-4a85-b3c1-7d0e9f2a6b34"])]
+    """The id of the user, from the token."""
+    role: Role
+    """The role of the user, from the token."""
+    seq: Annotated[Seq, Field(examples=[41])]
+    """The newest `seq` of this user's log; 0 if the log is empty."""
+    server_time: Timestamp
+    """The time by the server's clock."""
+    heartbeat_seconds: Annotated[int, Field(ge=1, examples=[20])]
+    """Send the op `heartbeat` (transporters, drivers) or `ping` once in this many seconds."""
 
 
 class Pong(Wire):
     """The answer to the op `ping`."""
 
-    server_time: Annotated[Timestamp, Field(description="The time by the server's clock.")]
+    server_time: Timestamp
+    """The time by the server's clock."""
 
 
 class ResyncRequired(Wire):
     """The lines after the requested `seq` are too old and were deleted. Load the present state over HTTP."""
 
-    oldest_seq: Annotated[
-        Seq, Field(description="The oldest `seq` that is left. Resume after the one before it to receive it.")
-    ]
+    oldest_seq: Annotated[Seq, Field(examples=[1042])]
+    """The oldest `seq` that is left. Resume after the one before it to receive it."""
+
+
+_REFUSALS = (Code.VALIDATION_ERROR, Code.FORBIDDEN, Code.SERVICE_UNAVAILABLE)
 
 
 class Refused(Wire):
@@ -91,16 +101,11 @@ class Refused(Wire):
 
     code: Annotated[
         str,
-        Field(
-            description="Why: the message is not valid, the role may not send it, or the database is not available.",
-            json_schema_extra={
-                "enum": [
-                    code.name for code in (Code.VALIDATION_ERROR, Code.FORBIDDEN, Code.SERVICE_UNAVAILABLE)
-                ]
-            },
-        ),
+        Field(examples=["VALIDATION_ERROR"], json_schema_extra={"enum": [code.name for code in _REFUSALS]}),
     ]
-    detail: Annotated[str, Field(description="What to correct.")]
+    """Why: the message is not valid, the role may not send it, or the database is not available."""
+    detail: Annotated[str, Field(examples=["after: Field required"])]
+    """What to correct."""
 
 
 EPHEMERAL: Mapping[str, type[Wire]] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.broadcasts import BroadcastView, ContinuePartial
 from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.contracts.statuses import BroadcastStatus
+from weelo_workers.contracts.statuses import BroadcastStatus, ExpiredBecause
 from weelo_workers.lifecycles import broadcast as lifecycle
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
@@ -28,6 +28,6 @@ def continue_partial(command: ContinuePartial, uow: UnitOfWork) -> BroadcastView
         )
         broadcast_transitions.start_if_under_way(uow, broadcast, slots)
         broadcast_transitions.complete_if_delivered(uow, broadcast, slots)
-    elif broadcast.end_reason != "partly_filled":
+    elif broadcast.end_reason != ExpiredBecause.PARTLY_FILLED:
         raise Rejected(Code.INVALID_TRANSITION, f"The {broadcast.kind} is {broadcast.status}.")
     return broadcast_view(broadcast, slots, uow.now)

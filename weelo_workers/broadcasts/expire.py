@@ -5,6 +5,7 @@ from __future__ import annotations
 from weelo_workers import broadcast_transitions
 from weelo_workers.broadcasts.unfilled import any_transporter_online, unfilled_reason
 from weelo_workers.contracts.broadcasts import BookingExpired, ExpireBroadcast, NoVehiclesAvailable
+from weelo_workers.contracts.statuses import ExpiredBecause
 from weelo_workers.lifecycles import (
     assignment as assignment_lifecycle,
     broadcast as lifecycle,
@@ -15,8 +16,6 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast
 from weelo_workers.queries.slots import filled
 from weelo_workers.queries.views import broadcast_header
-
-PARTLY_FILLED = "partly_filled"
 
 
 @handles(ExpireBroadcast)
@@ -46,7 +45,7 @@ def expire(command: ExpireBroadcast, uow: UnitOfWork) -> None:
     unfilled = None if filled(slots) else unfilled_reason(uow, broadcast, online=online)
     uow.advance_all([s for s in slots if s.status in slot_lifecycle.EXPIRE.when], slot_lifecycle.EXPIRE)
     broadcast_transitions.end_holds(uow, broadcast)
-    reason = unfilled or PARTLY_FILLED
+    reason = ExpiredBecause(unfilled or ExpiredBecause.PARTLY_FILLED)
     broadcast_transitions.advance_and_announce(
         uow, broadcast, lifecycle.EXPIRE, slots, why={"reason": reason}, end_reason=reason
     )

@@ -2,35 +2,86 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 from uuid import UUID
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
+from pydantic.alias_generators import to_camel
 
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import FLEET, TIMERS
-from weelo_workers.contracts.reasons import CustomerReason
+from weelo_workers.contracts.reasons import CustomerReason, ReasonCode
 from weelo_workers.contracts.recipients import ToOffered, ToTransportersWithTrucks
+from weelo_workers.contracts.rejections import OF_OWN_BROADCASTS, Code
 from weelo_workers.contracts.statuses import (
     BroadcastKind,
     BroadcastStatus,
+    EndedBecause,
+    ExpiredBecause,
+    FilledBecause,
+    TransitionSubject,
     TruckRequestStatus,
     UnfilledBecause,
 )
 from weelo_workers.contracts.trips import AssignmentView
-from weelo_workers.contracts.vehicle_kinds import KindName
+from weelo_workers.contracts.vehicle_kinds import (
+    KindName,
+    TypeName,
+    VehicleKey,
+    VehicleSubtype,
+    VehicleType,
+)
 from weelo_workers.contracts.wire import (
+    BroadcastId,
+    CommandId,
+    CustomerId,
+    DriverId,
+    Kilometres,
     LongText,
+    OwnWords,
+    PickupKilometres,
     Place,
+    PricePerTruck,
+    RadiusStep,
     Request,
+    RouteKilometres,
     Rupees,
     ShortText,
+    StateChangedAt,
     Timestamp,
+    TransportersNotified,
+    TruckRequestId,
+    TrucksFilled,
+    TrucksNeeded,
+    VehicleId,
+    Version,
     Wire,
 )
 
 MAX_TRUCKS = 50
+
+ExpiresAt = Annotated[
+    Timestamp,
+    Field(description="When the broadcast expires if trucks are still missing. It may be moved later."),
+]
+GoodsType = Annotated[
+    str, Field(description="What is transported; null if the customer did not say.", examples=["Cement"])
+]
+RadiusKilometres = Annotated[
+    Kilometres,
+    Field(
+        description="How far around the pickup transporters have been searched, in km; null before the first search,"
+        " and if the search has no limit.",
+        examples=[25],
+    ),
+]
 
 
 # --- requests -------------------------------------------------------------------------------------------
@@ -45,26 +96,32 @@ class TruckDemand(NamedTuple):
     price_per_truck: int | None
 
 
+# Each field is stored in the column of `broadcasts` of the same name. BroadcastView and NewBroadcast (the offer) do not
+# inherit these fields. They declare those that they contain.
 class BroadcastRequest(Request):
-    """The fields that bookings and orders have in common, each stored in the column of `broadcasts` of the same name.
-
-    `BroadcastView` and `NewBroadcast` (the offer) do not inherit these fields. They declare those that they contain.
-    """
+    """What bookings and orders have in common."""
 
     pickup: Place
+    """Where the goods are loaded."""
     drop: Place
-    goods_type: ShortText | None = None
-    distance_km: Annotated[float, Field(ge=0, le=20_000, allow_inf_nan=False)] | None = None
-    notes: LongText | None = None
+    """Where the goods are delivered."""
+    goods_type: Annotated[ShortText | None, Field(examples=["Cement"])] = None
+    """What is transported."""
+    distance_km: Annotated[float, Field(ge=0, le=20_000, allow_inf_nan=False, examples=[268.5])] | None = None
+    """The distance from pickup to drop in km, if the app knows it."""
+    notes: Annotated[LongText | None, Field(examples=["Two helpers are at the pickup."])] = None
+    """What the transporters and the drivers should know."""
 
 
 class NewBooking(BroadcastRequest):
-    """`POST /bookings`: N trucks of one kind."""
+    """A request for trucks of one kind."""
 
-    vehicle_type: ShortText
+    vehicle_type: TypeName
     vehicle_subtype: KindName
-    trucks_needed: Annotated[int, Field(ge=1, le=MAX_TRUCKS)]
+    trucks_needed: Annotated[int, Field(ge=1, le=MAX_TRUCKS, examples=[1])]
+    """How many trucks of this kind are asked for."""
     price_per_truck: Rupees | None = None
+    """The price that is offered for each truck, in whole rupees."""
 
     def wanted(self) -> list[TruckDemand]:
         return [
@@ -73,16 +130,21 @@ class NewBooking(BroadcastRequest):
 
 
 class VehicleRequirement(Request):
-    vehicle_type: ShortText
+    """A number of trucks of one kind."""
+
+    vehicle_type: TypeName
     vehicle_subtype: KindName
-    quantity: Annotated[int, Field(ge=1, le=20)]
+    quantity: Annotated[int, Field(ge=1, le=20, examples=[2])]
+    """How many trucks of this kind are asked for."""
     price_per_truck: Rupees | None = None
+    """The price that is offered for each truck of this kind, in whole rupees."""
 
 
 class NewOrder(BroadcastRequest):
-    """`POST /orders`: trucks of several kinds, at most 50 trucks in total."""
+    """A request for trucks of several kinds, at most 50 trucks together."""
 
     vehicle_requirements: Annotated[list[VehicleRequirement], Field(min_length=1, max_length=50)]
+    """The kinds of trucks, and how many of each."""
 
     @field_validator("vehicle_requirements")
     @classmethod
@@ -99,16 +161,19 @@ class NewOrder(BroadcastRequest):
 
 
 class Cancellation(Request):
-    """`reason`: the customer's own words. `reason_code`: one of the codes of customers."""
+    """Why the customer cancels. Both fields may be left out."""
 
-    reason: LongText | None = None
+    reason: OwnWords | None = None
     reason_code: CustomerReason | None = None
+    """Why the customer cancels, as one of the codes of customers."""
 
 
 # --- commands -------------------------------------------------------------------------------------------
 
 
-class CreateBooking(Command, name="broadcasts.create_booking", sheddable=True):
+class CreateBooking(
+    Command, name="broadcasts.create_booking", sheddable=True, rejects=(Code.ORDER_ACTIVE_EXISTS,)
+):
     """Create a booking and offer it. `keyed`: the request had an Idempotency-Key."""
 
     customer_id: UUID
@@ -116,7 +181,9 @@ class CreateBooking(Command, name="broadcasts.create_booking", sheddable=True):
     keyed: bool = False
 
 
-class CreateOrder(Command, name="broadcasts.create_order", sheddable=True):
+class CreateOrder(
+    Command, name="broadcasts.create_order", sheddable=True, rejects=(Code.ORDER_ACTIVE_EXISTS,)
+):
     """Create an order and offer it. `keyed`: the request had an Idempotency-Key."""
 
     customer_id: UUID
@@ -124,7 +191,9 @@ class CreateOrder(Command, name="broadcasts.create_order", sheddable=True):
     keyed: bool = False
 
 
-class CancelBroadcast(Command, name="broadcasts.cancel"):
+class CancelBroadcast(
+    Command, name="broadcasts.cancel", rejects=(*OF_OWN_BROADCASTS, Code.BOOKING_CANNOT_CANCEL)
+):
     broadcast_id: UUID
     customer_id: UUID
     kind: BroadcastKind
@@ -206,7 +275,9 @@ class ReofferBroadcast(Command, name="broadcasts.reoffer"):
     new_round: bool = False
 
 
-class ContinuePartial(Command, name="broadcasts.continue_partial"):
+class ContinuePartial(
+    Command, name="broadcasts.continue_partial", rejects=(*OF_OWN_BROADCASTS, Code.INVALID_TRANSITION)
+):
     """Continue an expired broadcast with just the trucks that it has."""
 
     broadcast_id: UUID
@@ -218,60 +289,80 @@ class ContinuePartial(Command, name="broadcasts.continue_partial"):
 
 
 class RequestedVehicles(Wire):
-    vehicle_type: str
-    vehicle_subtype: str
-    count: int
-    price_per_truck: int | None
+    """How many trucks of one kind are asked for at one price."""
+
+    vehicle_type: VehicleType
+    vehicle_subtype: VehicleSubtype
+    vehicle_key: VehicleKey
+    count: Annotated[int, Field(examples=[2])]
+    """How many trucks of this kind are asked for at this price."""
+    price_per_truck: PricePerTruck | None
 
 
 class BroadcastStateChanged(AboutBroadcast):
-    trucks_filled: int
-    trucks_needed: int
-    transporters_notified: int
-    radius_km: float | None
-    expires_at: Timestamp
+    """The broadcast made a transition. The customer gets this event for each one."""
+
+    trucks_filled: TrucksFilled
+    trucks_needed: TrucksNeeded
+    transporters_notified: TransportersNotified
+    radius_km: RadiusKilometres | None
+    expires_at: ExpiresAt
 
 
+# `pickup_distance_km` and `truck_request_ids` differ between recipients. They are added when the event is written.
 class NewBroadcast(AboutBroadcast, to=ToOffered):
-    """An offer to a transporter.
-
-    `pickup_distance_km` and `truck_request_ids` (the slots that the fleet could take) differ between recipients.
-    """
+    """An offer to a transporter."""
 
     pickup: Place
+    """Where the goods are loaded."""
     drop: Place
-    distance_km: float | None
-    pickup_distance_km: float | None = None
-    truck_request_ids: tuple[UUID, ...] = ()
-    goods_type: str | None
+    """Where the goods are delivered."""
+    distance_km: RouteKilometres | None
+    pickup_distance_km: PickupKilometres | None = None
+    truck_request_ids: tuple[TruckRequestId, ...] = ()
+    """The ids of the slots that the fleet could take."""
+    goods_type: GoodsType | None
     requested_vehicles: list[RequestedVehicles]
-    trucks_needed: int
-    trucks_filled: int
-    expires_at: Timestamp
-    radius_step: int
+    """The kinds of trucks that are asked for, in the customer's order."""
+    trucks_needed: TrucksNeeded
+    trucks_filled: TrucksFilled
+    expires_at: ExpiresAt
+    radius_step: RadiusStep
 
 
 class TrucksRemainingUpdate(AboutBroadcast):
-    trucks_remaining: int
+    """The number of open slots has changed."""
+
+    trucks_remaining: Annotated[int, Field(examples=[2])]
+    """How many slots are still open."""
 
 
 class BroadcastEnded(AboutBroadcast, shared=True, to=ToTransportersWithTrucks):
-    """Base of the events that withdraw an offer. `assigned_to_you`: how many assigned trucks are the recipient's."""
+    """Base of the events that withdraw an offer."""
 
-    reason: str
-    assigned_to_you: int | None = None
+    assigned_to_you: Annotated[int | None, Field(examples=[0])] = None
+    """For a transporter: how many of the assigned trucks are theirs. Null for the customer."""
 
 
 class BookingFullyFilled(BroadcastEnded):
-    pass
+    """All trucks of the broadcast are found, so it leaves the lists of offers."""
+
+    reason: FilledBecause
+    """Why the broadcast is no longer on offer."""
 
 
 class BookingCancelled(BroadcastEnded):
-    pass
+    """The broadcast was cancelled, so it leaves the lists of offers."""
+
+    reason: EndedBecause
+    """Why the broadcast was cancelled."""
 
 
 class BookingExpired(BroadcastEnded):
-    pass
+    """The time of the broadcast is over, so it leaves the lists of offers."""
+
+    reason: ExpiredBecause
+    """Why the broadcast expired."""
 
 
 class BookingCompleted(AboutBroadcast, to=ToTransportersWithTrucks):
@@ -279,51 +370,65 @@ class BookingCompleted(AboutBroadcast, to=ToTransportersWithTrucks):
 
 
 class NoVehiclesAvailable(AboutBroadcast):
-    """The broadcast ended without a truck.
-
-    `reason`: `no_transporter_online` (no fitting transporter was online in reach), `nobody_free` (the fitting
-    transporters online had no room for an offer, had all their trucks on the road, or came online too late) or
-    `nobody_accepted` (offers were made, and no transporter accepted one).
-    """
+    """The broadcast ended without a truck."""
 
     reason: UnfilledBecause
+    """Why no truck was found."""
     retryable: bool = True
+    """Always true: the customer may ask again at once."""
 
 
 # --- views ----------------------------------------------------------------------------------------------
 
 
 class TruckRequestView(Wire):
-    id: UUID
-    request_number: int
-    vehicle_type: str
-    vehicle_subtype: str
-    price_per_truck: int | None
+    """A slot: the place for one truck in a broadcast."""
+
+    id: TruckRequestId
+    request_number: Annotated[int, Field(examples=[1])]
+    """The number of the slot in its broadcast, from 1."""
+    vehicle_type: VehicleType
+    vehicle_subtype: VehicleSubtype
+    vehicle_key: VehicleKey
+    price_per_truck: PricePerTruck | None
     status: TruckRequestStatus
+    """The status of the slot."""
 
 
 class BroadcastView(Wire):
-    id: UUID
+    """A customer's request for trucks, which is offered to transporters: a booking or an order."""
+
+    id: BroadcastId
     kind: BroadcastKind
+    """Whether this is a booking or an order."""
     status: BroadcastStatus
-    state_changed_at: Timestamp
-    version: int
-    customer_id: UUID
+    """The status of the broadcast."""
+    state_changed_at: StateChangedAt
+    version: Version
+    customer_id: CustomerId
     pickup: Place
+    """Where the goods are loaded."""
     drop: Place
-    distance_km: float | None
-    goods_type: str | None
-    notes: str | None
-    trucks_needed: int
-    trucks_filled: int
+    """Where the goods are delivered."""
+    distance_km: RouteKilometres | None
+    goods_type: GoodsType | None
+    notes: Annotated[str, Field(examples=["Two helpers are at the pickup."])] | None
+    """What the customer wants transporters and drivers to know; null if nothing."""
+    trucks_needed: TrucksNeeded
+    trucks_filled: TrucksFilled
     truck_requests: list[TruckRequestView]
-    radius_km: float | None
-    transporters_notified: int
-    expires_at: Timestamp
+    """The slots, one for each truck, in the customer's order."""
+    radius_km: RadiusKilometres | None
+    transporters_notified: TransportersNotified
+    expires_at: ExpiresAt
     created_at: Timestamp
+    """When the customer made the request."""
     server_time: Timestamp
-    booking_id: UUID | None = None
-    order_id: UUID | None = None
+    """The server's time when this was read, to compute the time left until `expiresAt`."""
+    booking_id: Annotated[UUID, Field(examples=["6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10"])] | None = None
+    """The same as `id`. Only a booking has this field."""
+    order_id: Annotated[UUID, Field(examples=["6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10"])] | None = None
+    """The same as `id`. Only an order has this field."""
 
     @model_serializer(mode="wrap")
     def _with_one_id_by_kind(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -334,41 +439,94 @@ class BroadcastView(Wire):
             data.pop(absent, None)
         return data
 
+    omitted_if_null: ClassVar[tuple[str, ...]] = ("bookingId", "orderId")
+
 
 class BroadcastDetails(BroadcastView):
     """One broadcast, with the assignments that the reader may see."""
 
     assignments: list[AssignmentView]
+    """The trucks with their drivers: all of them for the customer, their own for a transporter or a driver."""
 
 
 class CancelResult(Wire):
+    """The cancelled broadcast."""
+
     broadcast: BroadcastView
-    transporters_notified: int
-    assignments_cancelled: int
+    """The broadcast after it was cancelled."""
+    transporters_notified: TransportersNotified
+    assignments_cancelled: Annotated[int, Field(examples=[1])]
+    """How many trucks with their drivers lost the trip."""
 
 
 class CancelTruckResult(Wire):
-    """The broadcast goes on with one truck less, or is cancelled with its last truck."""
+    """The cancelled truck, and its broadcast: it goes on with one truck less, or is cancelled with its last truck."""
 
     broadcast: BroadcastView
+    """The broadcast after the truck was cancelled."""
     assignment: AssignmentView
+    """The cancelled truck."""
+
+
+class TransitionDetails(Wire):
+    """Why and how a transition happened. Only the fields that the transition has are present; there may be others."""
+
+    model_config = ConfigDict(extra="allow")
+
+    reason: Annotated[str | None, Field(examples=["partly_filled"])] = None
+    """Why the broadcast expired."""
+    reason_code: ReasonCode | None = None
+    """Why a user, or the system, ended or changed something."""
+    note: Annotated[str | None, Field(examples=["Flat tyre"])] = None
+    """The user's own words."""
+    step: Annotated[int | None, Field(examples=[2])] = None
+    """The number of the step of the search, from 1."""
+    radius_km: Kilometres | None = None
+    """How far the step searches, in km; null if it has no limit."""
+    told: Annotated[int | None, Field(examples=[5])] = None
+    """How many transporters were offered the broadcast."""
+    passed_over: Annotated[dict[str, int] | None, Field(examples=[{"no_free_truck": 3}])] = None
+    """How many transporters the step passed over, by reason."""
+    late: bool | None = None
+    """True if the offer was made outside of a step, to a transporter who came within reach later."""
+    trucks: Annotated[int | None, Field(examples=[2])] = None
+    """How many trucks were assigned at once."""
+    slots: Annotated[int | None, Field(examples=[2])] = None
+    """How many slots the hold keeps."""
+    vehicle_id: VehicleId | None = None
+    """The id of the vehicle that replaced another one."""
+    driver_id: DriverId | None = None
+    """The id of the driver who replaced another one."""
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_there(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = serialize(self)
+        absent = {to_camel(name) for name in set(type(self).model_fields) - self.model_fields_set}
+        return {name: value for name, value in data.items() if name not in absent}
 
 
 class TimelineEntry(Wire):
-    """One transition. `cause`, `command_id`: the command that made it. `actor_id`: its caller; null for a timer.
-
-    `occurred_at`: the time by the clock of the driver's phone; null if the phone did not report it.
-    """
+    """One transition of a broadcast, of one of its slots, of a hold or of an assignment."""
 
     at: Timestamp
+    """When the transition happened, by the server's clock."""
     occurred_at: Timestamp | None
-    subject: str
-    subject_id: UUID
-    transition: str
-    from_status: str | None
-    to_status: str
-    version: int
-    cause: str
-    command_id: UUID
-    actor_id: UUID | None
-    details: dict[str, Any]
+    """When it happened by the clock of the driver's phone; null if the phone did not report it."""
+    subject: TransitionSubject
+    """What has changed."""
+    subject_id: Annotated[UUID, Field(examples=["2d9f6c1a-70b4-4b39-9f0d-8f4c5a1e2b73"])]
+    """The id of what has changed: of the broadcast, truck request, hold or assignment."""
+    transition: Annotated[str, Field(examples=["expire"])]
+    """The name of the transition, as in the lifecycles."""
+    from_status: Annotated[str, Field(examples=["active"])] | None
+    """The status before; null if the subject was created by this transition."""
+    to_status: Annotated[str, Field(examples=["expired"])]
+    """The status after."""
+    version: Version
+    cause: Annotated[str, Field(examples=["broadcasts.expire"])]
+    """The name of the command that made the transition."""
+    command_id: CommandId
+    actor_id: Annotated[UUID, Field(examples=["9c1e4f70-2b6d-4a85-b3c1-7d0e9f2a6b34"])] | None
+    """The id of the user who sent the command; null for a timer."""
+    details: TransitionDetails
+    """Why and how the transition happened."""

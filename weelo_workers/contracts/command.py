@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 from uuid import UUID
@@ -9,6 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from weelo_workers.contracts.queues import Queue
+from weelo_workers.contracts.rejections import Code
 from weelo_workers.contracts.statuses import Role
 
 Priority = Literal[0, 1, 2]
@@ -53,6 +55,9 @@ class Command(BaseModel):
     """Workers execute commands of a lower number first. Those of 1 and 2, for which no user waits, do not count as load
     that causes refusals."""
 
+    rejects: ClassVar[frozenset[Code]] = frozenset()
+    """The codes with which the handler may reject the command. The OpenAPI document lists them for the command's routes."""
+
     def __init_subclass__(
         cls,
         *,
@@ -62,6 +67,7 @@ class Command(BaseModel):
         sheddable: bool = False,
         batched: bool = False,
         priority: Priority = 0,
+        rejects: Iterable[Code] | None = None,
         **kwargs: object,
     ) -> None:
         super().__init_subclass__(**kwargs)  # type: ignore[arg-type]
@@ -74,6 +80,8 @@ class Command(BaseModel):
         cls.batched = batched
         cls.priority = priority
         cls.queue = queue or domain  # type: ignore[assignment]
+        if rejects is not None:
+            cls.rejects = frozenset(rejects)
         if name in REGISTRY:
             raise TypeError(f"two commands are called {name}")
         REGISTRY[name] = cls

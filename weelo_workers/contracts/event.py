@@ -7,13 +7,14 @@ receive the event.
 from __future__ import annotations
 
 from typing import Any, ClassVar
-from uuid import UUID
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
+from pydantic import GetJsonSchemaHandler, SerializerFunctionWrapHandler, model_serializer
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from weelo_workers.contracts.recipients import Recipients
 from weelo_workers.contracts.statuses import BroadcastKind, BroadcastStatus
-from weelo_workers.contracts.wire import Timestamp, Wire
+from weelo_workers.contracts.wire import BroadcastId, StateChangedAt, Version, Wire
 
 
 class Event(Wire):
@@ -38,11 +39,13 @@ class Event(Wire):
 class AboutBroadcast(Event, shared=True):
     """Base of events about a broadcast. By `version` an app can tell which of two events is the newer one."""
 
-    broadcast_id: UUID
+    broadcast_id: BroadcastId
     kind: BroadcastKind
+    """Whether the broadcast is a booking or an order."""
     status: BroadcastStatus
-    state_changed_at: Timestamp
-    version: int
+    """The status of the broadcast after this event."""
+    state_changed_at: StateChangedAt
+    version: Version
 
     @model_serializer(mode="wrap")
     def _with_the_id_by_kind(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -52,3 +55,17 @@ class AboutBroadcast(Event, shared=True):
             "broadcastId", self.broadcast_id
         )
         return data
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        schema = super().__get_pydantic_json_schema__(core_schema, handler)
+        for kind, name in ((BroadcastKind.BOOKING, "bookingId"), (BroadcastKind.ORDER, "orderId")):
+            handler.resolve_ref_schema(schema)["properties"][name] = {
+                "type": "string",
+                "format": "uuid",
+                "description": f"The same as `broadcastId`. Only events about {kind}s have this field.",
+                "examples": ["6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10"],
+            }
+        return schema

@@ -3,70 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import StrEnum
+from typing import Annotated
 
+from pydantic import Field
+
+from weelo_workers.contracts.json_schema import DescribedEnum
 from weelo_workers.contracts.statuses import AssignmentStatus as S, Role
 from weelo_workers.contracts.wire import Wire
 
 
-class ProviderReason(StrEnum):
-    """The codes of drivers and transporters."""
+class ProviderReason(DescribedEnum):
+    """The reason codes of drivers and transporters."""
 
-    BREAKDOWN = "breakdown"
-    DRIVER_UNAVAILABLE = "driver_unavailable"
-    VEHICLE_UNAVAILABLE = "vehicle_unavailable"
-    PICKUP_UNREACHABLE = "pickup_unreachable"
-    GOODS_MISMATCH = "goods_mismatch"
-    PRICE = "price"
-    SAFETY = "safety"
-    OTHER = "other"
-
-
-class CustomerReason(StrEnum):
-    PLANS_CHANGED = "plans_changed"
-    FOUND_ELSEWHERE = "found_elsewhere"
-    TOO_SLOW = "too_slow"
-    WRONG_DETAILS = "wrong_details"
-    PRICE = "price"
-    DRIVER_ASKED = "driver_asked"
-    OTHER = "other"
+    BREAKDOWN = "breakdown", "The truck has broken down."
+    DRIVER_UNAVAILABLE = "driver_unavailable", "The driver is not available."
+    VEHICLE_UNAVAILABLE = "vehicle_unavailable", "The truck is not available."
+    PICKUP_UNREACHABLE = "pickup_unreachable", "The pickup cannot be reached."
+    GOODS_MISMATCH = "goods_mismatch", "The goods are not as described."
+    PRICE = "price", "The price does not fit."
+    SAFETY = "safety", "It is not safe."
+    OTHER = "other", "Another reason."
 
 
-class SystemReason(StrEnum):
-    """The codes that no user gives."""
+class CustomerReason(DescribedEnum):
+    """The reason codes of customers."""
 
-    STALLED = "stalled"
-    """The truck did not set out within START_LIMIT_SECONDS."""
-    DRIVER_TIMEOUT = "driver_timeout"
-    """The driver did not answer in time."""
-    REPLACED = "replaced"
-    """The transporter named another driver or vehicle."""
+    PLANS_CHANGED = "plans_changed", "The plans have changed."
+    FOUND_ELSEWHERE = "found_elsewhere", "Another truck was found."
+    TOO_SLOW = "too_slow", "It takes too long."
+    WRONG_DETAILS = "wrong_details", "The details of the request are wrong."
+    PRICE = "price", "The price does not fit."
+    DRIVER_ASKED = "driver_asked", "The driver asked for it."
+    OTHER = "other", "Another reason."
+
+
+class SystemReason(DescribedEnum):
+    """The reason codes that no user gives."""
+
+    STALLED = "stalled", "The truck did not set out within START_LIMIT_SECONDS."
+    DRIVER_TIMEOUT = "driver_timeout", "The driver did not answer in time."
+    REPLACED = "replaced", "The transporter named another driver or vehicle, without a code."
 
 
 ReasonCode = ProviderReason | CustomerReason | SystemReason
 OperatorReason = ProviderReason | CustomerReason
 """An operator acts for one of the parties, so an operator may give the codes of all of them."""
 
-ALL_CODES = (*ProviderReason, *CustomerReason, *SystemReason)
+ALL_CODES: tuple[ReasonCode, ...] = (*ProviderReason, *CustomerReason, *SystemReason)
+_BY_VALUE: dict[str, ReasonCode] = {code.value: code for code in ALL_CODES}
+
+
+def stored_code(value: str | None) -> ReasonCode | None:
+    """Return the reason code of a row. Codes with one value, such as `price`, mean the same. Raises KeyError."""
+    return None if value is None else _BY_VALUE[value]
+
 
 OFFER = "offer"
 """The stage before a truck is assigned: a transporter declines an offer, or a customer cancels the search."""
 
 LABELS: dict[OperatorReason, str] = {
-    ProviderReason.BREAKDOWN: "The truck has broken down",
-    ProviderReason.DRIVER_UNAVAILABLE: "The driver is not available",
-    ProviderReason.VEHICLE_UNAVAILABLE: "The truck is not available",
-    ProviderReason.PICKUP_UNREACHABLE: "The pickup cannot be reached",
-    ProviderReason.GOODS_MISMATCH: "The goods are not as described",
-    ProviderReason.PRICE: "The price does not fit",
-    ProviderReason.SAFETY: "It is not safe",
-    ProviderReason.OTHER: "Another reason",
-    CustomerReason.PLANS_CHANGED: "The plans have changed",
-    CustomerReason.FOUND_ELSEWHERE: "Another truck was found",
-    CustomerReason.TOO_SLOW: "It takes too long",
-    CustomerReason.WRONG_DETAILS: "The details of the request are wrong",
-    CustomerReason.DRIVER_ASKED: "The driver asked for it",
+    code: code.meaning.removesuffix(".") for code in (*ProviderReason, *CustomerReason)
 }
+"""What each code means, in English, for the list from which a user chooses."""
 
 _BEFORE_LOADING = (S.PENDING, S.DRIVER_ACCEPTED, S.EN_ROUTE_PICKUP, S.AT_PICKUP)
 _ON_BOARD = (S.LOADING_COMPLETE, S.IN_TRANSIT, S.ARRIVED_AT_DROP)
@@ -94,12 +92,16 @@ _ONLY_AT: dict[OperatorReason, set[str]] = {
 
 
 class ReasonView(Wire):
-    """A code that this actor can give in this stage: `offer`, or a status of an assignment. `label`: in English."""
+    """A reason code that this actor can give in this stage."""
 
     actor: Role
-    stage: str
-    code: str
-    label: str
+    """The role of the user who gives the reason."""
+    stage: Annotated[str, Field(examples=["offer", "driver_accepted"])]
+    """`offer`, which is the time before a truck is assigned, or the status of the assignment."""
+    code: OperatorReason
+    """The code to send as `reasonCode`."""
+    label: Annotated[str, Field(examples=["The truck has broken down"])]
+    """What the code means, in English, for the list from which the user chooses."""
 
 
 def reasons() -> Iterator[ReasonView]:

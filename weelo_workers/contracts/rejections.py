@@ -71,6 +71,20 @@ class Code(Enum):
         return self.value.retryable
 
 
+# Codes that several commands have in common, because their handlers share the functions that raise them.
+OF_CLOSED_BROADCASTS = (Code.BROADCAST_CANCELLED, Code.BROADCAST_EXPIRED, Code.BROADCAST_FILLED)
+OF_TRUCKS = (
+    Code.VEHICLE_NOT_IN_FLEET,
+    Code.DRIVER_NOT_IN_FLEET,
+    Code.VEHICLE_BUSY,
+    Code.DRIVER_BUSY,
+    Code.VEHICLE_TYPE_MISMATCH,
+)
+OF_ALLOCATIONS = (Code.TRUCK_REQUEST_NOT_FOUND, Code.REQUEST_ALREADY_TAKEN, Code.NOT_ENOUGH_AVAILABLE)
+OF_OWN_BROADCASTS = (Code.BOOKING_NOT_FOUND, Code.ORDER_NOT_FOUND)
+OF_DRIVERS_ASSIGNMENTS = (Code.ASSIGNMENT_NOT_FOUND, Code.DRIVER_REPLACED)
+
+
 class Rejected(Exception):
     """Raised by a handler to reject its command. Recorded as the command's outcome, and returned as problem+json.
 
@@ -91,7 +105,7 @@ class Rejected(Exception):
 def problem_body(code: Code, detail: str = "", **extra: Any) -> dict[str, Any]:
     """Return the RFC 9457 body of a rejection, the same for handlers and for the API."""
     return {
-        "type": f"urn:weelo:problem:{code.name}",
+        "type": f"/docs/codes#{code.name}",
         "title": code.title,
         "status": code.http_status,
         "detail": detail or code.title,

@@ -1,133 +1,195 @@
-"""The statuses and reasons that apps read."""
+"""The statuses and reasons that apps read, each with what it means."""
 
-from enum import StrEnum
-
-
-class BroadcastKind(StrEnum):
-    """A booking asks for one kind of vehicle, an order for several. Both are broadcasts."""
-
-    BOOKING = "booking"
-    ORDER = "order"
+from weelo_workers.contracts.json_schema import DescribedEnum
 
 
-class BroadcastStatus(StrEnum):
-    CREATED = "created"
-    BROADCASTING = "broadcasting"
-    ACTIVE = "active"
-    PARTIALLY_FILLED = "partially_filled"
-    FULLY_FILLED = "fully_filled"
-    IN_PROGRESS = "in_progress"
-    COMPLETED = "completed"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
+class BroadcastKind(DescribedEnum):
+    """Whether the broadcast is a booking or an order."""
+
+    BOOKING = "booking", "It asks for trucks of one kind."
+    ORDER = "order", "It asks for trucks of several kinds."
 
 
-class TruckRequestStatus(StrEnum):
-    SEARCHING = "searching"
-    HELD = "held"
-    ASSIGNED = "assigned"
-    ACCEPTED = "accepted"
-    COMPLETED = "completed"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
+class BroadcastStatus(DescribedEnum):
+    """The status of a broadcast. The first four are open: trucks are searched for."""
+
+    CREATED = "created", "No transporter has been offered it yet."
+    BROADCASTING = "broadcasting", "It is being offered to the transporters nearest to the pickup."
+    ACTIVE = "active", "It has been offered, and no truck is found yet."
+    PARTIALLY_FILLED = "partially_filled", "Some of the trucks are found; the others are searched for."
+    FULLY_FILLED = "fully_filled", "All trucks are found."
+    IN_PROGRESS = "in_progress", "At least one truck is under way."
+    COMPLETED = "completed", "All its trucks have delivered."
+    CANCELLED = "cancelled", "It was cancelled, or its last truck was."
+    EXPIRED = "expired", "Its time is over. Trucks that were found before still come."
 
 
-class HoldStatus(StrEnum):
-    OPEN = "open"
-    CONFIRMED = "confirmed"
-    RELEASED = "released"
-    EXPIRED = "expired"
-    ENDED = "ended"
+class TruckRequestStatus(DescribedEnum):
+    """The status of a truck request, which is the slot for one truck."""
+
+    SEARCHING = "searching", "A truck is searched for."
+    HELD = "held", "A transporter keeps it for a short time, to choose a truck."
+    ASSIGNED = "assigned", "A truck is assigned, and its driver has not answered yet."
+    ACCEPTED = "accepted", "The driver has accepted."
+    COMPLETED = "completed", "The truck has delivered."
+    CANCELLED = "cancelled", "It was cancelled, or its trip ended without a delivery."
+    EXPIRED = "expired", "No truck was found in time."
 
 
-class PassedOverBecause(StrEnum):
-    """Why a step of the ladder made no offer to a transporter."""
+class HoldStatus(DescribedEnum):
+    """The status of a hold. Only an open one keeps slots."""
 
-    OFFLINE = "offline"
-    """The transporter had gone offline."""
-    SILENT = "silent"
-    """The transporter's app had sent no heartbeat for PRESENCE_TTL_SECONDS."""
-    NO_FREE_TRUCK = "no_free_truck"
-    """All trucks of the transporter that fit an open slot were on the road."""
-    TOO_MANY_OFFERS = "too_many_offers"
-    """The transporter had MAX_OPEN_OFFERS open offers that count against an offer of this broadcast."""
-    NEXT_STEP = "next_step"
-    """MAX_OFFERS_PER_STEP other transporters were nearer."""
+    OPEN = "open", "It keeps its slots for the transporter."
+    CONFIRMED = "confirmed", "The transporter has named trucks for it."
+    RELEASED = "released", "The transporter gave it up."
+    EXPIRED = "expired", "Its time was over."
+    ENDED = "ended", "Its broadcast ended first."
 
 
-class OfferAnswer(StrEnum):
+class TransitionSubject(DescribedEnum):
+    """What a transition has changed."""
+
+    BROADCAST = "broadcast", "The broadcast itself."
+    TRUCK_REQUEST = "truck_request", "One of its slots."
+    HOLD = "hold", "A hold of some of its slots."
+    ASSIGNMENT = "assignment", "A truck with its driver on one of its slots."
+
+
+class PassedOverBecause(DescribedEnum):
+    """Why a step of the search made no offer to a transporter whom it found."""
+
+    OFFLINE = "offline", "The transporter had gone offline."
+    SILENT = "silent", "The transporter's app had sent no heartbeat for PRESENCE_TTL_SECONDS."
+    NO_FREE_TRUCK = "no_free_truck", "All trucks of the transporter that fit an open slot were on the road."
+    TOO_MANY_OFFERS = (
+        "too_many_offers",
+        "The transporter had MAX_OPEN_OFFERS open offers that count against an offer of this broadcast.",
+    )
+    NEXT_STEP = "next_step", "MAX_OFFERS_PER_STEP other transporters were nearer."
+
+
+class NotOfferedBecause(DescribedEnum):
+    """Why a transporter has no offer although no step has passed them over."""
+
+    NO_TRUCK = "no_truck_of_this_kind", "The transporter has no truck of a kind that was asked for."
+    OUT_OF_RADIUS = "out_of_radius", "The transporter is farther from the pickup than the search has reached."
+    NOT_YET = "not_yet", "The broadcast is open, and the transporter's turn has not come yet."
+    CAME_TOO_LATE = (
+        "came_too_late",
+        "Nothing was left to take when the transporter came within reach.",
+    )
+    POSITION_UNKNOWN = "position_unknown", "Positions cannot be read at the moment."
+
+
+class OfferAnswer(DescribedEnum):
     """A transporter's answer to an offer."""
 
-    ACCEPTED = "accepted"
-    """The transporter got a slot, and the assignment was not reverted."""
-    DECLINED = "declined"
+    ACCEPTED = "accepted", "The transporter got a slot, and its truck was not lost again."
+    DECLINED = "declined", "The transporter declined the broadcast."
 
 
-class UnfilledBecause(StrEnum):
-    """Why a broadcast ended without a truck, as reported to its customer."""
+class UnfilledBecause(DescribedEnum):
+    """Why a broadcast ended without a truck."""
 
-    NO_TRANSPORTER_ONLINE = "no_transporter_online"
-    """No transporter with trucks of the kind was online in reach."""
-    NOBODY_FREE = "nobody_free"
-    """Transporters with trucks of the kind were online, but had no room, had no free truck, or came online too late."""
-    NOBODY_ACCEPTED = "nobody_accepted"
-    """The broadcast was offered to at least one transporter, and none accepted."""
-
-
-class AssignmentStatus(StrEnum):
-    PENDING = "pending"
-    DRIVER_ACCEPTED = "driver_accepted"
-    EN_ROUTE_PICKUP = "en_route_pickup"
-    AT_PICKUP = "at_pickup"
-    LOADING_COMPLETE = "loading_complete"
-    IN_TRANSIT = "in_transit"
-    ARRIVED_AT_DROP = "arrived_at_drop"
-    COMPLETED = "completed"
-    DRIVER_DECLINED = "driver_declined"
-    GIVEN_BACK = "given_back"
-    """The truck does not come: its fleet gave it back, it did not set out in time, or its new driver did not take the trip."""
-    CUSTOMER_NO_SHOW = "customer_no_show"
-    """The driver waited at the pickup, and the customer did not come."""
-    FAILED = "failed"
-    """An operator ended the trip, and it was not completed."""
-    CANCELLED = "cancelled"
+    NO_TRANSPORTER_ONLINE = (
+        "no_transporter_online",
+        "No transporter with trucks of the kind was online in reach.",
+    )
+    NOBODY_FREE = (
+        "nobody_free",
+        "Transporters with such trucks were online, but with full lists, with no free truck, or too late.",
+    )
+    NOBODY_ACCEPTED = (
+        "nobody_accepted",
+        "It was offered to at least one transporter, and none accepted, or the last truck was lost.",
+    )
 
 
-class EndOutcome(StrEnum):
+class ExpiredBecause(DescribedEnum):
+    """Why a broadcast expired."""
+
+    PARTLY_FILLED = (
+        "partly_filled",
+        "Some trucks were found and still come; the others were not found in time.",
+    )
+    NO_TRANSPORTER_ONLINE = (
+        UnfilledBecause.NO_TRANSPORTER_ONLINE.value,
+        UnfilledBecause.NO_TRANSPORTER_ONLINE.meaning,
+    )
+    NOBODY_FREE = UnfilledBecause.NOBODY_FREE.value, UnfilledBecause.NOBODY_FREE.meaning
+    NOBODY_ACCEPTED = UnfilledBecause.NOBODY_ACCEPTED.value, UnfilledBecause.NOBODY_ACCEPTED.meaning
+
+
+class FilledBecause(DescribedEnum):
+    """Why a broadcast is no longer on offer although nothing has gone wrong."""
+
+    FULLY_FILLED = "fully_filled", "All its trucks are found."
+
+
+class AssignmentStatus(DescribedEnum):
+    """The status of an assignment, which is a truck with its driver on one slot."""
+
+    PENDING = "pending", "The driver has not answered yet."
+    DRIVER_ACCEPTED = "driver_accepted", "The driver has accepted and has not set out."
+    EN_ROUTE_PICKUP = "en_route_pickup", "The truck is on the way to the pickup."
+    AT_PICKUP = "at_pickup", "The truck is at the pickup."
+    LOADING_COMPLETE = "loading_complete", "The goods are on board."
+    IN_TRANSIT = "in_transit", "The truck is on the way to the drop."
+    ARRIVED_AT_DROP = "arrived_at_drop", "The truck is at the drop."
+    COMPLETED = "completed", "The goods are delivered."
+    DRIVER_DECLINED = "driver_declined", "The driver declined or did not answer in time."
+    GIVEN_BACK = (
+        "given_back",
+        "The truck does not come: it was given back, did not set out in time, or its new driver did not take it.",
+    )
+    CUSTOMER_NO_SHOW = "customer_no_show", "The driver waited at the pickup, and the customer did not come."
+    FAILED = "failed", "An operator ended the trip, and it was not completed."
+    CANCELLED = "cancelled", "The customer cancelled the truck or the whole broadcast."
+
+
+class EndOutcome(DescribedEnum):
     """How an operator ends a trip."""
 
-    COMPLETED = "completed"
-    FAILED = "failed"
+    COMPLETED = "completed", "The goods were delivered."
+    FAILED = "failed", "The goods were not delivered. This is final."
 
 
-class TripCancelledBecause(StrEnum):
+class TripCancelledBecause(DescribedEnum):
     """Why a driver loses a trip."""
 
-    CUSTOMER_CANCELLED = "customer_cancelled"
-    GIVEN_BACK = "given_back"
-    """The transporter gave the truck back."""
-    REPLACED = "replaced"
-    """The transporter named another driver."""
-    STALLED = "stalled"
-    """The truck did not set out in time."""
-    ENDED_BY_OPERATOR = "ended_by_operator"
+    CUSTOMER_CANCELLED = "customer_cancelled", "The customer cancelled the truck or the whole broadcast."
+    GIVEN_BACK = "given_back", "The transporter gave the truck back."
+    REPLACED = "replaced", "The transporter named another driver."
+    STALLED = "stalled", "The truck did not set out in time."
+    ENDED_BY_OPERATOR = "ended_by_operator", "An operator ended the trip."
 
 
-class EndedBecause(StrEnum):
-    """Why a broadcast was cancelled, as reported to its customer and to the transporters."""
+class EndedBecause(DescribedEnum):
+    """Why a broadcast was cancelled."""
 
-    CUSTOMER_CANCELLED = "customer_cancelled"
-    CUSTOMER_NO_SHOW = "customer_no_show"
-    ENDED_BY_OPERATOR = "ended_by_operator"
-
-
-class Platform(StrEnum):
-    ANDROID = "android"
-    IOS = "ios"
+    CUSTOMER_CANCELLED = "customer_cancelled", "The customer cancelled it, or its last truck."
+    CUSTOMER_NO_SHOW = "customer_no_show", "The customer did not come to the pickup of its last truck."
+    ENDED_BY_OPERATOR = "ended_by_operator", "An operator ended the trip of its last truck."
 
 
-class Role(StrEnum):
-    CUSTOMER = "customer"
-    TRANSPORTER = "transporter"
-    DRIVER = "driver"
-    ADMIN = "admin"
+class VehicleStatus(DescribedEnum):
+    """Whether a vehicle can take a slot."""
+
+    AVAILABLE = "available", "It is on no live assignment."
+    ON_TRIP = "on_trip", "It is on a live assignment."
+
+
+class Platform(DescribedEnum):
+    """The operating system of the phone."""
+
+    ANDROID = "android", "Android."
+    IOS = "ios", "iOS."
+
+
+class Role(DescribedEnum):
+    """The role of a user, from the claim `role` of the token."""
+
+    CUSTOMER = "customer", "Asks for trucks."
+    TRANSPORTER = "transporter", "Owns a fleet and accepts offers."
+    DRIVER = "driver", "Drives a truck of a transporter."
+    ADMIN = "admin", "Operates the system."

@@ -11,19 +11,29 @@ from pydantic import Field, model_validator
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import TIMERS
-from weelo_workers.contracts.reasons import CustomerReason, OperatorReason, ProviderReason
+from weelo_workers.contracts.reasons import CustomerReason, OperatorReason, ProviderReason, ReasonCode
 from weelo_workers.contracts.recipients import ToDriver
-from weelo_workers.contracts.statuses import AssignmentStatus, EndOutcome, Role
+from weelo_workers.contracts.rejections import OF_DRIVERS_ASSIGNMENTS, OF_TRUCKS, Code
+from weelo_workers.contracts.statuses import AssignmentStatus, EndOutcome, Role, TripCancelledBecause
 from weelo_workers.contracts.wire import (
+    AssignmentId,
+    BroadcastId,
     DeviceTime,
+    DriverId,
     Latitude,
     Longitude,
-    LongText,
-    NoteText,
+    Note,
+    OwnWords,
     Place,
     Request,
     RequiredNote,
+    StateChangedAt,
     Timestamp,
+    TransporterId,
+    TripId,
+    TruckRequestId,
+    VehicleId,
+    VehicleNumberText,
     Wire,
 )
 
@@ -31,23 +41,30 @@ from weelo_workers.contracts.wire import (
 
 
 class DriverRefusal(Request):
-    """`reason`: the driver's own words. `reason_code`: one of the codes of drivers."""
+    """Why the driver declines. Both fields may be left out."""
 
-    reason: LongText | None = None
+    reason: OwnWords | None = None
     reason_code: ProviderReason | None = None
+    """Why the driver declines, as one of the codes of drivers."""
 
 
 class GivingBack(Request):
+    """Why the truck does not come."""
+
     reason_code: ProviderReason
-    note: NoteText | None = None
+    """Why the truck does not come."""
+    note: Note | None = None
 
 
 class Replacement(Request):
     """The new driver, the new vehicle, or both."""
 
-    driver_id: UUID | None = None
-    vehicle_id: UUID | None = None
+    driver_id: DriverId | None = None
+    """The user id of the new driver. Left out: the driver stays."""
+    vehicle_id: VehicleId | None = None
+    """The id of the new vehicle. Left out: the vehicle stays."""
     reason_code: ProviderReason | None = None
+    """Why the driver or the vehicle is replaced."""
 
     @model_validator(mode="after")
     def _something_new(self) -> Self:
@@ -57,61 +74,79 @@ class Replacement(Request):
 
 
 class NoShowReport(Request):
-    note: NoteText | None = None
+    """What the driver saw at the pickup."""
+
+    note: Note | None = None
 
 
 class TruckCancellation(Request):
+    """Why the customer cancels the truck."""
+
     reason_code: CustomerReason
-    note: NoteText | None = None
+    """Why the customer cancels the truck."""
+    note: Note | None = None
 
 
 class Ending(Request):
-    """How an operator ends a trip, and why. `note` must not be empty."""
+    """How an operator ends a trip, and why."""
 
     outcome: EndOutcome
+    """How the trip ends."""
     reason_code: OperatorReason
-    note: RequiredNote
+    """Why the trip ends. An operator acts for one of the parties, so the codes of all of them are allowed."""
+    note: Annotated[RequiredNote, Field(examples=["The driver reported the delivery by telephone."])]
+    """What happened, in the operator's own words."""
 
 
 class TripStep(Request):
-    """The new status of a trip. Statuses may be skipped, and the present one may be repeated.
-
-    `occurred_at`: when it was reached, by the phone's clock, at most two minutes ahead of ours. A driver without
-    reception reports the status later.
-    """
+    """The new status of a trip. Statuses may be skipped, and the present one may be repeated."""
 
     status: Literal[
         "en_route_pickup", "at_pickup", "loading_complete", "in_transit", "arrived_at_drop", "completed"
     ]
+    """The status that the trip has reached."""
     occurred_at: DeviceTime | None = None
+    """When the status was reached, by the clock of the phone, at most two minutes ahead of the server's.
+
+    A driver without reception reports the status later, with this time.
+    """
 
 
 class TripLocation(Request):
-    """Where the truck is. `speed` in km/h, `bearing` in degrees from north; `recorded_at` defaults to now."""
+    """Where the truck is."""
 
     latitude: Latitude
     longitude: Longitude
-    speed: Annotated[float, Field(ge=0, le=500, allow_inf_nan=False)] | None = None
-    bearing: Annotated[float, Field(ge=0, le=360, allow_inf_nan=False)] | None = None
+    speed: Annotated[float, Field(ge=0, le=500, allow_inf_nan=False, examples=[42.5])] | None = None
+    """The speed in km/h."""
+    bearing: Annotated[float, Field(ge=0, le=360, allow_inf_nan=False, examples=[270])] | None = None
+    """The direction of travel in degrees clockwise from north."""
     recorded_at: DeviceTime | None = None
+    """When the position was measured, by the clock of the phone. Left out: now, by the server's clock."""
 
 
 # --- commands -------------------------------------------------------------------------------------------
 
 
-class DriverAccepts(Command, name="trips.driver_accept"):
+class DriverAccepts(
+    Command,
+    name="trips.driver_accept",
+    rejects=(*OF_DRIVERS_ASSIGNMENTS, Code.ASSIGNMENT_EXPIRED, Code.INVALID_TRANSITION),
+):
     assignment_id: UUID
     driver_id: UUID
 
 
-class DriverDeclines(Command, name="trips.driver_decline"):
+class DriverDeclines(
+    Command, name="trips.driver_decline", rejects=(*OF_DRIVERS_ASSIGNMENTS, Code.INVALID_TRANSITION)
+):
     assignment_id: UUID
     driver_id: UUID
     reason: str | None = None
     reason_code: ProviderReason | None = None
 
 
-class GiveBack(Command, name="trips.give_back"):
+class GiveBack(Command, name="trips.give_back", rejects=(*OF_DRIVERS_ASSIGNMENTS, Code.INVALID_TRANSITION)):
     """Give a truck back: it does not come, and its slot is searched for again. `role`: driver or transporter."""
 
     assignment_id: UUID
@@ -121,7 +156,11 @@ class GiveBack(Command, name="trips.give_back"):
     note: str | None = None
 
 
-class ReplaceTruck(Command, name="trips.replace"):
+class ReplaceTruck(
+    Command,
+    name="trips.replace",
+    rejects=(Code.ASSIGNMENT_NOT_FOUND, Code.INVALID_TRANSITION, *OF_TRUCKS),
+):
     """Send another driver, another vehicle or both on the same trip."""
 
     assignment_id: UUID
@@ -131,7 +170,11 @@ class ReplaceTruck(Command, name="trips.replace"):
     reason_code: ProviderReason | None = None
 
 
-class ReportNoShow(Command, name="trips.report_no_show"):
+class ReportNoShow(
+    Command,
+    name="trips.report_no_show",
+    rejects=(*OF_DRIVERS_ASSIGNMENTS, Code.INVALID_TRANSITION, Code.TOO_EARLY),
+):
     """Report that the customer did not come to the pickup. The trip ends."""
 
     assignment_id: UUID
@@ -139,7 +182,9 @@ class ReportNoShow(Command, name="trips.report_no_show"):
     note: str | None = None
 
 
-class CancelTruck(Command, name="trips.cancel_truck"):
+class CancelTruck(
+    Command, name="trips.cancel_truck", rejects=(Code.ASSIGNMENT_NOT_FOUND, Code.BOOKING_CANNOT_CANCEL)
+):
     """Cancel one truck of a broadcast."""
 
     assignment_id: UUID
@@ -148,7 +193,7 @@ class CancelTruck(Command, name="trips.cancel_truck"):
     note: str | None = None
 
 
-class EndTrip(Command, name="trips.end"):
+class EndTrip(Command, name="trips.end", rejects=(Code.ASSIGNMENT_NOT_FOUND, Code.INVALID_TRANSITION)):
     """End a trip as completed or as failed, for an operator."""
 
     assignment_id: UUID
@@ -190,7 +235,7 @@ class ReportStalled(Watchdog, name="trips.report_stalled", queue=TIMERS):
     status: AssignmentStatus
 
 
-class AdvanceTrip(Command, name="trips.advance"):
+class AdvanceTrip(Command, name="trips.advance", rejects=(*OF_DRIVERS_ASSIGNMENTS, Code.INVALID_TRANSITION)):
     """Advance a trip to this status. `occurred_at`: when it was reached, by the phone's clock."""
 
     trip_id: UUID
@@ -203,37 +248,50 @@ class AdvanceTrip(Command, name="trips.advance"):
 
 
 class AssignmentView(Wire):
-    id: UUID
-    trip_id: UUID
-    broadcast_id: UUID
-    truck_request_id: UUID
-    transporter_id: UUID
-    driver_id: UUID
-    vehicle_id: UUID
-    vehicle_number: str
+    """A truck with its driver on one slot of a broadcast."""
+
+    id: AssignmentId
+    trip_id: TripId
+    broadcast_id: BroadcastId
+    truck_request_id: TruckRequestId
+    transporter_id: TransporterId
+    driver_id: DriverId
+    vehicle_id: VehicleId
+    vehicle_number: VehicleNumberText
     status: AssignmentStatus
-    reason_code: str | None
+    """The status of the assignment."""
+    reason_code: ReasonCode | None
+    """Why the assignment ended; null while it has not, and if no code was given."""
     expires_at: Timestamp | None
+    """Until when the driver may answer; null once the assignment is no longer pending."""
     created_at: Timestamp
-    state_changed_at: Timestamp
+    """When the truck was assigned."""
+    state_changed_at: StateChangedAt
 
 
 class LocationUpdated(Wire):
-    """The data of `location_updated`, which is ephemeral: sent live, and not written to any log."""
+    """Where a truck is. Sent live to the customer, and not written to any log."""
 
-    trip_id: UUID
-    latitude: float
-    longitude: float
-    speed: float | None
-    bearing: float | None
+    trip_id: TripId
+    latitude: Annotated[float, Field(examples=[28.6139])]
+    """The latitude of the truck in degrees, WGS 84."""
+    longitude: Annotated[float, Field(examples=[77.209])]
+    """The longitude of the truck in degrees, WGS 84."""
+    speed: Annotated[float, Field(examples=[42.5])] | None
+    """The speed in km/h; null if the phone did not report it."""
+    bearing: Annotated[float, Field(examples=[270])] | None
+    """The direction of travel in degrees clockwise from north; null if the phone did not report it."""
     recorded_at: Timestamp
+    """When the position was measured."""
 
 
 class Waypoint(Place):
-    """A place for the driver's app, which reads `lat`/`lng` where other apps read `latitude`/`longitude`."""
+    """A place for the driver's app, which reads `lat` and `lng` where other apps read `latitude` and `longitude`."""
 
-    lat: float
-    lng: float
+    lat: Annotated[float, Field(examples=[28.6139])]
+    """The same as `latitude`."""
+    lng: Annotated[float, Field(examples=[77.209])]
+    """The same as `longitude`."""
 
     @classmethod
     def at(cls, place: Place) -> Waypoint:
@@ -244,36 +302,46 @@ class Waypoint(Place):
 
 
 class AboutAssignment(AboutBroadcast, shared=True):
+    """Base of events about one truck of a broadcast."""
+
     assignment: AssignmentView
+    """The truck with its driver, after this event."""
 
 
 class TripAssigned(AboutAssignment):
+    """A trip was assigned to the driver, who is to accept or decline it."""
+
     pickup: Waypoint
+    """Where the goods are loaded."""
     drop: Waypoint
+    """Where the goods are delivered."""
     expires_at: Timestamp | None
+    """Until when the driver may answer."""
 
 
 class TripCancelled(AboutAssignment, to=ToDriver):
-    """The trip is no longer the driver's. `reason`: one of `TripCancelledBecause`.
+    """The trip is no longer the driver's."""
 
-    `reason_code`: the reason code of the user who caused this, or of the system.
-    """
-
-    reason: str
-    reason_code: str | None
+    reason: TripCancelledBecause
+    """Why the driver loses the trip."""
+    reason_code: ReasonCode | None
+    """The reason code of the user who caused this, or of the system; null if no code was given."""
 
 
 class AssignmentStatusChanged(AboutAssignment):
-    """`occurred_at`: when the status was reached by the clock of the driver's phone, if the phone reported it."""
+    """The status of an assignment has changed, or its driver or vehicle."""
 
     occurred_at: Timestamp | None = None
+    """When the status was reached by the clock of the driver's phone; null if the phone did not report it."""
 
 
 class TruckLost(AboutAssignment):
-    """A truck does not come. `reoffered`: whether another one is searched for."""
+    """A truck does not come."""
 
-    reason_code: str
+    reason_code: ReasonCode
+    """Why the truck does not come."""
     reoffered: bool
+    """Whether another truck is searched for."""
 
 
 class PickupReminder(AboutAssignment):

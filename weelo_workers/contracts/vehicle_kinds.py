@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Annotated
 
-from pydantic import AfterValidator, ValidationInfo
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from weelo_workers.contracts.wire import ShortText, Wire
 
@@ -54,14 +54,52 @@ class VehicleKind:
         return vehicle_key(self.vehicle_type, self.vehicle_subtype)
 
 
+VehicleType = Annotated[
+    str, Field(description="The type of vehicle, in the spelling of the catalogue.", examples=["open"])
+]
+VehicleSubtype = Annotated[
+    str, Field(description="The size or make, in the spelling of the catalogue.", examples=["17 Feet"])
+]
+VehicleKey = Annotated[
+    str,
+    Field(
+        description="The key of the kind, the same for all spellings of its type and subtype.",
+        examples=["open:17ft"],
+    ),
+]
+"""The three fields that name a kind wherever it leaves the server. `catalogue_names` returns their values."""
+
+
 class VehicleKindView(Wire):
-    """An entry of the catalogue. `key` is the same for all spellings of one kind; vehicles have it as `vehicleKey`."""
+    """A kind of vehicle that customers can ask for and fleets can register."""
+
+    vehicle_type: VehicleType
+    vehicle_subtype: VehicleSubtype
+    label: Annotated[str, Field(examples=["Open 17 Feet"])]
+    """The kind for people to read, in English."""
+    key: VehicleKey
+    capacity_kg: Annotated[int, Field(examples=[5000])]
+    """The load in kg that such a vehicle usually carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogueNames:
+    """A kind as it leaves the server."""
 
     vehicle_type: str
     vehicle_subtype: str
-    label: str
-    key: str
-    capacity_kg: int
+    vehicle_key: str
+
+
+def catalogue_names(key: str, typed_type: str, typed_subtype: str) -> CatalogueNames:
+    """Return the names of the kind with this key in the catalogue's spelling.
+
+    A stored kind that is no longer in the catalogue keeps the names that were typed.
+    """
+    kind = _by_key().get(key)
+    if kind is None:
+        return CatalogueNames(typed_type, typed_subtype, key)
+    return CatalogueNames(kind.vehicle_type, kind.vehicle_subtype, key)
 
 
 class UnknownKind(ValueError):
@@ -84,8 +122,19 @@ def _must_be_known(vehicle_subtype: str, info: ValidationInfo) -> str:
     return vehicle_subtype
 
 
-KindName = Annotated[ShortText, AfterValidator(_must_be_known)]
-"""The type of a field `vehicle_subtype` that follows a field `vehicle_type`.
+TypeName = Annotated[
+    ShortText,
+    Field(
+        description="The type of vehicle. With `vehicleSubtype` it names a kind of the catalogue, in any spelling.",
+        examples=["open"],
+    ),
+]
+KindName = Annotated[
+    ShortText,
+    AfterValidator(_must_be_known),
+    Field(description="The size or make, in any spelling that names a kind.", examples=["17 Feet"]),
+]
+"""The type of a field `vehicle_subtype` that follows a field `vehicle_type` (a `TypeName`).
 
 Together they must name a kind of the catalogue.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from weelo_workers.contracts.wire import Wire
 from weelo_workers.lifecycles.mailbox import REJECT, SUCCEED
 from weelo_workers.messaging.claim import ClaimedRow
 from weelo_workers.messaging.unit_of_work import UnitOfWork
+
+log = logging.getLogger(__name__)
 
 
 class RejectedAfterWriting(Exception):
@@ -42,6 +45,10 @@ def run(
     try:
         result = handler(command, uow)
     except Rejected as refusal:
+        if refusal.code not in command.rejects:
+            # The traceback would only show the handler that meant to reject.
+            name = refusal.code.name
+            log.error("%s is rejected with %s, which it does not declare", row.name, name)  # noqa: TRY400
         if uow.has_written:
             raise RejectedAfterWriting(refusal) from refusal
         uow.discard()

@@ -34,6 +34,10 @@ A command may crash its process, and beat must not crash. During the pauses betw
 be restarted.
 """
 
+WAKE_UPS_AFTER_A_CRASH = 5
+"""The same for a command that may have crashed a process before. The pauses between these wake-ups add up to more than a
+minute, because a worker on a busy machine may need that long to start again."""
+
 TIMERS_EVERY_SECONDS = 0.3
 """While beat executes many commands itself, it looks for timers that have come due this often."""
 
@@ -184,4 +188,5 @@ def _wake_again(bus: Bus, row: _Overdue) -> bool:
 def _is_worth_a_wake_up(bus: Bus, row: _Overdue) -> bool:
     # If a possible crash is counted, one wake-up was not in vain: it reached the worker that crashed.
     in_vain = row.sweep_count - 1 - bool(row.crashes)
-    return not _is_fresh_timer(row) and in_vain < (1 if bus.waker.recently_failed else WAKE_UPS)
+    enough = WAKE_UPS_AFTER_A_CRASH if row.crashes else WAKE_UPS
+    return not _is_fresh_timer(row) and in_vain < (1 if bus.waker.recently_failed else enough)

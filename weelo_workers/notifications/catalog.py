@@ -27,6 +27,7 @@ from weelo_workers.contracts.recipients import (
     ToTransportersWithTrucks,
 )
 from weelo_workers.contracts.statuses import AssignmentStatus
+from weelo_workers.contracts.wire import two_decimals
 from weelo_workers.lifecycles import assignment as assignment_lifecycle
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.models import Assignment, Broadcast, Offer
@@ -195,7 +196,7 @@ def newly_offered(session: Session, event: OfBroadcast, to: ToOffered) -> Mappin
         return {}
     return {
         transporter_id: {
-            "pickupDistanceKm": own.km,
+            "pickupDistanceKm": None if own.km is None else two_decimals(own.km),
             "truckRequestIds": [
                 str(slot) for kind in own.kinds for slot in to.slots[kind] if slot not in own.gave_back
             ],

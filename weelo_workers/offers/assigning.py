@@ -10,7 +10,7 @@ from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.broadcasts import BookingFullyFilled, TrucksRemainingUpdate
 from weelo_workers.contracts.offers import AcceptResult, Truck, TruckConfirmed
 from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus
+from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, FilledBecause
 from weelo_workers.contracts.trips import ExpireAssignment
 from weelo_workers.fleet_lock import FleetLock
 from weelo_workers.lifecycles import broadcast as lifecycle, truck_request as slot_lifecycle
@@ -146,7 +146,7 @@ def _tell(
     else:
         live = [assignment for assignment in assignments if assignment.status in LIVE]
         uow.publish(
-            BookingFullyFilled(**header, reason="fully_filled"),
+            BookingFullyFilled(**header, reason=FilledBecause.FULLY_FILLED),
             broadcast_transitions.transporters_with_trucks(live),
         )
 

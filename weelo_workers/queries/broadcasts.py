@@ -11,13 +11,19 @@ from uuid import UUID
 from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, bindparam, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from weelo_workers.contracts.broadcasts import BroadcastDetails, BroadcastView, TimelineEntry
+from weelo_workers.contracts.broadcasts import (
+    BroadcastDetails,
+    BroadcastView,
+    TimelineEntry,
+    TransitionDetails,
+)
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.offers import OfferView
 from weelo_workers.contracts.statuses import (
     BroadcastKind,
     HoldStatus,
     Role,
+    TransitionSubject,
     TruckRequestStatus,
 )
 from weelo_workers.lifecycles import truck_request
@@ -153,7 +159,7 @@ def timeline(session: Session, broadcast_id: UUID, reader: Caller) -> list[dict[
         TimelineEntry(
             at=record.at,
             occurred_at=record.occurred_at,
-            subject=record.subject,
+            subject=TransitionSubject(record.subject),
             subject_id=record.subject_id,
             transition=record.name,
             from_status=record.from_status,
@@ -162,7 +168,7 @@ def timeline(session: Session, broadcast_id: UUID, reader: Caller) -> list[dict[
             cause=record.cause,
             command_id=record.command_id,
             actor_id=record.actor_id,
-            details=record.details,
+            details=TransitionDetails.model_validate(record.details),
         ).json_dict()
         for record in records
     ]

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from weelo_workers import presence
 from weelo_workers.contracts.offers import PassedOverView, WhyView
-from weelo_workers.contracts.statuses import AssignmentStatus, PassedOverBecause
+from weelo_workers.contracts.statuses import AssignmentStatus, NotOfferedBecause, PassedOverBecause
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.offer_cap import OfferRank, has_room
@@ -31,19 +31,18 @@ from weelo_workers.models.fleet import of_kinds
 from weelo_workers.queries.open_offers import in_last_step, open_offers_of
 from weelo_workers.settings import settings
 
-NO_TRUCK, OUT_OF_RADIUS = "no_truck_of_this_kind", "out_of_radius"
-NOT_YET, CAME_TOO_LATE, POSITION_UNKNOWN = "not_yet", "came_too_late", "position_unknown"
+NotOffered = PassedOverBecause | NotOfferedBecause
 
-SENTENCES = {
+SENTENCES: dict[NotOffered, str] = {
     PassedOverBecause.OFFLINE: "they were not available",
     PassedOverBecause.SILENT: "their phone was silent",
     PassedOverBecause.NO_FREE_TRUCK: "no free truck of this kind",
     PassedOverBecause.TOO_MANY_OFFERS: "they had too many open offers at least as near",
     PassedOverBecause.NEXT_STEP: "nearer ones came first, and it was over before their turn",
-    NO_TRUCK: "no truck of this kind",
-    NOT_YET: "the request is open, and their turn has not come yet",
-    CAME_TOO_LATE: "nothing was left to take when they came within reach",
-    POSITION_UNKNOWN: "their position is not known at the moment, as Redis does not answer",
+    NotOfferedBecause.NO_TRUCK: "no truck of this kind",
+    NotOfferedBecause.NOT_YET: "the request is open, and their turn has not come yet",
+    NotOfferedBecause.CAME_TOO_LATE: "nothing was left to take when they came within reach",
+    NotOfferedBecause.POSITION_UNKNOWN: "their position is not known at the moment, as Redis does not answer",
 }
 
 
@@ -59,6 +58,7 @@ def explain(session: Session, broadcast_id: UUID, transporter_id: UUID, acked: i
     offer = session.get(Offer, (broadcast_id, transporter_id))
     if offer is not None:
         return _offered(session, offer, passed, acked)
+    reason: NotOffered
     if passed:
         reason, as_of_now, more = passed[-1].reason, False, f" (step {passed[-1].step})"
     else:
@@ -78,7 +78,7 @@ def _is_open(broadcast: Broadcast) -> bool:
     return broadcast.status in OPEN and broadcast.expires_at > datetime.now(UTC)
 
 
-def _sentence(reason: str, broadcast: Broadcast, passed: Sequence[PassedOverView]) -> str:
+def _sentence(reason: NotOffered, broadcast: Broadcast, passed: Sequence[PassedOverView]) -> str:
     if reason == PassedOverBecause.NEXT_STEP and _is_open(broadcast):
         return "nearer ones came first, and their turn has not come yet"
     if reason == PassedOverBecause.TOO_MANY_OFFERS and passed and passed[-1].distance_km is None:
@@ -152,7 +152,9 @@ def _passed_over(session: Session, broadcast_id: UUID, transporter_id: UUID) -> 
         .order_by(PassedOver.round, PassedOver.step)
     ).all()
     return [
-        PassedOverView(step=row.step, reason=row.reason, distance_km=row.distance_km, at=row.at)
+        PassedOverView(
+            step=row.step, reason=PassedOverBecause(row.reason), distance_km=row.distance_km, at=row.at
+        )
         for row in rows
     ]
 
@@ -202,20 +204,22 @@ def _has_an_open_slot(broadcast: Broadcast, transporter_id: UUID) -> ColumnEleme
     )
 
 
-def _within_reach(session: Session, broadcast: Broadcast, transporter_id: UUID, km: float) -> str:
+def _within_reach(session: Session, broadcast: Broadcast, transporter_id: UUID, km: float) -> NotOffered:
     """Return why the broadcast was not offered to a transporter who has a truck for it and is within reach now."""
     if not _has_room(session, broadcast, transporter_id, km):
         return PassedOverBecause.TOO_MANY_OFFERS
     has_an_open_slot = select(_has_an_open_slot(broadcast, transporter_id))
-    return NOT_YET if session.scalar(has_an_open_slot) else CAME_TOO_LATE
+    return NotOfferedBecause.NOT_YET if session.scalar(has_an_open_slot) else NotOfferedBecause.CAME_TOO_LATE
 
 
-def _never_offered(session: Session, broadcast: Broadcast, transporter_id: UUID) -> tuple[str, bool, str]:
+def _never_offered(
+    session: Session, broadcast: Broadcast, transporter_id: UUID
+) -> tuple[NotOffered, bool, str]:
     """Return the reason if no step has recorded one: (reason, whether it is derived from the present state, details)."""
     kinds = select(TruckRequest.vehicle_key).where(TruckRequest.broadcast_id == broadcast.id)
     has_truck = exists().where(Vehicle.transporter_id == transporter_id, of_kinds(kinds))
     if not session.scalar(select(has_truck)):
-        return NO_TRUCK, True, ""
+        return NotOfferedBecause.NO_TRUCK, True, ""
     was_free = select(_had_a_free_truck(broadcast.id, transporter_id))
     if not broadcast.reach.is_nothing and not session.scalar(was_free):
         return PassedOverBecause.NO_FREE_TRUCK, False, ""
@@ -223,7 +227,7 @@ def _never_offered(session: Session, broadcast: Broadcast, transporter_id: UUID)
     return reason, True, more
 
 
-def _by_present_state(session: Session, broadcast: Broadcast, transporter_id: UUID) -> tuple[str, str]:
+def _by_present_state(session: Session, broadcast: Broadcast, transporter_id: UUID) -> tuple[NotOffered, str]:
     """Return the reason that availability and position give now, with details."""
     transporter = session.get(Transporter, transporter_id)
     if transporter is None or not transporter.is_available:
@@ -231,12 +235,12 @@ def _by_present_state(session: Session, broadcast: Broadcast, transporter_id: UU
     try:
         here = presence.position(transporter_id)
     except presence.PresenceUnavailable:
-        return POSITION_UNKNOWN, ""
+        return NotOfferedBecause.POSITION_UNKNOWN, ""
     if here is None:
         return PassedOverBecause.SILENT, ""
     km = presence.Point(broadcast.pickup["latitude"], broadcast.pickup["longitude"]).km_to(here)
     if broadcast.reach.covers(km):
         return _within_reach(session, broadcast, transporter_id, km), ""
     reached = broadcast.reach.limit_km
-    rings_text = "no ring was offered yet" if reached is None else f"the rings reached {reached} km"
-    return OUT_OF_RADIUS, f"they are {km:.1f} km away, {rings_text}"
+    rings_text = "no ring was offered yet" if reached is None else f"the rings reached {reached:.1f} km"
+    return NotOfferedBecause.OUT_OF_RADIUS, f"they are {km:.1f} km away, {rings_text}"

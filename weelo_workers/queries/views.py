@@ -13,14 +13,21 @@ from weelo_workers.contracts.broadcasts import (
     TruckRequestView,
 )
 from weelo_workers.contracts.fleet import DriverView, VehicleView
+from weelo_workers.contracts.reasons import stored_code
 from weelo_workers.contracts.statuses import (
     AssignmentStatus,
     BroadcastKind,
     BroadcastStatus,
     TruckRequestStatus,
+    VehicleStatus,
 )
 from weelo_workers.contracts.trips import AssignmentView
-from weelo_workers.contracts.vehicle_kinds import VehicleKind, VehicleKindView
+from weelo_workers.contracts.vehicle_kinds import (
+    CatalogueNames,
+    VehicleKind,
+    VehicleKindView,
+    catalogue_names,
+)
 from weelo_workers.contracts.wire import Place
 from weelo_workers.models import Assignment, Broadcast, Driver, TruckRequest, Vehicle
 from weelo_workers.queries.slots import filled
@@ -74,11 +81,13 @@ def broadcast_view(broadcast: Broadcast, slots: Sequence[TruckRequest], now: dat
 
 
 def truck_request_view(slot: TruckRequest) -> TruckRequestView:
+    kind = _kind_of(slot)
     return TruckRequestView(
         id=slot.id,
         request_number=slot.request_number,
-        vehicle_type=slot.vehicle_type,
-        vehicle_subtype=slot.vehicle_subtype,
+        vehicle_type=kind.vehicle_type,
+        vehicle_subtype=kind.vehicle_subtype,
+        vehicle_key=kind.vehicle_key,
         price_per_truck=slot.price_per_truck,
         status=TruckRequestStatus(slot.status),
     )
@@ -86,14 +95,24 @@ def truck_request_view(slot: TruckRequest) -> TruckRequestView:
 
 def requested_vehicles(slots: Iterable[TruckRequest]) -> list[RequestedVehicles]:
     """Return the slots grouped by kind and price, in the customer's order."""
-    groups: dict[tuple[str, str, int | None], int] = {}
+    groups: dict[tuple[CatalogueNames, int | None], int] = {}
     for slot in slots:
-        asked = (slot.vehicle_type, slot.vehicle_subtype, slot.price_per_truck)
+        asked = (_kind_of(slot), slot.price_per_truck)
         groups[asked] = groups.get(asked, 0) + 1
     return [
-        RequestedVehicles(vehicle_type=kind, vehicle_subtype=subtype, count=count, price_per_truck=price)
-        for (kind, subtype, price), count in groups.items()
+        RequestedVehicles(
+            vehicle_type=kind.vehicle_type,
+            vehicle_subtype=kind.vehicle_subtype,
+            vehicle_key=kind.vehicle_key,
+            count=count,
+            price_per_truck=price,
+        )
+        for (kind, price), count in groups.items()
     ]
+
+
+def _kind_of(row: TruckRequest | Vehicle) -> CatalogueNames:
+    return catalogue_names(row.vehicle_key, row.vehicle_type, row.vehicle_subtype)
 
 
 def assignment_view(assignment: Assignment) -> AssignmentView:
@@ -108,7 +127,7 @@ def assignment_view(assignment: Assignment) -> AssignmentView:
         vehicle_id=assignment.vehicle_id,
         vehicle_number=assignment.vehicle_number,
         status=AssignmentStatus(assignment.status),
-        reason_code=assignment.reason_code,
+        reason_code=stored_code(assignment.reason_code),
         expires_at=assignment.expires_at if pending else None,
         created_at=assignment.created_at,
         state_changed_at=assignment.state_changed_at,
@@ -116,14 +135,15 @@ def assignment_view(assignment: Assignment) -> AssignmentView:
 
 
 def vehicle_view(vehicle: Vehicle, *, busy: bool) -> VehicleView:
+    kind = _kind_of(vehicle)
     return VehicleView(
         id=vehicle.id,
         vehicle_number=vehicle.vehicle_number,
-        vehicle_type=vehicle.vehicle_type,
-        vehicle_subtype=vehicle.vehicle_subtype,
-        vehicle_key=vehicle.vehicle_key,
+        vehicle_type=kind.vehicle_type,
+        vehicle_subtype=kind.vehicle_subtype,
+        vehicle_key=kind.vehicle_key,
         capacity_kg=vehicle.capacity_kg,
-        status="on_trip" if busy else "available",
+        status=VehicleStatus.ON_TRIP if busy else VehicleStatus.AVAILABLE,
     )
 
 

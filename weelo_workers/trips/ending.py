@@ -12,6 +12,7 @@ from weelo_workers.contracts.statuses import (
     AssignmentStatus,
     BroadcastStatus,
     EndedBecause,
+    ExpiredBecause,
     TripCancelledBecause,
     UnfilledBecause,
 )
@@ -22,8 +23,6 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, TruckRequest
 from weelo_workers.queries.slots import filled
 from weelo_workers.queries.views import broadcast_header
-
-NOBODY_ACCEPTED = UnfilledBecause.NOBODY_ACCEPTED
 
 TRIP_CANCELLED_BECAUSE = {
     EndedBecause.CUSTOMER_CANCELLED: TripCancelledBecause.CUSTOMER_CANCELLED,
@@ -96,15 +95,17 @@ def continue_without(
     with_trucks = broadcast_transitions.transporters_with_trucks([lost])
     match transition:
         case lifecycle.CANCEL_LAST_TRUCK:
+            assert because is not None
             broadcast_transitions.advance_and_announce(
                 uow, broadcast, transition, slots, why=why, end_reason=because
             )
-            uow.publish(BookingCancelled(**broadcast_header(broadcast), reason=str(because)), with_trucks)
+            uow.publish(BookingCancelled(**broadcast_header(broadcast), reason=because), with_trucks)
         case lifecycle.LAPSE:
             broadcast_transitions.advance_and_announce(
-                uow, broadcast, transition, slots, why=why, end_reason=NOBODY_ACCEPTED
+                uow, broadcast, transition, slots, why=why, end_reason=ExpiredBecause.NOBODY_ACCEPTED
             )
-            uow.publish(BookingExpired(**broadcast_header(broadcast), reason=NOBODY_ACCEPTED), with_trucks)
+            expired = BookingExpired(**broadcast_header(broadcast), reason=ExpiredBecause.NOBODY_ACCEPTED)
+            uow.publish(expired, with_trucks)
         case _:
             # The number stays 1 if an expired broadcast loses its last truck, because no broadcast needs 0 trucks.
             broadcast_transitions.advance_and_announce(
@@ -116,4 +117,6 @@ def continue_without(
                 trucks_needed=max(1, broadcast.trucks_needed - 1),
             )
     if because is None and not left and not open_slots:
-        uow.publish(NoVehiclesAvailable(**broadcast_header(broadcast), reason=NOBODY_ACCEPTED))
+        uow.publish(
+            NoVehiclesAvailable(**broadcast_header(broadcast), reason=UnfilledBecause.NOBODY_ACCEPTED)
+        )

@@ -6,10 +6,14 @@ from uuid import UUID, uuid4
 
 import pytest
 from pydantic import ValidationError
+from sqlalchemy.orm import Session
 
 from tests.support.world import KINDS, World, ordering
 from weelo_workers.contracts.broadcasts import CancelBroadcast
 from weelo_workers.contracts.statuses import BroadcastKind, Role
+from weelo_workers.models.engine import engine
+from weelo_workers.queries import fleets
+from weelo_workers.queries.pages import PageRequest
 
 
 def test_ACPT_04_an_order_of_three_kinds_is_filled_by_the_fleets_that_have_them(world: World) -> None:
@@ -36,6 +40,23 @@ def test_ACPT_04_an_order_of_three_kinds_is_filled_by_the_fleets_that_have_them(
         " JOIN truck_requests t ON t.id = a.truck_request_id JOIN vehicles v ON v.id = a.vehicle_id"
     )
     assert len(kinds) == 3 and all(row.asked == row.sent for row in kinds)
+
+
+def test_kinds_are_named_in_the_spelling_of_the_catalogue_with_their_key(world: World) -> None:
+    fleet = world.fleet(trucks=3, kind="17ft")
+    result = world.order(uuid4(), ("17'", 1), ("17 feet", 2)).result
+    world.drain()
+    names = {"vehicleType": "open", "vehicleSubtype": "17 Feet", "vehicleKey": "open:17ft"}
+    assert all(names.items() <= slot.items() for slot in result["truckRequests"])
+    [offer] = world.events_of(fleet.id, "new_broadcast")
+    assert offer["requestedVehicles"] == [{**names, "count": 3, "pricePerTruck": None}]
+    assert {row.vehicle_subtype for row in world.rows("SELECT vehicle_subtype FROM truck_requests")} == {
+        "17'",
+        "17 feet",
+    }
+    with Session(engine()) as session:
+        [vehicle, *_] = fleets.vehicles(session, fleet.id, PageRequest(20, None)).items
+    assert names.items() <= vehicle.items()
 
 
 def test_CUST_01_a_booking_and_an_order_count_together(world: World) -> None:

@@ -6,10 +6,15 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy.orm import Session
 
 from tests.support.changed_settings import with_settings
 from tests.support.world import World
 from weelo_workers.contracts.broadcasts import WidenBroadcast
+from weelo_workers.models.engine import engine
+from weelo_workers.queries import broadcasts
+from weelo_workers.queries.offer_explanation import explain
+from weelo_workers.queries.pages import PageRequest
 from weelo_workers.redis_client import redis
 
 
@@ -83,6 +88,21 @@ def test_offers_carry_each_transporters_own_distance(world: World) -> None:
     world.drain()
     assert 1.9 < world.events_of(near.id, "new_broadcast")[0]["pickupDistanceKm"] < 2.1
     assert 6.9 < world.events_of(far.id, "new_broadcast")[0]["pickupDistanceKm"] < 7.1
+
+
+def test_distances_leave_the_server_with_two_decimals_and_are_stored_in_full(world: World) -> None:
+    fleet = world.fleet(km_north=7)
+    broadcast = world.broadcast(1)
+    world.drain()
+    stored = world.value("SELECT distance_km FROM offers")
+    assert stored != round(stored, 2)
+    with Session(engine()) as session:
+        [offer] = broadcasts.offers(session, fleet.id, PageRequest(20, None)).items
+        why = explain(session, broadcast, fleet.id, None)
+    assert why is not None
+    [event] = world.events_of(fleet.id, "new_broadcast")
+    for seen in (event, offer, why.json_dict()):
+        assert seen["pickupDistanceKm"] == round(stored, 2)
 
 
 def test_TIMR_03_a_step_that_comes_twice_or_late_tells_nobody_again(world: World) -> None:

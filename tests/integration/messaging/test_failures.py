@@ -373,8 +373,33 @@ def test_what_kills_the_sweep_is_counted_there_and_then_left_to_the_workers_as_l
         with suppress(Killed):
             world.bus.execute(poison)
         assert len(cancel_kills) == row_of(world, poison).crashes == lost
-    assert [beat_goes_on() for _ in range(3)] == [True, True, True]
+    assert all(beat_goes_on() for _ in range(6))
     assert len(cancel_kills) == 4 and row_of(world, poison).parked_at is not None
+
+
+def test_the_sweep_executes_a_command_that_has_crashed_a_worker_only_after_five_wake_ups_without_effect(
+    world: World, cancel_kills: list[UUID]
+) -> None:
+    """A crashed worker may need long to start again on a busy machine. Meanwhile the command must not crash beat."""
+    poison = cancelling(world)
+    waker = RecordingWaker()
+
+    def beat_goes_on() -> bool:
+        world.shift(30)
+        try:
+            sweep(Bus(world.engine, waker), seconds=1)
+        except Killed:
+            return False
+        return True
+
+    assert beat_goes_on()
+    with suppress(Killed):
+        world.bus.execute(poison)
+    assert row_of(world, poison).crashes == 1
+    waker.wake_ups.clear()
+    while beat_goes_on():
+        assert len(cancel_kills) == 1
+    assert len(waker.wake_ups) == 5 and len(cancel_kills) == 2
 
 
 def test_with_a_silent_bell_the_sweep_itself_finds_out_what_kills(

@@ -6,7 +6,7 @@ It is made of what the code enforces: the catalog of events, the models of frame
 from __future__ import annotations
 
 from functools import lru_cache
-from inspect import getdoc
+from inspect import cleandoc
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -326,7 +326,7 @@ def _message(
     extensions: dict[str, Any],
     tag: str,
 ) -> dict[str, Any]:
-    summary, _, rest = (getdoc(model) or name).partition("\n\n")
+    summary, _, rest = cleandoc(model.__doc__ or name).partition("\n\n")
     return {
         "name": name,
         "title": name,

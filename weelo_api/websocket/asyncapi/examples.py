@@ -38,13 +38,15 @@ from weelo_workers.contracts.event import Event
 from weelo_workers.contracts.fleet import DriverStatusChanged
 from weelo_workers.contracts.offers import AcceptResult, AcceptTrucks, HoldExpired, TruckConfirmed
 from weelo_workers.contracts.outcomes import CommandSettled
-from weelo_workers.contracts.reasons import ProviderReason, SystemReason
+from weelo_workers.contracts.reasons import ProviderReason, ReasonCode, SystemReason
 from weelo_workers.contracts.rejections import Code, problem_body
 from weelo_workers.contracts.statuses import (
     AssignmentStatus,
     BroadcastKind,
     BroadcastStatus,
     EndedBecause,
+    ExpiredBecause,
+    FilledBecause,
     Role,
     TripCancelledBecause,
     UnfilledBecause,
@@ -61,6 +63,7 @@ from weelo_workers.contracts.trips import (
     TruckLost,
     Waypoint,
 )
+from weelo_workers.contracts.vehicle_kinds import vehicle_key
 from weelo_workers.contracts.wire import Place
 
 BEGAN = datetime(2026, 2, 19, 10, 0, tzinfo=UTC)
@@ -94,7 +97,9 @@ def _about(status: BroadcastStatus, version: int, seconds: float) -> dict[str, A
     }
 
 
-def _assignment(status: AssignmentStatus, seconds: float, reason_code: str | None = None) -> AssignmentView:
+def _assignment(
+    status: AssignmentStatus, seconds: float, reason_code: ReasonCode | None = None
+) -> AssignmentView:
     return AssignmentView(
         id=UUID("2d9f6c1a-70b4-4b39-9f0d-8f4c5a1e2b73"),
         trip_id=_TRIP,
@@ -124,7 +129,13 @@ _OFFER = NewBroadcast(
     truck_request_ids=_SLOTS,
     goods_type="cement",
     requested_vehicles=[
-        RequestedVehicles(vehicle_type="open", vehicle_subtype="17ft", count=2, price_per_truck=12000)
+        RequestedVehicles(
+            vehicle_type="lcv",
+            vehicle_subtype="17 Feet Open",
+            vehicle_key=vehicle_key("lcv", "17 Feet Open"),
+            count=2,
+            price_per_truck=12000,
+        )
     ],
     trucks_needed=2,
     trucks_filled=0,
@@ -182,7 +193,9 @@ EVENTS: Mapping[type[Event], Sequence[tuple[str, Event]]] = {
         (
             "to a transporter with one of the trucks",
             BookingFullyFilled(
-                **_about(BroadcastStatus.FULLY_FILLED, 5, 40), reason="fully_filled", assigned_to_you=1
+                **_about(BroadcastStatus.FULLY_FILLED, 5, 40),
+                reason=FilledBecause.FULLY_FILLED,
+                assigned_to_you=1,
             ),
         )
     ],
@@ -199,7 +212,7 @@ EVENTS: Mapping[type[Event], Sequence[tuple[str, Event]]] = {
     BookingExpired: [
         (
             "to the customer, who has one truck",
-            BookingExpired(**_about(BroadcastStatus.EXPIRED, 5, 120), reason="partly_filled"),
+            BookingExpired(**_about(BroadcastStatus.EXPIRED, 5, 120), reason=ExpiredBecause.PARTLY_FILLED),
         )
     ],
     NoVehiclesAvailable: [

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue, models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 from pydantic_core import core_schema
 
 from weelo_workers.contracts.broadcasts import BroadcastView
@@ -25,14 +25,7 @@ Schemas = dict[str, dict[str, Any]]
 
 
 class _Generator(GenerateJsonSchema):
-    """Generates the schemas of sent values from their fields. All fields are present, also those with a default.
-
-    Serializers are left out, because a schema does not show what they do to a whole model. `_with_id_by_kind` and
-    `_either_result_or_error` add that.
-    """
-
-    def ser_schema(self, schema: Any) -> JsonSchemaValue | None:  # noqa: ARG002 (pydantic gives it)
-        return None
+    """Generates schemas without titles. In what the server sends every field is required, because none is left out."""
 
     def field_is_required(
         self,
@@ -40,6 +33,9 @@ class _Generator(GenerateJsonSchema):
         total: bool,
     ) -> bool:
         return self.mode == SENT or super().field_is_required(field, total)
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 (pydantic passes it)
+        return False
 
 
 def schemas_of(sent: Iterable[type[BaseModel]], received: Iterable[type[BaseModel]]) -> Schemas:
@@ -84,13 +80,12 @@ def _draft_7(schema: Any) -> Any:
 
 
 def _with_id_by_kind(schema: dict[str, Any]) -> None:
-    """Add the fields that the serializer adds: `bookingId` of a booking, `orderId` of an order."""
-    for kind in ("booking", "order"):
-        schema["properties"][f"{kind}Id"] = {
-            "type": "string",
-            "format": "uuid",
-            "description": f"The id of the broadcast. Present only if `kind` is `{kind}`.",
-        }
+    """Require `bookingId` of a booking and `orderId` of an order. The serializer leaves out or adds the other."""
+    for name in ("bookingId", "orderId"):
+        field = schema["properties"][name]
+        if "anyOf" in field:  # null stands for the absent one in the model, and never leaves the server
+            [kind] = [each for each in field.pop("anyOf") if each != {"type": "null"}]
+            field.update(kind)
     schema["required"] = [name for name in schema["required"] if name not in ("bookingId", "orderId")]
     schema["if"] = {"properties": {"kind": {"const": "booking"}}}
     schema["then"] = {"required": ["bookingId"], "properties": {"orderId": False}}

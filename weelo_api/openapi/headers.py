@@ -1,0 +1,121 @@
+"""The headers of requests and answers: one entry per header, with the routes and statuses that have it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from weelo_api.http.access import SOCKET
+from weelo_api.openapi.answers import outcome_codes, rejections
+from weelo_api.openapi.routes import Route
+from weelo_workers.contracts.rejections import Code
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHeader:
+    """`applies`: whether this route reads the header."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+    example: str
+    applies: Callable[[Route], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerHeader:
+    """`when`: whether an answer of this route and status has the header: `always`, `sometimes` or None."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+    when: Callable[[Route, int], str | None]
+
+
+ALWAYS, SOMETIMES = "always", "sometimes"
+_TEXT = {"type": "string"}
+
+REQUEST_HEADERS = (
+    RequestHeader(
+        "Idempotency-Key",
+        "A key of your own for this request. If you repeat the request with the same key, it has no second effect, and "
+        "you get the outcome of the first one. Quotes around the key are not part of it.",
+        # The pattern of `commands/idempotency.py`.
+        {"type": "string", "pattern": r'^(?:[A-Za-z0-9:_-]{8,128}|"[A-Za-z0-9:_-]{8,128}")$'},
+        "4f9c2f6e-booking-1",
+        lambda route: route.is_command,
+    ),
+    RequestHeader(
+        "Prefer",
+        "`wait=N`: answer with the outcome instead of 202, if the command is executed within N seconds, at most 30.",
+        _TEXT,
+        "wait=10",
+        lambda route: route.is_command,
+    ),
+)
+
+
+def _of_commands(route: Route, status: int) -> str | None:
+    """Return when an answer is the outcome of a command, and not a refusal to store it."""
+    if not route.is_command or status == 202:
+        return None
+    codes = rejections(route).get(status, [])
+    recorded = [code for code in codes if code in outcome_codes(route)]
+    if len(recorded) == len(codes):
+        return ALWAYS
+    return SOMETIMES if recorded else None
+
+
+def _retry_after(route: Route, status: int) -> str | None:
+    codes = rejections(route).get(status, [])
+    if any(code.retryable for code in codes) and status != 500:
+        return ALWAYS
+    return SOMETIMES if Code.TOO_EARLY in codes else None
+
+
+ANSWER_HEADERS = (
+    AnswerHeader(
+        "Location",
+        "Where the outcome of the command can be read.",
+        {"type": "string", "format": "uri-reference"},
+        lambda route, status: ALWAYS if route.is_command and status == 202 else _of_commands(route, status),
+    ),
+    AnswerHeader("Preference-Applied", "The `wait` that was applied: `wait=N`.", _TEXT, _of_commands),
+    AnswerHeader(
+        "Idempotency-Replayed",
+        "`true`: this is the outcome of an earlier command, which was not executed again.",
+        {"type": "string", "enum": ["true"]},
+        lambda route, status: SOMETIMES if _of_commands(route, status) else None,
+    ),
+    AnswerHeader(
+        "Retry-After",
+        "After how many seconds the same request may succeed.",
+        {"type": "integer", "minimum": 0},
+        _retry_after,
+    ),
+    AnswerHeader(
+        "WWW-Authenticate",
+        "How to authenticate (RFC 9110, section 11.6.1).",
+        {"type": "string", "enum": ["Bearer"]},
+        lambda _, status: ALWAYS if status == 401 else None,
+    ),
+    AnswerHeader(
+        "Accept",
+        "The media type of bodies (RFC 9110, section 15.5.16).",
+        {"type": "string", "enum": ["application/json"]},
+        lambda _, status: ALWAYS if status == 415 else None,
+    ),
+    AnswerHeader(
+        "Accept-Encoding",
+        "The coding of bodies: none.",
+        {"type": "string", "enum": ["identity"]},
+        lambda _, status: ALWAYS if status == 415 else None,
+    ),
+    AnswerHeader(
+        "Sec-WebSocket-Version",
+        "The version of WebSockets that is spoken here (RFC 6455, section 4.4).",
+        {"type": "string", "enum": ["13"]},
+        lambda route, status: ALWAYS if route.endpoint == SOCKET and status == 400 else None,
+    ),
+)

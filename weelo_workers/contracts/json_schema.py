@@ -1,0 +1,89 @@
+"""The JSON Schema of the API's values. The documents `/openapi.json` and `/asyncapi.json` consist of these schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any, Self, cast
+
+from pydantic import GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+_ANNOTATIONS = ("description", "examples")
+
+
+class DescribedEnum(StrEnum):
+    """Base of the texts of which an app knows every value. Each member has its value and what the value means.
+
+    The schema lists both: `FIRST = "first", "The first of all."`.
+    """
+
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str = "") -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        schema = handler(core_schema)
+        values = "\n".join(f"- `{member.value}`: {member.meaning}" for member in cls)
+        handler.resolve_ref_schema(schema)["description"] = (
+            f"{(cls.__doc__ or '').strip()}\n\n{values}".strip()
+        )
+        return schema
+
+
+def model_schema(
+    core_schema: CoreSchema, handler: GetJsonSchemaHandler, *, omitted_if_null: Sequence[str] = ()
+) -> JsonSchemaValue:
+    """Return the tidied schema of a model, as if it had no serializer of its own.
+
+    With a serializer, pydantic would describe what leaves the server as an untyped object. The serializers of the API's
+    models only leave out fields. `omitted_if_null`: the names, in JSON, of fields that are left out instead of sent as null.
+    """
+    schema = handler(
+        cast(CoreSchema, {name: part for name, part in core_schema.items() if name != "serialization"})
+    )
+    model = tidy(handler.resolve_ref_schema(schema))
+    for name in omitted_if_null:
+        field = model["properties"][name]
+        present = [each for each in field.pop("anyOf", []) if each != {"type": "null"}]
+        if len(present) > 1:
+            field["anyOf"] = present
+        elif present:
+            field.update(present[0])
+    if "required" in model:
+        model["required"] = [name for name in model["required"] if name not in omitted_if_null]
+    return schema
+
+
+def tidy(schema: JsonSchemaValue) -> JsonSchemaValue:
+    """Change the schema of a model in place, and return it.
+
+    - No field has `default: null`: a field that may be left out is not required, and generators of clients would read
+      a default as a value that is always there.
+    - No field has a title: pydantic makes it of the field's name, which stands beside it.
+    - What describes a type describes its nullable field: a description is read at the field, not inside of `anyOf`.
+    """
+    for field in schema.get("properties", {}).values():
+        field.pop("title", None)
+        if field.get("default", ...) is None:
+            del field["default"]
+        for choice in field.get("anyOf", ()):
+            _move_up(choice, field)
+    return schema
+
+
+def _move_up(choice: dict[str, Any], field: dict[str, Any]) -> None:
+    if "$ref" in choice:
+        return
+    for name in _ANNOTATIONS:
+        if name in choice:
+            value = choice.pop(name)
+            field.setdefault(name, value)
