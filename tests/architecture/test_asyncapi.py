@@ -14,6 +14,7 @@ from hypothesis import given, settings, strategies as st
 from jsonschema import Draft7Validator
 
 from tests.architecture.api import asyncapi
+from tests.architecture.breaking import breaking_changes
 from tests.support.message_checks import problems_of, schema_of
 from tests.support.sources import ROOT
 from weelo_api.websocket.close_codes import CloseCode
@@ -119,6 +120,44 @@ def test_the_socket_names_its_servers_its_security_and_its_close_codes() -> None
         ]
     assert {each["code"] for each in events["x-close-codes"]} == set(CloseCode)
     assert all(f"| {code.value} | {code.meaning} |" in events["description"] for code in CloseCode)
+
+
+def _without_an_op(document: dict[str, Any]) -> None:
+    del document["components"]["messages"]["op_ack"]
+
+
+def _without_a_field(document: dict[str, Any]) -> None:
+    del document["components"]["schemas"]["NewBroadcast"]["properties"]["pickup"]
+
+
+def _with_a_field_that_may_be_absent(document: dict[str, Any]) -> None:
+    document["components"]["messages"]["push_trip_assigned"]["payload"]["required"].remove("assignmentId")
+
+
+def _with_a_required_field(document: dict[str, Any]) -> None:
+    document["components"]["schemas"]["Ack"]["required"].append("device")
+
+
+def _with_a_new_field(document: dict[str, Any]) -> None:
+    document["components"]["schemas"]["Pong"]["properties"]["region"] = {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (_without_an_op, "op_ack: the message is gone"),
+        (_without_a_field, "new_broadcast.data NewBroadcast.pickup: the field is gone"),
+        (_with_a_field_that_may_be_absent, "push_trip_assigned.assignmentId: the field may be absent now"),
+        (_with_a_required_field, "op_ack Ack.device: the field is required now"),
+        (_with_a_new_field, None),
+    ],
+)
+def test_a_change_that_breaks_clients_is_named(
+    change: Callable[[dict[str, Any]], None], named: str | None
+) -> None:
+    changed = json.loads(json.dumps(asyncapi()))
+    change(changed)
+    assert breaking_changes(asyncapi(), changed) == ([named] if named else [])
 
 
 # --- messages ---------------------------------------------------------------------------------------------
