@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 import signal
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import deviations, long, message_checks, servers
+from tests.support import answer_checks, deviations, long, message_checks, servers
 from tests.support.tokens import SECRET
 
 if TYPE_CHECKING:
@@ -48,6 +49,9 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["REDIS_URL"] = servers.own_redis(number)
     os.environ["JWT_SECRET"] = SECRET
     os.environ["WEELO_ENV"] = "development"
+    answer_checks.install()
+    message_checks.install()
+    logging.getLogger("weelo_workers.messaging.run").addHandler(deviations.FromLog())
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -86,13 +90,17 @@ def _lock(name: str, kind: int) -> Iterator[int]:
 
 
 @pytest.fixture(autouse=True)
-def messages_as_documented() -> Iterator[None]:
-    """Fail a test that has seen a message which deviates from asyncapi.json."""
-    message_checks.install()
+def _no_deviations(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail the test if an answer, frame or push was not as documented, or a handler rejected with an undeclared code."""
+    if request.node.get_closest_marker("undocumented"):
+        with deviations.tolerated():
+            yield
+            message_checks.finish()
+        return
     yield
     message_checks.finish()
-    if seen := deviations.drain():
-        pytest.fail("\n".join(["this test saw deviations from the documents:", *seen[:20]]), pytrace=False)
+    if found := deviations.take():
+        pytest.fail("\n".join(["not as the documents say:", *found[:10]]), pytrace=False)
 
 
 @pytest.fixture(scope="session")

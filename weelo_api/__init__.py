@@ -17,7 +17,8 @@ def create_app() -> Flask:
     from flask_openapi3_swagger.plugins import RegisterPlugin
 
     from weelo_api import openapi
-    from weelo_api.http import access, addresses, errors, headers
+    from weelo_api.commands import rate_limit
+    from weelo_api.http import access, addresses, compression, cors, errors, headers, request_ids
     from weelo_api.http.json_body import JsonBody
     from weelo_api.views import broadcasts, devices, fleet, notifications, offers, operating, trips
     from weelo_api.websocket import asyncapi, endpoint
@@ -32,12 +33,16 @@ def create_app() -> Flask:
     )
     app.request_class = JsonBody
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    compression.register(app)
+    request_ids.register(app)
     errors.register(app)
     addresses.register(app)
+    cors.register(app)
     access.register(app)
     headers.register(app)
     for view in (broadcasts, offers, trips, fleet, devices, notifications):
         app.register_api(view.api)
+    rate_limit.register(app)
     app.register_blueprint(operating.api)
     app.register_blueprint(RegisterPlugin.register(doc_url="openapi.json"))
     openapi.register(app)

@@ -10,6 +10,8 @@ import atexit
 import gc
 import sys
 
+from weelo_workers import request_ids
+
 
 def tune_garbage_collector() -> None:
     """Let the garbage collector run more rarely, and not at exit.
@@ -31,6 +33,7 @@ def start_server(*, always_share_metrics: bool = False) -> None:
     if "prometheus_client" in sys.modules:
         raise RuntimeError("prometheus_client was imported before the directory of metrics was opened")
     tune_garbage_collector()
+    request_ids.label_log_records()
     from weelo_workers.metrics import multiprocess_dir  # noqa: PLC0415 (it imports pydantic)
 
     multiprocess_dir.open_dir(always=always_share_metrics)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -196,6 +197,48 @@ def migrate(data_dir: Path) -> None:
 
     upgrade_to_head()
     click.echo("the schema is at head")
+
+
+def _word(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]{2,50}", value):
+        raise click.BadParameter("give words of small letters, such as vehicle_body_height")
+    return value
+
+
+@weelo.command()
+@click.argument("name", callback=_word)
+def migration(name: str) -> None:
+    """Write the migration that follows from changed models.
+
+    This is for developers. It compares the models with the migrations in a temporary database of its own, and refuses
+    if they are equal. Exit code 1 if something has to be added by hand.
+    """
+    import shutil
+    import tempfile
+
+    from weelo_workers.models.engine import connect
+    from weelo_workers.models.new_migration import write_migration
+    from weelo_workers.runtime import CommandError
+    from weelo_workers.runtime.embedded import Postgres
+
+    folder = Path(tempfile.mkdtemp(prefix="weelo-migration-"))
+    postgres = Postgres(folder, {"fsync": "off"})
+    try:
+        postgres.start()
+        engine = connect(postgres.create_database("weelo"))
+        with engine.begin() as connection:
+            written = write_migration(connection, name)
+        engine.dispose()
+    finally:
+        postgres.remove()
+        shutil.rmtree(folder, ignore_errors=True)
+    if written is None:
+        raise CommandError("the migrations make what the models describe; change a model first")
+    click.echo(f"{written.path}: read it, and say in its first line what it does")
+    for difference in written.differences:
+        click.echo(f"add by hand: {difference}")
+    if written.differences:
+        sys.exit(FAILED)
 
 
 @weelo.command()

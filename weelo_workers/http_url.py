@@ -15,6 +15,18 @@ def check(url: str) -> None:
         raise ValueError("must be an address like https://host:port, without ? or #")
 
 
+def check_origin(origin: str) -> None:
+    """Raise ValueError unless `origin` is a web origin in exactly the form in which browsers send it (RFC 6454)."""
+    check(origin)
+    scheme, _, authority = origin.partition("://")
+    default_port = ":443" if scheme == "https" else ":80"
+    if origin != origin.lower() or set(authority) & set("/@*\\") or authority.endswith((default_port, ":")):
+        raise ValueError(
+            "give origins such as https://ops.example.com or http://localhost:5173: in lower case, and without a path, "
+            "a slash at the end or the default port"
+        )
+
+
 def check_host_and_port(url: str) -> None:
     """Raise ValueError for an invalid port, and for a host name that Python cannot look up."""
     try:

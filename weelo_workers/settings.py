@@ -65,6 +65,15 @@ class Settings(BaseSettings):
     """Signs and verifies tokens (HS256), at least 32 bytes. Required in production, where it must look random. In development `weelo up` makes one in the data dir."""
     jwt_audience: str | None = None
     """Tokens must contain it in `aud`. Without it `aud` is not checked."""
+    auth_providers: Annotated[tuple[Literal["jwt", "firebase"], ...], NoDecode] = ("jwt",)
+    """Whose tokens are accepted, separated by commas. `jwt`: those signed with JWT_SECRET. `firebase`: ID tokens of FIREBASE_PROJECT_ID."""
+    firebase_project_id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.:-]{2,62}$")] | None = None
+    """The Firebase project that signs users in. Required for `firebase` in AUTH_PROVIDERS."""
+    firebase_keys_url: str | None = None
+    """The address of Firebase's public keys, as X.509 certificates; in production `https`. Without it: Google's."""
+
+    cors_origins: Annotated[tuple[str, ...] | None, NoDecode] = None
+    """The origins whose web pages may use the API and its socket, such as `https://ops.example.com,http://localhost:5173`. In development `*` stands for all origins. Without it: only pages from the API's own address."""
 
     broadcast_timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 120
     """How long a booking or an order stays open."""
@@ -156,6 +165,19 @@ class Settings(BaseSettings):
             raise ValueError(_STEPS)
         return steps
 
+    @field_validator("auth_providers", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for origin in origins or ():
+            if origin != "*":
+                http_url.check_origin(origin)
+        return origins
+
     @field_validator("database_url", "database_read_url", "database_api_url", "database_workers_url")
     @classmethod
     def _is_postgres(cls, url: str | None) -> str | None:
@@ -171,7 +193,7 @@ class Settings(BaseSettings):
             redis_url.read(url)
         return url
 
-    @field_validator("fcm_endpoint", "flower_url")
+    @field_validator("fcm_endpoint", "firebase_keys_url", "flower_url")
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:
         if url is not None:
@@ -215,10 +237,21 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _production_invents_nothing(self) -> Self:
-        if self.weelo_env == "production" and self.jwt_secret is None:
+        by_secret = self.weelo_env == "production" and "jwt" in self.auth_providers
+        if by_secret and self.jwt_secret is None:
             raise ValueError("JWT_SECRET: must be set in production (at least 32 bytes)")
-        if self.weelo_env == "production" and len(set(self.jwt_secret or "")) < MIN_SECRET_VARIETY:
+        if by_secret and len(set(self.jwt_secret or "")) < MIN_SECRET_VARIETY:
             raise ValueError("JWT_SECRET: must be random in production, as `openssl rand -hex 32` makes it")
+        if self.weelo_env == "production" and "*" in (self.cors_origins or ()):
+            raise ValueError("CORS_ORIGINS: must name each origin in production; * is for development")
+        return self
+
+    @model_validator(mode="after")
+    def _firebase_is_complete(self) -> Self:
+        if "firebase" in self.auth_providers and self.firebase_project_id is None:
+            raise ValueError("FIREBASE_PROJECT_ID: must be set for firebase in AUTH_PROVIDERS")
+        if self.weelo_env == "production" and (self.firebase_keys_url or "").startswith("http:"):
+            raise ValueError("FIREBASE_KEYS_URL: must begin with https:// in production")
         return self
 
     @model_validator(mode="after")

@@ -191,7 +191,7 @@ def _default(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, tuple):
-        return f"`{','.join(f'{each:g}' for each in value)}`"
+        return f"`{','.join(each if isinstance(each, str) else f'{each:g}' for each in value)}`"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 

@@ -16,6 +16,7 @@ from tests.architecture.api import app
 from tests.support.sources import import_all_contracts
 from weelo_api.openapi.problems import Problem
 from weelo_api.views.common import Parameters
+from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.json_schema import DescribedEnum
 from weelo_workers.contracts.wire import Request, Wire
 from weelo_workers.notifications.catalog import CATALOG
@@ -96,6 +97,17 @@ def test_a_model_and_each_of_its_fields_have_a_description(name: str) -> None:
 def test_a_field_that_may_be_left_out_has_no_default_of_null(name: str) -> None:
     for field, shape in shapes(name):
         assert shape.get("default", ...) is not None, f"{name}.{field}"
+
+
+@EACH_MODEL
+def test_a_field_is_always_sent_unless_it_is_known_to_be_absent(name: str) -> None:
+    model = models()[name]
+    if not issubclass(model, Wire):
+        return
+    schema = _schema(name, "serialization")
+    known = model.may_be_absent | ({"bookingId", "orderId"} if issubclass(model, AboutBroadcast) else set())
+    assert known <= set(schema["properties"])
+    assert set(schema["properties"]) - set(schema.get("required", ())) == known
 
 
 @EACH_MODEL

@@ -38,7 +38,7 @@ def as_documented(seen: Evidence) -> tuple[str, list[str]]:
         for line in lines:
             message_checks.check_frame(line)
     checked = message_checks.finish()
-    return f"{checked} messages", deviations.drain()
+    return f"{checked} messages", deviations.take()
 
 
 def verify(fault_system: FaultSystem, population: Population) -> list[CheckResult]:

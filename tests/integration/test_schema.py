@@ -2,61 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
-
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
-from sqlalchemy import CheckConstraint, Column, MetaData, Table, Text, inspect
+import pytest
+from sqlalchemy import CheckConstraint, Column, Index, MetaData, SmallInteger, Table, Text, text
 
 from weelo_workers.models import Base
 from weelo_workers.models.engine import engine
+from weelo_workers.models.new_migration import schema_differences
 
 
 def differences(metadata: MetaData) -> list[str]:
-    """Return how the database at head differs from these tables, such as `add_column: broadcasts.notes`."""
-    with engine().connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        found = [_named(each) for each in _flat(compare_metadata(context, metadata))]
-        # Alembic does not compare CHECK constraints.
-        for table in metadata.sorted_tables:
-            if not inspect(connection).has_table(table.name):
-                continue
-            there = {each["name"] for each in inspect(connection).get_check_constraints(table.name)}
-            wanted = {each.name for each in table.constraints if isinstance(each, CheckConstraint)}
-            found += [f"the constraint {name} of {table.name}" for name in sorted(map(str, there ^ wanted))]
-    return found
+    with engine().begin() as connection:
+        return schema_differences(connection, metadata)
 
 
-def _flat(differences: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
-    for each in differences:
-        if isinstance(each, tuple):
-            yield each
-        else:
-            yield from each
-
-
-def _named(difference: tuple[Any, ...]) -> str:
-    what, *rest = difference
-    if what in ("add_column", "remove_column"):
-        _, table, column = rest
-        return f"{what}: {table}.{column.name}"
-    if what.startswith("modify"):
-        _, table, column, *_ = rest
-        return f"{what}: {table}.{column}"
-    return f"{what}: {rest[0].name}"
-
-
-def test_the_migrations_make_exactly_what_the_models_describe(migrated: None) -> None:
-    assert differences(Base.metadata) == [], "write a migration for these"
-
-
-def test_a_column_without_a_migration_is_named(migrated: None) -> None:
-    """This test proves that the comparison of migrations and models can fail."""
+def changed_models() -> MetaData:
+    """Return a copy of the models' tables, which a test may change."""
     changed = MetaData()
     for table in Base.metadata.sorted_tables:
         table.to_metadata(changed)
-    changed.tables["broadcasts"].append_column(Column("fragile", Text()))
-    Table("parcels", changed, Column("id", Text()))
-    added = set(differences(changed)) - set(differences(Base.metadata))
-    assert added == {"add_table: parcels", "add_column: broadcasts.fragile"}
+    return changed
+
+
+def test_the_migrations_make_exactly_what_the_models_describe(migrated: None) -> None:
+    assert differences(Base.metadata) == [], "write a migration for these: `weelo migration NAME`"
+
+
+def add_column(broadcasts: Table) -> None:
+    broadcasts.append_column(Column("fragile", Text()))
+
+
+def add_table(broadcasts: Table) -> None:
+    Table("parcels", broadcasts.metadata, Column("id", Text()))
+
+
+def change_type(broadcasts: Table) -> None:
+    broadcasts.c.version.type = SmallInteger()
+
+
+def allow_nulls(broadcasts: Table) -> None:
+    broadcasts.c.version.nullable = True
+
+
+def drop_default(broadcasts: Table) -> None:
+    broadcasts.c.reoffer_rounds.server_default = None
+
+
+def change_default(broadcasts: Table) -> None:
+    broadcasts.c.reoffer_rounds.server_default = Column(server_default=text("1")).server_default
+
+
+def change_check(broadcasts: Table) -> None:
+    named = "a_broadcast_needs_1_to_50_trucks"
+    [old] = [each for each in broadcasts.constraints if each.name == named]
+    broadcasts.constraints.remove(old)
+    broadcasts.append_constraint(CheckConstraint("trucks_needed BETWEEN 1 AND 60", name=named))
+
+
+def change_condition(broadcasts: Table) -> None:
+    [index] = [each for each in broadcasts.indexes if each.name == "broadcasts_open_by_deadline"]
+    index.dialect_options["postgresql"]["where"] = text("status = 'active'")
+
+
+def add_index(broadcasts: Table) -> None:
+    Index("broadcasts_by_goods", broadcasts.c.goods_type)
+
+
+CHANGES = {
+    add_column: "column broadcasts.fragile",
+    add_table: "column parcels.id",
+    change_type: "column broadcasts.version",
+    allow_nulls: "column broadcasts.version",
+    drop_default: "column broadcasts.reoffer_rounds",
+    change_default: "column broadcasts.reoffer_rounds",
+    change_check: "constraint broadcasts.a_broadcast_needs_1_to_50_trucks",
+    change_condition: "index broadcasts.broadcasts_open_by_deadline",
+    add_index: "index broadcasts.broadcasts_by_goods",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_a_change_of_the_models_without_a_migration_is_named(migrated: None, change: object) -> None:
+    """These tests prove that the comparison of migrations and models can fail."""
+    changed = changed_models()
+    change(changed.tables["broadcasts"])
+    assert [each.partition(": ")[0] for each in differences(changed)] == [CHANGES[change]]

@@ -25,7 +25,7 @@ message_checks.install()
 code = play({url!r}, {secret!r})
 checked = message_checks.finish()
 print(checked, "messages were checked")
-sys.exit("\\n".join(deviations.drain()) or code)
+sys.exit("\\n".join(deviations.take()) or code)
 """
 
 pytestmark = pytest.mark.xdist_group("system")

@@ -184,3 +184,16 @@ def test_a_timer_that_always_fails_makes_no_other_late(operated: System, rows: R
     assert all(1 <= row.attempts <= 5 and row.parked_at is None for row in tries)
     assert any(line.startswith("failing: broadcasts.expire") for line in doctor(operated))
     rows("DELETE FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[]))", ids=poison)
+
+
+def test_a_line_about_a_failed_command_names_the_request(operated: System, rows: Rows) -> None:
+    poison, own_id = uuid4(), f"request-{uuid4()}"
+    rows(
+        "INSERT INTO mailbox (id, name, queue, payload, request_id, due_at, wake_at)"
+        " VALUES (:id, 'trips.advance', 'trips', '[]', :own_id, clock_timestamp(), clock_timestamp())",
+        id=poison,
+        own_id=own_id,
+    )
+    eventually(lambda: f"[request {own_id}]" in "".join(operated.printed), within=15)
+    assert json.loads(operated.weelo("mailbox", "show", str(poison)).stdout)["request_id"] == own_id
+    rows("DELETE FROM mailbox WHERE id = :id", id=poison)

@@ -113,7 +113,7 @@ def finish() -> int:
             check, message = _kept.popleft()
             count += 1
             for problem in check(message):
-                deviations.note(problem)
+                deviations.record(problem)
     return count
 
 
@@ -192,7 +192,7 @@ def _on_received(socket: websocket.WebSocket, opcode: int, payload: bytes) -> No
         check_frame(payload)
         # A refusal does not say which message it answers, so any message that is not documented explains it.
         if b'"VALIDATION_ERROR"' in payload[:100] and socket not in _sent_another:
-            deviations.note(f"the server refused a documented op: {payload!r}")
+            deviations.record(f"the server refused a documented op: {payload!r}")
     elif opcode == ABNF.OPCODE_CLOSE and len(payload) >= 2:
         check_close(int.from_bytes(payload[:2]))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from tests.support.answer_checks import check_raw
 from tests.support.tokens import token
 
 
@@ -40,6 +41,7 @@ def exchange(port: int, request: bytes, *, half_close: bool = False, within: flo
     while received:
         answer, received = _first(received)
         answers.append(answer)
+    check_raw(request, [(answer.status, answer.headers, answer.body) for answer in answers])
     return answers
 
 

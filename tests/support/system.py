@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.support import deviations
 from tests.support.programs import weelo_here
 from tests.support.servers import own_roles
 from tests.support.tokens import token
@@ -69,7 +70,7 @@ class System:
         )
         if log is None:
             threading.Thread(target=self._read, daemon=True).start()
-        read_output = log.read_text if log else lambda: "".join(self.printed)
+        read_output = self._read_output = log.read_text if log else lambda: "".join(self.printed)
         try:
             # This limit is longer than the time that `weelo up` gives its own programs on a busy machine.
             eventually(lambda: "weelo ready on" in read_output() or self._died(read_output()), within=130)
@@ -93,6 +94,7 @@ class System:
             self.process.wait(timeout=20)
         finally:
             self.process.kill()
+            deviations.record_from_log(self._read_output().splitlines())
 
     def weelo(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command on this system."""

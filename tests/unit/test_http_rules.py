@@ -129,7 +129,9 @@ def test_a_head_has_one_valid_host_and_no_coding_but_chunked(
 def test_what_cannot_be_parsed_is_a_problem_with_its_status(error: Exception, status: int, code: str) -> None:
     body = problem_of(error)
     assert (body["status"], body["code"]) == (status, code)
-    assert response(body).startswith(f"HTTP/1.1 {status} ".encode())
+    answer = response(body, "the-id")
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert b"\r\nX-Request-Id: the-id\r\n" in answer
 
 
 @pytest.mark.parametrize(

@@ -41,3 +41,28 @@ def test_a_bucket_is_forgotten_only_when_it_is_full(at: list[float], monkeypatch
     at[0] += 15  # the bucket would be full after 20 s
     with pytest.raises(Rejected):
         buckets.take(caller_id)
+
+
+@pytest.mark.parametrize(
+    ("per_second", "policy"),
+    [
+        (50.0, '"commands";q=500;w=10'),
+        (0.25, '"commands";q=2;w=10'),
+        (0.05, '"commands";q=1;w=20'),
+        (0.3, '"commands";q=3;w=10'),
+    ],
+)
+def test_the_policy_is_in_whole_numbers(per_second: float, policy: str) -> None:
+    assert str(TokenBuckets(per_second).policy) == policy
+
+
+def test_what_is_left_grows_with_time_and_never_beyond_a_full_bucket(at: list[float]) -> None:
+    buckets, caller_id = TokenBuckets(2.0), uuid4()
+    assert buckets.left(caller_id) == (20, 0)
+    for _ in range(5):
+        buckets.take(caller_id)
+    assert buckets.left(caller_id) == (15, 3)
+    at[0] += 1
+    assert buckets.left(caller_id) == (17, 2)
+    at[0] += 60
+    assert buckets.left(caller_id) == (20, 0)

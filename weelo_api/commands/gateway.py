@@ -22,19 +22,17 @@ from weelo_api.commands.idempotency import command_id_of_request, fingerprint, h
 from weelo_api.commands.internal import wake
 from weelo_api.commands.load_shedding import LoadShedder
 from weelo_api.commands.outcome_waiters import Waiting, outcome_waiters
-from weelo_api.commands.rate_limit import TokenBuckets
+from weelo_api.commands.rate_limit import take_token
 from weelo_api.http.access import caller
 from weelo_api.http.declared import ensure_declared
 from weelo_api.http.errors import problem_response, validation_error
 from weelo_api.http.json_body import JsonBody
-from weelo_api.per_process import PerProcess
 from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.wire import Request, rfc3339
 from weelo_workers.messaging import mailbox
 from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine, is_disconnect
-from weelo_workers.settings import settings
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +50,6 @@ MAX_WAITING_REQUESTS = 150
 IN_DOUBT_SECONDS = 5.0
 IN_DOUBT = "It is not known whether this was recorded. Ask again with the same Idempotency-Key."
 
-_buckets = PerProcess(lambda: TokenBuckets(settings().commands_per_second))
 _shedder = LoadShedder()
 _places = threading.BoundedSemaphore(MAX_WAITING_REQUESTS)
 
@@ -68,7 +65,7 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
     if body is None:
         _expect_nothing()
     user = caller()
-    _buckets().take(user.id)
+    take_token(user)
     command_id = command_id_of_request(user.id)
     # The repetition of an accepted request is no new work, so it is not shed.
     if (refusal := _shedder.refusal(command)) and not (has_idempotency_key() and find(command_id, user)):

@@ -1,4 +1,4 @@
-"""A rate limit per caller.
+"""A rate limit per caller, and the headers that announce the limits of a route (draft-ietf-httpapi-ratelimit-headers).
 
 A command refused here was not stored: the response is 429 with `Retry-After`, and a retry is safe.
 """
@@ -8,13 +8,40 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
+from flask import Flask, Response, current_app, g, request
+
+from weelo_api.http.declared import declared
+from weelo_api.per_process import PerProcess
+from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.settings import settings
 
 # After a quiet time a caller may send this many seconds' worth of commands at once.
 BURST_SECONDS = 10
 REMEMBERED_CALLERS = 10_000
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """At most `quota` requests of one caller within `seconds`."""
+
+    name: str
+    quota: int
+    seconds: int
+
+    def __str__(self) -> str:
+        return f'"{self.name}";q={self.quota};w={self.seconds}'
+
+    def remaining(self, count: int, seconds: int) -> str:
+        """Return the item of the header `RateLimit`: how many requests are left, and after how many seconds all are."""
+        return f'"{self.name}";r={count};t={seconds}'
 
 
 class TokenBuckets:
@@ -48,8 +75,72 @@ class TokenBuckets:
                 {"retryAfter": pause},
             )
 
+    @property
+    def policy(self) -> Policy:
+        """The limit as clients see it, in whole numbers."""
+        return Policy("commands", math.floor(self._most), math.ceil(self._most / self._per_second))
+
+    def left(self, caller_id: UUID) -> tuple[int, int]:
+        """Return how many tokens the caller has, and in how many seconds their bucket is full."""
+        with self._lock:
+            left, since = self._left.get(caller_id, (self._most, 0.0))
+        left = min(self._most, left + (time.monotonic() - since) * self._per_second)
+        return math.floor(left), math.ceil((self._most - left) / self._per_second)
+
     def _drop_full_buckets(self, now: float) -> None:
         """Delete the buckets that are full again. A caller without a bucket gets a new one, which is full, too."""
         self._forgot_at = now
         full_after = self._most / self._per_second
         self._left = {caller_id: seen for caller_id, seen in self._left.items() if now - seen[1] < full_after}
+
+
+_buckets = PerProcess(lambda: TokenBuckets(settings().commands_per_second))
+
+
+def take_token(user: Caller) -> None:
+    """Take a token for a command of this user. Raises Rejected(RATE_LIMITED)."""
+    try:
+        _buckets().take(user.id)
+    except Rejected:
+        # A token may be added until the headers are written. Then they would contradict the 429.
+        g.refused_by_bucket = True
+        raise
+
+
+def limited_by_worker(policy: Policy) -> Callable[[View], View]:
+    """Return a decorator that marks a view whose command has a limit of its own, which the handler enforces."""
+
+    def mark(view: View) -> View:
+        view.own_limit = policy  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+def register(app: Flask) -> None:
+    """Add `RateLimit-Policy` and `RateLimit` to every response of the routes that submit commands."""
+
+    @app.after_request
+    def _announce(response: Response) -> Response:
+        view = current_app.view_functions.get(request.endpoint or "")
+        if view is not None and declared(view).command is not None:
+            policies, remaining = _limits(response)
+            response.headers["RateLimit-Policy"] = policies
+            if remaining:
+                response.headers["RateLimit"] = remaining
+        return response
+
+
+def _limits(response: Response) -> tuple[str, str]:
+    """Return the values of the two headers. The second is empty for a request without a valid token."""
+    buckets, user = _buckets(), cast(Caller | None, g.get("caller"))
+    own: Policy | None = getattr(current_app.view_functions[request.endpoint or ""], "own_limit", None)
+    policies, remaining = [buckets.policy, *([own] if own else [])], []
+    if user is not None:
+        count, seconds = buckets.left(user.id)
+        refused = g.get("refused_by_bucket", False)
+        remaining.append(buckets.policy.remaining(0 if refused else count, seconds))
+        if own and response.status_code == 429 and not refused:
+            # Only the refusal tells how much is left. In other responses it would cost a query.
+            remaining.append(own.remaining(0, int(response.headers.get("Retry-After", own.seconds))))
+    return ", ".join(map(str, policies)), ", ".join(remaining)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from flask import Flask, current_app, g, request
 
-from weelo_api.auth import authenticate_header
+from weelo_api.auth import authenticate, token_of
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
@@ -50,6 +50,6 @@ def register(app: Flask) -> None:
             ):
                 raise Rejected(Code.FORBIDDEN, "This route declares no roles, so nobody may call it.")
             return
-        g.caller = authenticate_header(request.headers.get("Authorization")).caller
+        g.caller = authenticate(token_of(request.headers.get("Authorization"))).caller
         if g.caller.role not in roles:
             raise Rejected(Code.FORBIDDEN, f"This is for: {', '.join(sorted(roles))}.")

@@ -36,6 +36,11 @@ class AnswerHeader:
 ALWAYS, SOMETIMES = "always", "sometimes"
 _TEXT = {"type": "string"}
 
+
+def _has_etag(route: Route) -> bool:
+    return any(answer.status == 304 for answer in route.answers)
+
+
 REQUEST_HEADERS = (
     RequestHeader(
         "Idempotency-Key",
@@ -52,6 +57,21 @@ REQUEST_HEADERS = (
         _TEXT,
         "wait=10",
         lambda route: route.is_command,
+    ),
+    RequestHeader(
+        "If-None-Match",
+        "The `ETag` of the answer that you have. If nothing has changed, the answer is 304 without a body.",
+        _TEXT,
+        'W/"5d41402abc4b2a76b9719d911017c592"',
+        _has_etag,
+    ),
+    RequestHeader(
+        "X-Request-Id",
+        "A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and "
+        "the server's log contain it. Without it, or with other characters, the server makes one.",
+        _TEXT,
+        "app-7f3a-0042",
+        lambda route: route.is_api,
     ),
 )
 
@@ -93,6 +113,31 @@ ANSWER_HEADERS = (
         "After how many seconds the same request may succeed.",
         {"type": "integer", "minimum": 0},
         _retry_after,
+    ),
+    AnswerHeader(
+        "X-Request-Id",
+        "The id of this request: the one that was sent, or one that the server made.",
+        _TEXT,
+        lambda route, _: ALWAYS if route.is_api else None,
+    ),
+    AnswerHeader(
+        "ETag",
+        "Identifies this state of the object, for `If-None-Match`.",
+        _TEXT,
+        lambda route, status: ALWAYS if _has_etag(route) and status in (200, 304) else None,
+    ),
+    AnswerHeader(
+        "RateLimit-Policy",
+        "The limits of this route, each for one user and one API process: `q` requests within `w` seconds.",
+        _TEXT,
+        lambda route, _: ALWAYS if route.is_command else None,
+    ),
+    AnswerHeader(
+        "RateLimit",
+        "How many requests are left (`r`), and after how many seconds (`t`) there are as many as `q`. Without a valid token "
+        "there is no such header.",
+        _TEXT,
+        lambda route, _: SOMETIMES if route.is_command else None,
     ),
     AnswerHeader(
         "WWW-Authenticate",

@@ -69,10 +69,10 @@ class Problem(BaseModel):
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        extra = tuple(
+        optional = {
             field.alias or name for name, field in cls.model_fields.items() if not field.is_required()
-        )
-        return model_schema(core_schema, handler, omitted_if_null=extra)
+        }
+        return model_schema(core_schema, handler, optional)
 
 
 _ID = "8f14e45f-ceea-4c67-a0b1-3d5c2f1e9a10"

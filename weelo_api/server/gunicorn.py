@@ -54,6 +54,7 @@ def start() -> Flask:
     """Prepare the arbiter's process and return the application. gunicorn calls this once, before the first fork."""
     os.environ.pop("SCRIPT_NAME", None)  # otherwise every path would have to begin with this variable's value
     bootstrap.start_server(always_share_metrics=True)
+    logging.basicConfig(format="%(message)s%(of_request)s")
     from weelo_api import create_app
 
     try:

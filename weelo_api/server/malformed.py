@@ -10,10 +10,12 @@ from typing import Any
 from gunicorn.http import errors
 
 from weelo_api.http.headers import ERROR_HEADERS
+from weelo_api.http.request_ids import HEADER
 from weelo_workers.contracts.rejections import Code, problem_body
 
 # Matches a host name or an address, with an optional port (RFC 3986, sections 3.2.2 and 3.2.3).
 _HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::\d*)?")
+_REQUEST_ID = re.compile(rb"\n%b:[ \t]*([^\r\n]*?)[ \t]*\r?\n" % HEADER.encode(), re.IGNORECASE)
 
 _FRAME_THE_BODY = "Send the body with a Content-Length, or with Transfer-Encoding: chunked."
 
@@ -60,6 +62,12 @@ def check_head(request: Any) -> None:
             raise errors.UnsupportedTransferCoding(value)
 
 
+def request_id_in(head: bytes) -> str | None:
+    """Return the X-Request-Id in the head of a request that could not be parsed; None if it has none."""
+    found = _REQUEST_ID.search(head.partition(b"\r\n\r\n")[0] + b"\r\n")
+    return found[1].decode("latin-1") if found else None
+
+
 def problem_of(error: Exception) -> dict[str, Any]:
     """Return the problem+json members for an exception that gunicorn raised before or after the application ran."""
     if not isinstance(error, errors.ParseException) or isinstance(error, _OUR_FAULT):
@@ -70,7 +78,7 @@ def problem_of(error: Exception) -> dict[str, Any]:
     return problem_body(Code.VALIDATION_ERROR, detail, status=status, errors=[])
 
 
-def response(body: dict[str, Any]) -> bytes:
+def response(body: dict[str, Any], request_id: str) -> bytes:
     """Return the bytes of an HTTP/1.1 response with this problem. It announces that the connection ends."""
     content = json.dumps(body).encode()
     status = HTTPStatus(body["status"])
@@ -78,6 +86,7 @@ def response(body: dict[str, Any]) -> bytes:
         "Connection": "close",
         "Content-Type": "application/problem+json",
         "Content-Length": str(len(content)),
+        HEADER: request_id,
         **ERROR_HEADERS,
     }
     lines = [

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import partial
 from selectors import EVENT_READ
 from typing import Any
@@ -28,6 +29,7 @@ from gunicorn.util import write_nonblock
 from gunicorn.workers.gthread import TConn, ThreadWorker
 from werkzeug.exceptions import BadRequest
 
+from weelo_api.http.request_ids import accepted
 from weelo_api.server import malformed
 from weelo_api.thread_pool import ThreadPool
 
@@ -44,6 +46,9 @@ TICK_SECONDS = 0.25
 # Probes and scrapes have threads of their own, because all other threads may be waiting for a database that hangs.
 PROBE_THREADS = 16
 _PROBE = re.compile(rb"(?:GET|HEAD) /(?:healthz|readyz|metrics)[? ]")
+
+_head: ContextVar[bytes] = ContextVar("head", default=b"")
+"""The head of the request that this thread handles, as it was received."""
 
 
 @contextmanager
@@ -161,6 +166,7 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
 
     def handle(self, conn: TConn) -> Any:
         head = conn.parser.unreader.buf.getvalue()
+        _head.set(head)
         if not _is_whole(head):
             # The parser is not called, because it would read on, up to the 800 KB that a hundred headers may have.
             self.handle_error(None, conn.sock, conn.client, _too_long(head))
@@ -186,13 +192,14 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
     def handle_error(self, _req: Any, client: socket.socket, _addr: Any, exc: Exception) -> None:
         """Send problem+json for a request that the parser refuses or an exception that the application did not catch."""
         problem = malformed.problem_of(exc)
+        own_id = accepted(malformed.request_id_in(_head.get()))
         if problem["status"] == 500:
-            self.log.error("unexpected", exc_info=exc)
+            self.log.error("unexpected [request %s]", own_id, exc_info=exc)
         else:
             # The exception's text is not logged: it quotes the request, which may contain a token.
-            self.log.warning("a malformed request was refused: %s", type(exc).__name__)
+            self.log.warning("a malformed request was refused: %s [request %s]", type(exc).__name__, own_id)
         with suppress(OSError):
-            write_nonblock(client, malformed.response(problem))
+            write_nonblock(client, malformed.response(problem, own_id))
 
     # --- closing --------------------------------------------------------------------------------------------
 

@@ -5,16 +5,18 @@ from flask import Response
 from weelo_api.commands.gateway import submit
 from weelo_api.commands.idempotency import has_idempotency_key
 from weelo_api.http.access import allow, anyone, caller
-from weelo_api.http.declared import rejects, submits
+from weelo_api.http.declared import rejects, sends, submits
 from weelo_api.views.common import (
     Accepted,
     ById,
     PageOf,
     Paging,
     blueprint,
+    has_tag,
     json_or_404,
     page,
     replica_session,
+    tagged,
 )
 from weelo_workers.contracts.broadcasts import (
     BroadcastDetails,
@@ -34,6 +36,10 @@ from weelo_workers.contracts.statuses import BroadcastKind, Role
 from weelo_workers.queries import broadcasts
 
 api = blueprint("broadcasts")
+
+NOT_MODIFIED = sends(
+    304, content_type=None, description="The client has the present state (`If-None-Match`)."
+)
 
 
 @api.post("/bookings", responses={201: BroadcastView, 202: Accepted})
@@ -95,25 +101,25 @@ def continue_booking(path: ById) -> Response:
 
 
 @api.get("/orders/<id>", responses={200: BroadcastDetails})
+@NOT_MODIFIED
 @anyone
 @rejects(Code.ORDER_NOT_FOUND)
 def order(path: ById) -> Response:
     """An order with its slots and assignments."""
     with replica_session() as session:
-        return json_or_404(
-            broadcasts.find(session, path.id, caller(), BroadcastKind.ORDER), Code.ORDER_NOT_FOUND
-        )
+        found = broadcasts.find(session, path.id, caller(), BroadcastKind.ORDER, is_known=has_tag)
+    return tagged(found, Code.ORDER_NOT_FOUND)
 
 
 @api.get("/bookings/<id>", responses={200: BroadcastDetails})
+@NOT_MODIFIED
 @anyone
 @rejects(Code.BOOKING_NOT_FOUND)
 def booking(path: ById) -> Response:
     """A booking with its slots and assignments."""
     with replica_session() as session:
-        return json_or_404(
-            broadcasts.find(session, path.id, caller(), BroadcastKind.BOOKING), Code.BOOKING_NOT_FOUND
-        )
+        found = broadcasts.find(session, path.id, caller(), BroadcastKind.BOOKING, is_known=has_tag)
+    return tagged(found, Code.BOOKING_NOT_FOUND)
 
 
 @api.get("/broadcasts/current", responses={200: BroadcastView})
@@ -126,12 +132,14 @@ def current_broadcast() -> Response:
 
 
 @api.get("/broadcasts/<id>", responses={200: BroadcastDetails})
+@NOT_MODIFIED
 @anyone
 @rejects(Code.BROADCAST_NOT_FOUND)
 def broadcast(path: ById) -> Response:
     """A broadcast with its slots and the assignments that the reader may see."""
     with replica_session() as session:
-        return json_or_404(broadcasts.find(session, path.id, caller()), Code.BROADCAST_NOT_FOUND)
+        found = broadcasts.find(session, path.id, caller(), is_known=has_tag)
+    return tagged(found, Code.BROADCAST_NOT_FOUND)
 
 
 @api.get("/broadcasts", responses={200: PageOf[BroadcastView]})

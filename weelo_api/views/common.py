@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 from uuid import UUID
 
-from flask import Response, jsonify
+from flask import Response, jsonify, request
 from flask_openapi3 import APIBlueprint
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.alias_generators import to_camel
@@ -19,6 +19,7 @@ from weelo_workers.contracts.json_schema import tidy
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.wire import CommandId, Timestamp, Wire
 from weelo_workers.models.engine import autocommit_engine, read_engine
+from weelo_workers.queries.broadcasts import Found
 from weelo_workers.queries.pages import Page, PageRequest
 
 Item = TypeVar("Item")
@@ -105,7 +106,7 @@ class AcceptedAgain(Accepted):
     error: dict[str, Any] | None
     """The problem (RFC 9457) because of which the command was rejected. Absent otherwise."""
 
-    omitted_if_null: ClassVar[tuple[str, ...]] = ("result", "error")
+    may_be_absent = frozenset({"result", "error"})
 
 
 class PageOf(Wire, Generic[Item]):
@@ -148,6 +149,22 @@ def json_or_404(thing: dict[str, Any] | None, code: Code) -> Response:
     if thing is None:
         raise Rejected(code)
     return jsonify(thing)
+
+
+def has_tag(tag: str) -> bool:
+    """Return whether the client has the response of this ETag (`If-None-Match`, RFC 9110, section 13.1.2)."""
+    return request.if_none_match.contains_weak(tag)
+
+
+def tagged(found: Found | None, code: Code) -> Response:
+    """Return the view with its ETag, or 304 without a body if the client has it. Raises Rejected(code) if it is None."""
+    if found is None:
+        raise Rejected(code)
+    response = Response(status=304) if found.view is None else jsonify(found.view)
+    response.set_etag(found.tag, weak=True)
+    # The client may keep it, and has to ask whether it is still right. Caches of others may not keep it.
+    response.headers["Cache-Control"] = "private, no-cache"
+    return response
 
 
 def page(items: Page) -> Response:

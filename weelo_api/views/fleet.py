@@ -4,10 +4,13 @@ from flask import Response, jsonify
 
 from weelo_api import telemetry
 from weelo_api.commands.gateway import submit
+from weelo_api.commands.rate_limit import Policy, limited_by_worker
 from weelo_api.http.access import allow, anyone, caller
 from weelo_api.http.declared import submits
 from weelo_api.views.common import Accepted, PageOf, Paging, Parameters, blueprint, page, replica_session
 from weelo_workers.contracts.fleet import (
+    CHANGES_WINDOW_SECONDS,
+    MAX_CHANGES,
     Availability,
     AvailabilityView,
     DriverDetails,
@@ -84,6 +87,7 @@ def drivers(query: Paging) -> Response:
 
 
 @api.put("/transporter/availability", responses={200: AvailabilityView, 202: Accepted})
+@limited_by_worker(Policy("availability", MAX_CHANGES, CHANGES_WINDOW_SECONDS))
 @allow(Role.TRANSPORTER)
 @submits(SetAvailability)
 def set_availability(body: Availability) -> Response:

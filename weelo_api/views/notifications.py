@@ -1,6 +1,6 @@
 """Outcomes of commands, and the caller's event log."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 from uuid import UUID
 
 from flask import Response, jsonify
@@ -36,10 +36,10 @@ class Frame(Wire):
 class PageOfLog(PageOf[Frame]):
     """One page of the user's log."""
 
+    may_be_absent = frozenset({"oldestSeq"})
+
     oldest_seq: Annotated[int | None, Field(examples=[17])] = None
     """The `seq` with which the log begins. Present only if lines between `after` and it were too old to be kept."""
-
-    omitted_if_null: ClassVar[tuple[str, ...]] = ("oldestSeq",)
 
 
 class After(Query):

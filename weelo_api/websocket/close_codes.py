@@ -39,7 +39,7 @@ class CloseCode(IntEnum):
     INTERNAL_ERROR = (1011, "Something went wrong on the server.", "Connect again with back-off, and resume.")
     TRY_AGAIN_LATER = (
         1013,
-        "The user's log cannot be read at the moment.",
+        "The user's log, or the keys that sign tokens, cannot be read at the moment.",
         "Connect again with back-off, and resume.",
     )
     UNAUTHORIZED = (

@@ -12,14 +12,15 @@ from flask_sock import Sock
 from simple_websocket import Server
 from werkzeug.exceptions import MethodNotAllowed
 
-from weelo_api.auth import Identity, authenticate, authenticate_header
+from weelo_api.auth import Identity, token_of
+from weelo_api.http import cors
 from weelo_api.http.declared import rejects, sends
 from weelo_api.http.errors import problem
 from weelo_api.websocket import handshake
 from weelo_api.websocket.close_codes import CloseCode
 from weelo_api.websocket.hub import hub
 from weelo_api.websocket.messages import Auth, parse
-from weelo_api.websocket.session import SocketSession
+from weelo_api.websocket.session import SocketSession, identify
 from weelo_api.websocket.transport import Disconnect, WebSocketTransport
 from weelo_workers.contracts.rejections import Code, Rejected
 
@@ -52,6 +53,8 @@ def register(app: Flask) -> None:
                 )
             if (no_handshake := handshake.refusal(request)) is not None:
                 return no_handshake
+            if cors.is_foreign(request):
+                return problem(Code.FORBIDDEN, "Pages of this origin may not open a socket (CORS_ORIGINS).")
             handshake.keep_only_what_is_needed(request)
         return None
 
@@ -70,18 +73,19 @@ def register(app: Flask) -> None:
 
 async def serve_socket(transport: WebSocketTransport, authorization: str | None) -> None:
     """Authenticate a socket and run its session. Ends by raising Disconnect or PeerGone."""
-    identity = _by_header(authorization) if authorization else await _by_first_frame(transport)
+    identity = await (_by_header(authorization) if authorization else _by_first_frame(transport))
     connection = SocketSession(transport, identity, hub().frames, hub().registry)
     with hub().registered(connection):
         await connection.run()
 
 
-def _by_header(authorization: str) -> Identity:
+async def _by_header(authorization: str) -> Identity:
     # A bad token is refused after the upgrade, because WebSocket libraries report close codes but rarely a 401.
     try:
-        return authenticate_header(authorization)
+        token = token_of(authorization)
     except Rejected as rejected:
         raise Disconnect(CloseCode.UNAUTHORIZED, rejected.code.title) from None
+    return await identify(token)
 
 
 async def _by_first_frame(transport: WebSocketTransport) -> Identity:
@@ -89,15 +93,15 @@ async def _by_first_frame(transport: WebSocketTransport) -> Identity:
     while (left := deadline - time.monotonic()) > 0:
         await transport.wait(left)
         if (first := transport.next_message()) is not None:
-            return _by_token(first)
+            return await identify(_token_in(first))
     raise Disconnect(CloseCode.UNAUTHORIZED, "authenticate within 5 s")
 
 
-def _by_token(message: str | bytes) -> Identity:
+def _token_in(message: str | bytes) -> str:
     try:
         op = parse(message)
-        if not isinstance(op, Auth):
-            raise Rejected(Code.UNAUTHORIZED)  # noqa: TRY301 (one place answers all refusals)
-        return authenticate(op.token)
     except Rejected as rejected:
         raise Disconnect(CloseCode.UNAUTHORIZED, rejected.code.title) from None
+    if not isinstance(op, Auth):
+        raise Disconnect(CloseCode.UNAUTHORIZED, Code.UNAUTHORIZED.title)
+    return op.token

@@ -51,6 +51,17 @@ class FrameCounters:
     failed: int = 0
 
 
+async def identify(token: str) -> auth.Identity:
+    """Return the identity in a token. Raises Disconnect."""
+    try:
+        return await auth.authenticate_on_loop(token)
+    except Rejected as rejected:
+        again = rejected.code is Code.SERVICE_UNAVAILABLE
+        raise Disconnect(
+            CloseCode.TRY_AGAIN_LATER if again else CloseCode.UNAUTHORIZED, rejected.code.title
+        ) from None
+
+
 class SocketSession:
     def __init__(
         self,
@@ -165,7 +176,7 @@ class SocketSession:
             case Ping():
                 await self._send(ephemeral("pong", Pong(server_time=datetime.now(UTC)).json_dict()))
             case Auth():
-                self._renew(op.token)
+                await self._renew(op.token)
 
     async def _resume(self, after: int) -> None:
         log_bounds = await query_log(bounds, self.caller.id)
@@ -195,12 +206,9 @@ class SocketSession:
             except DATABASE_ERRORS as error:
                 log.warning("a heartbeat was lost: %s", type(error).__name__)
 
-    def _renew(self, token: str) -> None:
+    async def _renew(self, token: str) -> None:
         """Extend the session by a fresh token of the same user. Raises Disconnect."""
-        try:
-            identity = auth.authenticate(token)
-        except Rejected as rejected:
-            raise Disconnect(CloseCode.UNAUTHORIZED, rejected.code.title) from None
+        identity = await identify(token)
         if (identity.caller.id, identity.caller.role) != (self.caller.id, self.caller.role):
             raise Disconnect(CloseCode.FORBIDDEN, "this token is another user's")
         self._expires_at = identity.expires_at

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 from pydantic import (
@@ -398,6 +398,8 @@ class TruckRequestView(Wire):
 class BroadcastView(Wire):
     """A customer's request for trucks, which is offered to transporters: a booking or an order."""
 
+    may_be_absent = frozenset({"bookingId", "orderId"})
+
     id: BroadcastId
     kind: BroadcastKind
     """Whether this is a booking or an order."""
@@ -438,8 +440,6 @@ class BroadcastView(Wire):
         ):
             data.pop(absent, None)
         return data
-
-    omitted_if_null: ClassVar[tuple[str, ...]] = ("bookingId", "orderId")
 
 
 class BroadcastDetails(BroadcastView):
@@ -497,6 +497,11 @@ class TransitionDetails(Wire):
     """The id of the vehicle that replaced another one."""
     driver_id: DriverId | None = None
     """The id of the driver who replaced another one."""
+
+    may_be_absent = frozenset(
+        {"reason", "reasonCode", "note", "step", "radiusKm", "told", "passedOver", "late", "trucks", "slots"}
+        | {"vehicleId", "driverId"}
+    )
 
     @model_serializer(mode="wrap")
     def _only_what_is_there(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -48,6 +48,10 @@ CapacityKg = Annotated[
     int, Field(description="The load that the vehicle can carry, in kg; null if not known.", examples=[5000])
 ]
 
+# More changes of the availability come from a stuck button or a script.
+MAX_CHANGES = 10
+CHANGES_WINDOW_SECONDS = 300
+
 # --- requests -------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Any, Self, cast
 
@@ -40,32 +40,24 @@ class DescribedEnum(StrEnum):
 
 
 def model_schema(
-    core_schema: CoreSchema, handler: GetJsonSchemaHandler, *, omitted_if_null: Sequence[str] = ()
+    core_schema: CoreSchema, handler: GetJsonSchemaHandler, may_be_absent: Collection[str] = ()
 ) -> JsonSchemaValue:
     """Return the tidied schema of a model, as if it had no serializer of its own.
 
     With a serializer, pydantic would describe what leaves the server as an untyped object. The serializers of the API's
-    models only leave out fields. `omitted_if_null`: the names, in JSON, of fields that are left out instead of sent as null.
+    models only leave out fields. `may_be_absent`: the names of these fields in JSON.
     """
     schema = handler(
         cast(CoreSchema, {name: part for name, part in core_schema.items() if name != "serialization"})
     )
-    model = tidy(handler.resolve_ref_schema(schema))
-    for name in omitted_if_null:
-        field = model["properties"][name]
-        present = [each for each in field.pop("anyOf", []) if each != {"type": "null"}]
-        if len(present) > 1:
-            field["anyOf"] = present
-        elif present:
-            field.update(present[0])
-    if "required" in model:
-        model["required"] = [name for name in model["required"] if name not in omitted_if_null]
+    tidy(handler.resolve_ref_schema(schema), may_be_absent)
     return schema
 
 
-def tidy(schema: JsonSchemaValue) -> JsonSchemaValue:
+def tidy(schema: JsonSchemaValue, may_be_absent: Collection[str] = ()) -> JsonSchemaValue:
     """Change the schema of a model in place, and return it.
 
+    - The fields that `may_be_absent` are not required.
     - No field has `default: null`: a field that may be left out is not required, and generators of clients would read
       a default as a value that is always there.
     - No field has a title: pydantic makes it of the field's name, which stands beside it.
@@ -77,6 +69,9 @@ def tidy(schema: JsonSchemaValue) -> JsonSchemaValue:
             del field["default"]
         for choice in field.get("anyOf", ()):
             _move_up(choice, field)
+    required = [name for name in schema.pop("required", ()) if name not in may_be_absent]
+    if required:
+        schema["required"] = required
     return schema
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
@@ -13,6 +13,8 @@ from weelo_workers.contracts.wire import CommandId, Timestamp, Wire
 
 class Outcome(Wire):
     """The outcome of a command: `result` if it succeeded, `error` if it was rejected."""
+
+    may_be_absent = frozenset({"result", "error"})
 
     command_id: CommandId
     command: Annotated[str, Field(examples=["offers.accept"])]
@@ -37,8 +39,6 @@ class Outcome(Wire):
             if data[absent] is None:
                 del data[absent]
         return data
-
-    omitted_if_null: ClassVar[tuple[str, ...]] = ("result", "error")
 
 
 class CommandOutcome(Outcome):

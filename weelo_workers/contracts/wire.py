@@ -267,16 +267,18 @@ class Wire(BaseModel):
         populate_by_name=True,
         extra="ignore",
         use_attribute_docstrings=True,
+        # A field with a default may be left out of what is received. What is sent contains it.
+        json_schema_serialization_defaults_required=True,
     )
 
-    omitted_if_null: ClassVar[tuple[str, ...]] = ()
-    """The names, in JSON, of fields that the model's serializer leaves out instead of sending null."""
+    may_be_absent: ClassVar[frozenset[str]] = frozenset()
+    """The fields, by their names in JSON, that the model's serializer may leave out."""
 
     @classmethod
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        return model_schema(core_schema, handler, omitted_if_null=cls.omitted_if_null)
+        return model_schema(core_schema, handler, cls.may_be_absent)
 
     def json_dict(self) -> dict[str, Any]:
         """Return the value as JSON-ready data with the contract's names."""

@@ -7,16 +7,19 @@ from datetime import timedelta
 from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers.contracts.broadcasts import CatchUp
-from weelo_workers.contracts.fleet import AvailabilityView, SetAvailability
+from weelo_workers.contracts.fleet import (
+    CHANGES_WINDOW_SECONDS,
+    MAX_CHANGES,
+    AvailabilityView,
+    SetAvailability,
+)
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Transporter
 from weelo_workers.presence_sync import sync_after_commit
 
-# CONTRACT section 3: more than 10 changes in 5 minutes come from a stuck button or a script.
-MAX_CHANGES = 10
-CHANGES_WINDOW = timedelta(minutes=5)
+CHANGES_WINDOW = timedelta(seconds=CHANGES_WINDOW_SECONDS)
 
 
 @handles(SetAvailability)

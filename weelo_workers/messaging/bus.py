@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
@@ -31,6 +32,7 @@ from weelo_workers.messaging.write_set import ChangedMeanwhile
 from weelo_workers.metrics import counters
 from weelo_workers.models.engine import DATABASE_ERRORS, is_contention, is_disconnect, is_outage
 from weelo_workers.models.mailbox import MAILBOX
+from weelo_workers.request_ids import request_id
 
 log = logging.getLogger(__name__)
 log.addFilter(RateLimitFilter())
@@ -82,13 +84,21 @@ class Bus:
         The error is recorded in the row, and the sweep tries the command again. `redelivered`: the message was
         delivered to another process before, and that process may have crashed while it executed the command.
         """
+        before = request_id.set(None)
+        try:
+            return self._execute(command_id, swept=swept, redelivered=redelivered)
+        finally:
+            request_id.reset(before)
+
+    def _execute(self, command_id: UUID, *, swept: bool, redelivered: bool) -> bool:
         try:
             then = self._settle(command_id, swept=swept, redelivered=redelivered)
         except Exception as error:
             self._record_failure(command_id, error)
             return False
         self.unmark_crashes()
-        afterwards = partial(self._run_after_commit, command_id, then)
+        # The executor's thread gets the request id of this command.
+        afterwards = partial(copy_context().run, self._run_after_commit, command_id, then)
         if self.after_commit_executor is None:
             afterwards()
         elif then.acts or then.wake_ups:
@@ -144,6 +154,7 @@ class Bus:
             row = claim(session, command_id, marked=marked)
             if row is None:
                 return AfterCommit()
+            request_id.set(row.request_id)
             handler = handler_for(row.name)
             if handler is None:
                 # A newer version of this program wrote the command; this happens during a deploy. A worker of that

@@ -15,6 +15,7 @@ from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.models import MailboxRow, Replay
+from weelo_workers.request_ids import request_id
 
 TIMER_GRACE = timedelta(seconds=0.5)
 """The sweep takes up a timer when it is overdue for this long.
@@ -126,4 +127,6 @@ def _values(command: Command, command_id: UUID) -> dict[str, Any]:
         "name": command.name,
         "queue": command.queue,
         "payload": command.model_dump(mode="json"),
+        # A command that another command sends has the request id of that command.
+        "request_id": request_id.get(),
     }

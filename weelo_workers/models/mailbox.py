@@ -41,6 +41,8 @@ class MailboxRow(Base):
     caller_phone: Mapped[str | None]
     fingerprint: Mapped[str | None]
     """SHA-256 of method, path and body: the same key with another request is a conflict."""
+    request_id: Mapped[str | None]
+    """`X-Request-Id` of the request that sent this command, or of the one that led to it."""
     received_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     due_at: Mapped[datetime]
     wake_at: Mapped[datetime]

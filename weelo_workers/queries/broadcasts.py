@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Uuid, any_, bindparam, exists, func, or_, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Select,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    cast,
+    exists,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.orm import Session
 
+from weelo_workers import __version__
 from weelo_workers.contracts.broadcasts import (
     BroadcastDetails,
     BroadcastView,
@@ -42,20 +60,75 @@ from weelo_workers.models import (
 from weelo_workers.queries.pages import Page, PageRequest, paged
 from weelo_workers.queries.views import assignment_view, broadcast_view
 
+# Their whole rows become composite values in `_find`.
+_BROADCAST_ROWS: Any = Broadcast.__table__
+_SLOT_ROWS: Any = TruckRequest.__table__
+_ASSIGNMENT_ROWS: Any = Assignment.__table__
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A broadcast as its reader sees it."""
+
+    tag: str
+    """Two views with the same tag are equal, except for their `serverTime`."""
+    view: dict[str, Any] | None
+    """None if the reader has the view of this tag already."""
+
 
 def find(
-    session: Session, broadcast_id: UUID, reader: Caller, kind: BroadcastKind | None = None
-) -> dict[str, Any] | None:
-    """Return one broadcast with its slots and the assignments that the reader may see; None if they may not see it."""
-    query = select(Broadcast).where(Broadcast.id == broadcast_id, _visible_to(reader))
-    if kind is not None:
-        query = query.where(Broadcast.kind == kind)
-    broadcast = session.scalar(query)
-    if broadcast is None:
+    session: Session,
+    broadcast_id: UUID,
+    reader: Caller,
+    kind: BroadcastKind | None = None,
+    *,
+    is_known: Callable[[str], bool] = lambda _: False,
+) -> Found | None:
+    """Return one broadcast with its slots and the assignments that the reader may see; None if they may not see it.
+
+    `is_known`: whether the reader has the view of a tag. Then no further rows are read.
+
+    The tag is read first. If a row changes afterwards, the view may be newer than its tag, and the next tag is another.
+    """
+    statement = _find(reader.role)
+    found = session.execute(
+        statement, {"id": broadcast_id, "reader": reader.id, "outsider": reader.id}
+    ).first()
+    if found is None or (kind is not None and found.Broadcast.kind != kind):
         return None
-    [view] = _views(session, [broadcast], reader)
-    assignments = [assignment_view(each) for each in _assignments(session, broadcast.id, reader)]
-    return BroadcastDetails(**dict(view), assignments=assignments).json_dict()
+    tag = hashlib.sha256(f"{_shape()} {reader.role} {reader.id} {found.rows}".encode()).hexdigest()[:32]
+    if is_known(tag):
+        return Found(tag, None)
+    [view] = _views(session, [found.Broadcast], reader)
+    assignments = [assignment_view(each) for each in _assignments(session, broadcast_id, reader)]
+    return Found(tag, BroadcastDetails(**dict(view), assignments=assignments).json_dict())
+
+
+@cache
+def _shape() -> str:
+    """Return a text that changes with the fields of the view, and with each version of this program."""
+    return f"{__version__} {json.dumps(BroadcastDetails.model_json_schema(mode='serialization'))}"
+
+
+@cache
+def _find(role: Role) -> Select[Any, Any]:
+    """Return the statement that reads a broadcast, with a hash of all rows of which a reader's view consists.
+
+    The hash is of contents. Numbers such as `xmin` are others on a restored database, and return after a wraparound.
+    """
+    slots = select(_SLOT_ROWS.table_valued()).where(_SLOT_ROWS.c.broadcast_id == Broadcast.id)
+    assignments = select(_ASSIGNMENT_ROWS.table_valued()).where(
+        _ASSIGNMENT_ROWS.c.broadcast_id == Broadcast.id
+    )
+    if role in _OUTSIDERS:
+        slots, assignments = slots.where(_SLOT_IS_VISIBLE), assignments.where(_IS_OWN_ASSIGNMENT)
+    rows = func.row(
+        _BROADCAST_ROWS.table_valued(),
+        func.array(slots.order_by(_SLOT_ROWS.c.request_number).scalar_subquery()),
+        func.array(assignments.order_by(*_ORDER_OF_ASSIGNMENTS).scalar_subquery()),
+    )
+    digest = func.encode(func.sha256(func.convert_to(cast(rows, Text), "UTF8")), "hex")
+    return select(Broadcast, digest.label("rows")).where(Broadcast.id == bindparam("id"), _VISIBLE[role])
 
 
 def current(session: Session, customer_id: UUID) -> dict[str, Any] | None:
@@ -174,30 +247,39 @@ def timeline(session: Session, broadcast_id: UUID, reader: Caller) -> list[dict[
     ]
 
 
-def _visible_to(reader: Caller) -> ColumnElement[bool]:
-    match reader.role:
-        case Role.ADMIN:
-            return Broadcast.id.is_not(None)
-        case Role.CUSTOMER:
-            return Broadcast.customer_id == reader.id
-        case Role.TRANSPORTER:
-            return exists().where(Offer.broadcast_id == Broadcast.id, Offer.transporter_id == reader.id)
-        case Role.DRIVER:
-            return exists().where(Assignment.broadcast_id == Broadcast.id, Assignment.driver_id == reader.id)
+_OUTSIDERS = (Role.TRANSPORTER, Role.DRIVER)
+"""They see a part of a broadcast."""
+
+_READER = bindparam("reader", type_=Uuid())
+_VISIBLE: dict[Role, ColumnElement[bool]] = {
+    Role.ADMIN: Broadcast.id.is_not(None),
+    Role.CUSTOMER: Broadcast.customer_id == _READER,
+    Role.TRANSPORTER: exists().where(Offer.broadcast_id == Broadcast.id, Offer.transporter_id == _READER),
+    Role.DRIVER: exists().where(Assignment.broadcast_id == Broadcast.id, Assignment.driver_id == _READER),
+}
+_IS_OWN_ASSIGNMENT = or_(Assignment.transporter_id == _READER, Assignment.driver_id == _READER)
+# Assignments that were made by one command have the same time.
+_ORDER_OF_ASSIGNMENTS = (Assignment.created_at, Assignment.id)
 
 
 def _assignments(session: Session, broadcast_id: UUID, reader: Caller) -> Sequence[Assignment]:
     """Return all assignments; for a transporter or a driver only their own."""
-    query = select(Assignment).where(Assignment.broadcast_id == broadcast_id).order_by(Assignment.created_at)
-    if reader.role in (Role.TRANSPORTER, Role.DRIVER):
-        query = query.where(or_(Assignment.transporter_id == reader.id, Assignment.driver_id == reader.id))
-    return session.scalars(query).all()
+    query = _OWN_ASSIGNMENTS if reader.role in _OUTSIDERS else _ALL_ASSIGNMENTS
+    return session.scalars(query, {"broadcast": broadcast_id, "reader": reader.id}).all()
+
+
+_ALL_ASSIGNMENTS = (
+    select(Assignment)
+    .where(Assignment.broadcast_id == bindparam("broadcast"))
+    .order_by(*_ORDER_OF_ASSIGNMENTS)
+)
+_OWN_ASSIGNMENTS = _ALL_ASSIGNMENTS.where(_IS_OWN_ASSIGNMENT)
 
 
 def _views(
     session: Session, broadcasts: Sequence[Broadcast], reader: Caller | None = None
 ) -> list[BroadcastView]:
-    outsider = reader.id if reader is not None and reader.role in (Role.TRANSPORTER, Role.DRIVER) else None
+    outsider = reader.id if reader is not None and reader.role in _OUTSIDERS else None
     slots = _slots(session, broadcasts, outsider)
     now: datetime = session.scalars(select(func.clock_timestamp())).one()
     return [broadcast_view(broadcast, slots[broadcast.id], now) for broadcast in broadcasts]
@@ -224,6 +306,5 @@ _ALL_SLOTS = (
 _OWN_HOLDS = select(Hold.id).where(
     Hold.transporter_id == bindparam("outsider", type_=Uuid()), Hold.status == HoldStatus.OPEN
 )
-_SLOTS_FOR_OUTSIDER = _ALL_SLOTS.where(
-    or_(TruckRequest.status != TruckRequestStatus.HELD, TruckRequest.hold_id.in_(_OWN_HOLDS))
-)
+_SLOT_IS_VISIBLE = or_(TruckRequest.status != TruckRequestStatus.HELD, TruckRequest.hold_id.in_(_OWN_HOLDS))
+_SLOTS_FOR_OUTSIDER = _ALL_SLOTS.where(_SLOT_IS_VISIBLE)

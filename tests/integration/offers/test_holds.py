@@ -309,9 +309,9 @@ def test_the_history_tells_of_the_hold(world: World) -> None:
 
 def _seen_by(world: World, fleet: Fleet, broadcast: UUID) -> list[str]:
     with Session(world.engine) as session:
-        view = broadcasts.find(session, broadcast, Caller(fleet.id, Role.TRANSPORTER))
-    assert view is not None
-    return [slot["status"] for slot in view["truckRequests"]]
+        found = broadcasts.find(session, broadcast, Caller(fleet.id, Role.TRANSPORTER))
+    assert found is not None and found.view is not None
+    return [slot["status"] for slot in found.view["truckRequests"]]
 
 
 def _offer(world: World, fleet: Fleet) -> dict[str, Any]:

@@ -54,8 +54,9 @@ a fresh one of the same user and role with `auth`. Tokens in the query string ar
 come in a second. A user may have 5 sockets. The server sends a ping every 18 s and expects its pong before the next one.
 
 **Before the socket is open** the server answers with problem+json: 400 `VALIDATION_ERROR` to a request that is no
-WebSocket handshake of version 13, 405 `METHOD_NOT_ALLOWED` to other methods than GET, 503 `SERVICE_UNAVAILABLE` with
-`retryAfter` (seconds) if too many sockets are open. A bad token is refused after the handshake, with close code 4401.
+WebSocket handshake of version 13, 403 `FORBIDDEN` to a page of an origin that `CORS_ORIGINS` does not name, 405
+`METHOD_NOT_ALLOWED` to other methods than GET, 503 `SERVICE_UNAVAILABLE` with `retryAfter` (seconds) if too many
+sockets are open. A bad token is refused after the handshake, with close code 4401.
 
 **Close codes**
 

@@ -146,7 +146,11 @@ def _problem() -> dict[str, Any]:
             },
             "status": {"type": "integer", "description": "The HTTP status of the code."},
             "detail": {**text, "description": "What the caller can do."},
-            "code": {**text, "enum": [code.name for code in Code], "description": "The stable code."},
+            "code": {
+                **text,
+                "enum": [code.name for code in Code if any(code in command.rejects for command in RESULTS)],
+                "description": "The stable code.",
+            },
             "retryable": {"type": "boolean", "description": "Whether the same request may succeed later."},
         },
         "required": ["type", "title", "status", "detail", "code", "retryable"],
