@@ -4,10 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-long lint lock audit vendor docs bench bench-quick soak mutants fuzz clean
+.PHONY: help install run test test-long asyncapi-parser lint lock audit vendor docs bench bench-quick soak mutants fuzz clients artefacts clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1:/p' Makefile | awk -F: '{ printf "  make %-11s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1:/p' Makefile | awk -F: '{ printf "  make %-15s %s\n", $$1, $$2 }'
 
 # Variables of other programs must not change what is installed or run. pip keeps those that set the source of packages.
 PIP_SOURCES := PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_NO_INDEX PIP_TRUSTED_HOST PIP_CERT PIP_CLIENT_CERT \
@@ -59,6 +59,9 @@ test: install ## the test suite, on real servers
 test-long: install ## the test suite with its longest tests, and more rounds of the races
 	"$(BIN)/python" -m pytest --long
 
+asyncapi-parser: ## the public parser that a test validates docs/asyncapi.json with (needs Node)
+	npm ci --prefix tests/architecture/asyncapi_parser --ignore-scripts --no-audit --no-fund
+
 lint: install ## ruff, mypy and the import rules
 	"$(BIN)/ruff" check .
 	"$(BIN)/ruff" format --check .
@@ -81,7 +84,6 @@ docs: install ## the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 "$(BIN)/python" -m mkdocs build --strict
 
 NPM_CI := npm ci --no-audit --no-fund --loglevel=error
-.PHONY: clients artefacts
 clients: install ## the TypeScript client's types, from the API's documents
 	"$(BIN)/python" -m clients.documents clients/typescript/build
 	cd clients/typescript && $(NPM_CI) && npm run --silent generate build/openapi.json build/asyncapi.json

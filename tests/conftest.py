@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import answer_checks, deviations, long, servers
+from tests.support import answer_checks, deviations, long, message_checks, servers
 from tests.support.tokens import SECRET
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["JWT_SECRET"] = SECRET
     os.environ["WEELO_ENV"] = "development"
     answer_checks.install()
+    message_checks.install()
     logging.getLogger("weelo_workers.messaging.run").addHandler(deviations.FromLog())
 
 
@@ -90,12 +91,14 @@ def _lock(name: str, kind: int) -> Iterator[int]:
 
 @pytest.fixture(autouse=True)
 def _no_deviations(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail the test if an answer was not as docs/openapi.json says, or a handler rejected with an undeclared code."""
+    """Fail the test if an answer, frame or push was not as documented, or a handler rejected with an undeclared code."""
     if request.node.get_closest_marker("undocumented"):
         with deviations.tolerated():
             yield
+            message_checks.finish()
         return
     yield
+    message_checks.finish()
     if found := deviations.take():
         pytest.fail("\n".join(["not as the documents say:", *found[:10]]), pytrace=False)
 

@@ -1,7 +1,7 @@
-"""Changes of an OpenAPI document that break clients.
+"""Changes of an OpenAPI or AsyncAPI document that break clients.
 
 Existing clients must still be able to send what they send (requests may not become narrower), and must still find what
-they read (answers may not lose anything). Codes and values of enumerations in answers may be added: clients have to
+they read (answers, frames and pushes may not lose anything). Codes and values of enumerations in answers may be added: clients have to
 treat unknown ones as a general case. No Python library does this for OpenAPI 3.1.
 """
 
@@ -28,7 +28,8 @@ class _Comparison:
         self._compared: set[tuple[str, str, Side]] = set()
 
     def changes(self) -> Iterator[str]:
-        for path, item in self._old["paths"].items():
+        yield from self._messages()
+        for path, item in self._old.get("paths", {}).items():
             for method, before in item.items():
                 name = f"{method.upper()} {path}"
                 after = self._new["paths"].get(path, {}).get(method)
@@ -36,6 +37,16 @@ class _Comparison:
                     yield f"{name}: the route is gone"
                 else:
                     yield from self._operation(name, before, after)
+
+    def _messages(self) -> Iterator[str]:
+        """Compare the messages of AsyncAPI. Those of clients are called `op_…`."""
+        news = self._new["components"].get("messages", {})
+        for name, before in self._old["components"].get("messages", {}).items():
+            if name not in news:
+                yield f"{name}: the message is gone"
+            else:
+                side: Side = "request" if name.startswith("op_") else "answer"
+                yield from self._schema(name, before["payload"], news[name]["payload"], side)
 
     def _operation(self, name: str, before: Schema, after: Schema) -> Iterator[str]:
         yield from self._parameters(name, before, after)

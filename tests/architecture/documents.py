@@ -22,6 +22,7 @@ from pydantic.fields import FieldInfo
 from tests.architecture import api, compose
 from tests.architecture.breaking import breaking_changes
 from tests.support.sources import ROOT
+from weelo_api.websocket.close_codes import CloseCode
 from weelo_workers.contracts.json_schema import DescribedEnum
 from weelo_workers.contracts.reasons import CustomerReason, ProviderReason, SystemReason
 from weelo_workers.contracts.statuses import (
@@ -70,7 +71,10 @@ def names() -> set[str]:
     return set(_BLOCKS)
 
 
-SNAPSHOTS: dict[str, Callable[[], dict[str, Any]]] = {"openapi.json": api.openapi}
+SNAPSHOTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "openapi.json": api.openapi,
+    "asyncapi.json": api.asyncapi,
+}
 """Files in docs/ that hold a whole document: by name, the function that returns the document."""
 
 
@@ -92,8 +96,8 @@ def breaking() -> list[str]:
         last = subprocess.run(
             ["git", "show", f"HEAD:./docs/{name}"], cwd=ROOT, capture_output=True, text=True, check=False
         )
-        if last.returncode == 0 and "paths" in (old := json.loads(last.stdout)):
-            found += [f"{name}: {change}" for change in breaking_changes(old, document())]
+        if last.returncode == 0:
+            found += [f"{name}: {change}" for change in breaking_changes(json.loads(last.stdout), document())]
     return found
 
 
@@ -269,9 +273,18 @@ def _reasons() -> str:
     return "\n".join(["| field | value | meaning |", "|---|---|---|", *rows])
 
 
+# --- close codes ----------------------------------------------------------------------------------------
+
+
+def _close_codes() -> str:
+    rows = [f"| {code.value} | {code.meaning} | {code.remedy} |" for code in CloseCode]
+    return "\n".join(["| close code | when | what to do |", "|---|---|---|", *rows])
+
+
 _BLOCKS: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "compose": _compose,
+    "close-codes": _close_codes,
     "reasons": _reasons,
     **{f"lifecycle-{name}": lambda name=name: _lifecycle(name) for name in LIFECYCLES},  # type: ignore[misc]
     **{f"ways-out-{name}": lambda name=name: _ways_out(name) for name in WITH_PARTIES},  # type: ignore[misc]

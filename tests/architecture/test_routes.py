@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.architecture.api import OFF_THE_PREFIX, PREFIX, app, asyncapi, openapi, operations, routes
+from tests.architecture.api import OFF_THE_PREFIX, PREFIX, app, openapi, operations, routes
 from weelo_client import Unreachable, WeeloClient
 from weelo_client.admin import AdminCommands
 from weelo_client.commands import Outcome
@@ -17,7 +17,6 @@ from weelo_client.customer import CustomerCommands
 from weelo_client.driver import DriverCommands
 from weelo_client.transporter import TransporterCommands
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.notifications.catalog import CATALOG
 
 CUSTOMER, TRANSPORTER, DRIVER, ADMIN = Role.CUSTOMER, Role.TRANSPORTER, Role.DRIVER, Role.ADMIN
 ANY = frozenset(Role)
@@ -157,30 +156,6 @@ def test_openapi_is_sound() -> None:
         assert operation["security"] == ([{"jwt": []}, {}] if route == WEBSOCKET else [{"jwt": []}])
     for schema in _schemas(openapi()):
         Draft202012Validator.check_schema(schema)
-
-
-# --- asyncapi.json --------------------------------------------------------------------------------------
-
-
-def test_asyncapi_describes_every_event_of_the_catalog() -> None:
-    assert {entry.name for entry in CATALOG.values()} <= set(asyncapi()["components"]["messages"])
-
-
-def test_asyncapi_says_why_a_socket_is_closed() -> None:
-    description = asyncapi()["channels"]["events"]["description"]
-    for code in (1001, 4401, 4403, 4408, 4409, 4413, 4429):  # the close codes of CONTRACT section 5
-        assert str(code) in description
-
-
-def test_asyncapi_is_sound() -> None:
-    assert asyncapi()["asyncapi"].startswith("3.")
-    _every_reference_leads_somewhere(asyncapi())
-    for schema in asyncapi()["components"]["schemas"].values():
-        Draft202012Validator.check_schema(schema)
-    for name, message in asyncapi()["components"]["messages"].items():
-        Draft202012Validator.check_schema(message["payload"])
-        if not name.startswith("op_"):  # messages of clients have no event: their names begin with `op_`
-            assert message["payload"]["properties"]["event"] == {"const": name}
 
 
 def _every_reference_leads_somewhere(document: dict[str, Any]) -> None:

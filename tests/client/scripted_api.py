@@ -12,6 +12,8 @@ from typing import Any
 
 from simple_websocket import ConnectionClosed, Server
 
+from tests.support import message_checks
+
 HANG_UP = "hang up without an answer"
 Answer = tuple[int, Any] | tuple[int, Any, dict[str, str]] | str
 
@@ -138,7 +140,8 @@ def serving() -> Iterator[ScriptedApi]:
     scripted.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
-    yield scripted
+    with message_checks.scripted(server.server_address[1]):
+        yield scripted
     server.shutdown()
     server.server_close()
     thread.join(timeout=5)

@@ -30,7 +30,9 @@ def main() -> int:
     from tests.faults.fault_system import FaultSystem
     from tests.faults.play import perform
     from tests.faults.report import write
-    from tests.support import answer_checks, deviations
+    from tests.support import answer_checks, deviations, message_checks
+
+    message_checks.install()
 
     answer_checks.install()
     options.into.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ from tests.faults import leaks, promises, punctuality  # noqa: F401
 from tests.faults.checks import CHECKS, CheckResult, Counting, Evidence, check, remaining_after
 from tests.faults.fault_system import FaultSystem
 from tests.faults.population import Population
+from tests.support import deviations, message_checks
 from tests.support.system import doctor
 from tests.support.truths import TRUTHS, WHEN_AT_REST
 
@@ -29,6 +30,15 @@ def healthy(seen: Evidence) -> tuple[str, list[str]]:
 @check("the play itself went well")
 def no_unexpected_errors(seen: Evidence) -> tuple[str, list[str]]:
     return f"{len(seen.ledger.entries)} commands", seen.ledger.spoiled
+
+
+@check("every frame, op and push is as asyncapi.json describes it")
+def as_documented(seen: Evidence) -> tuple[str, list[str]]:
+    for lines in seen.logs.values():
+        for line in lines:
+            message_checks.check_frame(line)
+    checked = message_checks.finish()
+    return f"{checked} messages", deviations.take()
 
 
 def verify(fault_system: FaultSystem, population: Population) -> list[CheckResult]:

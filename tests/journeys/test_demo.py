@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,13 +16,15 @@ from tests.support.system import System
 from tests.support.tokens import SECRET
 from weelo_workers.runtime.programs import DEMO_PACE
 
-# Plays the demo, and ends with an error if an answer was not as docs/openapi.json says.
+# Plays the demo, and ends with an error if an answer or a frame was not as the documents say.
 PLAY = """
 import sys
-from tests.support import answer_checks, deviations
+from tests.support import answer_checks, deviations, message_checks
 from weelo_demo import play
 answer_checks.install()
+message_checks.install()
 code = play(*sys.argv[1:])
+print(message_checks.finish(), "messages were checked")
 sys.exit(code or "\\n".join(deviations.take()) or 0)
 """
 
@@ -51,4 +54,6 @@ def test_every_scenario_of_the_demo_ends_as_it_should(stage: System) -> None:
         timeout=150,
     )
     assert shown.returncode == 0, shown.stdout[-5000:] + shown.stderr[-2000:]
+    [checked] = re.findall(r"^(\d+) messages were checked$", shown.stdout, re.MULTILINE)
+    assert int(checked) > 100
     assert "11 of 11 scenarios ended as they should" in shown.stdout

@@ -28,7 +28,9 @@ from weelo_workers.settings import settings
 
 def message(token: str | None = None) -> fcm.Message:
     ends_at = datetime.now(UTC) + timedelta(hours=1)
-    return fcm.Message(token or f"token-{uuid4()}", "android", {"type": "trip_cancelled"}, None, ends_at)
+    ids = {name: str(uuid4()) for name in ("eventId", "broadcastId", "assignmentId")}
+    data = {"type": "trip_cancelled", "seq": "1", **ids}
+    return fcm.Message(token or f"token-{uuid4()}", "android", data, None, ends_at)
 
 
 def send(*messages: fcm.Message) -> list[fcm.DeliveryResult]:

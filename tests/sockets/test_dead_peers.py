@@ -8,13 +8,14 @@ import time
 
 import pytest
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, CloseConnection, Event, Ping, Request
+from wsproto.events import AcceptConnection, CloseConnection, Event, Ping, Request, TextMessage
 
 from weelo_api.websocket import transport
-from weelo_api.websocket.transport import POLICY_VIOLATION, PeerGone, WebSocketTransport
+from weelo_api.websocket.close_codes import CloseCode
+from weelo_api.websocket.transport import PeerGone, WebSocketTransport
 
 PING_SECONDS = 0.15
-NO_ANSWER = CloseConnection(POLICY_VIOLATION, "no answer to a ping")
+NO_ANSWER = CloseConnection(CloseCode.POLICY_VIOLATION, "no answer to a ping")
 
 
 @pytest.fixture
@@ -40,6 +41,9 @@ class Peer:
         made = WebSocketTransport(self._server, memoryview(bytearray(1_024)))
         await asyncio.get_running_loop().connect_accepted_socket(lambda: made, ours)
         return made
+
+    def send(self, event: Event) -> None:
+        self._writer.write(self.ws.send(event))
 
     async def receive(self, *, answer: bool, at_most: int = 1_000) -> list[Event]:
         """Return the events received until the connection ends, or until there are `at_most`."""
@@ -82,6 +86,26 @@ def test_a_peer_that_answers_pings_stays_connected() -> None:
         # From here on the peer answers no pings, so it is disconnected.
         *_, farewell = await peer.receive(answer=False)
         assert farewell == NO_ANSWER
+
+    asyncio.run(play())
+
+
+def test_empty_fragments_of_an_endless_message_take_no_memory() -> None:
+    async def play() -> None:
+        peer = Peer()
+        ours = await peer.connect()
+        for _ in range(25):
+            peer.send(TextMessage(data="", message_finished=False))
+        peer.send(TextMessage(data="[]", message_finished=False))
+        while not ours._message:
+            await asyncio.wait_for(ours.wait(5), 5)
+        assert ours._message == ["[]"]
+        peer.send(TextMessage(data="", message_finished=True))
+        while (message := ours.next_message()) is None:
+            await asyncio.wait_for(ours.wait(5), 5)
+        assert message == "[]"
+        ours.abort()
+        await peer.receive(answer=False)
 
     asyncio.run(play())
 

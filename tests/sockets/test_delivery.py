@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from uuid import UUID, uuid4
 
@@ -93,11 +94,19 @@ def test_every_socket_of_a_user_hears_everything(api: Api, log_writer: LogWriter
 
 def test_what_is_in_no_log_is_passed_on_without_a_number(api: Api, someone: UUID) -> None:
     client = api.connect_as(someone)
-    entry = '[{"id":"-","event":"location_updated","at":"-","data":{"latitude":1.5},"to":{"%s":[null,null]}}]'
-    redis().xadd(live_stream.STREAM_KEY, {"items": entry % someone})
+    data = {
+        "tripId": str(uuid4()),
+        "latitude": 1.5,
+        "longitude": 77.2,
+        "speed": None,
+        "bearing": 90.0,
+        "recordedAt": "2026-02-19T10:00:00.000Z",
+    }
+    entry = {"event": "location_updated", "data": data, "to": {str(someone): [None, None]}}
+    redis().xadd(live_stream.STREAM_KEY, {"items": json.dumps([entry])})
     frame = client.frame()
     assert set(frame) == {"event", "at", "data"}
-    assert frame["data"] == {"latitude": 1.5}
+    assert frame["data"] == data
 
 
 def test_unreadable_news_is_skipped(api: Api, log_writer: LogWriter, someone: UUID) -> None:

@@ -10,9 +10,10 @@ from uuid import uuid4
 import pytest
 
 from weelo_api.auth import Identity
+from weelo_api.websocket.close_codes import CloseCode
 from weelo_api.websocket.session import FrameCounters, SocketSession
 from weelo_api.websocket.session_registry import SessionRegistry
-from weelo_api.websocket.transport import GOING_AWAY, UNAUTHORIZED, Disconnect, WebSocketTransport
+from weelo_api.websocket.transport import Disconnect, WebSocketTransport
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.statuses import Role
 
@@ -32,7 +33,7 @@ class SlowTransport:
         self.connection.send_ephemeral({"event": "location_updated"})
         assert len(self.sent) < 1_000, "positions keep everything else from being sent"
         if len(self.sent) == 20:
-            self.leaving = Disconnect(GOING_AWAY, "the server is restarting")
+            self.leaving = Disconnect(CloseCode.GOING_AWAY, "the server is restarting")
 
     def raise_if_closing(self) -> None:
         if self.leaving:
@@ -62,7 +63,7 @@ def test_positions_without_end_keep_nobody_from_leaving(migrated: None) -> None:
 
     with pytest.raises(Disconnect) as farewell:
         asyncio.run(speak())
-    assert farewell.value.code == GOING_AWAY
+    assert farewell.value.code == CloseCode.GOING_AWAY
 
 
 def test_positions_without_end_keep_no_token_from_expiring(migrated: None) -> None:
@@ -70,4 +71,4 @@ def test_positions_without_end_keep_no_token_from_expiring(migrated: None) -> No
     slow.send_ephemeral({"event": "location_updated"})
     with pytest.raises(Disconnect) as farewell:
         asyncio.run(slow._write())
-    assert farewell.value.code == UNAUTHORIZED
+    assert farewell.value.code == CloseCode.UNAUTHORIZED

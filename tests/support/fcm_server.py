@@ -9,6 +9,8 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from tests.support import message_checks
+
 # FCM's error bodies, with the fields that firebase-admin reads.
 _DETAIL = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
 
@@ -41,6 +43,7 @@ class FcmServer:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 message = body["message"]
+                message_checks.check_push(message["data"])
                 outer.asked.append((time.monotonic(), message["token"]))
                 getattr(outer, f"_{outer._next(message['token'])}")(self, message)
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 import weelo_workers.notifications.deliver
 import weelo_workers.notifications.event_log  # noqa: F401 (importing it registers the function that writes events)
+from tests.support.message_checks import STAND_INS
 from tests.support.wakers import NullWaker
 from weelo_workers.contracts.delivery import EventEnvelope
 from weelo_workers.contracts.notifications import DeliverEvents
@@ -33,6 +34,7 @@ def _named(_session: Session, envelope: EventEnvelope) -> Mapping[UUID, Own]:
 # devices, as that of an offer does.
 EVENT = "Tested"
 BY_NAME[EVENT] = Route("tested", (_named,), pushed=always)
+STAND_INS.add("tested")
 
 
 class LogWriter:

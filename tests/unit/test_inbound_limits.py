@@ -7,12 +7,11 @@ from types import SimpleNamespace
 import pytest
 
 from weelo_api.websocket import inbound_limits
+from weelo_api.websocket.close_codes import CloseCode
 from weelo_api.websocket.inbound_limits import (
     MAX_BYTES_PER_SECOND,
     MAX_FRAME_BYTES,
     MAX_FRAMES_PER_SECOND,
-    TOO_BIG,
-    TOO_MANY,
     InboundLimits,
 )
 
@@ -26,7 +25,9 @@ def at(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.mark.parametrize("count", ["count_frame", "count_control"])
-@pytest.mark.parametrize(("seconds_later", "refused"), [(0.0, TOO_MANY), (0.9, TOO_MANY), (1.0, None)])
+@pytest.mark.parametrize(
+    ("seconds_later", "refused"), [(0.0, CloseCode.TOO_MANY), (0.9, CloseCode.TOO_MANY), (1.0, None)]
+)
 def test_a_second_holds_so_many_frames(
     at: list[float], count: str, seconds_later: float, refused: int | None
 ) -> None:
@@ -47,7 +48,7 @@ def test_the_second_slides(at: list[float]) -> None:
             limits.count_frame()
     assert limits.refused is None
     limits.count_frame()
-    assert limits.refused == TOO_MANY
+    assert limits.refused == CloseCode.TOO_MANY
 
 
 def test_control_frames_use_up_no_other_frames(at: list[float]) -> None:
@@ -58,14 +59,16 @@ def test_control_frames_use_up_no_other_frames(at: list[float]) -> None:
     assert limits.refused is None
 
 
-@pytest.mark.parametrize(("size", "refused"), [(MAX_FRAME_BYTES, None), (MAX_FRAME_BYTES + 1, TOO_BIG)])
+@pytest.mark.parametrize(
+    ("size", "refused"), [(MAX_FRAME_BYTES, None), (MAX_FRAME_BYTES + 1, CloseCode.TOO_BIG)]
+)
 def test_a_message_has_a_largest_size(size: int, refused: int | None) -> None:
     limits = InboundLimits()
     limits.count_message(size)
     assert limits.refused == refused
 
 
-@pytest.mark.parametrize(("seconds_later", "refused"), [(0.9, TOO_MANY), (1.0, None)])
+@pytest.mark.parametrize(("seconds_later", "refused"), [(0.9, CloseCode.TOO_MANY), (1.0, None)])
 def test_a_second_holds_so_many_bytes(at: list[float], seconds_later: float, refused: int | None) -> None:
     limits = InboundLimits()
     limits.count_bytes(MAX_BYTES_PER_SECOND)
@@ -79,4 +82,4 @@ def test_the_first_reason_stays(at: list[float]) -> None:
     limits = InboundLimits()
     limits.count_message(MAX_FRAME_BYTES + 1)
     limits.count_bytes(MAX_BYTES_PER_SECOND + 1)
-    assert limits.refused == TOO_BIG
+    assert limits.refused == CloseCode.TOO_BIG

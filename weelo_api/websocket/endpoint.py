@@ -17,10 +17,11 @@ from weelo_api.http import cors
 from weelo_api.http.declared import rejects, sends
 from weelo_api.http.errors import problem
 from weelo_api.websocket import handshake
+from weelo_api.websocket.close_codes import CloseCode
 from weelo_api.websocket.hub import hub
 from weelo_api.websocket.messages import Auth, parse
 from weelo_api.websocket.session import SocketSession, identify
-from weelo_api.websocket.transport import UNAUTHORIZED, Disconnect, WebSocketTransport
+from weelo_api.websocket.transport import Disconnect, WebSocketTransport
 from weelo_workers.contracts.rejections import Code, Rejected
 
 PATH = "/api/v1/ws"
@@ -83,7 +84,7 @@ async def _by_header(authorization: str) -> Identity:
     try:
         token = token_of(authorization)
     except Rejected as rejected:
-        raise Disconnect(UNAUTHORIZED, rejected.code.title) from None
+        raise Disconnect(CloseCode.UNAUTHORIZED, rejected.code.title) from None
     return await identify(token)
 
 
@@ -93,14 +94,14 @@ async def _by_first_frame(transport: WebSocketTransport) -> Identity:
         await transport.wait(left)
         if (first := transport.next_message()) is not None:
             return await identify(_token_in(first))
-    raise Disconnect(UNAUTHORIZED, "authenticate within 5 s")
+    raise Disconnect(CloseCode.UNAUTHORIZED, "authenticate within 5 s")
 
 
 def _token_in(message: str | bytes) -> str:
     try:
         op = parse(message)
     except Rejected as rejected:
-        raise Disconnect(UNAUTHORIZED, rejected.code.title) from None
+        raise Disconnect(CloseCode.UNAUTHORIZED, rejected.code.title) from None
     if not isinstance(op, Auth):
-        raise Disconnect(UNAUTHORIZED, Code.UNAUTHORIZED.title)
+        raise Disconnect(CloseCode.UNAUTHORIZED, Code.UNAUTHORIZED.title)
     return op.token

@@ -22,17 +22,11 @@ from wsproto import WSConnection
 from weelo_api.per_process import PerProcess
 from weelo_api.stream_reader import stream_reader
 from weelo_api.thread_pool import ThreadPool
+from weelo_api.websocket.close_codes import CloseCode
 from weelo_api.websocket.messages import ephemeral
 from weelo_api.websocket.session import FrameCounters, SocketSession
 from weelo_api.websocket.session_registry import SessionRegistry
-from weelo_api.websocket.transport import (
-    GOING_AWAY,
-    INTERNAL_ERROR,
-    TOO_MANY_SOCKETS,
-    Disconnect,
-    PeerGone,
-    WebSocketTransport,
-)
+from weelo_api.websocket.transport import Disconnect, PeerGone, WebSocketTransport
 from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine
 from weelo_workers.notifications import live_stream
 from weelo_workers.notifications.socket_sessions import MAX_SOCKETS_PER_USER, TO_CLOSE, SessionRecord
@@ -137,7 +131,7 @@ class Hub:
         self._serving[transport] = task
         try:
             if self._closing:
-                raise Disconnect(GOING_AWAY, "the server is restarting")  # noqa: TRY301 (one place sends close frames)
+                raise Disconnect(CloseCode.GOING_AWAY, "the server is restarting")  # noqa: TRY301 (one place sends close frames)
             await converse(transport)
         except Disconnect as farewell:
             await transport.close(farewell.code, farewell.reason)
@@ -145,7 +139,7 @@ class Hub:
             pass
         except Exception:
             log.exception("a socket failed")
-            await transport.close(INTERNAL_ERROR, "something went wrong on our side")
+            await transport.close(CloseCode.INTERNAL_ERROR, "something went wrong on our side")
         finally:
             transport.abort()
             del self._serving[transport]
@@ -164,7 +158,7 @@ class Hub:
         # The registry in Redis enforces the limit over all processes. This check enforces it within this process, also
         # without Redis.
         for oldest in here[:-MAX_SOCKETS_PER_USER]:
-            oldest.transport.request_close(TOO_MANY_SOCKETS, "too many sockets")
+            oldest.transport.request_close(CloseCode.TOO_MANY_SOCKETS, "too many sockets")
         try:
             yield
         finally:
@@ -192,7 +186,7 @@ class Hub:
         serving = dict(self._serving)
         began = time.monotonic()
         for number, transport in enumerate(random.sample(list(serving), len(serving)), start=1):
-            transport.request_close(GOING_AWAY, "the server is restarting")
+            transport.request_close(CloseCode.GOING_AWAY, "the server is restarting")
             if (early := began + SPREAD_SECONDS * number / len(serving) - time.monotonic()) > 0.005:
                 await asyncio.sleep(early)
         if serving:
@@ -214,7 +208,7 @@ class Hub:
     def _on_close_request(self, record_id: str) -> None:
         if connection := self._by_record.get(record_id):
             self._loop.call_soon_threadsafe(
-                connection.transport.request_close, TOO_MANY_SOCKETS, "too many sockets"
+                connection.transport.request_close, CloseCode.TOO_MANY_SOCKETS, "too many sockets"
             )
 
     def _reconcile(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 
-TOO_BIG, TOO_MANY = 4408, 4429
+from weelo_api.websocket.close_codes import CloseCode
 
 MAX_FRAME_BYTES = 8 * 1024
 MAX_FRAMES_PER_SECOND = 30
@@ -36,7 +36,7 @@ class InboundLimits:
     """
 
     def __init__(self) -> None:
-        self.refused: int | None = None
+        self.refused: CloseCode | None = None
         self._frames = RateCounter()
         self._controls = RateCounter()
         self._bytes = 0
@@ -44,16 +44,16 @@ class InboundLimits:
 
     def count_frame(self) -> None:
         if self._frames.exceeded():
-            self._refuse(TOO_MANY)
+            self._refuse(CloseCode.TOO_MANY)
 
     def count_control(self) -> None:
         if self._controls.exceeded():
-            self._refuse(TOO_MANY)
+            self._refuse(CloseCode.TOO_MANY)
 
     def count_message(self, size: int) -> None:
         """Check the size in bytes of a message, which may be incomplete."""
         if size > MAX_FRAME_BYTES:
-            self._refuse(TOO_BIG)
+            self._refuse(CloseCode.TOO_BIG)
 
     def count_bytes(self, count: int) -> None:
         now = time.monotonic()
@@ -61,7 +61,7 @@ class InboundLimits:
             self._second_began, self._bytes = now, 0
         self._bytes += count
         if self._bytes > MAX_BYTES_PER_SECOND:
-            self._refuse(TOO_MANY)
+            self._refuse(CloseCode.TOO_MANY)
 
-    def _refuse(self, code: int) -> None:
+    def _refuse(self, code: CloseCode) -> None:
         self.refused = self.refused or code

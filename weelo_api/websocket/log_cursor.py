@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from uuid import UUID
 
-from weelo_api.websocket.messages import ephemeral
+from weelo_api.websocket.messages import ResyncRequired, ephemeral
 from weelo_workers.contracts.notifications import frame
 from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine
 from weelo_workers.queries.log import Frame, lines_after
@@ -115,7 +115,7 @@ class LogCursor:
         oldest = frames[0]["seq"] if frames else known + 1
         if oldest > self.sent + 1:
             self._sent_up_to(known)
-            return [ephemeral("resync_required", {"oldestSeq": oldest})]
+            return [ephemeral("resync_required", ResyncRequired(oldest_seq=oldest).json_dict())]
         self._sent_up_to(frames[-1]["seq"])
         return frames
 

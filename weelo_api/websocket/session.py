@@ -11,18 +11,24 @@ from typing import Any
 
 from weelo_api import auth
 from weelo_api.telemetry import transporter_heartbeat
+from weelo_api.websocket.close_codes import CloseCode
 from weelo_api.websocket.log_cursor import LogCursor, query_log
-from weelo_api.websocket.messages import Ack, Auth, Beat, Op, Ping, Resume, ephemeral, now, parse, refusal
-from weelo_api.websocket.session_registry import SessionRegistry
-from weelo_api.websocket.transport import (
-    FORBIDDEN,
-    TOO_SLOW,
-    TRY_AGAIN_LATER,
-    UNAUTHORIZED,
-    Disconnect,
-    PeerGone,
-    WebSocketTransport,
+from weelo_api.websocket.messages import (
+    Ack,
+    Auth,
+    Beat,
+    Connected,
+    Op,
+    Ping,
+    Pong,
+    Resume,
+    ResyncRequired,
+    ephemeral,
+    parse,
+    refusal,
 )
+from weelo_api.websocket.session_registry import SessionRegistry
+from weelo_api.websocket.transport import Disconnect, PeerGone, WebSocketTransport
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import DATABASE_ERRORS
@@ -51,7 +57,9 @@ async def identify(token: str) -> auth.Identity:
         return await auth.authenticate_on_loop(token)
     except Rejected as rejected:
         again = rejected.code is Code.SERVICE_UNAVAILABLE
-        raise Disconnect(TRY_AGAIN_LATER if again else UNAUTHORIZED, rejected.code.title) from None
+        raise Disconnect(
+            CloseCode.TRY_AGAIN_LATER if again else CloseCode.UNAUTHORIZED, rejected.code.title
+        ) from None
 
 
 class SocketSession:
@@ -101,17 +109,17 @@ class SocketSession:
     async def _greet(self) -> None:
         newest = await query_log(newest_seq, self.caller.id)
         if newest is None:
-            raise Disconnect(TRY_AGAIN_LATER, "not available at the moment")
+            raise Disconnect(CloseCode.TRY_AGAIN_LATER, "not available at the moment")
         self._log_cursor.begin_after(newest)
-        data = {
-            "userId": str(self.caller.id),
-            "role": self.caller.role.value,
-            "seq": newest,
-            "serverTime": now(),
+        connected = Connected(
+            user_id=self.caller.id,
+            role=self.caller.role,
+            seq=newest,
+            server_time=datetime.now(UTC),
             # With this interval a transporter stays present after two lost heartbeats.
-            "heartbeatSeconds": max(1, int(settings().presence_ttl_seconds / 3)),
-        }
-        await self._send(ephemeral("connected", data))
+            heartbeat_seconds=max(1, int(settings().presence_ttl_seconds / 3)),
+        )
+        await self._send(ephemeral("connected", connected.json_dict()))
 
     def _seconds_left(self) -> float:
         return max(0.0, (self._expires_at - datetime.now(UTC)).total_seconds())
@@ -127,7 +135,7 @@ class SocketSession:
     def _raise_if_ended(self) -> None:
         self.transport.raise_if_closing()
         if self._seconds_left() <= 0:
-            raise Disconnect(UNAUTHORIZED, "the token has expired")
+            raise Disconnect(CloseCode.UNAUTHORIZED, "the token has expired")
 
     async def _write(self) -> None:
         for _ in range(len(self._ephemeral_frames)):
@@ -142,7 +150,7 @@ class SocketSession:
                 and not self._log_cursor.replaying
                 and self._log_cursor.behind > MAX_BEHIND
             ):
-                raise Disconnect(TOO_SLOW, "too slow")
+                raise Disconnect(CloseCode.TOO_SLOW, "too slow")
         if frames:
             # There may be more frames to send, but the client's messages are handled first.
             self.transport.wake()
@@ -166,7 +174,7 @@ class SocketSession:
             case Beat():
                 await self._heartbeat(op)
             case Ping():
-                await self._send(ephemeral("pong", {"serverTime": now()}))
+                await self._send(ephemeral("pong", Pong(server_time=datetime.now(UTC)).json_dict()))
             case Auth():
                 await self._renew(op.token)
 
@@ -178,7 +186,7 @@ class SocketSession:
         self._log_cursor.note_newest(newest)
         after = min(after, newest)
         if oldest > after + 1:
-            await self._send(ephemeral("resync_required", {"oldestSeq": oldest}))
+            await self._send(ephemeral("resync_required", ResyncRequired(oldest_seq=oldest).json_dict()))
         else:
             self._log_cursor.resume_after(after)
 
@@ -202,5 +210,5 @@ class SocketSession:
         """Extend the session by a fresh token of the same user. Raises Disconnect."""
         identity = await identify(token)
         if (identity.caller.id, identity.caller.role) != (self.caller.id, self.caller.role):
-            raise Disconnect(FORBIDDEN, "this token is another user's")
+            raise Disconnect(CloseCode.FORBIDDEN, "this token is another user's")
         self._expires_at = identity.expires_at

@@ -17,12 +17,13 @@ from wsproto.connection import ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 from wsproto.utilities import LocalProtocolError
 
-from weelo_api.websocket.inbound_limits import TOO_BIG, TOO_MANY, InboundLimits
+from weelo_api.websocket.close_codes import CloseCode
+from weelo_api.websocket.inbound_limits import InboundLimits
 
-GOING_AWAY, POLICY_VIOLATION, INTERNAL_ERROR, TRY_AGAIN_LATER = 1001, 1008, 1011, 1013
-UNAUTHORIZED, FORBIDDEN, TOO_MANY_SOCKETS, TOO_SLOW = 4401, 4403, 4409, 4413
-
-_TOO_MUCH = {TOO_BIG: "frames are at most 8 KiB", TOO_MANY: "at most 30 frames a second"}
+_TOO_MUCH = {
+    CloseCode.TOO_BIG: "frames are at most 8 KiB",
+    CloseCode.TOO_MANY: "at most 30 frames a second",
+}
 
 # A dead peer is detected when the second ping is due, within 36 s.
 PING_SECONDS = 18.0
@@ -47,7 +48,7 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 class Disconnect(Exception):
     """The server closes the socket, with this close code and reason."""
 
-    def __init__(self, code: int, reason: str) -> None:
+    def __init__(self, code: CloseCode, reason: str) -> None:
         super().__init__(code, reason)
         self.code = code
         self.reason = reason
@@ -84,7 +85,7 @@ class WebSocketTransport(asyncio.BufferedProtocol):
         """Wake the session."""
         self._awake.set()
 
-    def request_close(self, code: int, reason: str) -> None:
+    def request_close(self, code: CloseCode, reason: str) -> None:
         """Ask the session to close the socket. Later calls have no effect."""
         self._requested_close = self._requested_close or Disconnect(code, reason)
         self._awake.set()
@@ -129,7 +130,7 @@ class WebSocketTransport(asyncio.BufferedProtocol):
         return None
 
     async def send(self, frame: dict[str, Any]) -> None:
-        """Send a frame. Raises Disconnect(TOO_SLOW) if the client does not read, PeerGone if it is gone."""
+        """Send a frame. Raises Disconnect(CloseCode.TOO_SLOW) if the client does not read, PeerGone if it is gone."""
         # The JSON is ASCII, because a lone surrogate is allowed in JSON but cannot be encoded in a text frame.
         try:
             self._write(TextMessage(data=_encode(frame)))
@@ -141,12 +142,12 @@ class WebSocketTransport(asyncio.BufferedProtocol):
         if self._connection_lost.is_set():
             raise PeerGone
 
-    async def close(self, code: int, reason: str) -> None:
+    async def close(self, code: CloseCode, reason: str) -> None:
         """Send a close frame, wait for its answer, and close the connection."""
         self._next_ping.cancel()
         with suppress(LocalProtocolError, Disconnect):
             self._write(CloseConnection(code, reason))
-            await self._drain(SLOW_CLOSE_WAIT_SECONDS if code == TOO_SLOW else CLOSE_WAIT_SECONDS)
+            await self._drain(SLOW_CLOSE_WAIT_SECONDS if code is CloseCode.TOO_SLOW else CLOSE_WAIT_SECONDS)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._connection_lost.wait(), CLOSE_WAIT_SECONDS)
         self.abort()
@@ -224,7 +225,8 @@ class WebSocketTransport(asyncio.BufferedProtocol):
         # wsproto delivers a frame in pieces as they arrive. Only the last piece counts as a frame.
         if event.frame_finished:
             self._limits.count_frame()
-        self._message.append(data)
+        if data:  # otherwise a message of empty fragments, which has no size, could grow without end
+            self._message.append(data)
         if event.message_finished and not self._limits.refused:
             self._inbox.append("".join(self._message) if isinstance(data, str) else b"".join(self._message))
             if len(self._inbox) == MAX_WAITING:
@@ -240,7 +242,7 @@ class WebSocketTransport(asyncio.BufferedProtocol):
                 self._answered = False
                 self._write(Ping())
                 return
-            self._write(CloseConnection(POLICY_VIOLATION, "no answer to a ping"))
+            self._write(CloseConnection(CloseCode.POLICY_VIOLATION, "no answer to a ping"))
         self.abort()
 
     def _write(self, event: Event) -> None:
@@ -253,4 +255,4 @@ class WebSocketTransport(asyncio.BufferedProtocol):
         try:
             await asyncio.wait_for(self._drained.wait(), patience)
         except TimeoutError:
-            raise Disconnect(TOO_SLOW, "too slow") from None
+            raise Disconnect(CloseCode.TOO_SLOW, "too slow") from None

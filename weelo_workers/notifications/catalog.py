@@ -78,6 +78,8 @@ class Audience:
     find: Callable[[Session, Any, Any], Mapping[UUID, Own]]
     reads: type[Nothing]
     to: type[Recipients]
+    text: str
+    """The readers in words, for `/asyncapi.json`."""
 
     def __call__(self, session: Session, envelope: EventEnvelope) -> Mapping[UUID, Own]:
         """Return the readers, each with the data for this reader only.
@@ -90,10 +92,10 @@ class Audience:
 
 
 def audience(
-    reads: type[Reads], to: type[To]
+    reads: type[Reads], to: type[To], text: str
 ) -> Callable[[Callable[[Session, Reads, To], Mapping[UUID, Own]]], Audience]:
-    """Make an audience of a function."""
-    return lambda find: Audience(find, reads, to)
+    """Make an audience of a function. `text`: see `Audience`."""
+    return lambda find: Audience(find, reads, to, text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,19 +172,19 @@ def _missing(reads: type[BaseModel], event: type[BaseModel]) -> Iterator[str]:
 # --- audiences ------------------------------------------------------------------------------------------
 
 
-@audience(Nothing, ToCaller)
+@audience(Nothing, ToCaller, "the user who sent the command")
 def caller(session: Session, event: Nothing, to: ToCaller) -> Mapping[UUID, Own]:
     """The user who sent the command."""
     return {to.caller_id: None}
 
 
-@audience(OfBroadcast, Recipients)
+@audience(OfBroadcast, Recipients, "the customer of the booking or order")
 def customer(session: Session, event: OfBroadcast, to: Recipients) -> Mapping[UUID, Own]:
     broadcast = session.get(Broadcast, event.broadcast_id)
     return {broadcast.customer_id: None} if broadcast else {}
 
 
-@audience(OfBroadcast, ToOffered)
+@audience(OfBroadcast, ToOffered, "each transporter to whom this step offers the broadcast")
 def newly_offered(session: Session, event: OfBroadcast, to: ToOffered) -> Mapping[UUID, Own]:
     """The transporters whom this step reached, each with their distance and the slots that they could take.
 
@@ -203,13 +205,13 @@ def newly_offered(session: Session, event: OfBroadcast, to: ToOffered) -> Mappin
     }
 
 
-@audience(OfBroadcastVersion, Recipients)
+@audience(OfBroadcastVersion, Recipients, "every transporter to whom the broadcast was offered")
 def notified(session: Session, event: OfBroadcastVersion, to: Recipients) -> Mapping[UUID, Own]:
     """Every transporter to whom the broadcast had been offered when this event happened."""
     return dict.fromkeys(_recipients(session, event))
 
 
-@audience(OfBroadcastVersion, ToTransportersWithTrucks)
+@audience(OfBroadcastVersion, ToTransportersWithTrucks, "every transporter to whom the broadcast was offered")
 def notified_with_own_trucks(
     session: Session, event: OfBroadcastVersion, to: ToTransportersWithTrucks
 ) -> Mapping[UUID, Own]:
@@ -220,30 +222,30 @@ def notified_with_own_trucks(
     }
 
 
-@audience(OfAssignment, Recipients)
+@audience(OfAssignment, Recipients, "the transporter of the assignment")
 def transporter(session: Session, event: OfAssignment, to: Recipients) -> Mapping[UUID, Own]:
     return {event.assignment.transporter_id: None}
 
 
-@audience(Nothing, ToTransporter)
+@audience(Nothing, ToTransporter, "the transporter concerned")
 def named_transporter(session: Session, event: Nothing, to: ToTransporter) -> Mapping[UUID, Own]:
     return {to.transporter_id: None}
 
 
-@audience(Nothing, ToTransportersWithTrucks)
+@audience(Nothing, ToTransportersWithTrucks, "each transporter who has trucks in the booking or order")
 def transporters_with_trucks(
     session: Session, event: Nothing, to: ToTransportersWithTrucks
 ) -> Mapping[UUID, Own]:
     return dict.fromkeys(to.assigned_to)
 
 
-@audience(OfAssignment, ToDriver)
+@audience(OfAssignment, ToDriver, "the driver who loses the trip")
 def named_driver(session: Session, event: OfAssignment, to: ToDriver) -> Mapping[UUID, Own]:
     """Return `to.driver_id`, or the present driver of the assignment if it is None."""
     return {to.driver_id or event.assignment.driver_id: None}
 
 
-@audience(OfAssignment, Recipients)
+@audience(OfAssignment, Recipients, "the driver of the assignment")
 def driver(session: Session, event: OfAssignment, to: Recipients) -> Mapping[UUID, Own]:
     return {event.assignment.driver_id: None}
 

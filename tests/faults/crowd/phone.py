@@ -28,6 +28,7 @@ from wsproto.events import (
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from tests.faults.heard_log import HeardLog, Line
+from tests.support import message_checks
 from weelo_client.connection import back_off
 
 ACK_AFTER_SECONDS = 0.3
@@ -114,6 +115,7 @@ class Phone:
             wire.close()
 
     def _say(self, **op: Any) -> None:
+        message_checks.check_op(op)
         self._send(Message(data=json.dumps(op)))
 
     def _send(self, event: Event) -> None:
@@ -134,6 +136,7 @@ class Phone:
                 self.turned_away[event.status_code] += 1
                 return False
             case CloseConnection():
+                message_checks.check_close(event.code)
                 self.turned_away[event.code] += 1
                 return False
             case AcceptConnection():
@@ -141,6 +144,7 @@ class Phone:
         return True
 
     def _take(self, frame: dict[str, Any]) -> None:
+        message_checks.check_frame(frame)
         if frame["event"] == "connected":
             self._attempt = 0
             self._live_from = frame["data"]["seq"] + 1

@@ -1,0 +1,35 @@
+"""What each command of a client returns if it succeeds: the `result` of its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from weelo_workers.contracts import broadcasts, fleet, offers, trips
+from weelo_workers.contracts.command import Command
+from weelo_workers.contracts.wire import Wire
+
+RESULTS: Mapping[type[Command], type[Wire]] = {
+    broadcasts.CreateBooking: broadcasts.BroadcastView,
+    broadcasts.CreateOrder: broadcasts.BroadcastView,
+    broadcasts.CancelBroadcast: broadcasts.CancelResult,
+    broadcasts.ContinuePartial: broadcasts.BroadcastView,
+    offers.AcceptTrucks: offers.AcceptResult,
+    offers.DeclineOffer: offers.DeclineResult,
+    offers.HoldSlots: offers.HoldView,
+    offers.ConfirmHold: offers.AcceptResult,
+    offers.ReleaseHold: offers.HoldView,
+    trips.DriverAccepts: trips.AssignmentView,
+    trips.DriverDeclines: trips.AssignmentView,
+    trips.GiveBack: trips.AssignmentView,
+    trips.ReplaceTruck: trips.AssignmentView,
+    trips.ReportNoShow: trips.AssignmentView,
+    trips.CancelTruck: broadcasts.CancelTruckResult,
+    trips.EndTrip: trips.AssignmentView,
+    trips.AdvanceTrip: trips.AssignmentView,
+    fleet.SetAvailability: fleet.AvailabilityView,
+    fleet.SetDriverAvailability: fleet.DriverView,
+    fleet.RegisterVehicle: fleet.VehicleView,
+    fleet.RegisterDriver: fleet.DriverView,
+    fleet.RegisterDevice: fleet.DeviceView,
+    fleet.ForgetDevice: fleet.ForgottenView,
+}
