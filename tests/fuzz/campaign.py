@@ -65,7 +65,8 @@ def fuzz(
             f"--max-examples={examples}",
             f"--seed={seed}",
             f"--phases={phases}",
-            "--workers=4",
+            # Hypothesis parses source code as it runs, which fails now and then in several threads of Python 3.11.
+            "--workers=1",
             "--continue-on-failure",
             "--suppress-health-check=all",
             "--generation-database=none",

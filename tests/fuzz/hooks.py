@@ -14,8 +14,6 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-# schemathesis imports it in a thread, deep in a call. With many threads Python 3.11 then fails to compile it.
-import anyio  # noqa: F401
 import schemathesis
 
 SCENE = json.loads(os.environ["FUZZ_SCENE"])

@@ -28,7 +28,14 @@ OF_THE_SERVER = {400, 414, 417, 431, 501, 505}
 OF_NO_OPERATION = {
     "GET": {"NOT_FOUND", "METHOD_NOT_ALLOWED", "INTERNAL_ERROR", "VALIDATION_ERROR"},
     # Flask answers OPTIONS for every route, after the roles were checked.
-    "OPTIONS": {"NOT_FOUND", "UNAUTHORIZED", "TOKEN_EXPIRED", "FORBIDDEN", "VALIDATION_ERROR"},
+    "OPTIONS": {
+        "NOT_FOUND",
+        "METHOD_NOT_ALLOWED",
+        "UNAUTHORIZED",
+        "TOKEN_EXPIRED",
+        "FORBIDDEN",
+        "VALIDATION_ERROR",
+    },
 }
 """Codes of requests to a path or with a method that no operation has. Methods that are missing here are as GET."""
 PAGES = ("/docs",)
@@ -69,7 +76,8 @@ class Operations:
 
     def deviations(self, seen: Answered) -> list[str]:
         """Return what differs from the document, one line each."""
-        path = (seen.target or "").partition("?")[0]
+        # A target can also be a whole address (RFC 9112, section 3.2.2).
+        path = re.sub(r"^https?://[^/]*", "", seen.target or "").partition("?")[0]
         template = next((path_ for pattern, path_ in self._routes if pattern.fullmatch(path)), None)
         method = "get" if seen.method == "HEAD" else seen.method.lower()
         if template is None or method not in self._document["paths"][template]:
