@@ -19,7 +19,17 @@ def create_app() -> Flask:
 
     from weelo_api.http import access, addresses, errors, headers
     from weelo_api.http.json_body import JsonBody
-    from weelo_api.views import broadcasts, common, devices, fleet, notifications, offers, operating, trips
+    from weelo_api.views import (
+        broadcasts,
+        common,
+        devices,
+        fleet,
+        notifications,
+        offers,
+        operating,
+        trips,
+        webhooks,
+    )
     from weelo_api.websocket import asyncapi, endpoint
 
     settings()
@@ -38,7 +48,7 @@ def create_app() -> Flask:
     addresses.register(app)
     access.register(app)
     headers.register(app)
-    for view in (broadcasts, offers, trips, fleet, devices, notifications):
+    for view in (broadcasts, offers, trips, fleet, devices, notifications, webhooks):
         app.register_api(view.api)
     common.document_errors(app.api_doc)
     app.register_blueprint(operating.api)

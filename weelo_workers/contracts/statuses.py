@@ -126,6 +126,33 @@ class Platform(StrEnum):
     IOS = "ios"
 
 
+class DisabledReason(StrEnum):
+    """Why a webhook is not active."""
+
+    OWNER = "owner"
+    """The owner has set `isActive` to false."""
+    GONE = "gone"
+    """The endpoint answered 410."""
+    FAILING = "failing"
+    """No attempt has succeeded for 24 hours."""
+
+
+class DeliveryKind(StrEnum):
+    """Why a message is posted to a webhook: it is a line of the log, a line to resend, or a test."""
+
+    LOG = "log"
+    RESEND = "resend"
+    TEST = "test"
+
+
+class DeliveryStatus(StrEnum):
+    PENDING = "pending"
+    """No attempt has been made yet."""
+    FAILED = "failed"
+    """The last attempt failed, or the webhook was disabled before the line was delivered."""
+    SUCCEEDED = "succeeded"
+
+
 class Role(StrEnum):
     CUSTOMER = "customer"
     TRANSPORTER = "transporter"
