@@ -104,7 +104,15 @@ class SilentEndpoint:
 
     def __init__(self) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=4_000)
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/silent"
+        self.port = self._socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/silent"
+        self._accepted: list[socket.socket] = []
+
+    def wait_for_a_connection(self, within: float = 10.0) -> None:
+        """Accept one connection, and keep it open. Raises TimeoutError if none comes."""
+        self._socket.settimeout(within)
+        self._accepted.append(self._socket.accept()[0])
 
     def close(self) -> None:
-        self._socket.close()
+        for each in (*self._accepted, self._socket):
+            each.close()

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from tests.support.waiting import eventually
 from tests.support.world import World
@@ -126,11 +127,11 @@ class Hooks:
         """Wait until this many attempts in a row have failed."""
         eventually(lambda: self.failures(webhook_id) == times, within=15)
 
-    def deliveries(self, webhook_id: UUID, status: str | None = None, limit: int = 100) -> list[dict]:
+    def deliveries(
+        self, webhook_id: UUID, status: str | None = None, limit: int = 100
+    ) -> list[dict[str, Any]]:
         """Return all deliveries, newest first, read page by page."""
-        from sqlalchemy.orm import Session
-
-        items: list[dict] = []
+        items: list[dict[str, Any]] = []
         cursor = None
         with Session(self.world.engine) as session:
             webhook = session.get(Webhook, webhook_id)

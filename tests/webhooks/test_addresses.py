@@ -18,7 +18,14 @@ from weelo_workers.webhooks import posting
 
 SECRETS = ["whsec_c2VjcmV0"]
 
-PUBLIC = ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111", "64:ff9b::808:808", "2002:808:808::1", "::ffff:8.8.8.8"]
+PUBLIC = [
+    "8.8.8.8",
+    "1.1.1.1",
+    "2606:4700:4700::1111",
+    "64:ff9b::808:808",
+    "2002:808:808::1",
+    "::ffff:8.8.8.8",
+]
 NOT_PUBLIC = {
     "loopback": "127.0.0.1",
     "all of loopback": "127.8.8.8",
@@ -27,7 +34,7 @@ NOT_PUBLIC = {
     "private, of 192": "192.168.1.1",
     "link-local": "169.254.169.254",
     "shared (CGNAT)": "100.64.0.1",
-    "unspecified": "0.0.0.0",
+    "unspecified": "0.0.0.0",  # noqa: S104 (a test binds nothing to it)
     "this network": "0.1.2.3",
     "multicast": "224.0.0.1",
     "broadcast": "255.255.255.255",
@@ -130,7 +137,7 @@ class NameServer:
     def __init__(self, *answers: Sequence[str]) -> None:
         self._answers, self.asked = list(answers), 0
 
-    async def __call__(self, host: str, port: int) -> Sequence[str]:
+    async def __call__(self, *_: object) -> Sequence[str]:
         self.asked += 1
         return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 
@@ -158,7 +165,7 @@ def test_a_name_that_changes_between_check_and_connect_has_no_effect(
     connected: list[str] = []
 
     class Network:
-        async def connect_tcp(self, host: str, port: int, **_: object) -> None:
+        async def connect_tcp(self, host: str, *_: object, **__: object) -> None:
             connected.append(host)
             raise posting.httpcore.ConnectError("not in a test")
 

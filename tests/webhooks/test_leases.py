@@ -12,6 +12,8 @@ from sqlalchemy import event
 from tests.support.waiting import eventually
 from tests.support.webhook_receiver import WebhookReceiver
 from tests.webhooks.hooks import Hooks
+from weelo_workers.contracts.fleet import RegisterDevice
+from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import engine
 from weelo_workers.webhooks import leases, sending
 
@@ -144,9 +146,6 @@ def _waits_for_the_row(hooks: Hooks) -> bool:
 def test_many_lines_need_one_delivery_as_long_as_none_has_begun(
     hooks: Hooks, receiver: WebhookReceiver
 ) -> None:
-    from weelo_workers.contracts.fleet import RegisterDevice
-    from weelo_workers.contracts.statuses import Role
-
     webhook = hooks.create(receiver.url)
     hooks.has_delivered(webhook, 1)
     for number in range(10):

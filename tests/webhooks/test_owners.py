@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import get_args
 from uuid import uuid4
 
 import pytest
@@ -11,15 +12,13 @@ from standardwebhooks import WebhookVerificationError
 from tests.support.waiting import eventually
 from tests.support.webhook_receiver import SilentEndpoint, WebhookReceiver
 from tests.webhooks.hooks import Hooks
-from weelo_workers.contracts.webhooks import EventName
+from weelo_workers.contracts.webhooks import CreateWebhook, EventName, NewWebhook
 from weelo_workers.lifecycles.webhook import MAX_OLD_SECRETS
 from weelo_workers.notifications.catalog import CATALOG
 from weelo_workers.webhooks import create
 
 
 def test_a_webhook_may_ask_for_every_event_of_the_catalog() -> None:
-    from typing import get_args
-
     assert set(get_args(EventName)) == {"*", *(route.name for route in CATALOG.values())}
 
 
@@ -162,8 +161,6 @@ def test_the_number_of_webhooks_is_limited_exactly(
 ) -> None:
     monkeypatch.setattr(create, "MAX_WEBHOOKS", 3)
     hooks.create(receiver.url)
-    from weelo_workers.contracts.webhooks import CreateWebhook, NewWebhook
-
     command = CreateWebhook(user_id=hooks.user, details=NewWebhook(url=receiver.url, events=("*",)))
     outcomes = hooks.world.race(*[lambda: hooks.execute(command)] * 5)
     assert [each.error["code"] for each in outcomes if each.error] == ["WEBHOOK_LIMIT"] * 3
