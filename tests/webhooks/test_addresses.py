@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpcore
 import pytest
 from pydantic import ValidationError
 
@@ -167,9 +168,9 @@ def test_a_name_that_changes_between_check_and_connect_has_no_effect(
     class Network:
         async def connect_tcp(self, host: str, *_: object, **__: object) -> None:
             connected.append(host)
-            raise posting.httpcore.ConnectError("not in a test")
+            raise httpcore.ConnectError("not in a test")
 
-    monkeypatch.setattr(posting.httpcore, "AnyIOBackend", Network)
+    monkeypatch.setattr(httpcore, "AnyIOBackend", Network)
     name_server = NameServer(["8.8.8.8"], ["127.0.0.1"])
     answer = post(f"https://example.com:{receiver.port}/", name_server)
     assert (answer.result, connected, name_server.asked) == ("unreachable", ["8.8.8.8"], 1)

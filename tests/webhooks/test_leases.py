@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import partial
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -122,7 +123,7 @@ def test_a_line_written_while_the_lease_is_given_up_is_posted(
     give_up, written = leases.give_up, threading.Event()
     delivered = []
 
-    def write_first(*arguments: object) -> None:
+    def write_first(*arguments: Any) -> None:
         if not written.is_set():
             written.set()
             writer = threading.Thread(target=hooks.write)

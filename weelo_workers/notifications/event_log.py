@@ -21,7 +21,7 @@ from weelo_workers.contracts.notifications import SendPushes
 from weelo_workers.contracts.webhooks import DeliverWebhook
 from weelo_workers.messaging.handlers import writes_events
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models.mailbox import as_sql, untroubled
+from weelo_workers.models.mailbox import as_sql, due, untroubled
 from weelo_workers.notifications import live_stream
 from weelo_workers.notifications.catalog import BY_NAME, Own
 
@@ -169,8 +169,8 @@ def _send_pushes(uow: UnitOfWork, numbered: Sequence[tuple[int, Line]], reachabl
 # have read the log already.
 _DELIVERY_WAITS = text(f"""
     SELECT payload->>'webhook_id' FROM mailbox
-     WHERE settled_at IS NULL AND queue = 'webhooks' AND payload->>'webhook_id' = ANY(:webhooks)
-       AND name = '{DeliverWebhook.name}' AND due_at <= clock_timestamp() AND {as_sql(untroubled())} AND parked_at IS NULL
+     WHERE {as_sql(due())} AND queue = 'webhooks' AND payload->>'webhook_id' = ANY(:webhooks)
+       AND name = '{DeliverWebhook.name}' AND {as_sql(untroubled())}
        FOR KEY SHARE SKIP LOCKED
 """)
 

@@ -27,7 +27,7 @@ from weelo_workers.contracts.webhooks import (
 from weelo_workers.contracts.wire import rfc3339
 from weelo_workers.lifecycles.webhook import GIVE_UP_AFTER
 from weelo_workers.messaging import mailbox
-from weelo_workers.models.mailbox import MAILBOX
+from weelo_workers.models.mailbox import MAILBOX, as_sql, unsettled
 from weelo_workers.queries.log import lines_after
 
 LEASE_SECONDS = 20
@@ -61,10 +61,10 @@ _GIVE_UP = text("""
     UPDATE webhooks SET lease_token = NULL, lease_until = NULL WHERE id = :webhook AND lease_token = :token
 """)
 # A command that is being executed is locked and stays: it finds that the lease has ended.
-_DELETE_CHECK = text("""
+_DELETE_CHECK = text(f"""
     DELETE FROM mailbox
      WHERE id IN (SELECT id FROM mailbox
-                   WHERE settled_at IS NULL AND queue = 'webhooks' AND payload->>'webhook_id' = CAST(:webhook AS text)
+                   WHERE {as_sql(unsettled())} AND queue = 'webhooks' AND payload->>'webhook_id' = CAST(:webhook AS text)
                      AND payload->>'lease' = CAST(:token AS text)
                      FOR UPDATE SKIP LOCKED)
 """)

@@ -140,7 +140,8 @@ async def post(
     began = time.monotonic()
     status: int | None = None
     fault = fault_in_production(url) if in_production else None
-    result, error = "forbidden", f"the URL {fault}"
+    result = "forbidden"
+    error: str | None = f"the URL {fault}"
     if fault is None:
         # The receiver compares the timestamp with its own clock, so it is the time of this machine.
         signed = headers(secrets, message_id, int(time.time()), body)
