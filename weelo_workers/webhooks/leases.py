@@ -122,7 +122,7 @@ _RESENT = text(f"""
       RETURNING id, is_active
     ), record AS (
       UPDATE webhook_deliveries
-         SET status = 'succeeded', attempts = 1, http_status = :http_status, at = clock_timestamp()
+         SET status = 'succeeded', attempts = attempts + 1, http_status = :http_status, at = clock_timestamp()
         FROM held
        WHERE webhook_deliveries.id = :delivery
     )

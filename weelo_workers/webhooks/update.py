@@ -27,14 +27,14 @@ def update(command: UpdateWebhook, uow: UnitOfWork) -> WebhookView:
         webhook.events = list(dict.fromkeys(changes.events))
     if changes.description is not None:
         webhook.description = changes.description
-    begins_anew = changes.is_active is True
-    if changes.url is not None and changes.url != webhook.url:
+    is_elsewhere = changes.url is not None and changes.url != webhook.url
+    if changes.url is not None:
         webhook.url = changes.url
-        begins_anew = begins_anew or webhook.is_active
-    if changes.is_active is False and webhook.is_active:
-        webhook.is_active = False
-        webhook.disabled_reason = DisabledReason.OWNER
-    if begins_anew:
+    if changes.is_active is False:
+        if webhook.is_active:
+            webhook.is_active = False
+            webhook.disabled_reason = DisabledReason.OWNER
+    elif changes.is_active or (is_elsewhere and webhook.is_active):
         webhook.is_active = True
         webhook.disabled_reason = None
         webhook.failures = 0
