@@ -245,6 +245,15 @@ class WebhookWithSecret(Webhook):
     secret: str
 
 
+class Resent(TypedDict):
+    """The lines that are posted once more. `lines`: how many there are."""
+
+    id: str
+    fromSeq: int
+    toSeq: int
+    lines: int
+
+
 class WebhookTest(TypedDict):
     """How an endpoint answered a test event."""
 

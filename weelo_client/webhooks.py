@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 from weelo_client.commands import FRESH_KEY, Commands, Key
 from weelo_client.customer import given
-from weelo_client.shapes import Delivery, Webhook, WebhookTest, WebhookWithSecret
+from weelo_client.shapes import Delivery, Resent, Webhook, WebhookTest, WebhookWithSecret
 
 
 class WebhookCommands(Commands):
@@ -63,11 +63,11 @@ class WebhookCommands(Commands):
         *,
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
-    ) -> int:
-        """Have these lines of the log posted again, with the same ids. Return how many there are."""
+    ) -> Resent:
+        """Have these lines of the log posted again, with the same ids."""
         body = {"fromSeq": from_seq, "toSeq": to_seq}
-        resent: Any = self.command("POST", f"/webhooks/{webhook_id}/resend", body, key=key, wait=wait).value()
-        return int(resent["lines"])
+        path = f"/webhooks/{webhook_id}/resend"
+        return cast(Resent, self.command("POST", path, body, key=key, wait=wait).value())
 
     def test_webhook(
         self, webhook_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None

@@ -50,6 +50,7 @@ PAIRS = [
     (shapes.Webhook, webhooks.WebhookView),
     (shapes.WebhookWithSecret, webhooks.WebhookWithSecretView),
     (shapes.WebhookTest, webhooks.WebhookTestView),
+    (shapes.Resent, webhooks.ResendView),
     (shapes.Delivery, webhooks.DeliveryView),
 ]
 # Fields that are present only when a single broadcast is read.

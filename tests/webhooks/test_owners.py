@@ -179,3 +179,12 @@ def test_a_webhook_of_another_user_is_not_found(hooks: Hooks, receiver: WebhookR
         hooks.delete(uuid4()),
     ):
         assert outcome.error["code"] == "WEBHOOK_NOT_FOUND"
+
+
+def test_a_new_url_does_not_activate_a_webhook_that_is_paused(
+    hooks: Hooks, receiver: WebhookReceiver
+) -> None:
+    webhook = hooks.create(receiver.url)
+    paused = hooks.update(webhook, url=receiver.url + "/new", isActive=False).result
+    assert (paused["isActive"], paused["url"]) == (False, receiver.url + "/new")
+    assert hooks.update(webhook, url=receiver.url).result["isActive"] is False
