@@ -19,7 +19,16 @@ def create_app() -> Flask:
     from weelo_api.docs_site import routes as docs_site
     from weelo_api.http import access, addresses, compression, cors, errors, headers, request_ids
     from weelo_api.http.json_body import JsonBody
-    from weelo_api.views import broadcasts, devices, fleet, notifications, offers, operating, trips
+    from weelo_api.views import (
+        broadcasts,
+        devices,
+        fleet,
+        notifications,
+        offers,
+        operating,
+        trips,
+        webhooks,
+    )
     from weelo_api.websocket import asyncapi, endpoint
 
     settings()
@@ -39,7 +48,7 @@ def create_app() -> Flask:
     cors.register(app)
     access.register(app)
     headers.register(app)
-    for view in (broadcasts, offers, trips, fleet, devices, notifications):
+    for view in (broadcasts, offers, trips, fleet, devices, notifications, webhooks):
         app.register_api(view.api)
     rate_limit.register(app)
     app.register_blueprint(operating.api)

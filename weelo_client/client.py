@@ -14,9 +14,12 @@ from weelo_client.driver import DriverCommands
 from weelo_client.frames import Frame
 from weelo_client.reads import Reads
 from weelo_client.transporter import TransporterCommands
+from weelo_client.webhooks import WebhookCommands
 
 
-class WeeloClient(CustomerCommands, TransporterCommands, DriverCommands, AdminCommands, Reads):
+class WeeloClient(
+    CustomerCommands, TransporterCommands, DriverCommands, AdminCommands, WebhookCommands, Reads
+):
     """All requests of customers, transporters, drivers and operators. The token determines the user and role.
 
     - `base_url`: such as `http://127.0.0.1:8000`, without `/api/v1`.

@@ -240,6 +240,65 @@ class TransitionDetails(TypedDict, total=False):
     driverId: str
 
 
+class Webhook(TypedDict):
+    """An endpoint for the user's events. `deliveredSeq`: the line of the log up to which it has received all."""
+
+    id: str
+    url: str
+    events: list[str]
+    description: str | None
+    isActive: bool
+    disabledReason: Literal["owner", "gone", "failing"] | None
+    deliveredSeq: int
+    failingSince: str | None
+    nextAttemptAt: str | None
+    lastError: str | None
+    secretVersion: int
+    createdAt: str
+
+
+class WebhookWithSecret(Webhook):
+    """A webhook with its newest secret."""
+
+    secret: str
+
+
+class Resent(TypedDict):
+    """The lines that are posted once more. `lines`: how many there are."""
+
+    id: str
+    fromSeq: int
+    toSeq: int
+    lines: int
+
+
+class WebhookTest(TypedDict):
+    """How an endpoint answered a test event."""
+
+    id: str
+    eventId: str
+    delivered: bool
+    httpStatus: int | None
+    error: str | None
+    seconds: float
+
+
+class Delivery(TypedDict):
+    """One line on its way to an endpoint. `nextAttemptAt`: when a line that failed is tried again."""
+
+    id: str
+    eventId: str
+    seq: int | None
+    event: str
+    kind: Literal["log", "resend", "test"]
+    status: Literal["pending", "failed", "succeeded"]
+    attempts: int
+    httpStatus: int | None
+    error: str | None
+    nextAttemptAt: str | None
+    at: str
+
+
 class TimelineEntry(TypedDict):
     """One transition of a broadcast or of one of its slots, holds or assignments. `actorId` is None for a timer.
 

@@ -55,7 +55,7 @@ BACKGROUND_THREADS = 4
 DELETE_UNACKED_EVERY_SECONDS = 10.0
 PROBE_AGAIN_SECONDS = 5.0
 
-DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications")
+DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications", "webhooks")
 
 app = Celery("weelo", config_source=celery_settings())
 

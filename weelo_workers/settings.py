@@ -6,6 +6,8 @@ In development nothing has to be set: `weelo up` provides the two servers and th
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import socket
 from functools import lru_cache
@@ -63,6 +65,8 @@ class Settings(BaseSettings):
     """The Redis that carries Celery messages, in the forms of `REDIS_URL`. Without it: `REDIS_URL`."""
     jwt_secret: str | None = Field(default=None, repr=False)
     """Signs and verifies tokens (HS256), at least 32 bytes. Required in production, where it must look random. In development `weelo up` makes one in the data dir."""
+    webhook_secret_key: str | None = Field(default=None, repr=False)
+    """The key from which the secrets of webhooks are derived, at least 32 bytes. Without it a key is derived from `JWT_SECRET`: a new `JWT_SECRET` then changes all secrets of webhooks. A new key changes them in any case."""
     jwt_audience: str | None = None
     """Tokens must contain it in `aud`. Without it `aud` is not checked."""
     auth_providers: Annotated[tuple[Literal["jwt", "firebase"], ...], NoDecode] = ("jwt",)
@@ -121,7 +125,7 @@ class Settings(BaseSettings):
     metrics_host: str = "127.0.0.1"
     """The address on which workers and beat serve their metrics."""
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
-    """The port of the metrics of workers and beat. `weelo up`: the first of two in a row (worker, beat), with `--worker-per-queue` of seven (queues in their order, then beat); without a value, any free ports."""
+    """The port of the metrics of workers and beat. `weelo up`: the first of two in a row (worker, beat), with `--worker-per-queue` of eight (queues in their order, then beat); without a value, any free ports."""
     metrics_dir: str | None = None
     """The directory in which processes of one machine keep metrics for one another. Without it: a temporary one. `weelo up` sets it."""
 
@@ -219,7 +223,7 @@ class Settings(BaseSettings):
                 raise ValueError(f"must be a directory that this process may write to; {there} is not")
         return path
 
-    @field_validator("jwt_secret")
+    @field_validator("jwt_secret", "webhook_secret_key")
     @classmethod
     def _secret_is_long_enough(cls, secret: str | None) -> str | None:
         if secret is not None and len(secret.encode()) < MIN_SECRET_BYTES:
@@ -242,6 +246,13 @@ class Settings(BaseSettings):
             raise ValueError("JWT_SECRET: must be set in production (at least 32 bytes)")
         if by_secret and len(set(self.jwt_secret or "")) < MIN_SECRET_VARIETY:
             raise ValueError("JWT_SECRET: must be random in production, as `openssl rand -hex 32` makes it")
+        key = self.webhook_secret_key
+        if self.weelo_env == "production" and key is not None and len(set(key)) < MIN_SECRET_VARIETY:
+            raise ValueError(
+                "WEBHOOK_SECRET_KEY: must be random in production, as `openssl rand -hex 32` makes it"
+            )
+        if self.weelo_env == "production" and key is None and self.jwt_secret is None:
+            raise ValueError("WEBHOOK_SECRET_KEY: must be set in production if there is no JWT_SECRET")
         if self.weelo_env == "production" and "*" in (self.cors_origins or ()):
             raise ValueError("CORS_ORIGINS: must name each origin in production; * is for development")
         return self
@@ -273,6 +284,16 @@ class Settings(BaseSettings):
     def seconds_of_a_round(self) -> int:
         """The shortest time of a new search for a truck: REOFFER_SECONDS, or else BROADCAST_TIMEOUT_SECONDS."""
         return self.reoffer_seconds or self.broadcast_timeout_seconds
+
+    @property
+    def webhook_key(self) -> bytes:
+        """The key from which secrets of webhooks are derived. Raises ConfigurationError if neither secret is set."""
+        if self.webhook_secret_key is not None:
+            return self.webhook_secret_key.encode()
+        if self.jwt_secret is None:
+            raise ConfigurationError("WEBHOOK_SECRET_KEY: must be set if there is no JWT_SECRET")
+        # The label keeps the two uses of the secret apart: no derived key is also a signature of a token.
+        return hmac.new(self.jwt_secret.encode(), b"weelo webhooks", hashlib.sha256).digest()
 
     @property
     def broker_url(self) -> str:

@@ -18,6 +18,7 @@ import_all_contracts()
 
 # CONTRACT section 5. `location_updated` is not logged for any user, so it is not in the catalog.
 WIRE_NAMES = {
+    "webhook_disabled",
     "command_settled",
     "broadcast_state_changed",
     "new_broadcast",
@@ -52,6 +53,7 @@ CODES = {
         "TRUCK_REQUEST_NOT_FOUND",
         "ASSIGNMENT_NOT_FOUND",
         "HOLD_NOT_FOUND",
+        "WEBHOOK_NOT_FOUND",
     },
     409: {
         "ORDER_ACTIVE_EXISTS",
@@ -70,6 +72,7 @@ CODES = {
         "SLOT_GIVEN_BACK",
         "TOO_EARLY",
         "INVALID_TRANSITION",
+        "WEBHOOK_LIMIT",
         "VEHICLE_EXISTS",
         "DRIVER_EXISTS",
     },

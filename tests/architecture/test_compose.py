@@ -13,7 +13,7 @@ import pytest
 
 from tests.architecture import compose
 from tests.support.sources import ROOT
-from weelo_workers.contracts.queues import NOTIFICATIONS, QUEUES
+from weelo_workers.contracts.queues import NOTIFICATIONS, QUEUES, WEBHOOKS
 from weelo_workers.runtime.programs import Options, migration, programs
 from weelo_workers.runtime.supervisor import Program
 from weelo_workers.settings import Settings
@@ -29,7 +29,7 @@ PROGRAMS = {
 MAY_DIFFER: dict[str, set[str]] = {
     "api": {"--bind"},
     "flower": {"--address", "--port"},
-    **{queue: {"--concurrency"} for queue in QUEUES if queue != NOTIFICATIONS},
+    **{queue: {"--concurrency"} for queue in QUEUES if queue not in (NOTIFICATIONS, WEBHOOKS)},
 }
 SECRET = re.compile(r"SECRET|PASSWORD|TOKEN|CREDENTIAL|PRIVATE")
 

@@ -27,6 +27,7 @@ from weelo_workers.contracts import (
     reasons,
     trips,
     vehicle_kinds,
+    webhooks,
     wire,
 )
 from weelo_workers.contracts.event import AboutBroadcast
@@ -175,6 +176,12 @@ SHAPES: dict[str, type[BaseModel]] = {
         notifications.Frame,
         broadcasts.RequestedVehicles,
         trips.Waypoint,
+        webhooks.WebhookView,
+        webhooks.WebhookWithSecretView,
+        webhooks.DeletedWebhookView,
+        webhooks.ResendView,
+        webhooks.WebhookTestView,
+        webhooks.DeliveryView,
     )
 }
 

@@ -16,6 +16,7 @@ from weelo_client.commands import Outcome
 from weelo_client.customer import CustomerCommands
 from weelo_client.driver import DriverCommands
 from weelo_client.transporter import TransporterCommands
+from weelo_client.webhooks import WebhookCommands
 from weelo_workers.contracts.statuses import Role
 
 CUSTOMER, TRANSPORTER, DRIVER, ADMIN = Role.CUSTOMER, Role.TRANSPORTER, Role.DRIVER, Role.ADMIN
@@ -49,6 +50,12 @@ COMMANDS = {
     "PUT /driver/availability": {DRIVER},
     "PUT /devices/{}": ANY,
     "DELETE /devices/{}": ANY,
+    "POST /webhooks": ANY,
+    "PUT /webhooks/{}": ANY,
+    "DELETE /webhooks/{}": ANY,
+    "POST /webhooks/{}/rotate-secret": ANY,
+    "POST /webhooks/{}/resend": ANY,
+    "POST /webhooks/{}/test": ANY,
 }
 TELEMETRY = {"POST /transporter/heartbeat": {TRANSPORTER}, "POST /trips/{}/location": {DRIVER}}
 READS = {
@@ -69,6 +76,9 @@ READS = {
     "GET /transporter/availability",
     "GET /events",
     "GET /commands/{}",
+    "GET /webhooks",
+    "GET /webhooks/{}",
+    "GET /webhooks/{}/deliveries",
 }
 WEBSOCKET = "GET /ws"
 
@@ -215,6 +225,6 @@ def _route_of(method: Callable[..., Any]) -> str | None:
 
 
 def test_every_command_of_the_api_has_a_method_of_the_client() -> None:
-    commands = (CustomerCommands, TransporterCommands, DriverCommands, AdminCommands)
+    commands = (CustomerCommands, TransporterCommands, DriverCommands, AdminCommands, WebhookCommands)
     methods = [method for each in commands for name, method in vars(each).items() if not name.startswith("_")]
     assert {_route_of(method) for method in methods} - {None} == set(COMMANDS)

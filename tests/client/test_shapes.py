@@ -15,7 +15,18 @@ from weelo_client.commands import Outcome
 from weelo_client.customer import CustomerCommands
 from weelo_client.driver import DriverCommands
 from weelo_client.transporter import TransporterCommands
-from weelo_workers.contracts import broadcasts, fleet, offers, reasons, statuses, trips, vehicle_kinds, wire
+from weelo_client.webhooks import WebhookCommands
+from weelo_workers.contracts import (
+    broadcasts,
+    fleet,
+    offers,
+    reasons,
+    statuses,
+    trips,
+    vehicle_kinds,
+    webhooks,
+    wire,
+)
 
 PAIRS = [
     (shapes.Place, wire.Place),
@@ -37,6 +48,11 @@ PAIRS = [
     (shapes.Availability, fleet.AvailabilityView),
     (shapes.VehicleKind, vehicle_kinds.VehicleKindView),
     (shapes.Reason, reasons.ReasonView),
+    (shapes.Webhook, webhooks.WebhookView),
+    (shapes.WebhookWithSecret, webhooks.WebhookWithSecretView),
+    (shapes.WebhookTest, webhooks.WebhookTestView),
+    (shapes.Resent, webhooks.ResendView),
+    (shapes.Delivery, webhooks.DeliveryView),
 ]
 # Fields that are present only when a single broadcast is read.
 ONLY_IN_READS: dict[type, set[str]] = {shapes.Broadcast: {"assignments"}}
@@ -77,6 +93,9 @@ METHODS: list[tuple[Callable[..., Any], type[wire.Request]]] = [
     (DriverCommands.report_no_show, trips.NoShowReport),
     (DriverCommands.report_trip, trips.TripStep),
     (AdminCommands.end_trip, trips.Ending),
+    (WebhookCommands.create_webhook, webhooks.NewWebhook),
+    (WebhookCommands.update_webhook, webhooks.WebhookChanges),
+    (WebhookCommands.resend_to_webhook, webhooks.ResendRange),
 ]
 
 

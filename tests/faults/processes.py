@@ -13,7 +13,7 @@ from tests.support.disks import no_room
 from tests.support.waiting import eventually
 from weelo_workers.contracts.queues import QUEUES
 
-PREFORK = [queue for queue in QUEUES if queue != "notifications"]
+PREFORK = [queue for queue in QUEUES if queue not in ("notifications", "webhooks")]
 WORKER_STOPPED_SECONDS = 10.0
 """This is longer than a request stays open, also in the short form of the test."""
 

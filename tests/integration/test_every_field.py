@@ -57,6 +57,7 @@ from weelo_workers.contracts.trips import (
     TruckCancellation,
     Waypoint,
 )
+from weelo_workers.contracts.webhooks import CreateWebhook, NewWebhook, ResendRange, WebhookChanges
 from weelo_workers.contracts.wire import Request, rfc3339
 from weelo_workers.models import Base
 from weelo_workers.notifications import live_stream
@@ -92,6 +93,7 @@ OTHER_NAMES: dict[str, set[str]] = {
     "Refusal.reasonCode": {"decline_reason_code"},
     "VehicleRequirement.quantity": {"count", "trucks_needed", "trucksNeeded"},
     "TripLocation.recordedAt": {"recordedAt"},
+    **{f"ResendRange.{name}": {"seq"} for name in ("fromSeq", "toSeq")},
 }
 # Request models that no route has as its body.
 NO_BODIES: dict[type[Request], str] = {
@@ -111,6 +113,8 @@ FIXED: dict[str, Any] = {
     "phone": "+91 98100 00017",
     "recordedAt": "2026-02-19T10:00:00.250Z",
     "occurredAt": "2026-02-19T09:30:00.750Z",
+    "url": "http://127.0.0.1:9/no-server",
+    "events": ["truck_lost"],
 }
 
 A_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:")
@@ -200,12 +204,16 @@ def pairs(tree: Any) -> Iterator[tuple[str, str]]:
     """Yield every (name, value) in nested data."""
     if isinstance(tree, dict):
         for name, value in tree.items():
-            if not isinstance(value, dict | list):
+            if not isinstance(value, dict | list) or _is_list_of_values(value):
                 yield name, _text(value)
             yield from pairs(value)
     elif isinstance(tree, list | tuple):
         for each in tree:
             yield from pairs(each)
+
+
+def _is_list_of_values(value: Any) -> bool:
+    return isinstance(value, list) and not any(isinstance(each, dict | list) for each in value)
 
 
 def _text(value: Any) -> str:
@@ -495,6 +503,30 @@ def register_device(probe: Probe) -> None:
     probe.send(DeviceDetails, filled_in(DeviceDetails), Role.CUSTOMER, uuid4(), "PUT /devices/a-token-of-fcm")
 
 
+def create_webhook(probe: Probe) -> None:
+    probe.send(NewWebhook, filled_in(NewWebhook), Role.CUSTOMER, uuid4(), "POST /webhooks")
+
+
+def update_webhook(probe: Probe) -> None:
+    who = uuid4()
+    webhook = _webhook(probe, who)
+    body = filled_in(WebhookChanges, isActive=False)
+    probe.send(WebhookChanges, body, Role.CUSTOMER, who, f"PUT /webhooks/{webhook}")
+
+
+def resend_to_webhook(probe: Probe) -> None:
+    who = uuid4()
+    webhook = _webhook(probe, who)
+    body = filled_in(ResendRange, fromSeq=1, toSeq=1)
+    probe.send(ResendRange, body, Role.CUSTOMER, who, f"POST /webhooks/{webhook}/resend")
+
+
+def _webhook(probe: Probe, who: UUID) -> str:
+    details = NewWebhook(url="http://127.0.0.1:9/another", events=("*",))
+    made = probe.world.execute(CreateWebhook(user_id=who, details=details), who, Role.CUSTOMER)
+    return str(made.result["id"])
+
+
 def driver_decline(probe: Probe) -> None:
     fleet = probe.world.fleet()
     broadcast = probe.world.broadcast()
@@ -641,6 +673,9 @@ SCENARIOS: dict[tuple[str, type[Request]], Callable[[Probe], None]] = {
     ("PUT /vehicles/<vehicleNumber>", VehicleDetails): register_vehicle,
     ("PUT /drivers/<driverId>", DriverDetails): register_driver,
     ("PUT /devices/<token>", DeviceDetails): register_device,
+    ("POST /webhooks", NewWebhook): create_webhook,
+    ("PUT /webhooks/<id>", WebhookChanges): update_webhook,
+    ("POST /webhooks/<id>/resend", ResendRange): resend_to_webhook,
     ("POST /assignments/<id>/decline", DriverRefusal): driver_decline,
     ("POST /assignments/<id>/give-back", GivingBack): give_back,
     ("POST /assignments/<id>/replace", Replacement): replace,

@@ -84,6 +84,9 @@ WITHOUT_A_BODY = {
     f"POST /orders/{uuid4()}/continue-partial": Role.CUSTOMER,
     f"POST /bookings/{uuid4()}/continue-partial": Role.CUSTOMER,
     "DELETE /devices/a-token-of-fcm": Role.DRIVER,
+    "DELETE /webhooks/00000000-0000-0000-0000-000000000001": Role.ADMIN,
+    f"POST /webhooks/{uuid4()}/rotate-secret": Role.TRANSPORTER,
+    f"POST /webhooks/{uuid4()}/test": Role.CUSTOMER,
 }
 
 

@@ -76,6 +76,8 @@ class Scene:
         self.hold, self.slot = held["holdId"], held["truckRequestIds"][0]
         self.device = f"device-of-{self.customer}"
         done(self.customers.put(f"/devices/{self.device}", json={"platform": "android"}))
+        hook = {"url": "http://127.0.0.1:9/no-server", "events": ["truck_lost"]}
+        self.webhook = done(self.customers.post("/webhooks", json=hook))["id"]
 
     def _current(self) -> str | None:
         answer = self.customers.get("/broadcasts/current")
@@ -96,4 +98,5 @@ class Scene:
             done(self.fleet.http.get("/vehicles")),
             done(self.fleet.http.get("/drivers")),
             done(self.fleet.http.get("/assignments")),
+            {**done(self.customers.get(f"/webhooks/{self.webhook}")), "deliveredSeq": None},
         ]

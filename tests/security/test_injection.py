@@ -235,6 +235,9 @@ def writes() -> dict[str, tuple[str, str, dict[str, Any]]]:
         "PUT /transporter/availability": {"isAvailable": False},
         "PUT /driver/availability": {"isAvailable": False},
         "PUT /devices/{token}": {"platform": "ios"},
+        "POST /webhooks": {"url": "https://example.com/weelo", "events": ["*"]},
+        "PUT /webhooks/{id}": {"events": ["*"]},
+        "POST /webhooks/{id}/resend": {"fromSeq": 1, "toSeq": 2},
     }
     described = app().test_client().get("/openapi.json").get_json()["paths"]
     return {

@@ -33,6 +33,8 @@ BODIES: dict[str, Any] = {
     "PUT /vehicles/<vehicleNumber>": {"vehicleType": "open", "vehicleSubtype": "17 Feet"},
     "PUT /drivers/<driverId>": {"name": "A stranger's", "phone": "+91 80 9999 9999"},
     "PUT /devices/<token>": {"platform": "ios"},
+    "PUT /webhooks/<id>": {"isActive": False},
+    "POST /webhooks/<id>/resend": {"fromSeq": 1, "toSeq": 1},
 }
 
 # Path arguments that users choose themselves. For these the contract defines other answers than 404.
@@ -75,6 +77,7 @@ def theirs(scene: Scene, route: str) -> dict[str, str]:
         "holds": scene.hold,
         "assignments": scene.assignment,
         "commands": scene.command,
+        "webhooks": scene.webhook,
     }
     of = {
         "tripId": lambda: scene.trip,
@@ -134,6 +137,7 @@ def test_lists_hold_ones_own_alone(scene: Scene) -> None:
         scene.order,
         scene.assignment,
         scene.hold,
+        scene.webhook,
         str(scene.fleet.id),
         *scene.fleet.vehicles,
     ]

@@ -13,7 +13,7 @@ from pkgutil import iter_modules
 import weelo_workers.contracts
 
 ROOT = Path(__file__).parents[2]
-DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications")
+DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications", "webhooks")
 
 
 def import_all_contracts() -> None:

@@ -33,6 +33,7 @@ from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.wire import Request, rfc3339
 from weelo_workers.messaging import mailbox
 from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine, is_disconnect
+from weelo_workers.queries.webhooks import with_secret
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
             raise Rejected(Code.IDEMPOTENCY_CONFLICT, "Use a new key for a new request.")
         if posted.fresh:
             wake(command_id, command)
-        outcome = _outcome(posted.outcome, user, until, waiting)
+        outcome = with_secret(_outcome(posted.outcome, user, until, waiting))
     if wait is not None and outcome.status != "pending":
         return _answer(outcome, wait, replayed=not posted.fresh)
     return _accepted(outcome, replayed=not posted.fresh)
@@ -152,8 +153,10 @@ def _post(command: Command, user: Caller, command_id: UUID, fingerprint: str) ->
 
 
 def find(command_id: UUID, user: Caller) -> CommandOutcome | None:
+    """Return the outcome of this caller's command, with the secret of a webhook if it shows one; None without a command."""
     with autocommit_engine().connect() as connection:
-        return mailbox.find_outcome(connection, command_id, user.id)
+        outcome = mailbox.find_outcome(connection, command_id, user.id)
+    return with_secret(outcome) if outcome else None
 
 
 def _preferred_wait() -> int | None:

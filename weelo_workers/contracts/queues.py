@@ -2,7 +2,7 @@
 
 from typing import Final, Literal
 
-Queue = Literal["broadcasts", "offers", "trips", "fleet", "timers", "notifications"]
+Queue = Literal["broadcasts", "offers", "trips", "fleet", "timers", "notifications", "webhooks"]
 
 BROADCASTS: Final = "broadcasts"
 OFFERS: Final = "offers"
@@ -10,5 +10,6 @@ TRIPS: Final = "trips"
 FLEET: Final = "fleet"
 TIMERS: Final = "timers"
 NOTIFICATIONS: Final = "notifications"
+WEBHOOKS: Final = "webhooks"
 
-QUEUES: Final[tuple[Queue, ...]] = (BROADCASTS, OFFERS, TRIPS, FLEET, TIMERS, NOTIFICATIONS)
+QUEUES: Final[tuple[Queue, ...]] = (BROADCASTS, OFFERS, TRIPS, FLEET, TIMERS, NOTIFICATIONS, WEBHOOKS)

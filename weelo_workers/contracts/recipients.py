@@ -23,6 +23,12 @@ class ToCaller(Recipients):
     caller_id: UUID
 
 
+class ToUser(Recipients):
+    """One user, of any role."""
+
+    user_id: UUID
+
+
 class ToTransporter(Recipients):
     transporter_id: UUID
 

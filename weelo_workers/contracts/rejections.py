@@ -104,6 +104,12 @@ class Code(Enum):
         cause="No hold with this id exists, or it belongs to another transporter.",
         remedy="Use the `holdId` that the hold returned.",
     )
+    WEBHOOK_NOT_FOUND = CodeInfo(
+        404,
+        "Webhook not found",
+        cause="No webhook with this id exists, or it belongs to another user.",
+        remedy="Use an id from `GET /api/v1/webhooks` of the same user.",
+    )
     METHOD_NOT_ALLOWED = CodeInfo(
         405,
         "This path has no such method",
@@ -217,6 +223,12 @@ class Code(Enum):
         "Another fleet has registered this driver",
         cause="Another fleet has registered this driver.",
         remedy="Check the driver's id. If it is right, contact the operator.",
+    )
+    WEBHOOK_LIMIT = CodeInfo(
+        409,
+        "You have as many webhooks as a user may have",
+        cause="The user has the largest allowed number of webhooks.",
+        remedy="Delete one with `DELETE /api/v1/webhooks/{id}`, or change it with `PUT`.",
     )
     PAYLOAD_TOO_LARGE = CodeInfo(
         413,

@@ -186,6 +186,30 @@ class Platform(DescribedEnum):
     IOS = "ios", "iOS."
 
 
+class DisabledReason(DescribedEnum):
+    """Why a webhook is not active."""
+
+    OWNER = "owner", "The owner has set `isActive` to false."
+    GONE = "gone", "The endpoint answered 410."
+    FAILING = "failing", "No attempt has succeeded for 24 hours."
+
+
+class DeliveryKind(DescribedEnum):
+    """Why a message is posted to a webhook."""
+
+    LOG = "log", "It is the next line of the log."
+    RESEND = "resend", "The owner asked for this line once more."
+    TEST = "test", "The owner asked for a test."
+
+
+class DeliveryStatus(DescribedEnum):
+    """What has become of a message to a webhook."""
+
+    PENDING = "pending", "No attempt has been made yet."
+    FAILED = "failed", "The last attempt failed, or the webhook was disabled before the line was delivered."
+    SUCCEEDED = "succeeded", "The endpoint has received it."
+
+
 class Role(DescribedEnum):
     """The role of a user, from the claim `role` of the token."""
 

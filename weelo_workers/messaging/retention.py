@@ -1,7 +1,7 @@
 """The purger: deletes old rows in small batches.
 
-Events with their log lines, settled mailbox rows, records of repeated requests and records of transporters passed over
-are deleted after EVENT_RETENTION_DAYS. Finished broadcasts and all that belongs to them are deleted after
+Events with their log lines, settled mailbox rows, records of repeated requests, of transporters passed over and of
+deliveries to webhooks are deleted after EVENT_RETENTION_DAYS. Finished broadcasts and all that belongs to them are deleted after
 HISTORY_RETENTION_DAYS, if that is set. Each batch is deleted under an advisory lock, so that several purgers do not
 delete at the same time.
 """
@@ -70,6 +70,13 @@ _PASSED_OVER = text("""
                              ORDER BY at LIMIT :batch))
 """)
 
+_WEBHOOK_DELIVERIES = text("""
+    DELETE FROM webhook_deliveries
+     WHERE id IN (SELECT id FROM webhook_deliveries
+                   WHERE at < statement_timestamp() - make_interval(days => :days)
+                   ORDER BY at LIMIT :batch FOR UPDATE SKIP LOCKED)
+""")
+
 # Slots, holds, offers, history and assignments are deleted with the broadcast. A finished broadcast may still have live
 # assignments, and is kept until they have ended.
 _HISTORY = text(f"""
@@ -97,6 +104,7 @@ AGING = (
     PurgeRule("settled", _SETTLED, 1_000),
     PurgeRule("replays", _REPLAYS, 1_000),
     PurgeRule("passed over", _PASSED_OVER, 1_000),
+    PurgeRule("webhook deliveries", _WEBHOOK_DELIVERIES, 1_000),
 )
 # The batch is small, because each broadcast may have a thousand offers.
 HISTORY = PurgeRule("history", _HISTORY, 50)

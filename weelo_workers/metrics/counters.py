@@ -43,6 +43,18 @@ PUSHES = Counter(
     ["result"],
     registry=IN_THIS_PROCESS,
 )
+WEBHOOK_ATTEMPTS = Counter(
+    "weelo_webhook_attempts",
+    "Posts to webhooks by result: delivered; refused, gone (statuses); timeout, unreachable, forbidden (addresses)",
+    ["result"],
+    registry=IN_THIS_PROCESS,
+)
+WEBHOOK_SECONDS = Histogram(
+    "weelo_webhook_attempt_seconds",
+    "Seconds of a post to a webhook, from the look-up of its host to the answer",
+    buckets=_FAST,
+    registry=IN_THIS_PROCESS,
+)
 SWEPT = Counter("weelo_swept", "Overdue rows that the sweep took up", ["queue"], registry=IN_THIS_PROCESS)
 
 
@@ -55,6 +67,8 @@ def initialize() -> None:
         TIMERS_FIRED.labels(by)
     for result in ("sent", "later", "gone", "refused", "unsent"):
         PUSHES.labels(result)
+    for result in ("delivered", "refused", "gone", "timeout", "unreachable", "forbidden"):
+        WEBHOOK_ATTEMPTS.labels(result)
 
 
 def open_files() -> None:

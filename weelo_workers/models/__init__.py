@@ -7,6 +7,7 @@ from weelo_workers.models.fleet import Driver, Transporter, User, Vehicle
 from weelo_workers.models.log import EventRecord, LogHead, LogLine
 from weelo_workers.models.mailbox import MailboxRow, Replay
 from weelo_workers.models.trips import Assignment, driver_busy, slots_given_back, vehicle_busy
+from weelo_workers.models.webhooks import Webhook, WebhookDelivery
 
 __all__ = [
     "Assignment",
@@ -27,6 +28,8 @@ __all__ = [
     "TruckRequest",
     "User",
     "Vehicle",
+    "Webhook",
+    "WebhookDelivery",
     "driver_busy",
     "slots_given_back",
     "vehicle_busy",

@@ -84,6 +84,12 @@ class MailboxRow(Base):
             postgresql_where=text("settled_at IS NULL AND parked_at IS NULL"),
         ),
         Index("mailbox_unsettled_by_queue", "queue", "due_at", postgresql_where=text("settled_at IS NULL")),
+        # A transaction that writes a line for a webhook looks here for a delivery that has not begun.
+        Index(
+            "mailbox_deliveries_of_a_webhook",
+            text("(payload ->> 'webhook_id')"),
+            postgresql_where=text("settled_at IS NULL AND queue = 'webhooks'"),
+        ),
         Index("mailbox_parked_by_age", "parked_at", postgresql_where=text("parked_at IS NOT NULL")),
         Index("mailbox_settled_by_age", "settled_at", postgresql_where=text("settled_at IS NOT NULL")),
     )

@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
-from weelo_workers.contracts import broadcasts, fleet, offers, outcomes, trips
+from weelo_workers.contracts import broadcasts, fleet, offers, outcomes, trips, webhooks
 from weelo_workers.contracts.delivery import EventEnvelope
 from weelo_workers.contracts.event import Event
 from weelo_workers.contracts.recipients import (
@@ -25,6 +25,7 @@ from weelo_workers.contracts.recipients import (
     ToOffered,
     ToTransporter,
     ToTransportersWithTrucks,
+    ToUser,
 )
 from weelo_workers.contracts.statuses import AssignmentStatus
 from weelo_workers.contracts.wire import two_decimals
@@ -227,6 +228,11 @@ def transporter(session: Session, event: OfAssignment, to: Recipients) -> Mappin
     return {event.assignment.transporter_id: None}
 
 
+@audience(Nothing, ToUser, "the user concerned")
+def named_user(session: Session, event: Nothing, to: ToUser) -> Mapping[UUID, Own]:
+    return {to.user_id: None}
+
+
 @audience(Nothing, ToTransporter, "the transporter concerned")
 def named_transporter(session: Session, event: Nothing, to: ToTransporter) -> Mapping[UUID, Own]:
     return {to.transporter_id: None}
@@ -378,6 +384,7 @@ CATALOG: dict[type[Event], Route] = {
     trips.DriverTimedOut: Route("driver_timeout", (transporter,), pushed=always),
     broadcasts.BookingCompleted: Route("booking_completed", (customer, transporters_with_trucks)),
     trips.AssignmentStatusChanged: Route("assignment_status_changed", (customer, transporter, driver)),
+    webhooks.WebhookDisabled: Route("webhook_disabled", (named_user,)),
 }
 
 for _event, _route in CATALOG.items():

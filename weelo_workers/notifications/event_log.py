@@ -18,8 +18,10 @@ from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.delivery import EventEnvelope
 from weelo_workers.contracts.notifications import SendPushes
+from weelo_workers.contracts.webhooks import DeliverWebhook
 from weelo_workers.messaging.handlers import writes_events
 from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models.mailbox import as_sql, due, untroubled
 from weelo_workers.notifications import live_stream
 from weelo_workers.notifications.catalog import BY_NAME, Own
 
@@ -45,8 +47,10 @@ def write(uow: UnitOfWork, events: Sequence[EventEnvelope]) -> None:
     lines = _lines(uow.session, events)
     if not lines:
         return
-    numbered, reachable = _write(uow.session, lines)
+    numbered, reachable, webhooks = _write(uow.session, lines)
     _send_pushes(uow, numbered, reachable)
+    if webhooks:
+        _deliver_to_webhooks(uow, webhooks)
     # Sockets and waiting requests get the lines before the worker updates presence, which takes longer.
     uow.after_commit(lambda: live_stream.publish(_by_event(numbered)), first=True)
 
@@ -94,13 +98,18 @@ _WRITE = text("""
         FROM line JOIN numbered USING (user_id)
     )
     SELECT user_id, before, EXISTS (SELECT FROM devices WHERE devices.user_id = numbered.user_id) AS reachable,
+           (SELECT jsonb_object_agg(webhooks.id, webhooks.events) FROM webhooks
+             WHERE webhooks.user_id = numbered.user_id AND webhooks.is_active) AS webhooks,
            (SELECT set_config('idle_in_transaction_session_timeout', '2s', true)) AS idle_limit
       FROM numbered
 """)
 
 
-def _write(session: Session, lines: Sequence[Line]) -> tuple[list[tuple[int, Line]], set[UUID]]:
-    """Write events and lines, each line with its `seq`. Return the numbered lines, and the readers who have a device."""
+def _write(session: Session, lines: Sequence[Line]) -> tuple[list[tuple[int, Line]], set[UUID], list[str]]:
+    """Write events and lines, each line with its `seq`.
+
+    Return the numbered lines, the readers who have a device, and the ids of the webhooks that ask for one of the lines.
+    """
     by_user: dict[UUID, list[Line]] = defaultdict(list)
     for line in lines:
         by_user[line.user_id].append(line)
@@ -129,7 +138,14 @@ def _write(session: Session, lines: Sequence[Line]) -> tuple[list[tuple[int, Lin
         for user_id, own_lines in by_user.items()
         for nth, line in enumerate(own_lines, start=1)
     ]
-    return numbered, {head.user_id for head in heads if head.reachable}
+    reachable = {head.user_id for head in heads if head.reachable}
+    asked = [
+        webhook_id
+        for head in heads
+        for webhook_id, names in (head.webhooks or {}).items()
+        if not {"*", *(BY_NAME[line.envelope.event].name for line in by_user[head.user_id])}.isdisjoint(names)
+    ]
+    return numbered, reachable, asked
 
 
 def _json(rows: Iterable[Mapping[str, Any]]) -> str:
@@ -146,6 +162,25 @@ def _send_pushes(uow: UnitOfWork, numbered: Sequence[tuple[int, Line]], reachabl
     for lines in by_event.values():
         for first in range(0, len(lines), USERS_PER_PUSH):
             uow.send(_pushes(lines[first : first + USERS_PER_PUSH]))
+
+
+# Return the webhooks for which a delivery is stored that no worker executes yet, and keep workers from it until the end of
+# this transaction. So it will read the lines of this transaction. A delivery that is being executed is locked, and may
+# have read the log already.
+_DELIVERY_WAITS = text(f"""
+    SELECT payload->>'webhook_id' FROM mailbox
+     WHERE {as_sql(due())} AND queue = 'webhooks' AND payload->>'webhook_id' = ANY(:webhooks)
+       AND name = '{DeliverWebhook.name}' AND {as_sql(untroubled())}
+       FOR KEY SHARE SKIP LOCKED
+""")
+
+
+def _deliver_to_webhooks(uow: UnitOfWork, webhooks: Sequence[str]) -> None:
+    """Send a delivery for each of these webhooks, except those for which one is waiting already."""
+    waiting = set(uow.session.connection().execute(_DELIVERY_WAITS, {"webhooks": list(webhooks)}).scalars())
+    for webhook_id in webhooks:
+        if webhook_id not in waiting:
+            uow.send(DeliverWebhook(webhook_id=UUID(webhook_id)))
 
 
 def _pushes(lines: Sequence[tuple[int, Line]]) -> SendPushes:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from weelo_workers.contracts.broadcasts import ReofferBroadcast
+from weelo_workers.contracts.queues import WEBHOOKS
 from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, HoldStatus, TruckRequestStatus
 from weelo_workers.contracts.trips import ExpireAssignment, GiveBackStalled, RemindToStart, ReportStalled
 from weelo_workers.contracts.wire import rfc3339
@@ -85,6 +86,15 @@ INVARIANTS = {
            AND (b.reoffer_rounds > 0 AND b.radius_step = 0 AND b.state_changed_at < {_OVERDUE}
                 OR EXISTS (SELECT 1 FROM mailbox WHERE name = '{ReofferBroadcast.name}' AND {as_sql(unsettled())}
                               AND payload->>'truck_request_id' = t.id::text))""",
+    "{n} webhooks whose lines wait and that no command delivers": f"""
+        SELECT count(*) FROM webhooks w
+         WHERE w.is_active AND (w.lease_until IS NULL OR w.lease_until < {_OVERDUE})
+           AND EXISTS (SELECT 1 FROM log_lines l JOIN events e ON e.id = l.event_id
+                        WHERE l.user_id = w.user_id AND l.seq > w.delivered_seq AND e.at < {_OVERDUE}
+                          AND (w.events ? '*' OR w.events ? e.event))
+           AND NOT EXISTS (SELECT 1 FROM mailbox
+                            WHERE queue = '{WEBHOOKS}' AND {as_sql(unsettled())}
+                              AND payload->>'webhook_id' = w.id::text)""",
     "{n} users whose log does not end where its counter stands": """
         SELECT count(*) FROM log_heads h
          WHERE EXISTS (SELECT 1 FROM log_lines l WHERE l.user_id = h.user_id)
@@ -115,6 +125,8 @@ def warnings() -> list[str]:
     found: list[str] = []
     with suppress(DBAPIError), engine().connect() as connection:
         found += [f"database: {line}" for line in server.warnings(connection)]
+        if is_at_head(connection):
+            found += _failing_webhooks(connection)
     for variable, client in _redis_servers():
         with suppress(RedisError):
             memory: Any = client.info("memory")
@@ -125,6 +137,19 @@ def warnings() -> list[str]:
                     "use noeviction"
                 )
     return found
+
+
+def _failing_webhooks(connection: Connection) -> Iterator[str]:
+    """Yield one message if webhooks have been failing for an hour. Their owners have to repair their endpoints."""
+    failing = connection.execute(_FAILING_WEBHOOKS).one()
+    if failing.number:
+        yield f"webhooks: {failing.number} have been failing for an hour, the first since {_time(failing.since)}"
+
+
+_FAILING_WEBHOOKS = text("""
+    SELECT count(*) AS number, min(failing_since) AS since FROM webhooks
+     WHERE is_active AND failing_since < clock_timestamp() - interval '1 hour'
+""")
 
 
 def _further_database(url: str, check: Callable[[Connection], Iterator[str]]) -> Iterator[str]:

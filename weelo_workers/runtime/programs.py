@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from weelo_workers.contracts.queues import NOTIFICATIONS, QUEUES, Queue
+from weelo_workers.contracts.queues import NOTIFICATIONS, QUEUES, WEBHOOKS, Queue
 from weelo_workers.runtime.environment import for_server
 from weelo_workers.runtime.ports import free_port
 from weelo_workers.runtime.supervisor import Program
@@ -155,9 +155,10 @@ def _api(options: Options) -> Program:
 
 
 def _worker_of(queue: Queue, concurrency: int) -> Program:
-    # Workers for transitions use processes. The notifier uses threads, because it mostly waits for the database and
-    # FCM.
-    pool, size = ("threads", NOTIFIER_THREADS) if queue == NOTIFICATIONS else ("prefork", concurrency)
+    # Workers for transitions use processes. The workers of pushes and webhooks use threads, because they mostly wait for
+    # the database, FCM and endpoints.
+    waits = queue in (NOTIFICATIONS, WEBHOOKS)
+    pool, size = ("threads", NOTIFIER_THREADS) if waits else ("prefork", concurrency)
     return _worker(queue, [queue], pool, size)
 
 

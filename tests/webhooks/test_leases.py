@@ -1,0 +1,172 @@
+"""One sender at a time posts to a webhook: each line once and in order, and a crashed sender is replaced."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import event
+
+from tests.support.waiting import eventually
+from tests.support.webhook_receiver import WebhookReceiver
+from tests.webhooks.hooks import Hooks
+from weelo_workers.contracts.fleet import RegisterDevice
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.models.engine import engine
+from weelo_workers.webhooks import leases, sending
+
+
+def test_HOOK_01_two_senders_post_each_line_once_and_in_order(
+    hooks: Hooks, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every delivery is executed by both, and each line causes a further delivery while the receiver is slow."""
+    senders = [sending.Sender(), sending.Sender()]
+    turns = iter(range(10_000))
+    monkeypatch.setattr(sending, "sender", lambda: senders[next(turns) % 2])
+    receiver.seconds = 0.05
+    hooks.create(receiver.url)
+    for _ in range(40):
+        hooks.write()
+    eventually(lambda: len(receiver.messages) >= 41, within=30)
+    eventually(lambda: receiver.seqs() == hooks.log())
+    assert receiver.most_at_once == 1
+    assert len(hooks.log()) == 41
+
+
+def test_of_many_at_once_one_takes_the_lease(hooks: Hooks, receiver: WebhookReceiver) -> None:
+    webhook = hooks.create(receiver.url)
+
+    def take() -> bool:
+        token = uuid4()
+        with engine().begin() as connection:
+            lease = leases.take(connection, webhook, token)
+        return lease is not None and lease.token == token
+
+    assert hooks.world.race(*[take] * 8).count(True) == 1
+
+
+def test_a_sender_that_has_lost_its_lease_records_nothing(hooks: Hooks, receiver: WebhookReceiver) -> None:
+    webhook = hooks.create(receiver.url)
+    old, new = uuid4(), uuid4()
+    with engine().begin() as connection:
+        assert leases.take(connection, webhook, old) is not None
+    hooks.end_leases()
+    with engine().begin() as connection:
+        lease = leases.take(connection, webhook, new)
+        assert lease is not None and lease.token == new
+        line = leases.Line(1, {"id": str(uuid4()), "event": "command_settled"})
+        assert not leases.record_success(connection, webhook, old, line, 200)
+        assert leases.next_work(connection, webhook, old) is None
+        leases.give_up(connection, webhook, old)
+        leases.skip(connection, webhook, old, 9)
+    row = hooks.row(webhook)
+    assert (row.delivered_seq, row.lease_token) == (0, new)
+    assert hooks.deliveries(webhook, "succeeded") == []
+
+
+def test_HOOK_01_a_crash_between_post_and_record_posts_the_line_again_with_the_same_id(
+    hooks: Hooks, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sender records nothing more. Only the command that is due at the end of the lease goes on."""
+    webhook = hooks.create(receiver.url)
+    crashed = threading.Event()
+    record = leases.record_success
+
+    def crash(*_: object) -> bool:
+        crashed.set()
+        raise RuntimeError("the process ends here")
+
+    monkeypatch.setattr(leases, "record_success", crash)
+    hooks.world.drain()
+    assert crashed.wait(10)
+    monkeypatch.setattr(leases, "record_success", record)
+    hooks.world.drain()
+    assert receiver.seqs() == [1]
+    hooks.end_leases()
+    hooks.shift(21)
+    hooks.has_delivered(webhook, 1)
+    assert receiver.seqs() == [1, 1]
+    first, second = receiver.messages
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+
+
+def test_the_check_of_a_lease_repeats_itself_while_its_holder_is_at_work(
+    hooks: Hooks, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "start", lambda *_: None)
+    webhook = hooks.create(receiver.url)
+    hooks.world.drain()
+    token = hooks.row(webhook).lease_token
+    checks = "SELECT count(*) FROM mailbox WHERE payload->>'lease' = :token AND settled_at IS NULL"
+    assert hooks.world.value(checks, token=str(token)) == 1
+    hooks.world.tick(25)
+    assert hooks.row(webhook).lease_token == token
+    assert hooks.world.value(checks, token=str(token)) == 1
+
+
+def test_a_lease_that_is_given_up_leaves_no_command_behind(hooks: Hooks, receiver: WebhookReceiver) -> None:
+    webhook = hooks.create(receiver.url)
+    hooks.has_delivered(webhook, 1)
+    waiting = "SELECT count(*) FROM mailbox WHERE settled_at IS NULL AND payload ? 'lease' AND payload->>'lease' IS NOT NULL"
+    eventually(lambda: hooks.world.value(waiting) == 0)
+
+
+def test_a_line_written_while_the_lease_is_given_up_is_posted(
+    hooks: Hooks, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The line is committed after the sender has looked for lines, and before it gives the lease up."""
+    webhook = hooks.create(receiver.url)
+    hooks.has_delivered(webhook, 1)
+    give_up, written = leases.give_up, threading.Event()
+    delivered = []
+
+    def write_first(*arguments: Any) -> None:
+        if not written.is_set():
+            written.set()
+            writer = threading.Thread(target=hooks.write)
+            writer.start()
+            delivered.append(writer)
+            # The line is committed; its delivery waits for the row that this transaction has locked.
+            eventually(partial(_waits_for_the_row, hooks))
+        give_up(*arguments)
+
+    monkeypatch.setattr(leases, "give_up", write_first)
+    hooks.write()
+    eventually(lambda: delivered and not delivered[0].is_alive())
+    eventually(lambda: receiver.seqs() == [1, 2, 3])
+
+
+def _waits_for_the_row(hooks: Hooks) -> bool:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%UPDATE webhooks%'"
+    return bool(hooks.world.value(waiting))
+
+
+def test_many_lines_need_one_delivery_as_long_as_none_has_begun(
+    hooks: Hooks, receiver: WebhookReceiver
+) -> None:
+    webhook = hooks.create(receiver.url)
+    hooks.has_delivered(webhook, 1)
+    for number in range(10):
+        command = RegisterDevice(user_id=hooks.user, token=f"token {number}", platform="ios")
+        hooks.world.execute(command, hooks.user, Role.CUSTOMER)
+    waiting = "SELECT count(*) FROM mailbox WHERE name = 'webhooks.deliver' AND settled_at IS NULL AND due_at <= now()"
+    assert hooks.world.value(waiting) == 1
+    hooks.has_delivered(webhook, 11)
+    assert receiver.seqs() == hooks.log()
+
+
+def test_a_user_without_webhooks_costs_no_further_statement(hooks: Hooks) -> None:
+    statements: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        statements.append(statement)
+
+    event.listen(hooks.world.engine, "before_cursor_execute", note)
+    try:
+        hooks.write()
+    finally:
+        event.remove(hooks.world.engine, "before_cursor_execute", note)
+    assert len([each for each in statements if "webhooks" in each]) == 1  # the one that writes the lines

@@ -1,0 +1,190 @@
+"""What an owner does with webhooks: secrets and their rotation, tests, resending, limits."""
+
+from __future__ import annotations
+
+from typing import get_args
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+from standardwebhooks import WebhookVerificationError
+
+from tests.support.waiting import eventually
+from tests.support.webhook_receiver import SilentEndpoint, WebhookReceiver
+from tests.webhooks.hooks import Hooks
+from weelo_workers.contracts.webhooks import CreateWebhook, EventName, NewWebhook
+from weelo_workers.lifecycles.webhook import MAX_OLD_SECRETS
+from weelo_workers.notifications.catalog import CATALOG
+from weelo_workers.webhooks import create
+
+
+def test_a_webhook_may_ask_for_every_event_of_the_catalog() -> None:
+    assert set(get_args(EventName)) == {"*", *(route.name for route in CATALOG.values())}
+
+
+def test_the_secret_is_in_no_row(hooks: Hooks, receiver: WebhookReceiver) -> None:
+    """Neither the outcome, nor the log, nor a webhook has it: it is derived whenever it is shown or used."""
+    created = hooks.created(receiver.url)
+    rotated = hooks.rotate(hooks.world.value("SELECT id FROM webhooks"))
+    hooks.world.drain()
+    eventually(lambda: len(receiver.messages) == 2)
+    for secret in (created["secret"], rotated.result["secret"]):
+        assert secret.startswith("whsec_")
+        for table in ("mailbox", "events", "webhooks", "webhook_deliveries"):
+            rows = hooks.world.rows(f"SELECT t::text AS row FROM {table} t")
+            assert not [row for row in rows if secret in row.row or secret[6:] in row.row]
+        assert not [message for message in receiver.messages if secret.encode() in message.body]
+
+
+def test_after_a_rotation_both_secrets_verify_for_24_hours(hooks: Hooks, receiver: WebhookReceiver) -> None:
+    first = hooks.created(receiver.url)["secret"]
+    webhook = hooks.world.value("SELECT id FROM webhooks")
+    hooks.has_delivered(webhook, 1)
+    second = hooks.rotate(webhook).result["secret"]
+    third = hooks.rotate(webhook).result["secret"]
+    assert len({first, second, third}) == 3
+    hooks.has_delivered(webhook, 3)
+    message = receiver.messages[-1]
+    for secret in (first, second, third):
+        message.verify(secret)
+    assert len(message.headers["webhook-signature"].split(" ")) == 3
+    with hooks.world.engine.begin() as connection:
+        past = "UPDATE webhooks SET old_secrets = jsonb_set(old_secrets, '{0,until}', '\"2020-01-01T00:00:00.000Z\"')"
+        connection.execute(text(past))
+    hooks.write()
+    hooks.has_delivered(webhook, 4)
+    message = receiver.messages[-1]
+    message.verify(second)
+    message.verify(third)
+    with pytest.raises(WebhookVerificationError):
+        message.verify(first)
+
+
+def test_too_many_rotations_have_to_wait(hooks: Hooks, receiver: WebhookReceiver) -> None:
+    webhook = hooks.create(receiver.url)
+    for _ in range(MAX_OLD_SECRETS):
+        assert hooks.rotate(webhook).status == "succeeded"
+    refused = hooks.rotate(webhook)
+    assert refused.error["code"] == "TOO_EARLY"
+    assert 86_000 < refused.error["retryAfter"] <= 86_401
+
+
+def test_a_test_reports_how_the_endpoint_answered(hooks: Hooks, receiver: WebhookReceiver) -> None:
+    created = hooks.created(receiver.url, "truck_confirmed")
+    webhook = hooks.world.value("SELECT id FROM webhooks")
+    result = hooks.test(webhook).result
+    assert (result["delivered"], result["httpStatus"], result["error"]) == (True, 200, None)
+    [message] = receiver.messages
+    message.verify(created["secret"])
+    assert message.frame["event"] == "webhook_test" and message.frame["seq"] is None
+    assert message.frame["data"] == {"webhookId": str(webhook)}
+    assert message.headers["webhook-id"] == message.frame["id"] == result["eventId"]
+    receiver.status = 418
+    result = hooks.test(webhook).result
+    assert (result["delivered"], result["httpStatus"]) == (False, 418)
+    kinds = [(each["kind"], each["status"]) for each in hooks.deliveries(webhook)]
+    assert kinds == [("test", "failed"), ("test", "succeeded")]
+
+
+def test_a_test_that_succeeds_ends_the_pause_of_a_failing_webhook(
+    hooks: Hooks, receiver: WebhookReceiver
+) -> None:
+    receiver.status = 500
+    webhook = hooks.create(receiver.url)
+    hooks.world.drain()
+    hooks.has_failed(webhook)
+    receiver.status = 200
+    assert hooks.test(webhook).result["delivered"]
+    hooks.world.drain()
+    eventually(lambda: [seq for seq in receiver.seqs() if seq is not None][1:] == hooks.log())
+
+
+def test_tests_of_endpoints_that_never_answer_are_limited(hooks: Hooks) -> None:
+    silent = SilentEndpoint()
+    webhook = hooks.create(silent.url)
+    outcomes = hooks.world.race(*[lambda: hooks.test(webhook)] * 3)
+    codes = [each.error["code"] for each in outcomes if each.error]
+    assert codes == ["RATE_LIMITED"]
+    assert [each.result["error"] for each in outcomes if each.result] == ["no answer within 10 s"] * 2
+    silent.close()
+
+
+def test_lines_are_resent_with_the_same_ids(hooks: Hooks, receiver: WebhookReceiver) -> None:
+    webhook = hooks.create(receiver.url)
+    hooks.write(4)
+    hooks.has_delivered(webhook, 5)
+    first = {each.frame["seq"]: each.headers["webhook-id"] for each in receiver.messages}
+    receiver.messages.clear()
+    outcome = hooks.resend(webhook, 2, 3)
+    assert outcome.result == {"id": str(webhook), "fromSeq": 2, "toSeq": 3, "lines": 2}
+    hooks.has_delivered(webhook, 6)
+    assert receiver.seqs() == [2, 3, 6]
+    assert {each.frame["seq"]: each.headers["webhook-id"] for each in receiver.messages[:2]} == {
+        seq: first[seq] for seq in (2, 3)
+    }
+    resent = [each for each in hooks.deliveries(webhook) if each["kind"] == "resend"]
+    assert [(each["seq"], each["status"]) for each in resent] == [(3, "succeeded"), (2, "succeeded")]
+
+
+def test_a_resend_that_fails_is_listed_and_does_not_move_the_cursor(
+    hooks: Hooks, receiver: WebhookReceiver
+) -> None:
+    webhook = hooks.create(receiver.url)
+    hooks.write(3)
+    hooks.has_delivered(webhook, 4)
+    receiver.answer = lambda message: 500 if message.frame["seq"] < 5 else 200
+    hooks.resend(webhook, 1, 3)
+    hooks.has_delivered(webhook, 5)
+    failed = hooks.deliveries(webhook, "failed")
+    assert sorted((each["seq"], each["attempts"]) for each in failed) == [(1, 1), (2, 0), (3, 0)]
+    assert receiver.seqs() == [1, 2, 3, 4, 1, 5]
+    assert hooks.row(webhook).is_active
+
+
+def test_a_webhook_that_is_not_active_resends_nothing(hooks: Hooks, receiver: WebhookReceiver) -> None:
+    webhook = hooks.create(receiver.url)
+    hooks.update(webhook, isActive=False)
+    assert hooks.resend(webhook, 1, 1).error["code"] == "INVALID_TRANSITION"
+
+
+def test_a_new_url_of_a_failing_webhook_is_tried_at_once(hooks: Hooks, receiver: WebhookReceiver) -> None:
+    webhook = hooks.create("http://127.0.0.1:9/nothing")
+    hooks.world.drain()
+    hooks.has_failed(webhook)
+    hooks.update(webhook, url=receiver.url)
+    hooks.has_delivered(webhook, 2)
+    assert receiver.seqs() == hooks.log()
+
+
+def test_the_number_of_webhooks_is_limited_exactly(
+    hooks: Hooks, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(create, "MAX_WEBHOOKS", 3)
+    hooks.create(receiver.url)
+    command = CreateWebhook(user_id=hooks.user, details=NewWebhook(url=receiver.url, events=("*",)))
+    outcomes = hooks.world.race(*[lambda: hooks.execute(command)] * 5)
+    assert [each.error["code"] for each in outcomes if each.error] == ["WEBHOOK_LIMIT"] * 3
+    assert hooks.world.value("SELECT count(*) FROM webhooks") == 3
+
+
+def test_a_webhook_of_another_user_is_not_found(hooks: Hooks, receiver: WebhookReceiver) -> None:
+    webhook = hooks.create(receiver.url)
+    stranger = Hooks(hooks.world)
+    for outcome in (
+        stranger.update(webhook, isActive=False),
+        stranger.delete(webhook),
+        stranger.rotate(webhook),
+        stranger.resend(webhook, 1, 1),
+        stranger.test(webhook),
+        hooks.delete(uuid4()),
+    ):
+        assert outcome.error["code"] == "WEBHOOK_NOT_FOUND"
+
+
+def test_a_new_url_does_not_activate_a_webhook_that_is_paused(
+    hooks: Hooks, receiver: WebhookReceiver
+) -> None:
+    webhook = hooks.create(receiver.url)
+    paused = hooks.update(webhook, url=receiver.url + "/new", isActive=False).result
+    assert (paused["isActive"], paused["url"]) == (False, receiver.url + "/new")
+    assert hooks.update(webhook, url=receiver.url).result["isActive"] is False

@@ -1,0 +1,126 @@
+"""Webhooks of the caller, and their deliveries."""
+
+from flask import Response
+from pydantic import Field
+
+from weelo_api.commands.gateway import submit
+from weelo_api.http.access import anyone, caller
+from weelo_api.views.common import (
+    Accepted,
+    ById,
+    PageOf,
+    Paging,
+    blueprint,
+    json_or_404,
+    page,
+    primary_session,
+)
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.statuses import DeliveryStatus
+from weelo_workers.contracts.webhooks import (
+    CreateWebhook,
+    DeletedWebhookView,
+    DeleteWebhook,
+    DeliveryView,
+    NewWebhook,
+    ResendLines,
+    ResendRange,
+    ResendView,
+    RotateSecret,
+    SendTest,
+    UpdateWebhook,
+    WebhookChanges,
+    WebhookTestView,
+    WebhookView,
+    WebhookWithSecretView,
+    fault_in_production,
+)
+from weelo_workers.queries import webhooks as queries
+from weelo_workers.settings import settings
+
+api = blueprint("webhooks")
+
+
+class DeliveriesQuery(Paging):
+    status: DeliveryStatus | None = Field(default=None, description="only deliveries with this status")
+
+
+@api.post("/webhooks", responses={201: WebhookWithSecretView, 202: Accepted})
+@anyone
+def create_webhook(body: NewWebhook) -> Response:
+    """Register an endpoint for the caller's events. Only this answer and that of `rotate-secret` have the secret."""
+    _check_url(body.url)
+    return submit(CreateWebhook(user_id=caller().id, details=body), body)
+
+
+@api.get("/webhooks", responses={200: PageOf[WebhookView]})
+@anyone
+def webhooks(query: Paging) -> Response:
+    """Return the caller's webhooks, newest first."""
+    with primary_session() as session:
+        return page(queries.webhooks(session, caller().id, query.page_request()))
+
+
+@api.get("/webhooks/<id>", responses={200: WebhookView})
+@anyone
+def webhook(path: ById) -> Response:
+    """Return one of the caller's webhooks."""
+    with primary_session() as session:
+        found = queries.own_webhook(session, path.id, caller().id)
+        return json_or_404(queries.webhook_view(found).json_dict() if found else None, Code.WEBHOOK_NOT_FOUND)
+
+
+@api.put("/webhooks/<id>", responses={200: WebhookView, 202: Accepted})
+@anyone
+def update_webhook(path: ById, body: WebhookChanges) -> Response:
+    """Change the given fields. `isActive: true` re-activates a webhook; it goes on after the last line it received."""
+    if body.url is not None:
+        _check_url(body.url)
+    return submit(UpdateWebhook(webhook_id=path.id, user_id=caller().id, changes=body), body)
+
+
+@api.delete("/webhooks/<id>", responses={200: DeletedWebhookView, 202: Accepted})
+@anyone
+def delete_webhook(path: ById) -> Response:
+    """Delete a webhook and the records of its deliveries."""
+    return submit(DeleteWebhook(webhook_id=path.id, user_id=caller().id))
+
+
+@api.post("/webhooks/<id>/rotate-secret", responses={200: WebhookWithSecretView, 202: Accepted})
+@anyone
+def rotate_webhook_secret(path: ById) -> Response:
+    """Make a new secret. For 24 hours the earlier one signs as well."""
+    return submit(RotateSecret(webhook_id=path.id, user_id=caller().id))
+
+
+@api.get("/webhooks/<id>/deliveries", responses={200: PageOf[DeliveryView]})
+@anyone
+def webhook_deliveries(path: ById, query: DeliveriesQuery) -> Response:
+    """Return what was posted and what is still to be posted, newest first."""
+    with primary_session() as session:
+        found = queries.own_webhook(session, path.id, caller().id)
+        if found is None:
+            raise Rejected(Code.WEBHOOK_NOT_FOUND)
+        return page(queries.deliveries(session, found, query.status, query.page_request()))
+
+
+@api.post("/webhooks/<id>/resend", responses={200: ResendView, 202: Accepted})
+@anyone
+def resend_to_webhook(path: ById, body: ResendRange) -> Response:
+    """Post these lines of the caller's log once more, with the same ids."""
+    return submit(ResendLines(webhook_id=path.id, user_id=caller().id, lines=body), body)
+
+
+@api.post("/webhooks/<id>/test", responses={200: WebhookTestView, 202: Accepted})
+@anyone
+def test_webhook(path: ById) -> Response:
+    """Post the event `webhook_test` at once, and return how the endpoint answered."""
+    return submit(SendTest(webhook_id=path.id, user_id=caller().id))
+
+
+def _check_url(url: str) -> None:
+    """Raise Rejected(VALIDATION_ERROR) for a URL that must not be called in production."""
+    if settings().weelo_env == "production" and (fault := fault_in_production(url)):
+        raise Rejected(
+            Code.VALIDATION_ERROR, f"url: {fault}", {"errors": [{"field": "url", "message": fault}]}
+        )

@@ -1,0 +1,34 @@
+"""Handler: begin to post the lines that a webhook has not received yet."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from uuid import uuid4
+
+from weelo_workers.contracts.webhooks import DeliverWebhook
+from weelo_workers.messaging.handlers import handles
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.webhooks import leases, sending
+
+# The command that checks a lease comes this long after the end of the lease.
+MARGIN_SECONDS = 0.5
+
+
+@handles(DeliverWebhook)
+def deliver(command: DeliverWebhook, uow: UnitOfWork) -> None:
+    """Take the lease of the webhook, and post its lines after the commit, in this process.
+
+    Nothing happens if the webhook is not active, is in its pause after a failure, or if another sender has the lease:
+    that sender finds the new lines before it gives the lease up. If a sender crashes, the lease ends, and the command
+    that was sent for that moment begins anew.
+    """
+    token = uuid4()
+    lease = leases.take(uow.session.connection(), command.webhook_id, token, at_once=command.at_once)
+    if lease is None:
+        return
+    if lease.token in (token, command.lease):
+        check = DeliverWebhook(webhook_id=command.webhook_id, lease=lease.token)
+        uow.send(check, at=uow.now + timedelta(seconds=lease.seconds_left + MARGIN_SECONDS))
+    if lease.token == token:
+        uow.after_commit(partial(sending.start, command.webhook_id, token))

@@ -1,0 +1,209 @@
+"""Posts one message to a user's endpoint: to a checked address, within a time limit, without redirects and proxies."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import httpcore
+import httpx
+
+from weelo_workers import __version__
+from weelo_workers.contracts.addresses import is_public
+from weelo_workers.contracts.webhooks import fault_in_production
+from weelo_workers.lifecycles import webhook as rules
+
+ATTEMPT_SECONDS = 10.0
+"""The limit for a whole attempt, including the look-up of the host and the TLS handshake."""
+
+# One address that does not answer leaves time for another one of the same host.
+CONNECT_SECONDS = 4.0
+# An endpoint that answers at length is cut off. Its status counts, its body does not.
+MAX_ANSWER_BYTES = 4_096
+ANSWER_SECONDS = 1.0
+
+# A look-up cannot be cancelled, and a name server that does not answer keeps its thread for up to half a minute. With few
+# threads such names would delay the look-ups of others.
+LOOK_UP_THREADS = 100
+_look_ups = ThreadPoolExecutor(LOOK_UP_THREADS, thread_name_prefix="look-up")
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The result of an attempt. `error`: why it failed, None if the status is 200 to 299."""
+
+    http_status: int | None
+    error: str | None
+    result: str
+    """A word for the metrics: `delivered`, `refused`, `gone`, `timeout`, `unreachable` or `forbidden`."""
+    seconds: float
+
+    @property
+    def delivered(self) -> bool:
+        return self.error is None
+
+    @property
+    def gone(self) -> bool:
+        return self.http_status == httpx.codes.GONE
+
+
+class ForbiddenAddress(Exception):
+    """The host has an address that must not be called in production."""
+
+
+async def resolve(host: str, port: int) -> Sequence[str]:
+    """Return the addresses of a host. Raises OSError if it has none."""
+    found = await asyncio.get_running_loop().run_in_executor(
+        _look_ups, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    )
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+class CheckedBackend(httpcore.AsyncNetworkBackend):
+    """Connects to an address that this class has looked up and checked itself.
+
+    So a name server that gives another address a moment later has no effect.
+    """
+
+    def __init__(self, resolve: Resolve, *, public_only: bool) -> None:
+        """`public_only`: every address of the host has to be a public one."""
+        self._resolve, self._public_only = resolve, public_only
+        self._network = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        addresses = await self._resolve(host, port)
+        if not addresses:
+            raise httpcore.ConnectError("the host has no address")
+        # All addresses are checked: a host with one forbidden address is refused, whichever would be tried first.
+        if self._public_only and not all(is_public(address) for address in addresses):
+            raise ForbiddenAddress
+        failure: Exception = httpcore.ConnectError()
+        for address in addresses:
+            try:
+                return await self._network.connect_tcp(
+                    address, port, timeout=timeout, local_address=local_address, socket_options=socket_options
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as refused:
+                failure = refused
+        raise failure
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+@lru_cache(maxsize=1)
+def tls() -> ssl.SSLContext:
+    """Return the TLS context: the authorities of SSL_CERT_FILE or SSL_CERT_DIR if one is set, else those of certifi."""
+    return httpx.create_ssl_context()
+
+
+def headers(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """Return the headers of a message, with one signature per secret."""
+    return {
+        "content-type": "application/json",
+        "user-agent": f"Weelo/{__version__}",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": " ".join(
+            rules.signature(secret, message_id, timestamp, body) for secret in secrets
+        ),
+    }
+
+
+async def post(
+    url: str,
+    secrets: Sequence[str],
+    message_id: str,
+    body: bytes,
+    *,
+    in_production: bool,
+    resolve: Resolve = resolve,
+) -> Answer:
+    """Post one message, and return the result. Raises nothing: every failure is a result."""
+    began = time.monotonic()
+    status: int | None = None
+    fault = fault_in_production(url) if in_production else None
+    result = "forbidden"
+    error: str | None = f"the URL {fault}"
+    if fault is None:
+        # The receiver compares the timestamp with its own clock, so it is the time of this machine.
+        signed = headers(secrets, message_id, int(time.time()), body)
+        network = CheckedBackend(resolve, public_only=in_production)
+        try:
+            async with asyncio.timeout(ATTEMPT_SECONDS):
+                status = await _status(url, signed, body, network)
+        except (TimeoutError, httpcore.TimeoutException):
+            result, error = "timeout", f"no answer within {ATTEMPT_SECONDS:g} s"
+        except ForbiddenAddress:
+            error = "the host has an address that is not public"
+        except Exception as failure:  # noqa: BLE001 (no answer of an endpoint may stop the sender)
+            result, error = "unreachable", _line(failure)
+        else:
+            result, error = _judged(status)
+    return Answer(status, error, result, time.monotonic() - began)
+
+
+def _judged(status: int) -> tuple[str, str | None]:
+    """Return the word for the metrics, and the error; no error for a status from 200 to 299."""
+    if 200 <= status <= 299:
+        return "delivered", None
+    return ("gone" if status == httpx.codes.GONE else "refused"), f"the endpoint answered {status}"
+
+
+async def _status(url: str, headers: dict[str, str], body: bytes, network: CheckedBackend) -> int:
+    """Return the status that the endpoint answers with."""
+    parts = httpx.URL(url)
+    target = httpcore.URL(
+        scheme=parts.raw_scheme, host=parts.raw_host, port=parts.port, target=parts.raw_path
+    )
+    sent = [(b"host", parts.netloc), *((name.encode(), value.encode()) for name, value in headers.items())]
+    limits = {"connect": CONNECT_SECONDS, "read": ATTEMPT_SECONDS, "write": ATTEMPT_SECONDS}
+    # Each attempt has a connection of its own, so that the address is looked up and checked each time.
+    async with (
+        httpcore.AsyncConnectionPool(
+            ssl_context=tls() if parts.scheme == "https" else None, network_backend=network
+        ) as pool,
+        pool.stream(
+            "POST",
+            target,
+            headers=[*sent, (b"content-length", str(len(body)).encode())],
+            content=body,
+            extensions={"timeout": limits},
+        ) as response,
+    ):
+        with suppress(Exception):
+            await _read_some(response)
+        return response.status
+
+
+async def _read_some(response: httpcore.Response) -> None:
+    """Read a short body, so that the endpoint sees its answer received."""
+    read = 0
+    async with asyncio.timeout(ANSWER_SECONDS):
+        async for chunk in response.aiter_stream():
+            read += len(chunk)
+            if read > MAX_ANSWER_BYTES:
+                return
+
+
+def _line(failure: Exception) -> str:
+    """Return the failure in one line of at most 200 characters."""
+    text = " ".join(str(failure).split()) or type(failure).__name__
+    return text[:200]

@@ -1,0 +1,84 @@
+"""Handler: post a test event to a webhook, and return how the endpoint answered."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime
+from uuid import uuid4
+
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.statuses import DeliveryKind, DeliveryStatus
+from weelo_workers.contracts.webhooks import (
+    TEST_EVENT,
+    DeliverWebhook,
+    SendTest,
+    WebhookTestView,
+    frame_of_test,
+)
+from weelo_workers.contracts.wire import rfc3339
+from weelo_workers.lifecycles import webhook as rules
+from weelo_workers.messaging.handlers import handles
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import WebhookDelivery
+from weelo_workers.settings import settings
+from weelo_workers.webhooks.locking import read_own_webhook
+from weelo_workers.webhooks.sending import sender
+
+# Each test keeps a background thread of the worker for up to 10 s. The others stay free for deliveries.
+TESTS_AT_ONCE = 2
+_places = threading.BoundedSemaphore(TESTS_AT_ONCE)
+RETRY_AFTER_SECONDS = 10
+
+
+@handles(SendTest)
+def send_test(command: SendTest, uow: UnitOfWork) -> WebhookTestView:
+    """Post the event `webhook_test`, also to a webhook that is not active, and record the result.
+
+    A success ends the pause of a failing webhook. Raises Rejected: WEBHOOK_NOT_FOUND, or RATE_LIMITED if this process
+    waits for other tests.
+    """
+    if not _places.acquire(blocking=False):
+        raise Rejected(
+            Code.RATE_LIMITED,
+            "Other tests are waiting for their endpoints.",
+            {"retryAfter": RETRY_AFTER_SECONDS},
+        )
+    try:
+        return _post_and_record(command, uow)
+    finally:
+        _places.release()
+
+
+def _post_and_record(command: SendTest, uow: UnitOfWork) -> WebhookTestView:
+    webhook = read_own_webhook(uow, command.webhook_id, command.user_id)
+    old = [each["version"] for each in webhook.old_secrets if datetime.fromisoformat(each["until"]) > uow.now]
+    key = settings().webhook_key
+    secrets = [rules.secret(key, webhook.id, version) for version in (webhook.secret_version, *reversed(old))]
+    event_id = uuid4()
+    frame = frame_of_test(event_id, webhook.id, rfc3339(uow.now))
+    answer = sender().post_now(webhook.url, secrets, str(event_id), frame)
+    uow.refresh_now()
+    uow.add(
+        WebhookDelivery(
+            id=uuid4(),
+            webhook_id=webhook.id,
+            event_id=event_id,
+            event=TEST_EVENT,
+            kind=DeliveryKind.TEST,
+            status=DeliveryStatus.SUCCEEDED if answer.delivered else DeliveryStatus.FAILED,
+            attempts=1,
+            http_status=answer.http_status,
+            error=answer.error,
+            at=uow.now,
+        )
+    )
+    if answer.delivered and webhook.is_active:
+        uow.send(DeliverWebhook(webhook_id=webhook.id, at_once=True))
+    return WebhookTestView(
+        id=webhook.id,
+        event_id=event_id,
+        delivered=answer.delivered,
+        http_status=answer.http_status,
+        error=answer.error,
+        seconds=round(answer.seconds, 3),
+    )

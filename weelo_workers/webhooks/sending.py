@@ -1,0 +1,152 @@
+"""Posts the lines of webhooks, in an event loop in a thread of its own, one task per webhook.
+
+So an endpoint that does not answer delays neither other endpoints nor the worker's commands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
+from typing import Any, TypeVar
+from uuid import UUID
+
+from pydantic_core import to_json
+
+from weelo_workers.lifecycles import webhook as rules
+from weelo_workers.metrics import counters
+from weelo_workers.models.engine import DATABASE_ERRORS, engine
+from weelo_workers.settings import settings
+from weelo_workers.webhooks import leases
+from weelo_workers.webhooks.leases import Line, Work
+from weelo_workers.webhooks.posting import Answer, post
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+DATABASE_THREADS = 4
+# An attempt begins at most this long after the lease was extended, so that it ends before the lease does.
+EXTEND_AFTER_SECONDS = 4.0
+
+
+class Sender:
+    """An event loop in a thread. Its methods may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._database = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="webhooks")
+        self._tasks: set[asyncio.Task[None]] = set()
+        threading.Thread(target=self._loop.run_forever, name="webhooks", daemon=True).start()
+
+    def start(self, webhook_id: UUID, token: UUID) -> None:
+        """Begin to post what this webhook has not received. The caller has taken the lease with this token."""
+        self._loop.call_soon_threadsafe(self._begin, webhook_id, token)
+
+    def post_now(self, url: str, secrets: list[str], message_id: str, body: dict[str, Any]) -> Answer:
+        """Post one message, and wait for the answer."""
+        posting = _post(url, secrets, message_id, body)
+        return asyncio.run_coroutine_threadsafe(posting, self._loop).result()
+
+    def _begin(self, webhook_id: UUID, token: UUID) -> None:
+        task = self._loop.create_task(self._deliver(webhook_id, token))
+        self._tasks.add(task)  # The loop itself has only weak references to tasks.
+        task.add_done_callback(self._tasks.discard)
+
+    async def _deliver(self, webhook_id: UUID, token: UUID) -> None:
+        """Post line after line until none is left, one fails, or the lease is lost."""
+        try:
+            while (work := await self._in_database(leases.next_work, webhook_id, token)) is not None:
+                if not await self._post_all(webhook_id, token, work):
+                    return
+        except DATABASE_ERRORS as error:
+            # The lease ends soon, and the command that was sent for that moment begins anew.
+            log.warning("a webhook waits for the database: %s", str(error).splitlines()[0])
+        except Exception:
+            log.exception("the deliveries of webhook %s stopped", webhook_id)
+
+    async def _post_all(self, webhook_id: UUID, token: UUID, work: Work) -> bool:
+        """Post these lines in order. Return whether to look for further work."""
+        secrets = [
+            rules.secret(settings().webhook_key, webhook_id, version) for version in work.secret_versions
+        ]
+        extended = time.monotonic()
+        for line in work.lines:
+            if line.body is None:
+                await self._record_purged(webhook_id, token, line)
+                continue
+            if time.monotonic() - extended > EXTEND_AFTER_SECONDS:
+                extended = time.monotonic()
+                if not await self._in_database(leases.extend, webhook_id, token):
+                    await self._in_database(leases.give_up, webhook_id, token)
+                    return False
+            answer = await _post(work.url, secrets, line.body["id"], line.body)
+            extended = time.monotonic()
+            if not answer.delivered:
+                return await self._record_failure(webhook_id, token, work, line, answer)
+            if not await self._in_database(
+                leases.record_success, webhook_id, token, line, answer.http_status
+            ):
+                await self._in_database(leases.give_up, webhook_id, token)
+                return False
+        if work.skip_to is not None:
+            await self._in_database(leases.skip, webhook_id, token, work.skip_to)
+        return True
+
+    async def _record_failure(
+        self, webhook_id: UUID, token: UUID, work: Work, line: Line, answer: Answer
+    ) -> bool:
+        error = answer.error or ""
+        if line.delivery is not None:
+            record = partial(
+                leases.record_resend_failure,
+                http_status=answer.http_status,
+                error=error,
+                others_too=True,
+            )
+            await self._in_database(record, webhook_id, token, line)
+            return True
+        pause = rules.retry_delay(work.failures + 1, random.uniform(0.8, 1.2))
+        fail = partial(leases.record_failure, url=work.url, error=error, gone=answer.gone, pause=pause)
+        await self._in_database(fail, webhook_id, token)
+        return False
+
+    async def _record_purged(self, webhook_id: UUID, token: UUID, line: Line) -> None:
+        error = "the log does not have this line any more"
+        record = partial(leases.record_resend_failure, http_status=None, error=error, others_too=False)
+        await self._in_database(record, webhook_id, token, line)
+
+    async def _in_database(self, statement: Callable[..., T], *arguments: Any) -> T:
+        """Run the function with a connection, in a transaction of its own, in another thread."""
+        return await self._loop.run_in_executor(
+            self._database, partial(_in_transaction, statement, *arguments)
+        )
+
+
+def _in_transaction(statement: Callable[..., T], *arguments: Any) -> T:
+    with engine().begin() as connection:
+        return statement(connection, *arguments)
+
+
+async def _post(url: str, secrets: list[str], message_id: str, body: dict[str, Any]) -> Answer:
+    in_production = settings().weelo_env == "production"
+    answer = await post(url, secrets, message_id, to_json(body), in_production=in_production)
+    counters.WEBHOOK_ATTEMPTS.labels(answer.result).inc()
+    counters.WEBHOOK_SECONDS.observe(answer.seconds)
+    return answer
+
+
+@lru_cache(maxsize=1)
+def sender() -> Sender:
+    """Return this process's sender. It is made at the first use, which is after the fork of a worker's child."""
+    return Sender()
+
+
+def start(webhook_id: UUID, token: UUID) -> None:
+    """Begin to post in this process what the webhook has not received. The caller has taken the lease."""
+    sender().start(webhook_id, token)
