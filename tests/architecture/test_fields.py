@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, Field, TypeAdapter
 
-from tests.architecture.api import app
+from tests.architecture.api import app, openapi, operations
 from tests.support.sources import import_all_contracts
 from weelo_api.openapi.problems import Problem
 from weelo_api.views.common import Parameters
@@ -141,6 +141,22 @@ def test_a_distance_leaves_the_server_with_two_decimals(name: str) -> None:
             kind: Any = Annotated[info.annotation, Field(), *info.metadata]
             distance: TypeAdapter[Any] = TypeAdapter(kind)
             assert distance.dump_python(4.269_999_9, mode="json") == 4.27, f"{name}.{field}"
+
+
+def test_every_field_and_parameter_of_the_document_has_a_description() -> None:
+    document = openapi()
+    without = [
+        f"{name}.{field}"
+        for name, schema in document["components"]["schemas"].items()
+        for field, shape in schema.get("properties", {}).items()
+        if not shape.get("description")
+    ]
+    parameters = [
+        *document["components"].get("parameters", {}).values(),
+        *(each for _, operation in operations() for each in operation.get("parameters", [])),
+    ]
+    without += [each["name"] for each in parameters if "$ref" not in each and not each.get("description")]
+    assert without == []
 
 
 # --- words ------------------------------------------------------------------------------------------------

@@ -138,8 +138,11 @@ class _Builder:
         schemas[RESULT] = {"description": "The result of a command, by its kind.", "anyOf": results}
         for model in (CommandOutcome, AcceptedAgain):
             outcome = schemas[model.__name__]["properties"]
-            outcome["result"] = {"$ref": f"#/components/schemas/{RESULT}"}
-            outcome["error"] = self._components.answer(Problem)
+            for name, shape in (
+                ("result", {"$ref": f"#/components/schemas/{RESULT}"}),
+                ("error", self._components.answer(Problem)),
+            ):
+                outcome[name] = {**shape, "description": outcome[name]["description"]}
         for name, refinement in _REFINEMENTS.items():
             schemas[name] |= refinement
         return dict(sorted(schemas.items()))

@@ -1,10 +1,10 @@
 """Routes for operators and probes: front page, liveness, readiness, metrics."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from flask import Blueprint, Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.exc import DBAPIError
 
 from weelo_api.http.declared import sends
@@ -17,19 +17,33 @@ from weelo_workers.models.migrate import is_at_head
 api = Blueprint("operating", __name__)
 
 
-class Alive(BaseModel):
+class Probe(BaseModel):
+    """Base of the answers to probes."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class Alive(Probe):
+    """The process is alive."""
+
     status: Literal["ok"]
+    """Always `ok`."""
 
 
-class Ready(BaseModel):
+class Ready(Probe):
+    """The server can answer requests."""
+
     status: Literal["ready"]
+    """Always `ready`."""
 
 
-class Unavailable(BaseModel):
+class Unavailable(Probe):
     """Why the server is not ready."""
 
     status: Literal["unavailable"]
-    reason: str
+    """Always `unavailable`."""
+    reason: Annotated[str, Field(examples=["database: no answer within 2 s"])]
+    """What is missing, without names of hosts, roles and databases."""
 
 
 @WithTimeout
