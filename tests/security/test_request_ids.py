@@ -103,6 +103,22 @@ def test_an_answer_to_a_malformed_request_has_an_id_too(
     assert f"[request {returned}]" in log.read_text()
 
 
+def test_a_line_of_the_api_names_the_request(tmp_path: Path) -> None:
+    """The database cannot be reached, which is logged."""
+    without_database = tmp_path / "api.log"
+    api = Api(log=without_database, DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
+    headers = {"Authorization": f"Bearer {token('customer', uuid4())}", "X-Request-Id": "the-unlucky-one"}
+    try:
+        answer = httpx.get(f"http://127.0.0.1:{api.port}/api/v1/events", headers=headers, timeout=15)
+    finally:
+        api.stop()
+    assert answer.status_code == 503
+    [line] = [
+        line for line in without_database.read_text().splitlines() if "database is not available" in line
+    ]
+    assert line.endswith(" [request the-unlucky-one]")
+
+
 def test_the_id_is_in_the_row_of_the_command_and_a_repetition_keeps_the_first(
     customer: httpx.Client, world: World
 ) -> None:
