@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from weelo_workers.contracts import broadcasts, fleet, offers, trips
+from weelo_workers.contracts import broadcasts, fleet, offers, trips, webhooks
 
 BROADCAST = "0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d01"
 VEHICLE = "0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d02"
@@ -54,6 +54,16 @@ BODIES: dict[type[BaseModel], dict[str, Any]] = {
     broadcasts.Cancellation: {
         "with a reason": {"reasonCode": "plans_changed", "reason": "The goods are not ready"}
     },
+    webhooks.NewWebhook: {
+        "all events": {"url": "https://example.com/weelo", "events": ["*"]},
+        "some events": {
+            "url": "https://example.com/weelo",
+            "events": ["truck_confirmed", "booking_completed"],
+            "description": "ERP of the head office",
+        },
+    },
+    webhooks.WebhookChanges: {"go on after a pause": {"isActive": True}},
+    webhooks.ResendRange: {"lines 17 to 42": {"fromSeq": 17, "toSeq": 42}},
     offers.Acceptance: {
         "one truck": _TRUCK,
         "several trucks": {"trucks": [_TRUCK, _SECOND_TRUCK], "partial": True},

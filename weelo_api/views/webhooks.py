@@ -1,10 +1,10 @@
 """Webhooks of the caller, and their deliveries."""
 
 from flask import Response
-from pydantic import Field
 
 from weelo_api.commands.gateway import submit
 from weelo_api.http.access import anyone, caller
+from weelo_api.http.declared import rejects, submits
 from weelo_api.views.common import (
     Accepted,
     ById,
@@ -42,11 +42,15 @@ api = blueprint("webhooks")
 
 
 class DeliveriesQuery(Paging):
-    status: DeliveryStatus | None = Field(default=None, description="only deliveries with this status")
+    """Which deliveries to return."""
+
+    status: DeliveryStatus | None = None
+    """Only deliveries with this status. Left out: all of them."""
 
 
 @api.post("/webhooks", responses={201: WebhookWithSecretView, 202: Accepted})
 @anyone
+@submits(CreateWebhook)
 def create_webhook(body: NewWebhook) -> Response:
     """Register an endpoint for the caller's events. Only this answer and that of `rotate-secret` have the secret."""
     _check_url(body.url)
@@ -63,6 +67,7 @@ def webhooks(query: Paging) -> Response:
 
 @api.get("/webhooks/<id>", responses={200: WebhookView})
 @anyone
+@rejects(Code.WEBHOOK_NOT_FOUND)
 def webhook(path: ById) -> Response:
     """Return one of the caller's webhooks."""
     with primary_session() as session:
@@ -72,6 +77,7 @@ def webhook(path: ById) -> Response:
 
 @api.put("/webhooks/<id>", responses={200: WebhookView, 202: Accepted})
 @anyone
+@submits(UpdateWebhook)
 def update_webhook(path: ById, body: WebhookChanges) -> Response:
     """Change the given fields. `isActive: true` re-activates a webhook; it goes on after the last line it received."""
     if body.url is not None:
@@ -81,6 +87,7 @@ def update_webhook(path: ById, body: WebhookChanges) -> Response:
 
 @api.delete("/webhooks/<id>", responses={200: DeletedWebhookView, 202: Accepted})
 @anyone
+@submits(DeleteWebhook)
 def delete_webhook(path: ById) -> Response:
     """Delete a webhook and the records of its deliveries."""
     return submit(DeleteWebhook(webhook_id=path.id, user_id=caller().id))
@@ -88,6 +95,7 @@ def delete_webhook(path: ById) -> Response:
 
 @api.post("/webhooks/<id>/rotate-secret", responses={200: WebhookWithSecretView, 202: Accepted})
 @anyone
+@submits(RotateSecret)
 def rotate_webhook_secret(path: ById) -> Response:
     """Make a new secret. For 24 hours the earlier one signs as well."""
     return submit(RotateSecret(webhook_id=path.id, user_id=caller().id))
@@ -95,6 +103,7 @@ def rotate_webhook_secret(path: ById) -> Response:
 
 @api.get("/webhooks/<id>/deliveries", responses={200: PageOf[DeliveryView]})
 @anyone
+@rejects(Code.WEBHOOK_NOT_FOUND)
 def webhook_deliveries(path: ById, query: DeliveriesQuery) -> Response:
     """Return what was posted and what is still to be posted, newest first."""
     with primary_session() as session:
@@ -106,6 +115,7 @@ def webhook_deliveries(path: ById, query: DeliveriesQuery) -> Response:
 
 @api.post("/webhooks/<id>/resend", responses={200: ResendView, 202: Accepted})
 @anyone
+@submits(ResendLines)
 def resend_to_webhook(path: ById, body: ResendRange) -> Response:
     """Post these lines of the caller's log once more, with the same ids."""
     return submit(ResendLines(webhook_id=path.id, user_id=caller().id, lines=body), body)
@@ -113,6 +123,7 @@ def resend_to_webhook(path: ById, body: ResendRange) -> Response:
 
 @api.post("/webhooks/<id>/test", responses={200: WebhookTestView, 202: Accepted})
 @anyone
+@submits(SendTest)
 def test_webhook(path: ById) -> Response:
     """Post the event `webhook_test` at once, and return how the endpoint answered."""
     return submit(SendTest(webhook_id=path.id, user_id=caller().id))

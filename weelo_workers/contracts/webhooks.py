@@ -13,8 +13,9 @@ from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import Event
 from weelo_workers.contracts.notifications import Seq
 from weelo_workers.contracts.recipients import ToUser
+from weelo_workers.contracts.rejections import Code
 from weelo_workers.contracts.statuses import DeliveryKind, DeliveryStatus, DisabledReason
-from weelo_workers.contracts.wire import NoteText, Request, Timestamp, Wire
+from weelo_workers.contracts.wire import Note, Request, Timestamp, Wire
 
 MAX_RESENT_LINES = 1_000
 
@@ -87,22 +88,32 @@ def fault_in_production(url: str) -> str | None:
 
 # --- requests -------------------------------------------------------------------------------------------
 
-Events = Annotated[tuple[EventName, ...], Field(min_length=1, max_length=50, strict=False)]
+Url = Annotated[str, Field(examples=["https://example.com/weelo"])]
+Events = Annotated[tuple[EventName, ...], Field(min_length=1, max_length=50, strict=False, examples=[["*"]])]
 
 
 class NewWebhook(Request):
-    url: WebhookUrl
+    """An endpoint that is to receive the caller's events."""
+
+    url: Annotated[WebhookUrl, Field(examples=["https://example.com/weelo"])]
+    """The address of the endpoint. In production it begins with https:// and is public."""
     events: Events
-    description: NoteText | None = None
+    """The names of the events to post; `*` stands for all of them."""
+    description: Note | None = None
+    """A text for people, such as the name of the system behind the endpoint."""
 
 
 class WebhookChanges(Request):
-    """The fields to change. At least one is given."""
+    """The fields of a webhook to change. At least one is given; the others stay."""
 
-    url: WebhookUrl | None = None
+    url: Annotated[WebhookUrl, Field(examples=["https://example.com/weelo"])] | None = None
+    """The new address of the endpoint."""
     events: Events | None = None
-    description: NoteText | None = None
+    """The names of the events to post from now on."""
+    description: Note | None = None
+    """A text for people."""
     is_active: bool | None = None
+    """False pauses the webhook. True activates it; it goes on after the last line that it received."""
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
@@ -112,8 +123,12 @@ class WebhookChanges(Request):
 
 
 class ResendRange(Request):
-    from_seq: Annotated[Seq, Field(ge=1)]
-    to_seq: Annotated[Seq, Field(ge=1)]
+    """Which lines of the log to post once more."""
+
+    from_seq: Annotated[Seq, Field(ge=1, examples=[17])]
+    """The `seq` of the first line."""
+    to_seq: Annotated[Seq, Field(ge=1, examples=[42])]
+    """The `seq` of the last line. At most 1,000 lines are posted."""
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
@@ -127,34 +142,53 @@ class ResendRange(Request):
 # --- commands -------------------------------------------------------------------------------------------
 
 
-class CreateWebhook(Command, name="webhooks.create"):
+class CreateWebhook(Command, name="webhooks.create", rejects=(Code.WEBHOOK_LIMIT,)):
     user_id: UUID
     details: NewWebhook
 
 
-class UpdateWebhook(Command, name="webhooks.update"):
+class UpdateWebhook(Command, name="webhooks.update", rejects=(Code.WEBHOOK_NOT_FOUND,)):
     webhook_id: UUID
     user_id: UUID
     changes: WebhookChanges
 
 
-class DeleteWebhook(Command, name="webhooks.delete"):
+class DeleteWebhook(Command, name="webhooks.delete", rejects=(Code.WEBHOOK_NOT_FOUND,)):
     webhook_id: UUID
     user_id: UUID
 
 
-class RotateSecret(Command, name="webhooks.rotate_secret"):
+class RotateSecret(
+    Command,
+    name="webhooks.rotate_secret",
+    rejects=(
+        Code.WEBHOOK_NOT_FOUND,
+        Code.TOO_EARLY,
+    ),
+):
     webhook_id: UUID
     user_id: UUID
 
 
-class ResendLines(Command, name="webhooks.resend"):
+class ResendLines(
+    Command,
+    name="webhooks.resend",
+    rejects=(
+        Code.WEBHOOK_NOT_FOUND,
+        Code.INVALID_TRANSITION,
+    ),
+):
     webhook_id: UUID
     user_id: UUID
     lines: ResendRange
 
 
-class SendTest(Command, name="webhooks.send_test", runs_in_background=True):
+class SendTest(
+    Command,
+    name="webhooks.send_test",
+    runs_in_background=True,
+    rejects=(Code.WEBHOOK_NOT_FOUND, Code.RATE_LIMITED),
+):
     """Post a test event. The command waits for the endpoint's answer."""
 
     webhook_id: UUID
@@ -188,71 +222,114 @@ class PurgeDeliveries(Command, name="webhooks.purge_deliveries", priority=2):
 
 # --- views ----------------------------------------------------------------------------------------------
 
+WebhookId = Annotated[
+    UUID, Field(description="The id of the webhook.", examples=["5b9d1c3e-7f24-4a86-b0d5-1e6c8f2a9b47"])
+]
+EventId = Annotated[
+    UUID,
+    Field(
+        description="The id of the event, which is the header `webhook-id`.",
+        examples=["f0c8d2a7-6b1e-4937-8e5d-3a9c7b0f1e64"],
+    ),
+]
+HttpStatus = Annotated[int, Field(examples=[503])]
+ErrorText = Annotated[str, Field(examples=["answered 503"])]
+
 
 class WebhookView(Wire):
-    """A webhook. `failing_since`, `next_attempt_at` and `last_error` are set while its first undelivered line fails."""
+    """An endpoint of a user's own server, which receives the lines of the user's log."""
 
-    id: UUID
-    url: str
-    events: tuple[str, ...]
-    description: str | None
+    id: WebhookId
+    url: Url
+    """The address of the endpoint."""
+    events: Annotated[tuple[str, ...], Field(examples=[["*"]])]
+    """The names of the events that are posted; `*` stands for all of them."""
+    description: Annotated[str, Field(examples=["ERP of the head office"])] | None
+    """A text for people; null if there is none."""
     is_active: bool
+    """Whether lines are posted."""
     disabled_reason: DisabledReason | None
-    delivered_seq: int
+    """Why the webhook is not active; null if it is."""
+    delivered_seq: Annotated[int, Field(examples=[42])]
+    """The `seq` up to which every line was received, or was not asked for."""
     failing_since: Timestamp | None
+    """When the first of the failed attempts in a row was made; null if the last attempt succeeded."""
     next_attempt_at: Timestamp | None
-    last_error: str | None
-    secret_version: int
+    """When the line that failed is tried again; null if none failed."""
+    last_error: ErrorText | None
+    """Why the last attempt failed; null if it succeeded."""
+    secret_version: Annotated[int, Field(examples=[1])]
+    """How many secrets the webhook has had."""
     created_at: Timestamp
+    """When the webhook was registered."""
 
 
 class WebhookWithSecretView(WebhookView):
-    """A webhook with its newest secret.
+    """A webhook with its newest secret, which no other answer contains."""
 
-    The secret is derived from the version and stored nowhere, so only an answer of the API has it: neither the stored
-    outcome nor the frame `command_settled`.
-    """
-
-    secret: str
+    # The secret is derived from the version and stored nowhere: neither the stored outcome nor the frame
+    # `command_settled` has it.
+    secret: Annotated[str, Field(examples=["whsec_bm90IGEgc2VjcmV0LCBvbmx5IGFuIGV4YW1wbGUuLi4="])]
+    """The secret that verifies signatures: `whsec_` and the Base64 of 32 bytes."""
 
 
 class DeletedWebhookView(Wire):
-    id: UUID
+    """A webhook that was deleted."""
+
+    id: WebhookId
     deleted: bool = True
+    """Always true."""
 
 
 class ResendView(Wire):
-    id: UUID
-    from_seq: int
-    to_seq: int
-    lines: int
+    """The lines that are posted once more."""
+
+    id: WebhookId
+    from_seq: Annotated[int, Field(examples=[17])]
+    """The `seq` of the first line."""
+    to_seq: Annotated[int, Field(examples=[42])]
+    """The `seq` of the last line."""
+    lines: Annotated[int, Field(examples=[26])]
+    """How many lines of the range the log still has and the webhook asks for."""
 
 
 class WebhookTestView(Wire):
-    """The result of a test. `error`: why it failed; null after an answer with a status from 200 to 299."""
+    """How an endpoint answered a test."""
 
-    id: UUID
-    event_id: UUID
+    id: WebhookId
+    event_id: EventId
     delivered: bool
-    http_status: int | None
-    error: str | None
-    seconds: float
+    """Whether the status of the answer was from 200 to 299."""
+    http_status: HttpStatus | None
+    """The status of the answer; null if there was none."""
+    error: ErrorText | None
+    """Why the test failed; null if it succeeded."""
+    seconds: Annotated[float, Field(examples=[0.21])]
+    """How long the attempt took, in seconds."""
 
 
 class DeliveryView(Wire):
-    """One line on its way to an endpoint. `attempts`: how many were made. `at`: the last attempt, or the line's time."""
+    """One line on its way to an endpoint."""
 
-    id: UUID
-    event_id: UUID
-    seq: int | None
-    event: str
+    id: Annotated[UUID, Field(examples=["a3f1c8d2-94b7-4e60-8c15-7d2e9b0a6f38"])]
+    """The id of this delivery."""
+    event_id: EventId
+    seq: Annotated[int, Field(examples=[42])] | None
+    """The number of the line in the user's log; null for a test."""
+    event: Annotated[str, Field(examples=["truck_confirmed"])]
+    """The name of the event."""
     kind: DeliveryKind
     status: DeliveryStatus
-    attempts: int
-    http_status: int | None
-    error: str | None
+    attempts: Annotated[int, Field(examples=[3])]
+    """How many attempts were made."""
+    http_status: HttpStatus | None
+    """The status of the last answer; null if there was none."""
+    error: ErrorText | None
+    """Why the last attempt failed; null if it succeeded, and before the first one."""
     next_attempt_at: Timestamp | None
+    """When the line is tried again; null if it is not."""
     at: Timestamp
+    """When the last attempt was made; before the first one, the time of the line."""
 
 
 # --- events ---------------------------------------------------------------------------------------------
@@ -261,10 +338,12 @@ class DeliveryView(Wire):
 class WebhookDisabled(Event, to=ToUser):
     """The system has disabled a webhook: its endpoint answered 410, or no attempt has succeeded for 24 hours."""
 
-    webhook_id: UUID
-    url: str
+    webhook_id: WebhookId
+    url: Url
+    """The address of the endpoint."""
     reason: DisabledReason
-    delivered_seq: int
+    delivered_seq: Annotated[int, Field(examples=[42])]
+    """The `seq` up to which every line was received, or was not asked for."""
 
 
 def frame_of_test(event_id: UUID, webhook_id: UUID, at: str) -> dict[str, Any]:
