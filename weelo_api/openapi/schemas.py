@@ -67,7 +67,17 @@ class Components:
 def parameters(model: type[BaseModel]) -> dict[str, Any]:
     """Return the schemas of the fields of a path or a query string, by name. A parameter cannot be null."""
     schema = model.model_json_schema(by_alias=True, schema_generator=Schemas)
-    return {name: _not_null(field) for name, field in schema.get("properties", {}).items()}
+    definitions = schema.get("$defs", {})
+    return {
+        name: _inlined(_not_null(field), definitions) for name, field in schema.get("properties", {}).items()
+    }
+
+
+def _inlined(field: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """Return the field with its definition in place of the reference, which leads nowhere outside the model's schema."""
+    name = field.get("$ref", "").rpartition("/")[2]
+    rest = {key: value for key, value in field.items() if key != "$ref"}
+    return {**_without_title(definitions.get(name, {})), **rest}
 
 
 def _not_null(field: dict[str, Any]) -> dict[str, Any]:

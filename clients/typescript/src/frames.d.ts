@@ -5,6 +5,28 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * AcceptResult
+         * @description The trucks that got a slot, and how far the broadcast is filled.
+         */
+        AcceptResult: {
+            /** @description The trucks with their drivers that got a slot. */
+            assignments: components["schemas"]["AssignmentView"][];
+            /** @description Whether all trucks of the broadcast are found. */
+            isFullyFilled: boolean;
+            /** @description The status of the broadcast after this. */
+            status: components["schemas"]["BroadcastStatus"];
+            /**
+             * @description How many of the trucks are found: their slots have a truck with a driver.
+             * @example 1
+             */
+            trucksFilled: number;
+            /**
+             * @description How many trucks the broadcast is for.
+             * @example 3
+             */
+            trucksNeeded: number;
+        };
+        /**
          * Ack
          * @description Acknowledge all events up to this `seq`, which then need no push.
          */
@@ -106,7 +128,7 @@ export interface components {
              * @description When the status was reached by the clock of the driver's phone; null if the phone did not report it.
              * @example 2026-02-19T10:00:00.000Z
              */
-            occurredAt?: string | null;
+            occurredAt: string | null;
             /**
              * Format: uuid
              * @description The same as `broadcastId`. Only events about orders have this field.
@@ -218,6 +240,19 @@ export interface components {
             token: string;
         };
         /**
+         * AvailabilityView
+         * @description Whether the transporter is online for offers.
+         */
+        AvailabilityView: {
+            /**
+             * @description When this changed last; null if the transporter has never set it.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            changedAt: string | null;
+            /** @description Whether the transporter is online for offers. */
+            isAvailable: boolean;
+        };
+        /**
          * Beat
          * @description A heartbeat with the current position. For transporters and drivers.
          */
@@ -247,7 +282,7 @@ export interface components {
              * @description For a transporter: how many of the assigned trucks are theirs. Null for the customer.
              * @example 0
              */
-            assignedToYou?: number | null;
+            assignedToYou: number | null;
             /**
              * Format: uuid
              * @description The same as `broadcastId`. Only events about bookings have this field.
@@ -332,7 +367,7 @@ export interface components {
              * @description For a transporter: how many of the assigned trucks are theirs. Null for the customer.
              * @example 0
              */
-            assignedToYou?: number | null;
+            assignedToYou: number | null;
             /**
              * Format: uuid
              * @description The same as `broadcastId`. Only events about bookings have this field.
@@ -378,7 +413,7 @@ export interface components {
              * @description For a transporter: how many of the assigned trucks are theirs. Null for the customer.
              * @example 0
              */
-            assignedToYou?: number | null;
+            assignedToYou: number | null;
             /**
              * Format: uuid
              * @description The same as `broadcastId`. Only events about bookings have this field.
@@ -505,6 +540,138 @@ export interface components {
          * @enum {string}
          */
         BroadcastStatus: "created" | "broadcasting" | "active" | "partially_filled" | "fully_filled" | "in_progress" | "completed" | "cancelled" | "expired";
+        /**
+         * BroadcastView
+         * @description A customer's request for trucks, which is offered to transporters: a booking or an order.
+         */
+        BroadcastView: {
+            /**
+             * Format: uuid
+             * @description The same as `id`. Only a booking has this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            bookingId?: string;
+            /**
+             * Format: date-time
+             * @description When the customer made the request.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            createdAt: string;
+            /**
+             * Format: uuid
+             * @description The user id of the customer who asked for the trucks.
+             * @example 9c1e4f70-2b6d-4a85-b3c1-7d0e9f2a6b34
+             */
+            customerId: string;
+            /**
+             * @description The distance from pickup to drop in km, as the customer's app named it; null if it named none.
+             * @example 268.5
+             */
+            distanceKm: number | null;
+            /** @description Where the goods are delivered. */
+            drop: components["schemas"]["Place"];
+            /**
+             * Format: date-time
+             * @description When the broadcast expires if trucks are still missing. It may be moved later.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            expiresAt: string;
+            /**
+             * @description What is transported; null if the customer did not say.
+             * @example Cement
+             */
+            goodsType: string | null;
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            id: string;
+            /** @description Whether this is a booking or an order. */
+            kind: components["schemas"]["BroadcastKind"];
+            /**
+             * @description What the customer wants transporters and drivers to know; null if nothing.
+             * @example Two helpers are at the pickup.
+             */
+            notes: string | null;
+            /**
+             * Format: uuid
+             * @description The same as `id`. Only an order has this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            orderId?: string;
+            /** @description Where the goods are loaded. */
+            pickup: components["schemas"]["Place"];
+            /**
+             * @description How far around the pickup transporters have been searched, in km; null before the first search, and if the search has no limit.
+             * @example 25
+             */
+            radiusKm: number | null;
+            /**
+             * Format: date-time
+             * @description The server's time when this was read, to compute the time left until `expiresAt`.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            serverTime: string;
+            /**
+             * Format: date-time
+             * @description When the status changed last.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            stateChangedAt: string;
+            /** @description The status of the broadcast. */
+            status: components["schemas"]["BroadcastStatus"];
+            /**
+             * @description To how many transporters the broadcast has been offered so far.
+             * @example 12
+             */
+            transportersNotified: number;
+            /** @description The slots, one for each truck, in the customer's order. */
+            truckRequests: components["schemas"]["TruckRequestView"][];
+            /**
+             * @description How many of the trucks are found: their slots have a truck with a driver.
+             * @example 1
+             */
+            trucksFilled: number;
+            /**
+             * @description How many trucks the broadcast is for.
+             * @example 3
+             */
+            trucksNeeded: number;
+            /**
+             * @description Grows by one with every transition of the broadcast. Drop data with a lower version than yours.
+             * @example 4
+             */
+            version: number;
+        };
+        /**
+         * CancelResult
+         * @description The cancelled broadcast.
+         */
+        CancelResult: {
+            /**
+             * @description How many trucks with their drivers lost the trip.
+             * @example 1
+             */
+            assignmentsCancelled: number;
+            /** @description The broadcast after it was cancelled. */
+            broadcast: components["schemas"]["BroadcastView"];
+            /**
+             * @description To how many transporters the broadcast has been offered so far.
+             * @example 12
+             */
+            transportersNotified: number;
+        };
+        /**
+         * CancelTruckResult
+         * @description The cancelled truck, and its broadcast: it goes on with one truck less, or is cancelled with its last truck.
+         */
+        CancelTruckResult: {
+            /** @description The cancelled truck. */
+            assignment: components["schemas"]["AssignmentView"];
+            /** @description The broadcast after the truck was cancelled. */
+            broadcast: components["schemas"]["BroadcastView"];
+        };
         ClientMessages: {
             ack: components["schemas"]["Ack"];
             auth: components["schemas"]["Auth"];
@@ -520,46 +687,69 @@ export interface components {
             /**
              * @description The name of the command.
              * @example offers.accept
+             * @enum {string}
              */
-            command: string;
+            command: "broadcasts.cancel" | "broadcasts.continue_partial" | "broadcasts.create_booking" | "broadcasts.create_order" | "fleet.forget_device" | "fleet.register_device" | "fleet.register_driver" | "fleet.register_vehicle" | "fleet.set_availability" | "fleet.set_driver_availability" | "offers.accept" | "offers.confirm_hold" | "offers.decline" | "offers.hold" | "offers.release_hold" | "trips.advance" | "trips.cancel_truck" | "trips.driver_accept" | "trips.driver_decline" | "trips.end" | "trips.give_back" | "trips.replace" | "trips.report_no_show";
             /**
              * Format: uuid
              * @description The id of the command. A repeated request with the same Idempotency-Key has the same one.
              * @example d35b9e07-8a1c-4f62-9b4d-c0e7f2a6583b
              */
             commandId: string;
-            /** @description Why the command was rejected, as problem details (RFC 9457). If it was not rejected, this field is absent. */
-            error?: {
-                [key: string]: unknown;
-            } | null;
-            /**
-             * @description The HTTP status that the outcome has as a response; null while the command is pending.
-             * @example 200
-             */
-            httpStatus?: number | null;
+            /** @description Why the command was rejected. Present only if `status` is `rejected`. */
+            error?: components["schemas"]["Problem"];
+            /** @description The HTTP status with which the API answers a request that waits for this outcome. */
+            httpStatus: number;
             /**
              * Format: date-time
              * @description When the command was recorded.
              * @example 2026-02-19T10:00:00.000Z
              */
             receivedAt: string;
+            /** @description True if this is the outcome of an earlier request that this one repeats. */
+            replayed: boolean;
+            /** @description What the command returns. Present only if `status` is `succeeded`. */
+            result?: components["schemas"]["BroadcastView"] | components["schemas"]["CancelResult"] | components["schemas"]["AcceptResult"] | components["schemas"]["DeclineResult"] | components["schemas"]["HoldView"] | components["schemas"]["AssignmentView"] | components["schemas"]["CancelTruckResult"] | components["schemas"]["AvailabilityView"] | components["schemas"]["DriverView"] | components["schemas"]["VehicleView"] | components["schemas"]["DeviceView"] | components["schemas"]["ForgottenView"];
             /**
-             * @description True if this is the outcome of an earlier request that this one repeats.
-             * @default false
+             * Format: date-time
+             * @description When the outcome was committed.
              */
-            replayed?: boolean;
-            /** @description The body of the response, if the command succeeded. Otherwise this field is absent. */
-            result?: unknown | null;
-            /**
-             * @description When the outcome was recorded; null while the command is pending.
-             * @example 2026-02-19T10:00:00.000Z
-             */
-            settledAt?: string | null;
+            settledAt: string;
             /**
              * @description `succeeded`: executed. `rejected`: refused, with `error`.
              * @enum {string}
              */
             status: "succeeded" | "rejected";
+        } & (unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown);
+        /**
+         * Connected
+         * @description The first frame of every socket: the user is authenticated, and events follow live.
+         */
+        Connected: {
+            /**
+             * @description Send the op `heartbeat` (transporters, drivers) or `ping` once in this many seconds.
+             * @example 20
+             */
+            heartbeatSeconds: number;
+            /** @description The role of the user, from the token. */
+            role: components["schemas"]["Role"];
+            /**
+             * @description The newest `seq` of this user's log; 0 if the log is empty.
+             * @example 41
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description The time by the server's clock.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            serverTime: string;
+            /**
+             * Format: uuid
+             * @description The id of the user, from the token.
+             * @example 9c1e4f70-2b6d-4a85-b3c1-7d0e9f2a6b34
+             */
+            userId: string;
         };
         /**
          * CustomerReason
@@ -575,6 +765,43 @@ export interface components {
          * @enum {string}
          */
         CustomerReason: "plans_changed" | "found_elsewhere" | "too_slow" | "wrong_details" | "price" | "driver_asked" | "other";
+        /**
+         * DeclineResult
+         * @description The broadcast has left the transporter's list of offers.
+         */
+        DeclineResult: {
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            broadcastId: string;
+            /** @description Always true. */
+            declined: boolean;
+        };
+        /**
+         * DeviceView
+         * @description A phone that gets the user's pushes.
+         */
+        DeviceView: {
+            /** @description The operating system of the phone. */
+            platform: components["schemas"]["Platform"];
+            /**
+             * @description The FCM registration token of the app on this phone.
+             * @example fcm-registration-token
+             */
+            token: string;
+        };
+        /**
+         * DisabledReason
+         * @description Why a webhook is not active.
+         *
+         *     - `owner`: The owner has set `isActive` to false.
+         *     - `gone`: The endpoint answered 410.
+         *     - `failing`: No attempt has succeeded for 24 hours.
+         * @enum {string}
+         */
+        DisabledReason: "owner" | "gone" | "failing";
         /**
          * DriverStatusChanged
          * @description A driver went on or off duty. Sent to the driver's transporter.
@@ -631,6 +858,30 @@ export interface components {
             version: number;
         };
         /**
+         * DriverView
+         * @description A driver of the fleet.
+         */
+        DriverView: {
+            /**
+             * Format: uuid
+             * @description The user id of the driver.
+             * @example c7a25e93-16f4-4d8b-a0e7-9b3c5f1d2e46
+             */
+            id: string;
+            /** @description Whether the driver is on duty. */
+            isAvailable: boolean;
+            /**
+             * @description The name of the driver.
+             * @example Ravi Kumar
+             */
+            name: string;
+            /**
+             * @description The driver's telephone number.
+             * @example +91 98100 00000
+             */
+            phone: string;
+        };
+        /**
          * EndedBecause
          * @description Why a broadcast was cancelled.
          *
@@ -659,6 +910,19 @@ export interface components {
          * @enum {string}
          */
         FilledBecause: "fully_filled";
+        /**
+         * ForgottenView
+         * @description A phone that no longer gets the user's pushes.
+         */
+        ForgottenView: {
+            /** @description Always true. */
+            forgotten: boolean;
+            /**
+             * @description The FCM registration token of the app on this phone.
+             * @example fcm-registration-token
+             */
+            token: string;
+        };
         /**
          * HoldExpired
          * @description The time to name trucks has passed, and the slots are open to all transporters again.
@@ -703,6 +967,84 @@ export interface components {
              * @example 4
              */
             version: number;
+        };
+        /**
+         * HoldStatus
+         * @description The status of a hold. Only an open one keeps slots.
+         *
+         *     - `open`: It keeps its slots for the transporter.
+         *     - `confirmed`: The transporter has named trucks for it.
+         *     - `released`: The transporter gave it up.
+         *     - `expired`: Its time was over.
+         *     - `ended`: Its broadcast ended first.
+         * @enum {string}
+         */
+        HoldStatus: "open" | "confirmed" | "released" | "expired" | "ended";
+        /**
+         * HoldView
+         * @description A hold: slots that are kept for one transporter for a short time.
+         */
+        HoldView: {
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            broadcastId: string;
+            /**
+             * Format: date-time
+             * @description When the hold ends if the transporter does not confirm or release it.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            expiresAt: string;
+            /**
+             * Format: uuid
+             * @description The id of the hold: slots that are kept for one transporter for a short time.
+             * @example 18f4a6d0-9e3b-4c75-b2a8-5d7c0e9f1b63
+             */
+            holdId: string;
+            /** @description The status of the hold. */
+            status: components["schemas"]["HoldStatus"];
+            /** @description The ids of the slots that the hold keeps. */
+            truckRequestIds: string[];
+        };
+        /**
+         * LocationUpdated
+         * @description Where a truck is. Sent live to the customer, and not written to any log.
+         */
+        LocationUpdated: {
+            /**
+             * @description The direction of travel in degrees clockwise from north; null if the phone did not report it.
+             * @example 270
+             */
+            bearing: number | null;
+            /**
+             * @description The latitude of the truck in degrees, WGS 84.
+             * @example 28.6139
+             */
+            latitude: number;
+            /**
+             * @description The longitude of the truck in degrees, WGS 84.
+             * @example 77.209
+             */
+            longitude: number;
+            /**
+             * Format: date-time
+             * @description When the position was measured.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            recordedAt: string;
+            /**
+             * @description The speed in km/h; null if the phone did not report it.
+             * @example 42.5
+             */
+            speed: number | null;
+            /**
+             * Format: uuid
+             * @description The id of the trip, under which the driver reports statuses and positions.
+             * @example e4b7a1c9-5d28-4c0e-a6f3-0b9d1c7e8f52
+             */
+            tripId: string;
         };
         /**
          * NewBroadcast
@@ -753,7 +1095,7 @@ export interface components {
              * @description The distance from the transporter to the pickup in km; null if it is not known.
              * @example 4.27
              */
-            pickupDistanceKm?: number | null;
+            pickupDistanceKm: number | null;
             /**
              * @description The number of the step that reached the transporter, from 1. Each step searches a wider radius.
              * @example 1
@@ -769,11 +1111,8 @@ export interface components {
             stateChangedAt: string;
             /** @description The status of the broadcast after this event. */
             status: components["schemas"]["BroadcastStatus"];
-            /**
-             * @description The ids of the slots that the fleet could take.
-             * @default []
-             */
-            truckRequestIds?: string[];
+            /** @description The ids of the slots that the fleet could take. */
+            truckRequestIds: string[];
             /**
              * @description How many of the trucks are found: their slots have a truck with a driver.
              * @example 1
@@ -817,11 +1156,8 @@ export interface components {
             orderId?: string;
             /** @description Why no truck was found. */
             reason: components["schemas"]["UnfilledBecause"];
-            /**
-             * @description Always true: the customer may ask again at once.
-             * @default true
-             */
-            retryable?: boolean;
+            /** @description Always true: the customer may ask again at once. */
+            retryable: boolean;
             /**
              * Format: date-time
              * @description When the status changed last.
@@ -910,6 +1246,47 @@ export interface components {
             longitude: number;
         };
         /**
+         * Platform
+         * @description The operating system of the phone.
+         *
+         *     - `android`: Android.
+         *     - `ios`: iOS.
+         * @enum {string}
+         */
+        Platform: "android" | "ios";
+        /**
+         * Pong
+         * @description The answer to the op `ping`.
+         */
+        Pong: {
+            /**
+             * Format: date-time
+             * @description The time by the server's clock.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            serverTime: string;
+        };
+        /** @description Why a command was rejected (RFC 9457). Some codes have further fields, such as `remaining`. */
+        Problem: {
+            /**
+             * @description The stable code.
+             * @enum {string}
+             */
+            code: "DRIVER_NOT_IN_FLEET" | "VEHICLE_NOT_IN_FLEET" | "NOT_FOUND" | "BOOKING_NOT_FOUND" | "ORDER_NOT_FOUND" | "BROADCAST_NOT_FOUND" | "TRUCK_REQUEST_NOT_FOUND" | "ASSIGNMENT_NOT_FOUND" | "HOLD_NOT_FOUND" | "ORDER_ACTIVE_EXISTS" | "REQUEST_ALREADY_TAKEN" | "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "BOOKING_CANNOT_CANCEL" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "ASSIGNMENT_EXPIRED" | "DRIVER_REPLACED" | "SLOT_GIVEN_BACK" | "TOO_EARLY" | "INVALID_TRANSITION" | "VEHICLE_EXISTS" | "DRIVER_EXISTS" | "TOGGLE_RATE_LIMITED";
+            /** @description What the caller can do. */
+            detail: string;
+            /** @description Whether the same request may succeed later. */
+            retryable: boolean;
+            /** @description The HTTP status of the code. */
+            status: number;
+            /** @description A short text for people, the same for every problem of a code. */
+            title: string;
+            /** @description Names the code as a URI. */
+            type: string;
+        } & {
+            [key: string]: unknown;
+        };
+        /**
          * ProviderReason
          * @description The reason codes of drivers and transporters.
          *
@@ -924,6 +1301,23 @@ export interface components {
          * @enum {string}
          */
         ProviderReason: "breakdown" | "driver_unavailable" | "vehicle_unavailable" | "pickup_unreachable" | "goods_mismatch" | "price" | "safety" | "other";
+        /**
+         * Refused
+         * @description The answer to a message that is no valid op, or not allowed. The socket stays open.
+         */
+        Refused: {
+            /**
+             * @description Why: the message is not valid, the role may not send it, or the database is not available.
+             * @example VALIDATION_ERROR
+             * @enum {string}
+             */
+            code: "VALIDATION_ERROR" | "FORBIDDEN" | "SERVICE_UNAVAILABLE";
+            /**
+             * @description What to correct.
+             * @example after: Field required
+             */
+            detail: string;
+        };
         /**
          * RequestedVehicles
          * @description How many trucks of one kind are asked for at one price.
@@ -971,297 +1365,417 @@ export interface components {
              */
             op: "resume";
         };
+        /**
+         * ResyncRequired
+         * @description The lines after the requested `seq` are too old and were deleted. Load the present state over HTTP.
+         */
+        ResyncRequired: {
+            /**
+             * @description The oldest `seq` that is left. Resume after the one before it to receive it.
+             * @example 1042
+             */
+            oldestSeq: number;
+        };
+        /**
+         * Role
+         * @description The role of a user, from the claim `role` of the token.
+         *
+         *     - `customer`: Asks for trucks.
+         *     - `transporter`: Owns a fleet and accepts offers.
+         *     - `driver`: Drives a truck of a transporter.
+         *     - `admin`: Operates the system.
+         * @enum {string}
+         */
+        Role: "customer" | "transporter" | "driver" | "admin";
         ServerFrames: {
             assignment_stalled: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
                 data: components["schemas"]["AssignmentStalled"];
                 /** @constant */
                 event: "assignment_stalled";
-                /** Format: uuid */
+                /**
+                 * Format: uuid
+                 * @description The id of the event, the same for all of its readers.
+                 */
                 id: string;
-                /** @description per user, without a gap */
+                /** @description The number of this line in the user's log. */
                 seq: number;
             };
             assignment_status_changed: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
                 data: components["schemas"]["AssignmentStatusChanged"];
                 /** @constant */
                 event: "assignment_status_changed";
-                /** Format: uuid */
+                /**
+                 * Format: uuid
+                 * @description The id of the event, the same for all of its readers.
+                 */
                 id: string;
-                /** @description per user, without a gap */
+                /** @description The number of this line in the user's log. */
                 seq: number;
             };
             booking_cancelled: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
                 data: components["schemas"]["BookingCancelled"];
                 /** @constant */
                 event: "booking_cancelled";
-                /** Format: uuid */
+                /**
+                 * Format: uuid
+                 * @description The id of the event, the same for all of its readers.
+                 */
                 id: string;
-                /** @description per user, without a gap */
+                /** @description The number of this line in the user's log. */
                 seq: number;
             };
             booking_completed: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
                 data: components["schemas"]["BookingCompleted"];
                 /** @constant */
                 event: "booking_completed";
-                /** Format: uuid */
+                /**
+                 * Format: uuid
+                 * @description The id of the event, the same for all of its readers.
+                 */
                 id: string;
-                /** @description per user, without a gap */
+                /** @description The number of this line in the user's log. */
                 seq: number;
             };
             booking_expired: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
                 data: components["schemas"]["BookingExpired"];
                 /** @constant */
                 event: "booking_expired";
-                /** Format: uuid */
+                /**
+                 * Format: uuid
+                 * @description The id of the event, the same for all of its readers.
+                 */
                 id: string;
-                /** @description per user, without a gap */
+                /** @description The number of this line in the user's log. */
                 seq: number;
             };
             booking_fully_filled: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
                 data: components["schemas"]["BookingFullyFilled"];
                 /** @constant */
                 event: "booking_fully_filled";
-                /** Format: uuid */
+                /**
+                 * Format: uuid
+                 * @description The id of the event, the same for all of its readers.
+                 */
                 id: string;
-                /** @description per user, without a gap */
+                /** @description The number of this line in the user's log. */
                 seq: number;
             };
             broadcast_state_changed: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
                 data: components["schemas"]["BroadcastStateChanged"];
                 /** @constant */
                 event: "broadcast_state_changed";
-                /** Format: uuid */
+                /**
+                 * Format: uuid
+                 * @description The id of the event, the same for all of its readers.
+                 */
                 id: string;
-                /** @description per user, without a gap */
+                /** @description The number of this line in the user's log. */
                 seq: number;
             };
             command_settled: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
                 data: components["schemas"]["CommandSettled"];
                 /** @constant */
                 event: "command_settled";
-                /** Format: uuid */
+                /**
+                 * Format: uuid
+                 * @description The id of the event, the same for all of its readers.
+                 */
                 id: string;
-                /** @description per user, without a gap */
+                /** @description The number of this line in the user's log. */
                 seq: number;
             };
             connected: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
-                data: {
-                    heartbeatSeconds: number;
-                    role: string;
-                    seq: number;
-                    /** Format: date-time */
-                    serverTime: string;
-                    userId: string;
-                };
+                data: components["schemas"]["Connected"];
                 /** @constant */
                 event: "connected";
             };
             driver_status_changed: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
                 data: components["schemas"]["DriverStatusChanged"];
                 /** @constant */
                 event: "driver_status_changed";
-                /** Format: uuid */
+                /**
+                 * Format: uuid
+                 * @description The id of the event, the same for all of its readers.
+                 */
                 id: string;
-                /** @description per user, without a gap */
+                /** @description The number of this line in the user's log. */
                 seq: number;
             };
             driver_timeout: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
                 data: components["schemas"]["DriverTimedOut"];
                 /** @constant */
                 event: "driver_timeout";
-                /** Format: uuid */
+                /**
+                 * Format: uuid
+                 * @description The id of the event, the same for all of its readers.
+                 */
                 id: string;
-                /** @description per user, without a gap */
+                /** @description The number of this line in the user's log. */
                 seq: number;
             };
             error: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
-                data: {
-                    code: string;
-                    detail: string;
-                };
+                data: components["schemas"]["Refused"];
                 /** @constant */
                 event: "error";
             };
             hold_expired: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
                 data: components["schemas"]["HoldExpired"];
                 /** @constant */
                 event: "hold_expired";
-                /** Format: uuid */
+                /**
+                 * Format: uuid
+                 * @description The id of the event, the same for all of its readers.
+                 */
                 id: string;
-                /** @description per user, without a gap */
+                /** @description The number of this line in the user's log. */
                 seq: number;
             };
             location_updated: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
-                data: {
-                    /**
-                     * @description The direction of travel in degrees clockwise from north; null if the phone did not report it.
-                     * @example 270
-                     */
-                    bearing: number | null;
-                    /**
-                     * @description The latitude of the truck in degrees, WGS 84.
-                     * @example 28.6139
-                     */
-                    latitude: number;
-                    /**
-                     * @description The longitude of the truck in degrees, WGS 84.
-                     * @example 77.209
-                     */
-                    longitude: number;
-                    /**
-                     * Format: date-time
-                     * @description When the position was measured.
-                     * @example 2026-02-19T10:00:00.000Z
-                     */
-                    recordedAt: string;
-                    /**
-                     * @description The speed in km/h; null if the phone did not report it.
-                     * @example 42.5
-                     */
-                    speed: number | null;
-                    /**
-                     * Format: uuid
-                     * @description The id of the trip, under which the driver reports statuses and positions.
-                     * @example e4b7a1c9-5d28-4c0e-a6f3-0b9d1c7e8f52
-                     */
-                    tripId: string;
-                };
+                data: components["schemas"]["LocationUpdated"];
                 /** @constant */
                 event: "location_updated";
             };
             new_broadcast: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
                 data: components["schemas"]["NewBroadcast"];
                 /** @constant */
                 event: "new_broadcast";
-                /** Format: uuid */
+                /**
+                 * Format: uuid
+                 * @description The id of the event, the same for all of its readers.
+                 */
                 id: string;
-                /** @description per user, without a gap */
+                /** @description The number of this line in the user's log. */
                 seq: number;
             };
             no_vehicles_available: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
                 data: components["schemas"]["NoVehiclesAvailable"];
                 /** @constant */
                 event: "no_vehicles_available";
-                /** Format: uuid */
+                /**
+                 * Format: uuid
+                 * @description The id of the event, the same for all of its readers.
+                 */
                 id: string;
-                /** @description per user, without a gap */
+                /** @description The number of this line in the user's log. */
                 seq: number;
             };
             pickup_reminder: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
                 data: components["schemas"]["PickupReminder"];
                 /** @constant */
                 event: "pickup_reminder";
-                /** Format: uuid */
+                /**
+                 * Format: uuid
+                 * @description The id of the event, the same for all of its readers.
+                 */
                 id: string;
-                /** @description per user, without a gap */
+                /** @description The number of this line in the user's log. */
                 seq: number;
             };
             pong: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
-                data: {
-                    /** Format: date-time */
-                    serverTime: string;
-                };
+                data: components["schemas"]["Pong"];
                 /** @constant */
                 event: "pong";
             };
             resync_required: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
-                data: {
-                    oldestSeq: number;
-                };
+                data: components["schemas"]["ResyncRequired"];
                 /** @constant */
                 event: "resync_required";
             };
             trip_assigned: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
                 data: components["schemas"]["TripAssigned"];
                 /** @constant */
                 event: "trip_assigned";
-                /** Format: uuid */
+                /**
+                 * Format: uuid
+                 * @description The id of the event, the same for all of its readers.
+                 */
                 id: string;
-                /** @description per user, without a gap */
+                /** @description The number of this line in the user's log. */
                 seq: number;
             };
             trip_cancelled: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
                 data: components["schemas"]["TripCancelled"];
                 /** @constant */
                 event: "trip_cancelled";
-                /** Format: uuid */
+                /**
+                 * Format: uuid
+                 * @description The id of the event, the same for all of its readers.
+                 */
                 id: string;
-                /** @description per user, without a gap */
+                /** @description The number of this line in the user's log. */
                 seq: number;
             };
             truck_confirmed: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
                 data: components["schemas"]["TruckConfirmed"];
                 /** @constant */
                 event: "truck_confirmed";
-                /** Format: uuid */
+                /**
+                 * Format: uuid
+                 * @description The id of the event, the same for all of its readers.
+                 */
                 id: string;
-                /** @description per user, without a gap */
+                /** @description The number of this line in the user's log. */
                 seq: number;
             };
             truck_lost: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
                 data: components["schemas"]["TruckLost"];
                 /** @constant */
                 event: "truck_lost";
-                /** Format: uuid */
+                /**
+                 * Format: uuid
+                 * @description The id of the event, the same for all of its readers.
+                 */
                 id: string;
-                /** @description per user, without a gap */
+                /** @description The number of this line in the user's log. */
                 seq: number;
             };
             trucks_remaining_update: {
-                /** Format: date-time */
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
                 at: string;
                 data: components["schemas"]["TrucksRemainingUpdate"];
                 /** @constant */
                 event: "trucks_remaining_update";
-                /** Format: uuid */
+                /**
+                 * Format: uuid
+                 * @description The id of the event, the same for all of its readers.
+                 */
                 id: string;
-                /** @description per user, without a gap */
+                /** @description The number of this line in the user's log. */
+                seq: number;
+            };
+            webhook_disabled: {
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
+                at: string;
+                data: components["schemas"]["WebhookDisabled"];
+                /** @constant */
+                event: "webhook_disabled";
+                /**
+                 * Format: uuid
+                 * @description The id of the event, the same for all of its readers.
+                 */
+                id: string;
+                /** @description The number of this line in the user's log. */
                 seq: number;
             };
         };
@@ -1479,6 +1993,59 @@ export interface components {
             version: number;
         };
         /**
+         * TruckRequestStatus
+         * @description The status of a truck request, which is the slot for one truck.
+         *
+         *     - `searching`: A truck is searched for.
+         *     - `held`: A transporter keeps it for a short time, to choose a truck.
+         *     - `assigned`: A truck is assigned, and its driver has not answered yet.
+         *     - `accepted`: The driver has accepted.
+         *     - `completed`: The truck has delivered.
+         *     - `cancelled`: It was cancelled, or its trip ended without a delivery.
+         *     - `expired`: No truck was found in time.
+         * @enum {string}
+         */
+        TruckRequestStatus: "searching" | "held" | "assigned" | "accepted" | "completed" | "cancelled" | "expired";
+        /**
+         * TruckRequestView
+         * @description A slot: the place for one truck in a broadcast.
+         */
+        TruckRequestView: {
+            /**
+             * Format: uuid
+             * @description The id of the truck request: the slot for one truck in a broadcast.
+             * @example b0a3d7c4-8f1e-4f66-8d0b-51c2f3a9e611
+             */
+            id: string;
+            /**
+             * @description The price that the customer offers for each truck, in whole rupees; null if none was named.
+             * @example 12000
+             */
+            pricePerTruck: number | null;
+            /**
+             * @description The number of the slot in its broadcast, from 1.
+             * @example 1
+             */
+            requestNumber: number;
+            /** @description The status of the slot. */
+            status: components["schemas"]["TruckRequestStatus"];
+            /**
+             * @description The key of the kind, the same for all spellings of its type and subtype.
+             * @example open:17ft
+             */
+            vehicleKey: string;
+            /**
+             * @description The size or make, in the spelling of the catalogue.
+             * @example 17 Feet
+             */
+            vehicleSubtype: string;
+            /**
+             * @description The type of vehicle, in the spelling of the catalogue.
+             * @example open
+             */
+            vehicleType: string;
+        };
+        /**
          * TrucksRemainingUpdate
          * @description The number of open slots has changed.
          */
@@ -1533,6 +2100,54 @@ export interface components {
          */
         UnfilledBecause: "no_transporter_online" | "nobody_free" | "nobody_accepted";
         /**
+         * VehicleStatus
+         * @description Whether a vehicle can take a slot.
+         *
+         *     - `available`: It is on no live assignment.
+         *     - `on_trip`: It is on a live assignment.
+         * @enum {string}
+         */
+        VehicleStatus: "available" | "on_trip";
+        /**
+         * VehicleView
+         * @description A vehicle of the fleet.
+         */
+        VehicleView: {
+            /**
+             * @description The load that the vehicle can carry, in kg; null if not known.
+             * @example 5000
+             */
+            capacityKg: number | null;
+            /**
+             * Format: uuid
+             * @description The id of the vehicle, as in the transporter's list of vehicles.
+             * @example 75e0b3f8-4c9a-4126-9d5e-6a2f8b1c0d97
+             */
+            id: string;
+            /** @description Whether the vehicle can take a slot. */
+            status: components["schemas"]["VehicleStatus"];
+            /**
+             * @description The key of the kind, the same for all spellings of its type and subtype.
+             * @example open:17ft
+             */
+            vehicleKey: string;
+            /**
+             * @description The registration number of the vehicle.
+             * @example HR55X1234
+             */
+            vehicleNumber: string;
+            /**
+             * @description The size or make, in the spelling of the catalogue.
+             * @example 17 Feet
+             */
+            vehicleSubtype: string;
+            /**
+             * @description The type of vehicle, in the spelling of the catalogue.
+             * @example open
+             */
+            vehicleType: string;
+        };
+        /**
          * Waypoint
          * @description A place for the driver's app, which reads `lat` and `lng` where other apps read `latitude` and `longitude`.
          */
@@ -1562,6 +2177,17 @@ export interface components {
              * @example 77.209
              */
             longitude: number;
+        };
+        /**
+         * WebhookDisabled
+         * @description The system has disabled a webhook: its endpoint answered 410, or no attempt has succeeded for 24 hours.
+         */
+        WebhookDisabled: {
+            deliveredSeq: number;
+            reason: components["schemas"]["DisabledReason"];
+            url: string;
+            /** Format: uuid */
+            webhookId: string;
         };
     };
     responses: never;

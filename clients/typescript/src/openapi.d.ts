@@ -890,6 +890,138 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Return the caller's webhooks, newest first
+         * @description For: admin, customer, driver, transporter.
+         */
+        get: operations["webhooksWebhooks"];
+        put?: never;
+        /**
+         * Register an endpoint for the caller's events. Only this answer and that of `rotate-secret` have the secret
+         * @description For: admin, customer, driver, transporter.
+         */
+        post: operations["webhooksCreateWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Return one of the caller's webhooks
+         * @description For: admin, customer, driver, transporter.
+         */
+        get: operations["webhooksWebhook"];
+        /**
+         * Change the given fields. `isActive: true` re-activates a webhook; it goes on after the last line it received
+         * @description For: admin, customer, driver, transporter.
+         */
+        put: operations["webhooksUpdateWebhook"];
+        post?: never;
+        /**
+         * Delete a webhook and the records of its deliveries
+         * @description For: admin, customer, driver, transporter.
+         */
+        delete: operations["webhooksDeleteWebhook"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Return what was posted and what is still to be posted, newest first
+         * @description For: admin, customer, driver, transporter.
+         */
+        get: operations["webhooksWebhookDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{id}/resend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Post these lines of the caller's log once more, with the same ids
+         * @description For: admin, customer, driver, transporter.
+         */
+        post: operations["webhooksResendToWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{id}/rotate-secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a new secret. For 24 hours the earlier one signs as well
+         * @description For: admin, customer, driver, transporter.
+         */
+        post: operations["webhooksRotateWebhookSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/webhooks/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Post the event `webhook_test` at once, and return how the endpoint answered
+         * @description For: admin, customer, driver, transporter.
+         */
+        post: operations["webhooksTestWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/ws": {
         parameters: {
             query?: never;
@@ -914,25 +1046,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Return the AsyncAPI document of the socket */
+        /** Return the AsyncAPI document of the socket and of the pushes */
         get: operations["asyncapi"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/docs": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Redirect to the documentation page, which flask-openapi3 serves */
-        get: operations["operatingDocs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1099,6 +1214,7 @@ export interface components {
              * @example d35b9e07-8a1c-4f62-9b4d-c0e7f2a6583b
              */
             commandId: string;
+            /** @description The problem (RFC 9457) because of which the command was rejected. Absent otherwise. */
             error?: components["schemas"]["Problem"];
             /**
              * @description The HTTP status of the outcome; null while the command is pending.
@@ -1113,6 +1229,7 @@ export interface components {
             receivedAt: string;
             /** @description True if an earlier request with the same Idempotency-Key recorded the command. */
             replayed: boolean;
+            /** @description What the command returned. Absent while it is pending, and if it was rejected. */
             result?: components["schemas"]["CommandResult"];
             /**
              * Format: date-time
@@ -1150,8 +1267,12 @@ export interface components {
              */
             trucksNeeded: number;
         };
+        /** @description The process is alive. */
         Alive: {
-            /** @constant */
+            /**
+             * @description Always `ok`.
+             * @constant
+             */
             status: "ok";
         };
         /**
@@ -1518,7 +1639,7 @@ export interface components {
          * @description The codes of rejections. They are stable.
          * @enum {string}
          */
-        CodeName: "VALIDATION_ERROR" | "UNAUTHORIZED" | "TOKEN_EXPIRED" | "FORBIDDEN" | "DRIVER_NOT_IN_FLEET" | "VEHICLE_NOT_IN_FLEET" | "NOT_FOUND" | "BOOKING_NOT_FOUND" | "ORDER_NOT_FOUND" | "BROADCAST_NOT_FOUND" | "TRUCK_REQUEST_NOT_FOUND" | "ASSIGNMENT_NOT_FOUND" | "HOLD_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "ORDER_ACTIVE_EXISTS" | "REQUEST_ALREADY_TAKEN" | "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "BOOKING_CANNOT_CANCEL" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "ASSIGNMENT_EXPIRED" | "DRIVER_REPLACED" | "SLOT_GIVEN_BACK" | "TOO_EARLY" | "INVALID_TRANSITION" | "VEHICLE_EXISTS" | "DRIVER_EXISTS" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "IDEMPOTENCY_CONFLICT" | "RATE_LIMITED" | "TOGGLE_RATE_LIMITED" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE" | "ACCEPT_RETRY_EXHAUSTED";
+        CodeName: "VALIDATION_ERROR" | "UNAUTHORIZED" | "TOKEN_EXPIRED" | "FORBIDDEN" | "DRIVER_NOT_IN_FLEET" | "VEHICLE_NOT_IN_FLEET" | "NOT_FOUND" | "BOOKING_NOT_FOUND" | "ORDER_NOT_FOUND" | "BROADCAST_NOT_FOUND" | "TRUCK_REQUEST_NOT_FOUND" | "ASSIGNMENT_NOT_FOUND" | "HOLD_NOT_FOUND" | "WEBHOOK_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "ORDER_ACTIVE_EXISTS" | "REQUEST_ALREADY_TAKEN" | "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "BOOKING_CANNOT_CANCEL" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "ASSIGNMENT_EXPIRED" | "DRIVER_REPLACED" | "SLOT_GIVEN_BACK" | "TOO_EARLY" | "INVALID_TRANSITION" | "VEHICLE_EXISTS" | "DRIVER_EXISTS" | "WEBHOOK_LIMIT" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "IDEMPOTENCY_CONFLICT" | "RATE_LIMITED" | "TOGGLE_RATE_LIMITED" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE" | "ACCEPT_RETRY_EXHAUSTED";
         /** @description The outcome of a command, as far as it is known. */
         CommandOutcome: {
             /**
@@ -1532,6 +1653,7 @@ export interface components {
              * @example d35b9e07-8a1c-4f62-9b4d-c0e7f2a6583b
              */
             commandId: string;
+            /** @description Why the command was rejected, as problem details (RFC 9457). If it was not rejected, this field is absent. */
             error?: components["schemas"]["Problem"];
             /**
              * @description The HTTP status that the outcome has as a response; null while the command is pending.
@@ -1546,6 +1668,7 @@ export interface components {
             receivedAt: string;
             /** @description True if this is the outcome of an earlier request that this one repeats. */
             replayed: boolean;
+            /** @description The body of the response, if the command succeeded. Otherwise this field is absent. */
             result?: components["schemas"]["CommandResult"];
             /**
              * @description When the outcome was recorded; null while the command is pending.
@@ -1589,6 +1712,50 @@ export interface components {
             /** @description Always true. */
             declined: boolean;
         };
+        DeletedWebhookView: {
+            deleted: boolean;
+            /** Format: uuid */
+            id: string;
+        };
+        /**
+         * @description Why a message is posted to a webhook.
+         *
+         *     - `log`: It is the next line of the log.
+         *     - `resend`: The owner asked for this line once more.
+         *     - `test`: The owner asked for a test.
+         * @enum {string}
+         */
+        DeliveryKind: "log" | "resend" | "test";
+        /**
+         * @description What has become of a message to a webhook.
+         *
+         *     - `pending`: No attempt has been made yet.
+         *     - `failed`: The last attempt failed, or the webhook was disabled before the line was delivered.
+         *     - `succeeded`: The endpoint has received it.
+         * @enum {string}
+         */
+        DeliveryStatus: "pending" | "failed" | "succeeded";
+        /** @description One line on its way to an endpoint. `attempts`: how many were made. `at`: the last attempt, or the line's time. */
+        DeliveryView: {
+            /**
+             * Format: date-time
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            at: string;
+            attempts: number;
+            error: string | null;
+            event: string;
+            /** Format: uuid */
+            eventId: string;
+            httpStatus: number | null;
+            /** Format: uuid */
+            id: string;
+            kind: components["schemas"]["DeliveryKind"];
+            /** @example 2026-02-19T10:00:00.000Z */
+            nextAttemptAt: string | null;
+            seq: number | null;
+            status: components["schemas"]["DeliveryStatus"];
+        };
         /** @description The phone on which the app runs. */
         DeviceDetails: {
             /**
@@ -1607,6 +1774,15 @@ export interface components {
              */
             token: string;
         };
+        /**
+         * @description Why a webhook is not active.
+         *
+         *     - `owner`: The owner has set `isActive` to false.
+         *     - `gone`: The endpoint answered 410.
+         *     - `failing`: No attempt has succeeded for 24 hours.
+         * @enum {string}
+         */
+        DisabledReason: "owner" | "gone" | "failing";
         /** @description The details of a driver of the fleet. */
         DriverDetails: {
             /**
@@ -1853,6 +2029,11 @@ export interface components {
             /** @description The kinds of trucks, and how many of each. */
             vehicleRequirements: components["schemas"]["VehicleRequirement"][];
         };
+        NewWebhook: {
+            description?: string | null;
+            events: ("*" | "assignment_stalled" | "assignment_status_changed" | "booking_cancelled" | "booking_completed" | "booking_expired" | "booking_fully_filled" | "broadcast_state_changed" | "command_settled" | "driver_status_changed" | "driver_timeout" | "hold_expired" | "new_broadcast" | "no_vehicles_available" | "pickup_reminder" | "trip_assigned" | "trip_cancelled" | "truck_confirmed" | "truck_lost" | "trucks_remaining_update" | "webhook_disabled")[];
+            url: string;
+        };
         /** @description What the driver saw at the pickup. */
         NoShowReport: {
             /**
@@ -1942,6 +2123,15 @@ export interface components {
              */
             nextCursor: string | null;
         };
+        PageOfDeliveryView: {
+            /** @description The items of this page. */
+            items: components["schemas"]["DeliveryView"][];
+            /**
+             * @description The `cursor` of the next page; null on the last page.
+             * @example null
+             */
+            nextCursor: string | null;
+        };
         PageOfDriverView: {
             /** @description The items of this page. */
             items: components["schemas"]["DriverView"][];
@@ -2014,6 +2204,15 @@ export interface components {
         PageOfVehicleView: {
             /** @description The items of this page. */
             items: components["schemas"]["VehicleView"][];
+            /**
+             * @description The `cursor` of the next page; null on the last page.
+             * @example null
+             */
+            nextCursor: string | null;
+        };
+        PageOfWebhookView: {
+            /** @description The items of this page. */
+            items: components["schemas"]["WebhookView"][];
             /**
              * @description The `cursor` of the next page; null on the last page.
              * @example null
@@ -2147,8 +2346,12 @@ export interface components {
          * @enum {string}
          */
         ProviderReason: "breakdown" | "driver_unavailable" | "vehicle_unavailable" | "pickup_unreachable" | "goods_mismatch" | "price" | "safety" | "other";
+        /** @description The server can answer requests. */
         Ready: {
-            /** @constant */
+            /**
+             * @description Always `ready`.
+             * @constant
+             */
             status: "ready";
         };
         /** @description A reason code that this actor can give in this stage. */
@@ -2240,6 +2443,17 @@ export interface components {
         } | {
             /** Format: uuid */
             vehicleId: string;
+        };
+        ResendRange: {
+            fromSeq: number;
+            toSeq: number;
+        };
+        ResendView: {
+            fromSeq: number;
+            /** Format: uuid */
+            id: string;
+            lines: number;
+            toSeq: number;
         };
         /**
          * @description The role of a user, from the claim `role` of the token.
@@ -2535,8 +2749,15 @@ export interface components {
         };
         /** @description Why the server is not ready. */
         Unavailable: {
+            /**
+             * @description What is missing, without names of hosts, roles and databases.
+             * @example database: no answer within 2 s
+             */
             reason: string;
-            /** @constant */
+            /**
+             * @description Always `unavailable`.
+             * @constant
+             */
             status: "unavailable";
         };
         /** @description The kind of a vehicle, and what it can carry. */
@@ -2652,6 +2873,74 @@ export interface components {
              */
             vehicleType: string;
         };
+        /** @description The fields to change. At least one is given. */
+        WebhookChanges: {
+            description?: string | null;
+            events?: ("*" | "assignment_stalled" | "assignment_status_changed" | "booking_cancelled" | "booking_completed" | "booking_expired" | "booking_fully_filled" | "broadcast_state_changed" | "command_settled" | "driver_status_changed" | "driver_timeout" | "hold_expired" | "new_broadcast" | "no_vehicles_available" | "pickup_reminder" | "trip_assigned" | "trip_cancelled" | "truck_confirmed" | "truck_lost" | "trucks_remaining_update" | "webhook_disabled")[] | null;
+            isActive?: boolean | null;
+            url?: string | null;
+        };
+        /** @description The result of a test. `error`: why it failed; null after an answer with a status from 200 to 299. */
+        WebhookTestView: {
+            delivered: boolean;
+            error: string | null;
+            /** Format: uuid */
+            eventId: string;
+            httpStatus: number | null;
+            /** Format: uuid */
+            id: string;
+            seconds: number;
+        };
+        /** @description A webhook. `failing_since`, `next_attempt_at` and `last_error` are set while its first undelivered line fails. */
+        WebhookView: {
+            /**
+             * Format: date-time
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            createdAt: string;
+            deliveredSeq: number;
+            description: string | null;
+            disabledReason: components["schemas"]["DisabledReason"] | null;
+            events: string[];
+            /** @example 2026-02-19T10:00:00.000Z */
+            failingSince: string | null;
+            /** Format: uuid */
+            id: string;
+            isActive: boolean;
+            lastError: string | null;
+            /** @example 2026-02-19T10:00:00.000Z */
+            nextAttemptAt: string | null;
+            secretVersion: number;
+            url: string;
+        };
+        /**
+         * @description A webhook with its newest secret.
+         *
+         *     The secret is derived from the version and stored nowhere, so only an answer of the API has it: neither the stored
+         *     outcome nor the frame `command_settled`.
+         */
+        WebhookWithSecretView: {
+            /**
+             * Format: date-time
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            createdAt: string;
+            deliveredSeq: number;
+            description: string | null;
+            disabledReason: components["schemas"]["DisabledReason"] | null;
+            events: string[];
+            /** @example 2026-02-19T10:00:00.000Z */
+            failingSince: string | null;
+            /** Format: uuid */
+            id: string;
+            isActive: boolean;
+            lastError: string | null;
+            /** @example 2026-02-19T10:00:00.000Z */
+            nextAttemptAt: string | null;
+            secret: string;
+            secretVersion: number;
+            url: string;
+        };
         /** @description Why a broadcast was offered to a transporter, or was not. */
         WhyView: {
             /**
@@ -2712,6 +3001,7 @@ export interface components {
         /** @description - `VALIDATION_ERROR`: The request is not valid */
         "400.VALIDATION_ERROR": {
             headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -2726,7 +3016,25 @@ export interface components {
         /** @description - `VALIDATION_ERROR`: The request is not valid */
         "400.VALIDATION_ERROR-2": {
             headers: {
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "VALIDATION_ERROR";
+                    /** @constant */
+                    status?: 400;
+                } & components["schemas"]["Problem"];
+            };
+        };
+        /** @description - `VALIDATION_ERROR`: The request is not valid */
+        "400.VALIDATION_ERROR-3": {
+            headers: {
                 "Sec-WebSocket-Version": components["headers"]["Sec-WebSocket-Version.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -2745,6 +3053,28 @@ export interface components {
         "401.UNAUTHORIZED.TOKEN_EXPIRED": {
             headers: {
                 "WWW-Authenticate": components["headers"]["WWW-Authenticate.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "UNAUTHORIZED" | "TOKEN_EXPIRED";
+                    /** @constant */
+                    status?: 401;
+                } & components["schemas"]["Problem"];
+            };
+        };
+        /**
+         * @description - `UNAUTHORIZED`: Sign in first
+         *     - `TOKEN_EXPIRED`: The token has expired
+         */
+        "401.UNAUTHORIZED.TOKEN_EXPIRED-2": {
+            headers: {
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -2759,6 +3089,24 @@ export interface components {
         /** @description - `FORBIDDEN`: Not allowed for this role */
         "403.FORBIDDEN": {
             headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "FORBIDDEN";
+                    /** @constant */
+                    status?: 403;
+                } & components["schemas"]["Problem"];
+            };
+        };
+        /** @description - `FORBIDDEN`: Not allowed for this role */
+        "403.FORBIDDEN-2": {
+            headers: {
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -2780,6 +3128,9 @@ export interface components {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 Location: components["headers"]["Location"];
                 "Preference-Applied": components["headers"]["Preference-Applied"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -2794,6 +3145,7 @@ export interface components {
         /** @description - `BROADCAST_NOT_FOUND`: Broadcast not found */
         "404.BROADCAST_NOT_FOUND": {
             headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -2808,6 +3160,24 @@ export interface components {
         /** @description - `NOT_FOUND`: Not found */
         "404.NOT_FOUND": {
             headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "NOT_FOUND";
+                    /** @constant */
+                    status?: 404;
+                } & components["schemas"]["Problem"];
+            };
+        };
+        /** @description - `NOT_FOUND`: Not found */
+        "404.NOT_FOUND-2": {
+            headers: {
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -2825,6 +3195,7 @@ export interface components {
          */
         "404.NOT_FOUND.ASSIGNMENT_NOT_FOUND": {
             headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -2845,6 +3216,9 @@ export interface components {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 Location: components["headers"]["Location"];
                 "Preference-Applied": components["headers"]["Preference-Applied"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -2862,6 +3236,7 @@ export interface components {
          */
         "404.NOT_FOUND.BOOKING_NOT_FOUND": {
             headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -2882,6 +3257,9 @@ export interface components {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 Location: components["headers"]["Location"];
                 "Preference-Applied": components["headers"]["Preference-Applied"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -2899,6 +3277,7 @@ export interface components {
          */
         "404.NOT_FOUND.BROADCAST_NOT_FOUND": {
             headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -2919,6 +3298,9 @@ export interface components {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 Location: components["headers"]["Location"];
                 "Preference-Applied": components["headers"]["Preference-Applied"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -2939,6 +3321,9 @@ export interface components {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 Location: components["headers"]["Location"];
                 "Preference-Applied": components["headers"]["Preference-Applied"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -2956,6 +3341,7 @@ export interface components {
          */
         "404.NOT_FOUND.ORDER_NOT_FOUND": {
             headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -2976,6 +3362,9 @@ export interface components {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 Location: components["headers"]["Location"];
                 "Preference-Applied": components["headers"]["Preference-Applied"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -2993,6 +3382,9 @@ export interface components {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 Location: components["headers"]["Location.required"];
                 "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -3014,6 +3406,9 @@ export interface components {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 Location: components["headers"]["Location"];
                 "Preference-Applied": components["headers"]["Preference-Applied"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -3031,6 +3426,9 @@ export interface components {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 Location: components["headers"]["Location.required"];
                 "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -3048,6 +3446,9 @@ export interface components {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 Location: components["headers"]["Location.required"];
                 "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -3068,6 +3469,9 @@ export interface components {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 Location: components["headers"]["Location.required"];
                 "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -3082,6 +3486,7 @@ export interface components {
         /** @description - `INVALID_TRANSITION`: Not possible in the present state */
         "409.INVALID_TRANSITION": {
             headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -3099,6 +3504,9 @@ export interface components {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 Location: components["headers"]["Location.required"];
                 "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -3126,6 +3534,9 @@ export interface components {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 Location: components["headers"]["Location.required"];
                 "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -3152,6 +3563,9 @@ export interface components {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 Location: components["headers"]["Location.required"];
                 "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -3177,6 +3591,9 @@ export interface components {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 Location: components["headers"]["Location.required"];
                 "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -3194,6 +3611,9 @@ export interface components {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 Location: components["headers"]["Location.required"];
                 "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -3215,6 +3635,9 @@ export interface components {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 Location: components["headers"]["Location.required"];
                 "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -3237,6 +3660,9 @@ export interface components {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 Location: components["headers"]["Location.required"];
                 "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -3258,7 +3684,10 @@ export interface components {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 Location: components["headers"]["Location.required"];
                 "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
                 "Retry-After": components["headers"]["Retry-After"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -3279,6 +3708,9 @@ export interface components {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 Location: components["headers"]["Location.required"];
                 "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -3293,6 +3725,24 @@ export interface components {
         /** @description - `PAYLOAD_TOO_LARGE`: The body is larger than 64 KiB */
         "413.PAYLOAD_TOO_LARGE": {
             headers: {
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "PAYLOAD_TOO_LARGE";
+                    /** @constant */
+                    status?: 413;
+                } & components["schemas"]["Problem"];
+            };
+        };
+        /** @description - `PAYLOAD_TOO_LARGE`: The body is larger than 64 KiB */
+        "413.PAYLOAD_TOO_LARGE-2": {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -3309,6 +3759,26 @@ export interface components {
             headers: {
                 Accept: components["headers"]["Accept.required"];
                 "Accept-Encoding": components["headers"]["Accept-Encoding.required"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "UNSUPPORTED_MEDIA_TYPE";
+                    /** @constant */
+                    status?: 415;
+                } & components["schemas"]["Problem"];
+            };
+        };
+        /** @description - `UNSUPPORTED_MEDIA_TYPE`: The body is not JSON in UTF-8 */
+        "415.UNSUPPORTED_MEDIA_TYPE-2": {
+            headers: {
+                Accept: components["headers"]["Accept.required"];
+                "Accept-Encoding": components["headers"]["Accept-Encoding.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -3323,6 +3793,9 @@ export interface components {
         /** @description - `IDEMPOTENCY_CONFLICT`: This Idempotency-Key was used for another request */
         "422.IDEMPOTENCY_CONFLICT": {
             headers: {
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -3337,7 +3810,10 @@ export interface components {
         /** @description - `RATE_LIMITED`: Too many requests */
         "429.RATE_LIMITED": {
             headers: {
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
                 "Retry-After": components["headers"]["Retry-After.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -3358,7 +3834,10 @@ export interface components {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 Location: components["headers"]["Location"];
                 "Preference-Applied": components["headers"]["Preference-Applied"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
                 "Retry-After": components["headers"]["Retry-After.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -3384,10 +3863,61 @@ export interface components {
                 } & components["schemas"]["Problem"];
             };
         };
+        /** @description - `INTERNAL_ERROR`: Something went wrong on our side */
+        "500.INTERNAL_ERROR-2": {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "INTERNAL_ERROR";
+                    /** @constant */
+                    status?: 500;
+                } & components["schemas"]["Problem"];
+            };
+        };
+        /** @description - `INTERNAL_ERROR`: Something went wrong on our side */
+        "500.INTERNAL_ERROR-3": {
+            headers: {
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "INTERNAL_ERROR";
+                    /** @constant */
+                    status?: 500;
+                } & components["schemas"]["Problem"];
+            };
+        };
         /** @description - `SERVICE_UNAVAILABLE`: Not available at the moment; nothing was accepted */
         "503.SERVICE_UNAVAILABLE": {
             headers: {
                 "Retry-After": components["headers"]["Retry-After.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "SERVICE_UNAVAILABLE";
+                    /** @constant */
+                    status?: 503;
+                } & components["schemas"]["Problem"];
+            };
+        };
+        /** @description - `SERVICE_UNAVAILABLE`: Not available at the moment; nothing was accepted */
+        "503.SERVICE_UNAVAILABLE-2": {
+            headers: {
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "Retry-After": components["headers"]["Retry-After.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
             content: {
@@ -3407,10 +3937,20 @@ export interface components {
          */
         "Idempotency-Key": string;
         /**
+         * @description The `ETag` of the answer that you have. If nothing has changed, the answer is 304 without a body.
+         * @example W/"5d41402abc4b2a76b9719d911017c592"
+         */
+        "If-None-Match": string;
+        /**
          * @description `wait=N`: answer with the outcome instead of 202, if the command is executed within N seconds, at most 30.
          * @example wait=10
          */
         Prefer: string;
+        /**
+         * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+         * @example app-7f3a-0042
+         */
+        "X-Request-Id": string;
     };
     requestBodies: never;
     headers: {
@@ -3418,6 +3958,8 @@ export interface components {
         "Accept-Encoding.required": "identity";
         /** @description The media type of bodies (RFC 9110, section 15.5.16). */
         "Accept.required": "application/json";
+        /** @description Identifies this state of the object, for `If-None-Match`. */
+        "ETag.required": string;
         /** @description `true`: this is the outcome of an earlier command, which was not executed again. */
         "Idempotency-Replayed": "true";
         /** @description Where the outcome of the command can be read. */
@@ -3428,6 +3970,10 @@ export interface components {
         "Preference-Applied": string;
         /** @description The `wait` that was applied: `wait=N`. */
         "Preference-Applied.required": string;
+        /** @description How many requests are left (`r`), and after how many seconds (`t`) there are as many as `q`. Without a valid token there is no such header. */
+        RateLimit: string;
+        /** @description The limits of this route, each for one user and one API process: `q` requests within `w` seconds. */
+        "RateLimit-Policy.required": string;
         /** @description After how many seconds the same request may succeed. */
         "Retry-After": number;
         /** @description After how many seconds the same request may succeed. */
@@ -3436,6 +3982,8 @@ export interface components {
         "Sec-WebSocket-Version.required": "13";
         /** @description How to authenticate (RFC 9110, section 11.6.1). */
         "WWW-Authenticate.required": "Bearer";
+        /** @description The id of this request: the one that was sent, or one that the server made. */
+        "X-Request-Id.required": string;
     };
     pathItems: never;
 }
@@ -3470,7 +4018,13 @@ export interface operations {
                 /** @description How many items a page has at most. */
                 limit?: number;
             };
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -3479,6 +4033,7 @@ export interface operations {
             /** @description The caller's own assignments, newest first. */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3488,7 +4043,7 @@ export interface operations {
             400: components["responses"]["400.VALIDATION_ERROR"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
             403: components["responses"]["403.FORBIDDEN"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
     };
@@ -3506,6 +4061,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path: {
                 /**
@@ -3524,6 +4084,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3534,23 +4097,26 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            403: components["responses"]["403.FORBIDDEN"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
             404: components["responses"]["404.NOT_FOUND.ASSIGNMENT_NOT_FOUND.outcome"];
             409: components["responses"]["409.tripsAccept.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     tripsCancelTruck: {
@@ -3567,6 +4133,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path: {
                 /**
@@ -3589,6 +4160,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3599,23 +4173,26 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            403: components["responses"]["403.FORBIDDEN"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
             404: components["responses"]["404.NOT_FOUND.ASSIGNMENT_NOT_FOUND.outcome"];
             409: components["responses"]["409.BOOKING_CANNOT_CANCEL.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     tripsDecline: {
@@ -3632,6 +4209,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path: {
                 /**
@@ -3654,6 +4236,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3664,23 +4249,26 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            403: components["responses"]["403.FORBIDDEN"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
             404: components["responses"]["404.NOT_FOUND.ASSIGNMENT_NOT_FOUND.outcome"];
             409: components["responses"]["409.DRIVER_REPLACED.INVALID_TRANSITION.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     tripsEnd: {
@@ -3697,6 +4285,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path: {
                 /**
@@ -3719,6 +4312,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3729,23 +4325,26 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            403: components["responses"]["403.FORBIDDEN"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
             404: components["responses"]["404.NOT_FOUND.ASSIGNMENT_NOT_FOUND.outcome"];
             409: components["responses"]["409.INVALID_TRANSITION.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     tripsGiveBack: {
@@ -3762,6 +4361,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path: {
                 /**
@@ -3784,6 +4388,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3794,23 +4401,26 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            403: components["responses"]["403.FORBIDDEN"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
             404: components["responses"]["404.NOT_FOUND.ASSIGNMENT_NOT_FOUND.outcome"];
             409: components["responses"]["409.DRIVER_REPLACED.INVALID_TRANSITION.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     tripsReportNoShow: {
@@ -3827,6 +4437,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path: {
                 /**
@@ -3849,6 +4464,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3859,23 +4477,26 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            403: components["responses"]["403.FORBIDDEN"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
             404: components["responses"]["404.NOT_FOUND.ASSIGNMENT_NOT_FOUND.outcome"];
             409: components["responses"]["409.tripsReportNoShow.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     tripsReplace: {
@@ -3892,6 +4513,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path: {
                 /**
@@ -3914,6 +4540,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3924,14 +4553,17 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
             403: components["responses"]["403.tripsReplace.outcome"];
             404: components["responses"]["404.NOT_FOUND.ASSIGNMENT_NOT_FOUND.outcome"];
             409: components["responses"]["409.tripsReplace.outcome"];
@@ -3939,8 +4571,8 @@ export interface operations {
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     broadcastsCreateBooking: {
@@ -3957,6 +4589,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path?: never;
             cookie?: never;
@@ -3973,6 +4610,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -3983,28 +4623,42 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            403: components["responses"]["403.FORBIDDEN"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
             409: components["responses"]["409.ORDER_ACTIVE_EXISTS.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     broadcastsBooking: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description The `ETag` of the answer that you have. If nothing has changed, the answer is 304 without a body.
+                 * @example W/"5d41402abc4b2a76b9719d911017c592"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
             path: {
                 /**
                  * @description The id of the object that the path names.
@@ -4019,16 +4673,27 @@ export interface operations {
             /** @description A booking with its slots and assignments. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BroadcastDetails"];
                 };
             };
+            /** @description The client has the present state (`If-None-Match`). */
+            304: {
+                headers: {
+                    ETag: components["headers"]["ETag.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             400: components["responses"]["400.VALIDATION_ERROR"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
             404: components["responses"]["404.NOT_FOUND.BOOKING_NOT_FOUND"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
     };
@@ -4046,6 +4711,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path: {
                 /**
@@ -4068,6 +4738,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4078,23 +4751,26 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            403: components["responses"]["403.FORBIDDEN"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
             404: components["responses"]["404.NOT_FOUND.BOOKING_NOT_FOUND.outcome"];
             409: components["responses"]["409.BOOKING_CANNOT_CANCEL.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     broadcastsContinueBooking: {
@@ -4111,6 +4787,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path: {
                 /**
@@ -4129,6 +4810,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4139,23 +4823,26 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            403: components["responses"]["403.FORBIDDEN"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
             404: components["responses"]["404.NOT_FOUND.BOOKING_NOT_FOUND.outcome"];
             409: components["responses"]["409.INVALID_TRANSITION.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     broadcastsOwnBroadcasts: {
@@ -4166,7 +4853,13 @@ export interface operations {
                 /** @description How many items a page has at most. */
                 limit?: number;
             };
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -4175,6 +4868,7 @@ export interface operations {
             /** @description The customer's own history, newest first. */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4184,14 +4878,25 @@ export interface operations {
             400: components["responses"]["400.VALIDATION_ERROR"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
             403: components["responses"]["403.FORBIDDEN"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
     };
     broadcastsBroadcast: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description The `ETag` of the answer that you have. If nothing has changed, the answer is 304 without a body.
+                 * @example W/"5d41402abc4b2a76b9719d911017c592"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
             path: {
                 /**
                  * @description The id of the object that the path names.
@@ -4206,16 +4911,27 @@ export interface operations {
             /** @description A broadcast with its slots and the assignments that the reader may see. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BroadcastDetails"];
                 };
             };
+            /** @description The client has the present state (`If-None-Match`). */
+            304: {
+                headers: {
+                    ETag: components["headers"]["ETag.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             400: components["responses"]["400.VALIDATION_ERROR"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
             404: components["responses"]["404.NOT_FOUND.BROADCAST_NOT_FOUND"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
     };
@@ -4233,6 +4949,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path: {
                 /**
@@ -4255,6 +4976,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4265,14 +4989,17 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
             403: components["responses"]["403.tripsReplace.outcome"];
             404: components["responses"]["404.offersAccept.outcome"];
             409: components["responses"]["409.offersAccept.outcome"];
@@ -4280,8 +5007,8 @@ export interface operations {
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     offersDecline: {
@@ -4298,6 +5025,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path: {
                 /**
@@ -4320,6 +5052,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4330,22 +5065,25 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            403: components["responses"]["403.FORBIDDEN"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
             404: components["responses"]["404.NOT_FOUND.BROADCAST_NOT_FOUND.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     offersHold: {
@@ -4362,6 +5100,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path: {
                 /**
@@ -4384,6 +5127,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4394,23 +5140,26 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            403: components["responses"]["403.FORBIDDEN"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
             404: components["responses"]["404.NOT_FOUND.BROADCAST_NOT_FOUND.outcome"];
             409: components["responses"]["409.offersHold.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     offersRecipients: {
@@ -4421,7 +5170,13 @@ export interface operations {
                 /** @description How many items a page has at most. */
                 limit?: number;
             };
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
             path: {
                 /**
                  * @description The id of the object that the path names.
@@ -4436,6 +5191,7 @@ export interface operations {
             /** @description The transporters who were offered the broadcast or passed over, newest first. */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4446,14 +5202,20 @@ export interface operations {
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
             403: components["responses"]["403.FORBIDDEN"];
             404: components["responses"]["404.NOT_FOUND.BROADCAST_NOT_FOUND"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
     };
     offersWhy: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
             path: {
                 /**
                  * @description The id of the object that the path names.
@@ -4473,6 +5235,7 @@ export interface operations {
             /** @description Explain why a transporter has or has not an offer of a broadcast. For admins and that transporter. */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4483,14 +5246,20 @@ export interface operations {
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
             403: components["responses"]["403.FORBIDDEN"];
             404: components["responses"]["404.NOT_FOUND.BROADCAST_NOT_FOUND"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
     };
     broadcastsTimeline: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
             path: {
                 /**
                  * @description The id of the object that the path names.
@@ -4505,6 +5274,7 @@ export interface operations {
             /** @description Every transition with its time and cause, oldest first. */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4515,14 +5285,20 @@ export interface operations {
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
             403: components["responses"]["403.FORBIDDEN"];
             404: components["responses"]["404.NOT_FOUND.BROADCAST_NOT_FOUND"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
     };
     broadcastsCurrentBroadcast: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -4531,6 +5307,7 @@ export interface operations {
             /** @description The customer's open broadcast, or 404. */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4541,14 +5318,20 @@ export interface operations {
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
             403: components["responses"]["403.FORBIDDEN"];
             404: components["responses"]["404.BROADCAST_NOT_FOUND"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
     };
     notificationsCommand: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
             path: {
                 /**
                  * @description The id of the object that the path names.
@@ -4563,6 +5346,7 @@ export interface operations {
             /** @description Return the outcome of the caller's own command. */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4572,7 +5356,7 @@ export interface operations {
             400: components["responses"]["400.VALIDATION_ERROR"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
             404: components["responses"]["404.NOT_FOUND"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
     };
@@ -4590,6 +5374,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path: {
                 /**
@@ -4612,6 +5401,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4622,21 +5414,24 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            404: components["responses"]["404.NOT_FOUND"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            404: components["responses"]["404.NOT_FOUND-2"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     devicesForgetDevice: {
@@ -4653,6 +5448,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path: {
                 /**
@@ -4671,6 +5471,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4681,21 +5484,24 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            404: components["responses"]["404.NOT_FOUND"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            404: components["responses"]["404.NOT_FOUND-2"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     fleetSetDriverAvailability: {
@@ -4712,6 +5518,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path?: never;
             cookie?: never;
@@ -4728,6 +5539,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4738,22 +5552,25 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            403: components["responses"]["403.FORBIDDEN"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
             404: components["responses"]["404.NOT_FOUND.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     fleetDrivers: {
@@ -4764,7 +5581,13 @@ export interface operations {
                 /** @description How many items a page has at most. */
                 limit?: number;
             };
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -4773,6 +5596,7 @@ export interface operations {
             /** @description The fleet's drivers, newest first. */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4782,7 +5606,7 @@ export interface operations {
             400: components["responses"]["400.VALIDATION_ERROR"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
             403: components["responses"]["403.FORBIDDEN"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
     };
@@ -4800,6 +5624,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path: {
                 /**
@@ -4822,6 +5651,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4834,6 +5666,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4844,23 +5679,26 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            403: components["responses"]["403.FORBIDDEN"];
-            404: components["responses"]["404.NOT_FOUND"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
+            404: components["responses"]["404.NOT_FOUND-2"];
             409: components["responses"]["409.DRIVER_EXISTS.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     notificationsEvents: {
@@ -4873,7 +5711,13 @@ export interface operations {
                 /** @description How many lines a page has at most. */
                 limit?: number;
             };
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -4882,6 +5726,7 @@ export interface operations {
             /** @description Return the caller's log after a `seq`, oldest first, as the frames that the socket carries. */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4890,7 +5735,7 @@ export interface operations {
             };
             400: components["responses"]["400.VALIDATION_ERROR"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
     };
@@ -4908,6 +5753,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path: {
                 /**
@@ -4930,6 +5780,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -4940,14 +5793,17 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
             403: components["responses"]["403.tripsReplace.outcome"];
             404: components["responses"]["404.NOT_FOUND.HOLD_NOT_FOUND.outcome"];
             409: components["responses"]["409.offersConfirmHold.outcome"];
@@ -4955,8 +5811,8 @@ export interface operations {
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     offersReleaseHold: {
@@ -4973,6 +5829,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path: {
                 /**
@@ -4991,6 +5852,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5001,23 +5865,26 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            403: components["responses"]["403.FORBIDDEN"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
             404: components["responses"]["404.NOT_FOUND.HOLD_NOT_FOUND.outcome"];
             409: components["responses"]["409.INVALID_TRANSITION.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     offersOffers: {
@@ -5028,7 +5895,13 @@ export interface operations {
                 /** @description How many items a page has at most. */
                 limit?: number;
             };
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5037,6 +5910,7 @@ export interface operations {
             /** @description Open offers, newest first. */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5046,7 +5920,7 @@ export interface operations {
             400: components["responses"]["400.VALIDATION_ERROR"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
             403: components["responses"]["403.FORBIDDEN"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
     };
@@ -5064,6 +5938,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path?: never;
             cookie?: never;
@@ -5080,6 +5959,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5090,28 +5972,42 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            403: components["responses"]["403.FORBIDDEN"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
             409: components["responses"]["409.ORDER_ACTIVE_EXISTS.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     broadcastsOrder: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description The `ETag` of the answer that you have. If nothing has changed, the answer is 304 without a body.
+                 * @example W/"5d41402abc4b2a76b9719d911017c592"
+                 */
+                "If-None-Match"?: components["parameters"]["If-None-Match"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
             path: {
                 /**
                  * @description The id of the object that the path names.
@@ -5126,16 +6022,27 @@ export interface operations {
             /** @description An order with its slots and assignments. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["BroadcastDetails"];
                 };
             };
+            /** @description The client has the present state (`If-None-Match`). */
+            304: {
+                headers: {
+                    ETag: components["headers"]["ETag.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             400: components["responses"]["400.VALIDATION_ERROR"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
             404: components["responses"]["404.NOT_FOUND.ORDER_NOT_FOUND"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
     };
@@ -5153,6 +6060,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path: {
                 /**
@@ -5175,6 +6087,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5185,23 +6100,26 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            403: components["responses"]["403.FORBIDDEN"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
             404: components["responses"]["404.NOT_FOUND.ORDER_NOT_FOUND.outcome"];
             409: components["responses"]["409.BOOKING_CANNOT_CANCEL.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     broadcastsContinueOrder: {
@@ -5218,6 +6136,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path: {
                 /**
@@ -5236,6 +6159,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5246,29 +6172,38 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            403: components["responses"]["403.FORBIDDEN"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
             404: components["responses"]["404.NOT_FOUND.ORDER_NOT_FOUND.outcome"];
             409: components["responses"]["409.INVALID_TRANSITION.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     tripsReasonCodes: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5277,6 +6212,7 @@ export interface operations {
             /** @description The reason codes that each actor can give in each stage. A stage is `offer` or a status of an assignment. */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5285,14 +6221,20 @@ export interface operations {
             };
             400: components["responses"]["400.VALIDATION_ERROR"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
     };
     fleetAvailability: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5301,6 +6243,7 @@ export interface operations {
             /** @description Return whether the transporter is online. */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5310,7 +6253,7 @@ export interface operations {
             400: components["responses"]["400.VALIDATION_ERROR"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
             403: components["responses"]["403.FORBIDDEN"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
     };
@@ -5328,6 +6271,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path?: never;
             cookie?: never;
@@ -5344,6 +6292,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5354,27 +6305,36 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            403: components["responses"]["403.FORBIDDEN"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED.TOGGLE_RATE_LIMITED.outcome"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     fleetHeartbeat: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5387,6 +6347,7 @@ export interface operations {
             /** @description Extend an available transporter's presence and update their position. Writes to no table. */
             204: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -5394,16 +6355,22 @@ export interface operations {
             400: components["responses"]["400.VALIDATION_ERROR"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
             403: components["responses"]["403.FORBIDDEN"];
-            413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
-            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE-2"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE-2"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
     };
     tripsLocation: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
             path: {
                 /**
                  * @description The id of the trip, under which the driver reports statuses and positions.
@@ -5422,6 +6389,7 @@ export interface operations {
             /** @description Publish the truck's position: the customer gets `location_updated`. Writes to no table. */
             204: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -5431,9 +6399,9 @@ export interface operations {
             403: components["responses"]["403.FORBIDDEN"];
             404: components["responses"]["404.NOT_FOUND.ASSIGNMENT_NOT_FOUND"];
             409: components["responses"]["409.INVALID_TRANSITION"];
-            413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
-            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE-2"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE-2"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
     };
@@ -5451,6 +6419,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path: {
                 /**
@@ -5473,6 +6446,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5483,23 +6459,26 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            403: components["responses"]["403.FORBIDDEN"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
             404: components["responses"]["404.NOT_FOUND.ASSIGNMENT_NOT_FOUND.outcome"];
             409: components["responses"]["409.DRIVER_REPLACED.INVALID_TRANSITION.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     offersAcceptSlot: {
@@ -5516,6 +6495,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path: {
                 /**
@@ -5538,6 +6522,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5548,14 +6535,17 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
             403: components["responses"]["403.tripsReplace.outcome"];
             404: components["responses"]["404.offersAccept.outcome"];
             409: components["responses"]["409.offersAccept.outcome"];
@@ -5563,14 +6553,20 @@ export interface operations {
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     fleetVehicleKinds: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5579,6 +6575,7 @@ export interface operations {
             /** @description The catalogue: what customers can ask for and fleets can register. */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5587,7 +6584,7 @@ export interface operations {
             };
             400: components["responses"]["400.VALIDATION_ERROR"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
     };
@@ -5599,7 +6596,13 @@ export interface operations {
                 /** @description How many items a page has at most. */
                 limit?: number;
             };
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5608,6 +6611,7 @@ export interface operations {
             /** @description The fleet's vehicles, newest first. */
             200: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5617,7 +6621,7 @@ export interface operations {
             400: components["responses"]["400.VALIDATION_ERROR"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
             403: components["responses"]["403.FORBIDDEN"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
     };
@@ -5635,6 +6639,11 @@ export interface operations {
                  * @example wait=10
                  */
                 Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
             };
             path: {
                 /**
@@ -5657,6 +6666,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5669,6 +6681,9 @@ export interface operations {
                     "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                     Location: components["headers"]["Location.required"];
                     "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5679,6 +6694,97 @@ export interface operations {
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
+            404: components["responses"]["404.NOT_FOUND-2"];
+            409: components["responses"]["409.VEHICLE_BUSY.VEHICLE_EXISTS.outcome"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
+            429: components["responses"]["429.RATE_LIMITED"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
+        };
+    };
+    webhooksWebhooks: {
+        parameters: {
+            query?: {
+                /** @description The `nextCursor` of the page before. Left out: the first page. */
+                cursor?: string;
+                /** @description How many items a page has at most. */
+                limit?: number;
+            };
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Return the caller's webhooks, newest first. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageOfWebhookView"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+        };
+    };
+    webhooksCreateWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewWebhook"];
+            };
+        };
+        responses: {
+            /** @description Register an endpoint for the caller's events. Only this answer and that of `rotate-secret` have the secret. */
+            201: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookWithSecretView"];
+                };
+            };
+            /** @description Register an endpoint for the caller's events. Only this answer and that of `rotate-secret` have the secret. */
+            202: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -5687,21 +6793,357 @@ export interface operations {
             };
             400: components["responses"]["400.VALIDATION_ERROR"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            403: components["responses"]["403.FORBIDDEN"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE-2"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE-2"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+        };
+    };
+    webhooksWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /**
+                 * @description The id of the object that the path names.
+                 * @example 0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d01
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Return one of the caller's webhooks. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookView"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
             404: components["responses"]["404.NOT_FOUND"];
-            409: components["responses"]["409.VEHICLE_BUSY.VEHICLE_EXISTS.outcome"];
-            413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
-            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
-            422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
-            429: components["responses"]["429.RATE_LIMITED"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+        };
+    };
+    webhooksUpdateWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /**
+                 * @description The id of the object that the path names.
+                 * @example 0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d01
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["WebhookChanges"];
+            };
+        };
+        responses: {
+            /** @description Change the given fields. `isActive: true` re-activates a webhook; it goes on after the last line it received. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookView"];
+                };
+            };
+            /** @description Change the given fields. `isActive: true` re-activates a webhook; it goes on after the last line it received. */
+            202: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
+            404: components["responses"]["404.NOT_FOUND"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE-2"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE-2"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+        };
+    };
+    webhooksDeleteWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /**
+                 * @description The id of the object that the path names.
+                 * @example 0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d01
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Delete a webhook and the records of its deliveries. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeletedWebhookView"];
+                };
+            };
+            /** @description Delete a webhook and the records of its deliveries. */
+            202: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
+            404: components["responses"]["404.NOT_FOUND"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+        };
+    };
+    webhooksWebhookDeliveries: {
+        parameters: {
+            query?: {
+                /** @description The `nextCursor` of the page before. Left out: the first page. */
+                cursor?: string;
+                /** @description How many items a page has at most. */
+                limit?: number;
+                /** @description only deliveries with this status */
+                status?: "pending" | "failed" | "succeeded";
+            };
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /**
+                 * @description The id of the object that the path names.
+                 * @example 0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d01
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Return what was posted and what is still to be posted, newest first. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageOfDeliveryView"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
+            404: components["responses"]["404.NOT_FOUND"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+        };
+    };
+    webhooksResendToWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /**
+                 * @description The id of the object that the path names.
+                 * @example 0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d01
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ResendRange"];
+            };
+        };
+        responses: {
+            /** @description Post these lines of the caller's log once more, with the same ids. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ResendView"];
+                };
+            };
+            /** @description Post these lines of the caller's log once more, with the same ids. */
+            202: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
+            404: components["responses"]["404.NOT_FOUND"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE-2"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE-2"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+        };
+    };
+    webhooksRotateWebhookSecret: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /**
+                 * @description The id of the object that the path names.
+                 * @example 0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d01
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Make a new secret. For 24 hours the earlier one signs as well. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookWithSecretView"];
+                };
+            };
+            /** @description Make a new secret. For 24 hours the earlier one signs as well. */
+            202: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
+            404: components["responses"]["404.NOT_FOUND"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+        };
+    };
+    webhooksTestWebhook: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /**
+                 * @description The id of the object that the path names.
+                 * @example 0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d01
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Post the event `webhook_test` at once, and return how the endpoint answered. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookTestView"];
+                };
+            };
+            /** @description Post the event `webhook_test` at once, and return how the endpoint answered. */
+            202: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
+            404: components["responses"]["404.NOT_FOUND"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
     };
     ws: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /**
+                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
             path?: never;
             cookie?: never;
         };
@@ -5710,12 +7152,13 @@ export interface operations {
             /** @description The connection is a WebSocket now (see `/asyncapi.json`). */
             101: {
                 headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            400: components["responses"]["400.VALIDATION_ERROR-2"];
-            500: components["responses"]["500.INTERNAL_ERROR"];
+            400: components["responses"]["400.VALIDATION_ERROR-3"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
     };
@@ -5735,27 +7178,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": Record<string, never>;
-                };
-            };
-            500: components["responses"]["500.INTERNAL_ERROR"];
-        };
-    };
-    operatingDocs: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The address of the documentation page. */
-            302: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "text/html": string;
                 };
             };
             500: components["responses"]["500.INTERNAL_ERROR"];
