@@ -270,7 +270,7 @@ class WebhookWithSecretView(WebhookView):
     # The secret is derived from the version and stored nowhere: neither the stored outcome nor the frame
     # `command_settled` has it.
     secret: Annotated[str, Field(examples=["whsec_bm90IGEgc2VjcmV0LCBvbmx5IGFuIGV4YW1wbGUuLi4="])]
-    """The secret that verifies signatures: `whsec_` and the Base64 of 32 bytes."""
+    """The secret that verifies signatures: a fixed prefix and the Base64 of 32 bytes."""
 
 
 class DeletedWebhookView(Wire):
@@ -319,7 +319,9 @@ class DeliveryView(Wire):
     event: Annotated[str, Field(examples=["truck_confirmed"])]
     """The name of the event."""
     kind: DeliveryKind
+    """Why the message is posted."""
     status: DeliveryStatus
+    """What has become of it."""
     attempts: Annotated[int, Field(examples=[3])]
     """How many attempts were made."""
     http_status: HttpStatus | None
@@ -342,6 +344,7 @@ class WebhookDisabled(Event, to=ToUser):
     url: Url
     """The address of the endpoint."""
     reason: DisabledReason
+    """Why it is not active any more."""
     delivered_seq: Annotated[int, Field(examples=[42])]
     """The `seq` up to which every line was received, or was not asked for."""
 
