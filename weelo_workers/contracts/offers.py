@@ -147,6 +147,7 @@ class AcceptTrucks(
         *OF_TRUCKS,
         *OF_ALLOCATIONS,
         Code.SLOT_GIVEN_BACK,
+        Code.INVALID_TRANSITION,
     ),
 ):
     """Assign these trucks to slots: all of them or none, or with `partial` as many as there are open slots."""
@@ -187,6 +188,7 @@ class ConfirmHold(
         *OF_TRUCKS,
         Code.REQUEST_ALREADY_TAKEN,
         Code.NOT_ENOUGH_AVAILABLE,
+        Code.INVALID_TRANSITION,
     ),
 ):
     hold_id: UUID

@@ -250,13 +250,13 @@ def test_a_refusal_leaves_nothing_behind_but_itself(world: World, monkeypatch: p
 
     def create_then_refuse(command: Command, uow: UnitOfWork) -> None:
         create(command, uow)
-        raise Rejected(Code.INVALID_TRANSITION)
+        raise Rejected(Code.ORDER_ACTIVE_EXISTS)
 
     monkeypatch.setitem(handlers._handlers, "broadcasts.create_booking", create_then_refuse)
     customer = uuid4()
     outcome = world.book(customer)
     world.drain()
-    assert outcome.error["code"] == "INVALID_TRANSITION"
+    assert outcome.error["code"] == "ORDER_ACTIVE_EXISTS"
     assert world.value("SELECT count(*) FROM broadcasts") == 0
     assert [frame["event"] for frame in world.events_of(customer)] == ["command_settled"]
     assert world.value("SELECT count(*) FROM mailbox WHERE settled_at IS NULL") == 0

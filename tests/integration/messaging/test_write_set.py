@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Table, event, text
 
+from tests.support import deviations
 from tests.support.world import World
 from weelo_workers.contracts.command import REGISTRY, Command
 from weelo_workers.contracts.rejections import Code, Rejected
@@ -30,7 +31,7 @@ def handled_by(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
     """Return a function that registers a command with this handler."""
 
     def register(handler: Callable[[Any, UnitOfWork], None]) -> type[Command]:
-        class TryAHandler(Command, name=NAME):
+        class TryAHandler(Command, name=NAME, rejects=(Code.NOT_FOUND,)):
             pass
 
         monkeypatch.setitem(handlers._handlers, NAME, handler)
@@ -147,6 +148,17 @@ def test_a_rejection_undoes_what_the_handler_has_written(
     assert world.status(broadcast_id) == "active"
     assert len(attempts) == 1, "it is not asked again"
     assert world.value("SELECT count(*) FROM events WHERE event = 'booking_cancelled'") == 0
+
+
+def test_a_rejection_that_is_not_declared_is_answered_and_logged(
+    world: World, handled_by: Callable[..., type[Command]]
+) -> None:
+    def reject(command: Command, uow: UnitOfWork) -> None:
+        raise Rejected(Code.TOO_EARLY)
+
+    outcome = world.execute(handled_by(reject)(), uuid4(), Role.ADMIN)
+    assert outcome.error["code"] == "TOO_EARLY"
+    assert deviations.take() == [f"{NAME} is rejected with TOO_EARLY, which it does not declare"]
 
 
 def test_a_rejection_undoes_changes_of_rows_in_memory(
