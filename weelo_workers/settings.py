@@ -45,8 +45,8 @@ class Settings(BaseSettings):
         use_attribute_docstrings=True,
     )
 
-    weelo_env: Literal["development", "production"] = "development"
-    """In `production` no secret is generated: without JWT_SECRET the start fails."""
+    weelo_env: Literal["development", "production", "sandbox"] = "development"
+    """In `production` no secret is generated: without JWT_SECRET the start fails. In `sandbox` the clock can be moved and every caller gets tokens; `weelo up --sandbox` sets it ([sandbox](sandbox.md))."""
 
     # URLs contain passwords. With repr=False no log shows them.
     database_url: str = Field(default="postgresql://localhost/weelo", repr=False)
@@ -240,6 +240,11 @@ class Settings(BaseSettings):
     def seconds_of_a_round(self) -> int:
         """The shortest time of a new search for a truck: REOFFER_SECONDS, or else BROADCAST_TIMEOUT_SECONDS."""
         return self.reoffer_seconds or self.broadcast_timeout_seconds
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether the clock can be moved, and the routes of the sandbox exist."""
+        return self.weelo_env == "sandbox"
 
     @property
     def broker_url(self) -> str:
