@@ -40,6 +40,10 @@ def create_app() -> Flask:
     headers.register(app)
     for view in (broadcasts, offers, trips, fleet, devices, notifications):
         app.register_api(view.api)
+    if settings().is_sandbox:
+        from weelo_api.views import sandbox
+
+        app.register_api(sandbox.api)
     common.document_errors(app.api_doc)
     app.register_blueprint(operating.api)
     app.register_blueprint(RegisterPlugin.register(doc_url="openapi.json"))

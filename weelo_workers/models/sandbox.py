@@ -35,6 +35,8 @@ CLOCK = Table(
     metadata,
     Column("only_row", Boolean, CheckConstraint("only_row", name="there_is_one_clock"), primary_key=True),
     Column("clock_offset", Interval, nullable=False),
+    # How often everything was deleted. Redis compares it, and deletes its part.
+    Column("resets", BigInteger, nullable=False),
 )
 
 ADVANCES = Table(
@@ -112,7 +114,7 @@ KEPT = frozenset({"users", "log_heads"})
 # The API's role may not delete rows, so the function runs with the rights of the schema's owner.
 _RESET = """
 CREATE OR REPLACE FUNCTION sandbox.reset() RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = {ours}, pg_catalog
-AS 'TRUNCATE {tables}; UPDATE sandbox.clock SET clock_offset = interval ''0'''
+AS 'TRUNCATE {tables}; UPDATE sandbox.clock SET clock_offset = interval ''0'', resets = resets + 1'
 """
 
 _HAS_SCHEMA = text("SELECT to_regclass('sandbox.clock') IS NOT NULL")
@@ -141,7 +143,9 @@ def create(connection: Connection) -> None:
     """
     connection.execute(text("CREATE SCHEMA IF NOT EXISTS sandbox"))
     metadata.create_all(connection)
-    connection.execute(text("INSERT INTO sandbox.clock VALUES (true, interval '0') ON CONFLICT DO NOTHING"))
+    connection.execute(
+        text("INSERT INTO sandbox.clock VALUES (true, interval '0', 0) ON CONFLICT DO NOTHING")
+    )
     for name, volatility in CLOCK_FUNCTIONS.items():
         connection.execute(text(_FUNCTION.format(name=name, volatility=volatility)))
     if not connection.execute(_CLOCK_IN_USE).scalar_one():

@@ -1,0 +1,209 @@
+"""The sandbox: move the clock, start robot fleets, get tokens, delete everything. Only with `WEELO_ENV=sandbox`.
+
+The routes need no token: one of them issues tokens for every role, so a token would protect nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, cast
+from uuid import UUID, uuid4
+
+from flask import Response, jsonify, request
+from flask_openapi3 import APIBlueprint, Tag
+from pydantic import AfterValidator, Field, ValidationError
+from sqlalchemy import select
+
+from weelo_api.commands.idempotency import command_id_of_request
+from weelo_api.http.access import without_token
+from weelo_api.http.errors import validation_error
+from weelo_api.http.json_body import JsonBody
+from weelo_api.sandbox import advances, fleets, resetting, tokens
+from weelo_api.sandbox.behaviours import Behaviour
+from weelo_api.views.common import PROBLEMS, ById
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.contracts.vehicle_kinds import KindName
+from weelo_workers.contracts.wire import Latitude, Longitude, Request, ShortText, Timestamp, Wire
+from weelo_workers.models.engine import autocommit_engine
+from weelo_workers.models.sandbox import FLEETS
+
+MAX_ADVANCE_SECONDS = 31 * 86_400
+READY_WITHIN_SECONDS = 20.0
+POLL_SECONDS = 0.03
+# Callers of these routes are not known, so all of them share the keys of one caller.
+_ANY_CALLER = UUID(int=0)
+
+api = APIBlueprint(
+    "sandbox",
+    __name__,
+    url_prefix="/api/v1/sandbox",
+    abp_tags=[Tag(name="sandbox")],
+    abp_responses={status: PROBLEMS[status] for status in ("400", "404", "503")},
+)
+
+
+def _not_zero(user_id: UUID) -> UUID:
+    if not user_id.int:
+        raise ValueError("must not be the UUID of zeros")
+    return user_id
+
+
+class Advance(Request):
+    """How far to move the clock: up to 31 days."""
+
+    seconds: Annotated[float, Field(gt=0, le=MAX_ADVANCE_SECONDS, allow_inf_nan=False)]
+
+
+class ClockView(Wire):
+    """The time of the sandbox, and its distance to the real time. `moving`: whether an advance goes on."""
+
+    now: Timestamp
+    offset_seconds: float
+    moving: bool
+
+
+class AdvancedView(ClockView):
+    """`timers_executed`: how many timers and delayed commands were executed meanwhile; null while it goes on."""
+
+    timers_executed: int | None
+
+
+class NewFleet(Request):
+    """A fleet with this many trucks of one kind at one place.
+
+    `after_seconds`: how long each of its robots waits before it acts, by the clock of the sandbox.
+    """
+
+    latitude: Latitude
+    longitude: Longitude
+    vehicle_type: ShortText
+    vehicle_subtype: KindName
+    trucks: Annotated[int, Field(ge=1, le=fleets.MAX_TRUCKS)] = 1
+    behaviour: Annotated[Behaviour, Field(strict=False)]
+    after_seconds: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = 1.0
+
+
+class FleetView(Wire):
+    transporter_id: UUID
+    latitude: float
+    longitude: float
+    vehicle_type: str
+    vehicle_subtype: str
+    trucks: int
+    behaviour: Behaviour
+    after_seconds: float
+    driver_ids: list[UUID]
+
+
+class TokenRequest(Request):
+    """`sub`: the user's id; without it a new one."""
+
+    role: Annotated[Role, Field(strict=False)]
+    sub: Annotated[UUID, Field(strict=False), AfterValidator(_not_zero)] | None = None
+
+
+class TokenView(Wire):
+    token: str
+    user_id: UUID
+    role: Role
+    expires_at: Timestamp
+
+
+@api.get("/clock", responses={200: ClockView})
+@without_token
+def clock() -> Response:
+    """Return the time of the sandbox."""
+    return jsonify(_clock_view().json_dict())
+
+
+@api.post("/clock/advance", responses={200: AdvancedView, 202: AdvancedView})
+@without_token
+def advance(body: Advance) -> tuple[Response, int]:
+    """Move the clock. Every timer due by then acts, in the order of real time, before the answer.
+
+    202 if that takes more than a minute: the clock moves on, and a repetition with the same Idempotency-Key waits again.
+    """
+    executed = advances.advance(command_id_of_request(_ANY_CALLER), body.seconds)
+    view = AdvancedView(**dict(_clock_view()), timers_executed=executed)
+    return jsonify(view.json_dict()), 200 if executed is not None else 202
+
+
+@api.post("/fleets", responses={201: FleetView})
+@without_token
+def create_fleet(body: NewFleet) -> tuple[Response, int]:
+    """Start a robot fleet, which is online when the answer comes."""
+    fleet_id = command_id_of_request(_ANY_CALLER)
+    view = FleetView(
+        transporter_id=fleet_id, **dict(body), driver_ids=fleets.driver_ids(fleet_id, body.trucks)
+    )
+    if not fleets.store({"transporter_id": fleet_id, **dict(body)}) and _stored(fleet_id) != dict(body):
+        raise Rejected(Code.IDEMPOTENCY_CONFLICT, "Use a new key for a new request.")
+    until = time.monotonic() + READY_WITHIN_SECONDS
+    while not _is_ready(fleet_id):
+        if time.monotonic() > until:
+            fleets.remove(fleet_id)
+            raise Rejected(Code.SERVICE_UNAVAILABLE, "The fleet could not be set up in time.")
+        time.sleep(POLL_SECONDS)
+    return jsonify(view.json_dict()), 201
+
+
+@api.delete("/fleets/<id>", responses={204: None})
+@without_token
+def delete_fleet(path: ById) -> tuple[str, int]:
+    """Stop a robot fleet: it goes offline, and its robots do nothing more. Its trips stay as they are."""
+    _expect_nothing()
+    if not fleets.remove(path.id):
+        raise Rejected(Code.NOT_FOUND, "No robot fleet has this id.")
+    return "", 204
+
+
+@api.post("/reset", responses={200: ClockView})
+@without_token
+def reset() -> Response:
+    """Delete everything and set the clock back. Tokens stay valid, and the numbers of the logs go on."""
+    _expect_nothing()
+    resetting.reset()
+    return jsonify(_clock_view().json_dict())
+
+
+@api.post("/tokens", responses={201: TokenView})
+@without_token
+def create_token(body: TokenRequest) -> tuple[Response, int]:
+    """Return a token of this role."""
+    user_id = body.sub or uuid4()
+    token, expires_at = tokens.issue(body.role, user_id)
+    view = TokenView(token=token, user_id=user_id, role=body.role, expires_at=expires_at)
+    return jsonify(view.json_dict()), 201
+
+
+def _clock_view() -> ClockView:
+    state = advances.clock()
+    return ClockView(now=state.now, offset_seconds=state.offset_seconds, moving=state.moving)
+
+
+def _stored(fleet_id: UUID) -> dict[str, object]:
+    columns = [FLEETS.c[name] for name in NewFleet.model_fields]
+    with autocommit_engine().connect() as connection:
+        row = (
+            connection.execute(select(*columns).where(FLEETS.c.transporter_id == fleet_id)).mappings().first()
+        )
+    return dict(row or {})
+
+
+def _is_ready(fleet_id: UUID) -> bool:
+    """Return whether the robots are online. Raises Rejected(SERVICE_UNAVAILABLE) if the fleet was deleted meanwhile."""
+    with autocommit_engine().connect() as connection:
+        query = select(FLEETS.c.ready_at).where(FLEETS.c.transporter_id == fleet_id)
+        row = connection.execute(query).one_or_none()
+    if row is None:
+        raise Rejected(Code.SERVICE_UNAVAILABLE, "The fleet was deleted meanwhile.")
+    return row.ready_at is not None
+
+
+def _expect_nothing() -> None:
+    """Raise Rejected(VALIDATION_ERROR) if the body has fields."""
+    try:
+        Request.model_validate_json(cast(JsonBody, request).get_json_of_any_type())
+    except ValidationError as error:
+        raise validation_error(error) from None
