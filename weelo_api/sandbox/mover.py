@@ -103,7 +103,9 @@ def _step(
         _end(connection, advance)
         return
     stops = [state.next_due, heartbeats.next_at() if state.searching else None]
-    offset = min([target, *(stop - state.plain for stop in stops if stop is not None)])
+    wanted = min([target, *(stop - state.plain for stop in stops if stop is not None)])
+    # A heartbeat may have come due since this turn began. The clock never goes back.
+    offset = max(wanted, state.clock_offset)
     robots = connection.scalars(select(FLEETS.c.transporter_id)).all()
     # Redis first: if the process is killed in between, its clock is ahead, and nobody has become too old there.
     redis_clock.move_redis(offset, state.resets, robots)
