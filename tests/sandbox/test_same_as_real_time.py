@@ -111,7 +111,6 @@ def test_an_advance_causes_the_events_of_real_time_at_the_same_times(short_sandb
         ("driver_timeout", "driver_declined"),
         ("truck_lost", "given_back"),
         ("pickup_reminder", "driver_accepted"),
-        ("booking_expired", "expired"),
     } <= happened
     differences = [
         abs(first[2] - second[2])
