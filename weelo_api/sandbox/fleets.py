@@ -27,7 +27,7 @@ from weelo_workers.contracts.statuses import Role
 from weelo_workers.messaging import mailbox
 from weelo_workers.models.engine import autocommit_engine, engine
 from weelo_workers.models.mailbox import MAILBOX
-from weelo_workers.models.sandbox import CLOCK, FLEETS, ROBOTS
+from weelo_workers.models.sandbox import FLEETS, ROBOTS
 from weelo_workers.settings import settings
 
 MAX_TRUCKS = 50
@@ -141,14 +141,13 @@ class Heartbeats:
             return None
         return self._sent_at + timedelta(seconds=settings().presence_ttl_seconds / 3)
 
-    def send(self) -> None:
+    def send(self, now: datetime) -> None:
         """Send the heartbeats if they are due."""
+        next_at = self.next_at()
+        # A reset moves the clock back.
+        if next_at is not None and self._sent_at is not None and self._sent_at <= now < next_at:
+            return
         with autocommit_engine().connect() as connection:
-            now = connection.execute(select(func.clock_timestamp()).select_from(CLOCK)).scalar_one()
-            next_at = self.next_at()
-            # A reset moves the clock back.
-            if next_at is not None and self._sent_at is not None and self._sent_at <= now < next_at:
-                return
             query = select(FLEETS.c.transporter_id, FLEETS.c.latitude, FLEETS.c.longitude)
             ready = connection.execute(query.where(FLEETS.c.ready_at.is_not(None))).all()
         self._sent_at = now if ready else None

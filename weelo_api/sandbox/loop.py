@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from redis.exceptions import RedisError
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from weelo_api.sandbox import fleets, mover, robots
 from weelo_workers.models.engine import DATABASE_ERRORS, engine
@@ -14,6 +15,13 @@ log = logging.getLogger(__name__)
 
 # The lock belongs to the transaction, so it is free as soon as a killed process's connection ends.
 _ONE_AT_A_TIME = text("SELECT pg_try_advisory_xact_lock(hashtextextended('weelo sandbox', 0))")
+# One query for all of it, because most turns find nothing to do.
+_TO_DO = text(f"""
+    SELECT clock_timestamp() AS now,
+           EXISTS ({mover.IN_FLIGHT["a fleet is being set up"]}) AS fleets,
+           EXISTS ({mover.IN_FLIGHT["a robot has not read its log to the end"]}) AS lines,
+           EXISTS (SELECT FROM sandbox.reactions WHERE due_at <= statement_timestamp()) AS reactions
+""")
 
 
 class Loop:
@@ -29,14 +37,17 @@ class Loop:
         try:
             with engine().begin() as lock:
                 if lock.execute(_ONE_AT_A_TIME).scalar_one():
-                    self._turn()
+                    self._turn(lock.execute(_TO_DO).one())
         except (RedisError, *DATABASE_ERRORS) as problem:
             log.warning("the sandbox waits: %s", str(problem).splitlines()[0])
 
-    def _turn(self) -> None:
-        fleets.set_up()
-        self._heartbeats.send()
-        robots.read_logs()
-        robots.act()
+    def _turn(self, to_do: Row[Any]) -> None:
+        if to_do.fleets:
+            fleets.set_up()
+        self._heartbeats.send(to_do.now)
+        if to_do.lines:
+            robots.read_logs()
+        if to_do.reactions or to_do.lines:
+            robots.act()
         self.is_moving = mover.move(self._heartbeats)
         self._wakes.send()
