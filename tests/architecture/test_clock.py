@@ -35,11 +35,13 @@ ALLOWED = {
         "weelo_workers/runtime/system.py": "when the process of `weelo up` began",
         "weelo_workers/runtime/console_log.py": "the time in front of a line on the terminal",
         "weelo_workers/notifications/socket_sessions.py": "the order in which sockets were opened",
+        "weelo_api/sandbox/tokens.py": "times in a token: they are compared with the plain clock",
         "weelo_api/websocket/session.py": "the end of a token: it is compared with the plain clock",
     },
     LUA: {"weelo_workers/redis_clock.py": "the clock itself"},
     PLAIN_SQL: {
         "weelo_workers/models/sandbox.py": "the clock itself",
+        "weelo_api/sandbox/mover.py": "the offset is the difference to the plain clock",
         "weelo_workers/models/replica.py": "the lag of a standby, which PostgreSQL measures by its own clock",
     },
     IRREPLACEABLE: {},

@@ -6,12 +6,12 @@ The routes need no token: one of them issues tokens for every role, so a token w
 from __future__ import annotations
 
 import time
-from typing import Annotated, cast
+from typing import cast
 from uuid import UUID, uuid4
 
 from flask import Response, jsonify, request
 from flask_openapi3 import APIBlueprint, Tag
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import ValidationError
 from sqlalchemy import select
 
 from weelo_api.commands.idempotency import command_id_of_request
@@ -19,16 +19,21 @@ from weelo_api.http.access import without_token
 from weelo_api.http.errors import validation_error
 from weelo_api.http.json_body import JsonBody
 from weelo_api.sandbox import advances, fleets, resetting, tokens
-from weelo_api.sandbox.behaviours import Behaviour
+from weelo_api.sandbox.shapes import (
+    Advance,
+    AdvancedView,
+    ClockView,
+    FleetView,
+    NewFleet,
+    TokenRequest,
+    TokenView,
+)
 from weelo_api.views.common import PROBLEMS, ById
 from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.contracts.statuses import Role
-from weelo_workers.contracts.vehicle_kinds import KindName
-from weelo_workers.contracts.wire import Latitude, Longitude, Request, ShortText, Timestamp, Wire
+from weelo_workers.contracts.wire import Request
 from weelo_workers.models.engine import autocommit_engine
 from weelo_workers.models.sandbox import FLEETS
 
-MAX_ADVANCE_SECONDS = 31 * 86_400
 READY_WITHIN_SECONDS = 20.0
 POLL_SECONDS = 0.03
 # Callers of these routes are not known, so all of them share the keys of one caller.
@@ -41,73 +46,6 @@ api = APIBlueprint(
     abp_tags=[Tag(name="sandbox")],
     abp_responses={status: PROBLEMS[status] for status in ("400", "404", "503")},
 )
-
-
-def _not_zero(user_id: UUID) -> UUID:
-    if not user_id.int:
-        raise ValueError("must not be the UUID of zeros")
-    return user_id
-
-
-class Advance(Request):
-    """How far to move the clock: up to 31 days."""
-
-    seconds: Annotated[float, Field(gt=0, le=MAX_ADVANCE_SECONDS, allow_inf_nan=False)]
-
-
-class ClockView(Wire):
-    """The time of the sandbox, and its distance to the real time. `moving`: whether an advance goes on."""
-
-    now: Timestamp
-    offset_seconds: float
-    moving: bool
-
-
-class AdvancedView(ClockView):
-    """`timers_executed`: how many timers and delayed commands were executed meanwhile; null while it goes on."""
-
-    timers_executed: int | None
-
-
-class NewFleet(Request):
-    """A fleet with this many trucks of one kind at one place.
-
-    `after_seconds`: how long each of its robots waits before it acts, by the clock of the sandbox.
-    """
-
-    latitude: Latitude
-    longitude: Longitude
-    vehicle_type: ShortText
-    vehicle_subtype: KindName
-    trucks: Annotated[int, Field(ge=1, le=fleets.MAX_TRUCKS)] = 1
-    behaviour: Annotated[Behaviour, Field(strict=False)]
-    after_seconds: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = 1.0
-
-
-class FleetView(Wire):
-    transporter_id: UUID
-    latitude: float
-    longitude: float
-    vehicle_type: str
-    vehicle_subtype: str
-    trucks: int
-    behaviour: Behaviour
-    after_seconds: float
-    driver_ids: list[UUID]
-
-
-class TokenRequest(Request):
-    """`sub`: the user's id; without it a new one."""
-
-    role: Annotated[Role, Field(strict=False)]
-    sub: Annotated[UUID, Field(strict=False), AfterValidator(_not_zero)] | None = None
-
-
-class TokenView(Wire):
-    token: str
-    user_id: UUID
-    role: Role
-    expires_at: Timestamp
 
 
 @api.get("/clock", responses={200: ClockView})
