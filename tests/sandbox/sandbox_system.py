@@ -65,7 +65,8 @@ class Sandbox(System):
         return UUID(response.json()["transporterId"])
 
     def reset(self) -> None:
-        assert self.post("/reset").status_code == 200
+        answer = self.post("/reset")
+        assert answer.status_code == 200, answer.text
 
     # --- its people -----------------------------------------------------------------------------------
 

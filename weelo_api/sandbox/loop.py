@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from redis.exceptions import RedisError
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
 from weelo_api.sandbox import fleets, mover, robots
-from weelo_workers.models.engine import DATABASE_ERRORS, engine
+from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine, engine
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +36,15 @@ class Loop:
         try:
             with engine().begin() as lock:
                 if lock.execute(_ONE_AT_A_TIME).scalar_one():
-                    self._turn(lock.execute(_TO_DO).one())
+                    self._turn()
         except (RedisError, *DATABASE_ERRORS) as problem:
             log.warning("the sandbox waits: %s", str(problem).splitlines()[0])
 
-    def _turn(self, to_do: Row[Any]) -> None:
+    def _turn(self) -> None:
+        # This connection is not the one with the lock, whose transaction would keep tables from a reset, which would keep
+        # others from this turn.
+        with autocommit_engine().connect() as connection:
+            to_do = connection.execute(_TO_DO).one()
         if to_do.fleets:
             fleets.set_up()
         self._heartbeats.send(to_do.now)
