@@ -50,6 +50,10 @@ def create_app() -> Flask:
     headers.register(app)
     for view in (broadcasts, offers, trips, fleet, devices, notifications, webhooks):
         app.register_api(view.api)
+    if settings().is_sandbox:
+        from weelo_api.views import sandbox
+
+        app.register_api(sandbox.api)
     rate_limit.register(app)
     app.register_blueprint(operating.api)
     openapi.register(app)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
 from uuid import UUID
 
 from redis.exceptions import RedisError
 from sqlalchemy.orm import Session
 
 from weelo_api.commands.internal import enqueue
-from weelo_workers import presence
+from weelo_workers import clock, presence
 from weelo_workers.contracts.broadcasts import CatchUp, OfferLate
 from weelo_workers.contracts.trips import LocationUpdated, TripLocation
 from weelo_workers.models.engine import autocommit_engine
@@ -76,7 +75,7 @@ def trip_location(driver_id: UUID, trip_id: UUID, where: TripLocation) -> None:
         longitude=where.longitude,
         speed=where.speed,
         bearing=where.bearing,
-        recorded_at=where.recorded_at or datetime.now(UTC),
+        recorded_at=where.recorded_at or clock.now(),
     )
     try:
         live_stream.publish_ephemeral(customer_id, "location_updated", seen.json_dict())

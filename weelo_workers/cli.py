@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import UUID
 
 import click
+from click.core import ParameterSource
 
 # Exit codes: REFUSED for wrong usage and for expected problems, FAILED for findings and for a failed run.
 FAILED, REFUSED = 1, 2
@@ -47,6 +48,7 @@ data_dir_option = click.option(
     show_default=True,
     help="The folder of servers' data, secrets and run files.",
 )
+SANDBOX_DATA_DIR = Path(".weelo-sandbox")
 port_type = click.IntRange(1, 65_535)
 MAX_TTL_SECONDS = 10 * 365 * 86_400
 
@@ -107,7 +109,12 @@ def weelo() -> None:
 )
 @click.option("--worker-per-queue", is_flag=True, help="Start a worker for each queue, as in production.")
 @click.option("--demo", is_flag=True, help="Play the demo once when ready, with shortened timers.")
+@click.option(
+    "--sandbox", is_flag=True, help="Let callers move the clock and start robot fleets; uses .weelo-sandbox."
+)
+@click.pass_context
 def up(  # noqa: PLR0917 (click passes them by name)
+    context: click.Context,
     host: str,
     port: int,
     data_dir: Path,
@@ -116,11 +123,17 @@ def up(  # noqa: PLR0917 (click passes them by name)
     concurrency: int | None,
     worker_per_queue: bool,
     demo: bool,
+    sandbox: bool,
 ) -> None:
     """Run the whole system here, until Ctrl-C."""
     from weelo_workers.runtime import system
     from weelo_workers.runtime.programs import Options
+    from weelo_workers.settings import settings
 
+    if sandbox:
+        _choose_sandbox()
+    if settings().is_sandbox and context.get_parameter_source("data_dir") is ParameterSource.DEFAULT:
+        data_dir = SANDBOX_DATA_DIR
     options = Options(
         data_dir=data_dir,
         host=host,
@@ -129,6 +142,7 @@ def up(  # noqa: PLR0917 (click passes them by name)
         concurrency=concurrency or min(8, max(2, (os.cpu_count() or 2) // 2)),
         worker_per_queue=worker_per_queue,
         demo=demo,
+        sandbox=settings().is_sandbox,
     )
     sys.exit(system.up(options))
 
@@ -337,6 +351,17 @@ def retry(command_ids: tuple[UUID, ...], data_dir: Path) -> None:
         sys.exit(1)
 
 
+def _choose_sandbox() -> None:
+    """Set WEELO_ENV for this process and those that it starts. Raises CommandError if another environment is set."""
+    from weelo_workers.runtime import CommandError
+    from weelo_workers.settings import given, settings
+
+    if (chosen := given("WEELO_ENV")) not in (None, "sandbox"):
+        raise CommandError(f"WEELO_ENV: is {chosen}; a sandbox is an environment of its own, so unset it")
+    os.environ["WEELO_ENV"] = "sandbox"
+    settings.cache_clear()
+
+
 def _use_running_system(data_dir: Path, *variables: str) -> None:
     """Set each of these variables, unless it is set already, to its value in the system that runs on the data dir."""
     from weelo_workers.runtime import CommandError
@@ -355,6 +380,8 @@ def _use_running_system(data_dir: Path, *variables: str) -> None:
                 f"{variable}: not set, and no embedded server runs on {data_dir}; set it or `weelo up`"
             )
         os.environ[variable] = address
+    if running and running.sandbox and not given("WEELO_ENV"):
+        os.environ["WEELO_ENV"] = "sandbox"
     if running and running.jwt_secret_file and not given("JWT_SECRET"):
         os.environ["JWT_SECRET"] = Path(running.jwt_secret_file).read_text().strip()
     settings.cache_clear()

@@ -47,8 +47,8 @@ class Settings(BaseSettings):
         use_attribute_docstrings=True,
     )
 
-    weelo_env: Literal["development", "production"] = "development"
-    """In `production` no secret is generated: without JWT_SECRET the start fails."""
+    weelo_env: Literal["development", "production", "sandbox"] = "development"
+    """In `production` no secret is generated: without JWT_SECRET the start fails. In `sandbox` the clock can be moved and every caller gets tokens; `weelo up --sandbox` sets it ([sandbox](sandbox.md))."""
 
     # URLs contain passwords. With repr=False no log shows them.
     database_url: str = Field(default="postgresql://localhost/weelo", repr=False)
@@ -294,6 +294,11 @@ class Settings(BaseSettings):
             raise ConfigurationError("WEBHOOK_SECRET_KEY: must be set if there is no JWT_SECRET")
         # The label keeps the two uses of the secret apart: no derived key is also a signature of a token.
         return hmac.new(self.jwt_secret.encode(), b"weelo webhooks", hashlib.sha256).digest()
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether the clock can be moved, and the routes of the sandbox exist."""
+        return self.weelo_env == "sandbox"
 
     @property
     def broker_url(self) -> str:

@@ -16,6 +16,11 @@ ROOT = Path(__file__).parents[2]
 DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications", "webhooks")
 
 
+def is_of_the_sandbox(model: type) -> bool:
+    """Return whether this model is one of the routes that exist in a sandbox only. tests/sandbox tests those."""
+    return model.__module__.startswith("weelo_api.sandbox")
+
+
 def import_all_contracts() -> None:
     """Import every contract module, so that the registries of commands and events are complete."""
     for module in iter_modules(weelo_workers.contracts.__path__):

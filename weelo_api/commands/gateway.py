@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -27,6 +26,7 @@ from weelo_api.http.access import caller
 from weelo_api.http.declared import ensure_declared
 from weelo_api.http.errors import problem_response, validation_error
 from weelo_api.http.json_body import JsonBody
+from weelo_workers import clock
 from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.rejections import Code, Rejected
@@ -184,7 +184,7 @@ def _accepted(outcome: CommandOutcome, *, replayed: bool) -> Response:
         "command": outcome.command,
         "status": outcome.status,
         "acceptedAt": rfc3339(outcome.received_at),
-        "serverTime": rfc3339(datetime.now(UTC)),
+        "serverTime": rfc3339(clock.now()),
         "replayed": replayed,
     }
     if replayed:

@@ -25,7 +25,7 @@ def enqueue(command: Command) -> None:
     wake(command_id, command)
 
 
-def wake(command_id: UUID, command: Command) -> None:
+def wake(command_id: UUID, command: Command | type[Command]) -> None:
     """Wake a worker for this committed row. Raises nothing: without a wake-up the sweep executes the row."""
     try:
         waker().wake(WakeUp(command_id, command.name, command.queue))

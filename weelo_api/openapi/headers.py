@@ -49,7 +49,7 @@ REQUEST_HEADERS = (
         # The pattern of `commands/idempotency.py`.
         {"type": "string", "pattern": r'^(?:[A-Za-z0-9:_-]{8,128}|"[A-Za-z0-9:_-]{8,128}")$'},
         "4f9c2f6e-booking-1",
-        lambda route: route.is_command,
+        lambda route: any(Code.IDEMPOTENCY_CONFLICT in codes for codes in rejections(route).values()),
     ),
     RequestHeader(
         "Prefer",

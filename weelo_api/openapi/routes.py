@@ -65,7 +65,7 @@ class Route:
 
 def is_described(view: Callable[..., Any]) -> bool:
     """Return whether the document describes this view: it has roles, or declares its answers."""
-    return bool(getattr(view, "roles", None) or declared(view).answers)
+    return bool(getattr(view, "roles", None) or getattr(view, "responses", None) or declared(view).answers)
 
 
 def routes(app: Flask) -> Iterator[Route]:

@@ -126,8 +126,9 @@ class Api(APIBlueprint):
         return super()._collect_openapi_info(rule, func, responses=responses, **{**options, "doc_ui": False})
 
 
-def blueprint(domain: str) -> Api:
-    return Api(domain, __name__, url_prefix="/api/v1")
+def blueprint(domain: str, below: str = "") -> Api:
+    """Return a blueprint for the routes of a domain under `/api/v1`. `below`: the part of the path that all of them share."""
+    return Api(domain, __name__, url_prefix=f"/api/v1{below}")
 
 
 @contextmanager

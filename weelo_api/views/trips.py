@@ -1,6 +1,6 @@
 """Assignments: the drivers' answers, trip statuses and positions."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from flask import Response
 
@@ -18,6 +18,7 @@ from weelo_api.views.common import (
     page,
     replica_session,
 )
+from weelo_workers import clock
 from weelo_workers.contracts.broadcasts import CancelTruckResult
 from weelo_workers.contracts.reasons import ReasonView, reasons
 from weelo_workers.contracts.rejections import Code, Rejected
@@ -164,7 +165,7 @@ def advance(path: ByTripId, body: TripStep) -> Response:
 
 def _ensure_occurred(moment: datetime | None) -> None:
     """Raise Rejected(VALIDATION_ERROR) if the time is more than CLOCK_DIFFERENCE in the future."""
-    if moment is not None and moment > datetime.now(UTC) + CLOCK_DIFFERENCE:
+    if moment is not None and moment > clock.now() + CLOCK_DIFFERENCE:
         error = {"field": "occurredAt", "message": "must not be more than 2 minutes in the future"}
         raise Rejected(Code.VALIDATION_ERROR, extra={"errors": [error]})
 

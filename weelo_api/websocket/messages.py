@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from weelo_api.http.json_body import refuse_duplicates
+from weelo_workers import clock
 from weelo_workers.contracts.fleet import Heartbeat
 from weelo_workers.contracts.notifications import Seq
 from weelo_workers.contracts.rejections import Code, Rejected
@@ -155,7 +155,7 @@ def refusal(rejected: Rejected) -> dict[str, Any]:
 
 
 def now() -> str:
-    return rfc3339(datetime.now(UTC))
+    return rfc3339(clock.now())
 
 
 def _first(refused: ValidationError) -> str:

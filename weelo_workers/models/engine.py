@@ -52,6 +52,10 @@ SESSION = {
     "default_transaction_isolation": "read committed",
 }
 
+# In a sandbox, functions of the schema `sandbox` hide those of pg_catalog that return the time (models/sandbox.py). The
+# first schema gets new tables, so it is not `sandbox`.
+SANDBOX_SEARCH_PATH = "public,sandbox,pg_catalog"
+
 # The URL cannot change the encoding, because names and addresses of most languages cannot be sent in another one. The
 # encoding is a parameter of its own in the startup packet, so it takes precedence over `options`, and poolers accept
 # it.
@@ -91,7 +95,8 @@ def connect(
     """
     given = database_url.read(url)
     limits = {**LIMITS, **({"lock_timeout": lock_timeout} if lock_timeout else {})}
-    options = {**limits, **SESSION}.items()
+    session = {**SESSION, "search_path": SANDBOX_SEARCH_PATH} if settings().is_sandbox else SESSION
+    options = {**limits, **session}.items()
     own_options = " ".join(f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in options)
     named = {name: given.get(name) for name in ("user", "password", "host", "port", "dbname")}
     one_host = "," not in (named["host"] or "") + (named["port"] or "")

@@ -10,6 +10,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
+from weelo_workers.models import sandbox
 from weelo_workers.models.engine import engine
 from weelo_workers.models.roles import grant_roles
 from weelo_workers.models.server import refusals
@@ -44,8 +45,20 @@ def upgrade_to_head(on: Engine | None = None, chosen: Settings | None = None) ->
                 f"DATABASE_URL: the schema is at revision {unknown[0]}, which this version of Weelo does not know: it is of "
                 "a newer version, or another program's; use that version, or a database of its own"
             )
+        is_sandbox = (chosen or settings()).is_sandbox
+        if is_sandbox:
+            _create_sandbox(connection)
         command.upgrade(alembic_config(connection), "head")
         grant_roles(connection, chosen or settings())
+        if is_sandbox:
+            sandbox.grant(connection)
+
+
+def _create_sandbox(connection: Connection) -> None:
+    try:
+        sandbox.create(connection)
+    except ValueError as problem:
+        raise ConfigurationError(f"DATABASE_URL: {problem}") from None
 
 
 def _unknown_revisions(connection: Connection) -> list[str]:
@@ -58,7 +71,11 @@ def _scripts(connection: Connection) -> ScriptDirectory:
 
 
 def is_at_head(connection: Connection) -> bool:
-    """Return whether the schema has the expected version or a newer one, which old code finds during a deploy."""
+    """Return whether the schema has the expected version or a newer one, which old code finds during a deploy.
+
+    The database of a sandbox is at head for a sandbox only, and no other database is.
+    """
     current = set(MigrationContext.configure(connection).get_current_heads())
     newer = set(_unknown_revisions(connection)) == current
-    return bool(current) and (newer or current == set(_scripts(connection).get_heads()))
+    at_head = bool(current) and (newer or current == set(_scripts(connection).get_heads()))
+    return at_head and sandbox.is_marked(connection) == settings().is_sandbox

@@ -41,7 +41,9 @@ def _lag(replica: Connection, primary: Connection) -> Iterator[str]:
     deadline = time.monotonic() + LAG_SECONDS
     while _ask(replica, "SELECT pg_last_wal_replay_lsn() < CAST(:written AS pg_lsn)", written=written):
         if time.monotonic() > deadline:
-            seconds = _ask(replica, "SELECT EXTRACT(EPOCH FROM now() - pg_last_xact_replay_timestamp())")
+            seconds = _ask(
+                replica, "SELECT EXTRACT(EPOCH FROM pg_catalog.now() - pg_last_xact_replay_timestamp())"
+            )
             last = "" if seconds is None else f"; the last commit that it has replayed is {seconds:.0f} s old"
             yield f"this standby lags: it has not replayed within {LAG_SECONDS:.0f} s what the primary has written{last}"
             return

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from sqlalchemy import ARRAY, Connection, Text, bindparam, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from weelo_workers.models import sandbox
 from weelo_workers.models.base import Base
 from weelo_workers.models.engine import LIMITS, SESSION
+from weelo_workers.settings import settings
 
 # The oldest version that the PostgreSQL project maintained when this was written.
 OLDEST_VERSION = 14
@@ -88,6 +90,8 @@ def _refusals(connection: Connection, writable: bool) -> Iterator[str]:
             f"{', '.join(row.hiding for row in hiding)} hides the table of the same name in {hiding[0].hidden_in}, which is "
             f"Weelo's; rename it, or put {hiding[0].hidden_in} first in the search_path ({facts.search_path})"
         )
+    if reason := sandbox.refusal(connection, sandbox=settings().is_sandbox):
+        yield reason
 
 
 def shortcomings(connection: Connection) -> list[str]:

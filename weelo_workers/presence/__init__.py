@@ -28,6 +28,7 @@ from uuid import UUID
 
 from redis.exceptions import RedisError
 
+from weelo_workers import redis_clock
 from weelo_workers.lifecycles.distance import distance_km
 from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.presence.scripts import (
@@ -37,6 +38,7 @@ from weelo_workers.presence.scripts import (
     GO_ONLINE,
     HEARTBEAT,
     INDEX_BROADCAST,
+    IS_WARM,
     MARK_FULL,
     MARK_OFFERED,
     NEAREST,
@@ -142,12 +144,12 @@ def online(
         repr(stamp),
         int(heard),
     ]
-    return bool(redis().register_script(GO_ONLINE)(args=arguments))
+    return bool(_run(GO_ONLINE, arguments))
 
 
 def offline(transporter_id: UUID, *, stamp: float) -> None:
     """Remove the transporter from every index, unless a newer `stamp` is stored."""
-    redis().register_script(GO_OFFLINE)(args=[str(transporter_id), repr(stamp)])
+    _run(GO_OFFLINE, [str(transporter_id), repr(stamp)])
 
 
 def heartbeat(transporter_id: UUID, point: Point, *, any_distance: bool = False) -> list[UUID] | Absent:
@@ -158,7 +160,7 @@ def heartbeat(transporter_id: UUID, point: Point, *, any_distance: bool = False)
     """
     place = [repr(point.longitude), repr(point.latitude)]
     arguments: list[str | int] = [str(transporter_id), *place, int(any_distance)]
-    missed: Any = redis().register_script(HEARTBEAT)(args=arguments)
+    missed: Any = _run(HEARTBEAT, arguments)
     if missed is None:
         return Absent.UNKNOWN
     if not isinstance(missed, list):
@@ -168,9 +170,7 @@ def heartbeat(transporter_id: UUID, point: Point, *, any_distance: bool = False)
 
 def is_warm() -> bool:
     """Return whether presence has existed for one TTL. If so, transporters who are missing in it are offline."""
-    since: Any = redis().get("weelo:presence:since")
-    seconds, microseconds = redis().time()
-    return since is not None and seconds + microseconds / 1e6 - float(since) > settings().presence_ttl_seconds
+    return bool(_run(IS_WARM, [settings().presence_ttl_seconds]))
 
 
 def last_position(transporter_id: UUID) -> Point | None:
@@ -203,15 +203,16 @@ def search(kinds: Collection[str], pickup: Point, reach: Reach) -> SearchResult:
     `busy` of the result has the nearest of those whose trucks are on the road. Raises PresenceUnavailable.
     """
     try:
-        complete, found, stale_ids, busy = redis().register_script(SEARCH)(
-            args=[
+        complete, found, stale_ids, busy = _run(
+            SEARCH,
+            [
                 json.dumps(sorted(kinds)),
                 repr(pickup.longitude),
                 repr(pickup.latitude),
                 -1 if reach.limit_km is None else repr(_to_search(pickup, reach.limit_km)),
                 settings().presence_ttl_seconds,
                 _MAX_BUSY,
-            ]
+            ],
         )
     except RedisError as error:
         raise PresenceUnavailable(f"Redis is away ({error})") from error
@@ -243,7 +244,7 @@ def nearest(kinds: Collection[str], pickup: Point, count: int, reach: Reach) -> 
         _MAX_BUSY,
     ]
     try:
-        complete, found, stale_ids, cutoff, busy = redis().register_script(NEAREST)(args=arguments)
+        complete, found, stale_ids, cutoff, busy = _run(NEAREST, arguments)
     except RedisError as error:
         raise PresenceUnavailable(f"Redis is away ({error})") from error
     more = bool(cutoff)
@@ -271,7 +272,7 @@ def online_within(transporter_ids: Collection[UUID], pickup: Point, reach: Reach
     if not ids:
         return {}
     try:
-        found = redis().register_script(ONLINE_AT)(args=[settings().presence_ttl_seconds, *ids])
+        found = _run(ONLINE_AT, [settings().presence_ttl_seconds, *ids])
     except RedisError as error:
         raise PresenceUnavailable(f"Redis is away ({error})") from error
     return _covered(found, pickup, reach)
@@ -293,12 +294,12 @@ def _covered(
 def evict_stale(at_most: int) -> int:
     """Remove transporters without a heartbeat for one TTL from the indexes. Return their number."""
     arguments = [settings().presence_ttl_seconds, at_most]
-    return int(redis().register_script(EVICT_STALE)(args=arguments))
+    return int(_run(EVICT_STALE, arguments))
 
 
 def evict_closed(at_most: int) -> int:
     """Remove index entries of broadcasts that have ended. Return the number of entries."""
-    return int(redis().register_script(EVICT_CLOSED)(args=[at_most]))
+    return int(_run(EVICT_CLOSED, [at_most]))
 
 
 def index_broadcast(
@@ -313,8 +314,9 @@ def index_broadcast(
 
     `as_of`: a time read under the broadcast's lock. An entry with a later time is not overwritten.
     """
-    redis().register_script(INDEX_BROADCAST)(
-        args=[
+    _run(
+        INDEX_BROADCAST,
+        [
             str(broadcast_id),
             repr(as_of),
             json.dumps(sorted(kinds)) if kinds else "[]",
@@ -322,14 +324,14 @@ def index_broadcast(
             repr(pickup.latitude),
             radius_km,
             seconds_left,
-        ]
+        ],
     )
 
 
 def mark_offered(broadcast_id: UUID, transporter_ids: Sequence[UUID], seconds_left: float) -> None:
     """Leave the broadcast out of the answers to these transporters' heartbeats."""
     arguments: list[str | float] = [str(broadcast_id), seconds_left, *map(str, transporter_ids)]
-    redis().register_script(MARK_OFFERED)(args=arguments)
+    _run(MARK_OFFERED, arguments)
 
 
 def snooze(broadcast_id: UUID, transporter_ids: Sequence[UUID], seconds: float) -> None:
@@ -340,12 +342,16 @@ def snooze(broadcast_id: UUID, transporter_ids: Sequence[UUID], seconds: float) 
 
 def mark_full(transporter_id: UUID, km: float, seconds: float) -> None:
     """For this many seconds, leave broadcasts farther than `km` out of the answers to this transporter's heartbeats."""
-    redis().register_script(MARK_FULL)(args=[str(transporter_id), repr(km), max(1, int(seconds))])
+    _run(MARK_FULL, [str(transporter_id), repr(km), max(1, int(seconds))])
 
 
 def unmark_full(transporter_id: UUID) -> None:
     """Remove the distance limit that `mark_full` has set."""
     redis().delete(f"weelo:open:full:{transporter_id}")
+
+
+def _run(script: str, arguments: Sequence[str | int | float]) -> Any:
+    return redis().register_script(redis_clock.lua(script))(args=arguments)
 
 
 def _to_search(pickup: Point, radius_km: float) -> float:

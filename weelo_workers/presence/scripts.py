@@ -1,8 +1,11 @@
 """The Lua scripts of presence. Each runs atomically in one round trip and uses Redis's own clock."""
 
-_COMMON = """
+from weelo_workers.redis_clock import LUA_NOW
+
+_COMMON = (
+    LUA_NOW
+    + """
 local P, O = 'weelo:presence:', 'weelo:open:'
-local function now() local t = redis.call('TIME'); return t[1] + t[2] / 1e6 end
 local function clamped(lat) return math.max(-85.05, math.min(85.05, tonumber(lat))) end
 local function unlist(id)
   local kinds = redis.call('HGET', P..'kinds', id)
@@ -41,6 +44,7 @@ local function outdated(id, stamp)
   return false
 end
 """
+)
 
 # Arguments: id, kinds of free trucks (JSON), stamp, whether the app has just sent something.
 GO_ONLINE = (
@@ -256,6 +260,15 @@ local ids, add = collector()
 for first = 2, #ARGV, 1000 do add({unpack(ARGV, first, math.min(first + 999, #ARGV))}) end
 local found = split(ids, now() - tonumber(ARGV[1]))
 return found
+"""
+)
+
+# Argument: the TTL in seconds. Returns whether the data is older than it.
+IS_WARM = (
+    _COMMON
+    + """
+local since = redis.call('GET', P..'since')
+return since and now() - tonumber(since) > tonumber(ARGV[1]) and 1 or 0
 """
 )
 

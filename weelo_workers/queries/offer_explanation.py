@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from weelo_workers import presence
+from weelo_workers import clock, presence
 from weelo_workers.contracts.offers import PassedOverView, WhyView
 from weelo_workers.contracts.statuses import AssignmentStatus, NotOfferedBecause, PassedOverBecause
 from weelo_workers.lifecycles.assignment import LIVE
@@ -75,7 +74,7 @@ def explain(session: Session, broadcast_id: UUID, transporter_id: UUID, acked: i
 
 
 def _is_open(broadcast: Broadcast) -> bool:
-    return broadcast.status in OPEN and broadcast.expires_at > datetime.now(UTC)
+    return broadcast.status in OPEN and broadcast.expires_at > clock.now()
 
 
 def _sentence(reason: NotOffered, broadcast: Broadcast, passed: Sequence[PassedOverView]) -> str:
@@ -187,7 +186,7 @@ def _had_a_free_truck(broadcast_id: UUID, transporter_id: UUID) -> ColumnElement
 
 
 def _has_room(session: Session, broadcast: Broadcast, transporter_id: UUID, km: float) -> bool:
-    open_offers = open_offers_of(session, transporter_id, datetime.now(UTC))
+    open_offers = open_offers_of(session, transporter_id, clock.now())
     pickup = (broadcast.pickup["latitude"], broadcast.pickup["longitude"])
     new = OfferRank(km, in_last_step(broadcast), pickup=pickup)
     return has_room(open_offers, new, settings().max_open_offers)

@@ -44,6 +44,7 @@ class Running:
     server_pids: dict[str, int | None]
     metrics_urls: dict[str, str]
     """The metrics addresses of workers and beat, by name. The API serves its metrics at its own address."""
+    sandbox: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from weelo_workers.settings import given
 # of the stages add up to 0.5 + 1.5 + 1.5 + 5.5 + 3.5 = 12.5 s. The servers take 2 s more, so everything has stopped
 # within 15 s.
 DEMO, BEAT, FLOWER, API, WORKERS = range(5)
+ROBOTS = BEAT
 
 # Pushes run in threads of their own (`app.py`), so two threads are enough to start them. More threads would only
 # compete for the interpreter lock.
@@ -27,6 +28,9 @@ SHARED_WORKER = "workers"
 """The name of the one worker of all queues."""
 
 API_ROLE, WORKERS_ROLE = ROLES = ("DATABASE_API_URL", "DATABASE_WORKERS_URL")
+
+# Beat writes presence anew after each of its sweeps, and the clock of a sandbox waits for that at every step.
+SANDBOX_PACE = {"SWEEP_SECONDS": "0.2"}
 
 # With these shorter timers the demo takes one minute instead of several minutes.
 DEMO_PACE = {
@@ -51,6 +55,8 @@ class Options:
     worker_per_queue: bool = False
     """Whether each queue has a worker of its own, as in production. If not, one worker consumes all of them."""
     demo: bool = False
+    sandbox: bool = False
+    """Whether callers may move the clock and start robot fleets."""
     address: str | None = None
     """The address that `host` names, after it was looked up."""
     metrics_ports: Mapping[str, int] = field(default_factory=dict)
@@ -102,7 +108,7 @@ def metrics_ports(options: Options, first: int | None) -> dict[str, int]:
 
 def api(options: Options) -> list[Program]:
     """Return the programs that are started only when the workers are ready."""
-    return [_api(options)]
+    return [_api(options), *([_robots()] if options.sandbox else [])]
 
 
 def monitoring(options: Options) -> list[Program]:
@@ -140,7 +146,16 @@ def env_for_role(environment: Mapping[str, str], role: str | None) -> dict[str, 
 
 def demo_pace() -> dict[str, str]:
     """Return the shorter timers for the demo, except those that the environment sets."""
-    return {name: value for name, value in DEMO_PACE.items() if not given(name)}
+    return _unless_given(DEMO_PACE)
+
+
+def sandbox_pace() -> dict[str, str]:
+    """Return the settings of a sandbox, except those that the environment sets."""
+    return _unless_given(SANDBOX_PACE)
+
+
+def _unless_given(values: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if not given(name)}
 
 
 def migration() -> tuple[str, ...]:
@@ -152,6 +167,11 @@ def _api(options: Options) -> Program:
     argv = _module("gunicorn", "--config=python:weelo_api.server.gunicorn", bind)
     known = os.environ.get("FLOWER_URL") or options.flower_url
     return Program("api", argv, stop_stage=API, grace=5.5, settings={"FLOWER_URL": known} if known else {})
+
+
+def _robots() -> Program:
+    """Return the program that moves the clock of a sandbox and acts for its robot fleets."""
+    return Program("sandbox", _module("weelo_api.sandbox"), stop_stage=ROBOTS, grace=1.5)
 
 
 def _worker_of(queue: Queue, concurrency: int) -> Program:

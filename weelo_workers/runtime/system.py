@@ -11,11 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
+from redis.exceptions import RedisError
+
+from weelo_workers import redis_client, redis_clock
 from weelo_workers.runtime import CommandError, programs
 from weelo_workers.runtime.console_log import ConsoleLog
 from weelo_workers.runtime.datadir import DataDir, Running
@@ -97,7 +100,7 @@ def _serve(
     options = replace(options, metrics_ports=programs.metrics_ports(options, settings().metrics_port))
 
     shortened = programs.demo_pace() if options.demo else {}
-    provided = dict(shortened)
+    provided = dict(shortened) | (programs.sandbox_pace() if options.sandbox else {})
     if shortened:
         pace = ", ".join(f"{name}={value}" for name, value in shortened.items())
         console_log.line("weelo", f"shortened for the demo: {pace}")
@@ -116,6 +119,8 @@ def _serve(
 
     environment = programs.environment(provided)
     _migrate(environment)
+    for variable, address in _brokers(environment).items():
+        _check_redis(variable, address, options)
     undo.callback(data.withdraw)
     _announce(options, data, provided, servers)
 
@@ -325,6 +330,20 @@ def _migrate(environment: dict[str, str]) -> None:
         raise CommandError(f"the schema could not be brought to head: {output[-1].removeprefix('weelo: ')}")
 
 
+def _check_redis(variable: str, address: str, options: Options) -> None:
+    """Refuse a Redis with the clock of a sandbox unless this is one, and for a sandbox any other that is in use."""
+    with suppress(RedisError), closing(redis_client.connect(address)) as redis:
+        marked = bool(redis.exists(redis_clock.OFFSET_KEY))
+        if marked and not options.sandbox:
+            raise CommandError(f"{variable}: this is the Redis of a sandbox; use one of its own")
+        if options.sandbox and not marked:
+            if next(redis.scan_iter(match="weelo:*", count=1_000), None) is not None:
+                raise CommandError(
+                    f"{variable}: this Redis was not made by a sandbox, which deletes keys; use one of its own"
+                )
+            redis.set(redis_clock.OFFSET_KEY, "0", nx=True)
+
+
 def _empty_metrics_dir(data: DataDir) -> str:
     """Return an empty directory for metrics, so that the files of an earlier run are not counted."""
     shutil.rmtree(data.metrics_dir, ignore_errors=True)
@@ -351,5 +370,6 @@ def _announce(
                 name: f"http://{settings().metrics_host}:{port}/metrics"
                 for name, port in options.metrics_ports.items()
             },
+            sandbox=options.sandbox,
         )
     )

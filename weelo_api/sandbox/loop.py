@@ -1,0 +1,56 @@
+"""One turn of the sandbox's process: robots first, then the clock, because the clock waits for the robots."""
+
+from __future__ import annotations
+
+import logging
+
+from redis.exceptions import RedisError
+from sqlalchemy import text
+
+from weelo_api.sandbox import fleets, mover, robots
+from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine, engine
+
+log = logging.getLogger(__name__)
+
+# The lock belongs to the transaction, so it is free as soon as a killed process's connection ends.
+_ONE_AT_A_TIME = text("SELECT pg_try_advisory_xact_lock(hashtextextended('weelo sandbox', 0))")
+# One query for all of it, because most turns find nothing to do.
+_TO_DO = text(f"""
+    SELECT clock_timestamp() AS now,
+           EXISTS ({mover.IN_FLIGHT["a fleet is being set up"]}) AS fleets,
+           EXISTS ({mover.IN_FLIGHT["a robot has not read its log to the end"]}) AS lines,
+           EXISTS (SELECT FROM sandbox.reactions WHERE due_at <= statement_timestamp()) AS reactions
+""")
+
+
+class Loop:
+    """The process's state between turns. All of it may be lost: what has to be done is in rows."""
+
+    def __init__(self) -> None:
+        self.is_moving = False
+        self._wakes = mover.WakeUps()
+        self._heartbeats = fleets.Heartbeats()
+
+    def turn(self) -> None:
+        """Do what is due. An outage of PostgreSQL or Redis is logged, and the next turn tries again."""
+        try:
+            with engine().begin() as lock:
+                if lock.execute(_ONE_AT_A_TIME).scalar_one():
+                    self._turn()
+        except (RedisError, *DATABASE_ERRORS) as problem:
+            log.warning("the sandbox waits: %s", str(problem).splitlines()[0])
+
+    def _turn(self) -> None:
+        # This connection is not the one with the lock, whose transaction would keep tables from a reset, which would keep
+        # others from this turn.
+        with autocommit_engine().connect() as connection:
+            to_do = connection.execute(_TO_DO).one()
+        if to_do.fleets:
+            fleets.set_up()
+        self._heartbeats.send(to_do.now)
+        if to_do.lines:
+            robots.read_logs()
+        if to_do.reactions or to_do.lines:
+            robots.act()
+        self.is_moving = mover.move(self._heartbeats)
+        self._wakes.send()

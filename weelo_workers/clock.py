@@ -1,0 +1,37 @@
+"""The clock of the product. In a sandbox it can be moved; everywhere else it is the plain clock of the machine.
+
+SQL reads it with `now()`, `statement_timestamp()` and `clock_timestamp()`, written without a schema: connections of a
+sandbox find functions of these names that add the offset (`models/sandbox.py`). Scripts in Redis read it with LUA_NOW
+(`redis_clock.py`). Python calls `now`. Tokens, rate limits, time-outs and the life signs of processes use the plain
+clock, because they concern programs outside of the product.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import func, select
+
+from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine
+from weelo_workers.settings import settings
+
+log = logging.getLogger(__name__)
+
+_last_offset = timedelta()
+
+
+def now() -> datetime:
+    """Return the time in UTC. In a sandbox this asks the database; if it does not answer, the last known offset is used."""
+    plain = datetime.now(UTC)
+    if not settings().is_sandbox:
+        return plain
+    global _last_offset  # noqa: PLW0603 (only a fallback, and only in a sandbox)
+    try:
+        with autocommit_engine().connect() as connection:
+            moved: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    except DATABASE_ERRORS as error:
+        log.info("the time of the sandbox cannot be read: %s", error)
+        return plain + _last_offset
+    _last_offset = moved - plain
+    return moved

@@ -1,0 +1,79 @@
+"""The clock of the product for scripts in Redis. See `clock.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import timedelta
+from functools import lru_cache
+from uuid import UUID
+
+from weelo_workers.redis_client import redis
+from weelo_workers.settings import settings
+
+OFFSET_KEY = "weelo:clock:offset"
+"""The offset of the sandbox's clock in seconds. PostgreSQL has the true one; this copy is for scripts in Redis."""
+_RESETS_KEY = "weelo:clock:resets"
+
+LUA_NOW = "local function now() local t = redis.call('TIME'); return t[1] + t[2] / 1e6 end"
+_LUA_MOVED_NOW = f"""
+local function now()
+  local t = redis.call('TIME')
+  return t[1] + t[2] / 1e6 + tonumber(redis.call('GET', '{OFFSET_KEY}') or 0)
+end
+"""
+
+# Keys whose time to live is a time of the product. Those of sockets and processes are not: they belong to programs.
+_EXPIRING = ("weelo:open:*", "weelo:acked:*")
+# Keys with times of the clock in them.
+_TIMED = ("weelo:open:*", "weelo:presence:*")
+
+# Arguments: the offset in seconds, the number of resets so far, transporters who stay online. A forward move shortens the
+# life of the keys that expire by the same time, so that they end when they would have ended without the move. Without a
+# known offset Redis was emptied, and its keys are new. After a reset the rows of all that is known here are deleted.
+_MOVE = f"""
+local function each(patterns, act)
+  for _, pattern in ipairs(patterns) do
+    local cursor = '0'
+    repeat
+      local found
+      cursor, found = unpack(redis.call('SCAN', cursor, 'MATCH', pattern, 'COUNT', 1000))
+      for _, key in ipairs(found) do act(key) end
+    until cursor == '0'
+  end
+end
+local before = tonumber(redis.call('GET', '{OFFSET_KEY}') or ARGV[1])
+redis.call('SET', '{OFFSET_KEY}', ARGV[1])
+local resets = redis.call('GET', '{_RESETS_KEY}')
+redis.call('SET', '{_RESETS_KEY}', ARGV[2])
+local forward = math.floor((tonumber(ARGV[1]) - before) * 1000)
+if resets and resets ~= ARGV[2] then
+  each({{{", ".join(f"'{pattern}'" for pattern in _TIMED)}}}, function(key) redis.call('DEL', key) end)
+elseif forward > 0 then
+  each({{{", ".join(f"'{pattern}'" for pattern in _EXPIRING)}}}, function(key)
+    local left = redis.call('PTTL', key)
+    if left >= 0 then redis.call('PEXPIRE', key, left - forward) end
+  end)
+end
+local t = redis.call('TIME')
+local now = t[1] + t[2] / 1e6 + tonumber(ARGV[1])
+for n = 3, #ARGV do redis.call('ZADD', 'weelo:presence:seen', 'XX', now, ARGV[n]) end
+"""
+
+
+def lua(script: str) -> str:
+    """Return the script as Redis has to execute it: in a sandbox, its LUA_NOW is replaced by the clock with the offset."""
+    return _moved(script) if settings().is_sandbox else script
+
+
+@lru_cache(maxsize=64)
+def _moved(script: str) -> str:
+    return script.replace(LUA_NOW, _LUA_MOVED_NOW)
+
+
+def move_redis(offset: timedelta, resets: int, stay_online: Collection[UUID] = ()) -> None:
+    """Set the offset for scripts in Redis. `resets`: if this number has changed, presence is deleted.
+
+    `stay_online`: transporters who count as heard at the new time. It is set in the same step, because a search between
+    two steps would remove these transporters. Raises RedisError.
+    """
+    redis().eval(_MOVE, 0, repr(offset.total_seconds()), str(resets), *map(str, stay_online))
