@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from weelo_workers.contracts import broadcasts, fleet, offers, trips
+from weelo_workers.contracts import broadcasts, fleet, offers, trips, webhooks
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.wire import Wire
 
@@ -32,4 +32,10 @@ RESULTS: Mapping[type[Command], type[Wire]] = {
     fleet.RegisterDriver: fleet.DriverView,
     fleet.RegisterDevice: fleet.DeviceView,
     fleet.ForgetDevice: fleet.ForgottenView,
+    webhooks.CreateWebhook: webhooks.WebhookView,
+    webhooks.UpdateWebhook: webhooks.WebhookView,
+    webhooks.DeleteWebhook: webhooks.DeletedWebhookView,
+    webhooks.RotateSecret: webhooks.WebhookView,
+    webhooks.ResendLines: webhooks.ResendView,
+    webhooks.SendTest: webhooks.WebhookTestView,
 }

@@ -44,6 +44,7 @@ from weelo_workers.contracts.statuses import (
     AssignmentStatus,
     BroadcastKind,
     BroadcastStatus,
+    DisabledReason,
     EndedBecause,
     ExpiredBecause,
     FilledBecause,
@@ -64,6 +65,7 @@ from weelo_workers.contracts.trips import (
     Waypoint,
 )
 from weelo_workers.contracts.vehicle_kinds import vehicle_key
+from weelo_workers.contracts.webhooks import WebhookDisabled
 from weelo_workers.contracts.wire import Place
 
 BEGAN = datetime(2026, 2, 19, 10, 0, tzinfo=UTC)
@@ -79,6 +81,7 @@ _DRIVER = UUID("c7a25e93-16f4-4d8b-a0e7-9b3c5f1d2e46")
 _VEHICLE = UUID("75e0b3f8-4c9a-4126-9d5e-6a2f8b1c0d97")
 _HOLD = UUID("58c4d9a1-0e7b-4f23-b6d5-9a1c3e8f7b02")
 _TRIP = UUID("e4b7a1c9-5d28-4c0e-a6f3-0b9d1c7e8f52")
+_WEBHOOK = UUID("8f4a1d62-5c3b-4e97-a0d8-6b2e9c7f1a45")
 _TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.ZRrHA1JJJW8opsbCGfG_HACGpVUMN_a9IV7pAx_Zmeo"  # noqa: S105 (its claims are empty)
 
 _PICKUP = Place(latitude=28.6139, longitude=77.209, address="Connaught Place, New Delhi")
@@ -301,6 +304,17 @@ EVENTS: Mapping[type[Event], Sequence[tuple[str, Event]]] = {
                 **_UNDER_WAY,
                 assignment=_assignment(AssignmentStatus.AT_PICKUP, 1800),
                 occurred_at=BEGAN + timedelta(seconds=1795),
+            ),
+        )
+    ],
+    WebhookDisabled: [
+        (
+            "the endpoint answered 410",
+            WebhookDisabled(
+                webhook_id=_WEBHOOK,
+                url="https://shipper.example/weelo",
+                reason=DisabledReason.GONE,
+                delivered_seq=41,
             ),
         )
     ],
