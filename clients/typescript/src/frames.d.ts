@@ -689,7 +689,7 @@ export interface components {
              * @example offers.accept
              * @enum {string}
              */
-            command: "broadcasts.cancel" | "broadcasts.continue_partial" | "broadcasts.create_booking" | "broadcasts.create_order" | "fleet.forget_device" | "fleet.register_device" | "fleet.register_driver" | "fleet.register_vehicle" | "fleet.set_availability" | "fleet.set_driver_availability" | "offers.accept" | "offers.confirm_hold" | "offers.decline" | "offers.hold" | "offers.release_hold" | "trips.advance" | "trips.cancel_truck" | "trips.driver_accept" | "trips.driver_decline" | "trips.end" | "trips.give_back" | "trips.replace" | "trips.report_no_show";
+            command: "broadcasts.cancel" | "broadcasts.continue_partial" | "broadcasts.create_booking" | "broadcasts.create_order" | "fleet.forget_device" | "fleet.register_device" | "fleet.register_driver" | "fleet.register_vehicle" | "fleet.set_availability" | "fleet.set_driver_availability" | "offers.accept" | "offers.confirm_hold" | "offers.decline" | "offers.hold" | "offers.release_hold" | "trips.advance" | "trips.cancel_truck" | "trips.driver_accept" | "trips.driver_decline" | "trips.end" | "trips.give_back" | "trips.replace" | "trips.report_no_show" | "webhooks.create" | "webhooks.delete" | "webhooks.resend" | "webhooks.rotate_secret" | "webhooks.send_test" | "webhooks.update";
             /**
              * Format: uuid
              * @description The id of the command. A repeated request with the same Idempotency-Key has the same one.
@@ -709,7 +709,7 @@ export interface components {
             /** @description True if this is the outcome of an earlier request that this one repeats. */
             replayed: boolean;
             /** @description What the command returns. Present only if `status` is `succeeded`. */
-            result?: components["schemas"]["BroadcastView"] | components["schemas"]["CancelResult"] | components["schemas"]["AcceptResult"] | components["schemas"]["DeclineResult"] | components["schemas"]["HoldView"] | components["schemas"]["AssignmentView"] | components["schemas"]["CancelTruckResult"] | components["schemas"]["AvailabilityView"] | components["schemas"]["DriverView"] | components["schemas"]["VehicleView"] | components["schemas"]["DeviceView"] | components["schemas"]["ForgottenView"];
+            result?: components["schemas"]["BroadcastView"] | components["schemas"]["CancelResult"] | components["schemas"]["AcceptResult"] | components["schemas"]["DeclineResult"] | components["schemas"]["HoldView"] | components["schemas"]["AssignmentView"] | components["schemas"]["CancelTruckResult"] | components["schemas"]["AvailabilityView"] | components["schemas"]["DriverView"] | components["schemas"]["VehicleView"] | components["schemas"]["DeviceView"] | components["schemas"]["ForgottenView"] | components["schemas"]["WebhookView"] | components["schemas"]["DeletedWebhookView"] | components["schemas"]["ResendView"] | components["schemas"]["WebhookTestView"];
             /**
              * Format: date-time
              * @description When the outcome was committed.
@@ -720,7 +720,7 @@ export interface components {
              * @enum {string}
              */
             status: "succeeded" | "rejected";
-        } & (unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown);
+        } & (unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown);
         /**
          * Connected
          * @description The first frame of every socket: the user is authenticated, and events follow live.
@@ -778,6 +778,20 @@ export interface components {
             broadcastId: string;
             /** @description Always true. */
             declined: boolean;
+        };
+        /**
+         * DeletedWebhookView
+         * @description A webhook that was deleted.
+         */
+        DeletedWebhookView: {
+            /** @description Always true. */
+            deleted: boolean;
+            /**
+             * Format: uuid
+             * @description The id of the webhook.
+             * @example 5b9d1c3e-7f24-4a86-b0d5-1e6c8f2a9b47
+             */
+            id: string;
         };
         /**
          * DeviceView
@@ -1272,7 +1286,7 @@ export interface components {
              * @description The stable code.
              * @enum {string}
              */
-            code: "DRIVER_NOT_IN_FLEET" | "VEHICLE_NOT_IN_FLEET" | "NOT_FOUND" | "BOOKING_NOT_FOUND" | "ORDER_NOT_FOUND" | "BROADCAST_NOT_FOUND" | "TRUCK_REQUEST_NOT_FOUND" | "ASSIGNMENT_NOT_FOUND" | "HOLD_NOT_FOUND" | "ORDER_ACTIVE_EXISTS" | "REQUEST_ALREADY_TAKEN" | "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "BOOKING_CANNOT_CANCEL" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "ASSIGNMENT_EXPIRED" | "DRIVER_REPLACED" | "SLOT_GIVEN_BACK" | "TOO_EARLY" | "INVALID_TRANSITION" | "VEHICLE_EXISTS" | "DRIVER_EXISTS" | "TOGGLE_RATE_LIMITED";
+            code: "DRIVER_NOT_IN_FLEET" | "VEHICLE_NOT_IN_FLEET" | "NOT_FOUND" | "BOOKING_NOT_FOUND" | "ORDER_NOT_FOUND" | "BROADCAST_NOT_FOUND" | "TRUCK_REQUEST_NOT_FOUND" | "ASSIGNMENT_NOT_FOUND" | "HOLD_NOT_FOUND" | "WEBHOOK_NOT_FOUND" | "ORDER_ACTIVE_EXISTS" | "REQUEST_ALREADY_TAKEN" | "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "BOOKING_CANNOT_CANCEL" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "ASSIGNMENT_EXPIRED" | "DRIVER_REPLACED" | "SLOT_GIVEN_BACK" | "TOO_EARLY" | "INVALID_TRANSITION" | "VEHICLE_EXISTS" | "DRIVER_EXISTS" | "WEBHOOK_LIMIT" | "RATE_LIMITED" | "TOGGLE_RATE_LIMITED";
             /** @description What the caller can do. */
             detail: string;
             /** @description Whether the same request may succeed later. */
@@ -1348,6 +1362,33 @@ export interface components {
              * @example open
              */
             vehicleType: string;
+        };
+        /**
+         * ResendView
+         * @description The lines that are posted once more.
+         */
+        ResendView: {
+            /**
+             * @description The `seq` of the first line.
+             * @example 17
+             */
+            fromSeq: number;
+            /**
+             * Format: uuid
+             * @description The id of the webhook.
+             * @example 5b9d1c3e-7f24-4a86-b0d5-1e6c8f2a9b47
+             */
+            id: string;
+            /**
+             * @description How many lines of the range the log still has and the webhook asks for.
+             * @example 26
+             */
+            lines: number;
+            /**
+             * @description The `seq` of the last line.
+             * @example 42
+             */
+            toSeq: number;
         };
         /**
          * Resume
@@ -2183,11 +2224,123 @@ export interface components {
          * @description The system has disabled a webhook: its endpoint answered 410, or no attempt has succeeded for 24 hours.
          */
         WebhookDisabled: {
+            /**
+             * @description The `seq` up to which every line was received, or was not asked for.
+             * @example 42
+             */
             deliveredSeq: number;
+            /** @description Why it is not active any more. */
             reason: components["schemas"]["DisabledReason"];
+            /**
+             * @description The address of the endpoint.
+             * @example https://example.com/weelo
+             */
             url: string;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The id of the webhook.
+             * @example 5b9d1c3e-7f24-4a86-b0d5-1e6c8f2a9b47
+             */
             webhookId: string;
+        };
+        /**
+         * WebhookTestView
+         * @description How an endpoint answered a test.
+         */
+        WebhookTestView: {
+            /** @description Whether the status of the answer was from 200 to 299. */
+            delivered: boolean;
+            /**
+             * @description Why the test failed; null if it succeeded.
+             * @example answered 503
+             */
+            error: string | null;
+            /**
+             * Format: uuid
+             * @description The id of the event, which is the header `webhook-id`.
+             * @example f0c8d2a7-6b1e-4937-8e5d-3a9c7b0f1e64
+             */
+            eventId: string;
+            /**
+             * @description The status of the answer; null if there was none.
+             * @example 503
+             */
+            httpStatus: number | null;
+            /**
+             * Format: uuid
+             * @description The id of the webhook.
+             * @example 5b9d1c3e-7f24-4a86-b0d5-1e6c8f2a9b47
+             */
+            id: string;
+            /**
+             * @description How long the attempt took, in seconds.
+             * @example 0.21
+             */
+            seconds: number;
+        };
+        /**
+         * WebhookView
+         * @description An endpoint of a user's own server, which receives the lines of the user's log.
+         */
+        WebhookView: {
+            /**
+             * Format: date-time
+             * @description When the webhook was registered.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            createdAt: string;
+            /**
+             * @description The `seq` up to which every line was received, or was not asked for.
+             * @example 42
+             */
+            deliveredSeq: number;
+            /**
+             * @description A text for people; null if there is none.
+             * @example ERP of the head office
+             */
+            description: string | null;
+            /** @description Why the webhook is not active; null if it is. */
+            disabledReason: components["schemas"]["DisabledReason"] | null;
+            /**
+             * @description The names of the events that are posted; `*` stands for all of them.
+             * @example [
+             *       "*"
+             *     ]
+             */
+            events: string[];
+            /**
+             * @description When the first of the failed attempts in a row was made; null if the last attempt succeeded.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            failingSince: string | null;
+            /**
+             * Format: uuid
+             * @description The id of the webhook.
+             * @example 5b9d1c3e-7f24-4a86-b0d5-1e6c8f2a9b47
+             */
+            id: string;
+            /** @description Whether lines are posted. */
+            isActive: boolean;
+            /**
+             * @description Why the last attempt failed; null if it succeeded.
+             * @example answered 503
+             */
+            lastError: string | null;
+            /**
+             * @description When the line that failed is tried again; null if none failed.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            nextAttemptAt: string | null;
+            /**
+             * @description How many secrets the webhook has had.
+             * @example 1
+             */
+            secretVersion: number;
+            /**
+             * @description The address of the endpoint.
+             * @example https://example.com/weelo
+             */
+            url: string;
         };
     };
     responses: never;

@@ -1682,7 +1682,7 @@ export interface components {
             status: "pending" | "succeeded" | "rejected";
         };
         /** @description The result of a command, by its kind. */
-        CommandResult: components["schemas"]["AcceptResult"] | components["schemas"]["AssignmentView"] | components["schemas"]["AvailabilityView"] | components["schemas"]["BroadcastView"] | components["schemas"]["CancelResult"] | components["schemas"]["CancelTruckResult"] | components["schemas"]["DeclineResult"] | components["schemas"]["DeviceView"] | components["schemas"]["DriverView"] | components["schemas"]["ForgottenView"] | components["schemas"]["HoldView"] | components["schemas"]["VehicleView"];
+        CommandResult: components["schemas"]["AcceptResult"] | components["schemas"]["AssignmentView"] | components["schemas"]["AvailabilityView"] | components["schemas"]["BroadcastView"] | components["schemas"]["CancelResult"] | components["schemas"]["CancelTruckResult"] | components["schemas"]["DeclineResult"] | components["schemas"]["DeletedWebhookView"] | components["schemas"]["DeviceView"] | components["schemas"]["DriverView"] | components["schemas"]["ForgottenView"] | components["schemas"]["HoldView"] | components["schemas"]["ResendView"] | components["schemas"]["VehicleView"] | components["schemas"]["WebhookTestView"] | components["schemas"]["WebhookView"] | components["schemas"]["WebhookWithSecretView"];
         /** @description The trucks for the held slots. */
         Confirmation: {
             /** @description The trucks with their drivers. Held slots that get no truck are open to other transporters again. */
@@ -1712,9 +1712,15 @@ export interface components {
             /** @description Always true. */
             declined: boolean;
         };
+        /** @description A webhook that was deleted. */
         DeletedWebhookView: {
+            /** @description Always true. */
             deleted: boolean;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The id of the webhook.
+             * @example 5b9d1c3e-7f24-4a86-b0d5-1e6c8f2a9b47
+             */
             id: string;
         };
         /**
@@ -1735,25 +1741,59 @@ export interface components {
          * @enum {string}
          */
         DeliveryStatus: "pending" | "failed" | "succeeded";
-        /** @description One line on its way to an endpoint. `attempts`: how many were made. `at`: the last attempt, or the line's time. */
+        /** @description One line on its way to an endpoint. */
         DeliveryView: {
             /**
              * Format: date-time
+             * @description When the last attempt was made; before the first one, the time of the line.
              * @example 2026-02-19T10:00:00.000Z
              */
             at: string;
+            /**
+             * @description How many attempts were made.
+             * @example 3
+             */
             attempts: number;
+            /**
+             * @description Why the last attempt failed; null if it succeeded, and before the first one.
+             * @example answered 503
+             */
             error: string | null;
+            /**
+             * @description The name of the event.
+             * @example truck_confirmed
+             */
             event: string;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The id of the event, which is the header `webhook-id`.
+             * @example f0c8d2a7-6b1e-4937-8e5d-3a9c7b0f1e64
+             */
             eventId: string;
+            /**
+             * @description The status of the last answer; null if there was none.
+             * @example 503
+             */
             httpStatus: number | null;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The id of this delivery.
+             * @example a3f1c8d2-94b7-4e60-8c15-7d2e9b0a6f38
+             */
             id: string;
+            /** @description Why the message is posted. */
             kind: components["schemas"]["DeliveryKind"];
-            /** @example 2026-02-19T10:00:00.000Z */
+            /**
+             * @description When the line is tried again; null if it is not.
+             * @example 2026-02-19T10:00:00.000Z
+             */
             nextAttemptAt: string | null;
+            /**
+             * @description The number of the line in the user's log; null for a test.
+             * @example 42
+             */
             seq: number | null;
+            /** @description What has become of it. */
             status: components["schemas"]["DeliveryStatus"];
         };
         /** @description The phone on which the app runs. */
@@ -2029,9 +2069,24 @@ export interface components {
             /** @description The kinds of trucks, and how many of each. */
             vehicleRequirements: components["schemas"]["VehicleRequirement"][];
         };
+        /** @description An endpoint that is to receive the caller's events. */
         NewWebhook: {
+            /**
+             * @description A text for people, such as the name of the system behind the endpoint.
+             * @example Flat tyre
+             */
             description?: string | null;
+            /**
+             * @description The names of the events to post; `*` stands for all of them.
+             * @example [
+             *       "*"
+             *     ]
+             */
             events: ("*" | "assignment_stalled" | "assignment_status_changed" | "booking_cancelled" | "booking_completed" | "booking_expired" | "booking_fully_filled" | "broadcast_state_changed" | "command_settled" | "driver_status_changed" | "driver_timeout" | "hold_expired" | "new_broadcast" | "no_vehicles_available" | "pickup_reminder" | "trip_assigned" | "trip_cancelled" | "truck_confirmed" | "truck_lost" | "trucks_remaining_update" | "webhook_disabled")[];
+            /**
+             * @description The address of the endpoint. In production it begins with https:// and is public.
+             * @example https://example.com/weelo
+             */
             url: string;
         };
         /** @description What the driver saw at the pickup. */
@@ -2444,15 +2499,41 @@ export interface components {
             /** Format: uuid */
             vehicleId: string;
         };
+        /** @description Which lines of the log to post once more. */
         ResendRange: {
+            /**
+             * @description The `seq` of the first line.
+             * @example 17
+             */
             fromSeq: number;
+            /**
+             * @description The `seq` of the last line. At most 1,000 lines are posted.
+             * @example 42
+             */
             toSeq: number;
         };
+        /** @description The lines that are posted once more. */
         ResendView: {
+            /**
+             * @description The `seq` of the first line.
+             * @example 17
+             */
             fromSeq: number;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The id of the webhook.
+             * @example 5b9d1c3e-7f24-4a86-b0d5-1e6c8f2a9b47
+             */
             id: string;
+            /**
+             * @description How many lines of the range the log still has and the webhook asks for.
+             * @example 26
+             */
             lines: number;
+            /**
+             * @description The `seq` of the last line.
+             * @example 42
+             */
             toSeq: number;
         };
         /**
@@ -2873,72 +2954,185 @@ export interface components {
              */
             vehicleType: string;
         };
-        /** @description The fields to change. At least one is given. */
+        /** @description The fields of a webhook to change. At least one is given; the others stay. */
         WebhookChanges: {
+            /**
+             * @description A text for people.
+             * @example Flat tyre
+             */
             description?: string | null;
+            /**
+             * @description The names of the events to post from now on.
+             * @example [
+             *       "*"
+             *     ]
+             */
             events?: ("*" | "assignment_stalled" | "assignment_status_changed" | "booking_cancelled" | "booking_completed" | "booking_expired" | "booking_fully_filled" | "broadcast_state_changed" | "command_settled" | "driver_status_changed" | "driver_timeout" | "hold_expired" | "new_broadcast" | "no_vehicles_available" | "pickup_reminder" | "trip_assigned" | "trip_cancelled" | "truck_confirmed" | "truck_lost" | "trucks_remaining_update" | "webhook_disabled")[] | null;
+            /** @description False pauses the webhook. True activates it; it goes on after the last line that it received. */
             isActive?: boolean | null;
+            /**
+             * @description The new address of the endpoint.
+             * @example https://example.com/weelo
+             */
             url?: string | null;
         };
-        /** @description The result of a test. `error`: why it failed; null after an answer with a status from 200 to 299. */
+        /** @description How an endpoint answered a test. */
         WebhookTestView: {
+            /** @description Whether the status of the answer was from 200 to 299. */
             delivered: boolean;
+            /**
+             * @description Why the test failed; null if it succeeded.
+             * @example answered 503
+             */
             error: string | null;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The id of the event, which is the header `webhook-id`.
+             * @example f0c8d2a7-6b1e-4937-8e5d-3a9c7b0f1e64
+             */
             eventId: string;
+            /**
+             * @description The status of the answer; null if there was none.
+             * @example 503
+             */
             httpStatus: number | null;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The id of the webhook.
+             * @example 5b9d1c3e-7f24-4a86-b0d5-1e6c8f2a9b47
+             */
             id: string;
+            /**
+             * @description How long the attempt took, in seconds.
+             * @example 0.21
+             */
             seconds: number;
         };
-        /** @description A webhook. `failing_since`, `next_attempt_at` and `last_error` are set while its first undelivered line fails. */
+        /** @description An endpoint of a user's own server, which receives the lines of the user's log. */
         WebhookView: {
             /**
              * Format: date-time
+             * @description When the webhook was registered.
              * @example 2026-02-19T10:00:00.000Z
              */
             createdAt: string;
+            /**
+             * @description The `seq` up to which every line was received, or was not asked for.
+             * @example 42
+             */
             deliveredSeq: number;
+            /**
+             * @description A text for people; null if there is none.
+             * @example ERP of the head office
+             */
             description: string | null;
+            /** @description Why the webhook is not active; null if it is. */
             disabledReason: components["schemas"]["DisabledReason"] | null;
+            /**
+             * @description The names of the events that are posted; `*` stands for all of them.
+             * @example [
+             *       "*"
+             *     ]
+             */
             events: string[];
-            /** @example 2026-02-19T10:00:00.000Z */
+            /**
+             * @description When the first of the failed attempts in a row was made; null if the last attempt succeeded.
+             * @example 2026-02-19T10:00:00.000Z
+             */
             failingSince: string | null;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The id of the webhook.
+             * @example 5b9d1c3e-7f24-4a86-b0d5-1e6c8f2a9b47
+             */
             id: string;
+            /** @description Whether lines are posted. */
             isActive: boolean;
+            /**
+             * @description Why the last attempt failed; null if it succeeded.
+             * @example answered 503
+             */
             lastError: string | null;
-            /** @example 2026-02-19T10:00:00.000Z */
+            /**
+             * @description When the line that failed is tried again; null if none failed.
+             * @example 2026-02-19T10:00:00.000Z
+             */
             nextAttemptAt: string | null;
+            /**
+             * @description How many secrets the webhook has had.
+             * @example 1
+             */
             secretVersion: number;
+            /**
+             * @description The address of the endpoint.
+             * @example https://example.com/weelo
+             */
             url: string;
         };
-        /**
-         * @description A webhook with its newest secret.
-         *
-         *     The secret is derived from the version and stored nowhere, so only an answer of the API has it: neither the stored
-         *     outcome nor the frame `command_settled`.
-         */
+        /** @description A webhook with its newest secret, which no other answer contains. */
         WebhookWithSecretView: {
             /**
              * Format: date-time
+             * @description When the webhook was registered.
              * @example 2026-02-19T10:00:00.000Z
              */
             createdAt: string;
+            /**
+             * @description The `seq` up to which every line was received, or was not asked for.
+             * @example 42
+             */
             deliveredSeq: number;
+            /**
+             * @description A text for people; null if there is none.
+             * @example ERP of the head office
+             */
             description: string | null;
+            /** @description Why the webhook is not active; null if it is. */
             disabledReason: components["schemas"]["DisabledReason"] | null;
+            /**
+             * @description The names of the events that are posted; `*` stands for all of them.
+             * @example [
+             *       "*"
+             *     ]
+             */
             events: string[];
-            /** @example 2026-02-19T10:00:00.000Z */
+            /**
+             * @description When the first of the failed attempts in a row was made; null if the last attempt succeeded.
+             * @example 2026-02-19T10:00:00.000Z
+             */
             failingSince: string | null;
-            /** Format: uuid */
+            /**
+             * Format: uuid
+             * @description The id of the webhook.
+             * @example 5b9d1c3e-7f24-4a86-b0d5-1e6c8f2a9b47
+             */
             id: string;
+            /** @description Whether lines are posted. */
             isActive: boolean;
+            /**
+             * @description Why the last attempt failed; null if it succeeded.
+             * @example answered 503
+             */
             lastError: string | null;
-            /** @example 2026-02-19T10:00:00.000Z */
+            /**
+             * @description When the line that failed is tried again; null if none failed.
+             * @example 2026-02-19T10:00:00.000Z
+             */
             nextAttemptAt: string | null;
+            /**
+             * @description The secret that verifies signatures: a fixed prefix and the Base64 of 32 bytes.
+             * @example whsec_bm90IGEgc2VjcmV0LCBvbmx5IGFuIGV4YW1wbGUuLi4=
+             */
             secret: string;
+            /**
+             * @description How many secrets the webhook has had.
+             * @example 1
+             */
             secretVersion: number;
+            /**
+             * @description The address of the endpoint.
+             * @example https://example.com/weelo
+             */
             url: string;
         };
         /** @description Why a broadcast was offered to a transporter, or was not. */
@@ -3398,6 +3592,47 @@ export interface components {
         };
         /**
          * @description - `NOT_FOUND`: Not found
+         *     - `WEBHOOK_NOT_FOUND`: Webhook not found
+         */
+        "404.NOT_FOUND.WEBHOOK_NOT_FOUND": {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "NOT_FOUND" | "WEBHOOK_NOT_FOUND";
+                    /** @constant */
+                    status?: 404;
+                } & components["schemas"]["Problem"];
+            };
+        };
+        /**
+         * @description - `NOT_FOUND`: Not found
+         *     - `WEBHOOK_NOT_FOUND`: Webhook not found
+         */
+        "404.NOT_FOUND.WEBHOOK_NOT_FOUND.outcome": {
+            headers: {
+                "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                Location: components["headers"]["Location"];
+                "Preference-Applied": components["headers"]["Preference-Applied"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "NOT_FOUND" | "WEBHOOK_NOT_FOUND";
+                    /** @constant */
+                    status?: 404;
+                } & components["schemas"]["Problem"];
+            };
+        };
+        /**
+         * @description - `NOT_FOUND`: Not found
          *     - `BROADCAST_NOT_FOUND`: Broadcast not found
          *     - `TRUCK_REQUEST_NOT_FOUND`: Truck request not found
          */
@@ -3528,6 +3763,7 @@ export interface components {
          *     - `VEHICLE_TYPE_MISMATCH`: The vehicle is not of the kind that was asked for
          *     - `NOT_ENOUGH_AVAILABLE`: Fewer trucks are open than were offered
          *     - `SLOT_GIVEN_BACK`: Your fleet gave this truck back
+         *     - `INVALID_TRANSITION`: Not possible in the present state
          */
         "409.offersAccept.outcome": {
             headers: {
@@ -3542,7 +3778,7 @@ export interface components {
             content: {
                 "application/problem+json": {
                     /** @enum {unknown} */
-                    code?: "REQUEST_ALREADY_TAKEN" | "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "SLOT_GIVEN_BACK";
+                    code?: "REQUEST_ALREADY_TAKEN" | "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "SLOT_GIVEN_BACK" | "INVALID_TRANSITION";
                     /** @constant */
                     status?: 409;
                 } & components["schemas"]["Problem"];
@@ -3557,6 +3793,7 @@ export interface components {
          *     - `VEHICLE_TYPE_MISMATCH`: The vehicle is not of the kind that was asked for
          *     - `NOT_ENOUGH_AVAILABLE`: Fewer trucks are open than were offered
          *     - `HOLD_EXPIRED`: The hold has ended
+         *     - `INVALID_TRANSITION`: Not possible in the present state
          */
         "409.offersConfirmHold.outcome": {
             headers: {
@@ -3571,7 +3808,7 @@ export interface components {
             content: {
                 "application/problem+json": {
                     /** @enum {unknown} */
-                    code?: "REQUEST_ALREADY_TAKEN" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED";
+                    code?: "REQUEST_ALREADY_TAKEN" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "INVALID_TRANSITION";
                     /** @constant */
                     status?: 409;
                 } & components["schemas"]["Problem"];
@@ -3620,6 +3857,27 @@ export interface components {
                 "application/problem+json": {
                     /** @enum {unknown} */
                     code?: "ORDER_ACTIVE_EXISTS";
+                    /** @constant */
+                    status?: 409;
+                } & components["schemas"]["Problem"];
+            };
+        };
+        /** @description - `TOO_EARLY`: The time to wait has not passed yet */
+        "409.TOO_EARLY.outcome": {
+            headers: {
+                "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                Location: components["headers"]["Location.required"];
+                "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "Retry-After": components["headers"]["Retry-After"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "TOO_EARLY";
                     /** @constant */
                     status?: 409;
                 } & components["schemas"]["Problem"];
@@ -3722,6 +3980,26 @@ export interface components {
                 } & components["schemas"]["Problem"];
             };
         };
+        /** @description - `WEBHOOK_LIMIT`: You have as many webhooks as a user may have */
+        "409.WEBHOOK_LIMIT.outcome": {
+            headers: {
+                "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                Location: components["headers"]["Location.required"];
+                "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "WEBHOOK_LIMIT";
+                    /** @constant */
+                    status?: 409;
+                } & components["schemas"]["Problem"];
+            };
+        };
         /** @description - `PAYLOAD_TOO_LARGE`: The body is larger than 64 KiB */
         "413.PAYLOAD_TOO_LARGE": {
             headers: {
@@ -3810,6 +4088,27 @@ export interface components {
         /** @description - `RATE_LIMITED`: Too many requests */
         "429.RATE_LIMITED": {
             headers: {
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "Retry-After": components["headers"]["Retry-After.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "RATE_LIMITED";
+                    /** @constant */
+                    status?: 429;
+                } & components["schemas"]["Problem"];
+            };
+        };
+        /** @description - `RATE_LIMITED`: Too many requests */
+        "429.RATE_LIMITED.outcome": {
+            headers: {
+                "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                Location: components["headers"]["Location.required"];
+                "Preference-Applied": components["headers"]["Preference-Applied.required"];
                 RateLimit: components["headers"]["RateLimit"];
                 "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
                 "Retry-After": components["headers"]["Retry-After.required"];
@@ -6757,6 +7056,16 @@ export interface operations {
             query?: never;
             header?: {
                 /**
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @example 4f9c2f6e-booking-1
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N`: answer with the outcome instead of 202, if the command is executed within N seconds, at most 30.
+                 * @example wait=10
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /**
                  * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
                  * @example app-7f3a-0042
                  */
@@ -6771,9 +7080,14 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Register an endpoint for the caller's events. Only this answer and that of `rotate-secret` have the secret. */
+            /** @description The outcome, with `Prefer: wait=N`, if the command was executed in time. */
             201: {
                 headers: {
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    Location: components["headers"]["Location.required"];
+                    "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
@@ -6781,9 +7095,12 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookWithSecretView"];
                 };
             };
-            /** @description Register an endpoint for the caller's events. Only this answer and that of `rotate-secret` have the secret. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
             202: {
                 headers: {
+                    Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
@@ -6791,12 +7108,15 @@ export interface operations {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            413: components["responses"]["413.PAYLOAD_TOO_LARGE-2"];
-            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE-2"];
-            500: components["responses"]["500.INTERNAL_ERROR-2"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            409: components["responses"]["409.WEBHOOK_LIMIT.outcome"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
+            429: components["responses"]["429.RATE_LIMITED"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     webhooksWebhook: {
@@ -6832,7 +7152,7 @@ export interface operations {
             };
             400: components["responses"]["400.VALIDATION_ERROR"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            404: components["responses"]["404.NOT_FOUND"];
+            404: components["responses"]["404.NOT_FOUND.WEBHOOK_NOT_FOUND"];
             500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
@@ -6841,6 +7161,16 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /**
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @example 4f9c2f6e-booking-1
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N`: answer with the outcome instead of 202, if the command is executed within N seconds, at most 30.
+                 * @example wait=10
+                 */
+                Prefer?: components["parameters"]["Prefer"];
                 /**
                  * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
                  * @example app-7f3a-0042
@@ -6862,9 +7192,14 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Change the given fields. `isActive: true` re-activates a webhook; it goes on after the last line it received. */
+            /** @description The outcome, with `Prefer: wait=N`, if the command was executed in time. */
             200: {
                 headers: {
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    Location: components["headers"]["Location.required"];
+                    "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
@@ -6872,9 +7207,12 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookView"];
                 };
             };
-            /** @description Change the given fields. `isActive: true` re-activates a webhook; it goes on after the last line it received. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
             202: {
                 headers: {
+                    Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
@@ -6882,19 +7220,31 @@ export interface operations {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            404: components["responses"]["404.NOT_FOUND"];
-            413: components["responses"]["413.PAYLOAD_TOO_LARGE-2"];
-            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE-2"];
-            500: components["responses"]["500.INTERNAL_ERROR-2"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            404: components["responses"]["404.NOT_FOUND.WEBHOOK_NOT_FOUND.outcome"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
+            429: components["responses"]["429.RATE_LIMITED"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     webhooksDeleteWebhook: {
         parameters: {
             query?: never;
             header?: {
+                /**
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @example 4f9c2f6e-booking-1
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N`: answer with the outcome instead of 202, if the command is executed within N seconds, at most 30.
+                 * @example wait=10
+                 */
+                Prefer?: components["parameters"]["Prefer"];
                 /**
                  * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
                  * @example app-7f3a-0042
@@ -6912,9 +7262,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Delete a webhook and the records of its deliveries. */
+            /** @description The outcome, with `Prefer: wait=N`, if the command was executed in time. */
             200: {
                 headers: {
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    Location: components["headers"]["Location.required"];
+                    "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
@@ -6922,9 +7277,12 @@ export interface operations {
                     "application/json": components["schemas"]["DeletedWebhookView"];
                 };
             };
-            /** @description Delete a webhook and the records of its deliveries. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
             202: {
                 headers: {
+                    Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
@@ -6932,11 +7290,15 @@ export interface operations {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            404: components["responses"]["404.NOT_FOUND"];
-            500: components["responses"]["500.INTERNAL_ERROR-2"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            404: components["responses"]["404.NOT_FOUND.WEBHOOK_NOT_FOUND.outcome"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
+            429: components["responses"]["429.RATE_LIMITED"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     webhooksWebhookDeliveries: {
@@ -6946,7 +7308,7 @@ export interface operations {
                 cursor?: string;
                 /** @description How many items a page has at most. */
                 limit?: number;
-                /** @description only deliveries with this status */
+                /** @description Only deliveries with this status. Left out: all of them. */
                 status?: "pending" | "failed" | "succeeded";
             };
             header?: {
@@ -6979,7 +7341,7 @@ export interface operations {
             };
             400: components["responses"]["400.VALIDATION_ERROR"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            404: components["responses"]["404.NOT_FOUND"];
+            404: components["responses"]["404.NOT_FOUND.WEBHOOK_NOT_FOUND"];
             500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
@@ -6988,6 +7350,16 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
+                /**
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @example 4f9c2f6e-booking-1
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N`: answer with the outcome instead of 202, if the command is executed within N seconds, at most 30.
+                 * @example wait=10
+                 */
+                Prefer?: components["parameters"]["Prefer"];
                 /**
                  * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
                  * @example app-7f3a-0042
@@ -7009,9 +7381,14 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Post these lines of the caller's log once more, with the same ids. */
+            /** @description The outcome, with `Prefer: wait=N`, if the command was executed in time. */
             200: {
                 headers: {
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    Location: components["headers"]["Location.required"];
+                    "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
@@ -7019,9 +7396,12 @@ export interface operations {
                     "application/json": components["schemas"]["ResendView"];
                 };
             };
-            /** @description Post these lines of the caller's log once more, with the same ids. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
             202: {
                 headers: {
+                    Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
@@ -7029,13 +7409,16 @@ export interface operations {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            404: components["responses"]["404.NOT_FOUND"];
-            413: components["responses"]["413.PAYLOAD_TOO_LARGE-2"];
-            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE-2"];
-            500: components["responses"]["500.INTERNAL_ERROR-2"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            404: components["responses"]["404.NOT_FOUND.WEBHOOK_NOT_FOUND.outcome"];
+            409: components["responses"]["409.INVALID_TRANSITION.outcome"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
+            429: components["responses"]["429.RATE_LIMITED"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     webhooksRotateWebhookSecret: {
@@ -7043,6 +7426,16 @@ export interface operations {
             query?: never;
             header?: {
                 /**
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @example 4f9c2f6e-booking-1
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N`: answer with the outcome instead of 202, if the command is executed within N seconds, at most 30.
+                 * @example wait=10
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /**
                  * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
                  * @example app-7f3a-0042
                  */
@@ -7059,9 +7452,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Make a new secret. For 24 hours the earlier one signs as well. */
+            /** @description The outcome, with `Prefer: wait=N`, if the command was executed in time. */
             200: {
                 headers: {
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    Location: components["headers"]["Location.required"];
+                    "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
@@ -7069,9 +7467,12 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookWithSecretView"];
                 };
             };
-            /** @description Make a new secret. For 24 hours the earlier one signs as well. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
             202: {
                 headers: {
+                    Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
@@ -7079,17 +7480,32 @@ export interface operations {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            404: components["responses"]["404.NOT_FOUND"];
-            500: components["responses"]["500.INTERNAL_ERROR-2"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            404: components["responses"]["404.NOT_FOUND.WEBHOOK_NOT_FOUND.outcome"];
+            409: components["responses"]["409.TOO_EARLY.outcome"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
+            429: components["responses"]["429.RATE_LIMITED"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     webhooksTestWebhook: {
         parameters: {
             query?: never;
             header?: {
+                /**
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @example 4f9c2f6e-booking-1
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N`: answer with the outcome instead of 202, if the command is executed within N seconds, at most 30.
+                 * @example wait=10
+                 */
+                Prefer?: components["parameters"]["Prefer"];
                 /**
                  * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
                  * @example app-7f3a-0042
@@ -7107,9 +7523,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Post the event `webhook_test` at once, and return how the endpoint answered. */
+            /** @description The outcome, with `Prefer: wait=N`, if the command was executed in time. */
             200: {
                 headers: {
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    Location: components["headers"]["Location.required"];
+                    "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
@@ -7117,9 +7538,12 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookTestView"];
                 };
             };
-            /** @description Post the event `webhook_test` at once, and return how the endpoint answered. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
             202: {
                 headers: {
+                    Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
                     [name: string]: unknown;
                 };
@@ -7127,11 +7551,15 @@ export interface operations {
                     "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
                 };
             };
-            400: components["responses"]["400.VALIDATION_ERROR"];
-            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            404: components["responses"]["404.NOT_FOUND"];
-            500: components["responses"]["500.INTERNAL_ERROR-2"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            404: components["responses"]["404.NOT_FOUND.WEBHOOK_NOT_FOUND.outcome"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
+            429: components["responses"]["429.RATE_LIMITED.outcome"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     ws: {
