@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.architecture.api import app
 from tests.support import deviations
 from tests.support.answer_checks import Answered, check_raw, operations
 from tests.support.raw_http import Answer
+from weelo_api import create_app
 from weelo_workers.contracts.rejections import Code, problem_body
 
 ID = "0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d01"
@@ -87,16 +87,16 @@ def test_the_answers_of_flask_and_httpx_are_compared(monkeypatch: pytest.MonkeyP
     """The document is replaced by one without operations, in which every answer below 400 is a deviation."""
     empty = type(operations())({"paths": {}, "components": {"schemas": {"Problem": {}}}})
     monkeypatch.setattr("tests.support.answer_checks.operations", lambda: empty)
-    app().test_client().get("/healthz")
+    create_app().test_client().get("/healthz")
     assert [found.partition(";")[0] for found in deviations.take()] == [
         "GET /healthz 200: the document has no such operation"
     ]
-    transport = httpx.WSGITransport(app())
+    transport = httpx.WSGITransport(create_app())
     with httpx.Client(transport=transport, base_url="http://here") as client:
         client.get("/healthz")
     assert len(deviations.take()) == 1
     with deviations.tolerated():
-        app().test_client().get("/healthz")
+        create_app().test_client().get("/healthz")
     assert deviations.take() == []
 
 

@@ -31,7 +31,7 @@ def handled_by(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
     """Return a function that registers a command with this handler."""
 
     def register(handler: Callable[[Any, UnitOfWork], None]) -> type[Command]:
-        class TryAHandler(Command, name=NAME, rejects=(Code.NOT_FOUND,)):
+        class TryAHandler(Command, name=NAME, rejects=(Code.NOT_FOUND, Code.INVALID_TRANSITION)):
             pass
 
         monkeypatch.setitem(handlers._handlers, NAME, handler)
