@@ -17,6 +17,7 @@ from weelo_workers.contracts.rejections import Code, problem_body
 
 ID = "0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d01"
 ACCEPT = f"/api/v1/broadcasts/{ID}/accept"
+EVERYWHERE = {"X-Request-Id": "x", "RateLimit-Policy": "x"}
 OUTCOME = {"Location": "/api/v1/commands/x", "Preference-Applied": "wait=1"}
 
 
@@ -31,6 +32,7 @@ def differs(
     """Return how such an answer differs from the document; an empty text if it does not."""
     sent = {
         "Content-Type": content_type,
+        **EVERYWHERE,
         **{name.replace("_", "-"): value for name, value in headers.items()},
     }
     content = b"" if body is None else json.dumps(body).encode()
