@@ -13,6 +13,7 @@ from tests.support.servers import REDIS_REFUSES, own_database
 from tests.support.system import System, doctor
 from tests.support.tls import Authority, TlsProxy
 from tests.support.waiting import eventually
+from tests.support.webhook_receiver import WebhookReceiver
 from weelo_workers import presence
 from weelo_workers.contracts.queues import QUEUES
 from weelo_workers.contracts.statuses import Role
@@ -171,6 +172,25 @@ def test_a_fleet_is_offered_a_request_while_redis_refuses_writes(
         )
     finally:
         accept(redis)
+
+
+def test_a_webhook_gets_the_lines_that_were_written_while_redis_refused_commands(
+    system: System, redis: Redis
+) -> None:
+    eventually(lambda: is_well(system), within=30)
+    receiver = WebhookReceiver()
+    with system.http(Role.CUSTOMER, uuid4()) as owner:
+        owner.post("/webhooks", json={"url": receiver.url, "events": ["*"]}).raise_for_status()
+        eventually(lambda: receiver.seqs() == [1])
+        locked(redis)
+        try:
+            for _ in range(3):
+                answer = owner.put(f"/devices/{uuid4().hex}", json={"platform": "ios"})
+                assert answer.status_code == 200
+        finally:
+            unlocked(redis)
+        eventually(lambda: receiver.seqs() == [1, 2, 3, 4], within=60)
+    receiver.close()
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,7 @@ def test_a_signal_during_the_start_stops_it_as_well(data_dir: Path, begin: Begin
 
 def test_workers_show_their_figures_at_ports_in_a_row_or_at_any_that_are_free() -> None:
     each, shared = Options(Path(), worker_per_queue=True), Options(Path())
-    assert list(programs.metrics_ports(each, 9540).values()) == list(range(9540, 9547))
+    assert list(programs.metrics_ports(each, 9540).values()) == list(range(9540, 9548))
     assert programs.metrics_ports(shared, 9540) == {"workers": 9540, "beat": 9541}
     free = programs.metrics_ports(each, None)
     assert set(free) == {*QUEUES, "beat"}

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from tests.support.waiting import eventually
 from tests.support.webhook_receiver import WebhookReceiver
@@ -170,3 +170,26 @@ def test_a_user_without_webhooks_costs_no_further_statement(hooks: Hooks) -> Non
     finally:
         event.remove(hooks.world.engine, "before_cursor_execute", note)
     assert len([each for each in statements if "webhooks" in each]) == 1  # the one that writes the lines
+
+
+def test_a_sender_that_has_waited_for_its_turn_extends_its_lease_or_posts_nothing(
+    hooks: Hooks, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another sender takes the lease while this one waits because too many posts are under way."""
+    monkeypatch.setattr(sending, "EXTEND_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(sending, "MOST_POSTS_AT_ONCE", 1)
+    first = sending.Sender()
+    monkeypatch.setattr(sending, "sender", lambda: first)
+    receiver.seconds = 1.0
+    busy, waiting = Hooks(hooks.world), hooks
+    busy.create(receiver.url + "/busy")
+    webhook = waiting.create(receiver.url)
+    hooks.world.drain()
+    eventually(lambda: receiver.seqs("/hook/busy") == [1])
+    token = uuid4()
+    with engine().begin() as connection:
+        connection.execute(text("UPDATE webhooks SET lease_token = :token"), {"token": token})
+    eventually(lambda: receiver.at_once == 0)
+    eventually(lambda: first._places._value == 1 and not first._tasks)
+    assert receiver.seqs() == []
+    assert hooks.row(webhook).lease_token == token

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import resource
 import threading
 import time
 from collections.abc import Callable
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 DATABASE_THREADS = 4
+# Each post needs a file descriptor, of which a process has few. The rest is for the database, Redis and look-ups.
+MOST_POSTS_AT_ONCE = 2_000
+SHARE_OF_FILES = 0.5
 # An attempt begins at most this long after the lease was extended, so that it ends before the lease does.
 EXTEND_AFTER_SECONDS = 4.0
 
@@ -42,6 +46,7 @@ class Sender:
         self._loop = asyncio.new_event_loop()
         self._database = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="webhooks")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._places = asyncio.Semaphore(_posts_at_once())
         threading.Thread(target=self._loop.run_forever, name="webhooks", daemon=True).start()
 
     def start(self, webhook_id: UUID, token: UUID) -> None:
@@ -80,13 +85,14 @@ class Sender:
             if line.body is None:
                 await self._record_purged(webhook_id, token, line)
                 continue
-            if time.monotonic() - extended > EXTEND_AFTER_SECONDS:
-                extended = time.monotonic()
-                if not await self._in_database(leases.extend, webhook_id, token):
+            async with self._places:
+                if time.monotonic() - extended > EXTEND_AFTER_SECONDS and not await self._in_database(
+                    leases.extend, webhook_id, token
+                ):
                     await self._in_database(leases.give_up, webhook_id, token)
                     return False
-            answer = await _post(work.url, secrets, line.body["id"], line.body)
-            extended = time.monotonic()
+                answer = await _post(work.url, secrets, line.body["id"], line.body)
+            extended = time.monotonic()  # recording the result extends the lease
             if not answer.delivered:
                 return await self._record_failure(webhook_id, token, work, line, answer)
             if not await self._in_database(
@@ -126,6 +132,14 @@ class Sender:
         return await self._loop.run_in_executor(
             self._database, partial(_in_transaction, statement, *arguments)
         )
+
+
+def _posts_at_once() -> int:
+    """Return how many posts may be under way in this process."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if files == resource.RLIM_INFINITY:
+        return MOST_POSTS_AT_ONCE
+    return max(1, min(MOST_POSTS_AT_ONCE, int(files * SHARE_OF_FILES)))
 
 
 def _in_transaction(statement: Callable[..., T], *arguments: Any) -> T:
