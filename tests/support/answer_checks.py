@@ -113,7 +113,9 @@ class Operations:
 
     def _content(self, seen: Answered, described: Described) -> list[str]:
         present = {name.lower() for name in seen.headers}
-        found = [f"no header {name}" for name in sorted(described.required_headers) if name.lower() not in present]
+        found = [
+            f"no header {name}" for name in sorted(described.required_headers) if name.lower() not in present
+        ]
         if seen.method == "HEAD" or (not described.validators and not seen.body):
             return found
         validator = described.validators.get(_content_type(seen), ...)
