@@ -169,7 +169,7 @@ class SweepingScheduler(Scheduler):
         # the sweep by a time-out per call.
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
         self._bus = Bus(
-            connect(settings().database_url, lock_timeout="300ms"),
+            connect(settings().database_url, lock_timeout="300ms", sandbox=settings().is_sandbox),
             _waker,
             after_commit_executor=self._background.submit,
         )

@@ -692,6 +692,8 @@ def bodies() -> dict[str, str]:
     """Read the views' source. Return the name of the request model by route, for all routes with a body."""
     found: dict[str, str] = {}
     for path in python_files("weelo_api/views"):
+        if path.name == "sandbox.py":
+            continue  # these routes exist in a sandbox only; tests/sandbox tests them
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.FunctionDef):
                 continue

@@ -68,7 +68,7 @@ def chosen(connection: Connection, *names: str) -> dict[str, str]:
     return {name: connection.execute(text(f"SHOW {name}")).scalar_one() for name in names}
 
 
-def engine_of(url: str, **options: str) -> Engine:
+def engine_of(url: str, **options: Any) -> Engine:
     return connect(url, pool_size=2, max_overflow=0, **options)
 
 

@@ -11,7 +11,6 @@ from sqlalchemy import Engine, text
 
 from tests.support.people import DROP, OPEN, PICKUP
 from tests.support.system import System
-from tests.support.truths import violations
 from weelo_client import WeeloClient
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import connect
@@ -84,6 +83,9 @@ class Sandbox(System):
             return [dict(row) for row in connection.execute(text(query), values).mappings()]
 
     def violations(self, truths: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
+        # pytest imports conftest.py, which imports this module, before the settings are set. The truths read them.
+        from tests.support.truths import violations
+
         with self.engine.connect() as connection:
             return violations(connection, truths)
 

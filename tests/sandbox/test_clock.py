@@ -121,7 +121,7 @@ def test_a_token_works_for_its_user_also_after_an_advance(sandbox: Sandbox) -> N
 
 def test_no_default_of_a_column_escapes_to_the_plain_clock(sandbox: Sandbox) -> None:
     defaults = sandbox.rows("""
-        SELECT set_config('search_path', 'pg_catalog', false), adrelid::regclass::text AS "table",
+        SELECT set_config('search_path', 'pg_catalog', true), adrelid::regclass::text AS "table",
                pg_get_expr(adbin, adrelid) AS expression FROM pg_attrdef""")
     times = {row["table"]: row["expression"] for row in defaults if "timestamp()" in row["expression"]}
     assert set(times) == {"public.mailbox", "public.replays"}

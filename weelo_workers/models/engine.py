@@ -86,16 +86,17 @@ def connect(
     max_overflow: int = 5,
     isolation: str = "READ COMMITTED",
     lock_timeout: str | None = None,
+    sandbox: bool = False,
 ) -> Engine:
     """Return an engine for `postgresql://…`.
 
     Connection parameters of the URL take precedence over ours, except that the encoding is always UTF8.
 
-    `lock_timeout`: replaces the usual one. Raises ValueError for a URL that libpq cannot parse.
+    `lock_timeout`: replaces the usual one. `sandbox`: whether statements read the clock of a sandbox. Raises ValueError for a URL that libpq cannot parse.
     """
     given = database_url.read(url)
     limits = {**LIMITS, **({"lock_timeout": lock_timeout} if lock_timeout else {})}
-    session = {**SESSION, "search_path": SANDBOX_SEARCH_PATH} if settings().is_sandbox else SESSION
+    session = {**SESSION, "search_path": SANDBOX_SEARCH_PATH} if sandbox else SESSION
     options = {**limits, **session}.items()
     own_options = " ".join(f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in options)
     named = {name: given.get(name) for name in ("user", "password", "host", "port", "dbname")}
@@ -218,7 +219,7 @@ def _ping_if_it_idled(connection: Any, record: ConnectionPoolEntry, _: Any) -> N
 @lru_cache(maxsize=1)
 def engine() -> Engine:
     """Return this process's engine for the primary."""
-    return connect(settings().database_url)
+    return connect(settings().database_url, sandbox=settings().is_sandbox)
 
 
 @lru_cache(maxsize=1)
@@ -227,14 +228,14 @@ def autocommit_engine() -> Engine:
 
     It has connections of its own, because changing the mode of a connection costs a round trip each time.
     """
-    return connect(settings().database_url, isolation="AUTOCOMMIT")
+    return connect(settings().database_url, isolation="AUTOCOMMIT", sandbox=settings().is_sandbox)
 
 
 @lru_cache(maxsize=1)
 def read_engine() -> Engine:
     """Return this process's engine for reading, in autocommit mode: the replica if DATABASE_READ_URL is set, else the primary."""
     url = settings().database_read_url
-    return connect(url, isolation="AUTOCOMMIT") if url else autocommit_engine()
+    return connect(url, isolation="AUTOCOMMIT", sandbox=settings().is_sandbox) if url else autocommit_engine()
 
 
 def is_contention(error: BaseException) -> bool:

@@ -153,7 +153,7 @@ _FAILING_WEBHOOKS = text("""
 
 
 def _further_database(url: str, check: Callable[[Connection], Iterator[str]]) -> Iterator[str]:
-    made = connect(url, pool_size=1)
+    made = connect(url, pool_size=1, sandbox=settings().is_sandbox)
     try:
         with made.connect() as connection:
             yield from check(connection)
