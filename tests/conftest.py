@@ -90,6 +90,14 @@ def _lock(name: str, kind: int) -> Iterator[int]:
 
 
 @pytest.fixture(autouse=True)
+def _loggers_enabled() -> None:
+    """Enable the project's loggers again. A command of `weelo` that a test ran in this process may have disabled them."""
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("weelo_") and isinstance(logger, logging.Logger):
+            logger.disabled = False
+
+
+@pytest.fixture(autouse=True)
 def _no_deviations(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail the test if an answer, frame or push was not as documented, or a handler rejected with an undeclared code."""
     if request.node.get_closest_marker("undocumented"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -241,8 +240,6 @@ def test_what_FCM_refuses_for_good_is_not_tried_again(
 ) -> None:
     _, token = fleet_with_phone(world)
     server.answers[token] = "invalid"
-    # A test of the command line may have disabled this logger.
-    logging.getLogger(push.__name__).disabled = False
     world.broadcast(1)
     world.tick(30)
     assert len(server.asked) == 1
@@ -253,7 +250,6 @@ def test_without_credentials_each_push_is_one_line_in_the_log(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     fleet, token = fleet_with_phone(world)
-    logging.getLogger(push.__name__).disabled = False
     world.broadcast(1)
     lines = [record.getMessage() for record in caplog.records if "not sent" in record.getMessage()]
     assert lines == [f"a push, not sent without credentials: new_broadcast to {fleet.id}"]
