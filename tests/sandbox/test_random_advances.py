@@ -73,8 +73,8 @@ def act(sandbox: Sandbox, chance: random.Random, people: list[WeeloClient], flee
             case "book":
                 sandbox.book(customer, trucks=chance.randint(1, 2))
             case "cancel":
-                if (current := customer.current_broadcast()) is not None:
-                    customer.cancel_booking(current["id"])
+                current = customer.current_broadcast()
+                customer.cancel_booking(current["id"] if current is not None else sandbox.book(customer))
             case "fleet":
                 sandbox.routes.delete(f"/fleets/{fleets.pop(0)}")
                 fleets.append(sandbox.fleet(chance.choice(REPLACEMENTS), after=chance.choice(WAITS)))
