@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from flask import Flask
@@ -105,7 +104,7 @@ ROUTES = [
     ("GET", "/clock"),
     ("POST", "/clock/advance"),
     ("POST", "/fleets"),
-    ("DELETE", f"/fleets/{uuid4()}"),
+    ("DELETE", "/fleets/0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d01"),
     ("POST", "/reset"),
     ("POST", "/tokens"),
 ]
