@@ -58,7 +58,9 @@ def test_a_sender_that_has_lost_its_lease_records_nothing(hooks: Hooks, receiver
         lease = leases.take(connection, webhook, new)
         assert lease is not None and lease.token == new
         line = leases.Line(1, {"id": str(uuid4()), "event": "command_settled"})
-        assert not leases.record_success(connection, webhook, old, line, 200)
+        work = leases.Work(receiver.url, ["*"], (1,), 0, 0.0)
+        assert not leases.record_success(connection, webhook, old, work, line, 200)
+        assert leases.extend(connection, webhook, old, work) is None
         assert leases.next_work(connection, webhook, old) is None
         leases.give_up(connection, webhook, old)
         leases.skip(connection, webhook, old, 9)
