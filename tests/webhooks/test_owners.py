@@ -141,6 +141,21 @@ def test_a_resend_that_fails_is_listed_and_does_not_move_the_cursor(
     assert hooks.row(webhook).is_active
 
 
+def test_a_line_waits_only_once_to_be_resent(hooks: Hooks, receiver: WebhookReceiver) -> None:
+    """Otherwise one caller could store 1,000 records per request, while an endpoint takes its time."""
+    webhook = hooks.create(receiver.url)
+    hooks.write(4)
+    hooks.has_delivered(webhook, 5)
+    receiver.messages.clear()
+    assert [hooks.resend(webhook, *lines).result["lines"] for lines in ((1, 3), (1, 3), (2, 5))] == [3, 3, 4]
+    assert len(hooks.deliveries(webhook, "pending")) == 8  # with the lines of the three commands
+    hooks.has_delivered(webhook, 8)
+    assert sorted(receiver.seqs()) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert hooks.resend(webhook, 1, 1).result["lines"] == 1
+    hooks.has_delivered(webhook, 9)
+    assert receiver.seqs()[8:] == [1, 9]
+
+
 def test_a_webhook_that_is_not_active_resends_nothing(hooks: Hooks, receiver: WebhookReceiver) -> None:
     webhook = hooks.create(receiver.url)
     hooks.update(webhook, isActive=False)
