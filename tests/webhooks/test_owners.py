@@ -10,7 +10,7 @@ from sqlalchemy import text
 from standardwebhooks import WebhookVerificationError
 
 from tests.support.waiting import eventually
-from tests.support.webhook_receiver import SilentEndpoint, WebhookReceiver
+from tests.support.webhook_receiver import Message, SilentEndpoint, WebhookReceiver
 from tests.webhooks.hooks import Hooks
 from weelo_workers.contracts.webhooks import CreateWebhook, EventName, NewWebhook
 from weelo_workers.lifecycles.webhook import MAX_OLD_SECRETS
@@ -97,6 +97,40 @@ def test_a_test_that_succeeds_ends_the_pause_of_a_failing_webhook(
     assert hooks.test(webhook).result["delivered"]
     hooks.world.drain()
     eventually(lambda: [seq for seq in receiver.seqs() if seq is not None][1:] == hooks.log())
+
+
+def test_pauses_that_tests_have_ended_leave_one_command_behind(
+    hooks: Hooks, receiver: WebhookReceiver
+) -> None:
+    """The endpoint accepts tests only, so each of them ends a pause, and a longer pause begins."""
+    receiver.answer = lambda message: 200 if message.frame["seq"] is None else 500
+    webhook = hooks.create(receiver.url)
+    hooks.world.drain()
+    for failures in range(1, 9):
+        hooks.has_failed(webhook, failures)
+        hooks.test(webhook)
+        hooks.world.drain()
+    hooks.has_failed(webhook, 9)
+    [waiting] = hooks.world.rows(
+        "SELECT due_at FROM mailbox"
+        " WHERE settled_at IS NULL AND name = 'webhooks.deliver' AND due_at > clock_timestamp() + interval '1 min'"
+    )
+    assert waiting.due_at == hooks.row(webhook).next_attempt_at
+
+
+def test_a_webhook_that_is_deleted_during_a_test_has_no_records(
+    hooks: Hooks, receiver: WebhookReceiver
+) -> None:
+    webhook = hooks.create(receiver.url, "truck_confirmed")
+
+    def answer(_: Message) -> int:
+        hooks.delete(webhook)
+        return 200
+
+    receiver.answer = answer
+    assert hooks.test(webhook).error["code"] == "WEBHOOK_NOT_FOUND"
+    hooks.world.drain()
+    assert hooks.world.value("SELECT count(*) FROM webhook_deliveries") == 0
 
 
 def test_tests_of_endpoints_that_never_answer_are_limited(hooks: Hooks) -> None:

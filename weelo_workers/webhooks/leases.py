@@ -30,7 +30,8 @@ from weelo_workers.contracts.wire import rfc3339
 from weelo_workers.lifecycles.webhook import GIVE_UP_AFTER
 from weelo_workers.messaging import mailbox
 from weelo_workers.models.mailbox import MAILBOX, as_sql, unsettled
-from weelo_workers.queries.log import lines_after
+from weelo_workers.queries.log import lines_after, newest_seq
+from weelo_workers.webhooks.waking import OLD_TRANSACTIONS_END_WITHIN
 
 LEASE_SECONDS = 20
 """An attempt takes at most 10 s. The holder extends the lease before each attempt."""
@@ -78,6 +79,16 @@ _DELETE_CHECK = text(f"""
      WHERE id IN (SELECT id FROM mailbox
                    WHERE {as_sql(unsettled())} AND queue = 'webhooks' AND payload->>'webhook_id' = CAST(:webhook AS text)
                      AND payload->>'lease' = CAST(:token AS text)
+                     FOR UPDATE SKIP LOCKED)
+""")
+# Deletes the commands of earlier pauses, which have been ended before their time. Those that are due soon stay: one of them
+# may be the one for the lines of old transactions (`waking.py`).
+_DELETE_EARLIER_RETRIES = text(f"""
+    DELETE FROM mailbox
+     WHERE id IN (SELECT id FROM mailbox
+                   WHERE {as_sql(unsettled())} AND queue = 'webhooks' AND payload->>'webhook_id' = CAST(:webhook AS text)
+                     AND name = '{DeliverWebhook.name}' AND payload->>'lease' IS NULL
+                     AND due_at > clock_timestamp() + :soon
                      FOR UPDATE SKIP LOCKED)
 """)
 _TO_RESEND = text(f"""
@@ -181,7 +192,7 @@ class Work:
     """The lease does not end within LEASE_SECONDS after this time of the monotonic clock."""
     lines: Sequence[Line] = field(default_factory=tuple)
     skip_to: int | None = None
-    """The last line that was read, if it is not posted because the webhook does not ask for its event."""
+    """The end of the log, if the lines after the last one to post are not asked for."""
 
 
 def take(connection: Connection, webhook_id: UUID, token: UUID, *, at_once: bool = False) -> Lease | None:
@@ -234,11 +245,15 @@ def _body(row: Any) -> dict[str, Any]:
 
 
 def _after_the_cursor(connection: Connection, row: Any) -> tuple[list[Line], int | None]:
-    frames = lines_after(connection, row.user_id, row.delivered_seq, PORTION)
-    wanted = [each for each in frames if "*" in row.events or each["event"] in row.events]
-    lines = [Line(each["seq"], each) for each in wanted]
-    skip_to = frames[-1]["seq"] if frames and frames[-1] not in wanted[-1:] else None
-    return lines, skip_to
+    # The end of the log is read first: every line up to it is visible to the next statement.
+    newest = newest_seq(connection, row.user_id)
+    wanted = None if "*" in row.events else row.events
+    lines = [
+        Line(each["seq"], each)
+        for each in lines_after(connection, row.user_id, row.delivered_seq, PORTION, wanted)
+    ]
+    last = lines[-1].seq if lines else row.delivered_seq
+    return lines, newest if len(lines) < PORTION and newest > last else None
 
 
 def give_up(connection: Connection, webhook_id: UUID, token: UUID) -> None:
@@ -320,6 +335,7 @@ def record_failure(
     if row is None:
         return False
     connection.execute(_DELETE_CHECK, parameters)
+    connection.execute(_DELETE_EARLIER_RETRIES, {"webhook": webhook_id, "soon": OLD_TRANSACTIONS_END_WITHIN})
     if row.is_active:
         _send(connection, DeliverWebhook(webhook_id=webhook_id), row.now, row.next_attempt_at)
     elif row.disabled_reason != DisabledReason.OWNER:
