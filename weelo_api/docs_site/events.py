@@ -22,6 +22,10 @@ _TOPICS = {
         "Frames outside the log",
         "They have no `id` and no `seq`, they are not sent again, and no push is sent for them.",
     ),
+    "webhooks": (
+        "Webhooks",
+        "A webhook receives the frames of the log that it asks for, and this one, which is in no log.",
+    ),
     "ops": ("From the client", "Text frames that an app sends."),
     "pushes": ("Pushes", "Data messages of FCM. All their values are texts."),
 }
@@ -103,12 +107,12 @@ def _message(document: Document, key: str) -> Message:
 
 def _topic(key: str, properties: Mapping[str, Any], names: set[str], about: bool) -> str:
     """Return the anchor of the topic of a message. `names`: its fields. `about`: whether it is about a broadcast."""
-    if "op" in properties:
-        return "ops"
     if "event" not in properties:
-        return "pushes"
+        return "ops" if "op" in properties else "pushes"
     if "seq" not in properties:
         return "outside-the-log"
+    if properties["seq"].get("type") == "null":
+        return "webhooks"
     if key == "command_settled":
         return "outcomes"
     if not about:
