@@ -52,7 +52,7 @@ def advance(advance_id: UUID, seconds: float) -> int | None:
         with autocommit_engine().connect() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
-            raise Rejected(Code.SERVICE_UNAVAILABLE, "The sandbox was reset meanwhile.")
+            raise Rejected(Code.SERVICE_UNAVAILABLE, "The sandbox was reset meanwhile.", {"retryAfter": 1})
         if row.seconds != seconds:
             raise Rejected(Code.IDEMPOTENCY_CONFLICT, "Use a new key for a new request.")
         if row.ended_at is not None:

@@ -20,7 +20,9 @@ def issue(role: Role, user_id: UUID) -> tuple[str, datetime]:
     secret = settings().jwt_secret
     if secret is None:
         raise Rejected(
-            Code.SERVICE_UNAVAILABLE, "This installation has no JWT_SECRET: no token can be valid."
+            Code.SERVICE_UNAVAILABLE,
+            "This installation has no JWT_SECRET: no token can be valid.",
+            {"retryAfter": 60},
         )
     now = datetime.now(UTC).replace(microsecond=0)
     claims: dict[str, object] = {"sub": str(user_id), "role": role.value, "iat": now, "exp": now + LIFETIME}

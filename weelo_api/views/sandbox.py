@@ -81,7 +81,9 @@ def create_fleet(body: NewFleet) -> tuple[Response, int]:
     while not _is_ready(fleet_id):
         if time.monotonic() > until:
             fleets.remove(fleet_id)
-            raise Rejected(Code.SERVICE_UNAVAILABLE, "The fleet could not be set up in time.")
+            raise Rejected(
+                Code.SERVICE_UNAVAILABLE, "The fleet could not be set up in time.", {"retryAfter": 1}
+            )
         time.sleep(POLL_SECONDS)
     return jsonify(view.json_dict()), 201
 
@@ -109,6 +111,7 @@ def reset() -> Response:
 
 @api.post("/tokens", responses={201: TokenView})
 @without_token
+@rejects(Code.SERVICE_UNAVAILABLE)
 def create_token(body: TokenRequest) -> tuple[Response, int]:
     """Return a token of this role."""
     user_id = body.sub or uuid4()
@@ -137,7 +140,7 @@ def _is_ready(fleet_id: UUID) -> bool:
         query = select(FLEETS.c.ready_at).where(FLEETS.c.transporter_id == fleet_id)
         row = connection.execute(query).one_or_none()
     if row is None:
-        raise Rejected(Code.SERVICE_UNAVAILABLE, "The fleet was deleted meanwhile.")
+        raise Rejected(Code.SERVICE_UNAVAILABLE, "The fleet was deleted meanwhile.", {"retryAfter": 1})
     return row.ready_at is not None
 
 
