@@ -25,7 +25,7 @@ from weelo_workers.models.engine import DATABASE_ERRORS, engine
 from weelo_workers.settings import settings
 from weelo_workers.webhooks import leases
 from weelo_workers.webhooks.leases import Line, Work
-from weelo_workers.webhooks.posting import ATTEMPT_SECONDS, Answer, post
+from weelo_workers.webhooks.posting import ATTEMPT_SECONDS, Answer, Resolver, post
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class Sender:
         self._database = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="webhooks")
         self._tasks: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(_posts_at_once())
+        self._resolver = Resolver()
         threading.Thread(target=self._loop.run_forever, name="webhooks", daemon=True).start()
 
     def start(self, webhook_id: UUID, token: UUID) -> None:
@@ -57,7 +58,7 @@ class Sender:
 
     def post_now(self, url: str, secrets: list[str], message_id: str, body: dict[str, Any]) -> Answer:
         """Post one message, and wait for the answer."""
-        posting = _post(url, secrets, message_id, body)
+        posting = self._post(url, secrets, message_id, body)
         return asyncio.run_coroutine_threadsafe(posting, self._loop).result()
 
     def _begin(self, webhook_id: UUID, token: UUID) -> None:
@@ -96,7 +97,7 @@ class Sender:
                     renewed = await self._in_database(leases.extend, webhook_id, token, work)
                     if renewed is None or time.monotonic() - renewed > LATEST_START_SECONDS:
                         return True
-                answer = await _post(work.url, secrets, line.body["id"], line.body)
+                answer = await self._post(work.url, secrets, line.body["id"], line.body)
             extended = time.monotonic()  # recording the result extends the lease
             if not answer.delivered:
                 return await self._record_failure(webhook_id, token, work, line, answer)
@@ -130,6 +131,15 @@ class Sender:
         record = partial(leases.record_resend_failure, http_status=None, error=error, others_too=False)
         await self._in_database(record, webhook_id, token, line)
 
+    async def _post(self, url: str, secrets: list[str], message_id: str, body: dict[str, Any]) -> Answer:
+        in_production = settings().weelo_env == "production"
+        answer = await post(
+            url, secrets, message_id, to_json(body), in_production=in_production, resolve=self._resolver
+        )
+        counters.WEBHOOK_ATTEMPTS.labels(answer.result).inc()
+        counters.WEBHOOK_SECONDS.observe(answer.seconds)
+        return answer
+
     async def _in_database(self, statement: Callable[..., T], *arguments: Any) -> T:
         """Run the function with a connection, in a transaction of its own, in another thread."""
         return await self._loop.run_in_executor(
@@ -148,14 +158,6 @@ def _posts_at_once() -> int:
 def _in_transaction(statement: Callable[..., T], *arguments: Any) -> T:
     with engine().begin() as connection:
         return statement(connection, *arguments)
-
-
-async def _post(url: str, secrets: list[str], message_id: str, body: dict[str, Any]) -> Answer:
-    in_production = settings().weelo_env == "production"
-    answer = await post(url, secrets, message_id, to_json(body), in_production=in_production)
-    counters.WEBHOOK_ATTEMPTS.labels(answer.result).inc()
-    counters.WEBHOOK_SECONDS.observe(answer.seconds)
-    return answer
 
 
 @lru_cache(maxsize=1)
