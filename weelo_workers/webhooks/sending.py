@@ -121,7 +121,8 @@ class Sender:
                 others_too=True,
             )
             await self._in_database(record, webhook_id, token, line)
-            return True
+            if not answer.gone:
+                return True
         pause = rules.retry_delay(work.failures + 1, random.uniform(0.8, 1.2))
         fail = partial(leases.record_failure, url=work.url, error=error, gone=answer.gone, pause=pause)
         return not await self._in_database(fail, webhook_id, token)
