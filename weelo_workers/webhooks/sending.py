@@ -35,6 +35,8 @@ DATABASE_THREADS = 4
 # Each post needs a file descriptor, of which a process has few. The rest is for the database, Redis and look-ups.
 MOST_POSTS_AT_ONCE = 2_000
 SHARE_OF_FILES = 0.5
+# Endpoints that have failed before may keep a post waiting for 10 s. They leave the other places to the rest.
+SHARE_OF_FAILING = 0.25
 # An attempt begins at most this long after the lease was extended, so that it ends before the lease does.
 EXTEND_AFTER_SECONDS = 4.0
 # If the database takes long to extend a lease, no attempt begins that would last longer than the lease.
@@ -48,7 +50,10 @@ class Sender:
         self._loop = asyncio.new_event_loop()
         self._database = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="webhooks")
         self._tasks: set[asyncio.Task[None]] = set()
-        self._places = asyncio.Semaphore(_posts_at_once())
+        places = _posts_at_once()
+        places_of_failing = max(1, int(places * SHARE_OF_FAILING))
+        self._places = asyncio.Semaphore(max(1, places - places_of_failing))
+        self._places_of_failing = asyncio.Semaphore(places_of_failing)
         self._resolver = Resolver()
         threading.Thread(target=self._loop.run_forever, name="webhooks", daemon=True).start()
 
@@ -92,7 +97,7 @@ class Sender:
             if line.body is None:
                 await self._record_purged(webhook_id, token, line)
                 continue
-            async with self._places:
+            async with self._places_of_failing if work.failures else self._places:
                 if time.monotonic() - extended > EXTEND_AFTER_SECONDS:
                     renewed = await self._in_database(leases.extend, webhook_id, token, work)
                     if renewed is None or time.monotonic() - renewed > LATEST_START_SECONDS:
