@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import aiodns
 import httpcore
 import pytest
 from pydantic import ValidationError
@@ -97,7 +100,7 @@ def test_a_name_is_no_address() -> None:
 def test_production_refuses_a_url_that_is_not_public(url: str) -> None:
     assert NewWebhook(url=url, events=("*",)).url == url
     assert fault_in_production(url)
-    answer = asyncio.run(posting.post(url, SECRETS, "id", BODY, in_production=True))
+    answer = post(url, NameServer(["8.8.8.8"]))
     assert answer.result == "forbidden"
 
 
@@ -180,6 +183,64 @@ def test_a_name_that_changes_between_check_and_connect_has_no_effect(
     assert post(f"https://example.com:{receiver.port}/", name_server).result == "forbidden"
     assert connected == ["8.8.8.8"]
     assert receiver.messages == []
+
+
+class SilentNameServer:
+    """A name server that receives every question and answers none."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def test_names_that_cannot_be_looked_up_delay_no_other(
+    receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = SilentNameServer()
+    made = aiodns.DNSResolver
+
+    def resolver(**options: Any) -> aiodns.DNSResolver:
+        return made(nameservers=[f"127.0.0.1:{silent.port}"], **options)
+
+    monkeypatch.setattr(aiodns, "DNSResolver", resolver)
+    monkeypatch.setattr(posting, "ATTEMPT_SECONDS", 3.0)
+
+    async def posts() -> tuple[posting.Answer, list[posting.Answer]]:
+        resolve = posting.Resolver()
+
+        async def to(url: str) -> posting.Answer:
+            return await posting.post(url, SECRETS, "id", BODY, in_production=False, resolve=resolve)
+
+        hanging = asyncio.gather(*[to(f"http://endpoint{number}.example/") for number in range(300)])
+        await asyncio.sleep(0.1)
+        answers = await to(f"http://localhost:{receiver.port}/hook"), await hanging
+        await resolve.close()
+        return answers
+
+    answer, others = asyncio.run(posts())
+    assert answer.delivered
+    assert answer.seconds < 1
+    assert {each.result for each in others} == {"timeout"}
+    silent.close()
+
+
+def test_the_look_up_of_a_host_returns_all_its_addresses() -> None:
+    async def look_up(host: str) -> Sequence[str]:
+        resolve = posting.Resolver()
+        try:
+            return await resolve(host, 80)
+        finally:
+            await resolve.close()
+
+    assert "127.0.0.1" in asyncio.run(look_up("localhost"))
+    assert asyncio.run(look_up("192.0.2.7")) == ["192.0.2.7"]
+    assert asyncio.run(look_up("2001:db8::7")) == ["2001:db8::7"]
+    with pytest.raises(httpcore.ConnectError, match="cannot be looked up"):
+        asyncio.run(look_up("weelo.invalid"))
 
 
 def test_the_next_address_is_tried_if_one_refuses(receiver: WebhookReceiver) -> None:

@@ -15,7 +15,7 @@ from tests.webhooks.hooks import Hooks
 from weelo_workers.messaging.retention import purge_expired
 from weelo_workers.models.engine import engine
 from weelo_workers.queries.log import lines_after
-from weelo_workers.webhooks import leases, purge_deliveries
+from weelo_workers.webhooks import leases, purge_deliveries, sending
 
 
 def test_HOOK_01_every_line_arrives_once_in_order_and_signed(hooks: Hooks, receiver: WebhookReceiver) -> None:
@@ -245,6 +245,26 @@ def test_HOOK_01_hundreds_of_endpoints_that_never_answer_delay_no_other(
     assert receiver.messages[1].at - began < 1
     # On a busy machine the first ones have reached their time limit already, and are in their pause.
     assert hooks.world.value("SELECT count(*) FROM webhooks WHERE lease_token IS NOT NULL") > 100
+    silent.close()
+
+
+def test_failing_endpoints_leave_places_for_others_when_there_are_more_of_them_than_places(
+    hooks: Hooks, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "MOST_POSTS_AT_ONCE", 8)
+    sender = sending.Sender()
+    monkeypatch.setattr(sending, "sender", lambda: sender)
+    silent = SilentEndpoint()
+    for _ in range(12):
+        Hooks(hooks.world).create(silent.url)
+    with hooks.world.engine.begin() as connection:
+        connection.execute(text("UPDATE webhooks SET failures = 1, failing_since = clock_timestamp()"))
+    hooks.world.drain()
+    silent.wait_for_a_connection()
+    webhook = hooks.create(receiver.url)
+    began = monotonic()
+    hooks.has_delivered(webhook, 1)
+    assert receiver.messages[0].at - began < 1
     silent.close()
 
 

@@ -175,6 +175,20 @@ def test_a_resend_that_fails_is_listed_and_does_not_move_the_cursor(
     assert hooks.row(webhook).is_active
 
 
+def test_410_for_a_line_that_is_resent_disables_at_once(hooks: Hooks, receiver: WebhookReceiver) -> None:
+    webhook = hooks.create(receiver.url, "truck_confirmed", "command_settled")
+    hooks.write(2)
+    hooks.has_delivered(webhook, 3)
+    receiver.status = 410
+    hooks.resend(webhook, 1, 2)
+    hooks.world.drain()
+    eventually(lambda: not hooks.row(webhook).is_active)
+    assert hooks.row(webhook).disabled_reason == "gone"
+    assert len(receiver.messages) == 4
+    resent = [(each["seq"], each["status"]) for each in hooks.deliveries(webhook) if each["kind"] == "resend"]
+    assert sorted(resent) == [(1, "failed"), (2, "failed")]
+
+
 def test_a_line_waits_only_once_to_be_resent(hooks: Hooks, receiver: WebhookReceiver) -> None:
     """Otherwise one caller could store 1,000 records per request, while an endpoint takes its time."""
     webhook = hooks.create(receiver.url)

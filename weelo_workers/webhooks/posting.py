@@ -7,12 +7,12 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import aiodns
 import httpcore
 import httpx
 
@@ -34,10 +34,9 @@ ANSWER_SECONDS = 1.0
 MAX_RECEIVED_BYTES = 64 * 1024
 PART_BYTES = 4 * 1024
 
-# A look-up cannot be cancelled, and a name server that does not answer keeps its thread for up to half a minute. With few
-# threads such names would delay the look-ups of others.
-LOOK_UP_THREADS = 100
-_look_ups = ThreadPoolExecutor(LOOK_UP_THREADS, thread_name_prefix="look-up")
+# The first try of a look-up; c-ares waits longer for each further one.
+LOOK_UP_SECONDS = 2.0
+LOOK_UP_TRIES = 3
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -65,12 +64,32 @@ class ForbiddenAddress(Exception):
     """The host has an address that must not be called in production."""
 
 
-async def resolve(host: str, port: int) -> Sequence[str]:
-    """Return the addresses of a host. Raises OSError if it has none."""
-    found = await asyncio.get_running_loop().run_in_executor(
-        _look_ups, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    )
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+class Resolver:
+    """Looks up hosts, for one event loop.
+
+    `socket.getaddrinfo` is not used: each call keeps a thread for up to half a minute if a name server does not answer. So
+    a few users with such names would delay the look-ups of all others.
+    """
+
+    def __init__(self) -> None:
+        self._resolver: aiodns.DNSResolver | None = None
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        """Return the addresses of a host. Raises httpcore.ConnectError if it has none."""
+        if self._resolver is None:
+            self._resolver = aiodns.DNSResolver(timeout=LOOK_UP_SECONDS, tries=LOOK_UP_TRIES)
+        try:
+            found = await self._resolver.getaddrinfo(
+                host, family=socket.AF_UNSPEC, port=port, type=socket.SOCK_STREAM
+            )
+        except aiodns.error.DNSError as error:
+            raise httpcore.ConnectError(f"the host cannot be looked up: {error.args[-1]}") from error
+        return list(dict.fromkeys(node.addr[0].decode() for node in found.nodes))
+
+    async def close(self) -> None:
+        """Cancel all look-ups. Call this before the event loop is closed."""
+        if self._resolver is not None:
+            await self._resolver.close()
 
 
 class LimitedStream(httpcore.AsyncNetworkStream):
@@ -167,7 +186,7 @@ async def post(
     body: bytes,
     *,
     in_production: bool,
-    resolve: Resolve = resolve,
+    resolve: Resolve,
 ) -> Answer:
     """Post one message, and return the result. Raises nothing: every failure is a result."""
     began = time.monotonic()

@@ -25,7 +25,7 @@ from weelo_workers.models.engine import DATABASE_ERRORS, engine
 from weelo_workers.settings import settings
 from weelo_workers.webhooks import leases
 from weelo_workers.webhooks.leases import Line, Work
-from weelo_workers.webhooks.posting import ATTEMPT_SECONDS, Answer, post
+from weelo_workers.webhooks.posting import ATTEMPT_SECONDS, Answer, Resolver, post
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,8 @@ DATABASE_THREADS = 4
 # Each post needs a file descriptor, of which a process has few. The rest is for the database, Redis and look-ups.
 MOST_POSTS_AT_ONCE = 2_000
 SHARE_OF_FILES = 0.5
+# Endpoints that have failed before may keep a post waiting for 10 s. They leave the other places to the rest.
+SHARE_OF_FAILING = 0.25
 # An attempt begins at most this long after the lease was extended, so that it ends before the lease does.
 EXTEND_AFTER_SECONDS = 4.0
 # If the database takes long to extend a lease, no attempt begins that would last longer than the lease.
@@ -48,7 +50,11 @@ class Sender:
         self._loop = asyncio.new_event_loop()
         self._database = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="webhooks")
         self._tasks: set[asyncio.Task[None]] = set()
-        self._places = asyncio.Semaphore(_posts_at_once())
+        places = _posts_at_once()
+        places_of_failing = max(1, int(places * SHARE_OF_FAILING))
+        self._places = asyncio.Semaphore(max(1, places - places_of_failing))
+        self._places_of_failing = asyncio.Semaphore(places_of_failing)
+        self._resolver = Resolver()
         threading.Thread(target=self._loop.run_forever, name="webhooks", daemon=True).start()
 
     def start(self, webhook_id: UUID, token: UUID) -> None:
@@ -57,7 +63,7 @@ class Sender:
 
     def post_now(self, url: str, secrets: list[str], message_id: str, body: dict[str, Any]) -> Answer:
         """Post one message, and wait for the answer."""
-        posting = _post(url, secrets, message_id, body)
+        posting = self._post(url, secrets, message_id, body)
         return asyncio.run_coroutine_threadsafe(posting, self._loop).result()
 
     def _begin(self, webhook_id: UUID, token: UUID) -> None:
@@ -91,12 +97,12 @@ class Sender:
             if line.body is None:
                 await self._record_purged(webhook_id, token, line)
                 continue
-            async with self._places:
+            async with self._places_of_failing if work.failures else self._places:
                 if time.monotonic() - extended > EXTEND_AFTER_SECONDS:
                     renewed = await self._in_database(leases.extend, webhook_id, token, work)
                     if renewed is None or time.monotonic() - renewed > LATEST_START_SECONDS:
                         return True
-                answer = await _post(work.url, secrets, line.body["id"], line.body)
+                answer = await self._post(work.url, secrets, line.body["id"], line.body)
             extended = time.monotonic()  # recording the result extends the lease
             if not answer.delivered:
                 return await self._record_failure(webhook_id, token, work, line, answer)
@@ -120,7 +126,8 @@ class Sender:
                 others_too=True,
             )
             await self._in_database(record, webhook_id, token, line)
-            return True
+            if not answer.gone:
+                return True
         pause = rules.retry_delay(work.failures + 1, random.uniform(0.8, 1.2))
         fail = partial(leases.record_failure, url=work.url, error=error, gone=answer.gone, pause=pause)
         return not await self._in_database(fail, webhook_id, token)
@@ -129,6 +136,15 @@ class Sender:
         error = "the log does not have this line any more"
         record = partial(leases.record_resend_failure, http_status=None, error=error, others_too=False)
         await self._in_database(record, webhook_id, token, line)
+
+    async def _post(self, url: str, secrets: list[str], message_id: str, body: dict[str, Any]) -> Answer:
+        in_production = settings().weelo_env == "production"
+        answer = await post(
+            url, secrets, message_id, to_json(body), in_production=in_production, resolve=self._resolver
+        )
+        counters.WEBHOOK_ATTEMPTS.labels(answer.result).inc()
+        counters.WEBHOOK_SECONDS.observe(answer.seconds)
+        return answer
 
     async def _in_database(self, statement: Callable[..., T], *arguments: Any) -> T:
         """Run the function with a connection, in a transaction of its own, in another thread."""
@@ -148,14 +164,6 @@ def _posts_at_once() -> int:
 def _in_transaction(statement: Callable[..., T], *arguments: Any) -> T:
     with engine().begin() as connection:
         return statement(connection, *arguments)
-
-
-async def _post(url: str, secrets: list[str], message_id: str, body: dict[str, Any]) -> Answer:
-    in_production = settings().weelo_env == "production"
-    answer = await post(url, secrets, message_id, to_json(body), in_production=in_production)
-    counters.WEBHOOK_ATTEMPTS.labels(answer.result).inc()
-    counters.WEBHOOK_SECONDS.observe(answer.seconds)
-    return answer
 
 
 @lru_cache(maxsize=1)
