@@ -143,7 +143,7 @@ class NameServer:
         return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 
 
-def post(url: str, name_server: NameServer, *, in_production: bool = True) -> posting.Answer:
+def post(url: str, name_server: NameServer, *, in_production: bool = True) -> posting.Attempt:
     return asyncio.run(
         posting.post(url, SECRETS, "id", b"{}", in_production=in_production, resolve=name_server)
     )

@@ -60,7 +60,7 @@ def test_a_sender_that_has_lost_its_lease_records_nothing(hooks: Hooks, receiver
         line = leases.Line(1, {"id": str(uuid4()), "event": "command_settled"})
         assert not leases.record_success(connection, webhook, old, line, 200)
         assert leases.next_work(connection, webhook, old) is None
-        leases.give_up(connection, webhook, old)
+        leases.release(connection, webhook, old)
         leases.skip(connection, webhook, old, 9)
     row = hooks.row(webhook)
     assert (row.delivered_seq, row.lease_token) == (0, new)
@@ -107,20 +107,20 @@ def test_the_check_of_a_lease_repeats_itself_while_its_holder_is_at_work(
     assert hooks.world.value(checks, token=str(token)) == 1
 
 
-def test_a_lease_that_is_given_up_leaves_no_command_behind(hooks: Hooks, receiver: WebhookReceiver) -> None:
+def test_a_released_lease_leaves_no_command_behind(hooks: Hooks, receiver: WebhookReceiver) -> None:
     webhook = hooks.create(receiver.url)
     hooks.has_delivered(webhook, 1)
     waiting = "SELECT count(*) FROM mailbox WHERE settled_at IS NULL AND payload ? 'lease' AND payload->>'lease' IS NOT NULL"
     eventually(lambda: hooks.world.value(waiting) == 0)
 
 
-def test_a_line_written_while_the_lease_is_given_up_is_posted(
+def test_a_line_written_while_the_lease_is_released_is_posted(
     hooks: Hooks, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The line is committed after the sender has looked for lines, and before it gives the lease up."""
+    """The line is committed after the sender has looked for lines, and before it releases the lease."""
     webhook = hooks.create(receiver.url)
     hooks.has_delivered(webhook, 1)
-    give_up, written = leases.give_up, threading.Event()
+    release, written = leases.release, threading.Event()
     delivered = []
 
     def write_first(*arguments: Any) -> None:
@@ -131,9 +131,9 @@ def test_a_line_written_while_the_lease_is_given_up_is_posted(
             delivered.append(writer)
             # The line is committed; its delivery waits for the row that this transaction has locked.
             eventually(partial(_waits_for_the_row, hooks))
-        give_up(*arguments)
+        release(*arguments)
 
-    monkeypatch.setattr(leases, "give_up", write_first)
+    monkeypatch.setattr(leases, "release", write_first)
     hooks.write()
     eventually(lambda: delivered and not delivered[0].is_alive())
     eventually(lambda: receiver.seqs() == [1, 2, 3])

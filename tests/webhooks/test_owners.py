@@ -13,8 +13,8 @@ from tests.support.waiting import eventually
 from tests.support.webhook_receiver import SilentEndpoint, WebhookReceiver
 from tests.webhooks.hooks import Hooks
 from weelo_workers.contracts.webhooks import CreateWebhook, EventName, NewWebhook
-from weelo_workers.lifecycles.webhook import MAX_OLD_SECRETS
 from weelo_workers.notifications.catalog import CATALOG
+from weelo_workers.webhook_secrets import MAX_OLD_SECRETS
 from weelo_workers.webhooks import create
 
 

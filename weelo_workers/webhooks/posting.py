@@ -16,22 +16,21 @@ from typing import Any
 import httpcore
 import httpx
 
-from weelo_workers import __version__
+from weelo_workers import __version__, webhook_secrets
 from weelo_workers.contracts.addresses import is_public
 from weelo_workers.contracts.webhooks import fault_in_production
-from weelo_workers.lifecycles import webhook as rules
 
 ATTEMPT_SECONDS = 10.0
 """The limit for a whole attempt, including the look-up of the host and the TLS handshake."""
 
-# One address that does not answer leaves time for another one of the same host.
+# If one address of a host does not answer, there is time left to try another one.
 CONNECT_SECONDS = 4.0
-# An endpoint that answers at length is cut off. Its status counts, its body does not.
-MAX_ANSWER_BYTES = 4_096
-ANSWER_SECONDS = 1.0
+# Only the status of a response counts. Its body is read within these limits, and not used.
+MAX_BODY_BYTES = 4_096
+BODY_SECONDS = 1.0
 
-# A look-up cannot be cancelled, and a name server that does not answer keeps its thread for up to half a minute. With few
-# threads such names would delay the look-ups of others.
+# A look-up cannot be cancelled, and if the name server does not answer, it occupies its thread for up to half a minute.
+# With few threads such look-ups would delay those of other hosts.
 LOOK_UP_THREADS = 100
 _look_ups = ThreadPoolExecutor(LOOK_UP_THREADS, thread_name_prefix="look-up")
 
@@ -39,8 +38,8 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The result of an attempt. `error`: why it failed, None if the status is 200 to 299."""
+class Attempt:
+    """An attempt and its result. `error`: why it failed, None if the status is 200 to 299."""
 
     http_status: int | None
     error: str | None
@@ -72,7 +71,7 @@ async def resolve(host: str, port: int) -> Sequence[str]:
 class CheckedBackend(httpcore.AsyncNetworkBackend):
     """Connects to an address that this class has looked up and checked itself.
 
-    So a name server that gives another address a moment later has no effect.
+    The system would look the host up again, and a name server may return another address then.
     """
 
     def __init__(self, resolve: Resolve, *, public_only: bool) -> None:
@@ -122,7 +121,7 @@ def headers(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes
         "webhook-id": message_id,
         "webhook-timestamp": str(timestamp),
         "webhook-signature": " ".join(
-            rules.signature(secret, message_id, timestamp, body) for secret in secrets
+            webhook_secrets.signature(secret, message_id, timestamp, body) for secret in secrets
         ),
     }
 
@@ -135,7 +134,7 @@ async def post(
     *,
     in_production: bool,
     resolve: Resolve = resolve,
-) -> Answer:
+) -> Attempt:
     """Post one message, and return the result. Raises nothing: every failure is a result."""
     began = time.monotonic()
     status: int | None = None
@@ -153,14 +152,14 @@ async def post(
             result, error = "timeout", f"no answer within {ATTEMPT_SECONDS:g} s"
         except ForbiddenAddress:
             error = "the host has an address that is not public"
-        except Exception as failure:  # noqa: BLE001 (no answer of an endpoint may stop the sender)
-            result, error = "unreachable", _line(failure)
+        except Exception as failure:  # noqa: BLE001 (no response of an endpoint may stop the sender)
+            result, error = "unreachable", _summary(failure)
         else:
-            result, error = _judged(status)
-    return Answer(status, error, result, time.monotonic() - began)
+            result, error = _result_of(status)
+    return Attempt(status, error, result, time.monotonic() - began)
 
 
-def _judged(status: int) -> tuple[str, str | None]:
+def _result_of(status: int) -> tuple[str, str | None]:
     """Return the word for the metrics, and the error; no error for a status from 200 to 299."""
     if 200 <= status <= 299:
         return "delivered", None
@@ -168,7 +167,7 @@ def _judged(status: int) -> tuple[str, str | None]:
 
 
 async def _status(url: str, headers: dict[str, str], body: bytes, network: CheckedBackend) -> int:
-    """Return the status that the endpoint answers with."""
+    """Send the request, and return the status of the response."""
     parts = httpx.URL(url)
     target = httpcore.URL(
         scheme=parts.raw_scheme, host=parts.raw_host, port=parts.port, target=parts.raw_path
@@ -194,16 +193,16 @@ async def _status(url: str, headers: dict[str, str], body: bytes, network: Check
 
 
 async def _read_some(response: httpcore.Response) -> None:
-    """Read a short body, so that the endpoint sees its answer received."""
+    """Read the beginning of the body: many servers log an error if the connection is closed before it is sent."""
     read = 0
-    async with asyncio.timeout(ANSWER_SECONDS):
+    async with asyncio.timeout(BODY_SECONDS):
         async for chunk in response.aiter_stream():
             read += len(chunk)
-            if read > MAX_ANSWER_BYTES:
+            if read > MAX_BODY_BYTES:
                 return
 
 
-def _line(failure: Exception) -> str:
+def _summary(failure: Exception) -> str:
     """Return the failure in one line of at most 200 characters."""
     text = " ".join(str(failure).split()) or type(failure).__name__
     return text[:200]
