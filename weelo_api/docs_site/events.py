@@ -18,6 +18,7 @@ _TOPICS = {
     "requests": ("Requests", "What happens to a booking or an order until its trucks are found."),
     "trucks": ("Trucks and trips", "What happens to a truck after it was won."),
     "fleet": ("Fleet", ""),
+    "webhooks": ("Webhooks", ""),
     "outside-the-log": (
         "Frames outside the log",
         "They have no `id` and no `seq`, they are not sent again, and no push is sent for them.",
@@ -26,6 +27,9 @@ _TOPICS = {
     "pushes": ("Pushes", "Data messages of FCM. All their values are texts."),
 }
 """Title and text of each topic, by its anchor, in the order of the page."""
+
+_TOPIC_OF = {"command_settled": "outcomes", "webhook_disabled": "webhooks"}
+"""The topics of events whose topic does not follow from their fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ def _message(document: Document, key: str) -> Message:
             key,
         ),
         text=str(message.get("summary", "")),
-        recipients=_words(message.get("x-recipients", "")),
+        recipients=", ".join(message.get("x-recipients", ())),
         pushed=bool(message.get("x-pushed")),
         about_broadcast=about,
         fields=tuple(each for each in shown if not (about and each.name in ABOUT) and each.name != "op"),
@@ -109,12 +113,8 @@ def _topic(key: str, properties: Mapping[str, Any], names: set[str], about: bool
         return "pushes"
     if "seq" not in properties:
         return "outside-the-log"
-    if key == "command_settled":
-        return "outcomes"
+    if key in _TOPIC_OF:
+        return _TOPIC_OF[key]
     if not about:
         return "fleet"
     return "trucks" if "assignment" in names else "requests"
-
-
-def _words(recipients: Any) -> str:
-    return recipients if isinstance(recipients, str) else ", ".join(map(str, recipients))

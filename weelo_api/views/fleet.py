@@ -4,7 +4,8 @@ from flask import Response, jsonify
 
 from weelo_api import telemetry
 from weelo_api.commands.gateway import submit
-from weelo_api.commands.rate_limit import Policy, limited_by_worker
+from weelo_api.commands.rate_limit import Policy
+from weelo_api.commands.rate_limit_headers import limited_by_worker
 from weelo_api.http.access import allow, anyone, caller
 from weelo_api.http.declared import submits
 from weelo_api.views.common import Accepted, PageOf, Paging, Parameters, blueprint, page, replica_session
