@@ -1,9 +1,9 @@
-"""In production a webhook reaches public addresses by HTTPS only, whatever a name server answers, and when."""
+"""In production webhooks are posted to public addresses by HTTPS only, whatever a name server returns, and whenever it does."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -197,16 +197,6 @@ def test_no_proxy_of_the_environment_is_used(
 
 
 # --- certificates -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
-    """Yield an authority that this process trusts."""
-    made = Authority(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(made.file))
-    posting.tls.cache_clear()
-    yield made
-    posting.tls.cache_clear()
 
 
 def test_a_wrong_certificate_is_a_failure_and_the_right_one_is_not(

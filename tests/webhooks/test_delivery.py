@@ -71,13 +71,13 @@ def test_HOOK_01_a_receiver_that_was_down_gets_the_whole_log(hooks: Hooks) -> No
     receiver.close()
     webhook = hooks.create(receiver.url)
     hooks.write(4)
-    hooks.has_failed(webhook)
+    hooks.wait_until_failed(webhook)
     [failing] = hooks.deliveries(webhook, "failed")
     assert (failing["seq"], failing["attempts"]) == (1, 1)
     assert failing["nextAttemptAt"] is not None and failing["error"]
     assert [each["seq"] for each in hooks.deliveries(webhook, "pending")] == [5, 4, 3, 2]
     hooks.shift(10)
-    hooks.has_failed(webhook, times=2)
+    hooks.wait_until_failed(webhook, times=2)
     up = WebhookReceiver(receiver.port)
     hooks.shift(60)
     eventually(lambda: up.seqs() == hooks.log())
@@ -94,7 +94,7 @@ def test_the_signature_is_made_anew_for_each_attempt(hooks: Hooks, receiver: Web
     receiver.status = 500
     hooks.world.drain()
     for attempt in range(1, 10):
-        hooks.has_failed(webhook, times=attempt)
+        hooks.wait_until_failed(webhook, times=attempt)
         receiver.status = 500 if attempt < 9 else 204
         hooks.next_attempt(webhook)
     eventually(lambda: hooks.row(webhook).delivered_seq == 1)
@@ -116,7 +116,7 @@ def test_a_signature_of_another_secret_is_refused(hooks: Hooks, receiver: Webhoo
 
 def test_410_disables_at_once_and_the_rest_is_listed(hooks: Hooks, receiver: WebhookReceiver) -> None:
     webhook = hooks.create(receiver.url)
-    hooks.has_delivered(webhook, 1)
+    hooks.wait_until_delivered(webhook, 1)
     receiver.status = 410
     hooks.write(3)
     eventually(lambda: not hooks.row(webhook).is_active)
@@ -139,7 +139,7 @@ def test_a_webhook_is_disabled_24_hours_after_its_first_failure(
     while hooks.row(webhook).is_active:
         attempts += 1
         assert attempts < 30
-        hooks.has_failed(webhook, times=attempts)
+        hooks.wait_until_failed(webhook, times=attempts)
         if hooks.row(webhook).is_active:
             hooks.next_attempt(webhook)
             eventually(partial(hooks.is_idle, webhook))
@@ -168,7 +168,7 @@ def test_a_disabled_webhook_that_is_activated_again_gets_what_it_missed(
 
 def test_a_paused_webhook_receives_nothing_until_it_goes_on(hooks: Hooks, receiver: WebhookReceiver) -> None:
     webhook = hooks.create(receiver.url)
-    hooks.has_delivered(webhook, 1)
+    hooks.wait_until_delivered(webhook, 1)
     assert hooks.update(webhook, isActive=False).result["disabledReason"] == "owner"
     hooks.write(2)
     assert [each["status"] for each in hooks.deliveries(webhook)][:3] == ["pending"] * 3
@@ -184,7 +184,7 @@ def test_a_redirect_is_a_failure_and_not_followed(
     receiver.status, receiver.headers = status, {"Location": receiver.url + "/elsewhere"}
     webhook = hooks.create(receiver.url)
     hooks.world.drain()
-    hooks.has_failed(webhook)
+    hooks.wait_until_failed(webhook)
     assert [each.path for each in receiver.messages] == ["/hook"]
     assert hooks.row(webhook).last_error == f"the endpoint answered {status}"
 
@@ -193,7 +193,7 @@ def test_a_connection_that_is_cut_is_a_failure(hooks: Hooks, receiver: WebhookRe
     receiver.status = -1
     webhook = hooks.create(receiver.url)
     hooks.world.drain()
-    hooks.has_failed(webhook)
+    hooks.wait_until_failed(webhook)
 
 
 def test_a_long_answer_counts_by_its_status(hooks: Hooks, receiver: WebhookReceiver) -> None:

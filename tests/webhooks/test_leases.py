@@ -87,7 +87,7 @@ def test_HOOK_01_a_crash_between_post_and_record_posts_the_line_again_with_the_s
     assert receiver.seqs() == [1]
     hooks.end_leases()
     hooks.shift(21)
-    hooks.has_delivered(webhook, 1)
+    hooks.wait_until_delivered(webhook, 1)
     assert receiver.seqs() == [1, 1]
     first, second = receiver.messages
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
@@ -109,7 +109,7 @@ def test_the_check_of_a_lease_repeats_itself_while_its_holder_is_at_work(
 
 def test_a_released_lease_leaves_no_command_behind(hooks: Hooks, receiver: WebhookReceiver) -> None:
     webhook = hooks.create(receiver.url)
-    hooks.has_delivered(webhook, 1)
+    hooks.wait_until_delivered(webhook, 1)
     waiting = "SELECT count(*) FROM mailbox WHERE settled_at IS NULL AND payload ? 'lease' AND payload->>'lease' IS NOT NULL"
     eventually(lambda: hooks.world.value(waiting) == 0)
 
@@ -119,7 +119,7 @@ def test_a_line_written_while_the_lease_is_released_is_posted(
 ) -> None:
     """The line is committed after the sender has looked for lines, and before it releases the lease."""
     webhook = hooks.create(receiver.url)
-    hooks.has_delivered(webhook, 1)
+    hooks.wait_until_delivered(webhook, 1)
     release, written = leases.release, threading.Event()
     delivered = []
 
@@ -148,13 +148,13 @@ def test_many_lines_need_one_delivery_as_long_as_none_has_begun(
     hooks: Hooks, receiver: WebhookReceiver
 ) -> None:
     webhook = hooks.create(receiver.url)
-    hooks.has_delivered(webhook, 1)
+    hooks.wait_until_delivered(webhook, 1)
     for number in range(10):
         command = RegisterDevice(user_id=hooks.user, token=f"token {number}", platform="ios")
         hooks.world.execute(command, hooks.user, Role.CUSTOMER)
     waiting = "SELECT count(*) FROM mailbox WHERE name = 'webhooks.deliver' AND settled_at IS NULL AND due_at <= now()"
     assert hooks.world.value(waiting) == 1
-    hooks.has_delivered(webhook, 11)
+    hooks.wait_until_delivered(webhook, 11)
     assert receiver.seqs() == hooks.log()
 
 

@@ -82,7 +82,7 @@ class NotOfferedBecause(DescribedEnum):
     NOT_YET = "not_yet", "The broadcast is open, and the transporter's turn has not come yet."
     CAME_TOO_LATE = (
         "came_too_late",
-        "All slots were taken when the transporter came within reach.",
+        "No slot was left for the transporter when it came within reach.",
     )
     POSITION_UNKNOWN = "position_unknown", "Positions cannot be read at the moment."
 
