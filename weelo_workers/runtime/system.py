@@ -339,7 +339,7 @@ def _check_redis(variable: str, address: str, options: Options) -> None:
         if options.sandbox and not marked:
             if next(redis.scan_iter(match="weelo:*", count=1_000), None) is not None:
                 raise CommandError(
-                    f"{variable}: this Redis is not that of a sandbox, and a sandbox deletes keys; use another one"
+                    f"{variable}: this Redis was not made by a sandbox, and a sandbox deletes keys; use another one"
                 )
             redis.set(redis_clock.OFFSET_KEY, "0", nx=True)
 
